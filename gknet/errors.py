@@ -1,0 +1,75 @@
+"""Every failure a caller may want to tell apart.
+
+HarmonizeError
+├── BadRequest          the pictures do not fit together, or a value is out of range
+│   ├── NoForeground    the mask selects nothing that could be harmonized
+│   ├── NoBackground    the mask selects everything, so there is no scene to compare with
+│   └── Unsupported     a kind of picture or pixel that cannot be worked on
+├── PictureError        a file cannot be read or written
+├── WeightsError        the weights are missing, damaged or of another version
+└── Cancelled           the caller asked to stop; nothing was changed
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HarmonizeError(Exception):
+    """Root of all errors raised on purpose.
+
+    message: what went wrong, one sentence.   hint: what to do about it, one sentence or empty.
+    `code` names the kind of failure in the protocol; `exit_code` is the command's.
+    """
+
+    code: ClassVar[str] = "internal"
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+
+class BadRequest(HarmonizeError):
+    """The pictures do not fit together, or a value is out of range."""
+
+    code = "bad_request"
+
+
+class NoForeground(BadRequest):
+    """The mask selects nothing that could be harmonized."""
+
+    code = "no_foreground"
+
+
+class NoBackground(BadRequest):
+    """The mask selects everything, so there is no scene to compare with."""
+
+    code = "no_background"
+
+
+class Unsupported(BadRequest):
+    """A kind of picture or pixel that cannot be worked on."""
+
+    code = "unsupported"
+
+
+class PictureError(HarmonizeError):
+    """A file cannot be read or written."""
+
+    code = "bad_request"
+
+
+class WeightsError(HarmonizeError):
+    """The weights are missing, damaged or of another version."""
+
+
+class Cancelled(HarmonizeError):
+    """The caller asked to stop; nothing was changed."""
+
+    code = "cancelled"
+    exit_code = 130
