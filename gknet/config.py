@@ -1,0 +1,118 @@
+"""What a network is made of: one frozen record and the named presets.
+
+The record is stored in a weight file's metadata, so that a file rebuilds its own network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GKNetConfig:
+    """Sizes and switches of GKNet. "The paper" is Shen et al., ICCV 2023.
+
+    Raises ValueError, naming the field, for a combination that cannot be built.
+    """
+
+    width: int = 32
+    """Channels c of the shallowest level; the four levels have c, 2c, 4c and 8c."""
+    stem: int = 1
+    """Pixel-unshuffle factor before the first convolution; 1 works at full resolution, as the paper does."""
+    kernel_prediction: bool = True
+    """KPB, section 3.2: predict kernels and modulate decoder features with them. Off: the U-Net baseline."""
+    long_distance_reference: bool = True
+    """LRE, section 3.2. Off: F_LR is the deepest encoder feature itself."""
+    selective_correlation: bool = True
+    """SCF, Eq. 2-4. Off: features are fused by concatenation and a convolution."""
+    kernel_size: int = 3
+    """N of Eq. 5-6, odd."""
+    reference_layers: int = 2
+    """Transformer layers in LRE (the paper leaves their number open)."""
+    reference_heads: int = 8
+    """Attention heads in LRE."""
+    correlation_groups: int = 8
+    """n of Eq. 3: the channel weights are split into n groups before they are correlated."""
+    residual_modulation: bool = True
+    """Adds the feature itself to Eq. 6's sum, so that zero kernels change nothing. The paper's form: False."""
+    head: Literal["affine", "rgb"] = "affine"
+    """"affine": a gain and a bias a pixel, identity when untrained. "rgb": the decoder's own picture (paper)."""
+    head_scale: float = 0.05
+    """Factor on the affine head's output; Adam moves a zero-initialised last layer too fast without it."""
+    global_head: bool = False
+    """Adds one 3x4 colour matrix a picture, from the deepest feature and colour statistics of both regions."""
+    global_head_scale: float = 0.3
+    """Factor on the colour matrix, for the same reason as head_scale."""
+    global_head_widths: tuple[int, int] = (448, 256)
+    """Hidden widths of the global head."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.stem < 1:
+            raise ValueError("width and stem must be at least 1")
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, not {self.kernel_size}")
+        if self.width % self.correlation_groups:
+            raise ValueError(
+                f"correlation_groups {self.correlation_groups} must divide width {self.width}"
+            )
+        if 8 * self.width % self.reference_heads:
+            raise ValueError(f"reference_heads {self.reference_heads} must divide 8 x width {self.width}")
+        if self.head not in ("affine", "rgb"):
+            raise ValueError(f"head must be 'affine' or 'rgb', not {self.head!r}")
+        if not self.kernel_prediction and (self.long_distance_reference or self.selective_correlation):
+            raise ValueError("long_distance_reference and selective_correlation need kernel_prediction")
+
+    @property
+    def widths(self) -> tuple[int, int, int, int]:
+        """Channels of the four levels, shallowest first."""
+        return (self.width, 2 * self.width, 4 * self.width, 8 * self.width)
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of the network's input must be multiples of this."""
+        return 8 * self.stem
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> GKNetConfig:
+        """The record that `to_dict` described. Raises ValueError for a field this version does not know."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"unknown network settings: {', '.join(unknown)}")
+        plain = dict(values)
+        if "global_head_widths" in plain:
+            first, second = plain["global_head_widths"]
+            plain["global_head_widths"] = (int(first), int(second))
+        return cls(**plain)
+
+
+_PAPER = GKNetConfig()
+
+PRESETS: dict[str, GKNetConfig] = {
+    # The paper's network: 32 channels, full-resolution stem, 256 x 256.
+    "gknet": _PAPER,
+    # The same blocks at about a twentieth of the arithmetic, for a CPU.
+    "gknet-s": replace(_PAPER, width=16, stem=2, global_head=True),
+}
+
+
+def preset(name: str) -> GKNetConfig:
+    """The named network's settings: "gknet" or "gknet-s". Raises ValueError for another name."""
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}") from None
+
+
+def ablations(full: GKNetConfig) -> dict[str, GKNetConfig]:
+    """The four rows of the paper's Table 4 for a network, each adding one part to the row before."""
+    baseline = replace(
+        full, kernel_prediction=False, long_distance_reference=False, selective_correlation=False
+    )
+    kpb = replace(baseline, kernel_prediction=True)
+    lre = replace(kpb, long_distance_reference=True)
+    return {"baseline": baseline, "+KPB": kpb, "+LRE": lre, "+SCF": replace(lre, selective_correlation=True)}

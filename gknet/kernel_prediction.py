@@ -1,0 +1,45 @@
+"""Kernel Prediction Blocks, KPB (the paper, section 3.2, Eq. 1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gknet.attention import ConvBlock
+from gknet.selective_correlation import ConcatenationFusion, SelectiveCorrelationFusion
+
+
+class KernelPrediction(nn.Module):
+    """One block: K^l, F_KPB^l = KPBlock(F_E^l, F_KPB^(l-1)).
+
+    encoded: (B, C, H, W).   deeper: (B, C_deeper, H', W').   Returns the kernels (B, C*N*N, H, W), laid out
+    as `gknet.modulation` reads them, and F_KPB (B, C, H, W) for the next level.
+    """
+
+    def __init__(self, fusion: nn.Module, channels: int, kernel_size: int, residual: bool) -> None:
+        super().__init__()
+        self.fuse = fusion
+        self.block = ConvBlock(channels, channels)
+        self.kernels = nn.Conv2d(channels, channels * kernel_size**2, 1)
+        self._start_near_identity(kernel_size, residual)
+
+    def _start_near_identity(self, kernel_size: int, residual: bool) -> None:
+        """Kernels that change (almost) nothing: near zero beside a residual path, else near a unit impulse."""
+        nn.init.normal_(self.kernels.weight, std=1e-3)
+        bias = torch.zeros(self.kernels.out_channels)
+        if not residual:
+            bias.view(-1, kernel_size**2)[:, kernel_size**2 // 2] = 1.0
+        with torch.no_grad():
+            assert self.kernels.bias is not None
+            self.kernels.bias.copy_(bias)
+
+    def forward(self, encoded: Tensor, deeper: Tensor) -> tuple[Tensor, Tensor]:
+        feature = self.block(self.fuse(encoded, deeper))  # (B, C, H, W)
+        return self.kernels(feature), feature
+
+
+def fusion(channels: int, deeper_channels: int, *, selective: bool, groups: int) -> nn.Module:
+    """The block's way of joining two levels: SCF, or concatenation where it is ablated."""
+    if selective:
+        return SelectiveCorrelationFusion(channels, deeper_channels, groups)
+    return ConcatenationFusion(channels, deeper_channels)

@@ -1,0 +1,58 @@
+"""Long-distance Reference Extractor, LRE (the paper, section 3.2)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class TransformerLayer(nn.Module):
+    """Pre-norm multi-head self-attention and a two-layer perceptron: (B, T, C) -> (B, T, C)."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(channels)
+        # Without bias: softmax does not see a key's bias, so it could never be learned.
+        self.query_key_value = nn.Linear(channels, 3 * channels, bias=False)
+        self.project = nn.Linear(channels, channels)
+        self.perceptron = nn.Sequential(
+            nn.LayerNorm(channels),
+            nn.Linear(channels, 2 * channels),
+            nn.GELU(),
+            nn.Linear(2 * channels, channels),
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        batch, count, channels = tokens.shape
+        mixed = self.query_key_value(self.attention_norm(tokens))  # (B, T, 3*C)
+        mixed = mixed.view(batch, count, 3, self.heads, channels // self.heads)  # (B, T, 3, heads, C/heads)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4)  # each (B, heads, T, C/heads)
+        attended = F.scaled_dot_product_attention(query, key, value)  # (B, heads, T, C/heads)
+        attended = attended.transpose(1, 2).reshape(batch, count, channels)  # (B, T, C)
+        tokens = tokens + self.project(attended)
+        return tokens + self.perceptron(tokens)
+
+
+class LongDistanceReference(nn.Module):
+    """F_LR: every pixel of the deepest encoder feature as a token that may look at all others.
+
+    (B, C, H, W) -> (B, C, H, W), any H and W. Where the tokens lie is told by a depthwise 3x3 convolution
+    rather than by a table, so that one network serves every size (our choice; the paper names none).
+    """
+
+    def __init__(self, channels: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.position = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.layers = nn.ModuleList(TransformerLayer(channels, heads) for _ in range(layers))
+        self.post = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, deepest: Tensor) -> Tensor:
+        batch, channels, height, width = deepest.shape
+        placed = deepest + self.position(deepest)
+        tokens = placed.flatten(2).transpose(1, 2)  # (B, H*W, C)
+        for layer in self.layers:
+            tokens = layer(tokens)
+        attended = tokens.transpose(1, 2).reshape(batch, channels, height, width)  # (B, C, H, W)
+        reference: Tensor = self.post(attended)
+        return reference

@@ -1,0 +1,71 @@
+"""Trained weights: safetensors files that carry their own network's settings."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+
+from gknet.config import PRESETS, GKNetConfig
+from gknet.errors import WeightsError
+from gknet.model import GKNet
+
+FOLDER = Path(__file__).parent / "weights"
+"""Where the shipped weights lie, `<preset>.safetensors` each."""
+
+
+def shipped(model: str) -> Path:
+    """The shipped file of a preset. Raises WeightsError, naming those there are, when it has none."""
+    path = FOLDER / f"{model}.safetensors"
+    if not path.is_file():
+        there = sorted(file.stem for file in FOLDER.glob("*.safetensors"))
+        raise WeightsError(
+            f"There are no weights for the model {model!r}.",
+            f"Choose one of: {', '.join(there)}." if there else f"Train {model!r} first.",
+        )
+    return path
+
+
+def save(net: GKNet, path: Path, *, dtype: torch.dtype = torch.float16) -> None:
+    """Writes the network and its settings under a temporary name, then renames."""
+    tensors = {name: tensor.detach().cpu() for name, tensor in net.state_dict().items()}
+    tensors = {
+        name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in tensors.items()
+    }
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(to_bytes(tensors, metadata={"gknet_config": json.dumps(net.config.to_dict())}))
+    os.replace(temporary, path)
+
+
+def load(path: Path) -> GKNet:
+    """The network a file describes, in eval mode, float32, on the CPU.
+
+    Raises WeightsError when the file is missing, damaged, or not this version's: every tensor must be there,
+    and no other.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"The weights {path} cannot be read: {error}.", "Install the package again.") from error
+    try:
+        config = GKNetConfig.from_dict(json.loads(metadata["gknet_config"]))
+        net = GKNet(config)
+        net.load_state_dict(tensors)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise WeightsError(
+            f"The weights {path} are not of this version of GKNet: {str(error).splitlines()[0]}",
+            "Use the weights that came with this version.",
+        ) from error
+    return net.eval()
+
+
+def preset_of(config: GKNetConfig) -> str:
+    """The preset's name these settings belong to, or "custom"."""
+    return next((name for name, known in PRESETS.items() if known == config), "custom")

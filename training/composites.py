@@ -1,0 +1,66 @@
+"""An endless stream of composites, made on the fly from photographs held in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from training.run import TrainingRun
+from training.shards import Photographs
+from training.synthesis import KINDS, Composites, recolour, retouch
+
+MARGIN = 9 / 8
+"""Photographs are held larger than the network's input by this, and cropped at random."""
+
+
+class CompositeStream:
+    """Draws batches: a random crop of a random photograph, one of its masks, a random kind of change.
+
+    The draws depend on the generator alone, so a run that restores the generator's state goes on as if it
+    had never stopped.
+    """
+
+    def __init__(self, photographs: Photographs, run: TrainingRun, generator: Generator) -> None:
+        self.pictures = torch.from_numpy(photographs.pictures)  # (P, 3, S, S) uint8
+        self.masks = torch.from_numpy(photographs.masks)  # (M, S, S) uint8
+        self.owner = torch.from_numpy(photographs.owner)  # (M,)
+        counts = np.bincount(photographs.owner)
+        # Every photograph is as likely as any other, however many masks it has.
+        self.weights = torch.from_numpy(1.0 / counts[photographs.owner])
+        self.run = run
+        self.generator = generator
+
+    def batch(self) -> Composites:
+        """Usable composites: as many as the run's batch, or a few less."""
+        # One in five is not usable; drawing that many more costs less than looking for them one by one.
+        count = self.run.batch * 5 // 4
+        made = self._make(count)
+        chosen = made.usable.nonzero().squeeze(1)[: self.run.batch]
+        return Composites(*(field[chosen] for field in made))
+
+    def _make(self, count: int) -> Composites:
+        drawn = torch.multinomial(self.weights, 2 * count, replacement=True, generator=self.generator)
+        pictures, masks = self._crop(drawn)
+        real, reference = pictures[:count], pictures[count:]
+        mask, reference_mask = masks[:count], masks[count:]
+        foreign = self._chance(count, self.run.foreign_masks)
+        mask = torch.where(foreign, reference_mask.flip(3), mask)
+        edited = retouch(real, mask, real, mask, self.generator, amount=0.4).clamp(0, 1)
+        real = torch.where(self._chance(count, self.run.jitter), edited, real)
+        kind = torch.randint(len(KINDS), (count,), generator=self.generator)
+        return recolour(real, mask, reference, reference_mask, kind, self.generator)
+
+    def _crop(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, s, s) in [0, 1] and masks (B, 1, s, s) of the drawn mask numbers (B,)."""
+        size, whole = self.run.size, self.pictures.shape[-1]
+        offsets = torch.randint(whole - size + 1, (2,), generator=self.generator).tolist()
+        rows, columns = (slice(offset, offset + size) for offset in offsets)
+        pictures = self.pictures[self.owner[drawn], :, rows, columns].float() / 255
+        masks = self.masks[drawn][:, None, rows, columns].float() / 255
+        mirrored = self._chance(len(drawn), 0.5)
+        return torch.where(mirrored, pictures.flip(3), pictures), torch.where(mirrored, masks.flip(3), masks)
+
+    def _chance(self, count: int, share: float) -> Tensor:
+        """(B, 1, 1, 1) bool, true for about that share."""
+        return torch.rand(count, 1, 1, 1, generator=self.generator) < share

@@ -1,0 +1,72 @@
+"""The settings of one training run, read from a TOML file in `training/configs` and saved with the run."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Literal
+
+from gknet.config import GKNetConfig, preset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRun:
+    """One run. Raises ValueError, naming the field, for a value out of range."""
+
+    preset: str
+    """Name of the network's preset."""
+    only: Literal["all", "global_head"] = "all"
+    """"global_head" trains the statistics' path alone, which is ten times faster by the clock."""
+    size: int = 256
+    """Height and width of the network's input, pixels."""
+    batch: int = 16
+    """Composites a step."""
+    samples: int = 1_000_000
+    """Composites until the end of the cosine schedule."""
+    learning_rate: float = 1e-4
+    """Adam's, at its highest."""
+    final_rate: float = 1.0
+    """Factor on the learning rate at the end of the schedule; 1 keeps it constant."""
+    global_head_rate: float = 1.0
+    """Factor on the global head's learning rate."""
+    warmup: int = 0
+    """Steps over which the learning rate grows from zero."""
+    loss: Literal["foreground_mse", "foreground_rmse"] = "foreground_mse"
+    """A function of `training.loss`."""
+    clip: float = 0.0
+    """Largest norm of the gradient; 0 does not clip."""
+    ema: float = 0.999
+    """Decay of the moving average that is evaluated and shipped; 0 ships the last weights."""
+    foreign_masks: float = 0.2
+    """Share of masks taken from another photograph: a fifth regularizes, most of them teach the wrong thing."""
+    jitter: float = 0.5
+    """Share of photographs whose colours are edited as a whole before the composite is made."""
+    head: Literal["affine", "rgb"] = "affine"
+    """The network's `GKNetConfig.head`."""
+    residual_modulation: bool = True
+    """The network's `GKNetConfig.residual_modulation`."""
+    seed: int = 0
+    """Of the weights and of every draw."""
+
+    def __post_init__(self) -> None:
+        for name in ("size", "batch", "samples", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0")
+        for name in ("foreign_masks", "jitter", "ema", "final_rate"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be within 0..1")
+        self.network()
+
+    def network(self) -> GKNetConfig:
+        """The network this run trains."""
+        return replace(preset(self.preset), head=self.head, residual_modulation=self.residual_modulation)
+
+
+def read_run(path: Path) -> TrainingRun:
+    """The run a TOML file describes. Raises ValueError for an unknown key, OSError for a missing file."""
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    known = {field.name for field in fields(TrainingRun)}
+    if unknown := sorted(set(values) - known):
+        raise ValueError(f"{path}: unknown settings: {', '.join(unknown)}")
+    return TrainingRun(**values)
