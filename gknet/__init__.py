@@ -1,0 +1,62 @@
+"""GKNet Harmonize: a pasted object takes on the colours and light of its scene, at full resolution.
+
+What is public is what this module names; see README.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gknet.config import GKNetConfig, preset
+    from gknet.errors import (
+        BadRequest,
+        Cancelled,
+        HarmonizeError,
+        NoBackground,
+        NoForeground,
+        PictureError,
+        Unsupported,
+        WeightsError,
+    )
+    from gknet.harmonizer import Harmonizer
+    from gknet.model import GKNet
+
+_HOMES = {
+    "GKNet": "gknet.model",
+    "GKNetConfig": "gknet.config",
+    "Harmonizer": "gknet.harmonizer",
+    "preset": "gknet.config",
+    "BadRequest": "gknet.errors",
+    "Cancelled": "gknet.errors",
+    "HarmonizeError": "gknet.errors",
+    "NoBackground": "gknet.errors",
+    "NoForeground": "gknet.errors",
+    "PictureError": "gknet.errors",
+    "Unsupported": "gknet.errors",
+    "WeightsError": "gknet.errors",
+}
+
+__all__ = [
+    "BadRequest",
+    "Cancelled",
+    "GKNet",
+    "GKNetConfig",
+    "HarmonizeError",
+    "Harmonizer",
+    "NoBackground",
+    "NoForeground",
+    "PictureError",
+    "Unsupported",
+    "WeightsError",
+    "preset",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # torch is loaded with the first name that needs it, so that `gknet --help` answers at once.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gknet' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

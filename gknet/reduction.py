@@ -1,0 +1,108 @@
+"""Any picture at network size: composites and masks, averaged over the area of each small pixel.
+
+Done by libvips in strips, so that no float copy of the whole picture is ever made.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pyvips
+
+from gknet.errors import NoForeground
+
+
+class Box(NamedTuple):
+    """A rectangle of the canvas, pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        """First column beyond."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> int:
+        """First row beyond."""
+        return self.top + self.height
+
+    def shifted(self, across: int, down: int) -> Self:
+        """The same rectangle elsewhere."""
+        return self._replace(left=self.left + across, top=self.top + down)
+
+    def within(self, other: Box) -> Box | None:
+        """What both cover, None if nothing."""
+        left, top = max(self.left, other.left), max(self.top, other.top)
+        right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
+        return Box(left, top, right - left, bottom - top) if left < right and top < bottom else None
+
+
+class Reduced(NamedTuple):
+    """A window of the canvas at network size, in the picture's own encoding.
+
+    composite: (h, w, 3) float32 in [0, 1].   mask: (h, w) float32 in [0, 1].   foreground: (h, w, 3) float32,
+    the straight mean colour of the foreground, the composite's where there is none.
+    """
+
+    composite: np.ndarray
+    mask: np.ndarray
+    foreground: np.ndarray
+
+
+def bounding_box(mask: np.ndarray) -> Box:
+    """The smallest box that holds every pixel above 0 of (H, W). Raises NoForeground if there is none."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        raise NoForeground("The layer is transparent everywhere.", "Choose the layer that holds the object.")
+    return Box(
+        int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)
+    )
+
+
+def reduce_masked(rgb: np.ndarray, mask: np.ndarray, window: Box, size: tuple[int, int]) -> Reduced:
+    """A composite (H, W, 3 or 4) and its mask (H, W), seen at size (h, w)."""
+    composite = _unit(rgb[:, :, :3])
+    alpha = _unit(mask)
+    return _reduce(composite, composite * alpha, alpha, window, size)
+
+
+def reduce_layer(
+    rgba: np.ndarray, background: np.ndarray, box: Box, window: Box, size: tuple[int, int]
+) -> Reduced:
+    """A layer (h', w', 4) with straight alpha laid over its background (H, W, 3), seen at size (h, w)."""
+    below = _unit(background)
+    layer = _unit(rgba)
+    alpha = layer[3]
+    # What is wholly transparent may hold anything, even NaN.
+    premultiplied = (alpha > 0).ifthenelse(layer[0:3] * alpha, 0.0)
+    placed = premultiplied.bandjoin(alpha).embed(box.left, box.top, below.width, below.height)
+    alpha, premultiplied = placed[3], placed[0:3]
+    return _reduce(premultiplied + below * (1 - alpha), premultiplied, alpha, window, size)
+
+
+def _reduce(composite: Any, premultiplied: Any, alpha: Any, window: Box, size: tuple[int, int]) -> Reduced:
+    height, width = size
+    everything = composite.bandjoin([premultiplied, alpha]).crop(*window)
+    small = everything.resize(width / window.width, vscale=height / window.height, kernel="linear")
+    values = np.asarray(small.numpy(), dtype=np.float32)
+    if values.shape[:2] != size:  # libvips rounds; it never did otherwise here
+        raise AssertionError(f"reduced to {values.shape[:2]} instead of {size}")
+    composite, premultiplied = values[:, :, :3], values[:, :, 3:6]
+    mask = values[:, :, 6].clip(0, 1)
+    foreground = np.where(mask[:, :, None] > 1e-6, premultiplied / mask[:, :, None].clip(1e-6, 1), composite)
+    return Reduced(np.ascontiguousarray(composite), np.ascontiguousarray(mask), foreground.astype(np.float32))
+
+
+def _unit(pixels: np.ndarray) -> Any:
+    """A libvips picture of float values, integers scaled to [0, 1]; read lazily from the array itself."""
+    if pixels.dtype == np.float16:
+        pixels = pixels.astype(np.float32)
+    picture = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
+    if pixels.dtype == np.float32:
+        return picture
+    return picture.cast("float") * (1 / np.iinfo(pixels.dtype).max)

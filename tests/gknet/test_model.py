@@ -1,0 +1,138 @@
+"""The network: what the paper fixes, and what must hold whatever its weights are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from gknet import GKNet, preset
+from gknet.config import PRESETS, GKNetConfig, ablations
+
+SMALL = replace(preset("gknet"), width=8, correlation_groups=4, reference_heads=4)
+
+
+def scene(config: GKNetConfig, batch: int = 2) -> tuple[Tensor, Tensor]:
+    """Random pictures and masks with hard and soft parts, none of them zero everywhere."""
+    generator = torch.Generator().manual_seed(1)
+    height, width = 6 * config.multiple, 4 * config.multiple
+    composite = torch.rand(batch, 3, height, width, generator=generator)
+    mask = torch.zeros(batch, 1, height, width)
+    mask[:, :, height // 4 : height // 2, width // 4 :] = 1
+    mask[:, :, height // 2 : height // 2 + 3] = 0.5
+    return composite, mask
+
+
+def perturbed(config: GKNetConfig, spread: float = 0.05) -> GKNet:
+    """A network whose every weight was moved a little, so that nothing is zero any more."""
+    torch.manual_seed(0)
+    net = GKNet(config)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(spread * torch.randn_like(parameter))
+    return net
+
+
+@pytest.mark.parametrize("config", [*PRESETS.values(), *ablations(SMALL).values()])
+def test_untrained_network_returns_its_input(config: GKNetConfig) -> None:
+    composite, mask = scene(config)
+    with torch.no_grad():
+        assert torch.equal(GKNet(config).eval()(composite, mask), composite)
+
+
+@pytest.mark.parametrize("head", ["affine", "rgb"])
+def test_background_is_equal_to_the_bit(head: str) -> None:
+    config = replace(SMALL, head=head, global_head=True, global_head_widths=(16, 8))
+    composite, mask = scene(config)
+    with torch.no_grad():
+        harmonized = perturbed(config).eval()(composite, mask)
+    outside = (mask == 0).expand_as(composite)
+    assert torch.equal(harmonized[outside], composite[outside])
+    assert not torch.allclose(harmonized[~outside], composite[~outside])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SMALL,
+        replace(SMALL, head="rgb", residual_modulation=False),
+        replace(SMALL, stem=2, global_head=True, global_head_widths=(16, 8)),
+        *ablations(SMALL).values(),
+    ],
+)
+def test_every_parameter_has_a_gradient_after_a_small_perturbation(config: GKNetConfig) -> None:
+    net = perturbed(config).train()
+    composite, mask = scene(config)
+    net(composite, mask).square().mean().backward()
+    without = [
+        name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().max() > 0
+    ]
+    assert not without
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_batch_of_two_equals_two_of_one(name: str) -> None:
+    net = perturbed(preset(name), 0.01).eval()
+    composite, mask = scene(net.config)
+    with torch.no_grad():
+        together = net(composite, mask)
+        apart = torch.cat([net(composite[i : i + 1], mask[i : i + 1]) for i in range(2)])
+    torch.testing.assert_close(together, apart, rtol=0, atol=1e-5)
+
+
+def test_each_ablation_adds_only_the_named_part() -> None:
+    parts = [set(GKNet(config).state_dict()) for config in ablations(SMALL).values()]
+    baseline, kpb, lre, scf = parts
+    assert all(name.startswith("kernels.blocks.") for name in kpb - baseline)
+    assert baseline < kpb
+    assert all(name.startswith("kernels.reference.") for name in lre - kpb)
+    assert kpb < lre
+    assert all(".fuse." in name for name in lre ^ scf)
+    assert lre - scf  # concatenation made way
+    assert scf - lre
+
+
+def test_preset_of_the_paper_has_none_of_our_additions_but_the_stated_ones() -> None:
+    paper = preset("gknet")
+    assert (paper.width, paper.stem, paper.kernel_size, paper.global_head) == (32, 1, 3, False)
+    assert list(ablations(paper).values())[-1] == paper
+
+
+def test_long_distance_reference_reaches_across_the_whole_picture() -> None:
+    """A change in one corner moves F_LR in the other, which no convolution of that depth could do."""
+    net = perturbed(SMALL).eval()
+    assert net.kernels is not None
+    deepest = torch.rand(1, 64, 16, 16)
+    changed = deepest.clone()
+    changed[:, :, 0, 0] += 1
+    with torch.no_grad():
+        difference = net.kernels.reference(deepest) - net.kernels.reference(changed)
+    assert difference[:, :, -1, -1].abs().max() > 0
+
+
+def test_sizes_that_do_not_fit_are_refused() -> None:
+    net = GKNet(SMALL)
+    with pytest.raises(ValueError, match="multiples of 8"):
+        net(torch.rand(1, 3, 20, 16), torch.rand(1, 1, 20, 16))
+    with pytest.raises(ValueError, match="do not fit"):
+        net(torch.rand(1, 3, 16, 16), torch.rand(1, 1, 16, 24))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"kernel_size": 4}, "kernel_size"),
+        ({"width": 12}, "correlation_groups"),
+        ({"reference_heads": 7}, "reference_heads"),
+        ({"head": "lut"}, "head"),
+        ({"kernel_prediction": False}, "kernel_prediction"),
+        ({"stem": 0}, "stem"),
+    ],
+)
+def test_settings_that_cannot_be_built_are_named(change: dict[str, object], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        replace(preset("gknet"), **change)
+    with pytest.raises(ValueError, match="no preset"):
+        preset("gknet-xl")

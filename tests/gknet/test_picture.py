@@ -1,0 +1,517 @@
+"""Files in and out, judged by other readers: Pillow and tifffile."""
+
+from __future__ import annotations
+
+import os
+import resource
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pyvips
+import skimage.data
+import tifffile
+from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import IFDRational
+
+from gknet import picture
+from gknet.errors import HarmonizeError, PictureError, Unsupported
+
+XMP = b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
+IIM = b"\x1c\x02\x78\x00\x0aA cup here\x1c\x02\x50\x00\x04Anna"  # caption and author
+APP13 = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00" + struct.pack(">I", len(IIM)) + IIM + bytes(len(IIM) % 2)
+WIDE_GAMUT = pyvips.Operation.call("profile_load", "p3")
+SUFFIXES = (".png", ".jpg", ".tif", ".webp")
+
+
+def photograph(name: str = "coffee", height: int = 201, width: int = 302) -> np.ndarray:
+    """(height, width, 3) uint8; sides differ and are odd, so that a turn the wrong way shows."""
+    return np.ascontiguousarray(getattr(skimage.data, name)()[:height, :width])
+
+
+def exif() -> Image.Exif:
+    block = Image.Exif()
+    block[0x010F], block[0x0110], block[0x8298] = "Maker", "Model 5", "Anna"
+    details = block.get_ifd(0x8769)
+    details.update({0x9003: "2020:02:03 04:05:06", 0x829A: IFDRational(1, 320), 0x9204: IFDRational(-1, 3)})
+    details.update({0x927C: b"NOTES\x00\x01\x02" * 9, 0xA434: "50mm lens"})
+    block.get_ifd(0x8825).update({1: "N", 2: (IFDRational(48), IFDRational(8), IFDRational(15, 2))})
+    return block
+
+
+def essence(path: Path) -> dict[str, object]:
+    """What was put into `exif()`, as Pillow finds it in a file."""
+    with Image.open(path) as opened:
+        found = opened.getexif()
+        details, place = found.get_ifd(0x8769), found.get_ifd(0x8825)
+    wanted = {tag: found.get(tag) for tag in (0x010F, 0x0110, 0x8298)}
+    wanted |= {tag: details.get(tag) for tag in (0x9003, 0x829A, 0x9204, 0x927C, 0xA434)}
+    return {str(tag): value for tag, value in (wanted | {1: place.get(1), 2: place.get(2)}).items()}
+
+
+def resaved(path: Path, suffix: str | None = None) -> Path:
+    """The file read and written again with nothing changed."""
+    read = picture.read(path)
+    out = path.with_name("again" + (suffix or path.suffix))
+    picture.write(out, read.pixels, read)
+    return out
+
+
+def gray_profile() -> bytes:
+    """The least ICC profile of a gray with gamma 1.8."""
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(1.8 * 256)) + b"\0\0"
+    tags = struct.pack(">I", 2) + struct.pack(">4sII4sII", b"wtpt", 156, 20, b"kTRC", 176, 16)
+    head = struct.pack(">I4sI4s4s4s", 192, b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp"
+    return head.ljust(68, b"\0") + white[8:] + bytes(48) + tags + white + curve
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_every_depth_and_channel_count_comes_back_to_the_bit(tmp_path, channels, suffix, dtype):
+    if suffix == ".png" and dtype == np.float32:
+        pytest.skip("PNG holds no floats")
+    rgb = photograph()
+    values = np.dstack([rgb, rgb[..., :1]])[..., [0, 3, 2, 1][:channels]].astype(dtype)
+    values = values * (1.7 / 255) - 0.2 if dtype == np.float32 else values * (np.iinfo(dtype).max // 255)
+    values = values.astype(dtype)
+    picture.write(tmp_path / f"a{suffix}", values, picture.Picture(pixels=values))
+    read = picture.read(tmp_path / f"a{suffix}")
+    assert read.pixels.dtype == dtype
+    np.testing.assert_array_equal(read.pixels, values)
+    assert read.pixels.flags.c_contiguous
+    assert read.pixels.flags.writeable
+    if suffix == ".tif":  # an independent reader
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), values.squeeze())
+        extra = tifffile.TiffFile(tmp_path / "a.tif").pages[0].tags.get("ExtraSamples")
+        assert (extra and extra.value[0]) == (2 if channels in (2, 4) else None), "alpha must be marked as straight"
+    elif dtype == np.uint8:
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), values.squeeze())
+
+
+def test_sixteen_bit_files_of_another_program_come_back_to_the_bit(tmp_path):
+    values = (photograph().astype(np.uint16) * 257) ^ 0x0055
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", compression="zlib", byteorder=">")
+    np.testing.assert_array_equal(picture.read(tmp_path / "a.tif").pixels, values)
+    np.testing.assert_array_equal(tifffile.imread(resaved(tmp_path / "a.tif")), values)
+
+
+def test_jpeg_and_webp_stay_close_and_keep_full_colour_resolution(tmp_path):
+    rgb = photograph()
+    for suffix in (".jpg", ".webp"):
+        picture.write(tmp_path / f"a{suffix}", rgb, picture.Picture(pixels=rgb))
+        error = np.asarray(Image.open(tmp_path / f"a{suffix}").convert("RGB")).astype(float) - rgb
+        assert np.sqrt((error**2).mean()) < 3, suffix
+    with Image.open(tmp_path / "a.jpg") as opened:
+        assert {layer[1:3] for layer in opened.layer} == {(1, 1)}
+
+
+@pytest.mark.parametrize(("saved", "expected"), [(60, 95), (95, 95), (98, 98), (100, 100)])
+def test_jpeg_is_written_at_its_own_quality_but_no_less_than_95(tmp_path, saved, expected):
+    Image.fromarray(photograph()).save(tmp_path / "a.jpg", quality=saved)
+    assert picture.read(tmp_path / "a.jpg").quality == pytest.approx(saved, abs=1)
+    assert picture.read(resaved(tmp_path / "a.jpg")).quality == expected
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_webp_without_loss_stays_without_loss(tmp_path, alpha):
+    rgb = photograph()
+    pixels = np.dstack([rgb, rgb[..., 0] // 200 * 255]) if alpha else rgb
+    Image.fromarray(pixels).save(tmp_path / "a.webp", lossless=True, exact=True, exif=exif())
+    read = picture.read(tmp_path / "a.webp")
+    assert read.lossless
+    np.testing.assert_array_equal(read.pixels, pixels)
+    np.testing.assert_array_equal(np.asarray(Image.open(resaved(tmp_path / "a.webp"))), pixels)
+    Image.fromarray(rgb).save(tmp_path / "b.webp", quality=90)
+    assert not picture.read(tmp_path / "b.webp").lossless
+
+
+def test_depth_is_rounded_to_the_nearest_where_the_format_has_less(tmp_path):
+    ramp = np.repeat(np.arange(65536, dtype=np.uint16).reshape(256, 256, 1), 3, axis=2)
+    like = picture.Picture(pixels=ramp, lossless=True)
+    picture.write(tmp_path / "a.webp", ramp, like)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.webp")), np.rint(ramp / 257).astype(np.uint8))
+    floats = np.linspace(-0.5, 1.5, 65536, dtype=np.float32).reshape(256, 256, 1)
+    picture.write(tmp_path / "a.png", floats, like)
+    expected = np.rint(floats.clip(0, 1)[..., 0] * 65535)
+    np.testing.assert_allclose(picture.read(tmp_path / "a.png").pixels[..., 0], expected, atol=1)
+
+
+def test_palettes_are_read_as_colours_and_single_bits_as_gray(tmp_path):
+    image = Image.fromarray(photograph())
+    palette = image.quantize(50)
+    palette.save(tmp_path / "p.png")
+    np.testing.assert_array_equal(picture.read(tmp_path / "p.png").pixels, np.asarray(palette.convert("RGB")))
+    palette.save(tmp_path / "t.png", transparency=7)
+    np.testing.assert_array_equal(
+        picture.read(tmp_path / "t.png").pixels, np.asarray(Image.open(tmp_path / "t.png").convert("RGBA"))
+    )
+    for suffix in (".png", ".tif"):
+        image.convert("1").save(tmp_path / f"b{suffix}")
+        bits = picture.read(tmp_path / f"b{suffix}").pixels
+        np.testing.assert_array_equal(bits[..., 0], np.asarray(image.convert("1").convert("L")))
+        np.testing.assert_array_equal(picture.read(resaved(tmp_path / f"b{suffix}")).pixels, bits)
+
+
+def test_premultiplied_alpha_in_a_tiff_is_handed_out_straight(tmp_path):
+    rgb = photograph()
+    alpha = np.full(rgb.shape[:2], 128, np.uint8)
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.dstack([rgb // 2, alpha]), photometric="rgb", extrasamples=["assocalpha"]
+    )
+    read = picture.read(tmp_path / "a.tif").pixels
+    np.testing.assert_allclose(read[..., :3].astype(int), rgb.astype(int), atol=3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_orientation_is_undone_for_reading_and_restored_in_the_file(tmp_path, orientation, suffix):
+    stored, tag = photograph(), exif()
+    tag[0x0112] = orientation
+    source = tmp_path / f"a{suffix}"
+    Image.fromarray(stored).save(source, exif=tag, **({"lossless": True} if suffix == ".webp" else {}))
+    with Image.open(source) as opened:
+        turn = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}.get(orientation)  # as Pillow's exif_transpose does
+        upright = opened if turn is None else opened.transpose(Image.Transpose(turn))
+        expected = np.asarray(upright.convert("RGB"))
+    pixels = picture.read(source).pixels
+    np.testing.assert_allclose(pixels.astype(int), expected, atol=3 if suffix == ".jpg" else 0)
+    again = resaved(source)
+    with Image.open(again) as opened:
+        assert opened.getexif().get(0x0112) == orientation
+        if suffix != ".jpg":
+            np.testing.assert_array_equal(np.asarray(opened), stored)
+        other = resaved(source, ".png" if suffix != ".png" else ".tif")
+    with Image.open(other) as opened:  # a format whose viewers may not look at the tag
+        assert opened.getexif().get(0x0112, 1) == 1
+        assert opened.size == (pixels.shape[1], pixels.shape[0])
+    np.testing.assert_array_equal(picture.read(other).pixels, pixels)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("out", SUFFIXES)
+def test_profile_and_exif_survive_within_and_between_all_formats(tmp_path, suffix, out):
+    source = tmp_path / f"a{suffix}"
+    Image.fromarray(photograph()).save(source, exif=exif(), icc_profile=WIDE_GAMUT, dpi=(300, 300))
+    again = resaved(source, out)
+    with Image.open(again) as opened:
+        assert opened.info["icc_profile"] == WIDE_GAMUT
+        if ".webp" not in (suffix, out):
+            assert opened.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+    expected = essence(source)
+    assert expected["37500"]
+    assert essence(again) == expected
+    if out == ".tif":
+        np.testing.assert_array_equal(tifffile.imread(again), picture.read(source).pixels)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_xmp_survives(tmp_path, suffix):
+    source, rgb = tmp_path / f"a{suffix}", photograph()
+    if suffix == ".tif":
+        tifffile.imwrite(source, rgb, photometric="rgb", extratags=[(700, "B", len(XMP), XMP, True)])
+        assert tifffile.TiffFile(resaved(source)).pages[0].tags[700].value == XMP
+        return
+    Image.fromarray(rgb).save(source, xmp=XMP)
+    if suffix == ".png":
+        source = resaved(tmp_path / "a.png")  # Pillow writes no XMP into PNG
+        picture.write(source, rgb, picture.Picture(pixels=rgb, metadata={"xmp-data": XMP}))
+    with Image.open(resaved(source, suffix)) as opened:
+        found = opened.info.get("xmp", opened.info.get("XML:com.adobe.xmp"))
+    assert (found if isinstance(found, bytes) else found.encode()) == XMP
+
+
+def test_iptc_survives_in_jpeg_and_tiff(tmp_path):
+    Image.fromarray(photograph()).save(tmp_path / "plain.jpg")
+    plain = (tmp_path / "plain.jpg").read_bytes()
+    segment = b"\xff\xed" + struct.pack(">H", len(APP13) + 2) + APP13
+    (tmp_path / "a.jpg").write_bytes(plain[:2] + segment + plain[2:])
+    assert resaved(tmp_path / "a.jpg").read_bytes().count(APP13) == 1
+    with Image.open(tmp_path / "again.jpg") as opened:
+        assert opened.info["photoshop"][0x0404].startswith(IIM)
+    tag = (33723, 7, len(IIM), IIM, True)
+    tifffile.imwrite(tmp_path / "a.tif", photograph(), photometric="rgb", extratags=[tag])
+    found = tifffile.TiffFile(resaved(tmp_path / "a.tif")).pages[0].tags[33723].value
+    assert bytes(found).startswith(IIM)
+
+
+def test_texts_survive_in_png_and_tiff(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", photograph(), photometric="rgb", description="A cup", software="Made up 1.2")
+    page = tifffile.TiffFile(resaved(tmp_path / "a.tif")).pages[0]
+    assert (page.description, page.software) == ("A cup", "Made up 1.2")
+    assert len(tifffile.TiffFile(tmp_path / "again.tif").pages) == 1
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    texts.add_text("Comment", "taken at noon")
+    Image.fromarray(photograph()).save(tmp_path / "a.png", pnginfo=texts)
+    assert Image.open(resaved(tmp_path / "a.png")).text == {"Comment": "taken at noon"}
+
+
+def test_a_file_without_notes_gets_none(tmp_path):
+    for suffix in SUFFIXES:
+        Image.fromarray(photograph()).save(tmp_path / f"a{suffix}")
+        with Image.open(resaved(tmp_path / f"a{suffix}")) as opened:
+            assert not opened.info.get("exif")
+            assert not opened.info.get("icc_profile")
+
+
+def test_the_old_thumbnail_is_not_kept(tmp_path):
+    small = tmp_path / "small.jpg"
+    Image.fromarray(photograph()).resize((32, 24)).save(small)
+    tag = exif().tobytes() if hasattr(exif(), "tobytes") else b""
+    block = bytearray(tag[6:] if tag.startswith(b"Exif") else tag)
+    order = "<" if block[:2] == b"II" else ">"
+    (first,) = struct.unpack_from(order + "I", block, 4)
+    (count,) = struct.unpack_from(order + "H", block, first)
+    struct.pack_into(order + "I", block, first + 2 + 12 * count, len(block))
+    offset = len(block) + 2 + 3 * 12 + 4
+    jpeg = small.read_bytes()
+    block += struct.pack(order + "H", 3)
+    for number, kind, value in ((0x0103, 3, 6), (0x0201, 4, offset), (0x0202, 4, len(jpeg))):
+        block += struct.pack(order + "HHI", number, kind, 1) + struct.pack(order + ("HH" if kind == 3 else "I"), *([value, 0] if kind == 3 else [value]))
+    block += bytes(4) + jpeg
+    Image.fromarray(photograph()).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + bytes(block))
+    assert (tmp_path / "a.jpg").read_bytes().count(b"\xff\xd8\xff") == 2
+    assert resaved(tmp_path / "a.jpg").read_bytes().count(b"\xff\xd8\xff") == 1
+    assert essence(tmp_path / "again.jpg") == essence(tmp_path / "a.jpg")
+
+
+def test_profiles_are_converted_as_another_engine_user_does_it():
+    rgb = photograph()
+    values = (rgb / 255).astype(np.float32)
+    p3, srgb = ImageCms.ImageCmsProfile(__import__("io").BytesIO(WIDE_GAMUT)), ImageCms.createProfile("sRGB")
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    expected = ImageCms.profileToProfile(Image.fromarray(rgb), p3, srgb, renderingIntent=intent)
+    found = picture.to_srgb(values, WIDE_GAMUT)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found * 255, np.asarray(expected), atol=1.5)
+    assert np.abs(found - values).max() > 0.02
+
+
+def test_a_profile_there_and_back_is_exact_to_16_bits():
+    values = (photograph() / 255).astype(np.float32)
+    back = picture.to_srgb(picture.from_srgb(values, WIDE_GAMUT), WIDE_GAMUT)
+    np.testing.assert_allclose(back, values, atol=3e-4)
+    assert picture.to_srgb(values, None) is values
+    assert picture.from_srgb(values, None) is values
+
+
+def test_gray_profiles_are_converted_too():
+    values = np.repeat(np.linspace(0, 1, 512, dtype=np.float32).reshape(16, 32, 1), 3, axis=2)
+    found = picture.to_srgb(values, gray_profile())
+    linear = values**1.8
+    expected = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+    np.testing.assert_allclose(picture.from_srgb(found, gray_profile()), values, atol=2e-3)
+
+
+def test_a_profile_of_the_wrong_kind_is_left_behind(tmp_path):
+    gray, rgb = photograph()[..., :1], photograph()
+    Image.fromarray(gray[..., 0]).save(tmp_path / "a.jpg", icc_profile=WIDE_GAMUT)
+    assert picture.read(tmp_path / "a.jpg").profile is None
+    picture.write(tmp_path / "b.png", gray, picture.Picture(pixels=rgb, profile=WIDE_GAMUT))
+    assert "icc_profile" not in Image.open(tmp_path / "b.png").info
+    picture.write(tmp_path / "c.png", gray, picture.Picture(pixels=gray, profile=gray_profile()))
+    assert Image.open(tmp_path / "c.png").info["icc_profile"] == gray_profile()
+
+
+@pytest.mark.parametrize("profile", [b"nonsense", WIDE_GAMUT[:300], gray_profile()[:150]])
+def test_a_damaged_profile_is_refused_when_used(profile):
+    values = np.zeros((2, 2, 3), np.float32)
+    for convert in (picture.to_srgb, picture.from_srgb):
+        with pytest.raises(Unsupported, match="profile"):
+            convert(values, profile)
+
+
+def test_masks_follow_the_stated_rule(tmp_path):
+    rgb = photograph()
+    soft = np.tile(np.linspace(0, 255, rgb.shape[1]).astype(np.uint8), (rgb.shape[0], 1))
+    for name, pixels, expected in (
+        ("gray", soft, soft),
+        ("cutout", np.dstack([rgb, soft]), soft),
+        ("gray and alpha", np.dstack([rgb[..., 0], soft]), soft),
+        ("opaque", np.dstack([soft, soft, soft, np.full_like(soft, 255)]), soft),
+        ("colour", rgb, np.rint(rgb @ np.array([0.299, 0.587, 0.114]))),
+    ):
+        Image.fromarray(pixels).save(tmp_path / "mask.png")
+        found = picture.read_mask(tmp_path / "mask.png")
+        assert found.dtype == np.uint8
+        np.testing.assert_allclose(found, expected, atol=1 if name == "colour" else 0, err_msg=name)
+        assert found.flags.c_contiguous
+    deep = soft.astype(np.uint16) * 257 + 1
+    tifffile.imwrite(tmp_path / "deep.tif", np.dstack([deep] * 3), photometric="rgb")
+    np.testing.assert_array_equal(picture.read_mask(tmp_path / "deep.tif"), deep)
+    np.testing.assert_array_equal(picture.read_mask(tmp_path / "mask.png").shape, soft.shape)
+
+
+def assert_one_clear_line(error: HarmonizeError) -> None:
+    assert "\n" not in str(error)
+    assert error.hint
+    assert not any(word in str(error) for word in ("vips", "VIPS", "unable to call", "None"))
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    """Files that must not be taken for pictures, by what is wrong."""
+    files = {}
+
+    def add(name: str, content: bytes) -> None:
+        files[name] = folder / name
+        files[name].write_bytes(content)
+
+    image = Image.fromarray(photograph("astronaut", 512, 512))
+    for suffix, options in ((".jpg", {}), (".png", {}), (".tif", {}), (".webp", {}), (".avif", {})):
+        image.save(folder / f"whole{suffix}", **options)
+        whole = (folder / f"whole{suffix}").read_bytes()
+        for share in (0.999, 0.6, 0.05):
+            add(f"cut at {share}{suffix}", whole[: int(len(whole) * share)])
+    image.save(folder / "whole.jpg", progressive=True)
+    add("cut progressive.jpg", (folder / "whole.jpg").read_bytes()[:20_000])
+    whole = bytearray((folder / "whole.png").read_bytes())
+    whole[len(whole) // 2] ^= 0xFF
+    add("flipped.png", bytes(whole))
+    add("zero.png", b"")
+    add("text.jpg", b"This is a note, not a picture.\n")
+    add("bare.png", b"\x89PNG\r\n\x1a\n")
+    add("noise.jpg", b"\xff\xd8\xff" + os.urandom(4000))
+    add("noise.tif", b"II*\0" + os.urandom(4000))
+    add("page.svg", b'<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"/>')
+    image.convert("CMYK").save(folder / "cmyk.jpg")
+    image.convert("CMYK").save(folder / "cmyk.tif")
+    files |= {"cmyk.jpg": folder / "cmyk.jpg", "cmyk.tif": folder / "cmyk.tif"}
+    image.convert("LAB").save(folder / "lab.tif")
+    tifffile.imwrite(folder / "five.tif", np.zeros((8, 8, 5), np.uint8), photometric="rgb", extrasamples=[0, 0])
+    tifffile.imwrite(folder / "wide.tif", np.zeros((8, 8, 3), np.uint32), photometric="rgb")
+    files |= {name: folder / name for name in ("lab.tif", "five.tif", "wide.tif", "missing.png", ".")}
+    return files
+
+
+def test_bad_files_get_one_clear_line_and_nothing_on_stderr(tmp_path, capfd):
+    for name, path in bad_files(tmp_path).items():
+        for reader in (picture.read, picture.read_mask):
+            try:
+                reader(path)
+            except (PictureError, Unsupported) as error:
+                assert_one_clear_line(error)
+                assert str(path) in error.message
+                if name.startswith("cmyk"):
+                    assert isinstance(error, Unsupported)
+                    assert "GIMP" in error.hint
+            else:
+                pytest.fail(f"{name} was read")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_picture_is_known_by_its_content_not_its_name(tmp_path):
+    Image.fromarray(photograph()).save(tmp_path / "a.png")
+    for name in ("a.jpg", "a", "a[page=3].png", "ä ö.txt", os.fsdecode(b"caf\xe9.png")):
+        (tmp_path / "a.png").rename(tmp_path / name)
+        read = picture.read(tmp_path / name)
+        assert read.format == "png"
+        (tmp_path / name).rename(tmp_path / "a.png")
+    picture.write(tmp_path / os.fsdecode(b"caf\xe9[Q=1].png"), read.pixels, read)
+    np.testing.assert_array_equal(picture.read(tmp_path / os.fsdecode(b"caf\xe9[Q=1].png")).pixels, read.pixels)
+
+
+def test_avif_is_read_where_the_library_can(tmp_path):
+    Image.fromarray(photograph()).save(tmp_path / "a.avif", quality=95)
+    read = picture.read(tmp_path / "a.avif")
+    assert np.abs(read.pixels.astype(int) - photograph()).mean() < 4
+    assert picture.read(resaved(tmp_path / "a.avif", ".png")).pixels.shape == photograph().shape
+
+
+def test_a_header_that_claims_too_much_is_refused_before_memory_is_asked_for(tmp_path):
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 40_000, 20_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    with pytest.raises(PictureError, match="too large") as caught:
+        picture.read(tmp_path / "bomb.png")
+    assert_one_clear_line(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a", "a.gif", "a.xyz", "missing/a.png", "folder.png", "file/a.png", "a.jpg", "long.webp"])
+def test_what_cannot_be_written_is_said_in_one_line_and_leaves_nothing(tmp_path, name):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").write_text("")
+    before = sorted(tmp_path.iterdir())
+    pixels = np.zeros((2, 17_000 if name == "long.webp" else 2, 4), np.uint8)
+    with pytest.raises((PictureError, Unsupported)) as caught:
+        picture.write(tmp_path / name, pixels, picture.Picture(pixels=pixels))
+    assert_one_clear_line(caught.value)
+    assert name.split("/")[0] in caught.value.message
+    assert ".png" in caught.value.hint or "/" in name or name.startswith("folder")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_arrays_that_are_no_pictures_are_refused(tmp_path):
+    for pixels in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 5), np.uint8), np.zeros((4, 4, 3), np.float64)):
+        with pytest.raises(Unsupported):
+            picture.write(tmp_path / "a.png", pixels, picture.Picture(pixels=pixels))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_full_disk_leaves_the_old_file_and_no_scraps(tmp_path, suffix, capfd):
+    out, rgb = tmp_path / f"a{suffix}", np.random.default_rng(1).integers(0, 256, (400, 400, 3), np.uint8)
+    out.write_bytes(b"what was here before")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(PictureError) as caught:
+            picture.write(out, rgb, picture.Picture(pixels=rgb))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert_one_clear_line(caught.value)
+    assert out.read_bytes() == b"what was here before"
+    assert list(tmp_path.iterdir()) == [out]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_new_file_has_the_permissions_any_program_would_give_it(tmp_path):
+    pixels = photograph()
+    for mask in (0o022, 0o077):
+        old = os.umask(mask)
+        try:
+            picture.write(tmp_path / f"{mask}.png", pixels, picture.Picture(pixels=pixels))
+        finally:
+            os.umask(old)
+        assert (tmp_path / f"{mask}.png").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_a_picture_can_replace_itself_and_is_read_anew(tmp_path):
+    Image.fromarray(photograph()).save(tmp_path / "a.png")
+    (tmp_path / "link.png").symlink_to("a.png")
+    read = picture.read(tmp_path / "a.png")
+    picture.write(tmp_path / "link.png", 255 - read.pixels, read)
+    np.testing.assert_array_equal(picture.read(tmp_path / "a.png").pixels, 255 - photograph())
+    assert (tmp_path / "link.png").is_symlink()
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from gknet import picture
+assert "torch" not in sys.modules
+picture.read(Path(sys.argv[1]))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+read = picture.read(Path(sys.argv[2]))
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print((after - before) * 1024 / read.pixels.nbytes)
+"""
+
+
+def test_reading_costs_little_more_than_the_array(tmp_path):
+    big = np.tile(photograph("coffee", 400, 600), (9, 9, 1))  # 19 megapixels
+    Image.fromarray(big[:50, :50]).save(tmp_path / "small.jpg")
+    Image.fromarray(big).save(tmp_path / "big.jpg")
+    command = [sys.executable, "-c", MEASURE, tmp_path / "small.jpg", tmp_path / "big.jpg"]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(picture.__file__).parents[1])
+    assert float(ran.stdout) < 1.5
+    assert ran.stderr == ""
