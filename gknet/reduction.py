@@ -85,6 +85,19 @@ def reduce_layer(
     return _reduce(premultiplied + below * (1 - alpha), premultiplied, alpha, window, size)
 
 
+def thumbnail(pixels: np.ndarray, height: int) -> np.ndarray:
+    """(h, w, 3) float32 of any picture (H, W, 1 to 4), at most so high; what is transparent shows through white."""
+    picture = _unit(pixels)
+    if picture.bands in (2, 4):
+        alpha = picture[picture.bands - 1]
+        picture = picture[0 : picture.bands - 1] * alpha + (1 - alpha)
+    if picture.bands == 1:
+        picture = picture.bandjoin([picture, picture])
+    if picture.height > height:
+        picture = picture.resize(height / picture.height, kernel="linear")
+    return np.asarray(picture.numpy(), dtype=np.float32)
+
+
 def _reduce(composite: Any, premultiplied: Any, alpha: Any, window: Box, size: tuple[int, int]) -> Reduced:
     height, width = size
     everything = composite.bandjoin([premultiplied, alpha]).crop(*window)

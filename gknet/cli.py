@@ -1,0 +1,289 @@
+"""The `gknet` command. Heavy imports wait inside the subcommands, so that --help answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from gknet.errors import BadRequest, Cancelled, HarmonizeError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gknet.harmonizer import Harmonizer
+
+app = App(name="gknet", help="Make a pasted object take on the colours and light of its scene.")
+
+Step = Callable[[str, int, int], None]
+_STEPS = {
+    "read": "Reading",
+    "load": "Loading the network",
+    "reduce": "Looking at the scene",
+    "network": "Harmonizing",
+    "apply": "Colouring every pixel",
+    "write": "Writing",
+}
+
+Output = Annotated[Path, Parameter(name=["--output", "-o"])]
+
+
+@app.command
+def harmonize(
+    composite: Path | None = None,
+    mask: Path | None = None,
+    /,
+    *,
+    output: Output,
+    foreground: Path | None = None,
+    background: Path | None = None,
+    at: str = "0,0",
+    scale: float = 1.0,
+    strength: float = 1.0,
+    model: str = "gknet-s",
+    network_size: int = 256,
+    device: str = "auto",
+    show: bool = False,
+) -> None:
+    """Harmonize the object in a picture, at full resolution.
+
+    Either a finished composite and its mask:
+
+        gknet harmonize composite.png mask.png -o harmonized.png
+
+    or a cut-out with transparency and the picture it goes onto:
+
+        gknet harmonize --foreground cutout.png --background photo.jpg --at 420,310 -o harmonized.jpg
+
+    Depth, colour profile, EXIF and other metadata of the picture are kept. The format follows the output's name.
+
+    Parameters
+    ----------
+    composite
+        Picture that already holds the object.
+    mask
+        Picture of the same size, white where the object is, black elsewhere, gray along soft edges.
+    output
+        Where the result is written. It appears only when it is complete.
+    foreground
+        Cut-out object: a picture with transparency.
+    background
+        Picture that the cut-out goes onto.
+    at
+        X,Y of the cut-out's top left corner on the background, pixels; may be negative.
+    scale
+        Factor on the cut-out's size.
+    strength
+        0 leaves the object as it is, 1 harmonizes it fully.
+    model
+        Which network: a name that `gknet info` lists.
+    network_size
+        Long side of what the network sees, pixels, 64 to 1024. The result always has full resolution.
+    device
+        auto, cpu, cuda or mps.
+    show
+        Also write before and after side by side, next to the output.
+    """
+    pair, layers = (composite, mask), (foreground, background)
+    if None in pair and None in layers or (any(pair) and any(layers)):
+        raise BadRequest(
+            "It is not clear what to harmonize.",
+            "Give COMPOSITE and MASK, or --foreground and --background.",
+        )
+    inputs = [path for path in (*pair, *layers) if path is not None]
+    if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
+        raise BadRequest(f"{output} is one of the inputs.", "Choose another name for the output.")
+    with _progress() as step:
+        if composite is not None and mask is not None:
+            work = _Composite(composite, mask, output, step)
+        else:
+            assert foreground is not None
+            assert background is not None
+            work = _Layers(foreground, background, _position(at), scale, output, step)
+        step("load", 0, 1)
+        from gknet.harmonizer import Harmonizer
+
+        before, after = work.harmonize(Harmonizer.load(model, device), strength, network_size)
+        step("write", 0, 1)
+        from gknet.picture import write
+
+        write(output, after, work.like)
+    print(f"Wrote {output}")
+    if show:
+        beside = output.with_name(f"{output.stem}-before-after.png")
+        _write_side_by_side(beside, {"before": before, "after": after}, work.like.profile)
+        print(f"Wrote {beside}")
+
+
+@app.command
+def demo(*, output: Output = Path("gknet-demo.png"), model: str = "gknet-s", device: str = "auto") -> None:
+    """Harmonize the bundled photographs and write a before/after picture.
+
+        gknet demo
+
+    Parameters
+    ----------
+    output
+        The before/after picture.
+    model
+        Which network: a name that `gknet info` lists.
+    device
+        auto, cpu, cuda or mps.
+    """
+    from gknet import example
+
+    with _progress() as step:
+        step("load", 0, 1)
+        from gknet.harmonizer import Harmonizer
+        from gknet.picture import check_writable
+
+        check_writable(output, 3)
+        pictures = example.before_and_after(Harmonizer.load(model, device), step)
+        step("write", 0, 1)
+        _write_side_by_side(output, pictures, None)
+    print(f"Wrote {output.absolute()}")
+
+
+@app.command
+def info(*, model: str | None = None, device: str = "auto") -> None:
+    """Say which networks there are, how large they are, and what they would run on.
+
+        gknet info
+
+    Parameters
+    ----------
+    model
+        Only this network.
+    device
+        auto, cpu, cuda or mps.
+    """
+    from gknet.summary import describe
+
+    Console().print(describe(model, device))
+
+
+class _Composite:
+    """A composite and its mask, read from files."""
+
+    def __init__(self, composite: Path, mask: Path, output: Path, step: Step) -> None:
+        from gknet.picture import check_writable, read, read_mask
+
+        step("read", 0, 2)
+        self.like = read(composite)
+        check_writable(output, self.like.pixels.shape[2])
+        step("read", 1, 2)
+        self.mask = read_mask(mask)
+        self.step = step
+
+    def harmonize(
+        self, harmonizer: Harmonizer, strength: float, network_size: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The picture before and after."""
+        before = self.like.pixels
+        return before, harmonizer(
+            before,
+            self.mask,
+            strength=strength,
+            network_size=network_size,
+            profile=self.like.profile,
+            on_progress=self.step,
+        )
+
+
+class _Layers:
+    """A cut-out and its background, read from files."""
+
+    def __init__(
+        self, foreground: Path, background: Path, at: tuple[int, int], scale: float, output: Path, step: Step
+    ) -> None:
+        from gknet.composite import matching, scaled
+        from gknet.picture import check_writable, read
+
+        step("read", 0, 2)
+        self.like = read(background)
+        check_writable(output, self.like.pixels.shape[2])
+        step("read", 1, 2)
+        self.layer = scaled(matching(read(foreground), self.like), scale)
+        self.at = at
+        self.step = step
+
+    def harmonize(
+        self, harmonizer: Harmonizer, strength: float, network_size: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The picture with the layer as it was, and with the layer harmonized."""
+        from gknet.composite import paste
+
+        background = self.like.pixels
+        layer = harmonizer.layer(
+            self.layer,
+            background,
+            self.at,
+            strength=strength,
+            network_size=network_size,
+            profile=self.like.profile,
+            on_progress=self.step,
+        )
+        return paste(self.layer, background, self.at), paste(layer, background, self.at)
+
+
+def _position(at: str) -> tuple[int, int]:
+    try:
+        x, y = (int(part) for part in at.split(","))
+    except ValueError:
+        raise BadRequest(f"The position {at!r} is not X,Y.", "Give two whole numbers, as in --at 420,310.") from None
+    return x, y
+
+
+def _write_side_by_side(path: Path, pictures: dict[str, np.ndarray], profile: bytes | None) -> None:
+    import numpy as np
+
+    from gknet.picture import Picture, write
+    from gknet.side_by_side import side_by_side
+
+    beside = np.asarray(side_by_side(pictures, profile))
+    write(path, beside, Picture(pixels=beside))
+
+
+@contextmanager
+def _progress() -> Iterator[Step]:
+    """A bar on the terminal while work lasts; nothing where there is no terminal."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Starting", total=None)
+
+        def step(stage: str, done: int, total: int) -> None:
+            # A stage of one step says nothing until it ends: let the bar pulse.
+            progress.update(
+                task, description=_STEPS[stage], completed=done, total=total if total > 1 else None
+            )
+
+        yield step
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command and exits: 0, 2 with one line on what is wrong and what to do, or 130 if interrupted."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        sentence = " ".join(str(error).split())
+        _fail(f"{sentence} See `gknet --help`.", 2)
+    except KeyboardInterrupt:
+        _fail("Cancelled. Nothing was written.", Cancelled.exit_code)
+    except HarmonizeError as error:
+        _fail(str(error), error.exit_code)
+
+
+def _fail(sentence: str, code: int) -> None:
+    print(f"gknet: {' '.join(sentence.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
