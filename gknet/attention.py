@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 
@@ -52,4 +51,5 @@ class SpatialSeparatedAttention(nn.Module):
 
     def forward(self, feature: Tensor, mask: Tensor) -> Tensor:
         inside = self.learn(self.foreground(feature)) + self.mix(feature)
-        return torch.lerp(self.background(feature), inside, mask)
+        background: Tensor = self.background(feature)
+        return background + mask * (inside - background)

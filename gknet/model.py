@@ -136,7 +136,8 @@ class GlobalHead(nn.Module):
         hidden = self.statistics(statistics) + self.regions(torch.cat([inside, outside], dim=1))
         hidden = self.hidden(F.elu(hidden))
         matrix = self.scale * self.matrix(F.elu(hidden)).view(-1, 3, 4)  # (B, 3, 4)
-        change = torch.einsum("bij,bjhw->bihw", matrix[:, :, :3], composite)  # (B, 3, H, W)
+        # A sum rather than a matrix product, which autocast would round to bfloat16.
+        change = (matrix[:, :, :3, None, None] * composite[:, None]).sum(dim=2)  # (B, 3, H, W)
         return change + matrix[:, :, 3, None, None]
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def _kernel_size(feature: Tensor, kernels: Tensor) -> int:
@@ -36,17 +40,51 @@ def modulate_reference(feature: Tensor, kernels: Tensor) -> Tensor:
 def modulate(feature: Tensor, kernels: Tensor) -> Tensor:
     """`modulate_reference` as N*N shifted multiply-adds, without the unfolded copy.
 
-    Same arguments, result and gradients.
+    Same arguments, result and gradients (of the first order).
     """
+    _kernel_size(feature, kernels)
+    modulated: Tensor = _Modulation.apply(feature, kernels)
+    return modulated
+
+
+class _Modulation(torch.autograd.Function):
+    """Written out by hand, because autograd would make a whole kernels' gradient of zeros for every tap."""
+
+    @staticmethod
+    def forward(ctx: Any, feature: Tensor, kernels: Tensor) -> Tensor:
+        ctx.save_for_backward(feature, kernels)
+        modulated = torch.zeros_like(feature)
+        for tap, shifted in _taps(_padded(feature, kernels), feature, kernels):
+            modulated.addcmul_(tap, shifted)
+        return modulated
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        feature, kernels = ctx.saved_tensors
+        kernels_gradient = torch.empty_like(kernels)
+        padded = _padded(feature, kernels)
+        for tap, shifted in _taps(padded, feature, kernels_gradient):
+            torch.mul(gradient, shifted, out=tap)
+        padded_gradient = torch.zeros_like(padded)
+        for tap, shifted in _taps(padded_gradient, feature, kernels):
+            shifted.addcmul_(gradient, tap)
+        radius = (padded.shape[2] - feature.shape[2]) // 2
+        height, width = feature.shape[2:]
+        return padded_gradient[:, :, radius : radius + height, radius : radius + width], kernels_gradient
+
+
+def _padded(feature: Tensor, kernels: Tensor) -> Tensor:
+    """(B, C, H+2r, W+2r): the feature with zeros around it."""
+    radius = _kernel_size(feature, kernels) // 2
+    return F.pad(feature, (radius, radius, radius, radius))
+
+
+def _taps(padded: Tensor, feature: Tensor, kernels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each of the N*N taps the views (B, C, H, W) of its kernels K_p[(dy, dx)] and of F[p - (dy, dx)]."""
     size = _kernel_size(feature, kernels)
     batch, channels, height, width = feature.shape
     per_tap = kernels.view(batch, channels, size * size, height, width)  # (B, C, N*N, H, W)
-    radius = size // 2
-    padded = F.pad(feature, (radius, radius, radius, radius))  # (B, C, H+2r, W+2r)
-    modulated = torch.zeros_like(feature)
     for tap in range(size * size):
-        # The tap holds K_p[(dy, dx)], which multiplies F[p - (dy, dx)].
-        top, left = 2 * radius - tap // size, 2 * radius - tap % size
-        shifted = padded[:, :, top : top + height, left : left + width]  # (B, C, H, W)
-        modulated = torch.addcmul(modulated, per_tap[:, :, tap], shifted)
-    return modulated
+        top, left = size - 1 - tap // size, size - 1 - tap % size
+        yield per_tap[:, :, tap], padded[:, :, top : top + height, left : left + width]

@@ -14,10 +14,12 @@ below, were chosen by measurement on real photographs under known changes of col
 from __future__ import annotations
 
 import itertools
+import math
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -87,24 +89,11 @@ class ColourTransfer:
             raise BadRequest("The small pictures for the colour transfer differ in size.")
         if min(*layer_size, *layer_box[2:]) <= 0:
             raise BadRequest("The layer is empty.")
-        colour, change, weight = _observations(
-            *(
-                torch.from_numpy(np.array(a, dtype=np.float64))
-                for a in (composite, harmonized, mask, foreground)
-            )
-        )
-        place = weight.nonzero()  # (n, 2)
-        if len(place) == 0:
-            return cls(np.zeros((_NODES, _NODES, 4, _KNOTS, 3)), layer_size)
-        features, change = _blur(_hats(colour), change, weight)
-        at = (place[:, 0], place[:, 1])
-        left, top, box_width, box_height = layer_box
-        # From the centres of small pixels to layer pixels to cells of the grid, (n,) each.
-        y = (at[0] + 0.5 - top) * (layer_size[0] / box_height) / _cell(layer_size[0])
-        x = (at[1] + 0.5 - left) * (layer_size[1] / box_width) / _cell(layer_size[1])
-        weight = weight[at] / weight[at].sum()
-        solution = _solve(features[at], change[at], weight, y, x)
-        return cls(solution.view(_NODES, _NODES, 4, _KNOTS, 3).numpy(), layer_size)
+        small = [torch.from_numpy(np.array(a, np.float64)) for a in (composite, harmonized, mask, foreground)]
+        # One thread: the matrices are too small to be worth dividing, most of all when other programs are busy.
+        with ThreadPoolExecutor(1, "colour-transfer", _work_alone) as pool:
+            curves = pool.submit(_fit, small, layer_box, layer_size).result()
+        return cls(curves.numpy(), layer_size)
 
     def apply(
         self,
@@ -132,13 +121,28 @@ class ColourTransfer:
         Raises BadRequest if sizes disagree, Unsupported for other dtypes and channels.
         """
         _check(layer, mask, strength, space, tile_pixels, self.layer_size)
-        result = np.empty(layer.shape, layer.dtype)
-        slicer = _Slicer(self, layer, result, mask, strength, space == "linear", tile_pixels)
-        _on_all_cores(slicer, slicer.strips(), on_progress, total=layer.shape[0] * layer.shape[1])
-        return result
+        curves = torch.from_numpy(self.curves)
+        slicer = _Slicer(curves, layer, mask, strength, space == "linear", tile_pixels)
+        _on_all_cores(slicer, on_progress)
+        return slicer.result
 
 
 # --- fitting ---------------------------------------------------------------------------------------------------
+
+
+def _fit(small: list[Tensor], box: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:
+    """The nodes' curves, (8, 8, 4, 8, 3)."""
+    colour, change, weight = _observations(*small)
+    at = weight.nonzero(as_tuple=True)
+    if len(at[0]) == 0:
+        return weight.new_zeros(_NODES, _NODES, 4, _KNOTS, 3)
+    features, change = _blur(_hats(colour), change, weight)
+    # From the centres of small pixels to the layer's pixels to cells of the grid, (n,) each.
+    left, top, width, height = box
+    y = (at[0] + 0.5 - top) * (size[0] / height) / _cell(size[0])
+    x = (at[1] + 0.5 - left) * (size[1] / width) / _cell(size[1])
+    solution = _solve(features[at], change[at], weight[at] / weight.sum(), y, x)
+    return solution.view(_NODES, _NODES, 4, _KNOTS, 3)
 
 
 def _observations(
@@ -265,146 +269,162 @@ def _slicing_basis(curves: Tensor) -> Tensor:
 
 
 class _Slicer:
-    """Evaluates the map on strips of rows. Calls on different strips are independent."""
+    """Evaluates the map on strips of rows of one layer. Strips are independent of each other."""
 
     def __init__(
         self,
-        transfer: ColourTransfer,
+        curves: Tensor,
         layer: Pixels,
-        result: Pixels,
         mask: Pixels | None,
         strength: float,
         linear: bool,
         tile_pixels: int,
     ) -> None:
-        self.layer, self.result, self.mask = layer, result, mask
-        self.strength, self.linear = strength, linear
+        self.layer, self.mask, self.strength, self.linear = layer, mask, strength, linear
+        self.result = np.empty(layer.shape, layer.dtype)
         self.top = _TOP[layer.dtype]
-        # Encoded integers are worked on in their own levels, which saves a pass; all else in 0..1.
-        self.unit = 1.0 if linear else self.top
-        basis = _slicing_basis(torch.from_numpy(transfer.curves))
-        basis[..., 0] *= self.unit
+        self.direct = layer.dtype.kind == "u" and not linear  # nothing to encode, nothing above 1
+        self.packed = layer.dtype == np.uint8 and layer.shape[2] == 4 and sys.byteorder == "little"
+        # Integers are worked on in their own levels, which saves passes.
+        unit = self.top if self.direct else 1.0
+        basis = _slicing_basis(curves)
+        basis[..., 0] *= unit
         self.nodes = basis.to(torch.float32)  # (8, 8, 3, 29)
-        self.knots = (torch.arange(1, _KNOTS - 1) / (_KNOTS - 1) * self.unit)[:, None]
-        height, width = transfer.layer_size
-        self.cell = (_cell(height), _cell(width))
+        self.knots = (torch.arange(1, _KNOTS - 1) / (_KNOTS - 1) * unit)[:, None]
+        self.cell = (_cell(layer.shape[0]), _cell(layer.shape[1]))
         self.tile_width = min(self.cell[1], tile_pixels)
         self.tile_height = min(self.cell[0], max(1, tile_pixels // self.tile_width))
 
     def strips(self) -> list[tuple[int, int]]:
         """Rows (first, end) of all strips, top to bottom; none crosses a row of nodes."""
-        height = self.layer.shape[0]
-        cells = ((y, min(y + self.cell[0], height)) for y in range(0, height, self.cell[0]))
-        return [
-            (y, min(y + self.tile_height, end))
-            for start, end in cells
-            for y in range(start, end, self.tile_height)
-        ]
+        height, (cell, _), step = self.layer.shape[0], self.cell, self.tile_height
+        cells = [(top, min(top + cell, height)) for top in range(0, height, cell)]
+        return [(y, min(y + step, end)) for top, end in cells for y in range(top, end, step)]
 
     def worker(self) -> Callable[[tuple[int, int]], int]:
-        """A function that does one strip and returns its pixels. It owns scratch memory: one for each thread."""
+        """A function that does one strip and returns its number of pixels; each thread makes its own.
+
+        It uses its memory again for every tile: fresh memory would cost as much as the arithmetic.
+        """
         n = self.tile_height * self.tile_width
         pixels = np.empty(n * self.layer.shape[2], self.layer.dtype)
-        scratch = _Scratch(pixels, torch.empty(n * _FEATURES), torch.empty(n * 6), torch.empty(n * 3))
+        numbers = torch.empty(n * (_FEATURES + 6 + 3))
 
         def work(strip: tuple[int, int]) -> int:
-            first, end = strip
-            for x, x_end, factors, fx in self._tiles(first, end):
-                self._tile((slice(first, end), slice(x, x_end)), factors, fx, scratch)
-            return (end - first) * self.layer.shape[1]
+            rows = slice(*strip)
+            for columns, factors, place in self._tiles(*strip):
+                at = (rows, columns)
+                source = self.layer[at]
+                here = pixels[: source.size].reshape(source.shape)
+                here[...] = source  # the layer may be read-only or strided, which torch does not take
+                weight = self._weight(at, here)
+                if weight is None or weight.any():
+                    self._tile(here, weight, factors, place, numbers)
+                self.result[at] = here
+            return (strip[1] - strip[0]) * self.layer.shape[1]
 
         return work
 
-    def _tiles(self, first: int, end: int) -> Iterator[tuple[int, int, Tensor, Tensor]]:
-        """Columns (first, end), factors (rows, 6, 29) and place between nodes (columns,) of a strip's tiles.
+    def _tiles(self, first: int, end: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Columns, factors (rows, 6, 29) and place between two nodes (columns,) of each tile in a strip.
 
-        The six rows of factors are the three outputs at the cell's left side and their growth to its right side:
-        mixing the nodes' factors from top to bottom, once per row, halves the work per pixel.
+        The six are the three outputs at the cell's left side and their growth to its right side: mixing the nodes'
+        factors from top to bottom once per row halves the work per pixel.
         """
-        width = self.layer.shape[1]
-        row = first // self.cell[0]
-        fy = (torch.arange(first, end) + (0.5 - row * self.cell[0])) / self.cell[0]
-        upper, lower = self.nodes[row], self.nodes[row + 1]
-        nodes = upper + fy[:, None, None, None] * (lower - upper)  # (rows, 8, 3, 29)
+        row, width = first // self.cell[0], self.layer.shape[1]
+        y = (torch.arange(first, end) + (0.5 - row * self.cell[0])) / self.cell[0]
+        nodes = self.nodes[row] + y[:, None, None, None] * (self.nodes[row + 1] - self.nodes[row])
         for column, start in enumerate(range(0, width, self.cell[1])):
-            left, right = nodes[:, column], nodes[:, column + 1]
-            factors = torch.cat((left, right - left), 1)
+            factors = torch.cat((nodes[:, column], nodes[:, column + 1] - nodes[:, column]), 1)
             stop = min(start + self.cell[1], width)
             for x in range(start, stop, self.tile_width):
                 x_end = min(x + self.tile_width, stop)
-                yield x, x_end, factors, (torch.arange(x, x_end) + (0.5 - start)) / self.cell[1]
+                yield slice(x, x_end), factors, (torch.arange(x, x_end) + (0.5 - start)) / self.cell[1]
 
-    def _tile(self, at: tuple[slice, slice], factors: Tensor, fx: Tensor, scratch: _Scratch) -> None:
-        source = self.layer[at]
-        weight = self._weight(at)
-        if weight is not None and not weight.any():
-            self.result[at] = source
-            return
-        pixels = scratch.pixels[: source.size].reshape(source.shape)
-        pixels[...] = source  # the layer may be read-only or strided, which torch does not take
-        colour = torch.from_numpy(pixels)[..., :3].permute(0, 2, 1)  # (rows, 3, columns), as all below
-        value = scratch.view(scratch.value, colour.shape).copy_(colour)
-        change = self._change(value, factors, fx, scratch)
-        if weight is not None:
-            change.mul_(weight[:, None])
-        elif self.strength != 1:
-            change.mul_(self.strength)
-        if self.layer.dtype.kind == "u":
-            colour.copy_(change.add_(value).add_(0.5).clamp_(0, self.top))
-        else:
-            colour.copy_(_add_to_floats(value, change, torch.finfo(colour.dtype).max))
-        self.result[at] = pixels
-
-    def _weight(self, at: tuple[slice, slice]) -> Tensor | None:
-        """How much of the change each pixel takes, (rows, columns); None if all take `strength`."""
+    def _weight(self, at: tuple[slice, slice], pixels: Pixels) -> Tensor | None:
+        """How much of the change each pixel takes, (rows, columns); None if all take all of it."""
         weight = None
         if self.mask is not None:
             part = np.array(self.mask[at], dtype=np.float32)
             weight = torch.from_numpy(part).div_(_TOP[self.mask.dtype]).nan_to_num_(0).clamp_(0, 1)
-            weight.mul_(self.strength)
-        if self.layer.shape[2] == 4 and not (solid := self.layer[at][..., 3] > 0).all():
+        if pixels.shape[2] == 4 and not (solid := pixels[..., 3] > 0).all():
             clear = torch.from_numpy(solid.astype(np.float32))
-            weight = clear.mul_(self.strength) if weight is None else weight.mul_(clear)
+            weight = clear if weight is None else weight.mul_(clear)
         return weight
 
-    def _change(self, value: Tensor, factors: Tensor, fx: Tensor, scratch: _Scratch) -> Tensor:
-        """Change of colour in the layer's values, (rows, 3, columns), before mask and strength."""
-        if self.layer.dtype.kind == "u" and not self.linear:
-            return self._curves(value, factors, fx, scratch)
+    def _tile(
+        self, pixels: Pixels, weight: Tensor | None, factors: Tensor, place: Tensor, numbers: Tensor
+    ) -> None:
+        """Changes pixels (rows, columns, 3 or 4) in place. Tensors in here are (rows, channels, columns)."""
+        rows, columns, channels = pixels.shape
+        basis, both, value = _carve(numbers, [(rows, c, columns) for c in (_FEATURES, 6, 3)])
+        if self.direct:
+            value = basis[:, 1:4]
+        self._load(pixels, value)
+        if self.direct:
+            change = self._curves(basis, factors, place, both)
+        else:
+            change = self._change_of_light(value, basis, factors, place, both)
+        if weight is not None:
+            change.mul_(weight[:, None])
+        if self.strength != 1:
+            change.mul_(self.strength)
+        self._store(value, change, pixels)
+
+    def _change_of_light(
+        self, value: Tensor, basis: Tensor, factors: Tensor, place: Tensor, both: Tensor
+    ) -> Tensor:
+        """The change where values may be linear, above 1, or no numbers at all."""
         encoded = linear_to_srgb(value / self.top) if self.linear else value
+        # Above 1 the curves know nothing: such a colour is scaled down to 1, mapped, and scaled up again.
         peak = encoded.amax(1, keepdim=True).clamp(min=1)
-        change = self._curves((encoded / peak).clamp_(0, 1), factors, fx, scratch) * peak
+        torch.div(encoded, peak, out=basis[:, 1:4]).clamp_(0, 1)
+        change = self._curves(basis, factors, place, both) * peak
         if self.linear:
             change = (srgb_to_linear(encoded + change) - srgb_to_linear(encoded)) * self.top
         # NaN is what a NaN or an infinity in the pixel has made; such a pixel stays as it is.
         return change.nan_to_num_(0, 0, 0)
 
-    def _curves(self, value: Tensor, factors: Tensor, fx: Tensor, scratch: _Scratch) -> Tensor:
-        """The sum of the four curves. value: (rows, 3, columns) in 0..unit; so is the result, signed."""
-        rows, _, columns = value.shape
-        basis = scratch.view(scratch.basis, (rows, _FEATURES, columns))
+    def _curves(self, basis: Tensor, factors: Tensor, place: Tensor, both: Tensor) -> Tensor:
+        """The sum of the four curves, from the r, g, b that are in the basis already."""
         basis[:, 0] = 1
-        basis[:, 1:4] = value
-        luma = torch.mul(value[:, 0], _LUMA[0], out=basis[:, 4])
-        luma.add_(value[:, 1], alpha=_LUMA[1]).add_(value[:, 2], alpha=_LUMA[2])
-        inner = basis[:, 5:].unflatten(1, (4, _KNOTS - 2))
+        luma = torch.mul(basis[:, 1], _LUMA[0], out=basis[:, 4])
+        luma.add_(basis[:, 2], alpha=_LUMA[1]).add_(basis[:, 3], alpha=_LUMA[2])
+        inner = basis[:, 5:].view(len(basis), 4, _KNOTS - 2, -1)
         torch.maximum(basis[:, 1:5, None], self.knots, out=inner)
-        both = torch.bmm(factors, basis, out=scratch.view(scratch.both, (rows, 6, columns)))
-        return both[:, :3].addcmul_(both[:, 3:], fx)
+        torch.bmm(factors, basis, out=both)
+        return both[:, :3].addcmul_(both[:, 3:], place)
+
+    def _load(self, pixels: Pixels, value: Tensor) -> None:
+        if not self.packed:
+            value.copy_(torch.from_numpy(pixels)[..., :3].permute(0, 2, 1))
+            return
+        # Bytes four apart are slow to gather; whole pixels, shifted and masked, are not.
+        whole = torch.from_numpy(pixels.view(np.int32)[..., 0])
+        value.copy_((whole[:, None] >> _SHIFTS).bitwise_and_(255))
+
+    def _store(self, value: Tensor, change: Tensor, pixels: Pixels) -> None:
+        colour = torch.from_numpy(pixels)[..., :3].permute(0, 2, 1)
+        if self.layer.dtype.kind == "f":
+            colour.copy_(_add_to_floats(value, change, torch.finfo(colour.dtype).max))
+            return
+        change.add_(value).add_(0.5).clamp_(0, self.top)
+        if not self.packed:
+            colour.copy_(change)
+            return
+        whole = torch.from_numpy(pixels.view(np.int32)[..., 0])
+        levels = change.to(torch.int32)
+        whole.bitwise_and_(-1 << 24).bitwise_or_(levels[:, 0])  # alpha, and red
+        whole.add_(levels[:, 1], alpha=1 << 8).add_(levels[:, 2], alpha=1 << 16)
 
 
-@dataclass(frozen=True, slots=True)
-class _Scratch:
-    """Memory that a thread uses again for every tile; fresh memory would cost as much as the arithmetic."""
+_SHIFTS = torch.tensor([[0], [8], [16]], dtype=torch.int32)
 
-    pixels: Pixels
-    basis: Tensor
-    both: Tensor
-    value: Tensor
 
-    @staticmethod
-    def view(flat: Tensor, shape: tuple[int, ...]) -> Tensor:
-        return flat[: int(np.prod(shape))].view(shape)
+def _carve(flat: Tensor, shapes: list[tuple[int, ...]]) -> list[Tensor]:
+    """Tensors of these shapes, one after another in the same memory."""
+    sizes = [math.prod(shape) for shape in shapes]
+    return [t.view(shape) for t, shape in zip(flat[: sum(sizes)].split(sizes), shapes, strict=True)]
 
 
 def _add_to_floats(value: Tensor, change: Tensor, largest: float) -> Tensor:
@@ -418,54 +438,51 @@ def _add_to_floats(value: Tensor, change: Tensor, largest: float) -> Tensor:
 _starting = threading.Lock()
 
 
-def _on_all_cores(
-    slicer: _Slicer,
-    strips: list[tuple[int, int]],
-    on_progress: Callable[[int, int], None] | None,
-    total: int,
-) -> None:
-    """Does all strips, on as many threads as torch has; reports on this one. Any exception stops all."""
-    count = max(1, min(torch.get_num_threads(), len(strips)))
-    todo = iter(strips)  # shared: the next of a list's iterator is atomic
-    finished: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+def _work_alone() -> None:
+    """Makes torch use this thread only, for what this thread does: the work is divided already.
+
+    torch keeps this number per thread, but also hands the last one set to threads to come. So it is set back, in a
+    passing thread, as setting it here would change ours. The lock keeps two of us from reading each other's 1.
+    """
+    with _starting:
+        process = torch.get_num_threads()
+        torch.set_num_threads(1)
+        passing = threading.Thread(target=torch.set_num_threads, args=(process,))
+        passing.start()
+        passing.join()
+
+
+def _on_all_cores(slicer: _Slicer, on_progress: Callable[[int, int], None] | None) -> None:
+    """Does all strips on as many threads as torch has, reports on this one. Any exception stops all of them."""
+    strips = slicer.strips()
+    total = slicer.layer.shape[0] * slicer.layer.shape[1]
+    todo = iter(strips)  # shared by all: taking the next of a list is atomic
+    news: queue.SimpleQueue[int | Future[None]] = queue.SimpleQueue()
     stop = threading.Event()
-    started = threading.Barrier(count + 1)
 
     def run() -> None:
-        try:
-            torch.set_num_threads(1)
-            torch.get_num_threads()  # without this, torch takes up the process's number at this thread's first work
-            started.wait()
-            work = slicer.worker()
-            for strip in todo:
-                if stop.is_set():
-                    break
-                finished.put(work(strip))
-        finally:
-            finished.put(None)
+        work = slicer.worker()
+        for strip in todo:
+            if stop.is_set():
+                return
+            news.put(work(strip))
 
-    done, running = 0, count
-    with ThreadPoolExecutor(count, thread_name_prefix="colour-transfer") as pool:
+    done, running = 0, max(1, min(torch.get_num_threads(), len(strips)))
+    with ThreadPoolExecutor(running, "colour-transfer", _work_alone) as pool:
         try:
-            with _starting:
-                threads = torch.get_num_threads()
-                futures = [pool.submit(run) for _ in range(count)]
-                started.wait()
-                # A thread's number is its own once it has started; that of threads to come is the process's.
-                torch.set_num_threads(threads)
+            for _ in range(running):
+                pool.submit(run).add_done_callback(news.put)
             while running:
-                pixels = finished.get()
-                if pixels is None:
+                item = news.get()
+                if isinstance(item, Future):
+                    item.result()  # raises what the worker raised
                     running -= 1
                     continue
-                done += pixels
+                done += item
                 if on_progress is not None:
                     on_progress(done, total)
         finally:
             stop.set()
-            started.abort()
-    for future in futures:
-        future.result()
 
 
 def _check(

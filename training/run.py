@@ -46,6 +46,8 @@ class TrainingRun:
     """The network's `GKNetConfig.head`."""
     residual_modulation: bool = True
     """The network's `GKNetConfig.residual_modulation`."""
+    bfloat16: bool = False
+    """Runs the network's convolutions and products in bfloat16 (autocast); weights stay float32."""
     seed: int = 0
     """Of the weights and of every draw."""
 

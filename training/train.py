@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import random
 import signal
 import sys
 import time
@@ -126,7 +125,9 @@ class Training:
         batch = stream.batch()
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate() * group["factor"]
-        error = LOSSES[self.run.loss](self.forward(batch.composite, batch.mask), batch.real, batch.mask)
+        with torch.autocast(batch.composite.device.type, torch.bfloat16, enabled=self.run.bfloat16):
+            harmonized = self.forward(batch.composite, batch.mask)
+        error = LOSSES[self.run.loss](harmonized.float(), batch.real, batch.mask)
         if not torch.isfinite(error):
             raise FloatingPointError(f"the loss is {error.item()} at step {self.step}")
         self.optimizer.zero_grad(set_to_none=True)
@@ -193,7 +194,6 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    random.seed(0)
     try:
         training = Training(read_run(options.config))
         options.out.mkdir(parents=True, exist_ok=True)
