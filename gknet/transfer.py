@@ -284,7 +284,8 @@ class _Slicer:
         self.result = np.empty(layer.shape, layer.dtype)
         self.top = _TOP[layer.dtype]
         self.direct = layer.dtype.kind == "u" and not linear  # nothing to encode, nothing above 1
-        self.packed = layer.dtype == np.uint8 and layer.shape[2] == 4 and sys.byteorder == "little"
+        rgba8 = layer.dtype == np.uint8 and layer.shape[2] == 4
+        self.packed = rgba8 and self.direct and sys.byteorder == "little"
         # Integers are worked on in their own levels, which saves passes.
         unit = self.top if self.direct else 1.0
         basis = _slicing_basis(curves)
@@ -321,7 +322,7 @@ class _Slicer:
                 if weight is None or weight.any():
                     self._tile(here, weight, factors, place, numbers)
                 self.result[at] = here
-            return (strip[1] - strip[0]) * self.layer.shape[1]
+            return int((strip[1] - strip[0]) * self.layer.shape[1])
 
         return work
 
@@ -356,20 +357,19 @@ class _Slicer:
         self, pixels: Pixels, weight: Tensor | None, factors: Tensor, place: Tensor, numbers: Tensor
     ) -> None:
         """Changes pixels (rows, columns, 3 or 4) in place. Tensors in here are (rows, channels, columns)."""
-        rows, columns, channels = pixels.shape
-        basis, both, value = _carve(numbers, [(rows, c, columns) for c in (_FEATURES, 6, 3)])
+        rows, columns = pixels.shape[:2]
+        basis, both, spare = _carve(numbers, [(rows, c, columns) for c in (_FEATURES, 6, 3)])
         if self.direct:
-            value = basis[:, 1:4]
-        self._load(pixels, value)
-        if self.direct:
+            value = self._load(pixels, basis[:, 1:4], spare)
             change = self._curves(basis, factors, place, both)
         else:
+            value = self._load(pixels, spare, spare)
             change = self._change_of_light(value, basis, factors, place, both)
         if weight is not None:
             change.mul_(weight[:, None])
         if self.strength != 1:
             change.mul_(self.strength)
-        self._store(value, change, pixels)
+        self._store(value, change, pixels, spare)
 
     def _change_of_light(
         self, value: Tensor, basis: Tensor, factors: Tensor, place: Tensor, both: Tensor
@@ -395,36 +395,45 @@ class _Slicer:
         torch.bmm(factors, basis, out=both)
         return both[:, :3].addcmul_(both[:, 3:], place)
 
-    def _load(self, pixels: Pixels, value: Tensor) -> None:
+    def _load(self, pixels: Pixels, value: Tensor, spare: Tensor) -> Tensor:
         if not self.packed:
-            value.copy_(torch.from_numpy(pixels)[..., :3].permute(0, 2, 1))
-            return
+            return value.copy_(_colour(pixels))
         # Bytes four apart are slow to gather; whole pixels, shifted and masked, are not.
-        whole = torch.from_numpy(pixels.view(np.int32)[..., 0])
-        value.copy_((whole[:, None] >> _SHIFTS).bitwise_and_(255))
+        levels = torch.bitwise_right_shift(_whole(pixels), _SHIFTS, out=spare.view(torch.int32))
+        return value.copy_(levels.bitwise_and_(255))
 
-    def _store(self, value: Tensor, change: Tensor, pixels: Pixels) -> None:
-        colour = torch.from_numpy(pixels)[..., :3].permute(0, 2, 1)
-        if self.layer.dtype.kind == "f":
+    def _store(self, value: Tensor, change: Tensor, pixels: Pixels, spare: Tensor) -> None:
+        colour = _colour(pixels)
+        if colour.is_floating_point():
             colour.copy_(_add_to_floats(value, change, torch.finfo(colour.dtype).max))
             return
         change.add_(value).add_(0.5).clamp_(0, self.top)
         if not self.packed:
             colour.copy_(change)
             return
-        whole = torch.from_numpy(pixels.view(np.int32)[..., 0])
-        levels = change.to(torch.int32)
-        whole.bitwise_and_(-1 << 24).bitwise_or_(levels[:, 0])  # alpha, and red
-        whole.add_(levels[:, 1], alpha=1 << 8).add_(levels[:, 2], alpha=1 << 16)
+        red, green, blue = spare.view(torch.int32).copy_(change).split(1, 1)
+        _whole(pixels).bitwise_and_(-1 << 24).bitwise_or_(red).add_(green, alpha=1 << 8).add_(
+            blue, alpha=1 << 16
+        )
 
 
 _SHIFTS = torch.tensor([[0], [8], [16]], dtype=torch.int32)
 
 
+def _colour(pixels: Pixels) -> Tensor:
+    """(rows, columns, 3 or 4) as a tensor (rows, 3, columns) on the same memory."""
+    return torch.from_numpy(pixels)[..., :3].permute(0, 2, 1)
+
+
+def _whole(pixels: Pixels) -> Tensor:
+    """8-bit RGBA (rows, columns, 4) as a tensor (rows, 1, columns) of int32 on the same memory."""
+    return torch.from_numpy(pixels.view(np.int32)).permute(0, 2, 1)
+
+
 def _carve(flat: Tensor, shapes: list[tuple[int, ...]]) -> list[Tensor]:
     """Tensors of these shapes, one after another in the same memory."""
-    sizes = [math.prod(shape) for shape in shapes]
-    return [t.view(shape) for t, shape in zip(flat[: sum(sizes)].split(sizes), shapes, strict=True)]
+    ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
+    return [flat[end - math.prod(shape) : end].view(shape) for end, shape in zip(ends, shapes, strict=True)]
 
 
 def _add_to_floats(value: Tensor, change: Tensor, largest: float) -> Tensor:

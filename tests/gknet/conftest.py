@@ -1,0 +1,49 @@
+"""Real photographs and a network that visibly does something, for all tests of this room."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+
+from gknet import GKNet, Harmonizer, preset
+
+
+@pytest.fixture(scope="session")
+def photograph() -> np.ndarray:
+    """(512, 512, 3) uint8: an astronaut before a flag (NASA, public domain)."""
+    return np.asarray(skimage.data.astronaut())
+
+
+@pytest.fixture(scope="session")
+def object_mask(photograph: np.ndarray) -> np.ndarray:
+    """(512, 512) uint8: an ellipse over head and shoulders, with a soft edge of about eight pixels."""
+    rows, columns = np.mgrid[: photograph.shape[0], : photograph.shape[1]]
+    distance = np.hypot((rows - 210) / 190, (columns - 230) / 120)
+    return (255 * np.clip((1.05 - distance) / 0.1, 0, 1)).round().astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Harmonizer:
+    """The shipped weights on the CPU."""
+    return Harmonizer.load(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def untrained() -> Harmonizer:
+    """A network that returns its input."""
+    return Harmonizer(GKNet(replace(preset("gknet-s"), width=8)))
+
+
+@pytest.fixture(scope="session")
+def brightening() -> Harmonizer:
+    """A network that multiplies the foreground by 1.3 and adds 0.02, whatever it sees."""
+    net = GKNet(replace(preset("gknet-s"), width=8))
+    with torch.no_grad():
+        assert net.head.bias is not None
+        gain = torch.tensor([1.3]).log().expand(3)
+        net.head.bias.copy_(torch.cat([gain, torch.full((3,), 0.02)]) / net.config.head_scale)
+    return Harmonizer(net)

@@ -1,0 +1,268 @@
+"""Pictures of any size and depth through the whole way a user's picture goes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gknet import BadRequest, Cancelled, Harmonizer, NoBackground, NoForeground, Unsupported
+from gknet.reduction import Box
+
+DEPTHS = [np.uint8, np.uint16, np.float16, np.float32]
+
+
+def at_depth(pixels: np.ndarray, depth: type) -> np.ndarray:
+    """8-bit pixels in another type, with the same values."""
+    if depth is np.uint16:
+        return pixels.astype(np.uint16) * np.uint16(257)
+    return pixels if depth is np.uint8 else (pixels / np.float32(255)).astype(depth)
+
+
+def cutout(photograph: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(400, 300, 4): the object as a layer with straight alpha."""
+    return np.dstack([photograph, mask])[10:410, 90:390]
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_untrained_network_gives_the_picture_back_bit_for_bit(
+    untrained: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray, depth: type
+) -> None:
+    picture = at_depth(photograph, depth)
+    result = untrained(picture, object_mask)
+    assert result.dtype == picture.dtype
+    assert np.array_equal(result, picture)
+    layer = at_depth(cutout(photograph, object_mask), depth)
+    assert np.array_equal(untrained.layer(layer, picture, (-30, 200)), layer)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_background_stays_equal_to_the_bit(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray, depth: type
+) -> None:
+    picture = at_depth(photograph, depth)
+    result = shipped(picture, object_mask)
+    outside = object_mask == 0
+    assert np.array_equal(result[outside], picture[outside])
+    assert not np.array_equal(result[~outside], picture[~outside])
+
+
+def test_foreground_is_changed_as_the_network_says(
+    brightening: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    result = brightening(photograph, object_mask).astype(float)
+    inside = object_mask == 255
+    expected = (photograph * 1.3 + 0.02 * 255).clip(0, 255)
+    assert np.abs(result - expected)[inside].mean() < 1.5
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_alpha_never_changes(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray, depth: type
+) -> None:
+    layer = at_depth(cutout(photograph, object_mask), depth)
+    result = shipped.layer(layer, photograph, (100, 60))
+    assert result.dtype == layer.dtype
+    assert np.array_equal(result[..., 3], layer[..., 3])
+    assert not np.array_equal(result, layer)
+    picture = at_depth(np.dstack([photograph, 255 - object_mask // 2]), depth)
+    assert np.array_equal(shipped(picture, object_mask)[..., 3], picture[..., 3])
+
+
+def test_strength_is_linear_and_nothing_at_zero(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    picture = at_depth(photograph, np.float32)
+    full = shipped(picture, object_mask)
+    assert np.array_equal(shipped(picture, object_mask, strength=0), picture)
+    half = shipped(picture, object_mask, strength=0.5)
+    inside = (full > 0) & (full < 1)  # elsewhere the range's end bends the line
+    np.testing.assert_allclose(half[inside], (picture + (full - picture) / 2)[inside], atol=2e-3)
+
+
+def test_layer_and_mask_forms_agree(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    """A layer laid exactly over its own place is the same scene as the composite with its mask."""
+    hard = np.where(object_mask >= 128, 255, 0).astype(np.uint8)
+    by_mask = shipped(photograph, hard)
+    layer = shipped.layer(np.dstack([photograph, hard]), photograph, (0, 0))
+    difference = np.abs(by_mask.astype(int) - layer[..., :3])[hard == 255]
+    assert difference.mean() < 1.5
+
+
+def test_grayscale_stays_grayscale(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    gray = photograph[..., 1]
+    result = shipped(gray, object_mask)
+    assert result.shape == gray.shape
+    assert np.array_equal(result[object_mask == 0], gray[object_mask == 0])
+    one = shipped(gray[:, :, None], object_mask)
+    assert np.array_equal(one[:, :, 0], result)
+    layer = shipped.layer(np.dstack([gray, object_mask]), gray)
+    assert np.array_equal(layer[..., 1], object_mask)
+
+
+def test_linear_light_is_the_same_change_seen_in_another_encoding(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    encoded = at_depth(photograph, np.float32)
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    in_linear = shipped(linear.astype(np.float32), object_mask, space="linear").clip(0, None)
+    back = np.where(in_linear <= 0.0031308, in_linear * 12.92, 1.055 * in_linear ** (1 / 2.4) - 0.055)
+    by_encoded = shipped(encoded, object_mask)
+    assert np.abs(back - by_encoded)[object_mask == 255].mean() < 0.02
+
+
+def test_colours_beyond_white_stay_beyond_white(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    picture = at_depth(photograph, np.float32)
+    picture[200:210, 220:230] = 4.0
+    result = shipped(picture, object_mask, space="linear")
+    assert np.isfinite(result).all()
+    assert result[200:210, 220:230].min() > 1.5
+
+
+@pytest.mark.parametrize("share", [0.01, 0.001])
+def test_tiny_objects_are_seen_through_a_window(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 20 megapixels: the network must see the object at no less than 24 pixels, its surroundings around it."""
+    from gknet import harmonizer as module
+
+    height, width = 3648, 5472
+    side = round((share * height * width) ** 0.5)
+    assert side * 256 / width < module.SMALLEST_OBJECT
+    canvas, box = Box(0, 0, width, height), Box(4000, 200, side, side)
+    window = module._window(box, canvas, 256)
+    seen = side * 256 / max(window.width, window.height)
+    assert module.SMALLEST_OBJECT <= seen <= 64
+    assert window.within(canvas) == window
+    assert box.within(window) == box
+    # One that is large enough is seen with the whole canvas.
+    large = Box(1000, 1000, 600, 600)
+    assert module._window(large, canvas, 256) == canvas
+
+
+@pytest.mark.parametrize("share", [0.01, 0.001])
+def test_tiny_objects_are_harmonized_at_20_megapixels(
+    brightening: Harmonizer, photograph: np.ndarray, share: float
+) -> None:
+    picture = np.tile(photograph // 2 + 40, (8, 11, 1))[:3648, :5472]
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    side = round((share * mask.size) ** 0.5)
+    inside = (slice(3000, 3000 + side), slice(17, 17 + side))
+    mask[inside] = 255
+    result = brightening(picture, mask)
+    expected = picture[inside] * 1.3 + 0.02 * 255
+    assert np.abs(result[inside] - expected).mean() < 2
+    assert np.array_equal(result[mask == 0], picture[mask == 0])
+
+
+@pytest.mark.parametrize("shape", [(3, 8000), (8000, 3), (2, 1), (17, 33), (256, 256)])
+def test_pictures_of_any_shape_work(shipped: Harmonizer, shape: tuple[int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    mask = np.zeros(shape, np.uint8)
+    mask[: max(1, shape[0] // 2), : max(1, shape[1] // 2)] = 255
+    result = shipped(picture, mask)
+    assert result.shape == picture.shape
+    assert np.array_equal(result[mask == 0], picture[mask == 0])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "I;16", "F"])
+def test_pil_images_come_back_as_they_were(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray, mode: str
+) -> None:
+    image = Image.fromarray(photograph)
+    if mode == "I;16":
+        image = Image.fromarray(photograph[..., 0].astype(np.uint16) * np.uint16(257))
+    elif mode == "F":
+        image = Image.fromarray(photograph[..., 0].astype(np.float32) / 255)
+    else:
+        image = image.convert(mode)
+    image.info["comment"] = "kept"
+    result = shipped(image, Image.fromarray(object_mask))
+    assert (result.mode, result.size, result.info["comment"]) == (image.mode, image.size, "kept")
+
+
+def test_masks_of_any_type_mean_the_same(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    hard = object_mask >= 128
+    expected = shipped(photograph, hard)
+    full = [hard.astype(np.uint8) * 255, hard.astype(np.uint16) * 65535, hard.astype(np.float64)]
+    for mask in [*full, hard[:, :, None], Image.fromarray(hard)]:
+        assert np.array_equal(shipped(photograph, mask), expected)
+
+
+def test_progress_names_the_stages_and_cancel_changes_nothing(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    seen: list[str] = []
+    shipped(photograph, object_mask, on_progress=lambda stage, *_: seen.append(stage))
+    assert list(dict.fromkeys(seen)) == ["reduce", "network", "apply"]
+
+    before = photograph.copy()
+    for stop_at in dict.fromkeys(seen):
+
+        def stop(stage: str, done: int, total: int, stop_at: str = stop_at) -> None:
+            del done, total
+            if stage == stop_at:
+                raise Cancelled("Cancelled.")
+
+        with pytest.raises(Cancelled):
+            shipped(photograph, object_mask, on_progress=stop)
+    assert np.array_equal(photograph, before)
+
+
+def test_inputs_are_never_written_to(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    picture, mask = photograph.copy(), object_mask.copy()
+    picture.flags.writeable = mask.flags.writeable = False
+    shipped(picture, mask)
+    shipped.layer(np.dstack([picture, mask]), picture)
+
+
+def test_transparent_pixels_may_hold_anything(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    layer = at_depth(np.dstack([photograph, object_mask]), np.float32)
+    clean = shipped.layer(layer, photograph)
+    layer[object_mask == 0, :3] = np.nan
+    result = shipped.layer(layer, photograph)
+    shown = object_mask > 0
+    np.testing.assert_array_equal(result[shown], clean[shown])
+    assert np.isnan(result[~shown, :3]).all()
+
+
+def test_requests_that_cannot_be_met_are_refused_with_a_hint(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    def refused(error: type[BadRequest], match: str, *arguments: object, **options: object) -> None:
+        with pytest.raises(error, match=match) as caught:
+            shipped(*arguments, **options)  # type: ignore[type-var, arg-type]
+        assert caught.value.hint
+
+    refused(NoForeground, "all black", photograph, np.zeros_like(object_mask))
+    refused(NoBackground, "all white", photograph, np.full_like(object_mask, 255))
+    refused(BadRequest, "100x200 pixels, the picture 512x512", photograph, object_mask[:200, :100])
+    refused(BadRequest, "0..1", photograph, object_mask.astype(np.float32))
+    refused(BadRequest, "strength", photograph, object_mask, strength=1.5)
+    refused(BadRequest, "network size", photograph, object_mask, network_size=4000)
+    refused(BadRequest, "space", photograph, object_mask, space="lab")
+    refused(BadRequest, "int64", photograph.astype(np.int64), object_mask)
+    refused(BadRequest, "no picture", np.zeros((512, 512, 5), np.uint8), object_mask)
+    refused(BadRequest, "not numbers", np.full((512, 512, 3), np.nan, np.float32), object_mask)
+    refused(Unsupported, "CMYK", Image.fromarray(photograph).convert("CMYK"), object_mask)
+    layer = cutout(photograph, object_mask)
+    with pytest.raises(BadRequest, match="no alpha"):
+        shipped.layer(layer[..., :3], photograph)
+    with pytest.raises(NoForeground, match="beside"):
+        shipped.layer(layer, photograph, (600, 0))
+    with pytest.raises(NoForeground, match="transparent"):
+        shipped.layer(np.zeros_like(layer), photograph)
+    with pytest.raises(NoBackground, match="covers"):
+        shipped.layer(np.full((600, 600, 4), 255, np.uint8), photograph, (-10, -10))
+    with pytest.raises(BadRequest, match="device"):
+        Harmonizer.load(device="abacus")

@@ -1,0 +1,455 @@
+"""The colour transfer: what it never touches, what it recovers, and how it behaves while it works."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import skimage.data
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gknet.color import linear_to_srgb, srgb_to_linear
+from gknet.errors import BadRequest, Unsupported
+from gknet.transfer import ColourTransfer
+
+Array = npt.NDArray[Any]
+DTYPES = [np.uint8, np.uint16, np.float16, np.float32]
+
+
+def zero(size: tuple[int, int]) -> ColourTransfer:
+    return ColourTransfer(np.zeros((8, 8, 4, 8, 3)), size)
+
+
+def some(size: tuple[int, int], amount: float = 0.03) -> ColourTransfer:
+    """A lively map: every curve of every node its own."""
+    return ColourTransfer(np.random.default_rng(1).normal(0, amount, (8, 8, 4, 8, 3)), size)
+
+
+def noise(size: tuple[int, int], dtype: Any, channels: int = 4, seed: int = 0) -> Array:
+    """Random pixels; floats reach beyond 0..1. About a third have alpha 0, a third alpha full."""
+    random = np.random.default_rng(seed)
+    if np.dtype(dtype).kind == "u":
+        layer = random.integers(0, np.iinfo(dtype).max + 1, (*size, channels)).astype(dtype)
+        full = np.iinfo(dtype).max
+    else:
+        layer = random.uniform(-0.5, 4, (*size, channels)).astype(dtype)
+        full = 1
+    if channels == 4:
+        layer[..., 3] = np.clip(random.uniform(-1, 2, size), 0, 1) * full
+    return layer
+
+
+def bits(array: Array) -> bytes:
+    return np.ascontiguousarray(array).tobytes()
+
+
+def small(picture: Array, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Area mean, (h, w, c)."""
+    tensor = torch.from_numpy(np.ascontiguousarray(picture, dtype=np.float32)).permute(2, 0, 1)[None]
+    return F.interpolate(tensor, size=size, mode="area")[0].permute(1, 2, 0).numpy()
+
+
+def disc(height: int, width: int, feather: float = 4.0) -> npt.NDArray[np.float32]:
+    """Alpha of a disc with a soft edge, feather pixels wide."""
+    y, x = np.mgrid[0:height, 0:width] + 0.5
+    inside = 0.42 * min(height, width) - np.hypot(y - height / 2, x - width / 2)
+    return np.clip(inside / feather + 0.5, 0, 1).astype(np.float32)
+
+
+def fit_to(
+    truth: Array, picture: Array, alpha: Array, n: int = 128, background: float = 0.4
+) -> ColourTransfer:
+    """The fit that a perfect network would lead to: it answers with the small picture of the truth."""
+    height, width = alpha.shape
+    size = (n * height // max(height, width), n * width // max(height, width))
+    a = alpha[..., None]
+    mask = small(a, size)
+    return ColourTransfer.fit(
+        composite=small(picture * a + background * (1 - a), size),
+        harmonized=small(truth * a + background * (1 - a), size),
+        mask=mask[..., 0],
+        foreground=small(picture * a, size) / np.maximum(mask, 1e-6),
+        layer_box=(0, 0, size[1], size[0]),
+        layer_size=(height, width),
+    )
+
+
+def psnr(a: Array, b: Array, weight: Array) -> float:
+    error = (((a - b) ** 2).mean(-1) * weight).sum() / weight.sum()
+    return float(-10 * np.log10(error))
+
+
+def to_u8(picture: Array, alpha: Array) -> npt.NDArray[np.uint8]:
+    return np.round(np.dstack((picture, alpha)) * 255).astype(np.uint8)
+
+
+# --- what it never touches --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", ["srgb", "linear"])
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_change_is_the_identity_bit_for_bit(dtype: Any, channels: int, space: Any) -> None:
+    layer = noise((37, 53), dtype, channels)
+    if np.dtype(dtype).kind == "f":
+        layer[3, 4] = -0.0
+        layer[5, 6, 1] = np.nan
+        layer[7, 8, 2] = np.inf
+        layer[9, 9, 0] = np.finfo(dtype).max
+    assert bits(zero((37, 53)).apply(layer, space=space)) == bits(layer)
+    assert bits(some((37, 53)).apply(layer, space=space, strength=0)) == bits(layer)
+
+
+def test_every_8_bit_value_survives_no_change() -> None:
+    ramp = np.arange(256, dtype=np.uint8)[:, None, None].repeat(4, 2).repeat(3, 1)
+    assert bits(zero((256, 3)).apply(ramp)) == bits(ramp)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_alpha_never_changes_and_clear_pixels_are_copied(dtype: Any) -> None:
+    layer = noise((41, 60), dtype)
+    if np.dtype(dtype).kind == "f":
+        layer[layer[..., 3] == 0, 0] = np.nan
+    result = some((41, 60)).apply(layer)
+    clear = layer[..., 3] == 0
+    assert clear.any()
+    assert bits(result[..., 3]) == bits(layer[..., 3])
+    assert bits(result[clear]) == bits(layer[clear])
+    assert bits(result[~clear]) != bits(layer[~clear])
+
+
+@pytest.mark.parametrize("mask_dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_pixels_outside_the_mask_are_copied(dtype: Any, channels: int, mask_dtype: Any) -> None:
+    layer = noise((30, 44), dtype, channels)
+    full = 1 if mask_dtype is np.float32 else np.iinfo(mask_dtype).max
+    mask = (np.clip(np.random.default_rng(3).uniform(-1, 1, (30, 44)), 0, 1) * full).astype(mask_dtype)
+    result = some((30, 44)).apply(layer, mask=mask)
+    assert bits(result[mask == 0]) == bits(layer[mask == 0])
+    assert bits(result[mask > 0]) != bits(layer[mask > 0])
+
+
+def test_the_layer_itself_is_not_written_to() -> None:
+    layer = noise((20, 20), np.uint8)
+    before = layer.copy()
+    layer.flags.writeable = False  # also: read-only input is fine, and gives no warning
+    result = some((20, 20)).apply(layer)
+    assert not np.shares_memory(result, layer)
+    assert bits(layer) == bits(before)
+
+
+def test_strided_and_flipped_layers_give_what_their_copies_give() -> None:
+    layer = noise((40, 60), np.uint8)[::-1, ::2]
+    assert bits(some((40, 30)).apply(layer)) == bits(some((40, 30)).apply(layer.copy()))
+
+
+# --- strength and mask ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", ["srgb", "linear"])
+@given(strength=st.floats(0, 1))
+@settings(max_examples=20, deadline=None)
+def test_strength_is_linear(space: Any, strength: float) -> None:
+    layer = noise((16, 24), np.float32)
+    whole = some((16, 24)).apply(layer, space=space)
+    part = some((16, 24)).apply(layer, space=space, strength=strength)
+    np.testing.assert_allclose(part, layer + strength * (whole - layer), atol=2e-6, rtol=1e-6)
+
+
+def test_a_half_mask_is_half_the_strength() -> None:
+    layer = noise((16, 24), np.float32, channels=3)
+    mask = np.full((16, 24), 0.5, np.float32)
+    transfer = some((16, 24))
+    assert bits(transfer.apply(layer, mask=mask)) == bits(transfer.apply(layer, strength=0.5))
+
+
+# --- same result however the work is divided --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_tile_size_does_not_matter(dtype: Any) -> None:
+    layer = noise((67, 129), dtype)
+    transfer = some((67, 129))
+    expected = transfer.apply(layer)
+    for tile_pixels in (1, 7, 50, 300, 10**6):
+        result = transfer.apply(layer, tile_pixels=tile_pixels)
+        if np.dtype(dtype).kind == "u":
+            np.testing.assert_array_equal(result, expected)
+        else:
+            np.testing.assert_allclose(
+                result, expected, rtol=1e-3 if dtype is np.float16 else 1e-6, atol=1e-6
+            )
+
+
+def test_number_of_threads_does_not_matter_and_is_left_alone() -> None:
+    layer = noise((300, 200), np.uint8)
+    transfer = some((300, 200))
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(bits(transfer.apply(layer, tile_pixels=500)))
+            assert torch.get_num_threads() == threads
+            of_new_thread: list[int] = []
+            thread = threading.Thread(target=lambda seen=of_new_thread: seen.append(torch.get_num_threads()))
+            thread.start()
+            thread.join()
+            assert of_new_thread == [threads]
+    finally:
+        torch.set_num_threads(before)
+    assert results[0] == results[1] == results[2]
+
+
+def test_a_pixel_depends_on_no_other() -> None:
+    layer = noise((32, 32), np.float32)
+    layer[..., 3] = 1
+    spoilt = layer.copy()
+    spoilt[10, 10] = np.nan
+    spoilt[20, 5, 1] = np.inf
+    transfer = some((32, 32))
+    expected, result = transfer.apply(layer), transfer.apply(spoilt)
+    others = np.ones((32, 32), bool)
+    others[10, 10] = others[20, 5] = False
+    assert bits(result[others]) == bits(expected[others])
+    assert bits(result[~others]) == bits(spoilt[~others])
+
+
+# --- what it recovers -------------------------------------------------------------------------------------------
+
+CHANGES = {
+    "exposure": lambda x: linear_to_srgb(srgb_to_linear(torch.from_numpy(x)) * 0.6).numpy(),
+    "gamma": lambda x: x**1.4,
+    "white balance": lambda x: x * np.array([0.92, 0.85, 0.7], np.float32),
+    "side light": lambda x: x * np.linspace(0.55, 1, x.shape[1], dtype=np.float32)[None, :, None],
+}
+
+
+@pytest.mark.parametrize("photograph", ["astronaut", "coffee", "chelsea"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_known_change_is_recovered_on_a_photograph(change: str, photograph: str) -> None:
+    picture = getattr(skimage.data, photograph)().astype(np.float32) / 255
+    alpha = disc(*picture.shape[:2])
+    truth = CHANGES[change](picture)
+    result = fit_to(truth, picture, alpha).apply(to_u8(picture, alpha)) / 255
+    untouched = psnr(picture, truth, alpha)
+    assert psnr(result[..., :3], truth, alpha) > max(36, untouched + 12)
+
+
+def test_a_soft_edge_gets_the_map_of_the_inside() -> None:
+    picture = skimage.data.astronaut().astype(np.float32) / 255
+    alpha = disc(512, 512, feather=60)
+    truth = CHANGES["exposure"](picture)
+    # A white background would show at once if the change were taken from blended colours.
+    result = fit_to(truth, picture, alpha, background=1.0).apply(to_u8(picture, alpha)) / 255
+    edge = ((alpha > 0.02) & (alpha < 0.5)).astype(np.float32)
+    assert psnr(result[..., :3], truth, edge) > max(33, psnr(picture, truth, edge) + 15)
+
+
+def test_nothing_changed_gives_exactly_no_change() -> None:
+    picture = skimage.data.chelsea().astype(np.float32) / 255
+    assert not fit_to(picture, picture, disc(*picture.shape[:2])).curves.any()
+
+
+def test_what_the_picture_says_nothing_of_stays() -> None:
+    # A dark grey object made lighter: no colour near red or white was seen, and none should jump.
+    alpha = disc(200, 200)
+    picture = np.random.default_rng(0).uniform(0.1, 0.3, (200, 200, 1)).astype(np.float32).repeat(3, 2)
+    transfer = fit_to(picture + 0.05, picture, alpha)
+    unseen = np.full((200, 200, 3), (1.0, 1.0, 1.0), np.float32)
+    assert np.abs(transfer.apply(unseen) - unseen).max() < 0.5
+    seen = np.full((200, 200, 3), 0.2, np.float32)
+    assert np.abs(transfer.apply(seen)[40:160, 40:160] - 0.25).max() < 0.01
+
+
+# --- depth ------------------------------------------------------------------------------------------------------
+
+
+def darker(size: tuple[int, int]) -> ColourTransfer:
+    """Takes 0.8 of every value, everywhere; all in the curve of the channel itself."""
+    curves = np.zeros((8, 8, 4, 8, 3))
+    for channel in range(3):
+        curves[..., channel, :, channel] = -0.2 * np.linspace(0, 1, 8)
+    return ColourTransfer(curves, size)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_map_that_is_known_is_applied_exactly(dtype: Any) -> None:
+    layer = noise((31, 45), dtype, channels=3)
+    expected = layer.astype(np.float64)
+    expected = np.where(expected > 0, expected * 0.8, expected)
+    result = darker((31, 45)).apply(layer)
+    if np.dtype(dtype).kind == "u":
+        assert np.abs(result - expected).max() <= 0.51
+    else:
+        np.testing.assert_allclose(result, expected, rtol=2e-3 if dtype is np.float16 else 1e-5, atol=1e-6)
+
+
+def test_16_bits_stay_16_bits() -> None:
+    ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)[..., None].repeat(3, 2)
+    result = darker((256, 256)).apply(ramp)
+    assert len(np.unique(result)) > 52_000
+    assert (np.diff(result[..., 0].ravel().astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize("space", ["srgb", "linear"])
+def test_light_above_one_keeps_its_order_and_its_gain(space: Any) -> None:
+    ramp = np.linspace(0, 64, 64 * 256, dtype=np.float32).reshape(64, 256)[..., None].repeat(3, 2)
+    result = darker((64, 256)).apply(ramp, space=space)
+    assert (np.diff(result[..., 0].ravel()) >= 0).all()
+    assert result.max() > 32
+    gain = result[ramp >= 1] / ramp[ramp >= 1]
+    assert gain.max() - gain.min() < 0.05
+
+
+def test_half_floats_do_not_overflow() -> None:
+    brighter = ColourTransfer(-darker((8, 8)).curves, (8, 8))
+    layer = np.full((8, 8, 3), np.finfo(np.float16).max, np.float16)
+    assert np.isfinite(brighter.apply(layer)).all()
+
+
+def test_linear_layers_get_the_change_that_encoded_ones_get() -> None:
+    encoded = np.random.default_rng(0).random((40, 40, 3), np.float32)
+    light = srgb_to_linear(torch.from_numpy(encoded)).numpy()
+    result = linear_to_srgb(torch.from_numpy(some((40, 40)).apply(light, space="linear"))).numpy()
+    np.testing.assert_allclose(result, some((40, 40)).apply(encoded), atol=1e-5)
+
+
+# --- awkward shapes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 8000), (8000, 3), (7, 8), (15, 1)])
+def test_layers_of_any_shape_are_worked_on(size: tuple[int, int]) -> None:
+    layer = noise(size, np.uint8, channels=3)
+    assert bits(zero(size).apply(layer)) == bits(layer)
+    assert some(size).apply(layer).shape == layer.shape
+    result = darker(size).apply(layer)
+    assert np.abs(result - layer * 0.8).max() <= 0.51
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_the_fit_is_finite_and_modest_whatever_the_object(data: st.DataObject) -> None:
+    h, w = data.draw(st.integers(1, 24)), data.draw(st.integers(1, 24))
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    mask = np.zeros((h, w), np.float32)
+    for _ in range(data.draw(st.integers(0, 4))):  # a few lone pixels, lines, faint ones
+        y, x = random.integers(h), random.integers(w)
+        mask[y, x : x + random.integers(1, w + 1)] = random.choice([1e-4, 0.03, 0.3, 1.0])
+    composite, answer, colour = random.random((3, h, w, 3), np.float32)
+    colour[mask == 0] = np.nan
+    box = (
+        random.uniform(-w, w),
+        random.uniform(-h, h),
+        random.uniform(0.1, 3 * w),
+        random.uniform(0.1, 3 * h),
+    )
+    size = (int(random.integers(1, 40)), int(random.integers(1, 40)))
+    pictures: dict[str, Any] = {"composite": composite, "mask": mask, "foreground": colour}
+    transfer = ColourTransfer.fit(harmonized=answer, layer_box=box, layer_size=size, **pictures)
+    assert np.isfinite(transfer.curves).all()
+    layer = random.random((*size, 3), np.float32)
+    assert np.abs(transfer.apply(layer) - layer).max() <= 4
+    same = ColourTransfer.fit(harmonized=composite, layer_box=box, layer_size=size, **pictures)
+    assert not same.curves.any()
+
+
+def test_a_thin_object_is_fitted_too() -> None:
+    mask = np.zeros((32, 32), np.float32)
+    mask[16, 4:28] = 0.6
+    grey = np.full((32, 32, 3), 0.5, np.float32)
+    transfer = ColourTransfer.fit(
+        composite=grey,
+        harmonized=grey + 0.06 * (mask > 0)[..., None].astype(np.float32),
+        mask=mask,
+        foreground=grey,
+        layer_box=(4, 15, 24, 3),
+        layer_size=(30, 240),
+    )
+    layer = np.full((30, 240, 3), 0.5, np.float32)
+    np.testing.assert_allclose(transfer.apply(layer), 0.6, atol=0.01)
+
+
+def test_numbers_that_are_none_are_left_out_of_the_fit() -> None:
+    picture = np.random.default_rng(0).random((32, 32, 3), np.float32)
+    answer = picture.copy()
+    answer[5:9] = np.nan
+    transfer = ColourTransfer.fit(
+        composite=picture,
+        harmonized=answer,
+        mask=np.ones((32, 32), np.float32),
+        foreground=picture,
+        layer_box=(0, 0, 32, 32),
+        layer_size=(64, 64),
+    )
+    assert not transfer.curves.any()
+
+
+# --- progress, cancelling, errors -------------------------------------------------------------------------------
+
+
+def test_progress_is_told_on_the_calling_thread_up_to_the_end() -> None:
+    told: list[tuple[int, int]] = []
+
+    def on_progress(done: int, total: int) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        told.append((done, total))
+
+    some((100, 90)).apply(noise((100, 90), np.uint8), tile_pixels=100, on_progress=on_progress)
+    assert len(told) > 10
+    assert told == sorted(told)
+    assert told[-1] == (9000, 9000)
+
+
+class Stop(Exception):
+    pass
+
+
+def test_an_exception_in_progress_stops_the_work_and_leaves_nothing_running() -> None:
+    calls = 0
+
+    def on_progress(done: int, total: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise Stop
+
+    before = threading.active_count()
+    with pytest.raises(Stop):
+        some((400, 400)).apply(noise((400, 400), np.uint8), tile_pixels=60, on_progress=on_progress)
+    assert calls == 3
+    assert threading.active_count() == before
+
+
+def test_an_error_in_a_worker_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise Stop
+
+    monkeypatch.setattr("gknet.transfer._Slicer._tile", broken)
+    before = threading.active_count()
+    with pytest.raises(Stop):
+        some((50, 50)).apply(noise((50, 50), np.uint8))
+    assert threading.active_count() == before
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    transfer = zero((10, 10))
+    with pytest.raises(BadRequest, match="10 x 10"):
+        transfer.apply(np.zeros((10, 11, 3), np.uint8))
+    with pytest.raises(BadRequest):
+        transfer.apply(np.zeros((10, 10, 3), np.uint8), mask=np.zeros((9, 10), np.uint8))
+    with pytest.raises(Unsupported):
+        transfer.apply(np.zeros((10, 10, 3), np.float64))
+    with pytest.raises(Unsupported):
+        transfer.apply(np.zeros((10, 10), np.uint8))
+    with pytest.raises(BadRequest):
+        transfer.apply(np.zeros((10, 10, 3), np.uint8), strength=1.1)
+    with pytest.raises(BadRequest):
+        transfer.apply(np.zeros((10, 10, 3), np.uint8), strength=float("nan"))
