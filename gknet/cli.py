@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from gknet.harmonizer import Harmonizer
 
-app = App(name="gknet", help="Make a pasted object take on the colours and light of its scene.")
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("gknet-harmonize")
+
+
+app = App(
+    name="gknet",
+    help="Make a pasted object take on the colours and light of its scene.",
+    version=_version,
+    default_parameter=Parameter(negative=""),
+)
 
 Step = Callable[[str, int, int], None]
 _STEPS = {
@@ -117,7 +129,7 @@ def harmonize(
     print(f"Wrote {output}")
     if show:
         beside = output.with_name(f"{output.stem}-before-after.png")
-        _write_side_by_side(beside, {"before": before, "after": after}, work.like.profile)
+        _write_side_by_side(beside, [{"before": before, "after": after}], work.like.profile)
         print(f"Wrote {beside}")
 
 
@@ -144,9 +156,13 @@ def demo(*, output: Output = Path("gknet-demo.png"), model: str = "gknet-s", dev
         from gknet.picture import check_writable
 
         check_writable(output, 3)
-        pictures = example.before_and_after(Harmonizer.load(model, device), step)
+        harmonizer = Harmonizer.load(model, device)
+        rows = [
+            example.drum_in_the_mountains(harmonizer, step),
+            example.dog_in_the_wrong_light(harmonizer, step),
+        ]
         step("write", 0, 1)
-        _write_side_by_side(output, pictures, None)
+        _write_side_by_side(output, rows, None)
     print(f"Wrote {output.absolute()}")
 
 
@@ -240,13 +256,11 @@ def _position(at: str) -> tuple[int, int]:
     return x, y
 
 
-def _write_side_by_side(path: Path, pictures: dict[str, np.ndarray], profile: bytes | None) -> None:
-    import numpy as np
-
+def _write_side_by_side(path: Path, rows: list[dict[str, np.ndarray]], profile: bytes | None) -> None:
     from gknet.picture import Picture, write
     from gknet.side_by_side import side_by_side
 
-    beside = np.asarray(side_by_side(pictures, profile))
+    beside = side_by_side(rows, profile)
     write(path, beside, Picture(pixels=beside))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -13,23 +15,33 @@ _GAP = 12
 _CAPTION = 40
 
 
-def side_by_side(pictures: dict[str, np.ndarray], profile: bytes | None = None) -> Image.Image:
-    """One RGB image of all pictures in a row, each under its caption.
+def side_by_side(rows: Sequence[dict[str, np.ndarray]], profile: bytes | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB: every picture of a row beside the next, each under its caption, row under row.
 
-    pictures: caption -> (H, W, C) as `gknet.picture.Picture` has them, at least one; shown at most 900 px high.
+    rows: caption -> (H, W, C) as `gknet.picture.Picture` has them; shown at most 900 px high.
     profile: their ICC profile, None for sRGB.
     """
+    drawn = [_row(pictures, profile) for pictures in rows]
+    sheet = Image.new("RGB", (max(row.width for row in drawn), sum(row.height for row in drawn)), "white")
+    top = 0
+    for row in drawn:
+        sheet.paste(row, (0, top))
+        top += row.height
+    return np.asarray(sheet)
+
+
+def _row(pictures: dict[str, np.ndarray], profile: bytes | None) -> Image.Image:
     small = []
     for pixels in pictures.values():
         values = thumbnail(pixels, _HEIGHT)
         small.append(np.rint(to_srgb(values.clip(0, 1), profile) * 255).astype(np.uint8))
     width = sum(picture.shape[1] for picture in small) + _GAP * (len(small) - 1)
     height = max(picture.shape[0] for picture in small) + _CAPTION
-    sheet = Image.new("RGB", (width, height), "white")
-    pen, left = ImageDraw.Draw(sheet), 0
+    row = Image.new("RGB", (width, height), "white")
+    pen, left = ImageDraw.Draw(row), 0
     font = ImageFont.load_default(22)
     for caption, picture in zip(pictures, small, strict=True):
-        sheet.paste(Image.fromarray(picture), (left, _CAPTION))
+        row.paste(Image.fromarray(picture), (left, _CAPTION))
         pen.text((left + 4, _CAPTION // 2), caption, fill="black", font=font, anchor="lm")
         left += picture.shape[1] + _GAP
-    return sheet
+    return row

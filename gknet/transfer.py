@@ -1,27 +1,27 @@
 """The network's small answer, carried to every pixel of a layer of any size and depth.
 
-The answer is not enlarged: a smooth colour map is fitted to it and applied to the layer's own pixels, so detail,
-noise and alpha survive. The map is a coarse grid of additive colour curves: at each of 8 x 8 nodes over the
-layer, the change of colour is the sum of four piecewise-linear curves, of r, g, b and luma, each with 8 knots and
-three outputs; between nodes it is bilinear. The change depends on a pixel's own colour and place and on nothing
-else: no halo, no seam, and the soft edge of an object gets the map of its inside.
+The answer is not enlarged: a smooth colour map is fitted to it and applied to the layer's own pixels, so
+detail, noise and alpha survive. The map is a coarse grid of additive colour curves: at each of 8 x 8 nodes
+over the layer, the change of colour is the sum of four piecewise-linear curves, of r, g, b and luma, each
+with 8 knots and three outputs; between nodes it is bilinear. The change depends on a pixel's own colour and
+place and on nothing else: no halo, no seam, and the soft edge of an object gets the map of its inside.
 
 Sources: a coarse grid of colour transforms, sliced per pixel, is the idea of the bilateral grid (Chen et al.,
-SIGGRAPH 2007) and of HDRnet (Gharbi et al., SIGGRAPH 2017). Curves in place of affine matrices, and the constants
-below, were chosen by measurement on real photographs under known changes of colour and light.
+SIGGRAPH 2007) and of HDRnet (Gharbi et al., SIGGRAPH 2017). Curves in place of affine matrices, and the
+constants below, were chosen by measurement on real photographs under known changes of colour and light.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
-import math
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,17 +37,12 @@ _KNOTS = 8  # of each curve
 _LUMA = (0.299, 0.587, 0.114)
 _FEATURES = 1 + 4 + 4 * (_KNOTS - 2)  # of the slicing basis: 1, z, max(z, inner knot); z = r, g, b, luma
 
-# Strengths of the priors. All pull towards "no change"; a factor of 3 on any moves the result by less than 0.2 dB.
+# Strengths of the priors, which pull towards "no change". A factor of 3 on any moves the result by < 0.2 dB.
 _SAME_AS_NEIGHBOUR = 3e-4
 _STRAIGHT_CURVE = 1e-6
 _NO_CHANGE = 1e-7
 
-_TOP = {
-    np.dtype(np.uint8): 255.0,
-    np.dtype(np.uint16): 65535.0,
-    np.dtype(np.float16): 1.0,
-    np.dtype(np.float32): 1.0,
-}
+_TOP = {np.dtype(t): top for t, top in (("u1", 255.0), ("u2", 65535.0), ("f2", 1.0), ("f4", 1.0))}
 
 Pixels = npt.NDArray[Any]
 
@@ -77,12 +72,14 @@ class ColourTransfer:
         """The colour map that best explains what the network did to the small picture.
 
         composite: (h, w, 3) encoded sRGB in [0, 1], what the network saw.   harmonized: (h, w, 3), its answer.
-        mask: (h, w) in [0, 1], area mean of alpha.   foreground: (h, w, 3), area mean of straight colour; anything
-        goes where mask is 0.   layer_box: (left, top, width, height) of the layer in pixels of the small picture;
-        it may reach outside.   layer_size: (height, width) of the layer itself.
+        mask: (h, w) in [0, 1], area mean of alpha.
+        foreground: (h, w, 3), area mean of straight colour, weighted by alpha; anything goes where mask is 0.
+        layer_box: (left, top, width, height) of the layer in the small picture's pixels; may reach outside it.
+        layer_size: (height, width) of the layer itself.
 
-        Nothing changed gives exactly no change, and so do places and colours that the picture says nothing of.
-        Pixels with NaN or infinity are left out; the result is always finite. Raises BadRequest if shapes disagree.
+        Nothing changed gives exactly no change; places and colours that the picture says nothing of follow the
+        nearest that it does. Pixels with NaN or infinity are left out; the result is always finite.
+        Raises BadRequest if shapes disagree.
         """
         height, width = mask.shape
         if not composite.shape == harmonized.shape == foreground.shape == (height, width, 3):
@@ -90,7 +87,7 @@ class ColourTransfer:
         if min(*layer_size, *layer_box[2:]) <= 0:
             raise BadRequest("The layer is empty.")
         small = [torch.from_numpy(np.array(a, np.float64)) for a in (composite, harmonized, mask, foreground)]
-        # One thread: the matrices are too small to be worth dividing, most of all when other programs are busy.
+        # One thread: the matrices are too small to be worth dividing, above all beside other busy programs.
         with ThreadPoolExecutor(1, "colour-transfer", _work_alone) as pool:
             curves = pool.submit(_fit, small, layer_box, layer_size).result()
         return cls(curves.numpy(), layer_size)
@@ -111,14 +108,15 @@ class ColourTransfer:
         mask: (H, W) uint8, uint16 or float32 in [0, 1], how much of the change each pixel takes.
         strength: in [0, 1], of the whole change; the result is linear in it, in the layer's own values.
         space: of the layer's values, encoded sRGB or linear light.
-        on_progress: called with (pixels done, pixels in all) on the calling thread. What it raises stops the work
-        and passes through; nothing is left running.
+        tile_pixels: about how many a thread works on at once; does not alter the result.
+        on_progress: called with (pixels done, pixels in all) on the calling thread. What it raises stops the
+        work and passes through; nothing is left running.
 
-        Alpha is copied, and so are whole pixels where alpha or mask is 0, bit for bit. Integers are rounded to the
-        nearest and clamped; floats are not clamped: above 1, a colour is scaled down to 1, mapped, and scaled up. A
-        pixel with NaN or +infinity in a colour is copied; its neighbours don't notice. Works on torch's number of
-        threads; needs the result and a few tiles per thread of memory. Tile size doesn't alter the result.
-        Raises BadRequest if sizes disagree, Unsupported for other dtypes and channels.
+        Alpha is copied, and so are whole pixels where alpha or mask is 0, bit for bit. Integers are rounded to
+        the nearest and clamped. Floats are not: a colour above 1 is scaled down to 1, mapped, and scaled up. A
+        pixel with NaN or +infinity in its colour is copied; its neighbours do not notice. Runs on torch's number
+        of threads; needs the result and a few MiB per thread of memory.
+        Raises BadRequest if sizes or values do not fit, Unsupported for other dtypes and channels.
         """
         _check(layer, mask, strength, space, tile_pixels, self.layer_size)
         curves = torch.from_numpy(self.curves)
@@ -127,7 +125,7 @@ class ColourTransfer:
         return slicer.result
 
 
-# --- fitting ---------------------------------------------------------------------------------------------------
+# --- fitting ------------------------------------------------------------------------------------------------
 
 
 def _fit(small: list[Tensor], box: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:
@@ -142,7 +140,8 @@ def _fit(small: list[Tensor], box: tuple[float, float, float, float], size: tupl
     y = (at[0] + 0.5 - top) * (size[0] / height) / _cell(size[0])
     x = (at[1] + 0.5 - left) * (size[1] / width) / _cell(size[1])
     solution = _solve(features[at], change[at], weight[at] / weight.sum(), y, x)
-    return solution.view(_NODES, _NODES, 4, _KNOTS, 3)
+    # Only an answer that contradicts itself needs more; this keeps its echo in unseen colours small.
+    return solution.clamp_(-1, 1).view(_NODES, _NODES, 4, _KNOTS, 3)
 
 
 def _observations(
@@ -171,8 +170,8 @@ def _hats(colour: Tensor) -> Tensor:
 def _blur(features: Tensor, change: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Both sides of the equations, blurred alike (Gaussian, sigma 1 pixel).
 
-    A network's answer is softer than its input. Fitting a soft change to sharp colours gives slopes that are too
-    flat; blurring both gives the right ones (+1.1 dB, measured on real photographs).
+    A network's answer is softer than its input. Fitting a soft change to sharp colours gives slopes that are
+    too flat; blurring both gives the right ones (+1.1 dB, measured on real photographs).
     """
     tap = torch.exp(-0.5 * torch.arange(-3, 4, dtype=weight.dtype) ** 2)
     both = torch.cat((features, change, torch.ones_like(change[..., :1])), -1) * weight[..., None]
@@ -212,19 +211,16 @@ def _solve(features: Tensor, change: Tensor, weight: Tensor, y: Tensor, x: Tenso
         below[r, side, :, side] += gram[1, :, :, 0]
         right_side[r : r + 2, side] += (weighted @ change[here]).view(2, 2, size, 3)
     _add_priors(diagonal, below)
-    return _solve_block_tridiagonal(
-        diagonal.flatten(3).flatten(1, 2), below.flatten(3).flatten(1, 2), right_side
-    )
+    diagonal, below = (t.flatten(3).flatten(1, 2) for t in (diagonal, below))  # (8 or 7, 256, 256)
+    return _solve_block_tridiagonal(diagonal, below, right_side)
 
 
 def _add_priors(diagonal: Tensor, below: Tensor) -> None:
     """Nodes like their neighbours, curves straight, everything near zero."""
     unit = torch.eye(4 * _KNOTS, dtype=diagonal.dtype)
-    bend = torch.zeros(_KNOTS - 2, _KNOTS, dtype=diagonal.dtype)
-    for k in range(_KNOTS - 2):
-        bend[k, k : k + 3] = torch.tensor([1.0, -2.0, 1.0])
-    straight = _STRAIGHT_CURVE * (_KNOTS - 1) ** 3 * torch.kron(torch.eye(4, dtype=unit.dtype), bend.T @ bend)
-    own = (straight + _NO_CHANGE / _KNOTS * unit) / _NODES**2
+    bend = torch.eye(_KNOTS, dtype=unit.dtype).diff(n=2, dim=0)  # second differences, (6, 8)
+    bends = torch.kron(torch.eye(4, dtype=unit.dtype), bend.T @ bend)  # of all four curves, (32, 32)
+    own = (_STRAIGHT_CURVE * (_KNOTS - 1) ** 3 * bends + _NO_CHANGE / _KNOTS * unit) / _NODES**2
     for r, c in itertools.product(range(_NODES), repeat=2):
         neighbours = (r > 0) + (r < _NODES - 1) + (c > 0) + (c < _NODES - 1)
         diagonal[r, c, :, c] += own + _SAME_AS_NEIGHBOUR * neighbours * unit
@@ -251,7 +247,7 @@ def _solve_block_tridiagonal(diagonal: Tensor, below: Tensor, right_side: Tensor
     return torch.stack(rhs).view(right_side.shape)
 
 
-# --- slicing ---------------------------------------------------------------------------------------------------
+# --- slicing ------------------------------------------------------------------------------------------------
 
 
 def _cell(length: int) -> int:
@@ -260,7 +256,7 @@ def _cell(length: int) -> int:
 
 
 def _slicing_basis(curves: Tensor) -> Tensor:
-    """(..., 4, 8, 3) knot values -> (..., 3, 29) factors of 1, z and max(z, inner knot); the same functions."""
+    """(..., 4, 8, 3) knot values -> (..., 3, 29) factors of 1, z and max(z, inner knot), the same functions."""
     slope = curves.diff(dim=-2) * (_KNOTS - 1)  # (..., 4, 7, 3)
     turn = slope.diff(dim=-2)  # (..., 4, 6, 3)
     knots = torch.arange(1, _KNOTS - 1, dtype=curves.dtype) / (_KNOTS - 1)
@@ -272,13 +268,7 @@ class _Slicer:
     """Evaluates the map on strips of rows of one layer. Strips are independent of each other."""
 
     def __init__(
-        self,
-        curves: Tensor,
-        layer: Pixels,
-        mask: Pixels | None,
-        strength: float,
-        linear: bool,
-        tile_pixels: int,
+        self, curves: Tensor, layer: Pixels, mask: Pixels | None, strength: float, linear: bool, tile: int
     ) -> None:
         self.layer, self.mask, self.strength, self.linear = layer, mask, strength, linear
         self.result = np.empty(layer.shape, layer.dtype)
@@ -293,8 +283,9 @@ class _Slicer:
         self.nodes = basis.to(torch.float32)  # (8, 8, 3, 29)
         self.knots = (torch.arange(1, _KNOTS - 1) / (_KNOTS - 1) * unit)[:, None]
         self.cell = (_cell(layer.shape[0]), _cell(layer.shape[1]))
-        self.tile_width = min(self.cell[1], tile_pixels)
-        self.tile_height = min(self.cell[0], max(1, tile_pixels // self.tile_width))
+        self.place = (torch.arange(self.cell[1]) + 0.5) / self.cell[1]  # of a column between two nodes
+        # A tile is as wide as its cell: the arithmetic goes by rows, so the number of rows cannot alter it.
+        self.tile_height = min(self.cell[0], max(1, tile // self.cell[1]))
 
     def strips(self) -> list[tuple[int, int]]:
         """Rows (first, end) of all strips, top to bottom; none crosses a row of nodes."""
@@ -305,42 +296,38 @@ class _Slicer:
     def worker(self) -> Callable[[tuple[int, int]], int]:
         """A function that does one strip and returns its number of pixels; each thread makes its own.
 
-        It uses its memory again for every tile: fresh memory would cost as much as the arithmetic.
+        It works in the same memory for every tile: fresh memory would cost as much as the arithmetic.
         """
-        n = self.tile_height * self.tile_width
-        pixels = np.empty(n * self.layer.shape[2], self.layer.dtype)
-        numbers = torch.empty(n * (_FEATURES + 6 + 3))
+        most = self.tile_height * self.cell[1]
+        pixels, numbers = np.empty(most * self.layer.shape[2], self.layer.dtype), torch.empty(most * _NUMBERS)
+        bench_for = functools.cache(functools.partial(_Bench.of, pixels, numbers))
 
         def work(strip: tuple[int, int]) -> int:
-            rows = slice(*strip)
-            for columns, factors, place in self._tiles(*strip):
-                at = (rows, columns)
-                source = self.layer[at]
-                here = pixels[: source.size].reshape(source.shape)
-                here[...] = source  # the layer may be read-only or strided, which torch does not take
-                weight = self._weight(at, here)
+            rows, width = strip[1] - strip[0], int(self.layer.shape[1])
+            for column, factors in enumerate(self._factors(*strip)):
+                start = column * self.cell[1]
+                at = (slice(*strip), slice(start, min(start + self.cell[1], width)))
+                bench = bench_for(rows, at[1].stop - start)
+                bench.pixels[...] = self.layer[at]  # which may be read-only or strided; torch takes neither
+                weight = self._weight(at, bench.pixels)
                 if weight is None or weight.any():
-                    self._tile(here, weight, factors, place, numbers)
-                self.result[at] = here
-            return int((strip[1] - strip[0]) * self.layer.shape[1])
+                    self._change_pixels(bench, weight, factors)
+                self.result[at] = bench.pixels
+            return rows * width
 
         return work
 
-    def _tiles(self, first: int, end: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Columns, factors (rows, 6, 29) and place between two nodes (columns,) of each tile in a strip.
+    def _factors(self, first: int, end: int) -> Tensor:
+        """The basis' factors for a strip's rows in each cell that the layer reaches, (cells, rows, 6, 29).
 
-        The six are the three outputs at the cell's left side and their growth to its right side: mixing the nodes'
-        factors from top to bottom once per row halves the work per pixel.
+        The six are the three outputs at the cell's left side and their growth to its right side: mixing the
+        nodes' factors from top to bottom once per row halves the work per pixel.
         """
-        row, width = first // self.cell[0], self.layer.shape[1]
+        row, cells = first // self.cell[0], -(-self.layer.shape[1] // self.cell[1])
         y = (torch.arange(first, end) + (0.5 - row * self.cell[0])) / self.cell[0]
-        nodes = self.nodes[row] + y[:, None, None, None] * (self.nodes[row + 1] - self.nodes[row])
-        for column, start in enumerate(range(0, width, self.cell[1])):
-            factors = torch.cat((nodes[:, column], nodes[:, column + 1] - nodes[:, column]), 1)
-            stop = min(start + self.cell[1], width)
-            for x in range(start, stop, self.tile_width):
-                x_end = min(x + self.tile_width, stop)
-                yield slice(x, x_end), factors, (torch.arange(x, x_end) + (0.5 - start)) / self.cell[1]
+        upper, lower = self.nodes[row, : cells + 1, None], self.nodes[row + 1, : cells + 1, None]
+        nodes = upper + y[:, None, None] * (lower - upper)  # (cells + 1, rows, 3, 29)
+        return torch.cat((nodes[:-1], nodes[1:] - nodes[:-1]), 2)
 
     def _weight(self, at: tuple[slice, slice], pixels: Pixels) -> Tensor | None:
         """How much of the change each pixel takes, (rows, columns); None if all take all of it."""
@@ -353,87 +340,86 @@ class _Slicer:
             weight = clear if weight is None else weight.mul_(clear)
         return weight
 
-    def _tile(
-        self, pixels: Pixels, weight: Tensor | None, factors: Tensor, place: Tensor, numbers: Tensor
-    ) -> None:
-        """Changes pixels (rows, columns, 3 or 4) in place. Tensors in here are (rows, channels, columns)."""
-        rows, columns = pixels.shape[:2]
-        basis, both, spare = _carve(numbers, [(rows, c, columns) for c in (_FEATURES, 6, 3)])
+    def _change_pixels(self, bench: _Bench, weight: Tensor | None, factors: Tensor) -> None:
         if self.direct:
-            value = self._load(pixels, basis[:, 1:4], spare)
-            change = self._curves(basis, factors, place, both)
+            value = self._load(bench, bench.basis[:, 1:4])
+            change = self._curves(bench, factors)
         else:
-            value = self._load(pixels, spare, spare)
-            change = self._change_of_light(value, basis, factors, place, both)
+            value = self._load(bench, bench.spare)
+            change = self._change_of_light(bench, value, factors)
         if weight is not None:
             change.mul_(weight[:, None])
         if self.strength != 1:
             change.mul_(self.strength)
-        self._store(value, change, pixels, spare)
+        self._store(bench, value, change)
 
-    def _change_of_light(
-        self, value: Tensor, basis: Tensor, factors: Tensor, place: Tensor, both: Tensor
-    ) -> Tensor:
+    def _change_of_light(self, bench: _Bench, value: Tensor, factors: Tensor) -> Tensor:
         """The change where values may be linear, above 1, or no numbers at all."""
         encoded = linear_to_srgb(value / self.top) if self.linear else value
         # Above 1 the curves know nothing: such a colour is scaled down to 1, mapped, and scaled up again.
         peak = encoded.amax(1, keepdim=True).clamp(min=1)
-        torch.div(encoded, peak, out=basis[:, 1:4]).clamp_(0, 1)
-        change = self._curves(basis, factors, place, both) * peak
+        torch.div(encoded, peak, out=bench.basis[:, 1:4]).clamp_(0, 1)
+        change = self._curves(bench, factors) * peak
         if self.linear:
             change = (srgb_to_linear(encoded + change) - srgb_to_linear(encoded)) * self.top
         # NaN is what a NaN or an infinity in the pixel has made; such a pixel stays as it is.
         return change.nan_to_num_(0, 0, 0)
 
-    def _curves(self, basis: Tensor, factors: Tensor, place: Tensor, both: Tensor) -> Tensor:
-        """The sum of the four curves, from the r, g, b that are in the basis already."""
-        basis[:, 0] = 1
-        luma = torch.mul(basis[:, 1], _LUMA[0], out=basis[:, 4])
-        luma.add_(basis[:, 2], alpha=_LUMA[1]).add_(basis[:, 3], alpha=_LUMA[2])
-        inner = basis[:, 5:].view(len(basis), 4, _KNOTS - 2, -1)
-        torch.maximum(basis[:, 1:5, None], self.knots, out=inner)
-        torch.bmm(factors, basis, out=both)
-        return both[:, :3].addcmul_(both[:, 3:], place)
+    def _curves(self, bench: _Bench, factors: Tensor) -> Tensor:
+        """The sum of the four curves at the r, g, b that are in the basis."""
+        basis = bench.basis
+        one, red, green, blue, luma = basis[:, :5].unbind(1)
+        one.fill_(1)
+        torch.mul(red, _LUMA[0], out=luma).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2])
+        torch.maximum(basis[:, 1:5, None], self.knots, out=basis[:, 5:].view(len(basis), 4, _KNOTS - 2, -1))
+        torch.bmm(factors, basis, out=bench.sides)
+        left, growth = bench.sides.split_with_sizes((3, 3), 1)
+        return left.addcmul_(growth, self.place[: growth.shape[2]])
 
-    def _load(self, pixels: Pixels, value: Tensor, spare: Tensor) -> Tensor:
+    def _load(self, bench: _Bench, value: Tensor) -> Tensor:
         if not self.packed:
-            return value.copy_(_colour(pixels))
+            return value.copy_(bench.colour)
         # Bytes four apart are slow to gather; whole pixels, shifted and masked, are not.
-        levels = torch.bitwise_right_shift(_whole(pixels), _SHIFTS, out=spare.view(torch.int32))
+        levels = torch.bitwise_right_shift(bench.whole, _SHIFTS, out=bench.spare.view(torch.int32))
         return value.copy_(levels.bitwise_and_(255))
 
-    def _store(self, value: Tensor, change: Tensor, pixels: Pixels, spare: Tensor) -> None:
-        colour = _colour(pixels)
-        if colour.is_floating_point():
-            colour.copy_(_add_to_floats(value, change, torch.finfo(colour.dtype).max))
+    def _store(self, bench: _Bench, value: Tensor, change: Tensor) -> None:
+        if bench.colour.is_floating_point():
+            bench.colour.copy_(_add_to_floats(value, change, torch.finfo(bench.colour.dtype).max))
             return
         change.add_(value).add_(0.5).clamp_(0, self.top)
         if not self.packed:
-            colour.copy_(change)
+            bench.colour.copy_(change)
             return
-        red, green, blue = spare.view(torch.int32).copy_(change).split(1, 1)
-        _whole(pixels).bitwise_and_(-1 << 24).bitwise_or_(red).add_(green, alpha=1 << 8).add_(
-            blue, alpha=1 << 16
-        )
+        red, green, blue = bench.spare.view(torch.int32).copy_(change).split_with_sizes((1, 1, 1), 1)
+        alpha = bench.whole.bitwise_and_(-1 << 24)
+        alpha.bitwise_or_(red).add_(green, alpha=1 << 8).add_(blue, alpha=1 << 16)
 
 
 _SHIFTS = torch.tensor([[0], [8], [16]], dtype=torch.int32)
+_NUMBERS = _FEATURES + 6 + 3  # floats of a bench, for each pixel
 
 
-def _colour(pixels: Pixels) -> Tensor:
-    """(rows, columns, 3 or 4) as a tensor (rows, 3, columns) on the same memory."""
-    return torch.from_numpy(pixels)[..., :3].permute(0, 2, 1)
+class _Bench(NamedTuple):
+    """One thread's memory, laid out for tiles of one size. Tensors are (rows, channels, columns)."""
 
+    pixels: Pixels  # (rows, columns, 3 or 4), of the layer's dtype
+    colour: Tensor  # the same memory without alpha
+    whole: Tensor  # the same memory, one int32 a pixel, if it is 8-bit RGBA
+    basis: Tensor  # 29 channels: 1; r, g, b, luma; the larger of each of these and each inner knot
+    sides: Tensor  # 6 channels
+    spare: Tensor  # 3 channels
 
-def _whole(pixels: Pixels) -> Tensor:
-    """8-bit RGBA (rows, columns, 4) as a tensor (rows, 1, columns) of int32 on the same memory."""
-    return torch.from_numpy(pixels.view(np.int32)).permute(0, 2, 1)
-
-
-def _carve(flat: Tensor, shapes: list[tuple[int, ...]]) -> list[Tensor]:
-    """Tensors of these shapes, one after another in the same memory."""
-    ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
-    return [flat[end - math.prod(shape) : end].view(shape) for end, shape in zip(ends, shapes, strict=True)]
+    @classmethod
+    def of(cls, pixels: Pixels, numbers: Tensor, rows: int, columns: int) -> _Bench:
+        n, channels = rows * columns, len(pixels) * _NUMBERS // len(numbers)
+        pixels = pixels[: n * channels].reshape(rows, columns, channels)
+        whole = torch.from_numpy(pixels.view(np.int32) if pixels[0, 0].nbytes == 4 else pixels).permute(
+            0, 2, 1
+        )
+        colour = torch.from_numpy(pixels).permute(0, 2, 1)[:, :3]
+        parts = numbers[: n * _NUMBERS].split_with_sizes([n * _FEATURES, n * 6, n * 3])
+        return cls(pixels, colour, whole, *(part.view(rows, -1, columns) for part in parts))
 
 
 def _add_to_floats(value: Tensor, change: Tensor, largest: float) -> Tensor:
@@ -442,7 +428,7 @@ def _add_to_floats(value: Tensor, change: Tensor, largest: float) -> Tensor:
     return torch.where((change == 0) | value.isinf(), value, total)
 
 
-# --- running ---------------------------------------------------------------------------------------------------
+# --- running ------------------------------------------------------------------------------------------------
 
 _starting = threading.Lock()
 
@@ -450,8 +436,8 @@ _starting = threading.Lock()
 def _work_alone() -> None:
     """Makes torch use this thread only, for what this thread does: the work is divided already.
 
-    torch keeps this number per thread, but also hands the last one set to threads to come. So it is set back, in a
-    passing thread, as setting it here would change ours. The lock keeps two of us from reading each other's 1.
+    torch keeps this number per thread, but hands the last one set to threads to come. So it is set back, in a
+    passing thread, as here that would change ours. The lock keeps two of us from reading each other's 1.
     """
     with _starting:
         process = torch.get_num_threads()
@@ -462,7 +448,7 @@ def _work_alone() -> None:
 
 
 def _on_all_cores(slicer: _Slicer, on_progress: Callable[[int, int], None] | None) -> None:
-    """Does all strips on as many threads as torch has, reports on this one. Any exception stops all of them."""
+    """Does all strips on as many threads as torch has and reports on this one. Any exception stops them."""
     strips = slicer.strips()
     total = slicer.layer.shape[0] * slicer.layer.shape[1]
     todo = iter(strips)  # shared by all: taking the next of a list is atomic
@@ -502,9 +488,7 @@ def _check(
     if layer.dtype not in _TOP or (mask is not None and mask.dtype not in _TOP):
         raise Unsupported("The colour transfer works on 8- and 16-bit integers and 16- and 32-bit floats.")
     if layer.shape[:2] != size or (mask is not None and mask.shape != size):
-        raise BadRequest(
-            f"The colour transfer was made for a layer of {size[1]} x {size[0]} pixels, not this one."
-        )
+        raise BadRequest(f"The colour transfer was made for a layer of {size[1]} x {size[0]} pixels.")
     if not 0 <= strength <= 1:
         raise BadRequest(f"The strength must be from 0 to 1, not {strength}.")
     if space not in ("srgb", "linear"):

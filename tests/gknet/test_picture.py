@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import struct
@@ -15,8 +16,7 @@ import pytest
 import pyvips
 import skimage.data
 import tifffile
-import io
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational
 
@@ -79,16 +79,18 @@ def gray_profile() -> bytes:
     white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(1.8 * 256)) + b"\0\0"
     tags = struct.pack(">I", 2) + struct.pack(">4sII4sII", b"wtpt", 156, 20, b"kTRC", 176, 16)
-    head = struct.pack(">I4sI4s4s4s", 192, b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp"
+    head = (
+        struct.pack(">I4sI4s4s4s", 192, b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp"
+    )
     return head.ljust(68, b"\0") + white[8:] + bytes(48) + tags + white + curve
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize(
+    ("suffix", "dtype"),
+    [(".png", np.uint8), (".png", np.uint16), (".tif", np.uint8), (".tif", np.uint16), (".tif", np.float32)],
+)
 def test_every_depth_and_channel_count_comes_back_to_the_bit(tmp_path, channels, suffix, dtype):
-    if suffix == ".png" and dtype == np.float32:
-        pytest.skip("PNG holds no floats")
     rgb = photograph()
     values = np.dstack([rgb, rgb[..., :1]])[..., [0, 3, 2, 1][:channels]].astype(dtype)
     values = values * (1.7 / 255) - 0.2 if dtype == np.float32 else values * (np.iinfo(dtype).max // 255)
@@ -189,7 +191,9 @@ def test_orientation_is_undone_for_reading_and_restored_in_the_file(tmp_path, or
     source = tmp_path / f"a{suffix}"
     Image.fromarray(stored).save(source, exif=tag, **({"lossless": True} if suffix == ".webp" else {}))
     with Image.open(source) as opened:
-        turn = None if suffix == ".tif" else {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}.get(orientation)  # as Pillow's exif_transpose does
+        turn = (
+            None if suffix == ".tif" else {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}.get(orientation)
+        )  # as Pillow's exif_transpose does
         upright = opened if turn is None else opened.transpose(Image.Transpose(turn))
         expected = np.asarray(upright.convert("RGB"))
     pixels = picture.read(source).pixels
@@ -255,7 +259,9 @@ def test_iptc_survives_in_jpeg_and_tiff(tmp_path):
 
 
 def test_texts_survive_in_png_and_tiff(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", photograph(), photometric="rgb", description="A cup", software="Made up 1.2")
+    tifffile.imwrite(
+        tmp_path / "a.tif", photograph(), photometric="rgb", description="A cup", software="Made up 1.2"
+    )
     tags = tags_of_tiff(resaved(tmp_path / "a.tif"))
     assert (tags["ImageDescription"], tags["Software"]) == ("A cup", "Made up 1.2")
     texts = PngInfo()
@@ -274,21 +280,22 @@ def test_a_file_without_notes_gets_none(tmp_path):
 
 
 def test_the_old_thumbnail_is_not_kept(tmp_path):
-    small = tmp_path / "small.jpg"
-    Image.fromarray(photograph()).resize((32, 24)).save(small)
-    tag = exif().tobytes() if hasattr(exif(), "tobytes") else b""
-    block = bytearray(tag[6:] if tag.startswith(b"Exif") else tag)
-    order = "<" if block[:2] == b"II" else ">"
+    Image.fromarray(photograph()).resize((32, 24)).save(tmp_path / "small.jpg")
+    thumbnail, block = (tmp_path / "small.jpg").read_bytes(), bytearray(exif().tobytes()[6:])
+    order = "<" if block.startswith(b"II") else ">"
     (first,) = struct.unpack_from(order + "I", block, 4)
     (count,) = struct.unpack_from(order + "H", block, first)
-    struct.pack_into(order + "I", block, first + 2 + 12 * count, len(block))
+    struct.pack_into(
+        order + "I", block, first + 2 + 12 * count, len(block)
+    )  # the second directory: at the end
     offset = len(block) + 2 + 3 * 12 + 4
-    jpeg = small.read_bytes()
-    block += struct.pack(order + "H", 3)
-    for number, kind, value in ((0x0103, 3, 6), (0x0201, 4, offset), (0x0202, 4, len(jpeg))):
-        block += struct.pack(order + "HHI", number, kind, 1) + struct.pack(order + ("HH" if kind == 3 else "I"), *([value, 0] if kind == 3 else [value]))
-    block += bytes(4) + jpeg
-    Image.fromarray(photograph()).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + bytes(block))
+    block += struct.pack(order + "HHHIHH", 3, 0x0103, 3, 1, 6, 0)  # JPEG
+    block += struct.pack(order + "HHII", 0x0201, 4, 1, offset) + struct.pack(
+        order + "HHII", 0x0202, 4, 1, len(thumbnail)
+    )
+    Image.fromarray(photograph()).save(
+        tmp_path / "a.jpg", exif=b"Exif\0\0" + bytes(block) + bytes(4) + thumbnail
+    )
     assert (tmp_path / "a.jpg").read_bytes().count(b"\xff\xd8\xff") == 2
     assert resaved(tmp_path / "a.jpg").read_bytes().count(b"\xff\xd8\xff") == 1
     assert essence(tmp_path / "again.jpg") == essence(tmp_path / "a.jpg")
@@ -312,6 +319,13 @@ def test_a_profile_there_and_back_is_exact_to_16_bits():
     np.testing.assert_allclose(back, values, atol=3e-4)
     assert picture.to_srgb(values, None) is values
     assert picture.from_srgb(values, None) is values
+
+
+def test_the_engine_agrees_roughly_for_profiles_that_are_left_to_it():
+    values = (photograph() / 255).astype(np.float32)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    found = picture._through_engine(values, WIDE_GAMUT, srgb)
+    np.testing.assert_allclose(found, picture.to_srgb(values, WIDE_GAMUT), atol=0.02)
 
 
 def test_gray_profiles_are_converted_too():
@@ -340,6 +354,26 @@ def test_a_damaged_profile_is_refused_when_used(profile):
     for convert in (picture.to_srgb, picture.from_srgb):
         with pytest.raises(Unsupported, match="profile"):
             convert(values, profile)
+
+
+def test_the_demo_pictures_are_what_they_should_be():
+    demo = Path(picture.__file__).parent / "demo"
+    cutout, background = (
+        picture.read(demo / "cutout.png").pixels,
+        picture.read(demo / "background.jpg").pixels,
+    )
+    assert cutout.shape[2] == 4
+    assert 1200 + cutout.shape[1] <= background.shape[1]
+    assert 950 + cutout.shape[0] <= background.shape[0]
+    real, composite = (
+        picture.read(demo / f"{name}.jpg").pixels.astype(int) for name in ("real", "composite")
+    )
+    mask = picture.read_mask(demo / "mask.png")
+    assert mask.shape == real.shape[:2]
+    far = ~np.asarray(Image.fromarray(mask).filter(ImageFilter.BoxBlur(14)), bool)
+    assert np.array_equal(real[far], composite[far])
+    assert np.abs(real - composite)[mask == 255].mean() > 10
+    assert sum(file.stat().st_size for file in demo.iterdir()) < 3e6
 
 
 def test_masks_follow_the_stated_rule(tmp_path):
@@ -398,7 +432,9 @@ def bad_files(folder: Path) -> dict[str, Path]:
     image.convert("CMYK").save(folder / "cmyk.tif")
     files |= {"cmyk.jpg": folder / "cmyk.jpg", "cmyk.tif": folder / "cmyk.tif"}
     image.convert("LAB").save(folder / "lab.tif")
-    tifffile.imwrite(folder / "five.tif", np.zeros((8, 8, 5), np.uint8), photometric="rgb", extrasamples=[0, 0])
+    tifffile.imwrite(
+        folder / "five.tif", np.zeros((8, 8, 5), np.uint8), photometric="rgb", extrasamples=[0, 0]
+    )
     tifffile.imwrite(folder / "wide.tif", np.zeros((8, 8, 3), np.uint32), photometric="rgb")
     files |= {name: folder / name for name in ("lab.tif", "five.tif", "wide.tif", "missing.png", ".")}
     return files
@@ -407,17 +443,41 @@ def bad_files(folder: Path) -> dict[str, Path]:
 def test_bad_files_get_one_clear_line_and_nothing_on_stderr(tmp_path, capfd):
     for name, path in bad_files(tmp_path).items():
         for reader in (picture.read, picture.read_mask):
-            try:
-                reader(path)
-            except (PictureError, Unsupported) as error:
-                assert_one_clear_line(error)
-                assert str(path) in error.message
-                if name.startswith("cmyk"):
-                    assert isinstance(error, Unsupported)
-                    assert "GIMP" in error.hint
-            else:
-                pytest.fail(f"{name} was read")
+            with pytest.raises((PictureError, Unsupported)) as caught:
+                pytest.fail(f"{name} was read as {reader(path)}")
+            assert_one_clear_line(caught.value)
+            assert str(path) in caught.value.message
+            if name.startswith("cmyk"):
+                assert isinstance(caught.value, Unsupported)
+                assert "GIMP" in caught.value.hint
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".avif"])
+def test_a_corrupted_file_is_read_or_refused_but_breaks_nothing(tmp_path, suffix):
+    path, random = tmp_path / f"a{suffix}", np.random.default_rng(5)
+    Image.fromarray(photograph(height=60, width=80)).save(path, exif=exif(), icc_profile=WIDE_GAMUT)
+    whole = path.read_bytes()
+    for _ in range(60):
+        content = bytearray(whole)
+        for place in random.integers(0, min(700, len(whole)), 3):  # where the headers are
+            content[place] = random.integers(0, 256)
+        path.write_bytes(content)
+        try:
+            read = picture.read(path)
+            picture.write(tmp_path / "out.tif", read.pixels, read)
+            picture.to_srgb(np.zeros((1, 1, 3), np.float32), read.profile)
+        except (PictureError, Unsupported) as error:
+            assert_one_clear_line(error)
+
+
+def test_a_damaged_file_whose_name_is_no_unicode_is_refused_like_any_other(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.avif")
+    Image.fromarray(photograph()).save(tmp_path / "a.avif")
+    path.write_bytes((tmp_path / "a.avif").read_bytes()[:400])
+    with pytest.raises(PictureError, match="damaged"):
+        picture.read(path)
+    picture.read(tmp_path / "a.avif")
 
 
 def test_a_picture_is_known_by_its_content_not_its_name(tmp_path):
@@ -428,7 +488,9 @@ def test_a_picture_is_known_by_its_content_not_its_name(tmp_path):
         assert read.format == "png"
         (tmp_path / name).rename(tmp_path / "a.png")
     picture.write(tmp_path / os.fsdecode(b"caf\xe9[Q=1].png"), read.pixels, read)
-    np.testing.assert_array_equal(picture.read(tmp_path / os.fsdecode(b"caf\xe9[Q=1].png")).pixels, read.pixels)
+    np.testing.assert_array_equal(
+        picture.read(tmp_path / os.fsdecode(b"caf\xe9[Q=1].png")).pixels, read.pixels
+    )
 
 
 def test_avif_is_read_where_the_library_can(tmp_path):
@@ -443,14 +505,21 @@ def test_a_header_that_claims_too_much_is_refused_before_memory_is_asked_for(tmp
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", 40_000, 20_000, 8, 2, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(10**6)))
+        + chunk(b"IEND", b"")
+    )
     (tmp_path / "bomb.png").write_bytes(bomb)
     with pytest.raises(PictureError, match="too large") as caught:
         picture.read(tmp_path / "bomb.png")
     assert_one_clear_line(caught.value)
 
 
-@pytest.mark.parametrize("name", ["a", "a.gif", "a.xyz", "missing/a.png", "folder.png", "file/a.png", "a.jpg", "long.webp"])
+@pytest.mark.parametrize(
+    "name", ["a", "a.gif", "a.xyz", "missing/a.png", "folder.png", "file/a.png", "a.jpg", "long.webp"]
+)
 def test_what_cannot_be_written_is_said_in_one_line_and_leaves_nothing(tmp_path, name):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").write_text("")
@@ -465,7 +534,11 @@ def test_what_cannot_be_written_is_said_in_one_line_and_leaves_nothing(tmp_path,
 
 
 def test_arrays_that_are_no_pictures_are_refused(tmp_path):
-    for pixels in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 5), np.uint8), np.zeros((4, 4, 3), np.float64)):
+    for pixels in (
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 5), np.uint8),
+        np.zeros((4, 4, 3), np.float64),
+    ):
         with pytest.raises(Unsupported):
             picture.write(tmp_path / "a.png", pixels, picture.Picture(pixels=pixels))
 
@@ -525,6 +598,8 @@ def test_reading_costs_little_more_than_the_array(tmp_path):
     Image.fromarray(big[:50, :50]).save(tmp_path / "small.jpg")
     Image.fromarray(big).save(tmp_path / "big.jpg")
     command = [sys.executable, "-c", MEASURE, tmp_path / "small.jpg", tmp_path / "big.jpg"]
-    ran = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(picture.__file__).parents[1])
+    ran = subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=Path(picture.__file__).parents[1]
+    )
     assert float(ran.stdout) < 1.5
     assert ran.stderr == ""

@@ -89,7 +89,7 @@ def to_u8(picture: Array, alpha: Array) -> npt.NDArray[np.uint8]:
     return np.round(np.dstack((picture, alpha)) * 255).astype(np.uint8)
 
 
-# --- what it never touches --------------------------------------------------------------------------------------
+# --- what it never touches ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("space", ["srgb", "linear"])
@@ -150,7 +150,7 @@ def test_strided_and_flipped_layers_give_what_their_copies_give() -> None:
     assert bits(some((40, 30)).apply(layer)) == bits(some((40, 30)).apply(layer.copy()))
 
 
-# --- strength and mask ------------------------------------------------------------------------------------------
+# --- strength and mask --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("space", ["srgb", "linear"])
@@ -170,22 +170,16 @@ def test_a_half_mask_is_half_the_strength() -> None:
     assert bits(transfer.apply(layer, mask=mask)) == bits(transfer.apply(layer, strength=0.5))
 
 
-# --- same result however the work is divided --------------------------------------------------------------------
+# --- same result however the work is divided ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_tile_size_does_not_matter(dtype: Any) -> None:
     layer = noise((67, 129), dtype)
     transfer = some((67, 129))
-    expected = transfer.apply(layer)
-    for tile_pixels in (1, 7, 50, 300, 10**6):
-        result = transfer.apply(layer, tile_pixels=tile_pixels)
-        if np.dtype(dtype).kind == "u":
-            np.testing.assert_array_equal(result, expected)
-        else:
-            np.testing.assert_allclose(
-                result, expected, rtol=1e-3 if dtype is np.float16 else 1e-6, atol=1e-6
-            )
+    expected = bits(transfer.apply(layer))
+    for tile_pixels in (1, 7, 50, 300, 1000, 10**6):
+        assert bits(transfer.apply(layer, tile_pixels=tile_pixels)) == expected
 
 
 def test_number_of_threads_does_not_matter_and_is_left_alone() -> None:
@@ -222,7 +216,7 @@ def test_a_pixel_depends_on_no_other() -> None:
     assert bits(result[~others]) == bits(spoilt[~others])
 
 
-# --- what it recovers -------------------------------------------------------------------------------------------
+# --- what it recovers ---------------------------------------------------------------------------------------
 
 CHANGES = {
     "exposure": lambda x: linear_to_srgb(srgb_to_linear(torch.from_numpy(x)) * 0.6).numpy(),
@@ -269,7 +263,7 @@ def test_what_the_picture_says_nothing_of_stays() -> None:
     assert np.abs(transfer.apply(seen)[40:160, 40:160] - 0.25).max() < 0.01
 
 
-# --- depth ------------------------------------------------------------------------------------------------------
+# --- depth --------------------------------------------------------------------------------------------------
 
 
 def darker(size: tuple[int, int]) -> ColourTransfer:
@@ -322,7 +316,7 @@ def test_linear_layers_get_the_change_that_encoded_ones_get() -> None:
     np.testing.assert_allclose(result, some((40, 40)).apply(encoded), atol=1e-5)
 
 
-# --- awkward shapes ---------------------------------------------------------------------------------------------
+# --- awkward shapes -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 8000), (8000, 3), (7, 8), (15, 1)])
@@ -356,7 +350,7 @@ def test_the_fit_is_finite_and_modest_whatever_the_object(data: st.DataObject) -
     transfer = ColourTransfer.fit(harmonized=answer, layer_box=box, layer_size=size, **pictures)
     assert np.isfinite(transfer.curves).all()
     layer = random.random((*size, 3), np.float32)
-    assert np.abs(transfer.apply(layer) - layer).max() <= 4
+    assert np.abs(transfer.apply(layer) - layer).max() < 4.01  # four curves of at most 1
     same = ColourTransfer.fit(harmonized=composite, layer_box=box, layer_size=size, **pictures)
     assert not same.curves.any()
 
@@ -392,7 +386,7 @@ def test_numbers_that_are_none_are_left_out_of_the_fit() -> None:
     assert not transfer.curves.any()
 
 
-# --- progress, cancelling, errors -------------------------------------------------------------------------------
+# --- progress, cancelling, errors ---------------------------------------------------------------------------
 
 
 def test_progress_is_told_on_the_calling_thread_up_to_the_end() -> None:
@@ -408,21 +402,21 @@ def test_progress_is_told_on_the_calling_thread_up_to_the_end() -> None:
     assert told[-1] == (9000, 9000)
 
 
-class Stop(Exception):
+class StopError(Exception):
     pass
 
 
 def test_an_exception_in_progress_stops_the_work_and_leaves_nothing_running() -> None:
     calls = 0
 
-    def on_progress(done: int, total: int) -> None:
+    def on_progress(_done: int, _total: int) -> None:
         nonlocal calls
         calls += 1
         if calls == 3:
-            raise Stop
+            raise StopError
 
     before = threading.active_count()
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         some((400, 400)).apply(noise((400, 400), np.uint8), tile_pixels=60, on_progress=on_progress)
     assert calls == 3
     assert threading.active_count() == before
@@ -430,11 +424,11 @@ def test_an_exception_in_progress_stops_the_work_and_leaves_nothing_running() ->
 
 def test_an_error_in_a_worker_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
-        raise Stop
+        raise StopError
 
-    monkeypatch.setattr("gknet.transfer._Slicer._tile", broken)
+    monkeypatch.setattr("gknet.transfer._Slicer._change_pixels", broken)
     before = threading.active_count()
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         some((50, 50)).apply(noise((50, 50), np.uint8))
     assert threading.active_count() == before
 

@@ -1,0 +1,109 @@
+"""Training for real, on a tiny pool: it learns, it stops, it goes on as if it had never stopped."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from gknet import weights
+from training.composites import MARGIN, CompositeStream
+from training.run import TrainingRun, read_run
+from training.shards import find_shards, read_photographs
+from training.train import Training
+
+CONFIGS = Path(__file__).parents[2] / "training" / "configs"
+TINY = TrainingRun(
+    preset="gknet-s", size=32, batch=4, samples=400, learning_rate=1e-3, loss="foreground_rmse"
+)
+
+
+def stream(training: Training, pool: Path) -> CompositeStream:
+    size = round(training.run.size * MARGIN)
+    photographs = read_photographs(find_shards([pool]), size, validation=False)
+    return CompositeStream(photographs, training.run, training.generator)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_resumed_run_continues_bit_for_bit(pool: Path, tmp_path: Path, bfloat16: bool) -> None:
+    run = replace(TINY, bfloat16=bfloat16)
+    whole, half = Training(run), Training(run)
+    draws = stream(whole, pool)
+    losses = [whole.learn(draws) for _ in range(6)]
+    draws = stream(half, pool)
+    assert [half.learn(draws) for _ in range(3)] == losses[:3]
+    half.save(tmp_path / "state.pt")
+    later = Training(run)
+    later.resume(tmp_path / "state.pt")
+    draws = stream(later, pool)
+    assert [later.learn(draws) for _ in range(3)] == losses[3:]
+    for name, tensor in whole.result.state_dict().items():
+        assert torch.equal(tensor, later.result.state_dict()[name]), name
+
+
+def test_the_statistics_path_learns_alone(pool: Path) -> None:
+    training = Training(replace(TINY, only="global_head", batch=32, samples=10_000))
+    before = {name: tensor.clone() for name, tensor in training.net.state_dict().items()}
+    draws = stream(training, pool)
+    losses = [training.learn(draws) for _ in range(120)]
+    assert sum(losses[-20:]) < 0.93 * sum(losses[:20])
+    moved = {n for n, tensor in training.net.state_dict().items() if not torch.equal(tensor, before[n])}
+    assert moved
+    assert all(name.startswith("global_head.") and "regions" not in name for name in moved)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(pool: Path) -> None:
+    training = Training(TINY)
+    with torch.no_grad():
+        next(training.net.parameters()).fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="step 0"):
+        training.learn(stream(training, pool))
+
+
+@pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_configs_describe_networks_that_can_be_built(config: Path) -> None:
+    assert read_run(config).network().multiple in (8, 16)
+
+
+def test_unknown_and_impossible_settings_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('preset = "gknet-s"\nbatchsize = 3\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="batchsize"):
+        read_run(path)
+    path.write_text('preset = "gknet-s"\nbatch = 0\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="batch must be"):
+        read_run(path)
+
+
+def test_the_command_trains_stops_on_sigterm_and_goes_on(pool: Path, tmp_path: Path) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text('preset = "gknet-s"\nsize = 32\nbatch = 4\nsamples = 100_000\n', encoding="utf-8")
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "training.train", "--config", str(config), "--data", str(pool)]
+    command += ["--out", str(out)]
+    process = subprocess.Popen(command, cwd=CONFIGS.parents[1], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process:
+        assert process.stdout.readline().startswith("12 photographs")
+        time.sleep(2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    first = torch.load(out / "state.pt", weights_only=True)["samples"]
+    assert first > 0
+    assert weights.load(out / "weights.safetensors").config == TINY.network()
+    subprocess.run([*command, "--minutes", "0.02"], cwd=CONFIGS.parents[1], check=True, capture_output=True)
+    assert torch.load(out / "state.pt", weights_only=True)["samples"] > first
+
+
+def test_a_folder_without_shards_is_one_clear_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "training.train", "--config", str(CONFIGS / "gknet_s.toml")]
+    command += ["--data", str(tmp_path), "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, cwd=CONFIGS.parents[1], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"training: {tmp_path} holds no .tar shard. Name a folder of WebDataset shards.\n"
