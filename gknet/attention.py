@@ -14,9 +14,7 @@ class ChannelAttention(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         hidden = max(channels // 8, 4)
-        self.weigh = nn.Sequential(
-            nn.Linear(channels, hidden), nn.ELU(), nn.Linear(hidden, channels), nn.Sigmoid()
-        )
+        self.weigh = nn.Sequential(nn.Linear(channels, hidden), nn.ELU(), nn.Linear(hidden, channels), nn.Sigmoid())
 
     def forward(self, feature: Tensor) -> Tensor:
         weights: Tensor = self.weigh(feature.mean(dim=(2, 3)))  # (B, C)
@@ -50,6 +48,6 @@ class SpatialSeparatedAttention(nn.Module):
         self.learn = ConvBlock(channels, channels)
 
     def forward(self, feature: Tensor, mask: Tensor) -> Tensor:
-        inside = self.learn(self.foreground(feature)) + self.mix(feature)
+        inside: Tensor = self.learn(self.foreground(feature)) + self.mix(feature)
         background: Tensor = self.background(feature)
         return background + mask * (inside - background)

@@ -103,7 +103,7 @@ def harmonize(
         Also write before and after side by side, next to the output.
     """
     pair, layers = (composite, mask), (foreground, background)
-    if None in pair and None in layers or (any(pair) and any(layers)):
+    if (None in pair and None in layers) or (any(pair) and any(layers)):
         raise BadRequest(
             "It is not clear what to harmonize.",
             "Give COMPOSITE and MASK, or --foreground and --background.",
@@ -113,7 +113,7 @@ def harmonize(
         raise BadRequest(f"{output} is one of the inputs.", "Choose another name for the output.")
     with _progress() as step:
         if composite is not None and mask is not None:
-            work = _Composite(composite, mask, output, step)
+            work: _Composite | _Layers = _Composite(composite, mask, output, step)
         else:
             assert foreground is not None
             assert background is not None
@@ -197,9 +197,7 @@ class _Composite:
         self.mask = read_mask(mask)
         self.step = step
 
-    def harmonize(
-        self, harmonizer: Harmonizer, strength: float, network_size: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int) -> tuple[np.ndarray, np.ndarray]:
         """The picture before and after."""
         before = self.like.pixels
         return before, harmonizer(
@@ -229,9 +227,7 @@ class _Layers:
         self.at = at
         self.step = step
 
-    def harmonize(
-        self, harmonizer: Harmonizer, strength: float, network_size: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int) -> tuple[np.ndarray, np.ndarray]:
         """The picture with the layer as it was, and with the layer harmonized."""
         from gknet.composite import paste
 
@@ -274,9 +270,7 @@ def _progress() -> Iterator[Step]:
 
         def step(stage: str, done: int, total: int) -> None:
             # A stage of one step says nothing until it ends: let the bar pulse.
-            progress.update(
-                task, description=_STEPS[stage], completed=done, total=total if total > 1 else None
-            )
+            progress.update(task, description=_STEPS[stage], completed=done, total=total if total > 1 else None)
 
         yield step
 

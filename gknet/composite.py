@@ -40,7 +40,8 @@ def matching(cutout: Picture, background: Picture) -> np.ndarray:
     if background.pixels.dtype.kind == "f":
         return unit
     full = np.iinfo(background.pixels.dtype).max
-    return np.rint(unit.clip(0, 1) * full).astype(background.pixels.dtype)
+    whole: np.ndarray = np.rint(unit.clip(0, 1) * full).astype(background.pixels.dtype)
+    return whole
 
 
 def scaled(layer: np.ndarray, factor: float) -> np.ndarray:
@@ -57,11 +58,12 @@ def scaled(layer: np.ndarray, factor: float) -> np.ndarray:
     # Premultiplied, so that colours under transparent pixels do not bleed into the edge.
     image = image.cast("float").premultiply(max_alpha=full)
     image = image.resize(factor, kernel="lanczos3").unpremultiply(max_alpha=full)
-    pixels = np.asarray(image.numpy())
+    pixels: np.ndarray = np.asarray(image.numpy())
     if layer.dtype == np.float32:
         pixels[:, :, 3] = pixels[:, :, 3].clip(0, 1)
         return pixels
-    return np.rint(pixels).clip(0, full).astype(layer.dtype)
+    whole: np.ndarray = np.rint(pixels).clip(0, full).astype(layer.dtype)
+    return whole
 
 
 def paste(layer: np.ndarray, background: np.ndarray, at: tuple[int, int]) -> np.ndarray:
@@ -76,7 +78,6 @@ def paste(layer: np.ndarray, background: np.ndarray, at: tuple[int, int]) -> np.
     if box is None:
         raise NoForeground("The foreground lies beside the background.", "Move it over the picture.")
     result = background.copy()
-    full = np.float32(1 if layer.dtype.kind == "f" else np.iinfo(layer.dtype).max)
     for top in range(box.top, box.bottom, _STRIP):
         rows = slice(top, min(top + _STRIP, box.bottom))
         above = layer[rows.start - at[1] : rows.stop - at[1], box.left - at[0] : box.right - at[0]]

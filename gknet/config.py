@@ -53,9 +53,7 @@ class GKNetConfig:
         if self.kernel_size < 1 or self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, not {self.kernel_size}")
         if self.width % self.correlation_groups:
-            raise ValueError(
-                f"correlation_groups {self.correlation_groups} must divide width {self.width}"
-            )
+            raise ValueError(f"correlation_groups {self.correlation_groups} must divide width {self.width}")
         if 8 * self.width % self.reference_heads:
             raise ValueError(f"reference_heads {self.reference_heads} must divide 8 x width {self.width}")
         if self.head not in ("affine", "rgb"):
@@ -110,9 +108,7 @@ def preset(name: str) -> GKNetConfig:
 
 def ablations(full: GKNetConfig) -> dict[str, GKNetConfig]:
     """The four rows of the paper's Table 4 for a network, each adding one part to the row before."""
-    baseline = replace(
-        full, kernel_prediction=False, long_distance_reference=False, selective_correlation=False
-    )
+    baseline = replace(full, kernel_prediction=False, long_distance_reference=False, selective_correlation=False)
     kpb = replace(baseline, kernel_prediction=True)
     lre = replace(kpb, long_distance_reference=True)
     return {"baseline": baseline, "+KPB": kpb, "+LRE": lre, "+SCF": replace(lre, selective_correlation=True)}

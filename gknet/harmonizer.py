@@ -10,6 +10,7 @@ from typing import Literal, Self, TypeVar
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from gknet import reduction, weights
 from gknet.color import linear_to_srgb
@@ -164,9 +165,7 @@ class Harmonizer:
         on_progress("reduce", 0, 1)
         shown = reduction.reduce_layer(rgba, below, box, window, self._sight_size(window, network_size))
         if shown.mask.min() > 0.995:
-            raise NoBackground(
-                "The foreground covers the whole background.", "Erase around the object, or select it."
-            )
+            raise NoBackground("The foreground covers the whole background.", "Erase around the object, or select it.")
         transfer = self._fit(Sight(*shown, window), box, space, profile, on_progress)
         changed = transfer.apply(
             rgba,
@@ -208,7 +207,7 @@ class Harmonizer:
         """The network's picture (h, w, 3) float32 for a composite and mask at network size."""
         with torch.inference_mode():
             picture = torch.from_numpy(composite).to(self.device).permute(2, 0, 1)[None]  # (1, 3, h, w)
-            harmonized = self.net(picture, torch.from_numpy(mask).to(self.device)[None, None])
+            harmonized: Tensor = self.net(picture, torch.from_numpy(mask).to(self.device)[None, None])
             return harmonized[0].permute(1, 2, 0).float().cpu().numpy()
 
     def _sight_size(self, window: Box, network_size: int) -> tuple[int, int]:
@@ -230,7 +229,8 @@ class Harmonizer:
             raise BadRequest(f"The space {space!r} is unknown.", "Choose 'srgb' or 'linear'.")
         if pixels.dtype not in _DEPTHS:
             raise BadRequest(
-                f"Pixels of type {pixels.dtype} cannot be worked on.", "Use uint8, uint16, float16 or float32."
+                f"Pixels of type {pixels.dtype} cannot be worked on.",
+                "Use uint8, uint16, float16 or float32.",
             )
 
 
@@ -286,9 +286,7 @@ def _as_rgb(pixels: np.ndarray) -> np.ndarray:
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or 0 in pixels.shape:
-        raise BadRequest(
-            f"An array of shape {pixels.shape} is no picture.", "Give (height, width, 1 to 4 channels)."
-        )
+        raise BadRequest(f"An array of shape {pixels.shape} is no picture.", "Give (height, width, 1 to 4 channels).")
     if pixels.shape[2] >= 3:
         return pixels
     return pixels[:, :, [0, 0, 0, *range(1, pixels.shape[2])]]

@@ -31,7 +31,8 @@ class TransformerLayer(nn.Module):
         attended = F.scaled_dot_product_attention(query, key, value)  # (B, heads, T, C/heads)
         attended = attended.transpose(1, 2).reshape(batch, count, channels)  # (B, T, C)
         tokens = tokens + self.project(attended)
-        return tokens + self.perceptron(tokens)
+        layer: Tensor = tokens + self.perceptron(tokens)
+        return layer
 
 
 class LongDistanceReference(nn.Module):

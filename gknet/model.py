@@ -27,9 +27,7 @@ class Encoder(nn.Module):
         super().__init__()
         before = [channels_in, *widths]
         self.levels = nn.ModuleList(
-            nn.Sequential(
-                ConvBlock(before[level], width, stride=1 if level == 0 else 2), ConvBlock(width, width)
-            )
+            nn.Sequential(ConvBlock(before[level], width, stride=1 if level == 0 else 2), ConvBlock(width, width))
             for level, width in enumerate(widths)
         )
 
@@ -52,9 +50,7 @@ class HarmonyKernels(nn.Module):
         widths = config.widths[::-1]
         self.reference: nn.Module = nn.Identity()
         if config.long_distance_reference:
-            self.reference = LongDistanceReference(
-                widths[0], config.reference_layers, config.reference_heads
-            )
+            self.reference = LongDistanceReference(widths[0], config.reference_layers, config.reference_heads)
         deeper_widths = [widths[0], *widths[:-1]]
         self.blocks = nn.ModuleList(
             KernelPrediction(
@@ -135,7 +131,7 @@ class GlobalHead(nn.Module):
         outside = _region_mean(reference, 1 - small_mask)  # (B, C)
         hidden = self.statistics(statistics) + self.regions(torch.cat([inside, outside], dim=1))
         hidden = self.hidden(F.elu(hidden))
-        matrix = self.scale * self.matrix(F.elu(hidden)).view(-1, 3, 4)  # (B, 3, 4)
+        matrix: Tensor = self.scale * self.matrix(F.elu(hidden)).view(-1, 3, 4)  # (B, 3, 4)
         # A sum rather than a matrix product, which autocast would round to bfloat16.
         change = (matrix[:, :, :3, None, None] * composite[:, None]).sum(dim=2)  # (B, 3, H, W)
         return change + matrix[:, :, 3, None, None]
@@ -203,6 +199,4 @@ class GKNet(nn.Module):
         if channels != 3 or mask.shape != (batch, 1, height, width):
             raise ValueError(f"composite {tuple(composite.shape)} and mask {tuple(mask.shape)} do not fit")
         if height % self.config.multiple or width % self.config.multiple:
-            raise ValueError(
-                f"height and width must be multiples of {self.config.multiple}, not {height}x{width}"
-            )
+            raise ValueError(f"height and width must be multiples of {self.config.multiple}, not {height}x{width}")

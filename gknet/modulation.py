@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ def _kernel_size(feature: Tensor, kernels: Tensor) -> int:
     """N, from the number of kernel channels. Raises ValueError if the two do not belong together."""
     batch, channels, height, width = feature.shape
     taps = kernels.shape[1] // channels
-    size = round(taps**0.5)
+    size = math.isqrt(taps)
     if kernels.shape != (batch, channels * size * size, height, width) or size % 2 == 0:
         raise ValueError(f"kernels {tuple(kernels.shape)} do not fit a feature {tuple(feature.shape)}")
     return size
@@ -43,7 +44,7 @@ def modulate(feature: Tensor, kernels: Tensor) -> Tensor:
     Same arguments, result and gradients (of the first order).
     """
     _kernel_size(feature, kernels)
-    modulated: Tensor = _Modulation.apply(feature, kernels)
+    modulated: Tensor = _Modulation.apply(feature, kernels)  # type: ignore[no-untyped-call]
     return modulated
 
 

@@ -7,14 +7,22 @@ from PIL import Image
 
 from gknet.errors import Unsupported
 
-_MODES = {"L": np.uint8, "LA": np.uint8, "RGB": np.uint8, "RGBA": np.uint8, "I;16": np.uint16, "F": np.float32}
+_MODES = {
+    "L": np.uint8,
+    "LA": np.uint8,
+    "RGB": np.uint8,
+    "RGBA": np.uint8,
+    "I;16": np.uint16,
+    "F": np.float32,
+}
 
 
 def from_pillow(image: Image.Image) -> np.ndarray:
     """The image's pixels, (H, W) or (H, W, C). Raises Unsupported for a mode that has no exact way back."""
     if image.mode not in _MODES:
         raise Unsupported(
-            f"Images of mode {image.mode} cannot be worked on.", "Convert the image first: image.convert('RGB')."
+            f"Images of mode {image.mode} cannot be worked on.",
+            "Convert the image first: image.convert('RGB').",
         )
     return np.asarray(image)
 

@@ -59,9 +59,7 @@ def bounding_box(mask: np.ndarray) -> Box:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         raise NoForeground("The layer is transparent everywhere.", "Choose the layer that holds the object.")
-    return Box(
-        int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)
-    )
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))
 
 
 def reduce_masked(rgb: np.ndarray, mask: np.ndarray, window: Box, size: tuple[int, int]) -> Reduced:
@@ -71,9 +69,7 @@ def reduce_masked(rgb: np.ndarray, mask: np.ndarray, window: Box, size: tuple[in
     return _reduce(composite, composite * alpha, alpha, window, size)
 
 
-def reduce_layer(
-    rgba: np.ndarray, background: np.ndarray, box: Box, window: Box, size: tuple[int, int]
-) -> Reduced:
+def reduce_layer(rgba: np.ndarray, background: np.ndarray, box: Box, window: Box, size: tuple[int, int]) -> Reduced:
     """A layer (h', w', 4) with straight alpha laid over its background (H, W, 3), seen at size (h, w)."""
     below = _unit(background)
     layer = _unit(rgba)

@@ -67,7 +67,8 @@ class SelectiveCorrelationFusion(nn.Module):
         weight_encoded, weight_deeper = self.channel_weights(encoded, deeper)
         kept_encoded = weight_encoded[:, :, None, None] * self.convert_encoded(encoded)  # (B, C, H, W)
         kept_deeper = weight_deeper[:, :, None, None] * self.convert_deeper(deeper)  # (B, C, H', W')
-        return kept_encoded + upsample_like(kept_deeper, encoded)
+        fused: Tensor = kept_encoded + upsample_like(kept_deeper, encoded)
+        return fused
 
 
 class ConcatenationFusion(nn.Module):

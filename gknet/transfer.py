@@ -144,9 +144,7 @@ def _fit(small: list[Tensor], box: tuple[float, float, float, float], size: tupl
     return solution.clamp_(-1, 1).view(_NODES, _NODES, 4, _KNOTS, 3)
 
 
-def _observations(
-    composite: Tensor, harmonized: Tensor, mask: Tensor, foreground: Tensor
-) -> tuple[Tensor, ...]:
+def _observations(composite: Tensor, harmonized: Tensor, mask: Tensor, foreground: Tensor) -> tuple[Tensor, ...]:
     """Straight colour (h, w, 3), its change (h, w, 3) and how much each pixel is worth (h, w)."""
     # Dividing by alpha undoes the blending with the background; this is what keeps halos out.
     change = ((harmonized - composite) / mask.clamp(min=0.01)[..., None]).clamp(-1, 1)
@@ -414,9 +412,7 @@ class _Bench(NamedTuple):
     def of(cls, pixels: Pixels, numbers: Tensor, rows: int, columns: int) -> _Bench:
         n, channels = rows * columns, len(pixels) * _NUMBERS // len(numbers)
         pixels = pixels[: n * channels].reshape(rows, columns, channels)
-        whole = torch.from_numpy(pixels.view(np.int32) if pixels[0, 0].nbytes == 4 else pixels).permute(
-            0, 2, 1
-        )
+        whole = torch.from_numpy(pixels.view(np.int32) if pixels[0, 0].nbytes == 4 else pixels).permute(0, 2, 1)
         colour = torch.from_numpy(pixels).permute(0, 2, 1)[:, :3]
         parts = numbers[: n * _NUMBERS].split_with_sizes([n * _FEATURES, n * 6, n * 3])
         return cls(pixels, colour, whole, *(part.view(rows, -1, columns) for part in parts))

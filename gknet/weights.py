@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -39,7 +38,7 @@ def save(net: GKNet, path: Path, *, dtype: torch.dtype = torch.float16) -> None:
     }
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_bytes(to_bytes(tensors, metadata={"gknet_config": json.dumps(net.config.to_dict())}))
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def load(path: Path) -> GKNet:

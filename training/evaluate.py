@@ -73,9 +73,7 @@ def main() -> int:
     try:
         path = options.weights or weights.shipped(options.model)
         harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
-        photographs = read_photographs(
-            find_shards([options.pool]), SIZE, validation=True, mask_share=MASK_SHARE
-        )
+        photographs = read_photographs(find_shards([options.pool]), SIZE, validation=True, mask_share=MASK_SHARE)
     except (HarmonizeError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2

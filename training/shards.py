@@ -72,7 +72,8 @@ def read_photographs(
     keys = sorted(key for key in pictures if key in masks)
     if not keys:
         raise PictureError(
-            f"No photograph with a usable mask in {len(shards)} shards.", "Name the folder that holds the tar files."
+            f"No photograph with a usable mask in {len(shards)} shards.",
+            "Name the folder that holds the tar files.",
         )
     return Photographs(
         pictures=np.stack([pictures[key] for key in keys]),

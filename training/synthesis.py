@@ -55,6 +55,8 @@ def reinhard(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tens
 
 def _root(matrix: Tensor, power: float) -> Tensor:
     """A symmetric positive matrix (B, 3, 3) to a power."""
+    values: Tensor
+    vectors: Tensor
     values, vectors = torch.linalg.eigh(matrix)
     return vectors @ torch.diag_embed(values.clamp_min(1e-6) ** power) @ vectors.transpose(1, 2)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import signal
 import sys
 import time
@@ -89,7 +88,7 @@ class Training:
         }
         temporary = path.with_name(f".{path.name}.part")
         torch.save(state, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def resume(self, path: Path) -> None:
         """Goes on from a saved state. Raises ValueError if that is of another network."""
@@ -131,7 +130,7 @@ class Training:
         if not torch.isfinite(error):
             raise FloatingPointError(f"the loss is {error.item()} at step {self.step}")
         self.optimizer.zero_grad(set_to_none=True)
-        error.backward()
+        error.backward()  # type: ignore[no-untyped-call]
         if self.run.clip:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.run.clip)
         self.optimizer.step()

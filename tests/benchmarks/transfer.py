@@ -102,16 +102,12 @@ def main() -> None:
                 start = time.perf_counter()
                 run()
                 times[name].append(time.perf_counter() - start)
-        print(
-            f"\n{threads} thread{'s' * (threads > 1)}              seconds  ms/MP  ratio (median)  MiB over start"
-        )
+        print(f"\n{threads} thread{'s' * (threads > 1)}              seconds  ms/MP  ratio (median)  MiB over start")
         for name, taken in times.items():
             best, ratio = min(taken), min(taken) / min(times[floor])
             middle = statistics.median(t / f for t, f in zip(taken, times[floor], strict=True))
             per_megapixel = best * 1e3 / megapixels
-            print(
-                f"{name:22} {best:7.3f} {per_megapixel:6.2f} {ratio:6.2f} ({middle:5.2f}) {memory[name]:13.0f}"
-            )
+            print(f"{name:22} {best:7.3f} {per_megapixel:6.2f} {ratio:6.2f} ({middle:5.2f}) {memory[name]:13.0f}")
     torch.set_num_threads(every)
 
 

@@ -29,8 +29,7 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
         try:
             main([str(argument) for argument in arguments])
         except SystemExit as end:
-            assert isinstance(end.code, int)
-            code = end.code
+            code = int(end.code or 0)
         out, err = capfd.readouterr()
         return code, out, err
 
@@ -90,9 +89,7 @@ def test_depth_profile_exif_and_orientation_survive(run: Run, files: Path, photo
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[0x0112], exif[0x013B] = 6, "somebody"
-    Image.fromarray(np.rot90(photograph)).save(
-        files / "turned.jpg", exif=exif, icc_profile=profile, quality=95
-    )
+    Image.fromarray(np.rot90(photograph)).save(files / "turned.jpg", exif=exif, icc_profile=profile, quality=95)
     assert run("harmonize", "turned.jpg", "mask.png", "-o", "out.jpg")[0] == 0
     with Image.open(files / "out.jpg") as result:
         assert (result.getexif()[0x0112], result.getexif()[0x013B]) == (6, "somebody")
@@ -222,9 +219,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
         "print('heavy:', sorted({'torch', 'numpy', 'pyvips', 'PIL'} & set(sys.modules)))"
     )
     for arguments in (["--help"], ["harmonize", "--help"], ["--version"]):
-        done = subprocess.run(
-            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
         assert done.stdout.endswith("heavy: []\n")
         assert len(done.stdout) > len("heavy: []\n")
 

@@ -57,9 +57,7 @@ def test_foreground_is_changed_as_the_network_says(
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_alpha_never_changes(
-    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray, depth: type
-) -> None:
+def test_alpha_never_changes(shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray, depth: type) -> None:
     layer = at_depth(cutout(photograph, object_mask), depth)
     result = shipped.layer(layer, photograph, (100, 60))
     assert result.dtype == layer.dtype
@@ -80,9 +78,7 @@ def test_strength_is_linear_and_nothing_at_zero(
     np.testing.assert_allclose(half[inside], (picture + (full - picture) / 2)[inside], atol=2e-3)
 
 
-def test_layer_and_mask_forms_agree(
-    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
-) -> None:
+def test_layer_and_mask_forms_agree(shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray) -> None:
     """A layer laid exactly over its own place is the same scene as the composite with its mask."""
     hard = np.where(object_mask >= 128, 255, 0).astype(np.uint8)
     by_mask = shipped(photograph, hard)
@@ -91,9 +87,7 @@ def test_layer_and_mask_forms_agree(
     assert difference.mean() < 1.5
 
 
-def test_grayscale_stays_grayscale(
-    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
-) -> None:
+def test_grayscale_stays_grayscale(shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray) -> None:
     gray = photograph[..., 1]
     result = shipped(gray, object_mask)
     assert result.shape == gray.shape
@@ -126,7 +120,7 @@ def test_colours_beyond_white_stay_beyond_white(
 
 
 @pytest.mark.parametrize("share", [0.01, 0.001])
-def test_tiny_objects_are_seen_through_a_window(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiny_objects_are_seen_through_a_window(share: float) -> None:
     """At 20 megapixels: the network must see the object at no less than 24 pixels, its surroundings around it."""
     from gknet import harmonizer as module
 
@@ -185,9 +179,7 @@ def test_pil_images_come_back_as_they_were(
     assert (result.mode, result.size, result.info["comment"]) == (image.mode, image.size, "kept")
 
 
-def test_masks_of_any_type_mean_the_same(
-    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
-) -> None:
+def test_masks_of_any_type_mean_the_same(shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray) -> None:
     hard = object_mask >= 128
     expected = shipped(photograph, hard)
     full = [hard.astype(np.uint8) * 255, hard.astype(np.uint16) * 65535, hard.astype(np.float64)]
@@ -215,9 +207,7 @@ def test_progress_names_the_stages_and_cancel_changes_nothing(
     assert np.array_equal(photograph, before)
 
 
-def test_inputs_are_never_written_to(
-    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
-) -> None:
+def test_inputs_are_never_written_to(shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray) -> None:
     picture, mask = photograph.copy(), object_mask.copy()
     picture.flags.writeable = mask.flags.writeable = False
     shipped(picture, mask)

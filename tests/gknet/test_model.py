@@ -66,9 +66,7 @@ def test_every_parameter_has_a_gradient_after_a_small_perturbation(config: GKNet
     net = perturbed(config).train()
     composite, mask = scene(config)
     net(composite, mask).square().mean().backward()
-    without = [
-        name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().max() > 0
-    ]
+    without = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert not without
 
 

@@ -62,9 +62,7 @@ def disc(height: int, width: int, feather: float = 4.0) -> npt.NDArray[np.float3
     return np.clip(inside / feather + 0.5, 0, 1).astype(np.float32)
 
 
-def fit_to(
-    truth: Array, picture: Array, alpha: Array, n: int = 128, background: float = 0.4
-) -> ColourTransfer:
+def fit_to(truth: Array, picture: Array, alpha: Array, n: int = 128, background: float = 0.4) -> ColourTransfer:
     """The fit that a perfect network would lead to: it answers with the small picture of the truth."""
     height, width = alpha.shape
     size = (n * height // max(height, width), n * width // max(height, width))

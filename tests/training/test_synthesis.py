@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gknet.color import srgb_to_lab
 from training.shards import find_shards, read_photographs
 from training.synthesis import (
     KINDS,
@@ -20,7 +21,6 @@ from training.synthesis import (
     recolour,
     reinhard,
 )
-from gknet.color import srgb_to_lab
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,7 @@ def test_every_kind_changes_the_foreground_and_nothing_else(
 
 
 @pytest.mark.parametrize("kind", range(len(KINDS)), ids=list(KINDS))
-def test_the_same_draws_give_the_same_composites(
-    scene: tuple[Tensor, Tensor, Tensor, Tensor], kind: int
-) -> None:
+def test_the_same_draws_give_the_same_composites(scene: tuple[Tensor, Tensor, Tensor, Tensor], kind: int) -> None:
     assert torch.equal(made(scene, kind, 3).composite, made(scene, kind, 3).composite)
     assert not torch.equal(made(scene, kind, 3).composite, made(scene, kind, 4).composite)
 

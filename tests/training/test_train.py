@@ -19,9 +19,7 @@ from training.shards import find_shards, read_photographs
 from training.train import Training
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
-TINY = TrainingRun(
-    preset="gknet-s", size=32, batch=4, samples=400, learning_rate=1e-3, loss="foreground_rmse"
-)
+TINY = TrainingRun(preset="gknet-s", size=32, batch=4, samples=400, learning_rate=1e-3, loss="foreground_rmse")
 
 
 def stream(training: Training, pool: Path) -> CompositeStream:
