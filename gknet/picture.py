@@ -36,9 +36,21 @@ def _text(text: Any) -> str:
     return decoded
 
 
-# Messages of libvips may quote a damaged file; pyvips takes them for UTF-8, and would fail over them, and go on
-# failing, and fill stderr. This touches its errors and its log only.
+# libvips quotes damaged files in its messages; pyvips, taking those for UTF-8, would fail over them, fail at
+# every later error too, and fill stderr. This touches its errors and its log, nothing else.
 pyvips._to_string = pyvips.error._to_string = _text
+
+
+def _log_less() -> None:
+    """No Python for libvips' debugging messages: a Ctrl-C that arrives in such a callback would be lost."""
+    levels = pyvips.GLogLevelFlags
+    worth = levels.LEVEL_MESSAGE | levels.LEVEL_WARNING | levels.LEVEL_CRITICAL | levels.LEVEL_ERROR
+    pyvips._remove_log_handler()
+    handler, none = pyvips._log_handler_cb, pyvips.ffi.NULL
+    pyvips._log_handler_id = pyvips.glib_lib.g_log_set_handler(b"VIPS", worth, handler, none)
+
+
+_log_less()
 
 _FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff", ".webp": "webp"}
 _LONGEST_SIDE = {"jpeg": 65_535, "webp": 16_383}  # the formats' own limits
@@ -48,7 +60,7 @@ _DEEPEST = {"jpeg": "uchar", "webp": "uchar", "png": "ushort", "tiff": "float"}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}
 _READABLE = {"multiband", "rgb", *_INTERPRETATIONS["uchar"], *_INTERPRETATIONS["ushort"], "scrgb"}
 _TO_RGB = "Convert it to RGB first: Image > Mode > RGB in GIMP, Image > Convert Image Color Space in Krita."
-# Left behind on purpose: thumbnails and gain maps, which would go on showing the picture as it was.
+# What of a header is kept. Thumbnails and gain maps are not: they would go on showing the picture as it was.
 _BLOCKS = {"icc-profile-data", "exif-data", "xmp-data", "iptc-data", "photoshop-data"}
 _VALUES = {"orientation", "xres", "yres", "resolution-unit", "image-description"}
 # What a TIFF says outside its EXIF block: maker, model, software, date, artist, rating, copyright and so on.
@@ -86,9 +98,7 @@ def read(path: Path) -> Picture:
     """
     format = _format(path)
     try:
-        image = getattr(pyvips.Image, f"{format}load")(
-            os.fsencode(path), access="sequential", fail_on="error"
-        )
+        image = getattr(pyvips.Image, f"{format}load")(os.fsencode(path), access="sequential", fail_on="error")
         _check_readable(path, image)
         metadata = _metadata(image)
         pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
@@ -359,9 +369,7 @@ def _through_profiles(values: np.ndarray, source: bytes | None, target: bytes | 
             (curves, matrix), (target_curves, target_matrix) = map(_curves_and_matrix, profiles)
         between = np.linalg.inv(target_matrix) @ matrix
     except (pyvips.Error, struct.error, LookupError, ValueError, ArithmeticError) as error:
-        raise Unsupported(
-            "The colour profile cannot be used.", "Convert the picture to sRGB first."
-        ) from error
+        raise Unsupported("The colour profile cannot be used.", "Convert the picture to sRGB first.") from error
     steps = np.linspace(0, 1, 65536)
     linear = np.stack([np.interp(values[..., i], steps, curve) for i, curve in enumerate(curves)], axis=-1)
     linear = linear @ between.T
@@ -473,9 +481,7 @@ def _complete_tiff(path: Path, metadata: Mapping[str, Any]) -> None:
         file.write(block + bytes(len(block) % 2))
         place = file.tell()
         merged = {struct.unpack("<H", entry[:2])[0]: entry for entry in entries}
-        file.write(
-            struct.pack("<H", len(merged)) + b"".join(merged[tag] for tag in sorted(merged)) + bytes(4)
-        )
+        file.write(struct.pack("<H", len(merged)) + b"".join(merged[tag] for tag in sorted(merged)) + bytes(4))
         file.seek(4)
         file.write(struct.pack("<I", place))
 

@@ -2,11 +2,11 @@
 
     python -m tests.benchmarks.transfer [--megapixels 20] [--rounds 5]
 
-The denominator is `a*x+b in tiles`: every byte of the RGBA array, alpha too, to float32, times a, plus b, clamped,
-and back to a byte of a new array, with torch, in tiles that stay in the cache and with memory used again, on as many
-threads as ours. It is the fastest such pass that numpy or torch gave us. The same pass on the whole array at once, as
-one would write it first, is shown beside it. All are run in turn in each round, as other programs may be busy; times
-are the best of all rounds, the ratio in brackets is the median of the rounds' own.
+The denominator is `a*x+b in tiles`: every byte of the RGBA array, alpha too, to float32, times a, plus b,
+clamped, and back to a byte of a new array; with torch, in tiles that stay in the cache, in memory used again,
+on as many threads as ours. It is the fastest such pass that numpy or torch gave us. The same on the whole
+array at once, as one would write it first, stands beside it. All are run in turn in each round, as other
+programs may be busy: times are the best of all rounds, the ratio in brackets is the median of the rounds' own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gknet.transfer import ColourTransfer, _work_alone
+from gknet.cores import work_alone
+from gknet.transfer import ColourTransfer
 
 Pixels = npt.NDArray[Any]
 A, B = 0.9, 12.0
@@ -42,17 +43,20 @@ def plain_in_tiles(layer: Pixels, tile: int = 1 << 17) -> Pixels:
             part = buffer[: min(tile, end - i)].copy_(source[i : min(i + tile, end)])
             target[i : min(i + tile, end)].copy_(part.mul_(A).add_(B + 0.5).clamp_(0, 255))
 
-    with ThreadPoolExecutor(threads, initializer=_work_alone) as pool:
+    with ThreadPoolExecutor(threads, initializer=work_alone) as pool:
         list(pool.map(run, range(0, len(source), share)))
     return result
 
 
 def plain_torch(layer: Pixels) -> Pixels:
-    return (torch.from_numpy(layer).float() * A + (B + 0.5)).clamp(0, 255).byte().numpy()
+    result: Pixels = (torch.from_numpy(layer).float() * A + (B + 0.5)).clamp(0, 255).byte().numpy()
+    return result
 
 
 def plain_numpy(layer: Pixels) -> Pixels:
-    return np.clip(layer.astype(np.float32) * np.float32(A) + np.float32(B + 0.5), 0, 255).astype(np.uint8)
+    scaled = layer.astype(np.float32) * np.float32(A) + np.float32(B + 0.5)
+    result: Pixels = np.clip(scaled, 0, 255).astype(np.uint8)
+    return result
 
 
 def peak_over_start(function: Callable[[], object]) -> float:
@@ -102,12 +106,12 @@ def main() -> None:
                 start = time.perf_counter()
                 run()
                 times[name].append(time.perf_counter() - start)
-        print(f"\n{threads} thread{'s' * (threads > 1)}              seconds  ms/MP  ratio (median)  MiB over start")
+        print(f"\n{f'threads: {threads}':22} seconds  ms/MP  ratio (median)  MiB over start")
         for name, taken in times.items():
             best, ratio = min(taken), min(taken) / min(times[floor])
             middle = statistics.median(t / f for t, f in zip(taken, times[floor], strict=True))
-            per_megapixel = best * 1e3 / megapixels
-            print(f"{name:22} {best:7.3f} {per_megapixel:6.2f} {ratio:6.2f} ({middle:5.2f}) {memory[name]:13.0f}")
+            cost = best * 1e3 / megapixels
+            print(f"{name:22} {best:7.3f} {cost:6.2f} {ratio:6.2f} ({middle:5.2f}) {memory[name]:15.0f}")
     torch.set_num_threads(every)
 
 

@@ -79,9 +79,7 @@ def gray_profile() -> bytes:
     white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(1.8 * 256)) + b"\0\0"
     tags = struct.pack(">I", 2) + struct.pack(">4sII4sII", b"wtpt", 156, 20, b"kTRC", 176, 16)
-    head = (
-        struct.pack(">I4sI4s4s4s", 192, b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp"
-    )
+    head = struct.pack(">I4sI4s4s4s", 192, b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp"
     return head.ljust(68, b"\0") + white[8:] + bytes(48) + tags + white + curve
 
 
@@ -163,9 +161,7 @@ def test_palettes_are_read_as_colours_and_single_bits_as_gray(tmp_path):
     palette.save(tmp_path / "p.png")
     np.testing.assert_array_equal(picture.read(tmp_path / "p.png").pixels, np.asarray(palette.convert("RGB")))
     palette.save(tmp_path / "t.png", transparency=7)
-    np.testing.assert_array_equal(
-        picture.read(tmp_path / "t.png").pixels, by_pillow(tmp_path / "t.png", "RGBA")
-    )
+    np.testing.assert_array_equal(picture.read(tmp_path / "t.png").pixels, by_pillow(tmp_path / "t.png", "RGBA"))
     for suffix in (".png", ".tif"):
         image.convert("1").save(tmp_path / f"b{suffix}")
         bits = picture.read(tmp_path / f"b{suffix}").pixels
@@ -176,9 +172,7 @@ def test_palettes_are_read_as_colours_and_single_bits_as_gray(tmp_path):
 def test_premultiplied_alpha_in_a_tiff_is_handed_out_straight(tmp_path):
     rgb = photograph()
     alpha = np.full(rgb.shape[:2], 128, np.uint8)
-    tifffile.imwrite(
-        tmp_path / "a.tif", np.dstack([rgb // 2, alpha]), photometric="rgb", extrasamples=["assocalpha"]
-    )
+    tifffile.imwrite(tmp_path / "a.tif", np.dstack([rgb // 2, alpha]), photometric="rgb", extrasamples=["assocalpha"])
     read = picture.read(tmp_path / "a.tif").pixels
     np.testing.assert_allclose(read[..., :3].astype(int), rgb.astype(int), atol=3)
 
@@ -259,9 +253,7 @@ def test_iptc_survives_in_jpeg_and_tiff(tmp_path):
 
 
 def test_texts_survive_in_png_and_tiff(tmp_path):
-    tifffile.imwrite(
-        tmp_path / "a.tif", photograph(), photometric="rgb", description="A cup", software="Made up 1.2"
-    )
+    tifffile.imwrite(tmp_path / "a.tif", photograph(), photometric="rgb", description="A cup", software="Made up 1.2")
     tags = tags_of_tiff(resaved(tmp_path / "a.tif"))
     assert (tags["ImageDescription"], tags["Software"]) == ("A cup", "Made up 1.2")
     texts = PngInfo()
@@ -285,17 +277,13 @@ def test_the_old_thumbnail_is_not_kept(tmp_path):
     order = "<" if block.startswith(b"II") else ">"
     (first,) = struct.unpack_from(order + "I", block, 4)
     (count,) = struct.unpack_from(order + "H", block, first)
-    struct.pack_into(
-        order + "I", block, first + 2 + 12 * count, len(block)
-    )  # the second directory: at the end
+    struct.pack_into(order + "I", block, first + 2 + 12 * count, len(block))  # the second directory: at the end
     offset = len(block) + 2 + 3 * 12 + 4
     block += struct.pack(order + "HHHIHH", 3, 0x0103, 3, 1, 6, 0)  # JPEG
     block += struct.pack(order + "HHII", 0x0201, 4, 1, offset) + struct.pack(
         order + "HHII", 0x0202, 4, 1, len(thumbnail)
     )
-    Image.fromarray(photograph()).save(
-        tmp_path / "a.jpg", exif=b"Exif\0\0" + bytes(block) + bytes(4) + thumbnail
-    )
+    Image.fromarray(photograph()).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + bytes(block) + bytes(4) + thumbnail)
     assert (tmp_path / "a.jpg").read_bytes().count(b"\xff\xd8\xff") == 2
     assert resaved(tmp_path / "a.jpg").read_bytes().count(b"\xff\xd8\xff") == 1
     assert essence(tmp_path / "again.jpg") == essence(tmp_path / "a.jpg")
@@ -365,9 +353,7 @@ def test_the_demo_pictures_are_what_they_should_be():
     assert cutout.shape[2] == 4
     assert 1200 + cutout.shape[1] <= background.shape[1]
     assert 950 + cutout.shape[0] <= background.shape[0]
-    real, composite = (
-        picture.read(demo / f"{name}.jpg").pixels.astype(int) for name in ("real", "composite")
-    )
+    real, composite = (picture.read(demo / f"{name}.jpg").pixels.astype(int) for name in ("real", "composite"))
     mask = picture.read_mask(demo / "mask.png")
     assert mask.shape == real.shape[:2]
     far = ~np.asarray(Image.fromarray(mask).filter(ImageFilter.BoxBlur(14)), bool)
@@ -432,9 +418,7 @@ def bad_files(folder: Path) -> dict[str, Path]:
     image.convert("CMYK").save(folder / "cmyk.tif")
     files |= {"cmyk.jpg": folder / "cmyk.jpg", "cmyk.tif": folder / "cmyk.tif"}
     image.convert("LAB").save(folder / "lab.tif")
-    tifffile.imwrite(
-        folder / "five.tif", np.zeros((8, 8, 5), np.uint8), photometric="rgb", extrasamples=[0, 0]
-    )
+    tifffile.imwrite(folder / "five.tif", np.zeros((8, 8, 5), np.uint8), photometric="rgb", extrasamples=[0, 0])
     tifffile.imwrite(folder / "wide.tif", np.zeros((8, 8, 3), np.uint32), photometric="rgb")
     files |= {name: folder / name for name in ("lab.tif", "five.tif", "wide.tif", "missing.png", ".")}
     return files
@@ -488,9 +472,7 @@ def test_a_picture_is_known_by_its_content_not_its_name(tmp_path):
         assert read.format == "png"
         (tmp_path / name).rename(tmp_path / "a.png")
     picture.write(tmp_path / os.fsdecode(b"caf\xe9[Q=1].png"), read.pixels, read)
-    np.testing.assert_array_equal(
-        picture.read(tmp_path / os.fsdecode(b"caf\xe9[Q=1].png")).pixels, read.pixels
-    )
+    np.testing.assert_array_equal(picture.read(tmp_path / os.fsdecode(b"caf\xe9[Q=1].png")).pixels, read.pixels)
 
 
 def test_avif_is_read_where_the_library_can(tmp_path):
@@ -598,8 +580,6 @@ def test_reading_costs_little_more_than_the_array(tmp_path):
     Image.fromarray(big[:50, :50]).save(tmp_path / "small.jpg")
     Image.fromarray(big).save(tmp_path / "big.jpg")
     command = [sys.executable, "-c", MEASURE, tmp_path / "small.jpg", tmp_path / "big.jpg"]
-    ran = subprocess.run(
-        command, check=True, capture_output=True, text=True, cwd=Path(picture.__file__).parents[1]
-    )
+    ran = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(picture.__file__).parents[1])
     assert float(ran.stdout) < 1.5
     assert ran.stderr == ""

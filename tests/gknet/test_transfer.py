@@ -52,14 +52,16 @@ def bits(array: Array) -> bytes:
 def small(picture: Array, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Area mean, (h, w, c)."""
     tensor = torch.from_numpy(np.ascontiguousarray(picture, dtype=np.float32)).permute(2, 0, 1)[None]
-    return F.interpolate(tensor, size=size, mode="area")[0].permute(1, 2, 0).numpy()
+    reduced: npt.NDArray[np.float32] = F.interpolate(tensor, size=size, mode="area")[0].permute(1, 2, 0).numpy()
+    return reduced
 
 
 def disc(height: int, width: int, feather: float = 4.0) -> npt.NDArray[np.float32]:
     """Alpha of a disc with a soft edge, feather pixels wide."""
     y, x = np.mgrid[0:height, 0:width] + 0.5
     inside = 0.42 * min(height, width) - np.hypot(y - height / 2, x - width / 2)
-    return np.clip(inside / feather + 0.5, 0, 1).astype(np.float32)
+    alpha: npt.NDArray[np.float32] = np.clip(inside / feather + 0.5, 0, 1).astype(np.float32)
+    return alpha
 
 
 def fit_to(truth: Array, picture: Array, alpha: Array, n: int = 128, background: float = 0.4) -> ColourTransfer:
@@ -72,7 +74,7 @@ def fit_to(truth: Array, picture: Array, alpha: Array, n: int = 128, background:
         composite=small(picture * a + background * (1 - a), size),
         harmonized=small(truth * a + background * (1 - a), size),
         mask=mask[..., 0],
-        foreground=small(picture * a, size) / np.maximum(mask, 1e-6),
+        foreground=(small(picture * a, size) / np.maximum(mask, 1e-6)).astype(np.float32),
         layer_box=(0, 0, size[1], size[0]),
         layer_size=(height, width),
     )
@@ -232,7 +234,7 @@ def test_a_known_change_is_recovered_on_a_photograph(change: str, photograph: st
     truth = CHANGES[change](picture)
     result = fit_to(truth, picture, alpha).apply(to_u8(picture, alpha)) / 255
     untouched = psnr(picture, truth, alpha)
-    assert psnr(result[..., :3], truth, alpha) > max(36, untouched + 12)
+    assert psnr(result[..., :3], truth, alpha) > max(42, untouched + 20)  # measured: 45 to 59 dB; untouched 17 to 23
 
 
 def test_a_soft_edge_gets_the_map_of_the_inside() -> None:
@@ -242,7 +244,28 @@ def test_a_soft_edge_gets_the_map_of_the_inside() -> None:
     # A white background would show at once if the change were taken from blended colours.
     result = fit_to(truth, picture, alpha, background=1.0).apply(to_u8(picture, alpha)) / 255
     edge = ((alpha > 0.02) & (alpha < 0.5)).astype(np.float32)
-    assert psnr(result[..., :3], truth, edge) > max(33, psnr(picture, truth, edge) + 15)
+    assert psnr(result[..., :3], truth, edge) > max(42, psnr(picture, truth, edge) + 20)
+
+
+def test_a_layer_that_reaches_outside_the_small_picture_is_changed_where_it_lies() -> None:
+    # Twice as wide as the small picture, which shows its right half: left of it nothing is known.
+    random = np.random.default_rng(0)
+    colour = random.uniform(0.2, 0.8, (64, 64, 3)).astype(np.float32)
+    gain = np.linspace(0.7, 1, 65, dtype=np.float32)
+    answer = (colour * ((gain[:-1] + gain[1:]) / 2)[None, :, None]).astype(np.float32)
+    transfer = ColourTransfer.fit(
+        composite=colour,
+        harmonized=answer,
+        mask=np.ones((64, 64), np.float32),
+        foreground=colour,
+        layer_box=(-64, 0, 128, 64),
+        layer_size=(256, 512),
+    )
+    layer = np.full((256, 512, 3), 0.5, np.float32)
+    result = transfer.apply(layer)
+    expected = 0.5 * (0.7 + 0.3 * (np.arange(256) + 0.5) / 256)
+    np.testing.assert_allclose(result[:, 256:], np.broadcast_to(expected[:, None], (256, 256, 3)), atol=0.012)
+    assert np.abs(result[:, :256] - layer[:, :256]).max() < 0.25
 
 
 def test_nothing_changed_gives_exactly_no_change() -> None:
@@ -424,7 +447,7 @@ def test_an_error_in_a_worker_reaches_the_caller(monkeypatch: pytest.MonkeyPatch
     def broken(*_: object) -> None:
         raise StopError
 
-    monkeypatch.setattr("gknet.transfer._Slicer._change_pixels", broken)
+    monkeypatch.setattr("gknet.slicing.Slicer._change_pixels", broken)
     before = threading.active_count()
     with pytest.raises(StopError):
         some((50, 50)).apply(noise((50, 50), np.uint8))

@@ -1,0 +1,206 @@
+"""A grid of colour curves, evaluated at every pixel of a layer: the second half of `gknet.transfer`.
+
+Done in tiles that stay in the cache, each within one cell of the grid, with no copy of the whole layer.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gknet.color import linear_to_srgb, srgb_to_linear
+
+NODES = 8
+"""Of the grid, on each axis."""
+KNOTS = 8
+"""Of each curve."""
+LUMA = (0.299, 0.587, 0.114)
+LARGEST = {np.dtype(t): top for t, top in (("u1", 255.0), ("u2", 65535.0), ("f2", 1.0), ("f4", 1.0))}
+"""What stands for 1 in pixels of a type."""
+
+Pixels = npt.NDArray[Any]
+
+_FEATURES = 1 + 4 + 4 * (KNOTS - 2)  # of the slicing basis: 1, z, max(z, inner knot); z = r, g, b, luma
+
+
+def cell_size(length: int) -> int:
+    """Pixels between two nodes: whole, so that every tile lies in one cell; the last cell may hang over."""
+    return -(-length // (NODES - 1))
+
+
+def _slicing_basis(curves: Tensor) -> Tensor:
+    """(..., 4, 8, 3) knot values -> (..., 3, 29) factors of 1, z, max(z, inner knot): the same functions."""
+    slope = curves.diff(dim=-2) * (KNOTS - 1)  # (..., 4, 7, 3)
+    turn = slope.diff(dim=-2)  # (..., 4, 6, 3)
+    knots = torch.arange(1, KNOTS - 1, dtype=curves.dtype) / (KNOTS - 1)
+    constant = (curves[..., 0, :] - (turn * knots[:, None]).sum(-2)).sum(-2, keepdim=True)  # (..., 1, 3)
+    return torch.cat((constant, slope[..., 0, :], turn.flatten(-3, -2)), -2).transpose(-1, -2)
+
+
+class Slicer:
+    """Evaluates the map on strips of rows of one layer. Strips are independent of each other."""
+
+    def __init__(
+        self, curves: Tensor, layer: Pixels, mask: Pixels | None, strength: float, linear: bool, tile: int
+    ) -> None:
+        self.layer, self.mask, self.strength, self.linear = layer, mask, strength, linear
+        self.result = np.empty(layer.shape, layer.dtype)
+        self.top = LARGEST[layer.dtype]
+        self.direct = layer.dtype.kind == "u" and not linear  # nothing to encode, nothing above 1
+        rgba8 = layer.dtype == np.uint8 and layer.shape[2] == 4
+        self.packed = rgba8 and self.direct and sys.byteorder == "little"
+        # Integers are worked on in their own levels, which saves passes.
+        unit = self.top if self.direct else 1.0
+        basis = _slicing_basis(curves)
+        basis[..., 0] *= unit
+        self.nodes = basis.to(torch.float32)  # (8, 8, 3, 29)
+        self.knots = (torch.arange(1, KNOTS - 1) / (KNOTS - 1) * unit)[:, None]
+        self.cell = (cell_size(layer.shape[0]), cell_size(layer.shape[1]))
+        self.place = (torch.arange(self.cell[1]) + 0.5) / self.cell[1]  # of a column between two nodes
+        # A tile is as wide as its cell: the arithmetic goes by rows, so the number of rows cannot alter it.
+        self.tile_height = min(self.cell[0], max(1, tile // self.cell[1]))
+
+    def strips(self) -> list[tuple[int, int]]:
+        """Rows (first, end) of all strips, top to bottom; none crosses a row of nodes."""
+        height, (cell, _), step = self.layer.shape[0], self.cell, self.tile_height
+        cells = [(top, min(top + cell, height)) for top in range(0, height, cell)]
+        return [(y, min(y + step, end)) for top, end in cells for y in range(top, end, step)]
+
+    def worker(self) -> Callable[[tuple[int, int]], int]:
+        """A function that does one strip and returns its number of pixels; each thread makes its own.
+
+        It works in the same memory for every tile: fresh memory would cost as much as the arithmetic.
+        """
+        most = self.tile_height * self.cell[1]
+        pixels, numbers = np.empty(most * self.layer.shape[2], self.layer.dtype), torch.empty(most * _NUMBERS)
+        bench_for = functools.cache(functools.partial(_Bench.of, pixels, numbers))
+
+        def work(strip: tuple[int, int]) -> int:
+            rows, width = strip[1] - strip[0], int(self.layer.shape[1])
+            for column, factors in enumerate(self._factors(*strip)):
+                start = column * self.cell[1]
+                at = (slice(*strip), slice(start, min(start + self.cell[1], width)))
+                bench = bench_for(rows, at[1].stop - start)
+                bench.pixels[...] = self.layer[at]  # which may be read-only or strided; torch takes neither
+                weight = self._weight(at, bench.pixels)
+                if weight is None or weight.any():
+                    self._change_pixels(bench, weight, factors)
+                self.result[at] = bench.pixels
+            return rows * width
+
+        return work
+
+    def _factors(self, first: int, end: int) -> Tensor:
+        """The basis' factors for a strip's rows in each cell that the layer reaches, (cells, rows, 6, 29).
+
+        The six are the three outputs at the cell's left side and their growth to its right side: mixing the
+        nodes' factors from top to bottom once per row halves the work per pixel.
+        """
+        row, cells = first // self.cell[0], -(-self.layer.shape[1] // self.cell[1])
+        y = (torch.arange(first, end) + (0.5 - row * self.cell[0])) / self.cell[0]
+        upper, lower = self.nodes[row, : cells + 1, None], self.nodes[row + 1, : cells + 1, None]
+        nodes = upper + y[:, None, None] * (lower - upper)  # (cells + 1, rows, 3, 29)
+        return torch.cat((nodes[:-1], nodes[1:] - nodes[:-1]), 2)
+
+    def _weight(self, at: tuple[slice, slice], pixels: Pixels) -> Tensor | None:
+        """How much of the change each pixel takes, (rows, columns); None if all take all of it."""
+        weight = None
+        if self.mask is not None:
+            part = np.array(self.mask[at], dtype=np.float32)
+            weight = torch.from_numpy(part).div_(LARGEST[self.mask.dtype]).nan_to_num_(0).clamp_(0, 1)
+        if pixels.shape[2] == 4 and not (solid := pixels[..., 3] > 0).all():
+            clear = torch.from_numpy(solid.astype(np.float32))
+            weight = clear if weight is None else weight.mul_(clear)
+        return weight
+
+    def _change_pixels(self, bench: _Bench, weight: Tensor | None, factors: Tensor) -> None:
+        if self.direct:
+            value = self._load(bench, bench.basis[:, 1:4])
+            change = self._curves(bench, factors)
+        else:
+            value = self._load(bench, bench.spare)
+            change = self._change_of_light(bench, value, factors)
+        if weight is not None:
+            change.mul_(weight[:, None])
+        if self.strength != 1:
+            change.mul_(self.strength)
+        self._store(bench, value, change)
+
+    def _change_of_light(self, bench: _Bench, value: Tensor, factors: Tensor) -> Tensor:
+        """The change where values may be linear, above 1, or no numbers at all."""
+        encoded = linear_to_srgb(value / self.top) if self.linear else value
+        # Above 1 the curves know nothing: such a colour is scaled down to 1, mapped, and scaled up again.
+        peak = encoded.amax(1, keepdim=True).clamp(min=1)
+        torch.div(encoded, peak, out=bench.basis[:, 1:4]).clamp_(0, 1)
+        change = self._curves(bench, factors) * peak
+        if self.linear:
+            change = (srgb_to_linear(encoded + change) - srgb_to_linear(encoded)) * self.top
+        # NaN is what a NaN or an infinity in the pixel has made; such a pixel stays as it is.
+        return change.nan_to_num_(0, 0, 0)
+
+    def _curves(self, bench: _Bench, factors: Tensor) -> Tensor:
+        """The sum of the four curves at the r, g, b that are in the basis."""
+        basis = bench.basis
+        one, red, green, blue, luma = basis[:, :5].unbind(1)
+        one.fill_(1)
+        torch.mul(red, LUMA[0], out=luma).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+        torch.maximum(basis[:, 1:5, None], self.knots, out=basis[:, 5:].view(len(basis), 4, KNOTS - 2, -1))
+        torch.bmm(factors, basis, out=bench.sides)
+        left, growth = bench.sides.split_with_sizes((3, 3), 1)
+        return left.addcmul_(growth, self.place[: growth.shape[2]])
+
+    def _load(self, bench: _Bench, value: Tensor) -> Tensor:
+        if not self.packed:
+            return value.copy_(bench.colour)
+        # Bytes four apart are slow to gather; whole pixels, shifted and masked, are not.
+        levels = torch.bitwise_right_shift(bench.whole, _SHIFTS, out=bench.spare.view(torch.int32))
+        return value.copy_(levels.bitwise_and_(255))
+
+    def _store(self, bench: _Bench, value: Tensor, change: Tensor) -> None:
+        if bench.colour.is_floating_point():
+            bench.colour.copy_(_add_to_floats(value, change, torch.finfo(bench.colour.dtype).max))
+            return
+        change.add_(value).add_(0.5).clamp_(0, self.top)
+        if not self.packed:
+            bench.colour.copy_(change)
+            return
+        red, green, blue = bench.spare.view(torch.int32).copy_(change).split_with_sizes((1, 1, 1), 1)
+        alpha = bench.whole.bitwise_and_(-1 << 24)
+        alpha.bitwise_or_(red).add_(green, alpha=1 << 8).add_(blue, alpha=1 << 16)
+
+
+_SHIFTS = torch.tensor([[0], [8], [16]], dtype=torch.int32)
+_NUMBERS = _FEATURES + 6 + 3  # floats of a bench, for each pixel
+
+
+class _Bench(NamedTuple):
+    """One thread's memory, laid out for tiles of one size. Tensors are (rows, channels, columns)."""
+
+    pixels: Pixels  # (rows, columns, 3 or 4), of the layer's dtype
+    colour: Tensor  # the same memory without alpha
+    whole: Tensor  # the same memory, one int32 a pixel, if it is 8-bit RGBA
+    basis: Tensor  # 29 channels: 1; r, g, b, luma; the larger of each of these and each inner knot
+    sides: Tensor  # 6 channels
+    spare: Tensor  # 3 channels
+
+    @classmethod
+    def of(cls, pixels: Pixels, numbers: Tensor, rows: int, columns: int) -> _Bench:
+        n, channels = rows * columns, len(pixels) * _NUMBERS // len(numbers)
+        pixels = pixels[: n * channels].reshape(rows, columns, channels)
+        whole = torch.from_numpy(pixels.view(np.int32) if pixels[0, 0].nbytes == 4 else pixels).permute(0, 2, 1)
+        colour = torch.from_numpy(pixels).permute(0, 2, 1)[:, :3]
+        parts = numbers[: n * _NUMBERS].split_with_sizes([n * _FEATURES, n * 6, n * 3])
+        return cls(pixels, colour, whole, *(part.view(rows, -1, columns) for part in parts))
+
+
+def _add_to_floats(value: Tensor, change: Tensor, largest: float) -> Tensor:
+    """value + change; where there is no change, value to the bit (-0.0 too); finite stays finite."""
+    total = (value + change).clamp_(-largest, largest)
+    return torch.where((change == 0) | value.isinf(), value, total)
