@@ -31,6 +31,7 @@ app = App(
     help="Make a pasted object take on the colours and light of its scene.",
     version=_version,
     default_parameter=Parameter(negative=""),
+    suppress_keyboard_interrupt=False,
 )
 
 Step = Callable[[str, int, int], None]

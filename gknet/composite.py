@@ -8,7 +8,8 @@ import numpy as np
 import pyvips
 
 from gknet.errors import BadRequest, NoForeground, Unsupported
-from gknet.picture import Picture, from_srgb, to_srgb
+from gknet.picture import Picture
+from gknet.profile import from_srgb, to_srgb
 from gknet.reduction import Box
 
 _STRIP = 256

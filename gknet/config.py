@@ -93,7 +93,7 @@ _PAPER = GKNetConfig()
 PRESETS: dict[str, GKNetConfig] = {
     # The paper's network: 32 channels, full-resolution stem, 256 x 256.
     "gknet": _PAPER,
-    # The same blocks at about a twentieth of the arithmetic, for a CPU.
+    # The same blocks at a sixteenth of the arithmetic, for a CPU.
     "gknet-s": replace(_PAPER, width=16, stem=2, global_head=True),
 }
 

@@ -16,8 +16,8 @@ from gknet import reduction, weights
 from gknet.color import linear_to_srgb
 from gknet.errors import BadRequest, NoBackground, NoForeground
 from gknet.model import GKNet
-from gknet.picture import from_srgb, to_srgb
 from gknet.pillow import from_pillow, to_pillow
+from gknet.profile import from_srgb, to_srgb
 from gknet.reduction import Box
 from gknet.transfer import ColourTransfer
 

@@ -10,7 +10,6 @@ import contextlib
 import os
 import secrets
 import struct
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +17,10 @@ from typing import Any
 
 import numpy as np
 import pyvips
-from PIL import Image, TiffImagePlugin
 
 from gknet.errors import PictureError, Unsupported
+from gknet.exif import complete_tiff, exif_of_tiff, without_thumbnail
+from gknet.profile import fits
 
 # 20 000 × 20 000: above any camera and most stitched panoramas, and as RGB float just under 5 GB. A file of a
 # few kilobytes can claim far more, so the claim is judged before memory is asked for.
@@ -63,11 +63,6 @@ _TO_RGB = "Convert it to RGB first: Image > Mode > RGB in GIMP, Image > Convert 
 # What of a header is kept. Thumbnails and gain maps are not: they would go on showing the picture as it was.
 _BLOCKS = {"icc-profile-data", "exif-data", "xmp-data", "iptc-data", "photoshop-data"}
 _VALUES = {"orientation", "xres", "yres", "resolution-unit", "image-description"}
-# What a TIFF says outside its EXIF block: maker, model, software, date, artist, rating, copyright and so on.
-_TIFF_TEXTS = (269, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, *range(40091, 40096))
-_SRGB: bytes = pyvips.Operation.call("profile_load", "srgb")
-_DIRECTORIES = (0x8769, 0x8825)  # EXIF's own, and its places
-_IPTC = 33723
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,12 +100,12 @@ def read(path: Path) -> Picture:
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise PictureError(f"{path} is damaged or not complete.", "Copy or export it again.") from error
     profile, orientation = metadata.pop("icc-profile-data", None), metadata.pop("orientation", 1)
-    exif = _exif_of_tiff(path) if format == "tiff" else _without_thumbnail(metadata.pop("exif-data", b""))
+    exif = exif_of_tiff(path) if format == "tiff" else without_thumbnail(metadata.pop("exif-data", b""))
     if exif:
         metadata["exif-data"] = exif
     return Picture(
         pixels=_turned(pixels, orientation),
-        profile=profile if _fits(profile, pixels) else None,
+        profile=profile if fits(profile, pixels) else None,
         format=format,
         orientation=orientation,
         quality=_jpeg_quality(path) if format == "jpeg" else 0,
@@ -189,20 +184,6 @@ def write(path: Path, pixels: np.ndarray, like: Picture) -> None:
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
-
-
-def to_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
-    """Encoded sRGB of encoded values in a profile, relative colorimetric; themselves if that is None.
-
-    pixels: (h, w, 3) float32 in [0, 1], and so is the result; colours outside sRGB are clipped to it. Gray
-    profiles take R = G = B. Raises Unsupported if the profile is damaged or cannot be used.
-    """
-    return pixels if profile is None else _through_profiles(pixels, profile, None)
-
-
-def from_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
-    """Encoded values in a profile of encoded sRGB: `to_srgb` backwards, its shapes, ranges and errors."""
-    return pixels if profile is None else _through_profiles(pixels, None, profile)
 
 
 # ---- what a file is
@@ -327,7 +308,7 @@ def _save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
     )
     for name, value in metadata.items():
         _set(image, name, value)
-    if like.profile is not None and _fits(like.profile, pixels):
+    if like.profile is not None and fits(like.profile, pixels):
         _set(image, "icc-profile-data", like.profile)
     if orientation != 1 or "exif-data" in metadata:
         _set(image, "orientation", orientation)
@@ -344,148 +325,4 @@ def _save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
     keep = "all" if "exif-data" in metadata else "xmp:iptc:icc:other"  # or libvips makes up an EXIF block
     getattr(image, f"{format}save")(os.fsencode(path), keep=keep, **options[format])
     if format == "tiff":
-        _complete_tiff(path, metadata)
-
-
-# ---- colour profiles
-
-
-def _fits(profile: bytes | None, pixels: np.ndarray) -> bool:
-    """Whether a profile speaks of as many colours as the pixels have: a gray one is of no use to RGB."""
-    return profile is not None and profile[16:20] == (b"GRAY" if pixels.shape[2] < 3 else b"RGB ")
-
-
-def _through_profiles(values: np.ndarray, source: bytes | None, target: bytes | None) -> np.ndarray:
-    """Values of one profile in those of another; None stands for sRGB.
-
-    Matrix profiles, nearly all there are, are computed here: the engine answers from coarse tables even at
-    16 bits, and is off by as much as 14 of 255 in saturated darks. It keeps those made of tables.
-    """
-    profiles = (source or _SRGB, target or _SRGB)
-    try:
-        if any(b"A2B0" in _tags(profile) for profile in profiles):
-            return _through_engine(values, *profiles)
-        with np.errstate(divide="raise", over="raise", invalid="raise"):
-            (curves, matrix), (target_curves, target_matrix) = map(_curves_and_matrix, profiles)
-        between = np.linalg.inv(target_matrix) @ matrix
-    except (pyvips.Error, struct.error, LookupError, ValueError, ArithmeticError) as error:
-        raise Unsupported("The colour profile cannot be used.", "Convert the picture to sRGB first.") from error
-    steps = np.linspace(0, 1, 65536)
-    linear = np.stack([np.interp(values[..., i], steps, curve) for i, curve in enumerate(curves)], axis=-1)
-    linear = linear @ between.T
-    result = [np.interp(linear[..., i], curve, steps) for i, curve in enumerate(target_curves)]
-    return np.stack(result, axis=-1).astype(np.float32)
-
-
-def _through_engine(values: np.ndarray, source: bytes, target: bytes) -> np.ndarray:
-    image = _image(np.rint(values.clip(0, 1) * 65535).astype(np.uint16)).copy(interpretation="rgb16")
-    _set(image, "icc-profile-data", source)
-    image = image.icc_import(embedded=True, intent="relative").copy()
-    _set(image, "icc-profile-data", target)
-    return np.asarray(image.icc_export(depth=16, intent="relative").numpy(), np.float32) / np.float32(65535)
-
-
-def _tags(profile: bytes) -> dict[bytes, bytes]:
-    (count,) = struct.unpack_from(">I", profile, 128)
-    entries = struct.iter_unpack(">4sII", profile[132 : 132 + 12 * count])
-    return {name: profile[start : start + size] for name, start, size in entries}
-
-
-def _curves_and_matrix(profile: bytes) -> tuple[list[np.ndarray], np.ndarray]:
-    """Encoded to linear, three of (65536,), and linear to XYZ, (3, 3), which for gray is any that inverts."""
-    tags = _tags(profile)
-    if profile[16:20] == b"GRAY":
-        return [_curve(tags[b"kTRC"])] * 3, _curves_and_matrix(_SRGB)[1]
-    columns = [struct.unpack_from(">3i", tags[name], 8) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
-    return [_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")], np.array(columns).T / 65536
-
-
-def _curve(tag: bytes) -> np.ndarray:
-    """A tone curve at 65536 equal steps (ICC.1:2022, curveType and parametricCurveType)."""
-    steps = np.linspace(0, 1, 65536)
-    if tag[:4] == b"curv":
-        (count,) = struct.unpack_from(">I", tag, 8)
-        points = np.frombuffer(tag, ">u2", count, 12)
-        if count < 2:
-            return steps ** (points[0] / 256 if count else 1)
-        return np.maximum.accumulate(np.interp(steps, np.linspace(0, 1, count), points / 65535))
-    (kind,) = struct.unpack_from(">H", tag, 8)
-    count = (1, 3, 4, 5, 7)[kind]
-    given = [number / 65536 for number in struct.unpack_from(f">{count}i", tag, 12)]
-    gamma, scale, shift, slope, knee, lift, foot = given + [1.0, 0.0, 0.0, 0.0, 0.0, 0.0][count - 1 :]
-    if kind in (1, 2):  # flat at the level of the fourth number, where the others are straight
-        slope, knee, lift, foot = 0, -shift / scale, slope, slope
-    power = (scale * steps + shift).clip(0) ** gamma + lift
-    return np.maximum.accumulate(np.where(steps >= knee, power, slope * steps + foot))
-
-
-# ---- EXIF where libvips does not care for it
-
-
-def _without_thumbnail(exif: bytes) -> bytes:
-    """An EXIF block with the link to its second directory, the thumbnail's, cut."""
-    start = 6 if exif.startswith(b"Exif") else 0
-    order = "<" if exif[start : start + 2] == b"II" else ">"
-    try:
-        (first,) = struct.unpack_from(f"{order}I", exif, start + 4)
-        (count,) = struct.unpack_from(f"{order}H", exif, start + first)
-    except struct.error:
-        return exif
-    link = start + first + 2 + 12 * count
-    return exif[:link] + bytes(4) + exif[link + 4 :]
-
-
-def _notes(exif: Image.Exif) -> dict[int, Any]:
-    notes = {tag: exif[tag] for tag in _TIFF_TEXTS if tag in exif}
-    return notes | {tag: values for tag in _DIRECTORIES if (values := exif.get_ifd(tag))}
-
-
-def _exif_of_tiff(path: Path) -> bytes:
-    """A TIFF's texts and EXIF as the block that other formats carry; libvips passes them over."""
-    with contextlib.suppress(Exception), warnings.catch_warnings():  # a picture is worth more than its notes
-        warnings.simplefilter("ignore")
-        exif, kept = Image.Exif(), Image.Exif()
-        with path.open("rb") as file:
-            exif.load_from_fp(file)
-            kept.update(_notes(exif))
-        return kept.tobytes() if len(kept) else b""
-    return b""
-
-
-def _tiff_directory(metadata: Mapping[str, Any], start: int) -> bytes:
-    """The same notes, and IPTC, as a TIFF's directory that will start there; empty if there are none."""
-    with contextlib.suppress(Exception), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        exif, directory = Image.Exif(), TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
-        exif.load(metadata.get("exif-data", b""))
-        for tag, value in _notes(exif).items():
-            directory[tag] = value
-        if "iptc-data" in metadata:
-            directory.tagtype[_IPTC] = 7  # bytes; libvips calls them long numbers, which others misread
-            directory[_IPTC] = metadata["iptc-data"]
-        return directory.tobytes(start) if len(directory) else b""
-    return b""
-
-
-def _complete_tiff(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Texts, EXIF and IPTC into a TIFF that libvips wrote without: a directory in place of its first one."""
-    start = path.stat().st_size
-    start += start % 2
-    block = _tiff_directory(metadata, start)
-    with path.open("r+b") as file:
-        if not block or file.read(4) != b"II*\0":  # a BigTIFF goes without
-            return
-        file.seek(struct.unpack("<I", file.read(4))[0])
-        entries = _entries(file.read(2 + 12 * 100)) + _entries(block)  # what they point at stays where it is
-        file.seek(start)
-        file.write(block + bytes(len(block) % 2))
-        place = file.tell()
-        merged = {struct.unpack("<H", entry[:2])[0]: entry for entry in entries}
-        file.write(struct.pack("<H", len(merged)) + b"".join(merged[tag] for tag in sorted(merged)) + bytes(4))
-        file.seek(4)
-        file.write(struct.pack("<I", place))
-
-
-def _entries(directory: bytes) -> list[bytes]:
-    (count,) = struct.unpack("<H", directory[:2])
-    return [directory[2 + 12 * i : 14 + 12 * i] for i in range(count)]
+        complete_tiff(path, metadata)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from gknet.picture import to_srgb
+from gknet.profile import to_srgb
 from gknet.reduction import thumbnail
 
 _HEIGHT = 900
