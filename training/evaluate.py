@@ -78,7 +78,7 @@ def main() -> int:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
     torch.set_grad_enabled(False)
-    console = Console()
+    console = Console(width=max(110, Console().width))
     print(f"{path}, {len(photographs.keys)} photographs never trained on")
     samples = list(validation_samples(photographs))
     console.print(table(evaluate(harmonizer, track(samples, description="Harmonizing", console=console))))

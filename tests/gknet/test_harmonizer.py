@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image
 
 from gknet import BadRequest, Cancelled, Harmonizer, NoBackground, NoForeground, Unsupported
@@ -107,6 +108,24 @@ def test_linear_light_is_the_same_change_seen_in_another_encoding(
     back = np.where(in_linear <= 0.0031308, in_linear * 12.92, 1.055 * in_linear ** (1 / 2.4) - 0.055)
     by_encoded = shipped(encoded, object_mask)
     assert np.abs(back - by_encoded)[object_mask == 255].mean() < 0.02
+
+
+def test_a_wide_profile_changes_what_is_seen_but_not_what_is_kept(
+    shipped: Harmonizer, untrained: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    """The same colours, written in sRGB or in Display P3, come out as the same colours."""
+    from gknet.profile import from_srgb, to_srgb
+
+    profile = pyvips.Operation.call("profile_load", "p3")
+    encoded = at_depth(photograph, np.float32)
+    wide = from_srgb(encoded, profile)
+    assert np.array_equal(untrained(wide, object_mask, profile=profile), wide)
+    result = shipped(wide, object_mask, profile=profile)
+    assert np.array_equal(result[object_mask == 0], wide[object_mask == 0])
+    expected = shipped(encoded, object_mask)
+    inside = object_mask == 255
+    assert np.abs(to_srgb(result.clip(0, 1), profile) - expected.clip(0, 1))[inside].mean() < 0.01
+    assert np.abs(shipped(wide, object_mask) - result)[inside].mean() > 0.005
 
 
 def test_colours_beyond_white_stay_beyond_white(

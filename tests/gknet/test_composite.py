@@ -1,0 +1,102 @@
+"""Layers over backgrounds, and cut-outs made to match them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import pyvips
+
+from gknet import BadRequest, NoForeground, Unsupported
+from gknet.composite import matching, paste, scaled
+from gknet.picture import Picture
+
+WIDE_GAMUT = pyvips.Operation.call("profile_load", "p3")
+
+
+@pytest.fixture
+def layer(photograph: np.ndarray, object_mask: np.ndarray) -> np.ndarray:
+    """(200, 100, 4) uint8 with opaque, soft and clear parts."""
+    return np.dstack([photograph, object_mask])[10:210, 60:160]
+
+
+@pytest.mark.parametrize("at", [(0, 0), (-40, 100), (480, -30), (100, 500)])
+def test_pasting_mixes_by_alpha_and_leaves_the_rest_to_the_bit(
+    photograph: np.ndarray, layer: np.ndarray, at: tuple[int, int]
+) -> None:
+    result = paste(layer, photograph, at)
+    expected = photograph.astype(float)
+    for y in range(max(0, at[1]), min(512, at[1] + 200)):
+        for x in range(max(0, at[0]), min(512, at[0] + 100)):
+            *colour, alpha = layer[y - at[1], x - at[0]].astype(float)
+            expected[y, x] += (np.array(colour) - expected[y, x]) * alpha / 255
+    assert np.abs(result - expected).max() <= 0.51
+    covered = np.zeros((512, 512), bool)
+    rows, columns = np.nonzero(layer[..., 3])
+    seen = (rows + at[1] >= 0) & (rows + at[1] < 512) & (columns + at[0] >= 0) & (columns + at[0] < 512)
+    covered[rows[seen] + at[1], columns[seen] + at[0]] = True
+    assert np.array_equal(result[~covered], photograph[~covered])
+
+
+def test_pasting_beside_the_background_is_refused(photograph: np.ndarray, layer: np.ndarray) -> None:
+    with pytest.raises(NoForeground):
+        paste(layer, photograph, (512, 0))
+
+
+def test_pasting_onto_transparency_follows_over() -> None:
+    above = np.array([[[200, 100, 0, 128]]], np.uint8)
+    clear = np.zeros((1, 1, 4), np.uint8)
+    assert paste(above, clear, (0, 0)).tolist() == [[[200, 100, 0, 128]]]
+    half = np.array([[[0, 100, 200, 128]]], np.uint8)
+    red, green, blue, alpha = paste(above, half, (0, 0))[0, 0]
+    assert (green, alpha) == (100, 192)
+    assert red == pytest.approx(200 * 128 / (128 + 128 * 127 / 255), abs=1)
+    assert blue == pytest.approx(200 - red, abs=1)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float32])
+def test_scaling_keeps_colours_clean_of_what_lies_under_transparency(depth: type) -> None:
+    full = 1 if depth is np.float32 else np.iinfo(depth).max
+    layer = np.zeros((60, 60, 4), depth)
+    layer[..., 1] = full  # green where it cannot be seen
+    layer[15:45, 15:45] = (full, 0, 0, full)
+    half = scaled(layer, 0.5)
+    assert half.shape == (30, 30, 4)
+    assert half.dtype == depth
+    shown = half[..., 3] > 0.05 * full
+    assert half[shown][:, 0].min() > 0.9 * full
+    assert half[shown][:, 1].max() < 0.1 * full
+    assert scaled(layer, 1) is layer
+    for factor in (0, -1, 0.01, float("nan")):
+        with pytest.raises(BadRequest):
+            scaled(layer, factor)
+
+
+def test_a_cutout_takes_the_depth_of_its_background(layer: np.ndarray, photograph: np.ndarray) -> None:
+    deep = Picture(pixels=photograph.astype(np.uint16) * np.uint16(257))
+    found = matching(Picture(pixels=layer), deep)
+    assert np.array_equal(found, layer.astype(np.uint16) * np.uint16(257))
+    shallow = matching(Picture(pixels=found), Picture(pixels=photograph))
+    assert np.array_equal(shallow, layer)
+    floating = matching(Picture(pixels=layer), Picture(pixels=np.zeros((4, 4, 3), np.float32)))
+    np.testing.assert_allclose(floating, layer / np.float32(255), atol=1e-6)
+
+
+def test_a_cutout_takes_the_profile_of_its_background(layer: np.ndarray, photograph: np.ndarray) -> None:
+    wide = Picture(pixels=photograph, profile=WIDE_GAMUT)
+    found = matching(Picture(pixels=layer), wide)
+    assert np.array_equal(found[..., 3], layer[..., 3])
+    assert np.abs(found.astype(int) - layer).max() > 3  # other numbers for the same colours
+    back = matching(Picture(pixels=found, profile=WIDE_GAMUT), Picture(pixels=photograph))
+    assert np.abs(back.astype(int) - layer).max() <= 2
+
+
+def test_a_cutout_on_a_gray_background_becomes_gray(layer: np.ndarray, photograph: np.ndarray) -> None:
+    gray = Picture(pixels=photograph[..., :1])
+    found = matching(Picture(pixels=layer), gray)
+    assert found.shape == (*layer.shape[:2], 2)
+    assert paste(found, gray.pixels, (5, 5)).shape == gray.pixels.shape
+
+
+def test_a_cutout_without_transparency_is_refused(photograph: np.ndarray) -> None:
+    with pytest.raises(Unsupported, match="no transparency"):
+        matching(Picture(pixels=photograph), Picture(pixels=photograph))
