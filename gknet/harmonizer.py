@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, Self, TypeVar
 
 import numpy as np
@@ -17,8 +16,8 @@ from gknet.color import linear_to_srgb
 from gknet.errors import BadRequest, NoBackground, NoForeground
 from gknet.model import GKNet
 from gknet.pillow import from_pillow, to_pillow
-from gknet.profile import from_srgb, to_srgb
-from gknet.reduction import Box
+from gknet.profile import fits, from_srgb, to_srgb
+from gknet.reduction import Box, Sight
 from gknet.transfer import ColourTransfer
 
 Space = Literal["srgb", "linear"]
@@ -39,28 +38,6 @@ _DEPTHS = (np.uint8, np.uint16, np.float16, np.float32)
 def _silent(stage: str, done: int, total: int) -> None:
     """The progress nobody asked for."""
     del stage, done, total
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What the network is shown: a window of the canvas at network size, in the picture's own encoding.
-
-    composite: (h, w, 3) float32 in [0, 1].   mask: (h, w) float32 in [0, 1].
-    foreground: (h, w, 3) float32, the foreground's straight mean colour (its own, without what lies behind).
-    window: what of the canvas it shows, in full-resolution pixels.
-    """
-
-    composite: np.ndarray
-    mask: np.ndarray
-    foreground: np.ndarray
-    window: Box
-
-    def place(self, box: Box) -> tuple[float, float, float, float]:
-        """A box of the canvas in pixels of this sight: left, top, width, height."""
-        down = self.mask.shape[0] / self.window.height
-        across = self.mask.shape[1] / self.window.width
-        left, top = box.left - self.window.left, box.top - self.window.top
-        return (left * across, top * down, box.width * across, box.height * down)
 
 
 class Harmonizer:
@@ -106,18 +83,18 @@ class Harmonizer:
         """
         if isinstance(composite, Image.Image):
             pixels = from_pillow(composite)
-            profile = profile or composite.info.get("icc_profile")
+            profile = profile or _profile(composite)
         else:
             pixels = composite
         flat = _checked_mask(mask, pixels.shape[:2])
         rgb = _as_rgb(pixels)
         box = reduction.bounding_box(flat)
         canvas = Box(0, 0, rgb.shape[1], rgb.shape[0])
-        self._check(strength, network_size, space, rgb)
+        _check(strength, network_size, space, rgb)
         window = _window(box, canvas, network_size)
         on_progress("reduce", 0, 1)
-        shown = reduction.reduce_masked(rgb, flat, window, self._sight_size(window, network_size))
-        transfer = self._fit(Sight(*shown, window), box, space, profile, on_progress)
+        sight = reduction.reduce_masked(rgb, flat, window, self._sight_size(window, network_size))
+        transfer = self._fit(sight, box, space, profile, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
         changed = transfer.apply(
             rgb[inside],
@@ -154,8 +131,8 @@ class Harmonizer:
         if foreground.ndim != 3 or foreground.shape[2] not in (2, 4):
             raise BadRequest("The foreground has no alpha.", "Give a cut-out layer: (h, w, 4) with straight alpha.")
         rgba, below = _as_rgb(foreground), _as_rgb(background)[..., :3]
-        self._check(strength, network_size, space, rgba)
-        self._check(strength, network_size, space, below)
+        _check(strength, network_size, space, rgba)
+        _check(strength, network_size, space, below)
         canvas = Box(0, 0, below.shape[1], below.shape[0])
         box = Box(at[0], at[1], rgba.shape[1], rgba.shape[0])
         visible = reduction.bounding_box(rgba[..., 3]).shifted(*at).within(canvas)
@@ -163,10 +140,10 @@ class Harmonizer:
             raise NoForeground("The foreground lies beside the background.", "Move it over the picture.")
         window = _window(visible, canvas, network_size)
         on_progress("reduce", 0, 1)
-        shown = reduction.reduce_layer(rgba, below, box, window, self._sight_size(window, network_size))
-        if shown.mask.min() > 0.995:
+        sight = reduction.reduce_layer(rgba, below, box, window, self._sight_size(window, network_size))
+        if sight.mask.min() > 0.995:
             raise NoBackground("The foreground covers the whole background.", "Erase around the object, or select it.")
-        transfer = self._fit(Sight(*shown, window), box, space, profile, on_progress)
+        transfer = self._fit(sight, box, space, profile, on_progress)
         changed = transfer.apply(
             rgba,
             strength=strength,
@@ -220,18 +197,19 @@ class Harmonizer:
 
         return fit(window.height), fit(window.width)
 
-    def _check(self, strength: float, network_size: int, space: Space, pixels: np.ndarray) -> None:
-        if not 0 <= strength <= 1:
-            raise BadRequest(f"The strength is {strength}.", "Choose one between 0 and 1.")
-        if not 64 <= network_size <= 1024:
-            raise BadRequest(f"The network size is {network_size}.", "Choose one between 64 and 1024.")
-        if space not in ("srgb", "linear"):
-            raise BadRequest(f"The space {space!r} is unknown.", "Choose 'srgb' or 'linear'.")
-        if pixels.dtype not in _DEPTHS:
-            raise BadRequest(
-                f"Pixels of type {pixels.dtype} cannot be worked on.",
-                "Use uint8, uint16, float16 or float32.",
-            )
+
+def _check(strength: float, network_size: int, space: Space, pixels: np.ndarray) -> None:
+    if not 0 <= strength <= 1:
+        raise BadRequest(f"The strength is {strength}.", "Choose one between 0 and 1.")
+    if not 64 <= network_size <= 1024:
+        raise BadRequest(f"The network size is {network_size}.", "Choose one between 64 and 1024.")
+    if space not in ("srgb", "linear"):
+        raise BadRequest(f"The space {space!r} is unknown.", "Choose 'srgb' or 'linear'.")
+    if pixels.dtype not in _DEPTHS:
+        raise BadRequest(
+            f"Pixels of type {pixels.dtype} cannot be worked on.",
+            "Use uint8, uint16, float16 or float32.",
+        )
 
 
 def choose_device(name: str) -> torch.device:
@@ -279,6 +257,12 @@ def _checked_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.
     if flat.min() == full:
         raise NoBackground("The mask is all white.", "Paint everything but the object black in the mask.")
     return flat
+
+
+def _profile(image: Image.Image) -> bytes | None:
+    """The image's own profile, if it speaks of the colours the image has."""
+    embedded: bytes | None = image.info.get("icc_profile")
+    return embedded if fits(embedded, gray=image.mode in ("L", "LA", "I;16", "F")) else None
 
 
 def _as_rgb(pixels: np.ndarray) -> np.ndarray:

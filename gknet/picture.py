@@ -105,7 +105,7 @@ def read(path: Path) -> Picture:
         metadata["exif-data"] = exif
     return Picture(
         pixels=_turned(pixels, orientation),
-        profile=profile if fits(profile, pixels) else None,
+        profile=profile if fits(profile, gray=pixels.shape[2] < 3) else None,
         format=format,
         orientation=orientation,
         quality=_jpeg_quality(path) if format == "jpeg" else 0,
@@ -308,7 +308,7 @@ def _save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
     )
     for name, value in metadata.items():
         _set(image, name, value)
-    if like.profile is not None and fits(like.profile, pixels):
+    if like.profile is not None and fits(like.profile, gray=pixels.shape[2] < 3):
         _set(image, "icc-profile-data", like.profile)
     if orientation != 1 or "exif-data" in metadata:
         _set(image, "orientation", orientation)

@@ -26,9 +26,9 @@ def from_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
     return pixels if profile is None else _through_profiles(pixels, None, profile)
 
 
-def fits(profile: bytes | None, pixels: np.ndarray) -> bool:
-    """Whether a profile speaks of as many colours as the pixels have: a gray one is of no use to RGB."""
-    return profile is not None and profile[16:20] == (b"GRAY" if pixels.shape[2] < 3 else b"RGB ")
+def fits(profile: bytes | None, *, gray: bool) -> bool:
+    """Whether there is a profile and it speaks of the colours there are: a gray one is of no use to RGB."""
+    return profile is not None and profile[16:20] == (b"GRAY" if gray else b"RGB ")
 
 
 def _through_profiles(values: np.ndarray, source: bytes | None, target: bytes | None) -> np.ndarray:

@@ -42,16 +42,25 @@ class Box(NamedTuple):
         return Box(left, top, right - left, bottom - top) if left < right and top < bottom else None
 
 
-class Reduced(NamedTuple):
-    """A window of the canvas at network size, in the picture's own encoding.
+class Sight(NamedTuple):
+    """What the network is shown: a window of the canvas at network size, in the picture's own encoding.
 
     composite: (h, w, 3) float32 in [0, 1].   mask: (h, w) float32 in [0, 1].   foreground: (h, w, 3) float32,
     the straight mean colour of the foreground, the composite's where there is none.
+    window: what of the canvas it shows, in full-resolution pixels.
     """
 
     composite: np.ndarray
     mask: np.ndarray
     foreground: np.ndarray
+    window: Box
+
+    def place(self, box: Box) -> tuple[float, float, float, float]:
+        """A box of the canvas in pixels of this sight: left, top, width, height."""
+        down = self.mask.shape[0] / self.window.height
+        across = self.mask.shape[1] / self.window.width
+        left, top = box.left - self.window.left, box.top - self.window.top
+        return (left * across, top * down, box.width * across, box.height * down)
 
 
 def bounding_box(mask: np.ndarray) -> Box:
@@ -62,14 +71,14 @@ def bounding_box(mask: np.ndarray) -> Box:
     return Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))
 
 
-def reduce_masked(rgb: np.ndarray, mask: np.ndarray, window: Box, size: tuple[int, int]) -> Reduced:
+def reduce_masked(rgb: np.ndarray, mask: np.ndarray, window: Box, size: tuple[int, int]) -> Sight:
     """A composite (H, W, 3 or 4) and its mask (H, W), seen at size (h, w)."""
     composite = _unit(rgb[:, :, :3])
     alpha = _unit(mask)
     return _reduce(composite, composite * alpha, alpha, window, size)
 
 
-def reduce_layer(rgba: np.ndarray, background: np.ndarray, box: Box, window: Box, size: tuple[int, int]) -> Reduced:
+def reduce_layer(rgba: np.ndarray, background: np.ndarray, box: Box, window: Box, size: tuple[int, int]) -> Sight:
     """A layer (h', w', 4) with straight alpha laid over its background (H, W, 3), seen at size (h, w)."""
     below = _unit(background)
     layer = _unit(rgba)
@@ -94,7 +103,7 @@ def thumbnail(pixels: np.ndarray, height: int) -> np.ndarray:
     return np.asarray(picture.numpy(), dtype=np.float32)
 
 
-def _reduce(composite: Any, premultiplied: Any, alpha: Any, window: Box, size: tuple[int, int]) -> Reduced:
+def _reduce(composite: Any, premultiplied: Any, alpha: Any, window: Box, size: tuple[int, int]) -> Sight:
     height, width = size
     everything = composite.bandjoin([premultiplied, alpha]).crop(*window)
     small = everything.resize(width / window.width, vscale=height / window.height, kernel="linear")
@@ -104,7 +113,8 @@ def _reduce(composite: Any, premultiplied: Any, alpha: Any, window: Box, size: t
     composite, premultiplied = values[:, :, :3], values[:, :, 3:6]
     mask = values[:, :, 6].clip(0, 1)
     foreground = np.where(mask[:, :, None] > 1e-6, premultiplied / mask[:, :, None].clip(1e-6, 1), composite)
-    return Reduced(np.ascontiguousarray(composite), np.ascontiguousarray(mask), foreground.astype(np.float32))
+    foreground = foreground.astype(np.float32)
+    return Sight(np.ascontiguousarray(composite), np.ascontiguousarray(mask), foreground, window)
 
 
 def _unit(pixels: np.ndarray) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -47,3 +48,13 @@ def brightening() -> Harmonizer:
         gain = torch.tensor([1.3]).log().expand(3)
         net.head.bias.copy_(torch.cat([gain, torch.full((3,), 0.02)]) / net.config.head_scale)
     return Harmonizer(net)
+
+
+@pytest.fixture(scope="session")
+def gray_profile() -> bytes:
+    """The least ICC profile of a gray with gamma 1.8."""
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(1.8 * 256)) + b"\0\0"
+    tags = struct.pack(">I", 2) + struct.pack(">4sII4sII", b"wtpt", 156, 20, b"kTRC", 176, 16)
+    head = struct.pack(">I4sI4s4s4s", 192, b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp"
+    return head.ljust(68, b"\0") + white[8:] + bytes(48) + tags + white + curve

@@ -74,15 +74,6 @@ def resaved(path: Path, suffix: str | None = None) -> Path:
     return out
 
 
-def gray_profile() -> bytes:
-    """The least ICC profile of a gray with gamma 1.8."""
-    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(1.8 * 256)) + b"\0\0"
-    tags = struct.pack(">I", 2) + struct.pack(">4sII4sII", b"wtpt", 156, 20, b"kTRC", 176, 16)
-    head = struct.pack(">I4sI4s4s4s", 192, b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp"
-    return head.ljust(68, b"\0") + white[8:] + bytes(48) + tags + white + curve
-
-
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize(
     ("suffix", "dtype"),
@@ -289,15 +280,15 @@ def test_the_old_thumbnail_is_not_kept(tmp_path):
     assert essence(tmp_path / "again.jpg") == essence(tmp_path / "a.jpg")
 
 
-def test_a_profile_of_the_wrong_kind_is_left_behind(tmp_path):
+def test_a_profile_of_the_wrong_kind_is_left_behind(tmp_path, gray_profile):
     gray, rgb = photograph()[..., :1], photograph()
     Image.fromarray(gray[..., 0]).save(tmp_path / "a.jpg", icc_profile=WIDE_GAMUT)
     assert picture.read(tmp_path / "a.jpg").profile is None
     picture.write(tmp_path / "b.png", gray, picture.Picture(pixels=rgb, profile=WIDE_GAMUT))
     assert picture.read(tmp_path / "b.png").profile is None
-    picture.write(tmp_path / "c.png", gray, picture.Picture(pixels=gray, profile=gray_profile()))
+    picture.write(tmp_path / "c.png", gray, picture.Picture(pixels=gray, profile=gray_profile))
     with Image.open(tmp_path / "c.png") as opened:
-        assert opened.info["icc_profile"] == gray_profile()
+        assert opened.info["icc_profile"] == gray_profile
 
 
 def test_the_demo_pictures_are_what_they_should_be():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 
 import numpy as np
 import pytest
@@ -20,15 +19,6 @@ WIDE_GAMUT = pyvips.Operation.call("profile_load", "p3")
 def photograph() -> np.ndarray:
     """(201, 302, 3) uint8."""
     return np.ascontiguousarray(skimage.data.coffee()[:201, :302])
-
-
-def gray_profile() -> bytes:
-    """The least ICC profile of a gray with gamma 1.8."""
-    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(1.8 * 256)) + b"\0\0"
-    tags = struct.pack(">I", 2) + struct.pack(">4sII4sII", b"wtpt", 156, 20, b"kTRC", 176, 16)
-    head = struct.pack(">I4sI4s4s4s", 192, b"none", 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp"
-    return head.ljust(68, b"\0") + white[8:] + bytes(48) + tags + white + curve
 
 
 def test_profiles_are_converted_as_another_engine_user_does_it() -> None:
@@ -58,16 +48,16 @@ def test_the_engine_agrees_roughly_for_profiles_that_are_left_to_it() -> None:
     np.testing.assert_allclose(found, profile.to_srgb(values, WIDE_GAMUT), atol=0.02)
 
 
-def test_gray_profiles_are_converted_too() -> None:
+def test_gray_profiles_are_converted_too(gray_profile: bytes) -> None:
     values = np.repeat(np.linspace(0, 1, 512, dtype=np.float32).reshape(16, 32, 1), 3, axis=2)
-    found = profile.to_srgb(values, gray_profile())
+    found = profile.to_srgb(values, gray_profile)
     linear = values**1.8
     expected = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
     np.testing.assert_allclose(found, expected, atol=2e-3)
-    np.testing.assert_allclose(profile.from_srgb(found, gray_profile()), values, atol=2e-3)
+    np.testing.assert_allclose(profile.from_srgb(found, gray_profile), values, atol=2e-3)
 
 
-@pytest.mark.parametrize("damaged", [b"nonsense", WIDE_GAMUT[:300], gray_profile()[:150]])
+@pytest.mark.parametrize("damaged", [b"nonsense", WIDE_GAMUT[:300]])
 def test_a_damaged_profile_is_refused_when_used(damaged: bytes) -> None:
     values = np.zeros((2, 2, 3), np.float32)
     for convert in (profile.to_srgb, profile.from_srgb):
