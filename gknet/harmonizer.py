@@ -76,7 +76,7 @@ class Harmonizer:
         4 RGB + alpha; or a PIL image. Integers span 0..max, floats are encoded in [0, 1] and may exceed it.
         mask: (H, W) bool, uint8, uint16 or float in [0, 1], or a PIL image of mode "1" or "L"; full = foreground.
         strength: 0 (nothing) .. 1.   network_size: long side of what the network sees, pixels.
-        space: "linear" for float pixels in linear light with sRGB's primaries.
+        space: "linear" for float pixels in linear light with sRGB's primaries; they have no profile then.
         profile: ICC profile of the pixels, None for sRGB; a PIL image brings its own.
         Where the mask is 0 the result equals the composite bit for bit; alpha never changes.
         Raises BadRequest for pictures that do not fit, NoForeground and NoBackground for an empty or full mask.
@@ -157,6 +157,8 @@ class Harmonizer:
     ) -> ColourTransfer:
         """The network's answer as a map from any colour at any place of the box to its harmonized colour."""
         composite, foreground = sight.composite, sight.foreground
+        if space == "linear" and profile is not None:
+            raise BadRequest("Linear light and a colour profile were both named.", "Name one of them.")
         if not np.isfinite(composite).all():
             raise BadRequest("The picture holds values that are not numbers.", "Remove NaN and infinity first.")
         if space == "linear":

@@ -121,7 +121,9 @@ class GlobalHead(nn.Module):
         self.regions = nn.Linear(2 * channels, first, bias=False)
         self.hidden = nn.Linear(first, second)
         self.matrix = nn.Linear(second, 12)
-        nn.init.zeros_(self.matrix.weight)
+        for layer in (self.regions, self.matrix):
+            # The regions at zero let training start from a head that knows the statistics alone.
+            nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.matrix.bias)
 
     def forward(self, composite: Tensor, mask: Tensor, reference: Tensor) -> Tensor:

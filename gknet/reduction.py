@@ -73,7 +73,7 @@ def bounding_box(mask: np.ndarray) -> Box:
 
 def reduce_masked(rgb: np.ndarray, mask: np.ndarray, window: Box, size: tuple[int, int]) -> Sight:
     """A composite (H, W, 3 or 4) and its mask (H, W), seen at size (h, w)."""
-    composite = _unit(rgb[:, :, :3])
+    composite = _unit(rgb)[0:3]
     alpha = _unit(mask)
     return _reduce(composite, composite * alpha, alpha, window, size)
 

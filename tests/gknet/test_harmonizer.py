@@ -260,6 +260,8 @@ def test_requests_that_cannot_be_met_are_refused_with_a_hint(
     refused(BadRequest, "strength", photograph, object_mask, strength=1.5)
     refused(BadRequest, "network size", photograph, object_mask, network_size=4000)
     refused(BadRequest, "space", photograph, object_mask, space="lab")
+    both = {"space": "linear", "profile": pyvips.Operation.call("profile_load", "p3")}
+    refused(BadRequest, "both named", at_depth(photograph, np.float32), object_mask, **both)
     refused(BadRequest, "int64", photograph.astype(np.int64), object_mask)
     refused(BadRequest, "no picture", np.zeros((512, 512, 5), np.uint8), object_mask)
     refused(BadRequest, "not numbers", np.full((512, 512, 3), np.nan, np.float32), object_mask)
