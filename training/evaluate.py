@@ -1,7 +1,7 @@
-"""How good weights are: `python -m training.evaluate --pool FOLDER`.
+"""How good weights are: `python -m training.evaluate --pool FOLDER`, or `--iharmony4 FOLDER` for its test lists.
 
-Harmonizes every composite of the fixed validation set through the same way users' pictures go, and prints the
-paper's metrics (section 4.1) on the 8-bit results, a row for each kind of composite.
+Harmonizes every composite at 256 x 256 through the same way users' pictures go, and prints the paper's metrics
+(section 4.1) on the 8-bit results: a row for each kind of composite, or for each of iHarmony4's sub-sets.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -21,8 +20,10 @@ from rich.table import Table
 from gknet import weights
 from gknet.errors import HarmonizeError
 from gknet.harmonizer import Harmonizer, choose_device
+from training import iharmony4
 from training.metrics import Scores, score
 from training.shards import find_shards, read_photographs
+from training.synthesis import KINDS
 from training.validation import MASK_SHARE, SIZE, Sample, validation_samples
 
 Pair = tuple[Scores, Scores]
@@ -42,7 +43,7 @@ def evaluate(harmonizer: Harmonizer, samples: Iterable[Sample]) -> dict[str, lis
 
 def table(by_kind: dict[str, list[Pair]]) -> Table:
     """One row a kind and one for all, means over pictures; each cell is untouched -> harmonized."""
-    shown = Table(title="Validation split, 256 x 256, 8-bit levels (untouched → harmonized)")
+    shown = Table(title="256 x 256, 8-bit levels: untouched → harmonized")
     shown.add_column("kind")
     for heading in ("pictures", "MSE", "PSNR dB", "fMSE", "fMSE change", "PSNR change"):
         shown.add_column(heading, justify="right")
@@ -63,25 +64,37 @@ def table(by_kind: dict[str, list[Pair]]) -> Table:
     return shown
 
 
+def pool_samples(folder: Path) -> tuple[int, Iterator[Sample]]:
+    """At most how many, and the composites of the validation split of a folder of shards."""
+    photographs = read_photographs(find_shards([folder]), SIZE, validation=True, mask_share=MASK_SHARE)
+    return len(photographs.keys) * len(KINDS), validation_samples(photographs)
+
+
+def iharmony4_samples(folder: Path) -> tuple[int, Iterator[Sample]]:
+    """How many, and the composites of iHarmony4's test lists."""
+    chosen = iharmony4.triplets(folder, "test")
+    return len(chosen), iharmony4.samples(chosen)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
-    parser.add_argument("--pool", type=Path, required=True, help="folder of the pool's shards")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--pool", type=Path, help="folder of shards; its validation split is judged")
+    source.add_argument("--iharmony4", type=Path, help="iHarmony4's folder; its test lists are judged")
     parser.add_argument("--model", default="gknet-s", help="preset whose shipped weights to evaluate")
     parser.add_argument("--weights", type=Path, help="another weight file")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     options = parser.parse_args()
+    console = Console(width=max(110, Console().width))
     try:
         path = options.weights or weights.shipped(options.model)
         harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
-        photographs = read_photographs(find_shards([options.pool]), SIZE, validation=True, mask_share=MASK_SHARE)
+        count, samples = pool_samples(options.pool) if options.pool else iharmony4_samples(options.iharmony4)
+        shown = track(samples, f"Harmonizing with {path.name}", count, console=console)
+        console.print(table(evaluate(harmonizer, shown)))
     except (HarmonizeError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
-    torch.set_grad_enabled(False)
-    console = Console(width=max(110, Console().width))
-    print(f"{path}, {len(photographs.keys)} photographs never trained on")
-    samples = list(validation_samples(photographs))
-    console.print(table(evaluate(harmonizer, track(samples, description="Harmonizing", console=console))))
     return 0
 
 

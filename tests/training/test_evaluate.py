@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[2]
 def test_the_command_prints_a_row_a_kind_and_one_for_all(pool: Path) -> None:
     command = [sys.executable, "-m", "training.evaluate", "--pool", str(pool)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "4 photographs never trained on" in done.stdout
     for kind in [*KINDS, "all"]:
         row = re.search(rf"^│ {kind} .*$", done.stdout, re.MULTILINE)
         assert row, f"{kind} is missing in\n{done.stdout}"
