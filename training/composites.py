@@ -17,17 +17,18 @@ MARGIN = 9 / 8
 class CompositeStream:
     """Draws batches: a random crop of a random photograph, one of its masks, a random kind of change.
 
-    The draws depend on the generator alone, so a run that restores the generator's state goes on as if it
-    had never stopped.
+    Photographs, draws and recolouring are all on the generator's device. The draws depend on the generator alone,
+    so a run that restores its state goes on as if it had never stopped.
     """
 
     def __init__(self, photographs: Photographs, run: TrainingRun, generator: Generator) -> None:
-        self.pictures = torch.from_numpy(photographs.pictures)  # (P, 3, S, S) uint8
-        self.masks = torch.from_numpy(photographs.masks)  # (M, S, S) uint8
-        self.owner = torch.from_numpy(photographs.owner)  # (M,)
+        device = generator.device
+        self.pictures = torch.from_numpy(photographs.pictures).to(device)  # (P, 3, S, S) uint8
+        self.masks = torch.from_numpy(photographs.masks).to(device)  # (M, S, S) uint8
+        self.owner = torch.from_numpy(photographs.owner).to(device)  # (M,)
         counts = np.bincount(photographs.owner)
         # Every photograph is as likely as any other, however many masks it has.
-        self.weights = torch.from_numpy(1.0 / counts[photographs.owner])
+        self.weights = torch.from_numpy((1.0 / counts[photographs.owner]).astype(np.float32)).to(device)
         self.run = run
         self.generator = generator
 
@@ -48,13 +49,14 @@ class CompositeStream:
         mask = torch.where(foreign, reference_mask.flip(3), mask)
         edited = retouch(real, mask, real, mask, self.generator, amount=0.4).clamp(0, 1)
         real = torch.where(self._chance(count, self.run.jitter), edited, real)
-        kind = torch.randint(len(KINDS), (count,), generator=self.generator)
+        kind = torch.randint(len(KINDS), (count,), generator=self.generator, device=real.device)
         return recolour(real, mask, reference, reference_mask, kind, self.generator)
 
     def _crop(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, s, s) in [0, 1] and masks (B, 1, s, s) of the drawn mask numbers (B,)."""
         size, whole = self.run.size, self.pictures.shape[-1]
-        offsets = torch.randint(whole - size + 1, (2,), generator=self.generator).tolist()
+        chosen = torch.randint(whole - size + 1, (2,), generator=self.generator, device=self.generator.device)
+        offsets = chosen.tolist()
         rows, columns = (slice(offset, offset + size) for offset in offsets)
         pictures = self.pictures[self.owner[drawn], :, rows, columns].float() / 255
         masks = self.masks[drawn][:, None, rows, columns].float() / 255
@@ -63,4 +65,4 @@ class CompositeStream:
 
     def _chance(self, count: int, share: float) -> Tensor:
         """(B, 1, 1, 1) bool, true for about that share."""
-        return torch.rand(count, 1, 1, 1, generator=self.generator) < share
+        return torch.rand(count, 1, 1, 1, generator=self.generator, device=self.generator.device) < share

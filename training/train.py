@@ -22,6 +22,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from gknet import weights
 from gknet.errors import HarmonizeError
+from gknet.harmonizer import choose_device
 from gknet.model import GKNet
 from training import loss
 from training.composites import MARGIN, CompositeStream
@@ -35,10 +36,10 @@ LOSSES = {"foreground_mse": loss.foreground_mse, "foreground_rmse": loss.foregro
 class Training:
     """Everything a run is made of: network, moving average, optimizer, draws, and where it stands."""
 
-    def __init__(self, run: TrainingRun) -> None:
+    def __init__(self, run: TrainingRun, device: torch.device | str = "cpu") -> None:
         self.run = run
         torch.manual_seed(run.seed)
-        self.net = GKNet(run.network())
+        self.net = GKNet(run.network()).to(device)
         head = self.net.global_head
         slow = [] if head is None else list(head.parameters())
         fast = [p for p in self.net.parameters() if all(p is not other for other in slow)]
@@ -53,7 +54,7 @@ class Training:
             [group for group in groups if group["params"]], lr=run.learning_rate, eps=1e-8
         )
         self.average = AveragedModel(self.net, avg_fn=self._average, use_buffers=True)
-        self.generator = torch.Generator().manual_seed(run.seed)
+        self.generator = torch.Generator(device).manual_seed(run.seed)
         self.step = 0
         self.samples = 0
 
@@ -83,6 +84,7 @@ class Training:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            "device": self.generator.device.type,
             "step": self.step,
             "samples": self.samples,
         }
@@ -91,14 +93,18 @@ class Training:
         temporary.replace(path)
 
     def resume(self, path: Path) -> None:
-        """Goes on from a saved state. Raises ValueError if that is of another network."""
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        """Goes on from a saved state. Raises ValueError if that is of another network.
+
+        On a device of another kind the draws start anew, for the two make different numbers of one seed.
+        """
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if state["run"]["preset"] != self.run.preset:
             raise ValueError(f"{path} holds a run of {state['run']['preset']!r}, not {self.run.preset!r}")
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
+        if state["device"] == self.generator.device.type:
+            self.generator.set_state(state["generator"])
         self.step, self.samples = state["step"], state["samples"]
 
     def rate(self) -> float:
@@ -190,11 +196,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; resumed if it has a state")
     parser.add_argument("--weights", type=Path, help="weights to start from when there is no state")
     parser.add_argument("--minutes", type=float, default=math.inf, help="end after this time")
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     try:
-        training = Training(read_run(options.config))
+        training = Training(read_run(options.config), choose_device(options.device))
         options.out.mkdir(parents=True, exist_ok=True)
         state = options.out / "state.pt"
         if state.is_file():
