@@ -1,0 +1,19 @@
+"""The sheet that a person looks at before trusting the synthesis."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_sheet_shows_a_row_a_photograph(pool: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "training.contact_sheet", "--pool", str(pool), "--photographs", "2"]
+    subprocess.run([*command, "-o", str(tmp_path / "sheet.png")], cwd=ROOT, check=True, capture_output=True)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width >= 7 * 256
+        assert 2 * 256 < sheet.height < 3 * 256 + 120
