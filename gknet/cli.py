@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +19,6 @@ from gknet.errors import BadRequest, Cancelled, HarmonizeError
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from gknet.harmonizer import Harmonizer
 
 
 def _version() -> str:
@@ -56,8 +57,8 @@ def harmonize(
     output: Output,
     foreground: Path | None = None,
     background: Path | None = None,
-    at: str = "0,0",
-    scale: float = 1.0,
+    at: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    scale: float | None = None,
     strength: float = 1.0,
     model: str = "gknet-s",
     network_size: int = 256,
@@ -89,9 +90,9 @@ def harmonize(
     background
         Picture that the cut-out goes onto.
     at
-        X,Y of the cut-out's top left corner on the background, pixels; may be negative.
+        X,Y of the cut-out's top left corner on the background, pixels; may be negative. Without it: 0,0.
     scale
-        Factor on the cut-out's size.
+        Factor on the cut-out's size. Without it: 1.
     strength
         0 leaves the object as it is, 1 harmonizes it fully.
     model
@@ -109,29 +110,38 @@ def harmonize(
             "It is not clear what to harmonize.",
             "Give COMPOSITE and MASK, or --foreground and --background.",
         )
+    if any(pair) and (at is not None or scale is not None):
+        raise BadRequest("A composite has no place or scale to choose.", "Leave out --at and --scale.")
+    beside = output.with_name(f"{output.stem}-before-after.png") if show else None
     inputs = [path for path in (*pair, *layers) if path is not None]
-    if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
-        raise BadRequest(f"{output} is one of the inputs.", "Choose another name for the output.")
+    _keep_apart(inputs, [output] if beside is None else [output, beside])
     with _progress() as step:
+        from gknet.picture import check_writable, write
+        from gknet.scene import CompositeScene, LayerScene, Scene
+
+        scene: Scene
         if composite is not None and mask is not None:
-            work: _Composite | _Layers = _Composite(composite, mask, output, step)
+            scene = CompositeScene(composite, mask, step)
         else:
             assert foreground is not None
             assert background is not None
-            work = _Layers(foreground, background, _position(at), scale, output, step)
+            place = _position(at or "0,0")
+            scene = LayerScene(foreground, background, place, 1.0 if scale is None else scale, step)
+        check_writable(output, scene.file.pixels.shape[2])
+        if beside is not None:
+            check_writable(beside, 3)
         step("load", 0, 1)
         from gknet.harmonizer import Harmonizer
 
-        before, after = work.harmonize(Harmonizer.load(model, device), strength, network_size)
+        after = scene.harmonized(Harmonizer.load(model, device), strength, network_size)
         step("write", 0, 1)
-        from gknet.picture import write
-
-        write(output, after, work.like)
-    print(f"Wrote {output}")
-    if show:
-        beside = output.with_name(f"{output.stem}-before-after.png")
-        _write_side_by_side(beside, [{"before": before, "after": after}], work.like.profile)
-        print(f"Wrote {beside}")
+        if beside is not None:
+            rows = [{"before": scene.before, "after": after}]
+            _write_side_by_side(beside, rows, scene.file.profile)
+        write(output, after, scene.file)
+    _say(f"Wrote {output}")
+    if beside is not None:
+        _say(f"Wrote {beside}")
 
 
 @app.command
@@ -164,7 +174,7 @@ def demo(*, output: Output = Path("gknet-demo.png"), model: str = "gknet-s", dev
         ]
         step("write", 0, 1)
         _write_side_by_side(output, rows, None)
-    print(f"Wrote {output.absolute()}")
+    _say(f"Wrote {output.absolute()}")
 
 
 @app.command
@@ -185,64 +195,15 @@ def info(*, model: str | None = None, device: str = "auto") -> None:
     Console().print(describe(model, device))
 
 
-class _Composite:
-    """A composite and its mask, read from files."""
-
-    def __init__(self, composite: Path, mask: Path, output: Path, step: Step) -> None:
-        from gknet.picture import check_writable, read, read_mask
-
-        step("read", 0, 2)
-        self.like = read(composite)
-        check_writable(output, self.like.pixels.shape[2])
-        step("read", 1, 2)
-        self.mask = read_mask(mask)
-        self.step = step
-
-    def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """The picture before and after."""
-        before = self.like.pixels
-        return before, harmonizer(
-            before,
-            self.mask,
-            strength=strength,
-            network_size=network_size,
-            profile=self.like.profile,
-            on_progress=self.step,
-        )
-
-
-class _Layers:
-    """A cut-out and its background, read from files."""
-
-    def __init__(
-        self, foreground: Path, background: Path, at: tuple[int, int], scale: float, output: Path, step: Step
-    ) -> None:
-        from gknet.composite import matching, scaled
-        from gknet.picture import check_writable, read
-
-        step("read", 0, 2)
-        self.like = read(background)
-        check_writable(output, self.like.pixels.shape[2])
-        step("read", 1, 2)
-        self.layer = scaled(matching(read(foreground), self.like), scale)
-        self.at = at
-        self.step = step
-
-    def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """The picture with the layer as it was, and with the layer harmonized."""
-        from gknet.composite import paste
-
-        background = self.like.pixels
-        layer = harmonizer.layer(
-            self.layer,
-            background,
-            self.at,
-            strength=strength,
-            network_size=network_size,
-            profile=self.like.profile,
-            on_progress=self.step,
-        )
-        return paste(self.layer, background, self.at), paste(layer, background, self.at)
+def _keep_apart(inputs: list[Path], outputs: list[Path]) -> None:
+    """Raises BadRequest if an output, however it is spelt or linked, is one of the inputs."""
+    for output, path in itertools.product(outputs, inputs):
+        try:
+            same = output.samefile(path)
+        except OSError:  # one of them does not exist, or may not be looked at: reading or writing will say so
+            continue
+        if same:
+            raise BadRequest(f"{output} is one of the inputs.", "Choose another name for the output.")
 
 
 def _position(at: str) -> tuple[int, int]:
@@ -278,15 +239,27 @@ def _progress() -> Iterator[Step]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command and exits: 0, 2 with one line on what is wrong and what to do, or 130 if interrupted."""
+    # As an exception, so that unfinished files are cleared away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has gone; what was asked for is done. Python would complain again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except CycloptsError as error:
         sentence = " ".join(str(error).split())
         _fail(f"{sentence} See `gknet --help`.", 2)
     except KeyboardInterrupt:
-        _fail("Cancelled. Nothing was written.", Cancelled.exit_code)
+        _fail("Cancelled.", Cancelled.exit_code)
     except HarmonizeError as error:
         _fail(str(error), error.exit_code)
+
+
+def _say(sentence: str) -> None:
+    """One line on standard output, whatever a file's name is made of."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(sentence.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _fail(sentence: str, code: int) -> None:

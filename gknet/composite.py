@@ -8,7 +8,7 @@ import numpy as np
 import pyvips
 
 from gknet.errors import BadRequest, NoForeground, Unsupported
-from gknet.picture import Picture
+from gknet.picture import MAX_PIXELS, Picture
 from gknet.profile import from_srgb, to_srgb
 from gknet.reduction import Box
 
@@ -16,42 +16,47 @@ _STRIP = 256
 
 
 def matching(cutout: Picture, background: Picture) -> np.ndarray:
-    """The cut-out's pixels in the background's depth and colour profile, (h, w, 4), or (h, w, 2) if that is gray.
+    """The cut-out's pixels in the background's depth and profile: (h, w, 4), or (h, w, 2) if that is gray.
 
     Raises Unsupported for a cut-out without transparency.
     """
     pixels = cutout.pixels
     if pixels.shape[2] not in (2, 4):
         raise Unsupported("The foreground has no transparency.", "Cut the object out and save it as PNG.")
-    gray = background.pixels.shape[2] < 3
-    if pixels.shape[2] == 2 and not gray:
-        pixels = pixels[:, :, [0, 0, 0, 1]]
-    same = cutout.profile == background.profile and pixels.dtype == background.pixels.dtype
+    depth, gray = background.pixels.dtype, background.pixels.shape[2] < 3
+    same = cutout.profile == background.profile and pixels.dtype == depth
     if same and gray == (pixels.shape[2] == 2):
         return pixels
+    result = np.empty((*pixels.shape[:2], 2 if gray else 4), depth)
+    full = 1 if depth.kind == "f" else np.iinfo(depth).max
+    for top in range(0, len(pixels), _STRIP):
+        unit = _converted(pixels[top : top + _STRIP], cutout.profile, background.profile, gray)
+        result[top : top + _STRIP] = unit if full == 1 else np.rint(unit.clip(0, 1) * full)
+    return result
+
+
+def _converted(pixels: np.ndarray, source: bytes | None, target: bytes | None, gray: bool) -> np.ndarray:
+    """Pixels with alpha as float32 in [0, 1], in another profile, as RGB or gray with alpha."""
     if pixels.shape[2] == 2:
         pixels = pixels[:, :, [0, 0, 0, 1]]
     unit = pixels.astype(np.float32) / (1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max)
     colours = unit[:, :, :3]
-    if cutout.profile != background.profile:
-        colours = from_srgb(to_srgb(np.ascontiguousarray(colours), cutout.profile), background.profile)
+    if source != target:
+        colours = from_srgb(to_srgb(np.ascontiguousarray(colours), source), target)
     if gray:
         colours = colours @ np.array([[0.299], [0.587], [0.114]], np.float32)
-    unit = np.concatenate([colours, unit[:, :, -1:]], axis=2)
-    if background.pixels.dtype.kind == "f":
-        return unit
-    full = np.iinfo(background.pixels.dtype).max
-    whole: np.ndarray = np.rint(unit.clip(0, 1) * full).astype(background.pixels.dtype)
-    return whole
+    return np.concatenate([colours, unit[:, :, 3:]], axis=2)
 
 
 def scaled(layer: np.ndarray, factor: float) -> np.ndarray:
-    """The layer (h, w, 4), straight alpha, at another size; uint8, uint16 or float32 stays what it is.
+    """The layer (h, w, 4), or gray (h, w, 2), straight alpha last, at another size; its type stays.
 
-    Raises BadRequest if the factor is not above 0 or nothing would be left.
+    layer: uint8, uint16 or float32. Raises BadRequest if the factor leaves nothing, or more than can be read.
     """
     if factor == 1:
         return layer
+    if factor * max(layer.shape[:2]) > MAX_PIXELS or layer.shape[0] * layer.shape[1] * factor**2 > MAX_PIXELS:
+        raise BadRequest(f"A scale of {factor} makes the foreground too large.", "Choose a smaller one.")
     if not factor > 0 or min(layer.shape[:2]) * factor < 1:
         raise BadRequest(f"A scale of {factor} leaves nothing of the foreground.", "Choose a larger one.")
     full = 1.0 if layer.dtype == np.float32 else float(np.iinfo(layer.dtype).max)
@@ -61,7 +66,7 @@ def scaled(layer: np.ndarray, factor: float) -> np.ndarray:
     image = image.resize(factor, kernel="lanczos3").unpremultiply(max_alpha=full)
     pixels: np.ndarray = np.asarray(image.numpy())
     if layer.dtype == np.float32:
-        pixels[:, :, 3] = pixels[:, :, 3].clip(0, 1)
+        pixels[:, :, -1] = pixels[:, :, -1].clip(0, 1)
         return pixels
     whole: np.ndarray = np.rint(pixels).clip(0, full).astype(layer.dtype)
     return whole

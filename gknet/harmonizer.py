@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Literal, Self, TypeVar
 
@@ -76,18 +77,18 @@ class Harmonizer:
         4 RGB + alpha; or a PIL image. Integers span 0..max, floats are encoded in [0, 1] and may exceed it.
         mask: (H, W) bool, uint8, uint16 or float in [0, 1], or a PIL image of mode "1" or "L"; full = foreground.
         strength: 0 (nothing) .. 1.   network_size: long side of what the network sees, pixels.
-        space: "linear" for float pixels in linear light with sRGB's primaries; they have no profile then.
+        space: "linear" for pixels in linear light with sRGB's primaries; they have no profile then.
         profile: ICC profile of the pixels, None for sRGB; a PIL image brings its own.
         Where the mask is 0 the result equals the composite bit for bit; alpha never changes.
         Raises BadRequest for pictures that do not fit, NoForeground and NoBackground for an empty or full mask.
         """
         if isinstance(composite, Image.Image):
             pixels = from_pillow(composite)
-            profile = profile or _profile(composite)
+            profile = profile or (_profile(composite) if space == "srgb" else None)
         else:
             pixels = composite
-        flat = _checked_mask(mask, pixels.shape[:2])
         rgb = _as_rgb(pixels)
+        flat = _checked_mask(mask, pixels.shape[:2])
         box = reduction.bounding_box(flat)
         canvas = Box(0, 0, rgb.shape[1], rgb.shape[0])
         _check(strength, network_size, space, rgb)
@@ -130,6 +131,7 @@ class Harmonizer:
         """
         if foreground.ndim != 3 or foreground.shape[2] not in (2, 4):
             raise BadRequest("The foreground has no alpha.", "Give a cut-out layer: (h, w, 4) with straight alpha.")
+        at = (operator.index(at[0]), operator.index(at[1]))
         rgba, below = _as_rgb(foreground), _as_rgb(background)[..., :3]
         _check(strength, network_size, space, rgba)
         _check(strength, network_size, space, below)
@@ -159,6 +161,8 @@ class Harmonizer:
         composite, foreground = sight.composite, sight.foreground
         if space == "linear" and profile is not None:
             raise BadRequest("Linear light and a colour profile were both named.", "Name one of them.")
+        if profile is not None and not (fits(profile, gray=True) or fits(profile, gray=False)):
+            raise BadRequest("The colour profile is not one of RGB or gray.", "Convert the picture to sRGB first.")
         if not np.isfinite(composite).all():
             raise BadRequest("The picture holds values that are not numbers.", "Remove NaN and infinity first.")
         if space == "linear":
@@ -219,9 +223,10 @@ def choose_device(name: str) -> torch.device:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
-    if not there.get(name.partition(":")[0], False):
-        have = ", ".join(kind for kind, is_there in there.items() if is_there)
-        raise BadRequest(f"The device {name!r} is not there.", f"Choose one of: auto, {have}.")
+    have = ["auto", *(kind for kind, is_there in there.items() if is_there)]
+    have += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if name not in have:
+        raise BadRequest(f"The device {name!r} is not there.", f"Choose one of: {', '.join(have)}.")
     return torch.device(name)
 
 
@@ -230,7 +235,8 @@ def _window(box: Box, canvas: Box, network_size: int) -> Box:
     side = max(box.width, box.height)
     if side * network_size >= SMALLEST_OBJECT * max(canvas.width, canvas.height):
         return canvas
-    reach = math.ceil(side * network_size / OBJECT_IN_WINDOW)
+    # Never less than the network can see pixel by pixel: context costs nothing there.
+    reach = max(network_size, math.ceil(side * network_size / OBJECT_IN_WINDOW))
     width, height = min(reach, canvas.width), min(reach, canvas.height)
     left = box.left + box.width // 2 - width // 2
     top = box.top + box.height // 2 - height // 2
@@ -241,9 +247,13 @@ def _window(box: Box, canvas: Box, network_size: int) -> Box:
 
 def _checked_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.ndarray:
     """The mask as (H, W) uint8, uint16 or float32. Raises BadRequest, NoForeground or NoBackground."""
-    flat = np.asarray(mask.convert("L")) if isinstance(mask, Image.Image) else mask
+    if isinstance(mask, Image.Image) and mask.mode not in ("1", "L", "I;16", "F"):
+        raise BadRequest(f"The mask is an image of mode {mask.mode}.", "Give one of mode L, white = foreground.")
+    flat = np.asarray(mask)
     if flat.ndim == 3 and flat.shape[2] == 1:
         flat = flat[:, :, 0]
+    if flat.ndim != 2:
+        raise BadRequest(f"The mask is an array of shape {flat.shape}.", "Give (height, width).")
     if flat.shape != tuple(shape):
         want, have = "x".join(map(str, shape[1::-1])), "x".join(map(str, flat.shape[1::-1]))
         raise BadRequest(f"The mask is {have} pixels, the picture {want}.", "Give a mask of the picture's size.")
@@ -253,6 +263,10 @@ def _checked_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.
         flat = flat.astype(np.float32)
         if not (flat.min() >= 0 and flat.max() <= 1):  # also refuses NaN
             raise BadRequest("The mask's values leave 0..1.", "Scale the mask so that 1 is the foreground.")
+    if flat.dtype.kind == "u" and flat.max() == 1:
+        raise BadRequest(
+            f"The mask's largest value is 1 of {np.iinfo(flat.dtype).max}.", "Give a bool mask, or multiply it."
+        )
     if not flat.any():
         raise NoForeground("The mask is all black.", "Paint the object white in the mask.")
     full = 1.0 if flat.dtype == np.float32 else np.iinfo(flat.dtype).max

@@ -146,6 +146,8 @@ def check_writable(path: Path, channels: int) -> None:
     try:
         if path.is_dir():
             raise PictureError(f"{path} is a folder.", "Give the picture a name of its own.")
+        if path.exists() and not path.is_file():
+            raise PictureError(f"{path} is not an ordinary file.", "Give the picture a name of its own.")
         if not path.parent.is_dir():
             raise PictureError(f"There is no folder {path.parent}.", "Create it first, or write elsewhere.")
     except OSError as error:
@@ -217,7 +219,7 @@ def _format(path: Path) -> str:
         return "tiff"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
-    if head[4:12] in (b"ftypavif", b"ftypmif1", b"ftypheic"):
+    if head[4:12] in (b"ftypavif", b"ftypmif1"):
         return "heif"
     raise Unsupported(f"{path} is not a picture of a known kind.", "Save it as JPEG, PNG, TIFF or WebP.")
 

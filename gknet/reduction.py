@@ -73,8 +73,10 @@ def bounding_box(mask: np.ndarray) -> Box:
 
 def reduce_masked(rgb: np.ndarray, mask: np.ndarray, window: Box, size: tuple[int, int]) -> Sight:
     """A composite (H, W, 3 or 4) and its mask (H, W), seen at size (h, w)."""
-    composite = _unit(rgb)[0:3]
-    alpha = _unit(mask)
+    picture, alpha = _unit(rgb), _unit(mask)
+    composite = picture[0:3]
+    if picture.bands == 4:  # what is wholly transparent may hold anything, even NaN
+        composite = (picture[3] > 0).ifthenelse(composite, 0.0)
     return _reduce(composite, composite * alpha, alpha, window, size)
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
-from gknet.config import PRESETS, GKNetConfig
+from gknet.config import GKNetConfig
 from gknet.errors import WeightsError
 from gknet.model import GKNet
 
@@ -20,8 +20,8 @@ FOLDER = Path(__file__).parent / "weights"
 def shipped(model: str) -> Path:
     """The shipped file of a preset. Raises WeightsError, naming those there are, when it has none."""
     path = FOLDER / f"{model}.safetensors"
-    if not path.is_file():
-        there = sorted(file.stem for file in FOLDER.glob("*.safetensors"))
+    there = sorted(file.stem for file in FOLDER.glob("*.safetensors"))
+    if model not in there:
         raise WeightsError(
             f"There are no weights for the model {model!r}.",
             f"Choose one of: {', '.join(there)}." if there else f"Train {model!r} first.",
@@ -63,8 +63,3 @@ def load(path: Path) -> GKNet:
             "Use the weights that came with this version.",
         ) from error
     return net.eval()
-
-
-def preset_of(config: GKNetConfig) -> str:
-    """The preset's name these settings belong to, or "custom"."""
-    return next((name for name, known in PRESETS.items() if known == config), "custom")

@@ -15,7 +15,7 @@ MARGIN = 9 / 8
 
 
 class CompositeStream:
-    """Draws batches: a random crop of a random photograph, one of its masks, a random kind of change.
+    """Draws batches: random photographs, one mask of each, a random kind of change for each, one crop for all.
 
     Photographs, draws and recolouring are all on the generator's device. The draws depend on the generator alone,
     so a run that restores its state goes on as if it had never stopped.
@@ -33,12 +33,14 @@ class CompositeStream:
         self.generator = generator
 
     def batch(self) -> Composites:
-        """Usable composites: as many as the run's batch, or a few less."""
+        """Usable composites: as many as the run's batch, or a few less, but never none."""
         # One in five is not usable; drawing that many more costs less than looking for them one by one.
         count = self.run.batch * 5 // 4
-        made = self._make(count)
-        chosen = made.usable.nonzero().squeeze(1)[: self.run.batch]
-        return Composites(*(field[chosen] for field in made))
+        while True:
+            made = self._make(count)
+            chosen = made.usable.nonzero().squeeze(1)[: self.run.batch]
+            if len(chosen):
+                return Composites(*(field[chosen] for field in made))
 
     def _make(self, count: int) -> Composites:
         drawn = torch.multinomial(self.weights, 2 * count, replacement=True, generator=self.generator)

@@ -55,10 +55,18 @@ class TrainingRun:
         for name in ("size", "batch", "samples", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0")
+        for name, known in (("only", ("all", "global_head")), ("loss", ("foreground_mse", "foreground_rmse"))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if self.warmup < 0 or self.clip < 0:
+            raise ValueError("warmup and clip must not be below 0")
         for name in ("foreign_masks", "jitter", "ema", "final_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within 0..1")
-        self.network()
+        if self.size % self.network().multiple:
+            raise ValueError(f"size must be a multiple of {self.network().multiple} for {self.preset}")
+        if self.only == "global_head" and not self.network().global_head:
+            raise ValueError(f"only: the preset {self.preset!r} has no global head")
 
     def network(self) -> GKNetConfig:
         """The network this run trains."""
@@ -66,9 +74,12 @@ class TrainingRun:
 
 
 def read_run(path: Path) -> TrainingRun:
-    """The run a TOML file describes. Raises ValueError for an unknown key, OSError for a missing file."""
+    """The run a TOML file describes. Raises ValueError for what it does not, OSError for a missing file."""
     values = tomllib.loads(path.read_text(encoding="utf-8"))
     known = {field.name for field in fields(TrainingRun)}
     if unknown := sorted(set(values) - known):
         raise ValueError(f"{path}: unknown settings: {', '.join(unknown)}")
-    return TrainingRun(**values)
+    try:
+        return TrainingRun(**values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error

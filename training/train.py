@@ -44,8 +44,6 @@ class Training:
         slow = [] if head is None else list(head.parameters())
         fast = [p for p in self.net.parameters() if all(p is not other for other in slow)]
         if run.only == "global_head":
-            if head is None:
-                raise ValueError(f"the preset {run.preset!r} has no global head")
             fast = []
             for name, parameter in self.net.named_parameters():
                 parameter.requires_grad_(name.startswith("global_head.") and "regions" not in name)
@@ -71,8 +69,10 @@ class Training:
         return net
 
     def start_from(self, path: Path) -> None:
-        """Takes over the weights of a file; its network's settings must be this run's."""
+        """Takes over the weights of a file. Raises WeightsError or ValueError if they are of another network."""
         given = weights.load(path)
+        if given.config != self.net.config:
+            raise ValueError(f"{path} holds another network than this run trains")
         self.net.load_state_dict(given.state_dict())
         self.average.module.load_state_dict(given.state_dict())
 
@@ -80,6 +80,7 @@ class Training:
         """The whole state, under a temporary name first: a crash in the middle loses nothing."""
         state = {
             "run": asdict(self.run),
+            "network": self.net.config.to_dict(),
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -97,9 +98,12 @@ class Training:
 
         On a device of another kind the draws start anew, for the two make different numbers of one seed.
         """
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if state["run"]["preset"] != self.run.preset:
-            raise ValueError(f"{path} holds a run of {state['run']['preset']!r}, not {self.run.preset!r}")
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch documents none; whatever it is, the file is no state
+            raise ValueError(f"{path} is no saved run: {error}") from error
+        if state["network"] != self.net.config.to_dict() or state["run"]["only"] != self.run.only:
+            raise ValueError(f"{path} holds a run of another network or another part of it")
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])

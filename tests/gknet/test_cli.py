@@ -71,7 +71,7 @@ def test_a_cutout_is_placed_scaled_and_harmonized(
 ) -> None:
     Image.fromarray(np.dstack([photograph, object_mask])).save(files / "cutout.png")
     base = ("harmonize", "--foreground", "cutout.png", "--background", "picture.png", "-o", "out.png")
-    assert run(*base, "--at=-50,200", "--scale", "0.5")[0] == 0
+    assert run(*base, "--at", "-50,200", "--scale", "0.5")[0] == 0
     result = np.asarray(Image.open(files / "out.png"))
     assert result.shape == photograph.shape
     changed = np.flatnonzero((result != photograph).any(axis=(1, 2)))
@@ -175,6 +175,11 @@ def test_outputs_that_cannot_be_written_are_refused(run: Run, files: Path) -> No
     refused(run("harmonize", "picture.png", "mask.png", "-o", "out.doc"), ".doc")
     refused(run("harmonize", "picture.png", "mask.png", "-o", "out"), "suffix")
     refused(run("harmonize", "picture.png", "mask.png", "-o", "picture.png"), "one of the inputs")
+    (files / "link.png").symlink_to("picture.png")
+    refused(run("harmonize", "picture.png", "mask.png", "-o", "link.png"), "one of the inputs")
+    (files / "link.png").unlink()
+    refused(run("harmonize", "picture.png", "mask.png", "-o", f"{'x' * 300}.png"), "cannot be written")
+    refused(run("harmonize", f"{'x' * 300}.png", "mask.png", "-o", "out.png"), "cannot be opened")
     refused(run("demo", "-o", "nowhere/demo.png"), "no folder")
     if os.geteuid():  # root may write anywhere
         (files / "locked").mkdir(mode=0o500)
@@ -194,6 +199,34 @@ def test_commands_that_are_not_clear_are_refused(run: Run, files: Path) -> None:
     layers = ("harmonize", "--foreground", "picture.png", "--background", "picture.png", "-o", "out.png")
     refused(run(*layers), "no transparency")
     refused(run(*layers, "--at", "left"), "--at 420,310")
+    refused(run("harmonize", "picture.png", "mask.png", "-o", "out.png", "--at", "1,1"), "Leave out --at")
+    Image.new("RGBA", (64, 64), (9, 9, 9, 99)).save("cutout.png")
+    layers = ("harmonize", "--foreground", "cutout.png", "--background", "picture.png", "-o", "out.png")
+    for scale in ("inf", "nan", "0", "1e9"):
+        refused(run(*layers, "--scale", scale), "scale")
+
+
+def test_the_side_by_side_picture_never_replaces_an_input(run: Run, files: Path) -> None:
+    (files / "picture.png").rename(files / "out-before-after.png")
+    before = (files / "out-before-after.png").read_bytes()
+    refused(run("harmonize", "out-before-after.png", "mask.png", "-o", "out.png", "--show"), "one of the inputs")
+    assert (files / "out-before-after.png").read_bytes() == before
+    (files / "new-before-after.png").mkdir()
+    refused(run("harmonize", "out-before-after.png", "mask.png", "-o", "new.png", "--show"), "is a folder")
+    assert not (files / "new.png").exists()
+
+
+def test_a_reader_that_goes_away_does_not_spoil_the_result(files: Path) -> None:
+    command = f"{sys.executable} -m gknet.cli harmonize picture.png mask.png -o out.png"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -c 0; exit ${{PIPESTATUS[0]}}"],
+        cwd=files,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (files / "out.png").exists()
 
 
 def test_info_lists_every_model(run: Run) -> None:
@@ -224,7 +257,12 @@ def test_help_and_version_load_nothing_heavy() -> None:
         assert len(done.stdout) > len("heavy: []\n")
 
 
-def test_interrupting_leaves_nothing_behind(tmp_path: Path, photograph: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "gknet: Cancelled.\n"), (signal.SIGTERM, 143, "")]
+)
+def test_interrupting_leaves_nothing_behind(
+    tmp_path: Path, photograph: np.ndarray, number: int, code: int, word: str
+) -> None:
     picture = np.tile(photograph, (8, 11, 1))
     mask = np.zeros(picture.shape[:2], np.uint8)
     mask[500:3000, 500:3000] = 255
@@ -238,8 +276,7 @@ def test_interrupting_leaves_nothing_behind(tmp_path: Path, photograph: np.ndarr
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err == "gknet: Cancelled. Nothing was written.\n"
+    assert (process.returncode, err) == (code, word)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.tif", "picture.tif"]

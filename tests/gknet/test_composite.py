@@ -66,7 +66,9 @@ def test_scaling_keeps_colours_clean_of_what_lies_under_transparency(depth: type
     assert half[shown][:, 0].min() > 0.9 * full
     assert half[shown][:, 1].max() < 0.1 * full
     assert scaled(layer, 1) is layer
-    for factor in (0, -1, 0.01, float("nan")):
+    gray = scaled(np.ascontiguousarray(layer[..., [0, 3]]), 0.5)
+    assert np.array_equal(gray[..., 1], half[..., 3])
+    for factor in (0, -1, 0.01, float("nan"), 1e9, float("inf")):
         with pytest.raises(BadRequest):
             scaled(layer, factor)
 

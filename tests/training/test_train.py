@@ -64,6 +64,30 @@ def test_a_loss_that_is_not_finite_stops_the_run(pool: Path) -> None:
         training.learn(stream(training, pool))
 
 
+def test_a_run_of_another_network_is_not_taken_over(pool: Path, tmp_path: Path) -> None:
+    del pool
+    training = Training(TINY)
+    training.save(tmp_path / "state.pt")
+    weights.save(training.net, tmp_path / "net.safetensors")
+    for change in ({"head": "rgb"}, {"residual_modulation": False}, {"preset": "gknet"}):
+        other = Training(replace(TINY, **change))
+        with pytest.raises(ValueError, match="another network"):
+            other.resume(tmp_path / "state.pt")
+        with pytest.raises(ValueError, match="another network"):
+            other.start_from(tmp_path / "net.safetensors")
+    with pytest.raises(ValueError, match="another part"):
+        Training(replace(TINY, only="global_head")).resume(tmp_path / "state.pt")
+    (tmp_path / "state.pt").write_bytes(b"junk")
+    with pytest.raises(ValueError, match="no saved run"):
+        training.resume(tmp_path / "state.pt")
+
+
+def test_the_smallest_batch_is_never_empty(pool: Path) -> None:
+    training = Training(replace(TINY, batch=1))
+    draws = stream(training, pool)
+    assert all(len(draws.batch().composite) == 1 for _ in range(40))
+
+
 @pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_configs_describe_networks_that_can_be_built(config: Path) -> None:
     assert read_run(config).network().multiple in (8, 16)
@@ -74,8 +98,20 @@ def test_unknown_and_impossible_settings_are_named(tmp_path: Path) -> None:
     path.write_text('preset = "gknet-s"\nbatchsize = 3\n', encoding="utf-8")
     with pytest.raises(ValueError, match="batchsize"):
         read_run(path)
-    path.write_text('preset = "gknet-s"\nbatch = 0\n', encoding="utf-8")
-    with pytest.raises(ValueError, match="batch must be"):
+    for line, named in (
+        ("batch = 0", "batch must be"),
+        ("batch = '3'", "run.toml"),
+        ("size = 100", "size must be a multiple of 16"),
+        ("only = 'everything'", "only must be one of"),
+        ("loss = 'l1'", "loss must be one of"),
+        ("warmup = -5", "warmup"),
+        ("ema = 2", "ema must be within"),
+    ):
+        path.write_text(f'preset = "gknet-s"\n{line}\n', encoding="utf-8")
+        with pytest.raises(ValueError, match=named):
+            read_run(path)
+    path.write_text("size = 64\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="preset"):
         read_run(path)
 
 
