@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyvips
 
+from gknet.color import LUMA
 from gknet.errors import BadRequest, NoForeground, Unsupported
 from gknet.picture import MAX_PIXELS, Picture
 from gknet.profile import from_srgb, to_srgb
@@ -44,7 +45,7 @@ def _converted(pixels: np.ndarray, source: bytes | None, target: bytes | None, g
     if source != target:
         colours = from_srgb(to_srgb(np.ascontiguousarray(colours), source), target)
     if gray:
-        colours = colours @ np.array([[0.299], [0.587], [0.114]], np.float32)
+        colours = colours @ np.array(LUMA, np.float32)[:, None]
     return np.concatenate([colours, unit[:, :, 3:]], axis=2)
 
 

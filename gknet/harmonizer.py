@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from gknet import reduction, weights
-from gknet.color import linear_to_srgb
+from gknet.color import LUMA, linear_to_srgb
 from gknet.errors import BadRequest, NoBackground, NoForeground
 from gknet.model import GKNet
 from gknet.pillow import from_pillow, to_pillow
@@ -297,7 +297,7 @@ def _as_before(changed: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     if pixels.ndim == 3 and pixels.shape[2] >= 3:
         return changed
     gray = pixels if pixels.ndim == 2 else pixels[:, :, 0]
-    luma = changed[:, :, :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = changed[:, :, :3].astype(np.float32) @ np.array(LUMA, np.float32)
     if not np.issubdtype(pixels.dtype, np.floating):
         luma = np.rint(luma)
     luma = np.where((changed[:, :, :3] == gray[:, :, None]).all(axis=2), gray, luma).astype(pixels.dtype)

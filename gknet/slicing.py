@@ -15,13 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gknet.color import linear_to_srgb, srgb_to_linear
+from gknet.color import LUMA, linear_to_srgb, srgb_to_linear
 
 NODES = 8
 """Of the grid, on each axis."""
 KNOTS = 8
 """Of each curve."""
-LUMA = (0.299, 0.587, 0.114)
 LARGEST = {np.dtype(t): top for t, top in (("u1", 255.0), ("u2", 65535.0), ("f2", 1.0), ("f4", 1.0))}
 """What stands for 1 in pixels of a type."""
 
@@ -45,7 +44,13 @@ def _slicing_basis(curves: Tensor) -> Tensor:
 
 
 class Slicer:
-    """Evaluates the map on strips of rows of one layer. Strips are independent of each other."""
+    """Evaluates the grid's curves on strips of rows of one layer, each independent of the others.
+
+    curves: (NODES, NODES, 4, KNOTS, 3), change of r, g, b at each knot of the curves of r, g, b and luma.
+    layer: (H, W, 3 or 4) of a type in LARGEST.   mask: (H, W) or None.   strength: 0..1.
+    linear: whether the layer holds linear light.   tile: about how many pixels are worked on at once.
+    The result is in `result` when every strip was done.
+    """
 
     def __init__(
         self, curves: Tensor, layer: Pixels, mask: Pixels | None, strength: float, linear: bool, tile: int

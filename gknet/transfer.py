@@ -25,9 +25,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gknet.color import LUMA
 from gknet.cores import on_all_cores, work_alone
 from gknet.errors import BadRequest, Unsupported
-from gknet.slicing import KNOTS, LARGEST, LUMA, NODES, Pixels, Slicer, cell_size
+from gknet.slicing import KNOTS, LARGEST, NODES, Pixels, Slicer, cell_size
 
 # Strengths of the priors, which pull towards "no change". A factor of 3 on any moves the result by < 0.2 dB.
 _SAME_AS_NEIGHBOUR = 3e-4

@@ -15,11 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from gknet.color import lab_to_srgb, linear_to_srgb, srgb_to_lab, srgb_to_linear
+from gknet.color import LUMA, lab_to_srgb, linear_to_srgb, srgb_to_lab, srgb_to_linear
 
 Recolour = Callable[[Tensor, Tensor, Tensor, Tensor, Generator], Tensor]
-
-_LUMA = (0.299, 0.587, 0.114)
 
 
 def _uniform(like: Tensor, low: float, high: float, generator: Generator, channels: int = 1) -> Tensor:
@@ -119,7 +117,7 @@ def retouch(real: Tensor, mask: Tensor, _: Tensor, __: Tensor, generator: Genera
     shadows = _uniform(real, -0.5, 0.5, generator) * x * (1 - x) ** 2
     highlights = _uniform(real, -0.5, 0.5, generator) * x**2 * (1 - x)
     picture = picture + amount * (shadows + highlights)
-    luma = sum(weight * picture[:, i : i + 1] for i, weight in enumerate(_LUMA))
+    luma = sum(weight * picture[:, i : i + 1] for i, weight in enumerate(LUMA))
     return luma + (picture - luma) * 2 ** (amount * _uniform(real, -1.2, 0.8, generator))
 
 

@@ -102,7 +102,7 @@ class Training:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch documents none; whatever it is, the file is no state
             raise ValueError(f"{path} is no saved run: {error}") from error
-        if state["network"] != self.net.config.to_dict() or state["run"]["only"] != self.run.only:
+        if state.get("network") != self.net.config.to_dict() or state["run"]["only"] != self.run.only:
             raise ValueError(f"{path} holds a run of another network or another part of it")
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
