@@ -20,6 +20,11 @@ LENGTH = 2 * (BINS**3 + 6) + 1
 _LOWEST = (0.0, -48.0, -48.0)
 _HIGHEST = (100.0, 48.0, 48.0)
 
+# A pixel along a soft edge is a mix of both regions and tells of neither; this power makes a half-covered pixel
+# count for a sixteenth. Hard masks, as in training, are not affected. Measured on composites reduced from 256 to
+# 128 pixels: fMSE 1147 without, 1060 with the fourth power, 1070 with the eighth.
+_PURITY = 4
+
 
 def color_statistics(composite: Tensor, mask: Tensor) -> Tensor:
     """Both regions' Lab histograms (as square roots), means and deviations, and the foreground's share.
@@ -34,7 +39,7 @@ def color_statistics(composite: Tensor, mask: Tensor) -> Tensor:
         highest = lab.new_tensor(_HIGHEST)[None, :, None, None]
         unit = ((lab - lowest) / (highest - lowest)).flatten(2)  # (B, 3, H*W), mostly in [0, 1]
         weights = mask.float().flatten(1)  # (B, H*W)
-        parts = [*_region(unit, weights), *_region(unit, 1 - weights)]
+        parts = [*_region(unit, weights**_PURITY), *_region(unit, (1 - weights) ** _PURITY)]
         return torch.cat([*parts, weights.mean(dim=1, keepdim=True).sqrt()], dim=1)
 
 
