@@ -125,7 +125,7 @@ def test_the_command_trains_stops_on_sigterm_and_goes_on(pool: Path, tmp_path: P
     assert process.stdout is not None
     with process:
         assert process.stdout.readline().startswith("12 photographs")
-        time.sleep(2)
+        time.sleep(3)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     first = torch.load(out / "state.pt", weights_only=True)["samples"]
