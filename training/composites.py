@@ -6,9 +6,12 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from gknet.errors import BadRequest
 from training.run import TrainingRun
 from training.shards import Photographs
 from training.synthesis import KINDS, Composites, recolour, retouch
+
+_TRIES = 100
 
 MARGIN = 9 / 8
 """Photographs are held larger than the network's input by this, and cropped at random."""
@@ -33,14 +36,18 @@ class CompositeStream:
         self.generator = generator
 
     def batch(self) -> Composites:
-        """Usable composites: as many as the run's batch, or a few less, but never none."""
+        """Usable composites: as many as the run's batch, or a few less, but never none.
+
+        Raises BadRequest if the photographs give none in many tries, rather than look for them without end.
+        """
         # One in five is not usable; drawing that many more costs less than looking for them one by one.
         count = self.run.batch * 5 // 4
-        while True:
+        for _ in range(_TRIES):
             made = self._make(count)
             chosen = made.usable.nonzero().squeeze(1)[: self.run.batch]
             if len(chosen):
                 return Composites(*(field[chosen] for field in made))
+        raise BadRequest("The photographs give no usable composite.", "Train on others, or on larger batches.")
 
     def _make(self, count: int) -> Composites:
         drawn = torch.multinomial(self.weights, 2 * count, replacement=True, generator=self.generator)

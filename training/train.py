@@ -193,6 +193,12 @@ def _leave(training: Training, out: Path) -> None:
     weights.save(training.result, out / "weights.safetensors")
 
 
+def _refuse(error: Exception) -> int:
+    """One line on what is wrong; the exit code."""
+    print(f"training: {error}", file=sys.stderr)
+    return 2
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="TOML file of training/configs")
@@ -215,10 +221,12 @@ def main() -> int:
         size = round(training.run.size * MARGIN)
         photographs = read_photographs(find_shards(options.data), size, validation=False)
     except (HarmonizeError, ValueError, OSError) as error:
-        print(f"training: {error}", file=sys.stderr)
-        return 2
+        return _refuse(error)
     print(f"{len(photographs.keys)} photographs, {len(photographs.masks)} masks", flush=True)
-    train(training, CompositeStream(photographs, training.run, training.generator), options.out, options.minutes)
+    try:
+        train(training, CompositeStream(photographs, training.run, training.generator), options.out, options.minutes)
+    except HarmonizeError as error:  # anything else from in there is a fault of ours, and keeps its traceback
+        return _refuse(error)
     return 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gknet import weights
+from gknet import BadRequest, weights
 from training.composites import MARGIN, CompositeStream
 from training.run import TrainingRun, read_run
 from training.shards import find_shards, read_photographs
@@ -86,6 +86,14 @@ def test_the_smallest_batch_is_never_empty(pool: Path) -> None:
     training = Training(replace(TINY, batch=1))
     draws = stream(training, pool)
     assert all(len(draws.batch().composite) == 1 for _ in range(40))
+
+
+def test_photographs_that_give_no_composite_end_the_search(pool: Path) -> None:
+    training = Training(replace(TINY, batch=1))
+    draws = stream(training, pool)
+    draws.masks.zero_()
+    with pytest.raises(BadRequest, match="no usable composite"):
+        draws.batch()
 
 
 @pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
