@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gknet import reduction, weights
 from gknet.color import LUMA, linear_to_srgb
+from gknet.device import choose_device
 from gknet.errors import BadRequest, NoBackground, NoForeground
 from gknet.model import GKNet
 from gknet.pillow import from_pillow, to_pillow
@@ -216,18 +217,6 @@ def _check(strength: float, network_size: int, space: Space, pixels: np.ndarray)
             f"Pixels of type {pixels.dtype} cannot be worked on.",
             "Use uint8, uint16, float16 or float32.",
         )
-
-
-def choose_device(name: str) -> torch.device:
-    """A device by name; "auto" is CUDA, then MPS, then the CPU. Raises BadRequest if it is not there."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if there[kind]))
-    have = ["auto", *(kind for kind, is_there in there.items() if is_there)]
-    have += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    if name not in have:
-        raise BadRequest(f"The device {name!r} is not there.", f"Choose one of: {', '.join(have)}.")
-    return torch.device(name)
 
 
 def _window(box: Box, canvas: Box, network_size: int) -> Box:

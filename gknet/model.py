@@ -97,7 +97,8 @@ class Decoder(nn.Module):
         decoded: Tensor | None = None
         for level, skip in enumerate(features):
             joined = skip if decoded is None else torch.cat([skip, upsample_like(decoded, skip)], dim=1)
-            level_mask = F.adaptive_avg_pool2d(mask, (skip.shape[2], skip.shape[3]))
+            # In the feature's own precision: a float32 mask would make autocast's bfloat16 features float32 again.
+            level_mask = F.adaptive_avg_pool2d(mask, (skip.shape[2], skip.shape[3])).to(skip.dtype)
             decoded = self.attention[level](self.merge[level](joined), level_mask)
             if kernels:
                 modulated = modulate(decoded, kernels[level])

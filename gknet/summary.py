@@ -8,8 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gknet import weights
 from gknet.config import PRESETS, preset
+from gknet.device import choose_device
 from gknet.errors import BadRequest, WeightsError
-from gknet.harmonizer import choose_device
 from gknet.model import GKNet
 
 SIZE = 256

@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from gknet.errors import BadRequest
+from training.batch import Batch
 from training.run import TrainingRun
 from training.shards import Photographs
 from training.synthesis import KINDS, Composites, recolour, retouch
@@ -32,10 +33,16 @@ class CompositeStream:
         counts = np.bincount(photographs.owner)
         # Every photograph is as likely as any other, however many masks it has.
         self.weights = torch.from_numpy((1.0 / counts[photographs.owner]).astype(np.float32)).to(device)
+        sources = [key.partition("_")[0] for key in photographs.keys]
+        _, source = np.unique(sources, return_inverse=True)
+        source = source[photographs.owner]  # (M,)
+        self.by_source = torch.from_numpy(np.argsort(source, kind="stable")).to(device)  # (M,) masks, sources in a row
+        self.source_first = torch.from_numpy(np.searchsorted(np.sort(source), source)).to(device)  # (M,) into by_source
+        self.source_count = torch.from_numpy(np.bincount(source)[source]).to(device)  # (M,)
         self.run = run
         self.generator = generator
 
-    def batch(self) -> Composites:
+    def batch(self) -> Batch:
         """Usable composites: as many as the run's batch, or a few less, but never none.
 
         Raises BadRequest if the photographs give none in many tries, rather than look for them without end.
@@ -46,20 +53,32 @@ class CompositeStream:
             made = self._make(count)
             chosen = made.usable.nonzero().squeeze(1)[: self.run.batch]
             if len(chosen):
-                return Composites(*(field[chosen] for field in made))
+                return Batch(made.composite[chosen], made.real[chosen], made.mask[chosen])
         raise BadRequest("The photographs give no usable composite.", "Train on others, or on larger batches.")
 
     def _make(self, count: int) -> Composites:
         drawn = torch.multinomial(self.weights, 2 * count, replacement=True, generator=self.generator)
+        alike = self._chance(count, self.run.alike).flatten()
+        drawn[count:] = torch.where(alike, self._of_the_same_source(drawn[:count]), drawn[count:])
         pictures, masks = self._crop(drawn)
         real, reference = pictures[:count], pictures[count:]
         mask, reference_mask = masks[:count], masks[count:]
         foreign = self._chance(count, self.run.foreign_masks)
         mask = torch.where(foreign, reference_mask.flip(3), mask)
-        edited = retouch(real, mask, real, mask, self.generator, amount=0.4).clamp(0, 1)
-        real = torch.where(self._chance(count, self.run.jitter), edited, real)
+        mask = torch.where(self._chance(count, self.run.hard_masks), (mask >= 0.5).float(), mask)
+        jittered = self._chance(count, self.run.jitter).flatten()
+        plain = (real[jittered], mask[jittered], real[jittered], mask[jittered])
+        real[jittered] = retouch(*plain, self.generator, amount=0.4).clamp(0, 1)
         kind = torch.randint(len(KINDS), (count,), generator=self.generator, device=real.device)
-        return recolour(real, mask, reference, reference_mask, kind, self.generator)
+        made = recolour(real, mask, reference, reference_mask, kind, self.generator)
+        untouched = self._chance(count, self.run.untouched)
+        return made._replace(composite=torch.where(untouched, made.real, made.composite))
+
+    def _of_the_same_source(self, drawn: Tensor) -> Tensor:
+        """For each mask number (B,) another of a photograph from the same collection, so of similar content."""
+        chance = torch.rand(len(drawn), generator=self.generator, device=self.generator.device)
+        place = (chance * self.source_count[drawn]).long()
+        return self.by_source[self.source_first[drawn] + place]
 
     def _crop(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, s, s) in [0, 1] and masks (B, 1, s, s) of the drawn mask numbers (B,)."""

@@ -1,100 +1,159 @@
-"""How good weights are: `python -m training.evaluate --pool FOLDER`, or `--iharmony4 FOLDER` for its test lists.
+"""How good weights are: `python -m training.evaluate` with one of --iharmony4, --pool and --pairs.
 
 Harmonizes every composite at 256 x 256 through the same way users' pictures go, and prints the paper's metrics
-(section 4.1) on the 8-bit results: a row for each kind of composite, or for each of iHarmony4's sub-sets.
+(section 4.1) on the 8-bit results, by kind and by the foreground's share of the picture; for iHarmony4 also the paper's
+Tables 1 and 2 with these figures beside its own. -o writes every image's scores, and a page of the worst and the best.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
 
 from gknet import weights
-from gknet.errors import HarmonizeError
-from gknet.harmonizer import Harmonizer, choose_device
-from training import iharmony4
-from training.metrics import Scores, score
+from gknet.device import choose_device
+from gknet.errors import HarmonizeError, PictureError
+from gknet.harmonizer import Harmonizer
+from training import iharmony4, pairs
+from training.bad_files import BadFiles
+from training.metrics import Record, score
+from training.published import TABLE_1, TABLE_2
+from training.report import Case, Extremes, write_report
+from training.score_tables import ScoreTable, by_kind, by_share, change_table, paper_table
 from training.shards import find_shards, read_photographs
 from training.synthesis import KINDS
+from training.triplets import samples
 from training.validation import MASK_SHARE, SIZE, Sample, validation_samples
 
-Pair = tuple[Scores, Scores]
-"""Scores of the untouched composite and of the harmonized one."""
+
+def evaluate(harmonizer: Harmonizer, samples: Iterable[Sample]) -> list[Record]:
+    """What became of every sample, in their order."""
+    return [case.record for case in cases(harmonizer, samples)]
 
 
-def evaluate(harmonizer: Harmonizer, samples: Iterable[Sample]) -> dict[str, list[Pair]]:
-    """The scores of every sample, by kind."""
-    by_kind: dict[str, list[Pair]] = defaultdict(list)
+def cases(harmonizer: Harmonizer, samples: Iterable[Sample]) -> Iterator[Case]:
+    """The same with the pictures, one at a time."""
     for sample in samples:
-        mask = sample.mask
-        harmonized = harmonizer(sample.composite, mask, network_size=SIZE)
-        pair = (score(sample.composite, sample.real, mask), score(harmonized, sample.real, mask))
-        by_kind[sample.kind].append(pair)
-    return dict(by_kind)
-
-
-def table(by_kind: dict[str, list[Pair]]) -> Table:
-    """One row a kind and one for all, means over pictures; each cell is untouched -> harmonized."""
-    shown = Table(title="256 x 256, 8-bit levels: untouched → harmonized")
-    shown.add_column("kind")
-    for heading in ("pictures", "MSE", "PSNR dB", "fMSE", "fMSE change", "PSNR change"):
-        shown.add_column(heading, justify="right")
-    everything = [pair for pairs in by_kind.values() for pair in pairs]
-    for kind, pairs in [*by_kind.items(), ("all", everything)]:
-        if kind == "all":
-            shown.add_section()
-        before, after = np.array(pairs).mean(axis=0)  # each (3,): MSE, PSNR, fMSE
-        shown.add_row(
-            kind,
-            str(len(pairs)),
-            f"{before[0]:.1f} → {after[0]:.1f}",
-            f"{before[1]:.2f} → {after[1]:.2f}",
-            f"{before[2]:.1f} → {after[2]:.1f}",
-            f"{100 * (after[2] / before[2] - 1):+.1f} %",
-            f"{after[1] - before[1]:+.2f}",
+        harmonized = harmonizer(sample.composite, sample.mask, network_size=SIZE)
+        record = Record(
+            sample.key,
+            sample.kind,
+            float(sample.mask.mean()),
+            score(sample.composite, sample.real, sample.mask),
+            score(harmonized, sample.real, sample.mask),
         )
-    return shown
+        yield Case(record, sample, harmonized)
 
 
-def pool_samples(folder: Path) -> tuple[int, Iterator[Sample]]:
+def pool_samples(folder: Path, *, bad: BadFiles | None = None) -> tuple[int, Iterator[Sample]]:
     """At most how many, and the composites of the validation split of a folder of shards."""
-    photographs = read_photographs(find_shards([folder]), SIZE, validation=True, mask_share=MASK_SHARE)
+    photographs = read_photographs(find_shards([folder]), SIZE, validation=True, mask_share=MASK_SHARE, bad=bad)
     return len(photographs.keys) * len(KINDS), validation_samples(photographs)
 
 
-def iharmony4_samples(folder: Path) -> tuple[int, Iterator[Sample]]:
-    """How many, and the composites of iHarmony4's test lists."""
-    chosen = iharmony4.triplets(folder, "test")
-    return len(chosen), iharmony4.samples(chosen)
+def _chosen(options: argparse.Namespace, bad: BadFiles) -> tuple[int, Iterator[Sample]]:
+    """At most how many, and the composites that the command line names."""
+    if options.pool:
+        return pool_samples(options.pool, bad=bad)
+    if options.pairs:
+        triplets = pairs.triplets(options.pairs, bad=bad)
+    else:
+        triplets = iharmony4.triplets(options.iharmony4, "test", bad=bad)
+    return len(triplets), samples(triplets, bad=bad)
 
 
-def main() -> int:
+def _tables(options: argparse.Namespace, records: Sequence[Record], ours: str) -> list[ScoreTable]:
+    """What is printed of the records; ours: the name of what was evaluated."""
+    kinds, shares = by_kind(records), by_share(records)
+    shown = [change_table(shares, "foreground share")]
+    if not options.pairs:
+        shown.insert(0, change_table(kinds, "sub-set" if options.iharmony4 else "kind"))
+    if options.iharmony4:
+        subsets = {subset: kinds.get(subset, []) for subset in (*iharmony4.SUBSETS, "all")}
+        shown.append(paper_table(subsets, TABLE_1, "Table 1 of the paper: iHarmony4's sub-sets", ours))
+        shown.append(paper_table(shares, TABLE_2, "Table 2 of the paper: iHarmony4 by the foreground's share", ours))
+    return shown
+
+
+def _run(options: argparse.Namespace, bad: BadFiles) -> None:
+    if options.output:
+        options.output.mkdir(parents=True, exist_ok=True)
+    path = options.weights or weights.shipped(options.model)
+    with _uninterrupted():
+        harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
+    count, found = _chosen(options, bad)
+    # Piped or in a narrow window too, no row may break.
+    console = Console(width=max(110, Console().width))
+    records, extremes = [], Extremes()
+    shown = track(found, f"Harmonizing with {escape(path.name)}", count, console=console)
+    for case in cases(harmonizer, shown):
+        records.append(case.record)
+        if options.output:
+            extremes.offer(case)
+    if not records:
+        raise PictureError("No composite could be used.", "Look at what was left out.")
+    results = _tables(options, records, path.name)
+    for table in results:
+        table.show(console)
+    if options.output:
+        source = options.pool or options.pairs or options.iharmony4
+        write_report(options.output, f"{path.name} on {source.resolve().name}", results, records, extremes)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Lets a Ctrl-C wait until the block is done: safetensors would make another error of it."""
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--pool", type=Path, help="folder of shards; its validation split is judged")
-    source.add_argument("--iharmony4", type=Path, help="iHarmony4's folder; its test lists are judged")
+    source.add_argument("--iharmony4", metavar="DIR", type=Path, help="iHarmony4's folder; its test lists are judged")
+    source.add_argument("--pool", metavar="DIR", type=Path, help="folder of shards; its validation split is judged")
+    source.add_argument(
+        "--pairs",
+        metavar="DIR",
+        type=Path,
+        help="any folder with composite/, mask/ and real/: pictures of equal names, as in composite/dog.jpg, "
+        "mask/dog.png, real/dog.jpg; the mask is white where the foreground is",
+    )
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="where to write scores.csv and index.html")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and count them")
     parser.add_argument("--model", default="gknet-s", help="preset whose shipped weights to evaluate")
     parser.add_argument("--weights", type=Path, help="another weight file")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    options = parser.parse_args()
-    console = Console(width=max(110, Console().width))
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = _arguments()
+    bad = BadFiles(skip=options.skip_bad)
     try:
-        path = options.weights or weights.shipped(options.model)
-        harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
-        count, samples = pool_samples(options.pool) if options.pool else iharmony4_samples(options.iharmony4)
-        shown = track(samples, f"Harmonizing with {path.name}", count, console=console)
-        console.print(table(evaluate(harmonizer, shown)))
+        _run(options, bad)
     except (HarmonizeError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("evaluate: stopped", file=sys.stderr)
+        return 130
+    finally:
+        bad.tell()
     return 0
 
 

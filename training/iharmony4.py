@@ -7,83 +7,71 @@ the mask `a_b.png` and the real photograph `a.jpg`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
-
-import numpy as np
-from PIL import Image
+from typing import Literal
 
 from gknet.errors import PictureError
-from training.validation import SIZE, Sample
+from training.bad_files import BadFiles
+from training.triplets import HINT, Triplet, samples
+from training.validation import SIZE
+
+__all__ = ["SIZE", "SUBSETS", "Triplet", "samples", "triplets"]
 
 SUBSETS = ("HCOCO", "HAdobe5k", "HFlickr", "Hday2night")
 
 
-class Triplet(NamedTuple):
-    """The files of one composite."""
-
-    subset: str
-    composite: Path
-    mask: Path
-    real: Path
-
-
-def triplets(root: Path, split: Literal["train", "test"], subsets: Sequence[str] = SUBSETS) -> list[Triplet]:
+def triplets(
+    root: Path,
+    split: Literal["train", "test"],
+    subsets: Sequence[str] = SUBSETS,
+    *,
+    bad: BadFiles | None = None,
+) -> list[Triplet]:
     """All composites of a split, in the order of its lists.
 
-    Raises PictureError, naming it, for the first sub-set, list or picture that is missing, and for an empty list.
+    Raises PictureError, naming it, for the first line that is no composite's name and the first picture that is
+    missing, or leaves that composite out, as `bad` says; and always for a list that is missing or empty, and where
+    no composite is left.
     """
+    bad = bad or BadFiles(skip=False)
     found = []
     for subset in subsets:
-        folder = root / subset
-        names = _names(folder / f"{subset}_{split}.txt")
-        for name in names:
-            stem = Path(name).stem
-            parts = stem.rsplit("_", 2)
-            if len(parts) != 3:
-                raise PictureError(f"{name} in {subset}_{split}.txt is no composite's name.", "It must be a_b_c.jpg.")
-            triplet = Triplet(
-                subset,
-                folder / "composite_images" / name,
-                folder / "masks" / f"{parts[0]}_{parts[1]}.png",
-                folder / "real_images" / f"{parts[0]}{Path(name).suffix}",
-            )
-            for path in triplet[1:]:
-                if not path.is_file():
-                    raise PictureError(f"{path} is missing.", "Unpack iHarmony4 again.")
-            found.append(triplet)
+        for name in _names(root / subset / f"{subset}_{split}.txt"):
+            try:
+                found.append(_triplet(root, subset, split, name))
+            except PictureError as error:
+                bad.met(error)
+    if not found:
+        raise PictureError(f"{root} holds no composite that can be used.", "Unpack iHarmony4 again.")
     return found
 
 
-def samples(chosen: Sequence[Triplet]) -> Iterator[Sample]:
-    """The pictures of each composite at 256 x 256, as the paper's protocol wants; `kind` is the sub-set.
-
-    Raises PictureError, naming the file, for one that cannot be read, and for a mask without foreground.
-    """
-    for triplet in chosen:
-        composite, real = _read(triplet.composite, "RGB"), _read(triplet.real, "RGB")
-        mask = _read(triplet.mask, "L") >= 128
-        if not mask.any():
-            raise PictureError(f"{triplet.mask} holds no foreground.", "Unpack iHarmony4 again.")
-        yield Sample(triplet.composite.name, triplet.subset, composite, real, mask)
+def _triplet(root: Path, subset: str, split: str, name: str) -> Triplet:
+    """The files of a composite. Raises PictureError for the first that is missing."""
+    folder = root / subset
+    parts = Path(name).stem.rsplit("_", 2)
+    if len(parts) != 3:
+        raise PictureError(f"{name} in {subset}_{split}.txt is no composite's name.", "It must be a_b_c.jpg.")
+    triplet = Triplet(
+        subset,
+        folder / "composite_images" / name,
+        folder / "masks" / f"{parts[0]}_{parts[1]}.png",
+        folder / "real_images" / f"{parts[0]}{Path(name).suffix}",
+    )
+    for path in (triplet.composite, triplet.mask, triplet.real):
+        if not path.is_file():
+            raise PictureError(f"{path} is missing.", HINT)
+    return triplet
 
 
 def _names(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read: {error.strerror}.", "Name iHarmony4's own folder.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise PictureError(f"{path} cannot be read: {why}.", "Name iHarmony4's own folder.") from error
     names = [Path(line.strip()).name for line in lines if line.strip()]
     if not names:
         raise PictureError(f"{path} is empty.", "Unpack iHarmony4 again.")
     return names
-
-
-def _read(path: Path, mode: str) -> np.ndarray:
-    """The picture at SIZE x SIZE, bilinear as the field's evaluations do it."""
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert(mode).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
-    except (OSError, SyntaxError) as error:
-        raise PictureError(f"{path} cannot be read: {error}.", "Unpack iHarmony4 again.") from error

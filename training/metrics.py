@@ -15,6 +15,20 @@ class Scores(NamedTuple):
     fmse: float
 
 
+class Record(NamedTuple):
+    """What became of one composite.
+
+    key, kind: the sample's.   share: of the picture that is foreground, in [0, 1].
+    before: scores of the untouched composite.   after: scores of the harmonized one.
+    """
+
+    key: str
+    kind: str
+    share: float
+    before: Scores
+    after: Scores
+
+
 def score(harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) -> Scores:
     """MSE and PSNR over the picture, fMSE over the pixels whose mask is at least one half.
 

@@ -40,6 +40,12 @@ class TrainingRun:
     """Decay of the moving average that is evaluated and shipped; 0 ships the last weights."""
     foreign_masks: float = 0.2
     """Share of masks taken from another photograph: a fifth regularizes, most of them teach the wrong thing."""
+    hard_masks: float = 0.5
+    """Share of masks without mixed pixels along their edge, as masks of one bit are."""
+    untouched: float = 0.05
+    """Share of photographs left as they are: what is right already should stay."""
+    alike: float = 0.5
+    """Share of composites whose colours come from a photograph of the same collection, so of similar content."""
     jitter: float = 0.5
     """Share of photographs whose colours are edited as a whole before the composite is made."""
     head: Literal["affine", "rgb"] = "affine"
@@ -60,7 +66,7 @@ class TrainingRun:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
         if self.warmup < 0 or self.clip < 0:
             raise ValueError("warmup and clip must not be below 0")
-        for name in ("foreign_masks", "jitter", "ema", "final_rate"):
+        for name in ("foreign_masks", "hard_masks", "untouched", "alike", "jitter", "ema", "final_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within 0..1")
         if self.size % self.network().multiple:

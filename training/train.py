@@ -1,7 +1,8 @@
 """Training: `python -m training.train --config training/configs/gknet_s.toml --data FOLDER --out RUN`.
 
 Stops at the end of the schedule, after --minutes, or on SIGTERM, always with the state saved; the same command
-goes on from there, with the same draws as if it had never stopped.
+goes on from there, with the same draws as if it had never stopped. `torchrun --nproc-per-node N -m training.train`
+trains in N processes, each with a batch of its own.
 """
 
 from __future__ import annotations
@@ -11,186 +12,91 @@ import math
 import signal
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from gknet import weights
+from gknet.device import choose_device
 from gknet.errors import HarmonizeError
-from gknet.harmonizer import choose_device
-from gknet.model import GKNet
-from training import loss
+from training import iharmony4
+from training.bad_files import BadFiles
+from training.batch import Stream
+from training.board import Board
 from training.composites import MARGIN, CompositeStream
-from training.run import TrainingRun, read_run
+from training.parallel import Parallel
+from training.run import read_run
 from training.shards import find_shards, read_photographs
+from training.training import NotFinite, Training
+from training.triplet_stream import TripletStream
 
+REPORT_SECONDS = 10
 SAVE_SECONDS = 300
-LOSSES = {"foreground_mse": loss.foreground_mse, "foreground_rmse": loss.foreground_rmse}
 
 
-class Training:
-    """Everything a run is made of: network, moving average, optimizer, draws, and where it stands."""
+def train(training: Training, stream: Stream, out: Path, minutes: float, *, anneal: bool = False) -> bool:
+    """Trains until the schedule or the time ends it, or a SIGTERM or Ctrl-C does; False for the latter two.
 
-    def __init__(self, run: TrainingRun, device: torch.device | str = "cpu") -> None:
-        self.run = run
-        torch.manual_seed(run.seed)
-        self.net = GKNet(run.network()).to(device)
-        head = self.net.global_head
-        slow = [] if head is None else list(head.parameters())
-        fast = [p for p in self.net.parameters() if all(p is not other for other in slow)]
-        if run.only == "global_head":
-            fast = []
-            for name, parameter in self.net.named_parameters():
-                parameter.requires_grad_(name.startswith("global_head.") and "regions" not in name)
-        groups = [{"params": fast, "factor": 1.0}, {"params": slow, "factor": run.global_head_rate}]
-        self.optimizer = torch.optim.Adam(
-            [group for group in groups if group["params"]], lr=run.learning_rate, eps=1e-8
-        )
-        self.average = AveragedModel(self.net, avg_fn=self._average, use_buffers=True)
-        self.generator = torch.Generator(device).manual_seed(run.seed)
-        self.step = 0
-        self.samples = 0
-
-    def _average(self, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:
-        # Early on the average forgets faster, or it would carry the untrained weights along.
-        decay = min(self.run.ema, (1 + float(seen)) / (10 + float(seen)))
-        return torch.lerp(new, old, decay) if new.is_floating_point() else new
-
-    @property
-    def result(self) -> GKNet:
-        """The network that is evaluated and shipped."""
-        net = self.average.module if self.run.ema else self.net
-        assert isinstance(net, GKNet)
-        return net
-
-    def start_from(self, path: Path) -> None:
-        """Takes over the weights of a file. Raises WeightsError or ValueError if they are of another network."""
-        given = weights.load(path)
-        if given.config != self.net.config:
-            raise ValueError(f"{path} holds another network than this run trains")
-        self.net.load_state_dict(given.state_dict())
-        self.average.module.load_state_dict(given.state_dict())
-
-    def save(self, path: Path) -> None:
-        """The whole state, under a temporary name first: a crash in the middle loses nothing."""
-        state = {
-            "run": asdict(self.run),
-            "network": self.net.config.to_dict(),
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "device": self.generator.device.type,
-            "step": self.step,
-            "samples": self.samples,
-        }
-        temporary = path.with_name(f".{path.name}.part")
-        torch.save(state, temporary)
-        temporary.replace(path)
-
-    def resume(self, path: Path) -> None:
-        """Goes on from a saved state. Raises ValueError if that is of another network.
-
-        On a device of another kind the draws start anew, for the two make different numbers of one seed.
-        """
-        try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch documents none; whatever it is, the file is no state
-            raise ValueError(f"{path} is no saved run: {error}") from error
-        if state.get("network") != self.net.config.to_dict() or state["run"]["only"] != self.run.only:
-            raise ValueError(f"{path} holds a run of another network or another part of it")
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if state["device"] == self.generator.device.type:
-            self.generator.set_state(state["generator"])
-        self.step, self.samples = state["step"], state["samples"]
-
-    def rate(self) -> float:
-        """Cosine from the highest to the final learning rate over the run's samples, after a warm-up."""
-        done = min(1.0, self.samples / self.run.samples)
-        cosine = self.run.final_rate + (1 - self.run.final_rate) * (1 + math.cos(math.pi * done)) / 2
-        ramp = min(1.0, (self.step + 1) / self.run.warmup) if self.run.warmup else 1.0
-        return self.run.learning_rate * cosine * ramp
-
-    def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
-        """The network, or the statistics' path alone when that is what is trained."""
-        if self.run.only == "all":
-            harmonized: Tensor = self.net(composite, mask)
-            return harmonized
-        head = self.net.global_head
-        assert head is not None
-        nothing = composite.new_zeros(composite.shape[0], 8 * self.run.network().width, 1, 1)
-        change: Tensor = head(composite, mask, nothing)
-        return composite + mask * change
-
-    def learn(self, stream: CompositeStream) -> float:
-        """One step. Returns the loss; raises FloatingPointError if it is not finite."""
-        batch = stream.batch()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate() * group["factor"]
-        with torch.autocast(batch.composite.device.type, torch.bfloat16, enabled=self.run.bfloat16):
-            harmonized = self.forward(batch.composite, batch.mask)
-        error = LOSSES[self.run.loss](harmonized.float(), batch.real, batch.mask)
-        if not torch.isfinite(error):
-            raise FloatingPointError(f"the loss is {error.item()} at step {self.step}")
-        self.optimizer.zero_grad(set_to_none=True)
-        error.backward()  # type: ignore[no-untyped-call]
-        if self.run.clip:
-            nn.utils.clip_grad_norm_(self.net.parameters(), self.run.clip)
-        self.optimizer.step()
-        self.average.update_parameters(self.net)
-        self.step += 1
-        self.samples += len(batch.composite)
-        return error.item()
-
-
-def train(training: Training, stream: CompositeStream, out: Path, minutes: float) -> None:
-    """Trains until the schedule, the time or a SIGTERM ends it; leaves `state.pt` and `weights.safetensors`."""
-    stopping = False
+    Leaves `state.pt` and `weights.safetensors`. With `anneal` the learning rate's schedule ends with the minutes.
+    Raises NotFinite, with the state of the last save left as it is.
+    """
+    interrupted = False
 
     def stop(*_: object) -> None:
-        nonlocal stopping
-        stopping = True
+        nonlocal interrupted
+        interrupted = True
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    before = [(number, signal.signal(number, stop)) for number in (signal.SIGTERM, signal.SIGINT)]
+    board = Board(out, training, minutes) if training.parallel.rank == 0 else None
     start = saved = reported = time.monotonic()
-    first = training.samples
-    running = 0.0
     training.net.train()
-    with SummaryWriter(str(out / "tensorboard")) as board:
-        while training.samples < training.run.samples and not stopping:
+    try:
+        ended = False
+        while training.samples < training.run.samples and not ended:
             error = training.learn(stream)
-            running = error if running == 0 else 0.99 * running + 0.01 * error
             now = time.monotonic()
-            if now - reported > 10:
-                reported = now
-                speed = (training.samples - first) / (now - start)
-                left = (training.run.samples - training.samples) / speed / 60
-                left = min(left, minutes - (now - start) / 60)
-                print(
-                    f"step {training.step}  {training.samples} samples  loss {running:.5f}  "
-                    f"{speed:.0f} samples/s  {left:.0f} min left",
-                    flush=True,
-                )
-                board.add_scalar("loss", running, training.samples)
-                board.add_scalar("learning_rate", training.rate(), training.samples)
-            if now - saved > SAVE_SECONDS:
+            if anneal:
+                training.time_share = (now - start) / (60 * minutes)
+            ended = training.parallel.any(interrupted or now - start > 60 * minutes, training.device)
+            if board:
+                board.seen(error)
+                if now - reported > REPORT_SECONDS:
+                    reported = now
+                    board.report(training)
+            if training.parallel.any(now - saved > SAVE_SECONDS, training.device):
                 saved = now
-                _leave(training, out)
-            stopping = stopping or now - start > 60 * minutes
-    _leave(training, out)
+                _leave(training, board, out)
+        _leave(training, board, out)
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+        if board:
+            board.close()
+    return not interrupted
 
 
-def _leave(training: Training, out: Path) -> None:
+def _leave(training: Training, board: Board | None, out: Path) -> None:
     training.save(out / "state.pt")
-    weights.save(training.result, out / "weights.safetensors")
+    if board:
+        weights.save(training.result, out / "weights.safetensors")
+        board.pictures(training)
+
+
+def photographs_stream(training: Training, folders: list[Path], bad: BadFiles) -> CompositeStream:
+    """Composites made on the fly of the photographs in folders of shards, but never of the validation split's."""
+    size = round(training.run.size * MARGIN)
+    photographs = read_photographs(find_shards(folders), size, validation=False, bad=bad)
+    if training.parallel.rank == 0:
+        print(f"{len(photographs.keys)} photographs, {len(photographs.masks)} masks", flush=True)
+    return CompositeStream(photographs, training.run, training.generator)
+
+
+def iharmony4_stream(training: Training, root: Path, bad: BadFiles) -> TripletStream:
+    """iHarmony4's training composites, all four sub-sets."""
+    chosen = iharmony4.triplets(root, "train", bad=bad)
+    if training.parallel.rank == 0:
+        print(f"{len(chosen)} composites", flush=True)
+    return TripletStream(chosen, training, bad)
 
 
 def _refuse(error: Exception) -> int:
@@ -199,34 +105,62 @@ def _refuse(error: Exception) -> int:
     return 2
 
 
-def main() -> int:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="TOML file of training/configs")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of shards")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, nargs="+", help="folders of shards; composites are made on the fly")
+    source.add_argument("--iharmony4", type=Path, help="iHarmony4's folder; its training lists are used")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; resumed if it has a state")
     parser.add_argument("--weights", type=Path, help="weights to start from when there is no state")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="end after this time")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end this long after the start")
+    parser.add_argument("--anneal", action="store_true", help="end the learning rate's schedule with --minutes")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be read, and count them")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU")
     options = parser.parse_args()
+    if options.anneal and options.minutes == math.inf:
+        parser.error("--anneal needs --minutes")
+    return options
+
+
+def main() -> int:
+    started = time.monotonic()
+    options = _arguments()
     torch.set_num_threads(options.threads)
+    bad = BadFiles(skip=options.skip_bad)
+    parallel = Parallel()
     try:
-        training = Training(read_run(options.config), choose_device(options.device))
+        device = choose_device(options.device)
+        parallel = Parallel.join(device)
+        training = Training(read_run(options.config), parallel.device(device), parallel)
         options.out.mkdir(parents=True, exist_ok=True)
         state = options.out / "state.pt"
         if state.is_file():
             training.resume(state)
         elif options.weights:
             training.start_from(options.weights)
-        size = round(training.run.size * MARGIN)
-        photographs = read_photographs(find_shards(options.data), size, validation=False)
+        stream: Stream
+        if options.data:
+            stream = photographs_stream(training, options.data, bad)
+        else:
+            stream = iharmony4_stream(training, options.iharmony4, bad)
     except (HarmonizeError, ValueError, OSError) as error:
+        parallel.leave()
         return _refuse(error)
-    print(f"{len(photographs.keys)} photographs, {len(photographs.masks)} masks", flush=True)
     try:
-        train(training, CompositeStream(photographs, training.run, training.generator), options.out, options.minutes)
+        minutes = options.minutes - (time.monotonic() - started) / 60  # reading took its part
+        train(training, stream, options.out, minutes, anneal=options.anneal)
     except HarmonizeError as error:  # anything else from in there is a fault of ours, and keeps its traceback
         return _refuse(error)
+    except NotFinite as error:
+        path = options.out / f"not-finite-{parallel.rank}.pt"
+        torch.save({"step": error.step, **error.batch._asdict()}, path)
+        print(f"training: {error}; its composites are in {path}, the last good state is kept", file=sys.stderr)
+        return 1
+    finally:
+        parallel.leave()
+        bad.tell()
     return 0
 
 

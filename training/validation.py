@@ -63,7 +63,7 @@ def _composite(
 def _tensors(photographs: Photographs, index: int, mask: int) -> tuple[Tensor, Tensor]:
     """(1, 3, S, S) and (1, 1, S, S) float32 in [0, 1]."""
     picture = torch.from_numpy(photographs.pictures[index])[None].float() / 255
-    return picture, torch.from_numpy(photographs.masks[mask])[None, None].float() / 255
+    return picture, torch.from_numpy(photographs.masks[mask] >= 128)[None, None].float()
 
 
 def _bytes(picture: Tensor) -> np.ndarray:

@@ -1,17 +1,20 @@
-"""A pool of shards like the real one, made from a few free photographs."""
+"""Data like the real ones, made from a few free photographs: a pool of shards, iHarmony4's tree, a folder of pairs."""
 
 from __future__ import annotations
 
 import io
 import json
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 
+from training.iharmony4 import SUBSETS
 from training.shards import is_validation
 
 
@@ -25,6 +28,15 @@ def _encoded(picture: np.ndarray, kind: str) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, kind)
     return buffer.getvalue()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: on a busy machine, threads that share so little work wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +62,42 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 _add(archive, f"{key}.mask{index}.png", _encoded(mask, "PNG"))
             _add(archive, f"{key}.json", json.dumps({"source": "free"}).encode())
     return folder
+
+
+@pytest.fixture
+def iharmony4_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two composites a sub-set, one to train on and one to test on; the lists as bare names and as paths."""
+    root = tmp_path_factory.mktemp("iharmony4")
+    for number, subset in enumerate(SUBSETS):
+        folder = root / subset
+        for name in ("composite_images", "masks", "real_images"):
+            (folder / name).mkdir(parents=True)
+        for split in ("train", "test"):
+            real = skimage.data.chelsea() if split == "train" else skimage.data.coffee()[:300, :450]
+            mask = np.zeros(real.shape[:2], np.uint8)
+            mask[60:220, 80 : 200 + 20 * number] = 255
+            composite = np.where(mask[:, :, None] > 0, (real * 0.6).astype(np.uint8), real)
+            Image.fromarray(real).save(folder / "real_images" / f"{split}{number}.jpg", quality=95)
+            Image.fromarray(mask).save(folder / "masks" / f"{split}{number}_1.png")
+            Image.fromarray(composite).save(folder / "composite_images" / f"{split}{number}_1_2.jpg", quality=95)
+            prefix = "somewhere/composite_images/" if number % 2 else ""
+            (folder / f"{subset}_{split}.txt").write_text(f"{prefix}{split}{number}_1_2.jpg\n\n", encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three composites whose foregrounds are small, medium and large; files of other kinds lie among them."""
+    root = tmp_path_factory.mktemp("pairs")
+    for part in ("composite", "mask", "real"):
+        (root / part).mkdir()
+        (root / part / "Thumbs.db").write_bytes(b"no picture")
+    real = skimage.data.astronaut()
+    for name, side in (("small <b>&.v1", 90), ("medium", 150), ("large", 300)):
+        mask = np.zeros(real.shape[:2], bool)
+        mask[100 : 100 + side, 60 : 60 + side] = True
+        composite = np.where(mask[:, :, None], (real * 0.6).astype(np.uint8), real)
+        Image.fromarray(composite).save(root / "composite" / f"{name}.PNG")
+        Image.fromarray(mask).save(root / "mask" / f"{name}.png")
+        Image.fromarray(real).save(root / "real" / f"{name}.jpeg", quality=95)
+    return root

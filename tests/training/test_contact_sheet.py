@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_sheet_shows_a_row_a_photograph(pool: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "training.contact_sheet", "--pool", str(pool), "--photographs", "2"]
-    subprocess.run([*command, "-o", str(tmp_path / "sheet.png")], cwd=ROOT, check=True, capture_output=True)
+    command = [sys.executable, "-m", "training.synthesis", "--pool", str(pool), "--photographs", "2"]
+    subprocess.run([*command, "--sheet", str(tmp_path / "sheet.png")], cwd=ROOT, check=True, capture_output=True)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width >= 7 * 256
         assert 2 * 256 < sheet.height < 3 * 256 + 120

@@ -1,47 +1,170 @@
-"""The table of the validation split, on a tiny pool and through the real command."""
+"""Scores of the three kinds of data, in one process and through the real command."""
 
 from __future__ import annotations
 
+import csv
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
 from gknet import GKNet, Harmonizer, preset
-from training.evaluate import evaluate
-from training.shards import find_shards, read_photographs
+from training import evaluate as command
+from training.evaluate import cases, evaluate, pool_samples
+from training.iharmony4 import SUBSETS
+from training.published import TABLE_1
 from training.synthesis import KINDS
-from training.validation import MASK_SHARE, SIZE, validation_samples
+from training.validation import Sample
 
 ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "training.evaluate"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def test_the_command_prints_a_row_a_kind_and_one_for_all(pool: Path) -> None:
-    command = [sys.executable, "-m", "training.evaluate", "--pool", str(pool)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    for kind in [*KINDS, "all"]:
-        row = re.search(rf"^│ {kind} .*$", done.stdout, re.MULTILINE)
-        assert row, f"{kind} is missing in\n{done.stdout}"
-        assert row[0].count("→") == 3
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command's results; it must have succeeded."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done
 
 
-def test_scores_are_of_the_untouched_and_of_the_harmonized_composite(pool: Path) -> None:
+def rows(printed: str, name: str) -> list[str]:
+    return re.findall(rf"^│ {re.escape(name)} .*$", printed, re.MULTILINE)
+
+
+def some(pool: Path, count: int) -> list[Sample]:
+    _, samples = pool_samples(pool)
+    return [sample for _, sample in zip(range(count), samples, strict=False)]
+
+
+def test_a_pool_is_judged_by_kind_and_by_foreground_share(pool: Path, tmp_path: Path) -> None:
+    printed = run("--pool", pool, "-o", tmp_path / "new" / "report").stdout
+    for kind in KINDS:
+        (row,) = rows(printed, kind)
+        assert row.count("→") == 3
+    assert len(rows(printed, "all")) == 2
+    assert len(rows(printed, "0–5 %") + rows(printed, "5–15 %") + rows(printed, "15–100 %")) == 3
+    assert sorted(path.name for path in (tmp_path / "new" / "report").iterdir()) == ["index.html", "scores.csv"]
+    with (tmp_path / "new" / "report" / "scores.csv").open(encoding="utf-8", newline="") as file:
+        assert {row["kind"] for row in csv.DictReader(file)} <= set(KINDS)
+
+
+def test_iharmony4_is_printed_beside_the_papers_tables(iharmony4_tree: Path, tmp_path: Path) -> None:
+    printed = run("--iharmony4", iharmony4_tree, "-o", tmp_path).stdout
+    for subset in SUBSETS:
+        (row,) = rows(printed, subset)
+        assert row.count("→") == 3
+    assert printed.index("Table 1") < printed.index("Table 2")
+    for published in TABLE_1:
+        assert len(rows(printed, published.method)) >= 2 * 3  # in both tables, a row a metric
+    assert len(rows(printed, "gknet-s.safetensors")) == 2 * 3
+    assert "not read from a source we can name" in printed
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "Table 2 of the paper" in page
+    assert page.count("<section") == len(SUBSETS)
+
+
+def test_any_folder_of_pairs_is_judged_and_bad_ones_are_told(pairs_folder: Path, tmp_path: Path) -> None:
+    Image.new("L", (64, 64), 255).save(pairs_folder / "mask" / "large.png")
+    done = run("--pairs", pairs_folder, "--skip-bad", "-o", tmp_path)
+    (row,) = rows(done.stdout, "all")
+    assert re.match(r"│ all +│ +2 │", row)
+    assert "Table 1" not in done.stdout
+    assert done.stderr.startswith("left out 1 bad file:\n")
+    assert "large.png is 64x64 pixels, large.PNG 512x512" in done.stderr
+    with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["key"] for row in csv.DictReader(file)] == ["medium.PNG", "small <b>&.v1.PNG"]
+    assert "small &lt;b&gt;&amp;.v1.PNG" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_ctrl_c_ends_with_one_line_and_leaves_nothing(pool: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    process = subprocess.Popen(
+        [*COMMAND, "--pool", str(pool), "-o", str(out)],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        while not out.exists() and process.poll() is None:  # made before anything is read
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told == "evaluate: stopped\n"
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_records_are_in_order_and_of_both_composites(pool: Path) -> None:
     """A network that returns its input scores what the composite itself does; the shipped one does not."""
-    photographs = read_photographs(find_shards([pool]), SIZE, validation=True, mask_share=MASK_SHARE)
-    samples = list(validation_samples(photographs))[:8]
+    samples = some(pool, 8)
     untrained = evaluate(Harmonizer(GKNet(preset("gknet-s"))), samples)
-    assert sum(len(pairs) for pairs in untrained.values()) == 8
-    assert all(before == after for pairs in untrained.values() for before, after in pairs)
+    assert [(record.key, record.kind) for record in untrained] == [(sample.key, sample.kind) for sample in samples]
+    assert all(record.before == record.after for record in untrained)
     shipped = evaluate(Harmonizer.load(device="cpu"), samples)
-    assert all(before != after for pairs in shipped.values() for before, after in pairs)
+    assert all(record.before != record.after for record in shipped)
 
 
-@pytest.mark.parametrize("arguments", [["--pool", "nowhere"], ["--pool", ".", "--weights", "README.md"]])
-def test_wrong_arguments_end_with_one_clear_line(arguments: list[str]) -> None:
-    command = [sys.executable, "-m", "training.evaluate", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("evaluate: ")
-    assert done.stderr.count("\n") == 1
+@pytest.mark.usefixtures("one_thread")
+def test_scores_agree_with_scikit_image(pool: Path) -> None:
+    for record, sample, harmonized in cases(Harmonizer.load(device="cpu"), some(pool, 4)):
+        inside, real = sample.mask, sample.real
+        assert record.share == pytest.approx(np.count_nonzero(inside) / inside.size, abs=1e-12)
+        for scores, picture in ((record.before, sample.composite), (record.after, harmonized)):
+            assert scores.mse == pytest.approx(mean_squared_error(real, picture), abs=1e-4)
+            assert scores.psnr == pytest.approx(peak_signal_noise_ratio(real, picture), abs=1e-4)
+            assert scores.fmse == pytest.approx(mean_squared_error(real[inside], picture[inside]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--pool", "nowhere"], "nowhere holds no .tar shard"),
+        (["--pairs", "nowhere"], "composite is missing"),
+        (["--iharmony4", "nowhere"], "HCOCO_test.txt cannot be read"),
+        (["--pool", ".", "--weights", "README.md"], "README.md"),
+        (["--pool", ".", "-o", "README.md"], "README.md"),
+    ],
+)
+def test_what_is_wrong_is_one_clear_line(
+    arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["evaluate", *arguments])
+    assert command.main() == 2
+    error = capsys.readouterr().err
+    assert error.startswith("evaluate: ")
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_nothing_usable_is_an_error_even_with_skipping(
+    pairs_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for mask in (pairs_folder / "mask").glob("*.png"):
+        mask.write_bytes(b"no picture")
+    monkeypatch.setattr(sys, "argv", ["evaluate", "--pairs", str(pairs_folder), "--skip-bad"])
+    assert command.main() == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("evaluate: No composite could be used.")
+    assert told[1] == "left out 3 bad files:"
+
+
+@pytest.mark.parametrize("sources", [[], ["--pool", ".", "--pairs", "."]])
+def test_exactly_one_source_is_judged(sources: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate", *sources])
+    with pytest.raises(SystemExit, match="2"):
+        command.main()

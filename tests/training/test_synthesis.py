@@ -29,7 +29,7 @@ def scene(pool: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     photographs = read_photographs(find_shards([pool]), 64, validation=False)
     first = [int(masks[0]) for masks in photographs.masks_of]
     real = torch.from_numpy(photographs.pictures).float() / 255
-    mask = torch.from_numpy(photographs.masks[first])[:, None].float() / 255
+    mask = torch.from_numpy(photographs.masks[first] >= 128)[:, None].float()
     order = torch.arange(len(real)).roll(1)
     return real, mask, real[order], mask[order]
 
@@ -51,6 +51,13 @@ def test_every_kind_changes_the_foreground_and_nothing_else(
     changed = (batch.composite - batch.real).abs().mul(batch.mask).sum(dim=(1, 2, 3))
     assert (changed / batch.mask.sum(dim=(1, 2, 3)) > 0.01).sum() >= 8
     assert batch.usable.sum() >= 4
+
+
+def test_half_covered_pixels_are_half_changed(scene: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+    soft = torch.where(scene[1] > 0, 0.5, 0.0)
+    whole, half = made(scene, 4), made((scene[0], soft, *scene[2:]), 4)
+    change = whole.composite - whole.real
+    torch.testing.assert_close((half.composite - half.real), change / 2, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("kind", range(len(KINDS)), ids=list(KINDS))

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gknet import BadRequest, weights
+from gknet import BadRequest, GKNet, weights
 from training.composites import MARGIN, CompositeStream
 from training.run import TrainingRun, read_run
 from training.shards import find_shards, read_photographs
-from training.train import Training
+from training.train import train
+from training.training import NotFinite, Training
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
 TINY = TrainingRun(preset="gknet-s", size=32, batch=4, samples=400, learning_rate=1e-3, loss="foreground_rmse")
@@ -60,8 +62,12 @@ def test_a_loss_that_is_not_finite_stops_the_run(pool: Path) -> None:
     training = Training(TINY)
     with torch.no_grad():
         next(training.net.parameters()).fill_(torch.nan)
-    with pytest.raises(FloatingPointError, match="step 0"):
+    before = [tensor.clone() for tensor in training.net.state_dict().values()]
+    with pytest.raises(NotFinite, match="loss is not finite at step 0") as caught:
         training.learn(stream(training, pool))
+    assert caught.value.batch.composite.isfinite().all()
+    after = training.net.parameters()
+    assert all(torch.equal(old, new) for old, new in zip(before[-3:], list(after)[-3:], strict=True))
 
 
 def test_a_run_of_another_network_is_not_taken_over(pool: Path, tmp_path: Path) -> None:
@@ -80,6 +86,26 @@ def test_a_run_of_another_network_is_not_taken_over(pool: Path, tmp_path: Path) 
     (tmp_path / "state.pt").write_bytes(b"junk")
     with pytest.raises(ValueError, match="no saved run"):
         training.resume(tmp_path / "state.pt")
+
+
+def test_some_photographs_stay_as_they_are_and_references_can_be_alike(pool: Path) -> None:
+    training = Training(replace(TINY, untouched=1.0, alike=1.0, hard_masks=1.0))
+    batch = stream(training, pool).batch()
+    assert torch.equal(batch.composite, batch.real)
+    assert set(batch.mask.unique().tolist()) == {0.0, 1.0}
+    soft = stream(Training(replace(TINY, hard_masks=0.0, batch=16)), pool).batch()
+    assert ((soft.mask > 0) & (soft.mask < 1)).any()
+
+
+def test_references_of_the_same_source_come_from_it(pool: Path) -> None:
+    photographs = read_photographs(find_shards([pool]), 36, validation=False)
+    keys = [f"{'cats' if index % 3 else 'dogs'}_{index}" for index in range(len(photographs.keys))]
+    draws = CompositeStream(replace(photographs, keys=keys), TINY, torch.Generator().manual_seed(0))
+    drawn = torch.arange(len(photographs.masks)).repeat(20)
+    others = draws._of_the_same_source(drawn)
+    source = torch.tensor([key.startswith("cats") for key in keys])[draws.owner]
+    assert torch.equal(source[others], source[drawn])
+    assert len(others.unique()) == len(photographs.masks)
 
 
 def test_the_smallest_batch_is_never_empty(pool: Path) -> None:
@@ -141,6 +167,39 @@ def test_the_command_trains_stops_on_sigterm_and_goes_on(pool: Path, tmp_path: P
     assert weights.load(out / "weights.safetensors").config == TINY.network()
     subprocess.run([*command, "--minutes", "0.02"], cwd=CONFIGS.parents[1], check=True, capture_output=True)
     assert torch.load(out / "state.pt", weights_only=True)["samples"] > first
+
+
+def test_the_command_keeps_the_batch_that_made_the_loss_no_number(pool: Path, tmp_path: Path) -> None:
+    net = GKNet(TINY.network())
+    with torch.no_grad():
+        next(net.parameters()).fill_(torch.nan)
+    weights.save(net, tmp_path / "broken.safetensors")
+    config = tmp_path / "run.toml"
+    config.write_text('preset = "gknet-s"\nsize = 32\nbatch = 4\n', encoding="utf-8")
+    command = [sys.executable, "-m", "training.train", "--config", str(config), "--data", str(pool)]
+    command += ["--out", str(tmp_path / "run"), "--weights", str(tmp_path / "broken.safetensors")]
+    done = subprocess.run(command, cwd=CONFIGS.parents[1], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("training: the loss is not finite at step 0; its composites are in ")
+    kept = torch.load(tmp_path / "run" / "not-finite-0.pt", weights_only=True)
+    assert kept["composite"].shape == (4, 3, 32, 32)
+    assert kept["mask"].shape == (4, 1, 32, 32)
+
+
+def test_pictures_and_curves_can_be_watched(pool: Path, tmp_path: Path) -> None:
+    training = Training(TINY)
+    assert train(training, stream(training, pool), tmp_path, 0.02)
+    seen = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0})
+    seen.Reload()
+    (image,) = seen.Images("composite, harmonized, real, mask")
+    assert (image.width, image.height) == (4 * 32, 4 * 32)
+    assert image.step == training.samples
+
+
+def test_the_schedule_can_end_with_the_minutes(pool: Path, tmp_path: Path) -> None:
+    training = Training(replace(TINY, samples=1_000_000, final_rate=0.1))
+    assert train(training, stream(training, pool), tmp_path, 0.05, anneal=True)
+    assert training.rate() == pytest.approx(0.1 * TINY.learning_rate, rel=0.01)
 
 
 def test_a_folder_without_shards_is_one_clear_line(tmp_path: Path) -> None:

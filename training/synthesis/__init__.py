@@ -3,7 +3,7 @@
 iHarmony4 was made in this way (Cong et al., CVPR 2020): colours transferred from another photograph's
 foreground, an expert's retouch, another time of day. Every kind here is one function
 `(real, mask, reference, reference_mask, generator) -> recoloured`, pictures (B, 3, H, W) sRGB in [0, 1], masks
-(B, 1, H, W) in {0, 1}; what it returns is not clamped and need only be right inside the mask.
+(B, 1, H, W) in [0, 1]; what it returns is not clamped and need only be right inside the mask.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def recolour(
 ) -> Composites:
     """One composite a photograph, of the given kind (B,), at random strength.
 
-    Pictures (B, 3, H, W) in [0, 1], masks (B, 1, H, W) in {0, 1}. Two in ten get a varying light on top.
+    Pictures (B, 3, H, W) in [0, 1], masks (B, 1, H, W) in [0, 1]. Two in ten get a varying light on top.
     """
     changed = real.clone()
     for number, make in enumerate(KINDS.values()):
@@ -186,7 +186,7 @@ def recolour(
     changed = torch.where(_uniform(real, 0, 1, generator) < 0.2, lit, changed)
     # 8-bit, as files are.
     changed = (changed * 255).round() / 255
-    composite = torch.where(mask > 0.5, changed, real)
+    composite = torch.lerp(real, changed, mask)
     return Composites(composite, real, mask, kind, _usable(composite, real, mask))
 
 

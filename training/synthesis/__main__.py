@@ -1,4 +1,4 @@
-"""Real photographs and their composites to look at: `python -m training.contact_sheet --pool FOLDER -o sheet.png`."""
+"""Real photographs and their composites to look at: `python -m training.synthesis --pool FOLDER --sheet sheet.png`."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def contact_sheet(samples: list[Sample], photographs: int) -> np.ndarray:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.contact_sheet", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training.synthesis", description=__doc__)
     parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is shown")
     parser.add_argument("--photographs", type=int, default=10, help="rows of the sheet")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the picture")
+    parser.add_argument("--sheet", type=Path, required=True, help="the picture to write")
     options = parser.parse_args()
     try:
         photographs = read_photographs(find_shards([options.pool]), SIZE, validation=True, mask_share=MASK_SHARE)
     except (HarmonizeError, OSError) as error:
-        print(f"contact_sheet: {error}", file=sys.stderr)
+        print(f"synthesis: {error}", file=sys.stderr)
         return 2
     samples = list(itertools.islice(validation_samples(photographs), 7 * options.photographs))
-    Image.fromarray(contact_sheet(samples, options.photographs)).save(options.output)
-    print(f"Wrote {options.output}")
+    Image.fromarray(contact_sheet(samples, options.photographs)).save(options.sheet)
+    print(f"Wrote {options.sheet}")
     return 0
 
 

@@ -1,0 +1,69 @@
+"""What test_parallel.py runs, alone and under torchrun: steps of a small training on composites made beforehand.
+
+`in_step.py STEPS.pt RESULT.pt ONLY`: STEPS holds the batches, each process takes its share of each; the first
+process writes the losses and the final weights. Fails if the processes' weights differ after any step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from training.batch import Batch
+from training.parallel import Parallel
+from training.run import TrainingRun
+from training.training import Training
+
+
+class Shares:
+    """This process's part of every batch."""
+
+    def __init__(self, steps: list[list[Tensor]], parallel: Parallel) -> None:
+        self.steps = iter(steps)
+        self.parallel = parallel
+
+    def batch(self) -> Batch:
+        return Batch(*(field.chunk(self.parallel.count)[self.parallel.rank] for field in next(self.steps)))
+
+
+def everything(training: Training) -> Tensor:
+    """All weights, all running statistics and their moving averages in one row."""
+    states = [*training.net.state_dict().values(), *training.average.state_dict().values()]
+    return torch.cat([tensor.double().flatten() for tensor in states])
+
+
+def main() -> None:
+    steps = torch.load(sys.argv[1], weights_only=True)
+    torch.set_num_threads(1)
+    parallel = Parallel.join(torch.device("cpu"))
+    run = TrainingRun(
+        preset="gknet-s",
+        only=sys.argv[3],  # type: ignore[arg-type]
+        size=32,
+        batch=len(steps[0][0]) // parallel.count,
+        samples=10_000,
+        learning_rate=5e-4,
+        loss="foreground_rmse",
+        clip=1.0,
+    )
+    training = Training(run, "cpu", parallel)
+    shares = Shares(steps, parallel)
+    losses = []
+    for step in range(len(steps)):
+        losses.append(training.learn(shares))
+        digest = hashlib.sha256(everything(training).numpy().tobytes()).digest()
+        rows = parallel.gather(torch.tensor(list(digest)))
+        assert all(torch.equal(row, rows[0]) for row in rows), f"weights differ after step {step}"
+    assert training.samples == sum(len(step[0]) for step in steps)
+    training.save(Path(sys.argv[2]).with_suffix(".state"))
+    if parallel.rank == 0:
+        torch.save({"losses": losses, "weights": everything(training), "processes": parallel.count}, sys.argv[2])
+    parallel.leave()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The network alone gives what the whole pipeline gives, and each of its parts can be switched off to be judged."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gknet import GKNet, preset, weights
+from gknet.harmonizer import Harmonizer
+from training import improve
+from training.bare_network import BareNetwork, judge
+from training.evaluate import evaluate
+from training.parts import CUTS, without_modulation, without_reference, without_selection
+from training.shards import find_shards, read_photographs
+from training.validation import MASK_SHARE, SIZE, Sample, validation_samples
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def samples(pool: Path) -> list[Sample]:
+    photographs = read_photographs(find_shards([pool]), SIZE, validation=True, mask_share=MASK_SHARE)
+    return list(validation_samples(photographs))
+
+
+@pytest.fixture(scope="module")
+def shipped() -> GKNet:
+    return weights.load(weights.shipped("gknet-s"))
+
+
+def test_the_network_alone_scores_as_the_pipeline_does(samples: list[Sample], shipped: GKNet) -> None:
+    bare = judge(BareNetwork(shipped), samples)
+    piped = evaluate(Harmonizer(shipped, "cpu"), samples)
+    assert [record.key for record in bare] == [record.key for record in piped]
+    alone = np.mean([record.after.fmse for record in bare])
+    assert alone == pytest.approx(np.mean([record.after.fmse for record in piped]), rel=0.05)
+
+
+def test_judging_ends_with_its_time(samples: list[Sample], shipped: GKNet) -> None:
+    assert len(judge(BareNetwork(shipped), samples, time.monotonic())) == 1
+
+
+@pytest.mark.parametrize("cut", [name for name, cut in CUTS.items() if cut])
+def test_every_part_of_the_shipped_weights_matters_to_the_picture(cut: str, samples: list[Sample]) -> None:
+    net = weights.load(weights.shipped("gknet-s"))
+    whole = BareNetwork(net)(samples[0].composite, samples[0].mask).astype(int)
+    switch_off = CUTS[cut]
+    assert switch_off
+    switch_off(net, samples)
+    assert np.abs(BareNetwork(net)(samples[0].composite, samples[0].mask) - whole).max() > 0
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_without_modulation_the_decoder_is_the_baselines(residual: bool, samples: list[Sample]) -> None:
+    config = replace(preset("gknet-s"), global_head=False, residual_modulation=residual)
+    torch.manual_seed(0)
+    net = GKNet(config).eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    composite = torch.from_numpy(samples[0].composite).permute(2, 0, 1)[None].float() / 255
+    mask = torch.from_numpy(samples[0].mask)[None, None].float()
+    without_modulation(net, samples)
+    with torch.no_grad():
+        cut = net(composite, mask)
+        net.kernels = None
+        assert torch.allclose(net(composite, mask), cut, atol=1e-5)
+
+
+def test_without_selection_every_picture_gets_the_same_channel_weights(samples: list[Sample], shipped: GKNet) -> None:
+    net = weights.load(weights.shipped("gknet-s"))
+    without_selection(net, samples)
+    without_reference(net, samples)
+    assert net.kernels is not None
+    block = net.kernels.blocks[0].fuse
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(2, 128, 8, 8, generator=generator)
+    means = block.channel_weights(features, features)
+    assert all(mean.shape == (1, 128) for mean in means)
+    assert not torch.allclose(shipped.kernels.blocks[0].fuse.channel_weights(features, features)[0], means[0])  # type: ignore[union-attr,operator]
+
+
+def test_the_commands_print_a_row_for_everything_judged(pool: Path) -> None:
+    common = ["--pool", str(pool), "--weights", str(weights.shipped("gknet-s"))]
+    command = [sys.executable, "-m", "training.bare_network", *common, "--device", "cpu"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert re.search(r"^all +\d+ composites  fMSE +[\d.]+ -> +[\d.]+ \([-+][\d.]+ %\)", done.stdout, re.MULTILINE)
+    command = [sys.executable, "-m", "training.parts", *common, "--every", "4", "--beside", common[-1]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in CUTS:
+        assert name in done.stdout
+
+
+def test_only_better_weights_take_the_shipped_ones_place(
+    pool: Path, tmp_path: Path, shipped: GKNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("nothing may be written")
+
+    good, bad = tmp_path / "good.safetensors", tmp_path / "bad.safetensors"
+    weights.save(shipped, good)
+    net = weights.load(good)
+    with torch.no_grad():
+        assert net.head.bias is not None
+        net.head.bias.fill_(9.0)
+    weights.save(net, bad)
+    kept = good.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(weights, "save", refuse)
+        assert not improve.replace_if_better(bad, good, pool)
+    assert improve.replace_if_better(good, bad, pool)
+    assert good.read_bytes() == kept == bad.read_bytes()

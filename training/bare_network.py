@@ -1,0 +1,91 @@
+"""The network by itself on the validation split: `python -m training.bare_network --pool FOLDER --weights FILE`.
+
+At 256 x 256 the whole pipeline gives the same figures as the network alone, which needs nothing but torch, numpy and
+Pillow: so weights can be judged where they are trained. What is told to users comes from `training.evaluate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gknet import weights
+from gknet.device import choose_device
+from gknet.errors import HarmonizeError
+from gknet.model import GKNet
+from training.metrics import Record, score
+from training.shards import find_shards, read_photographs
+from training.validation import MASK_SHARE, SIZE, Sample, validation_samples
+
+
+class BareNetwork:
+    """Harmonizes pictures of the network's own size, with nothing around the network."""
+
+    def __init__(self, net: GKNet, device: torch.device | str = "cpu") -> None:
+        self.net = net.to(device).eval()
+        self.device = device
+
+    @torch.inference_mode()
+    def __call__(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """composite: (H, W, 3) uint8.   mask: (H, W) bool.   Returns (H, W, 3) uint8."""
+        picture = torch.from_numpy(composite).to(self.device).permute(2, 0, 1)[None].float() / 255
+        inside = torch.from_numpy(mask).to(self.device)[None, None].float()
+        harmonized = self.net(picture, inside).clamp(0, 1)
+        pixels: np.ndarray = (harmonized[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        return pixels
+
+    def record(self, sample: Sample) -> Record:
+        """What becomes of a sample."""
+        before = score(sample.composite, sample.real, sample.mask)
+        after = score(self(sample.composite, sample.mask), sample.real, sample.mask)
+        return Record(sample.key, sample.kind, float(sample.mask.mean()), before, after)
+
+
+def judge(network: BareNetwork, samples: Iterable[Sample], end: float = math.inf) -> list[Record]:
+    """Records of as many samples as can be judged until `end` (of time.monotonic), but at least one."""
+    records = []
+    for sample in samples:
+        records.append(network.record(sample))
+        if time.monotonic() > end:
+            break
+    return records
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.bare_network", description=__doc__)
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is judged")
+    parser.add_argument("--weights", type=Path, required=True, help="weight file")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="end this long after the start")
+    options = parser.parse_args()
+    end = time.monotonic() + options.seconds
+    try:
+        network = BareNetwork(weights.load(options.weights), choose_device(options.device))
+        photographs = read_photographs(find_shards([options.pool]), SIZE, validation=True, mask_share=MASK_SHARE)
+    except (HarmonizeError, OSError) as error:
+        print(f"bare_network: {error}", file=sys.stderr)
+        return 2
+    records = judge(network, validation_samples(photographs), end)
+    by_kind: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        by_kind[record.kind].append(record)
+    for kind, group in [*by_kind.items(), ("all", records)]:
+        before = np.mean([record.before for record in group], axis=0)  # (3,): MSE, PSNR, fMSE
+        after = np.mean([record.after for record in group], axis=0)
+        print(
+            f"{kind:12} {len(group):5} composites  fMSE {before[2]:7.1f} -> {after[2]:7.1f}"
+            f" ({100 * (after[2] / before[2] - 1):+.1f} %)  PSNR {before[1]:.2f} -> {after[1]:.2f} dB"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The standing run: `python -m training.improve --data FOLDERS --pool FOLDER --out RUN --minutes N`.
+
+Trains the shipped gknet-s further for N minutes, its learning rate annealed within them, judges old and new weights on
+the validation split through the way that users' pictures go, and replaces the shipped file only if the new ones have
+the lower mean fMSE. Judging takes some ten minutes on top. A run that is interrupted replaces nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from gknet import weights
+from gknet.errors import HarmonizeError
+from gknet.harmonizer import Harmonizer
+from training.bad_files import BadFiles
+from training.evaluate import evaluate, pool_samples
+from training.run import read_run
+from training.train import photographs_stream, train
+from training.training import NotFinite, Training
+
+CONFIG = Path(__file__).parent / "configs" / "gknet_s_128.toml"
+
+
+def mean_fmse(path: Path, pool: Path) -> float:
+    """Of a weight file's results on the validation split."""
+    harmonizer = Harmonizer(weights.load(path), "cpu")
+    _, samples = pool_samples(pool)
+    judged = list(evaluate(harmonizer, samples))
+    return sum(scores.after.fmse for scores in judged) / len(judged)
+
+
+def replace_if_better(new: Path, shipped: Path, pool: Path) -> bool:
+    """Puts the new weights in the shipped ones' place if the validation split says so."""
+    before, after = mean_fmse(shipped, pool), mean_fmse(new, pool)
+    better = after < before
+    print(f"mean fMSE of the shipped weights {before:.1f}, of the new ones {after:.1f}: ", end="")
+    print(f"{shipped} is replaced" if better else "the shipped ones stay", flush=True)
+    if better:
+        weights.save(weights.load(new), shipped)
+    return better
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.improve", description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of shards to train on")
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split decides")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the run, new or empty")
+    parser.add_argument("--minutes", type=float, required=True, help="of training")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="TOML file of training/configs")
+    parser.add_argument("--weights", type=Path, help="another weight file than the shipped one to improve")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        training = Training(read_run(options.config))
+        shipped = options.weights or weights.shipped(training.run.preset)
+        options.out.mkdir(parents=True, exist_ok=True)
+        if (options.out / "state.pt").exists():
+            raise ValueError(f"{options.out} holds a run already; name a new folder")
+        training.start_from(shipped)
+        stream = photographs_stream(training, options.data, BadFiles(skip=False))
+        if not train(training, stream, options.out, options.minutes, anneal=True):
+            print("interrupted: the shipped weights stay", file=sys.stderr)
+            return 130
+        replace_if_better(options.out / "weights.safetensors", shipped, options.pool)
+    except (HarmonizeError, ValueError, OSError, NotFinite) as error:
+        print(f"improve: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

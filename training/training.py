@@ -1,0 +1,217 @@
+"""Everything a run is made of: network, moving average, optimizer, draws, and where it stands."""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+
+from gknet import weights
+from gknet.model import GKNet, GlobalHead
+from training import loss
+from training.batch import Batch, Stream
+from training.parallel import Parallel
+from training.run import TrainingRun
+
+LOSSES = {"foreground_mse": loss.foreground_mse, "foreground_rmse": loss.foreground_rmse}
+
+
+class NotFinite(Exception):
+    """The loss or its gradient is no number any more. Holds the batch that did it."""
+
+    def __init__(self, step: int, what: str, batch: Batch) -> None:
+        super().__init__(f"the {what} is not finite at step {step}")
+        self.step = step
+        self.batch = batch
+
+
+class StatisticsPath(nn.Module):
+    """The global head without the convolutions' part: what the colour statistics know by themselves.
+
+    Arguments and result as `GKNet`.
+    """
+
+    def __init__(self, head: GlobalHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
+        channels = self.head.regions.in_features // 2
+        nothing = composite.new_zeros(composite.shape[0], channels, 1, 1)
+        change: Tensor = self.head(composite, mask, nothing)
+        return composite + mask * change
+
+
+class Training:
+    """One run, in this process alone or in step with others (`parallel`).
+
+    Each process draws its own `run.batch` composites a step; their gradients and batch norm statistics are
+    averaged, so that weights are the same everywhere after every step.
+    """
+
+    def __init__(self, run: TrainingRun, device: torch.device | str = "cpu", parallel: Parallel | None = None) -> None:
+        self.run = run
+        self.parallel = parallel or Parallel()
+        torch.manual_seed(run.seed)
+        self.net = GKNet(run.network()).to(device)
+        self.optimizer = torch.optim.Adam(self._parameters(), lr=run.learning_rate, eps=1e-8)
+        self.trained = self._trained()
+        self.average = AveragedModel(self.net, avg_fn=self._average, use_buffers=True)
+        self.generator = torch.Generator(device)
+        self.step = 0
+        self.samples = 0
+        self._draw_anew()
+        self.time_share = 0.0
+        """Share of the time that is over, for a schedule that is to end with it."""
+        self.latest: tuple[Batch, Tensor] | None = None
+        """The last step's composites and what the network made of them, (B, 3, H, W)."""
+
+    def _draw_anew(self) -> None:
+        # Not what another process or an earlier part of the run has drawn.
+        self.generator.manual_seed(self.run.seed + 1_000_003 * self.parallel.rank + 7_919 * self.step)
+
+    def _parameters(self) -> list[dict[str, Any]]:
+        head = self.net.global_head
+        slow = [] if head is None else list(head.parameters())
+        fast = [p for p in self.net.parameters() if all(p is not other for other in slow)]
+        if self.run.only == "global_head":
+            fast = []
+            for name, parameter in self.net.named_parameters():
+                parameter.requires_grad_(name.startswith("global_head.") and "regions" not in name)
+        groups = [{"params": fast, "factor": 1.0}, {"params": slow, "factor": self.run.global_head_rate}]
+        return [group for group in groups if group["params"]]
+
+    def _trained(self) -> nn.Module:
+        """The network, or the statistics' path alone when that is what is trained."""
+        trained: nn.Module = self.net
+        if self.run.only == "global_head":
+            assert self.net.global_head is not None
+            trained = StatisticsPath(self.net.global_head)
+        if self.parallel.count > 1:
+            trained = DistributedDataParallel(trained)
+        return trained
+
+    def _average(self, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:
+        # Early on the average forgets faster, or it would carry the untrained weights along.
+        decay = min(self.run.ema, (1 + float(seen)) / (10 + float(seen)))
+        return torch.lerp(new, old, decay) if new.is_floating_point() else new
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.generator.device
+
+    @property
+    def result(self) -> GKNet:
+        """The network that is evaluated and shipped."""
+        net = self.average.module if self.run.ema else self.net
+        assert isinstance(net, GKNet)
+        return net
+
+    def start_from(self, path: Path) -> None:
+        """Takes over the weights of a file. Raises WeightsError or ValueError if they are of another network."""
+        given = weights.load(path)
+        if given.config != self.net.config:
+            raise ValueError(f"{path} holds another network than this run trains")
+        self.net.load_state_dict(given.state_dict())
+        self.average.module.load_state_dict(given.state_dict())
+
+    def save(self, path: Path) -> None:
+        """The whole state, under a temporary name first: a crash in the middle loses nothing.
+
+        Every process must call it; the first one writes.
+        """
+        generators = self.parallel.gather(self.generator.get_state())
+        if self.parallel.rank:
+            return
+        state = {
+            "run": asdict(self.run),
+            "network": self.net.config.to_dict(),
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generators": generators,
+            "device": self.device.type,
+            "step": self.step,
+            "samples": self.samples,
+        }
+        temporary = path.with_name(f".{path.name}.part")
+        torch.save(state, temporary)
+        temporary.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Goes on from a saved state. Raises ValueError if that is of another network.
+
+        With another number of processes, or on a device of another kind, the draws start anew.
+        """
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch documents none; whatever it is, the file is no state
+            raise ValueError(f"{path} is no saved run: {error}") from error
+        if state.get("network") != self.net.config.to_dict() or state["run"]["only"] != self.run.only:
+            raise ValueError(f"{path} holds a run of another network or another part of it")
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.samples = state["step"], state["samples"]
+        generators = state["generators"]
+        if state["device"] == self.device.type and len(generators) == self.parallel.count:
+            self.generator.set_state(generators[self.parallel.rank])
+        else:
+            self._draw_anew()
+
+    def rate(self) -> float:
+        """Cosine from the highest to the final learning rate over the run's samples, after a warm-up."""
+        done = min(1.0, max(self.samples / self.run.samples, self.time_share))
+        cosine = self.run.final_rate + (1 - self.run.final_rate) * (1 + math.cos(math.pi * done)) / 2
+        ramp = min(1.0, (self.step + 1) / self.run.warmup) if self.run.warmup else 1.0
+        return self.run.learning_rate * cosine * ramp
+
+    def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
+        """(B, 3, H, W), the harmonized pictures."""
+        # On the CPU the fused attention's backward takes twice as long as the plain one for so few tokens.
+        plain = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
+        with plain, torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.bfloat16):
+            harmonized: Tensor = self.trained(composite, mask)
+        return harmonized.float()
+
+    def learn(self, stream: Stream) -> float:
+        """One step. Returns the loss; raises NotFinite before the weights are touched if it is no number."""
+        batch = stream.batch()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate() * group["factor"]
+        harmonized = self.forward(batch.composite, batch.mask)
+        error = LOSSES[self.run.loss](harmonized, batch.real, batch.mask)
+        seen = torch.stack([error.detach(), error.new_tensor(len(batch.composite))])
+        mean_error, mean_count = self.parallel.mean(seen).tolist()
+        if not math.isfinite(mean_error):
+            raise NotFinite(self.step, "loss", batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        error.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.run.clip or math.inf)
+        if not torch.isfinite(norm):
+            raise NotFinite(self.step, "gradient", batch)
+        self.optimizer.step()
+        self._average_buffers()
+        self.average.update_parameters(self.net)
+        self.step += 1
+        self.samples += round(mean_count * self.parallel.count)
+        self.latest = Batch(*(field[:8] for field in batch[:3])), harmonized.detach()[:8]
+        return float(mean_error)
+
+    def _average_buffers(self) -> None:
+        """Makes batch norm's running statistics those of all processes, not the first one's alone."""
+        if self.parallel.count == 1:
+            return
+        buffers = [buffer for buffer in self.net.buffers() if buffer.is_floating_point()]
+        means = self.parallel.mean(torch.cat([buffer.flatten() for buffer in buffers]))
+        for buffer, mean in zip(buffers, torch.split(means, [buffer.numel() for buffer in buffers]), strict=True):
+            buffer.copy_(mean.view_as(buffer))
