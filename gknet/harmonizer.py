@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal, Self, TypeVar
 
 import numpy as np
@@ -13,11 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from gknet import reduction, weights
-from gknet.color import LUMA, linear_to_srgb
+from gknet.color import linear_to_srgb, srgb_to_linear
 from gknet.device import choose_device
 from gknet.errors import BadRequest, NoBackground, NoForeground
 from gknet.model import GKNet
 from gknet.pillow import from_pillow, to_pillow
+from gknet.pixels import as_before, as_rgb, checked_mask
 from gknet.profile import fits, from_srgb, to_srgb
 from gknet.reduction import Box, Sight
 from gknet.transfer import ColourTransfer
@@ -40,6 +42,38 @@ _DEPTHS = (np.uint8, np.uint16, np.float16, np.float32)
 def _silent(stage: str, done: int, total: int) -> None:
     """The progress nobody asked for."""
     del stage, done, total
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFit:
+    """What the network would do to one layer: a colour map, kept apart from the layer's pixels."""
+
+    transfer: ColourTransfer
+    space: Space
+
+    def apply(
+        self,
+        layer: np.ndarray,
+        *,
+        selection: np.ndarray | None = None,
+        strength: float = 1.0,
+        on_progress: Progress = _silent,
+    ) -> np.ndarray:
+        """The layer harmonized; same shape, type and alpha.
+
+        layer: (h, w, C), the one that was fitted or another size of it, in the same colours.
+        selection: (h, w) uint8, how much of the change each pixel takes.   strength: in [0, 1].
+        Raises BadRequest for what does not fit.
+        """
+        rgba = as_rgb(layer)
+        changed = replace(self.transfer, layer_size=rgba.shape[:2]).apply(
+            rgba,
+            mask=selection,
+            strength=strength,
+            space=self.space,
+            on_progress=lambda done, total: on_progress("apply", done, total),
+        )
+        return as_before(changed, layer)
 
 
 class Harmonizer:
@@ -88,8 +122,8 @@ class Harmonizer:
             profile = profile or (_profile(composite) if space == "srgb" else None)
         else:
             pixels = composite
-        rgb = _as_rgb(pixels)
-        flat = _checked_mask(mask, pixels.shape[:2])
+        rgb = as_rgb(pixels)
+        flat = checked_mask(mask, pixels.shape[:2])
         box = reduction.bounding_box(flat)
         canvas = Box(0, 0, rgb.shape[1], rgb.shape[0])
         _check(strength, network_size, space, rgb)
@@ -106,7 +140,7 @@ class Harmonizer:
             on_progress=lambda done, total: on_progress("apply", done, total),
         )
         result = pixels.copy()
-        result[inside] = _as_before(changed, pixels[inside])
+        result[inside] = as_before(changed, pixels[inside])
         if isinstance(composite, Image.Image):
             return to_pillow(result, composite)
         return result
@@ -132,28 +166,67 @@ class Harmonizer:
         """
         if foreground.ndim != 3 or foreground.shape[2] not in (2, 4):
             raise BadRequest("The foreground has no alpha.", "Give a cut-out layer: (h, w, 4) with straight alpha.")
+        _check(strength, network_size, space, foreground)
+        canvas = (background.shape[1], background.shape[0])
+        fit = self.fit_layer(
+            foreground,
+            background,
+            at=at,
+            canvas=canvas,
+            network_size=network_size,
+            space=space,
+            profile=profile,
+            reference_space=space,
+            reference_profile=profile,
+            on_progress=on_progress,
+        )
+        return fit.apply(foreground, strength=strength, on_progress=on_progress)
+
+    def fit_layer(
+        self,
+        layer: np.ndarray,
+        reference: np.ndarray,
+        *,
+        at: tuple[int, int],
+        canvas: tuple[int, int],
+        selection: np.ndarray | None = None,
+        opacity: float = 1.0,
+        network_size: int = 256,
+        space: Space = "srgb",
+        profile: bytes | None = None,
+        reference_space: Space = "srgb",
+        reference_profile: bytes | None = None,
+        on_progress: Progress = _silent,
+    ) -> LayerFit:
+        """What the network would do to a layer, ready to be applied to it at any strength.
+
+        layer: (h, w, C), C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGB + alpha, straight alpha.   reference: (H, W, 3)
+        RGB or (H, W) gray, what lies below, all of the canvas, at its own size or reduced.   canvas: (width, height) in
+        the layer's pixels.   at: (x, y) of the layer on the canvas.   selection: (h, w) uint8, 255 where the layer
+        is the foreground; what is not selected is part of the scene.   opacity: of the layer, in (0, 1].
+        space, profile, reference_space, reference_profile: as `__call__`, each picture's own.
+        Raises BadRequest, NoForeground (also for an opaque layer without selection) and NoBackground.
+        """
         at = (operator.index(at[0]), operator.index(at[1]))
-        rgba, below = _as_rgb(foreground), _as_rgb(background)[..., :3]
-        _check(strength, network_size, space, rgba)
-        _check(strength, network_size, space, below)
-        canvas = Box(0, 0, below.shape[1], below.shape[0])
+        rgba, below = as_rgb(layer), as_rgb(reference)[..., :3]
+        _check(1.0, network_size, space, rgba)
+        _check(1.0, network_size, reference_space, below)
+        if not 0 < opacity <= 1:
+            raise BadRequest(f"The opacity is {opacity}.", "Choose one above 0, at most 1.")
+        if (reference_space, reference_profile) != (space, profile):
+            below = _in_space(_out_of_space(below, reference_space, reference_profile), space, profile)
+        everything = Box(0, 0, *canvas)
         box = Box(at[0], at[1], rgba.shape[1], rgba.shape[0])
-        visible = reduction.bounding_box(rgba[..., 3]).shifted(*at).within(canvas)
+        visible = reduction.bounding_box(_coverage(rgba, selection)).shifted(*at).within(everything)
         if visible is None:
             raise NoForeground("The foreground lies beside the background.", "Move it over the picture.")
-        window = _window(visible, canvas, network_size)
+        window = _window(visible, everything, network_size)
         on_progress("reduce", 0, 1)
-        sight = reduction.reduce_layer(rgba, below, box, window, self._sight_size(window, network_size))
-        if sight.mask.min() > 0.995:
+        size = self._sight_size(window, network_size)
+        sight = reduction.reduce_layer(rgba, below, box, everything, window, size, selection=selection, opacity=opacity)
+        if sight.mask.min() > 0.995 * opacity:
             raise NoBackground("The foreground covers the whole background.", "Erase around the object, or select it.")
-        transfer = self._fit(sight, box, space, profile, on_progress)
-        changed = transfer.apply(
-            rgba,
-            strength=strength,
-            space=space,
-            on_progress=lambda done, total: on_progress("apply", done, total),
-        )
-        return _as_before(changed, foreground)
+        return LayerFit(self._fit(sight, box, space, profile, on_progress), space)
 
     def _fit(
         self, sight: Sight, box: Box, space: Space, profile: bytes | None, on_progress: Progress
@@ -234,67 +307,38 @@ def _window(box: Box, canvas: Box, network_size: int) -> Box:
     return Box(left, top, width, height)
 
 
-def _checked_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.ndarray:
-    """The mask as (H, W) uint8, uint16 or float32. Raises BadRequest, NoForeground or NoBackground."""
-    if isinstance(mask, Image.Image) and mask.mode not in ("1", "L", "I;16", "F"):
-        raise BadRequest(f"The mask is an image of mode {mask.mode}.", "Give one of mode L, white = foreground.")
-    flat = np.asarray(mask)
-    if flat.ndim == 3 and flat.shape[2] == 1:
-        flat = flat[:, :, 0]
-    if flat.ndim != 2:
-        raise BadRequest(f"The mask is an array of shape {flat.shape}.", "Give (height, width).")
-    if flat.shape != tuple(shape):
-        want, have = "x".join(map(str, shape[1::-1])), "x".join(map(str, flat.shape[1::-1]))
-        raise BadRequest(f"The mask is {have} pixels, the picture {want}.", "Give a mask of the picture's size.")
-    if flat.dtype == np.bool_:
-        flat = flat.astype(np.uint8) * np.uint8(255)
-    elif flat.dtype not in (np.uint8, np.uint16):
-        flat = flat.astype(np.float32)
-        if not (flat.min() >= 0 and flat.max() <= 1):  # also refuses NaN
-            raise BadRequest("The mask's values leave 0..1.", "Scale the mask so that 1 is the foreground.")
-    if flat.dtype.kind == "u" and flat.max() == 1:
-        raise BadRequest(
-            f"The mask's largest value is 1 of {np.iinfo(flat.dtype).max}.", "Give a bool mask, or multiply it."
-        )
-    if not flat.any():
-        raise NoForeground("The mask is all black.", "Paint the object white in the mask.")
-    full = 1.0 if flat.dtype == np.float32 else np.iinfo(flat.dtype).max
-    if flat.min() == full:
-        raise NoBackground("The mask is all white.", "Paint everything but the object black in the mask.")
-    return flat
-
-
 def _profile(image: Image.Image) -> bytes | None:
     """The image's own profile, if it speaks of the colours the image has."""
     embedded: bytes | None = image.info.get("icc_profile")
     return embedded if fits(embedded, gray=image.mode in ("L", "LA", "I;16", "F")) else None
 
 
-def _as_rgb(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) or, with alpha, (H, W, 4) of any picture that can be worked on."""
-    if pixels.ndim == 2:
-        pixels = pixels[:, :, None]
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or 0 in pixels.shape:
-        raise BadRequest(f"An array of shape {pixels.shape} is no picture.", "Give (height, width, 1 to 4 channels).")
-    if pixels.shape[2] >= 3:
-        return pixels
-    return pixels[:, :, [0, 0, 0, *range(1, pixels.shape[2])]]
+def _coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray:
+    """(h, w), above 0 where the layer holds foreground. Raises NoForeground for an opaque layer."""
+    if selection is None:
+        if rgba.shape[2] == 3:
+            raise NoForeground("The layer is opaque.", "Erase the background around the object, or select the object.")
+        return rgba[..., 3]
+    if selection.dtype != np.uint8 or selection.shape != rgba.shape[:2]:
+        raise BadRequest("The selection is not one byte for each of the layer's pixels.", "Give (height, width) uint8.")
+    if not selection.any():
+        raise NoForeground("Nothing of the layer is selected.", "Select the object, or nothing at all.")
+    return selection if rgba.shape[2] == 3 else (selection > 0) & (rgba[..., 3] > 0)
 
 
-def _as_before(changed: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """The changed RGB(A) in the channels it came in: gray is the luma, exactly kept where nothing changed."""
-    if pixels.ndim == 3 and pixels.shape[2] >= 3:
-        return changed
-    gray = pixels if pixels.ndim == 2 else pixels[:, :, 0]
-    luma = changed[:, :, :3].astype(np.float32) @ np.array(LUMA, np.float32)
-    if not np.issubdtype(pixels.dtype, np.floating):
-        luma = np.rint(luma)
-    luma = np.where((changed[:, :, :3] == gray[:, :, None]).all(axis=2), gray, luma).astype(pixels.dtype)
-    result = pixels.copy()
-    if pixels.ndim == 2:
-        return luma
-    result[:, :, 0] = luma
-    return result
+def _out_of_space(pixels: np.ndarray, space: Space, profile: bytes | None) -> np.ndarray:
+    """(H, W, 3) float32 encoded sRGB of a picture in its own depth, space and profile."""
+    unit = pixels.astype(np.float32)
+    if pixels.dtype.kind == "u":
+        unit /= np.iinfo(pixels.dtype).max
+    return _encode(unit) if space == "linear" else to_srgb(unit, profile)
+
+
+def _in_space(unit: np.ndarray, space: Space, profile: bytes | None) -> np.ndarray:
+    """Encoded sRGB (H, W, 3) float32 in another space or profile."""
+    if space == "linear":
+        return srgb_to_linear(torch.from_numpy(unit)).numpy()
+    return from_srgb(unit, profile)
 
 
 def _encode(linear: np.ndarray) -> np.ndarray:

@@ -80,16 +80,42 @@ def reduce_masked(rgb: np.ndarray, mask: np.ndarray, window: Box, size: tuple[in
     return _reduce(composite, composite * alpha, alpha, window, size)
 
 
-def reduce_layer(rgba: np.ndarray, background: np.ndarray, box: Box, window: Box, size: tuple[int, int]) -> Sight:
-    """A layer (h', w', 4) with straight alpha laid over its background (H, W, 3), seen at size (h, w)."""
-    below = _unit(background)
-    layer = _unit(rgba)
-    alpha = layer[3]
+def reduce_layer(
+    layer: np.ndarray,
+    background: np.ndarray,
+    box: Box,
+    canvas: Box,
+    window: Box,
+    size: tuple[int, int],
+    *,
+    selection: np.ndarray | None = None,
+    opacity: float = 1.0,
+) -> Sight:
+    """A layer (h', w', 3 or 4) with straight alpha laid over what lies below it, seen at size (h, w).
+
+    background: (H, W, 3), all of the canvas, at its own size or reduced.   box: the layer's, on the canvas.
+    selection: (h', w') uint8, what of the layer is the foreground; the rest of it is part of the scene.
+    """
+    below, picture = _unit(background), _unit(layer)
+    opaque = pyvips.Image.black(picture.width, picture.height).cast("float") + 1
+    alpha = (picture[3] if picture.bands == 4 else opaque) * opacity
     # What is wholly transparent may hold anything, even NaN.
-    premultiplied = (alpha > 0).ifthenelse(layer[0:3] * alpha, 0.0)
-    placed = premultiplied.bandjoin(alpha).embed(box.left, box.top, below.width, below.height)
-    alpha, premultiplied = placed[3], placed[0:3]
-    return _reduce(premultiplied + below * (1 - alpha), premultiplied, alpha, window, size)
+    colours = (alpha > 0).ifthenelse(picture[0:3], 0.0)
+    chosen = alpha if selection is None else alpha * _unit(selection)
+    placed = (colours * alpha).bandjoin([alpha, colours * chosen, chosen])
+    placed = placed.embed(box.left, box.top, canvas.width, canvas.height)
+    over, alpha, premultiplied, chosen = placed[0:3], placed[3], placed[4:7], placed[7]
+    if (below.width, below.height) == (canvas.width, canvas.height):
+        return _reduce(over + below * (1 - alpha), premultiplied, chosen, window, size)
+    sight = _reduce(over, premultiplied, chosen, window, size)
+    shares = _shrunk(alpha, window, size)
+    across, down = size[1] / window.width, size[0] / window.height
+    whole = (round(canvas.width * across), round(canvas.height * down))
+    scene = below.resize(whole[0] / below.width, vscale=whole[1] / below.height, kernel="linear")
+    left = min(round(window.left * across), scene.width - size[1])
+    top = min(round(window.top * down), scene.height - size[0])
+    scene = np.asarray(scene.crop(left, top, size[1], size[0]).numpy(), dtype=np.float32)
+    return sight._replace(composite=sight.composite + scene * (1 - shares[:, :, None]))
 
 
 def thumbnail(pixels: np.ndarray, height: int) -> np.ndarray:
@@ -106,17 +132,22 @@ def thumbnail(pixels: np.ndarray, height: int) -> np.ndarray:
 
 
 def _reduce(composite: Any, premultiplied: Any, alpha: Any, window: Box, size: tuple[int, int]) -> Sight:
-    height, width = size
-    everything = composite.bandjoin([premultiplied, alpha]).crop(*window)
-    small = everything.resize(width / window.width, vscale=height / window.height, kernel="linear")
-    values = np.asarray(small.numpy(), dtype=np.float32)
-    if values.shape[:2] != size:  # libvips rounds; it never did otherwise here
-        raise AssertionError(f"reduced to {values.shape[:2]} instead of {size}")
+    values = _shrunk(composite.bandjoin([premultiplied, alpha]), window, size)
     composite, premultiplied = values[:, :, :3], values[:, :, 3:6]
     mask = values[:, :, 6].clip(0, 1)
     foreground = np.where(mask[:, :, None] > 1e-6, premultiplied / mask[:, :, None].clip(1e-6, 1), composite)
     foreground = foreground.astype(np.float32)
     return Sight(np.ascontiguousarray(composite), np.ascontiguousarray(mask), foreground, window)
+
+
+def _shrunk(picture: Any, window: Box, size: tuple[int, int]) -> np.ndarray:
+    """A window of a libvips picture at size (h, w): (h, w, bands) float32, or (h, w) of one band."""
+    height, width = size
+    small = picture.crop(*window).resize(width / window.width, vscale=height / window.height, kernel="linear")
+    values = np.asarray(small.numpy(), dtype=np.float32)
+    if values.shape[:2] != size:  # libvips rounds; it never did otherwise here
+        raise AssertionError(f"reduced to {values.shape[:2]} instead of {size}")
+    return values
 
 
 def _unit(pixels: np.ndarray) -> Any:

@@ -1,0 +1,134 @@
+"""A layer fitted once over a reduced scene, and applied at any strength and size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import pyvips
+import skimage.data
+from PIL import Image
+
+from gknet import BadRequest, Harmonizer, NoBackground, NoForeground
+from gknet.color import srgb_to_linear
+
+AT = (60, -40)
+
+
+@pytest.fixture(scope="module")
+def scene() -> np.ndarray:
+    """(600, 900, 3) uint8: a cup on a table (public domain), the scene below the layer."""
+    return np.asarray(Image.fromarray(skimage.data.coffee()).resize((900, 600)))
+
+
+@pytest.fixture(scope="module")
+def layer(photograph: np.ndarray, object_mask: np.ndarray) -> np.ndarray:
+    """(512, 512, 4): an astronaut with straight alpha."""
+    return np.dstack([photograph, object_mask])
+
+
+def reduced(picture: np.ndarray, width: int) -> np.ndarray:
+    image = pyvips.Image.new_from_array(picture)
+    return np.asarray(image.resize(width / image.width, kernel="linear").numpy())
+
+
+def test_over_the_whole_scene_it_is_what_layer_does(shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray) -> None:
+    fit = shipped.fit_layer(layer, scene, at=AT, canvas=(900, 600))
+    for strength in (0.0, 0.4, 1.0):
+        expected = shipped.layer(layer, scene, AT, strength=strength)
+        assert np.array_equal(fit.apply(layer, strength=strength), expected)
+
+
+@pytest.mark.parametrize("width", [300, 450])
+def test_a_reduced_scene_gives_nearly_the_same(
+    shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray, width: int
+) -> None:
+    whole = shipped.layer(layer, scene, AT).astype(int)
+    fit = shipped.fit_layer(layer, reduced(scene, width), at=AT, canvas=(900, 600))
+    difference = np.abs(fit.apply(layer).astype(int) - whole)[layer[..., 3] > 0]
+    change = np.abs(whole - layer)[layer[..., 3] > 0]
+    assert difference.mean() < 0.1 * change.mean()
+    assert difference.mean() < 1
+
+
+def test_a_tiny_object_is_looked_at_closely_over_a_reduced_scene(
+    shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray
+) -> None:
+    small = np.asarray(Image.fromarray(layer).resize((40, 40)))
+    large = np.asarray(Image.fromarray(scene).resize((2700, 1800)))
+    whole = shipped.layer(small, large, (1900, 900)).astype(int)
+    fit = shipped.fit_layer(small, scene, at=(1900, 900), canvas=(2700, 1800))
+    difference = np.abs(fit.apply(small).astype(int) - whole)[small[..., 3] > 0]
+    assert difference.mean() < 2
+
+
+def test_a_smaller_copy_of_the_layer_can_be_shown_first(
+    shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray
+) -> None:
+    fit = shipped.fit_layer(layer, scene, at=AT, canvas=(900, 600))
+    preview = layer[::4, ::4]
+    shown = fit.apply(preview, strength=0.7).astype(int)
+    expected = fit.apply(layer, strength=0.7)[::4, ::4].astype(int)
+    assert np.array_equal(shown[..., 3], preview[..., 3])
+    assert np.abs(shown - expected).mean() < 1
+
+
+def test_a_selection_says_what_is_the_object(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    below = np.zeros_like(photograph)
+    fit = shipped.fit_layer(photograph, below, at=(0, 0), canvas=(512, 512), selection=object_mask)
+    result = fit.apply(photograph, selection=object_mask)
+    outside = object_mask == 0
+    assert np.array_equal(result[outside], photograph[outside])
+    # The layer covers the scene, so what is not selected is the scene, as with a composite and its mask.
+    difference = np.abs(result.astype(int) - shipped(photograph, object_mask))
+    assert difference.mean() < 0.5
+
+
+def test_scene_and_layer_may_be_in_other_spaces(shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray) -> None:
+    import torch
+
+    unit = layer.astype(np.float32) / 255
+    linear = np.dstack([srgb_to_linear(torch.from_numpy(unit[..., :3].copy())).numpy(), unit[..., 3]])
+    encoded = shipped.fit_layer(layer, scene, at=AT, canvas=(900, 600))
+    fit = shipped.fit_layer(linear, scene, at=AT, canvas=(900, 600), space="linear")
+    result = srgb_to_linear(torch.from_numpy(encoded.apply(unit)[..., :3].clip(0, 1))).numpy()
+    inside = layer[..., 3] > 200
+    assert np.abs(fit.apply(linear)[..., :3] - result)[inside].mean() < 0.01
+
+
+def test_opacity_lets_the_scene_shine_through(shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray) -> None:
+    opaque = shipped.fit_layer(layer, scene, at=AT, canvas=(900, 600)).apply(layer)
+    half = shipped.fit_layer(layer, scene, at=AT, canvas=(900, 600), opacity=0.5).apply(layer)
+    assert np.array_equal(half[..., 3], layer[..., 3])
+    assert not np.array_equal(half, opaque)
+    change = np.abs(half.astype(int) - layer)
+    assert change.max() < 160
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float16, np.float32])
+def test_an_untrained_network_changes_nothing(
+    untrained: Harmonizer, layer: np.ndarray, scene: np.ndarray, depth: type
+) -> None:
+    pixels = layer.astype(np.uint16) * np.uint16(257) if depth is np.uint16 else layer
+    if np.issubdtype(depth, np.floating):
+        pixels = (layer / np.float32(255)).astype(depth)
+    fit = untrained.fit_layer(pixels, reduced(scene, 300), at=AT, canvas=(900, 600), opacity=0.8)
+    assert np.array_equal(fit.apply(pixels), pixels)
+
+
+def test_what_cannot_be_fitted_is_refused(shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray) -> None:
+    canvas = (900, 600)
+    with pytest.raises(NoForeground, match="opaque"):
+        shipped.fit_layer(layer[..., :3], scene, at=AT, canvas=canvas)
+    with pytest.raises(NoForeground, match="selected"):
+        shipped.fit_layer(layer, scene, at=AT, canvas=canvas, selection=np.zeros((512, 512), np.uint8))
+    with pytest.raises(NoForeground, match="beside"):
+        shipped.fit_layer(layer, scene, at=(900, 0), canvas=canvas)
+    full = np.full((600, 900, 4), 255, np.uint8)
+    with pytest.raises(NoBackground):
+        shipped.fit_layer(full, scene, at=(0, 0), canvas=canvas)
+    with pytest.raises(BadRequest, match="opacity"):
+        shipped.fit_layer(layer, scene, at=AT, canvas=canvas, opacity=0)
+    with pytest.raises(BadRequest, match="one byte"):
+        shipped.fit_layer(layer, scene, at=AT, canvas=canvas, selection=np.ones((5, 5), np.uint8))
