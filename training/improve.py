@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import torch
+from rich.progress import track
 
 from gknet import weights
 from gknet.errors import HarmonizeError
@@ -28,9 +29,9 @@ CONFIG = Path(__file__).parent / "configs" / "gknet_s_128.toml"
 def mean_fmse(path: Path, pool: Path) -> float:
     """Of a weight file's results on the validation split."""
     harmonizer = Harmonizer(weights.load(path), "cpu")
-    _, samples = pool_samples(pool)
-    judged = list(evaluate(harmonizer, samples))
-    return sum(scores.after.fmse for scores in judged) / len(judged)
+    count, samples = pool_samples(pool)
+    records = evaluate(harmonizer, track(samples, f"Judging {path}", count))
+    return sum(record.after.fmse for record in records) / len(records)
 
 
 def replace_if_better(new: Path, shipped: Path, pool: Path) -> bool:
@@ -69,6 +70,9 @@ def main() -> int:
     except (HarmonizeError, ValueError, OSError, NotFinite) as error:
         print(f"improve: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: the shipped weights stay", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -33,7 +33,9 @@ class Parallel:
         """The device of this process: its own card where there are several."""
         if wanted.type != "cuda" or "LOCAL_RANK" not in os.environ:
             return wanted
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(own)
+        return own
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean of a tensor over all processes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -39,6 +40,10 @@ class Pictures(Dataset[Tensor | PictureError]):
             return error
         mask = np.where(sample.mask, np.uint8(255), np.uint8(0))[:, :, None]
         return torch.from_numpy(np.concatenate([sample.composite, sample.real, mask], axis=2))
+
+
+def _leave_interrupts_to_the_training(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Epochs(Sampler[list[int]]):
@@ -87,6 +92,7 @@ class TripletStream:
                 batch_sampler=Epochs(len(chosen), training.run, training.step, training.parallel),
                 collate_fn=list,
                 num_workers=workers,
+                worker_init_fn=_leave_interrupts_to_the_training,
                 pin_memory=self.device.type == "cuda",
             )
         )
