@@ -58,6 +58,31 @@ def test_the_statistics_path_learns_alone(pool: Path) -> None:
     assert all(name.startswith("global_head.") and "regions" not in name for name in moved)
 
 
+def test_a_crash_in_the_middle_of_a_save_loses_nothing(
+    pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = Training(TINY)
+    draws = stream(training, pool)
+    training.learn(draws)
+    training.save(tmp_path / "state.pt")
+    training.learn(draws)
+
+    def crash(_: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "save", crash)
+        with pytest.raises(OSError, match="no space"):
+            training.save(tmp_path / "state.pt")
+    kept = Training(TINY)
+    kept.resume(tmp_path / "state.pt")
+    assert kept.step == 1
+    training.save(tmp_path / "state.pt")
+    kept.resume(tmp_path / "state.pt")
+    assert kept.step == 2
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(pool: Path) -> None:
     training = Training(TINY)
     with torch.no_grad():
