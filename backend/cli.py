@@ -1,0 +1,103 @@
+"""The `gknet` command, all of it: gknet's own subcommands and those of the backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from backend.thin import protocol
+from backend.thin.protocol import BackendError
+from gknet.cli import app, main
+from gknet.errors import BadRequest, HarmonizeError
+
+__all__ = ["app", "main"]
+
+
+@app.command
+def serve(*, idle_minutes: float = 15.0, device: str = "auto", log: Path | None = None) -> None:
+    """Be the backend that hosts and scripts send their pictures to, until `gknet stop`.
+
+        gknet serve
+
+    Hosts and scripts start it themselves when they need it.
+
+    Parameters
+    ----------
+    idle_minutes
+        End after so many minutes in which nobody asked for anything; 0 for never.
+    device
+        auto, cpu, cuda or mps.
+    log
+        File to write the log to. Without it: in the user's log folder.
+    """
+    if not 0 <= idle_minutes <= 1e6:
+        raise BadRequest(f"The idle time is {idle_minutes:g} minutes.", "Choose 0 for never, or a number above.")
+    from backend import journal, server, worker
+    from backend.thin.connection import connection_path
+
+    worker.check_device(device)
+    journal.begin(log or journal.default_path())
+
+    def announce(port: int) -> None:
+        print(f"Listening on port {port} of this machine; `gknet stop` ends it.", flush=True)
+
+    with _as_command_error():
+        server.serve(connection_path(), device=device, idle_minutes=idle_minutes, on_listening=announce)
+
+
+@app.command
+def status() -> None:
+    """Say whether the backend runs, and how it is.
+
+    gknet status
+    """
+    from rich.console import Console
+
+    from backend.client import Client
+    from backend.summary import describe
+
+    with _as_command_error():
+        try:
+            client = Client.connect(start=False)
+        except BackendError as error:
+            if error.code != protocol.BACKEND_UNAVAILABLE:
+                raise
+            print("The backend is not running.")
+            return
+        with client:
+            Console().print(describe(client.status()))
+
+
+@app.command
+def stop() -> None:
+    """End the backend. What is running is cancelled.
+
+    gknet stop
+    """
+    from backend.client import Client
+
+    with _as_command_error():
+        try:
+            client = Client.connect(start=False)
+        except BackendError as error:
+            if error.code != protocol.BACKEND_UNAVAILABLE:
+                raise
+            print("The backend is not running.")
+            return
+        with client:
+            client.shutdown()
+        print("The backend has ended.")
+
+
+@contextmanager
+def _as_command_error() -> Iterator[None]:
+    """A failure of the backend as one that the command reports: one line, exit code 2."""
+    try:
+        yield
+    except BackendError as error:
+        raise HarmonizeError(error.message, error.hint) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The backend's side of the connection file: the place, the lock that keeps the backend single, the secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from backend.thin import protocol
+from backend.thin.protocol import BackendError
+
+_GLANCE_S = 1.0
+"""A client that looks whether the lock is free holds it for an instant."""
+_END_S = 10.0
+"""A backend that ends holds the lock a little longer than its connection file."""
+
+
+def secret() -> str:
+    """A new key: 256 bits as 64 hex digits."""
+    return secrets.token_hex(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """What the connection file says. The keys stay out of its repr, and so out of logs and tracebacks."""
+
+    port: int
+    device: str
+    host: str = "127.0.0.1"
+    key: str = field(repr=False)
+    proof_key: str = field(repr=False)
+    version: str = field(default_factory=lambda: version("gknet-harmonize"))
+    pid: int = field(default_factory=os.getpid)
+    started: float = field(default_factory=time.time)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """The right to be the backend of a connection file, for as long as the block lasts.
+
+    Clears away what a killed backend left. Raises BackendError (`backend_unavailable`) when another backend runs
+    or the folder cannot be used.
+    """
+    lock = _lock(path)
+    try:
+        _make_folder(path.parent)
+        _acquire(lock, path)
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a backend holds the right now."""
+    lock = _lock(path)
+    if not Path(lock.lock_file).exists():
+        return False
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def publish(path: Path, connection: Connection) -> None:
+    """Writes the file at once and whole, readable by its owner alone. Raises BackendError."""
+    temporary = None
+    try:
+        # mkstemp makes it with mode 0600, so there is no moment in which others could read it.
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(connection), file)
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise _unusable(path, error) from error
+
+
+def withdraw(path: Path, connection: Connection) -> None:
+    """Removes the file if it is still this connection's."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        if json.loads(path.read_text(encoding="utf-8"))["key"] == connection.key:
+            path.unlink()
+
+
+def _lock(path: Path) -> FileLock:
+    return FileLock(path.with_name(f"{path.name}.lock"), mode=0o600)
+
+
+def _acquire(lock: FileLock, path: Path) -> None:
+    start = time.monotonic()
+    while True:
+        with suppress(Timeout):
+            lock.acquire(timeout=_GLANCE_S)
+            return
+        if path.exists() or time.monotonic() - start > _END_S:
+            raise BackendError(
+                protocol.BACKEND_UNAVAILABLE, "A backend is already running.", "Use it, or end it with `gknet stop`."
+            )
+
+
+def _make_folder(folder: Path) -> None:
+    # A folder that is there already may be anything, /tmp even: its mode is not ours to change.
+    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+
+
+def _unusable(path: Path, error: OSError) -> BackendError:
+    return BackendError(
+        protocol.BACKEND_UNAVAILABLE,
+        f"The folder {path.parent} cannot be used: {error.strerror or error}.",
+        "Make it writable, or name another connection file in GKNET_CONNECTION.",
+    )

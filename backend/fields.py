@@ -1,0 +1,140 @@
+"""A message's map, read field by field: each has its type and its range, or the message is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgpack
+
+from backend.thin import protocol
+from backend.thin.protocol import BackendError
+
+_WIDEST = 64
+"""Fields of one map and members of one list; more than any version will have."""
+_LONGEST_TEXT = 200
+"""Characters of a name: a client's, a model's, a fit's."""
+_REQUIRED: Any = object()
+
+
+def bad(message: str) -> BackendError:
+    """A `bad_request` that says what is wrong."""
+    return BackendError(protocol.BAD_REQUEST, message, "The client does not keep to the protocol: update it.")
+
+
+def unpack(header: Any) -> Fields:
+    """The map that a message's first frame holds. Raises BackendError."""
+    if len(header) > protocol.MAX_HEADER + protocol.MAX_PROFILE:
+        raise BackendError(protocol.TOO_LARGE, f"The message's map has {len(header)} bytes.", "Send a smaller profile.")
+    try:
+        values = msgpack.unpackb(
+            header,
+            raw=False,
+            strict_map_key=True,
+            max_str_len=protocol.MAX_HEADER,
+            max_bin_len=protocol.MAX_PROFILE,
+            max_array_len=_WIDEST,
+            max_map_len=_WIDEST,
+            max_ext_len=0,
+        )
+    # msgpack raises ValueError and its subclasses, but says itself that others are possible.
+    except Exception as error:
+        raise bad(f"The message's first frame is no msgpack map ({type(error).__name__}).") from error
+    if not isinstance(values, dict):
+        raise bad("The message's first frame is no map.")
+    return Fields(values, "")
+
+
+class Fields:
+    """The fields of one map.
+
+    where: its path in the message with a dot at the end, "" for the message itself.
+    Every method raises BackendError for a field that is missing, of another type or out of range. None (nil) is
+    the same as missing.
+    """
+
+    def __init__(self, values: dict[Any, Any], where: str) -> None:
+        self._values = values
+        self._where = where
+
+    def __contains__(self, name: str) -> bool:
+        return self._values.get(name) is not None
+
+    def integer(self, name: str, low: int, high: int, default: int = _REQUIRED) -> int:
+        """A whole number in [low, high]."""
+        value = self._value(name, default)
+        if type(value) is not int or not low <= value <= high:  # a bool is an int, but not here
+            raise self._wrong(name, f"a whole number from {low} to {high}")
+        return value
+
+    def side(self, name: str, high: int) -> int:
+        """A width or height in [1, high] pixels; `too_large` above."""
+        value = self._value(name, _REQUIRED)
+        if type(value) is not int or value < 1:
+            raise self._wrong(name, "a positive whole number")
+        if value > high:
+            raise BackendError(
+                protocol.TOO_LARGE, f"{self._where}{name} is above {high} pixels.", "Work on a smaller picture."
+            )
+        return value
+
+    def number(self, name: str, low: float, high: float, default: float = _REQUIRED) -> float:
+        """A number in [low, high]; never NaN."""
+        value = self._value(name, default)
+        if type(value) not in (int, float) or not low <= value <= high:
+            raise self._wrong(name, f"a number from {low:g} to {high:g}")
+        return float(value)
+
+    def text(self, name: str) -> str:
+        """A string of at most 200 characters."""
+        value = self._value(name, _REQUIRED)
+        if type(value) is not str or len(value) > _LONGEST_TEXT:
+            raise self._wrong(name, f"a text of at most {_LONGEST_TEXT} characters")
+        return value
+
+    def optional_text(self, name: str) -> str | None:
+        """The same, None where it is missing."""
+        return self.text(name) if name in self else None
+
+    def choice(self, name: str, choices: Collection[str]) -> str:
+        """One of some strings; `unsupported` for another."""
+        value = self.text(name)
+        if value not in choices:
+            raise BackendError(
+                protocol.UNSUPPORTED,
+                f"{self._where}{name} cannot be {value!r}.",
+                f"Choose one of: {', '.join(choices)}.",
+            )
+        return value
+
+    def data(self, name: str, shortest: int, longest: int) -> bytes:
+        """Bytes of a length in [shortest, longest]."""
+        value = self._value(name, _REQUIRED)
+        if type(value) is not bytes or not shortest <= len(value) <= longest:
+            raise self._wrong(name, f"{shortest} to {longest} bytes")
+        return value
+
+    def pair(self, name: str) -> tuple[int, int]:
+        """A list of two whole numbers, neither negative."""
+        value = self._value(name, _REQUIRED)
+        if type(value) is not list or len(value) != 2 or any(type(part) is not int or part < 0 for part in value):
+            raise self._wrong(name, "a list of two whole numbers")
+        return value[0], value[1]
+
+    def map(self, name: str, default: dict[str, Any] = _REQUIRED) -> Fields:
+        """A map inside this one."""
+        value = self._value(name, default)
+        if type(value) is not dict:
+            raise self._wrong(name, "a map")
+        return Fields(value, f"{self._where}{name}.")
+
+    def _value(self, name: str, default: Any) -> Any:
+        value = self._values.get(name)
+        if value is not None:
+            return value
+        if default is _REQUIRED:
+            raise bad(f"{self._where}{name} is missing.")
+        return default
+
+    def _wrong(self, name: str, right: str) -> BackendError:
+        return bad(f"{self._where}{name} is not {right}.")

@@ -1,0 +1,51 @@
+"""The backend's log: a rotating file of the user's. A folder or disk that refuses it never stops the backend."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+
+import platformdirs
+
+_LONGEST = 1_000_000
+"""Bytes of one file; two older ones are kept beside it."""
+_LINE = "%(asctime)s %(levelname)s %(name)s [%(request)s] %(message)s"
+
+
+def default_path() -> Path:
+    """Where the log is, unless told otherwise."""
+    return Path(platformdirs.user_log_dir("gknet")) / "backend.log"
+
+
+def begin(path: Path) -> None:
+    """Sends everything that is logged to a file from now on; one line on standard error if that is impossible."""
+    handler: logging.Handler
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = _File(path, maxBytes=_LONGEST, backupCount=2, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        _warn(path, error)
+        return
+    handler.setFormatter(logging.Formatter(_LINE, defaults={"request": "-"}))
+    logging.getLogger().addHandler(handler)
+    # Libraries speak of trouble only.
+    logging.getLogger("backend").setLevel(logging.INFO)
+
+
+class _File(logging.handlers.RotatingFileHandler):
+    """A rotating file that says once, on standard error, that it cannot be written."""
+
+    _has_warned = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's own name)
+        del record
+        if not self._has_warned:
+            self._has_warned = True
+            _warn(Path(self.baseFilename), sys.exception())
+
+
+def _warn(path: Path, error: BaseException | None) -> None:
+    reason = getattr(error, "strerror", None) or error
+    print(f"gknet: The log {path} cannot be written: {reason}. The backend works without it.", file=sys.stderr)

@@ -1,0 +1,221 @@
+"""Where a running backend is found, and how one is started when there is none."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .protocol import BACKEND_UNAVAILABLE, CANCELLED, BackendError
+
+VARIABLE = "GKNET_CONNECTION"
+"""Environment variable that names another connection file, for backend and clients alike."""
+INSTALLED = Path(__file__).parent.parent / "installed.json"
+"""What the installer records beside this package: {"command": [...], "connection": path or null}, each optional."""
+COMMAND = ("gknet", "serve")
+_POLL_S = 0.1
+_LAST_LOOK_S = 1.0
+"""A backend that ends because another is just starting leaves that one this long."""
+_MAX_FILE = 64 * 1024
+_KEY = re.compile("[0-9a-fA-F]{64}")
+
+# Where Python and its libraries are, and what AppImages and the hosts' toolkits are told, concerns the host alone:
+# the backend has a Python and libraries of its own.
+_FOREIGN = (
+    *("PYTHON", "__PYVENV_LAUNCHER__", "LD_", "DYLD_", "APPIMAGE", "APPDIR", "ARGV0", "OWD", "QT_", "QML"),
+    *("GTK_", "GDK_", "GI_", "GIO_", "GSETTINGS_", "BABL_", "GEGL_", "GIMP"),
+)
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True)
+class Address:
+    """What a connection file says: host and port, PLAIN's password, and the key of the backend's proof (32 bytes)."""
+
+    host: str
+    port: int
+    key: bytes = field(repr=False)
+    proof_key: bytes = field(repr=False)
+
+
+def connection_path() -> Path:
+    """Where the connection file is, or will be: what GKNET_CONNECTION says, else what the installer recorded, else
+    `backend.json` in the user's runtime folder.  Raises BackendError if the installer's record can't be read."""
+    named = os.environ.get(VARIABLE) or _installed().get("connection")
+    return Path(named).absolute() if named else runtime_folder() / "backend.json"
+
+
+def runtime_folder() -> Path:
+    """The user's folder for what lasts as long as a session; the same as platformdirs.user_runtime_dir("gknet")."""
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "Temp" / "gknet" / "gknet"
+    session = os.environ.get("XDG_RUNTIME_DIR", "")
+    if session.startswith("/") and _is_private(Path(session), if_missing=True):
+        return Path(session) / "gknet"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "TemporaryItems" / "gknet"
+    usual = Path(f"/run/user/{os.geteuid()}")
+    if _is_private(usual, if_missing=False):
+        return usual / "gknet"
+    return Path(tempfile.gettempdir()) / f"runtime-{os.geteuid()}" / "gknet"
+
+
+def read(path: Path) -> Address | None:
+    """What the connection file says, or None where there is none.
+
+    Raises BackendError (`backend_unavailable`) for a file that belongs to another user or that others could read or
+    write (not on Windows, where it lies in the user's own folder), and for one that is no connection file.
+    """
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())  # of the file that is read, whatever happens to its name meanwhile
+            content = file.read(_MAX_FILE)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if sys.platform == "win32" and isinstance(error, PermissionError):
+            return None  # it is just being replaced
+        raise _unusable(path, error.strerror or str(error)) from error
+    if sys.platform != "win32" and status.st_uid != os.geteuid():
+        raise _unusable(path, "it belongs to another user")
+    if sys.platform != "win32" and stat.S_IMODE(status.st_mode) & 0o077:
+        raise _unusable(path, "others may read or write it")
+    try:
+        return _address(json.loads(content))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _unusable(path, f"{type(error).__name__}: {error}") from error
+
+
+def start(
+    attempt: Callable[[], _Answer | None],
+    path: Path,
+    *,
+    timeout_s: float,
+    cancelled: Callable[[], bool] | None = None,
+) -> _Answer:
+    """Start a backend and wait until it answers.
+
+    attempt: looks for it once, and returns None as long as it isn't there.   path: the connection file it shall write.
+    timeout_s: seconds until it is given up.   cancelled: asked ten times a second or so.
+
+    The backend is a process of its own: it outlives the host, holds none of its files, and doesn't see what the host
+    put into the environment for itself.
+    Raises BackendError: `backend_unavailable` if it can't be started, ends, or doesn't answer in time; `cancelled`.
+    """
+    command = _installed().get("command") or list(COMMAND)
+    child = _launch(command, path)
+    deadline = time.monotonic() + timeout_s
+    ended = False
+    while True:
+        answer = attempt()
+        if answer is not None:
+            return answer
+        if cancelled is not None and cancelled():
+            raise BackendError(CANCELLED, "Cancelled while the backend was starting.")
+        if child.poll() is not None and not ended:
+            ended = True
+            deadline = min(deadline, time.monotonic() + _LAST_LOOK_S)
+        if time.monotonic() >= deadline:
+            how = f"ended with status {child.poll()}" if ended else f"did not answer within {timeout_s:g} s"
+            raise BackendError(BACKEND_UNAVAILABLE, f"The backend was started but {how}.", _see_why(command))
+        time.sleep(_POLL_S)
+
+
+def _launch(command: list[str], path: Path) -> subprocess.Popen[bytes]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    environment[VARIABLE] = str(path)
+    options: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        options = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=path.anchor,  # the host's own may lie on something that is to be unmounted
+            env=environment,
+            **options,
+        )
+    except OSError as error:
+        reason = error.strerror or error
+        raise BackendError(
+            BACKEND_UNAVAILABLE,
+            f"The backend can't be started: {command[0]}: {reason}.",
+            "Install GKNet Harmonize, then run `gknet install` for this program again.",
+        ) from error
+    # Somebody has to take note of its end, else it stays in the system's table for as long as the host runs.
+    threading.Thread(target=child.wait, name="gknet-backend", daemon=True).start()
+    return child
+
+
+def _installed() -> dict[str, Any]:
+    try:
+        recorded = json.loads(INSTALLED.read_text(encoding="utf-8"))
+        command, connection = recorded.get("command"), recorded.get("connection")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise _misinstalled(str(error)) from error
+    if command is not None and not (isinstance(command, list) and command and all(map(_is_text, command))):
+        raise _misinstalled("`command` is no list of words")
+    if connection is not None and not _is_text(connection):
+        raise _misinstalled("`connection` is no path")
+    return {"command": command, "connection": connection}
+
+
+def _address(said: Any) -> Address:
+    """The address in a connection file's JSON.  Raises ValueError, TypeError, KeyError."""
+    host, port, key, proof_key = said["host"], said["port"], said["key"], said["proof_key"]
+    if not ipaddress.ip_address(str(host)).is_loopback:
+        raise ValueError(f"{host} is not this machine")
+    if type(port) is not int or not 0 < port < 65536:
+        raise ValueError(f"{port} is no port")
+    if not _KEY.fullmatch(key) or not _KEY.fullmatch(proof_key):
+        raise ValueError("a key has not 64 hexadecimal digits")
+    return Address(host, port, key.encode(), bytes.fromhex(proof_key))
+
+
+def _is_private(folder: Path, *, if_missing: bool) -> bool:
+    try:
+        status = os.lstat(folder)
+    except FileNotFoundError:
+        return if_missing
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == 0o700
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _unusable(path: Path, reason: str) -> BackendError:
+    return BackendError(
+        BACKEND_UNAVAILABLE,
+        f"The connection file {path} is not used: {reason}.",
+        "Stop the backend, delete the file, and try again.",
+    )
+
+
+def _misinstalled(reason: str) -> BackendError:
+    return BackendError(
+        BACKEND_UNAVAILABLE, f"{INSTALLED} can't be read: {reason}.", "Run `gknet install` for this program again."
+    )
+
+
+def _see_why(command: list[str]) -> str:
+    return f"To see why, run this in a terminal: {' '.join(command)}"

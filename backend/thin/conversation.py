@@ -1,0 +1,234 @@
+"""Requests and their answers over one connection, to a backend that has proved itself first."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import itertools
+import math
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from . import wire, zmtp
+from .connection import Address
+from .protocol import (
+    BACKEND_LOST,
+    BACKEND_UNAVAILABLE,
+    CANCELLED,
+    INTERNAL,
+    MAX_HEADER,
+    MAX_PROFILE,
+    OUT_OF_MEMORY,
+    PROTOCOL,
+    UNSUPPORTED,
+    USER,
+    BackendError,
+)
+
+POLL_S = 0.05
+"""Between two looks at `cancelled`."""
+PING_AFTER_S = 1.0
+LOST_AFTER_S = 10.0
+"""Silence while we wait: after the first a PING goes out, which ZeroMQ answers by itself however busy the backend is;
+after the second the backend is lost."""
+CANCEL_S = 5.0
+"""Until a cancelled request must have ended; then the connection is closed, and the backend drops the request."""
+
+_MAX_STEP_S = 0.25
+_MAX_TEXT = 2000
+_CANCELLED = {"code": CANCELLED, "message": "Cancelled."}
+_UNANSWERED = {"code": BACKEND_LOST, "message": "The backend does not answer."}
+_ANSWERS = {"hello": "hello", "harmonize": "result", "status": "status", "shutdown": "bye"}
+
+OnProgress = Callable[[str, int, int, str], object]
+
+
+class NoAnswer(BackendError):
+    """Nobody, or nobody that could prove itself, answers: a backend may be started."""
+
+
+class Conversation:
+    """A connection to a backend, open and with `hello` answered; one thread at a time may use it.
+
+    client: the host's name and version.   timeout_s: for connecting and `hello` together.
+    backend: the answer to `hello`.
+
+    Nothing but `hello` is sent before the backend's proof has been checked.
+    Raises NoAnswer (`backend_unavailable`, or `unauthorized` if the key is refused), BackendError `unsupported` if one
+    of the two speaks too new a protocol for the other.
+    """
+
+    def __init__(self, address: Address, client: tuple[str, str], *, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        self._ids = itertools.count(1)
+        try:
+            self._link = zmtp.Connection(
+                address.host,
+                address.port,
+                USER,
+                address.key,
+                timeout_s=timeout_s,
+                max_frame=MAX_HEADER,
+                max_frames=2,
+            )
+            self.backend = self._introduce(address.proof_key, client, deadline - time.monotonic())
+        except BackendError as error:
+            if error.code == UNSUPPORTED:
+                raise
+            code = BACKEND_UNAVAILABLE if error.code == BACKEND_LOST else error.code
+            raise NoAnswer(code, error.message, error.hint or "Start the backend with `gknet serve`.") from error
+
+    def ask(
+        self,
+        op: str,
+        fields: Mapping[str, Any],
+        frames: Sequence[memoryview] = (),
+        *,
+        largest: int = 0,
+        timeout_s: float = math.inf,
+        on_progress: OnProgress | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> tuple[dict[str, Any], list[bytearray]]:
+        """The last answer's map and frames.
+
+        largest: bytes of the largest frame that the answer may have.   timeout_s: until it must be there.
+        on_progress: called with stage, done, total, text.   cancelled: asked every 50 ms or so.
+        Raises BackendError: what the backend answers; `cancelled`; `backend_lost` when the connection ends, is silent,
+        or the answer does not come in time; `internal` if the answer can't be understood; `out_of_memory`.
+        The connection is closed by anything but an answer.
+        """
+        number = next(self._ids)
+        request = wire.pack({**fields, "op": op, "id": number}, MAX_HEADER + MAX_PROFILE)
+        self._link.max_frame = max(MAX_HEADER, largest)
+        try:
+            self._link.post([request, *frames])
+            header, answered = self._await(number, time.monotonic() + timeout_s, on_progress, cancelled)
+            if header["op"] not in (_ANSWERS[op], "error"):
+                raise _nonsense(f"it answers {op} with {header['op'][:40]!r}")
+        except MemoryError as error:
+            self.close()
+            raise BackendError(OUT_OF_MEMORY, "There is not enough memory to receive the answer.") from error
+        except BaseException:
+            self.close()
+            raise
+        if header["op"] == "error":
+            raise BackendError(_text(header, "code") or INTERNAL, _text(header, "message"), _text(header, "hint"))
+        return header, answered
+
+    def is_open(self) -> bool:
+        """Whether the connection still stands. What has arrived since the last answer is dropped."""
+        try:
+            while True:
+                self._link.receive(0.001)
+        except TimeoutError:
+            return True
+        except BackendError:
+            self.close()
+            return False
+
+    def close(self) -> None:
+        """End the connection; the backend drops what it was asked."""
+        self._link.close()
+
+    def _introduce(self, proof_key: bytes, client: tuple[str, str], timeout_s: float) -> dict[str, Any]:
+        nonce = secrets.token_bytes(32)
+        hello = {"protocol": list(PROTOCOL), "client": {"name": client[0], "version": client[1]}, "nonce": nonce}
+        try:
+            backend, _ = self.ask("hello", hello, timeout_s=timeout_s)
+        except BackendError as error:
+            self.close()
+            if error.code in (UNSUPPORTED, BACKEND_LOST):
+                raise
+            raise BackendError(BACKEND_UNAVAILABLE, f"What answers is no backend: {error.message}") from error
+        proof, spoken = backend.get("proof"), backend.get("protocol")
+        expected = hmac.new(proof_key, nonce, hashlib.sha256).digest()
+        if not isinstance(proof, bytes) or not hmac.compare_digest(proof, expected):
+            self.close()
+            raise BackendError(BACKEND_UNAVAILABLE, "What answers is not the backend that wrote the connection file.")
+        if not isinstance(spoken, list) or not spoken or spoken[0] != PROTOCOL[0]:
+            self.close()
+            raise BackendError(
+                UNSUPPORTED,
+                f"The backend speaks version {spoken} of the protocol, this program {list(PROTOCOL)}.",
+                "Install the same version of GKNet Harmonize for both.",
+            )
+        return backend
+
+    def _await(
+        self, number: int, deadline: float, on_progress: OnProgress | None, cancelled: Callable[[], bool] | None
+    ) -> tuple[dict[str, Any], list[bytearray]]:
+        silence = _Silence(self._link)
+        cancelling = False
+        while True:
+            if not cancelling and cancelled is not None and cancelled():
+                cancelling = True
+                deadline = time.monotonic() + CANCEL_S
+                self._link.post([wire.pack({"op": "cancel", "id": next(self._ids), "request": number})])
+            if time.monotonic() >= deadline:
+                raise BackendError(**(_CANCELLED if cancelling else _UNANSWERED))
+            silence.check()
+            try:
+                packed, *frames = self._link.receive(POLL_S)
+            except TimeoutError:
+                continue
+            header = _read(packed)
+            if header["id"] != number:
+                continue  # an answer to a cancel, or one that came too late
+            if header["op"] != "progress":
+                return (header, frames) if not cancelling else ({"op": "error", **_CANCELLED}, [])
+            if on_progress is not None:
+                stage, done, total, text = (header.get(name) for name in ("stage", "done", "total", "text"))
+                on_progress(str(stage), _count(done), _count(total), str(text or "")[:_MAX_TEXT])
+
+
+class _Silence:
+    """How long the backend has given no sign of life while we listened.
+
+    Counted in small steps: a computer that slept, or a host that was stopped, heard nothing because it didn't listen.
+    """
+
+    def __init__(self, link: zmtp.Connection) -> None:
+        self._link = link
+        self._heard = link.heard
+        self._looked = time.monotonic()
+        self._quiet_s = 0.0
+        self._pinged_s = 0.0
+
+    def check(self) -> None:
+        """Sends a PING when it is time to.  Raises BackendError (`backend_lost`) when it has lasted too long."""
+        now = time.monotonic()
+        self._quiet_s += min(now - self._looked, _MAX_STEP_S)
+        self._looked = now
+        if self._link.heard != self._heard or not self._link.can_ping:
+            self._heard = self._link.heard
+            self._quiet_s = self._pinged_s = 0.0
+        if self._quiet_s >= LOST_AFTER_S:
+            raise BackendError(BACKEND_LOST, "The backend shows no sign of life.", "End it with `gknet stop`.")
+        if self._quiet_s - self._pinged_s >= PING_AFTER_S:
+            self._pinged_s = self._quiet_s
+            self._link.ping()
+
+
+def _read(packed: bytearray) -> dict[str, Any]:
+    try:
+        header = wire.unpack(packed)
+    except BackendError as error:
+        raise _nonsense(error.message) from error
+    if type(header.get("id")) is not int or not isinstance(header.get("op"), str):
+        raise _nonsense("a message has no op and id")
+    return header
+
+
+def _text(header: Mapping[str, Any], name: str) -> str:
+    value = header.get(name)
+    return value[:_MAX_TEXT] if isinstance(value, str) else ""
+
+
+def _count(value: object) -> int:
+    return value if type(value) is int else 0
+
+
+def _nonsense(reason: str) -> BackendError:
+    return BackendError(INTERNAL, f"The backend's answer can't be understood: {reason}.")

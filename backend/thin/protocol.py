@@ -1,0 +1,59 @@
+"""Names and numbers of the protocol (docs/protocol.md). Standard library only, Python 3.9."""
+
+from __future__ import annotations
+
+PROTOCOL = (1, 0)
+"""Major and minor version. A client of a newer major version is refused."""
+
+USER = b"gknet"
+"""PLAIN's user name; the password is the connection file's key."""
+
+MAX_HEADER = 64 * 1024
+"""Bytes of a message's map, without a profile."""
+MAX_PROFILE = 4 * 1024 * 1024
+MAX_PIXELS = 250_000_000
+"""Of one layer."""
+MAX_SIDE = 300_000
+MAX_FRAME = 2**31 - 1
+"""Bytes of one frame."""
+MAX_REFERENCE_SIDE = 1024
+MAX_QUEUE = 16
+"""Requests that wait, of all clients."""
+MAX_REQUESTS = 4
+"""Requests of one client that wait or run."""
+MAX_ID = 2**53 - 1
+KEPT_FITS = 16
+
+DEPTHS = {"u8": 1, "u16": 2, "f16": 2, "f32": 4}
+"""Bytes of one channel of one pixel."""
+SPACES = ("srgb", "linear")
+
+BAD_REQUEST = "bad_request"
+UNKNOWN_FIT = "unknown_fit"
+UNAUTHORIZED = "unauthorized"
+TOO_LARGE = "too_large"
+BUSY = "busy"
+NO_FOREGROUND = "no_foreground"
+NO_BACKGROUND = "no_background"
+UNSUPPORTED = "unsupported"
+OUT_OF_MEMORY = "out_of_memory"
+CANCELLED = "cancelled"
+INTERNAL = "internal"
+BACKEND_LOST = "backend_lost"
+BACKEND_UNAVAILABLE = "backend_unavailable"
+
+
+class BackendError(Exception):
+    """Every failure a client meets.
+
+    code: one of this module's.   message: what went wrong.   hint: what to do about it, or empty.
+    """
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return (self.message + " " + self.hint).rstrip()

@@ -1,0 +1,310 @@
+"""A ZeroMQ DEALER in plain Python: the client's end of one ZMTP 3 connection over TCP, mechanism PLAIN.
+
+After the public specifications of ZMTP 3.0 and 3.1 (RFC 23 and 37). There is no reconnecting and no background thread:
+what has to be sent goes out, and what arrives is read, while a caller waits in `receive` or `send`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from .protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, UNAUTHORIZED, BackendError
+
+_Arrival = TypeVar("_Arrival")
+
+_MORE, _LONG, _COMMAND = 1, 2, 4
+_SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
+_GREETING = _SIGNATURE + b"\x03\x01" + b"PLAIN".ljust(20, b"\0") + bytes(32)
+_GREETED = b"the greeting"
+"""Stands among the commands of the handshake for the peer's greeting, which is none."""
+_MAX_COMMAND = 64 * 1024
+_JOINED = 64 * 1024
+"""Frames up to this many bytes are copied into one buffer with what precedes them; larger ones are sent as they lie."""
+_AT_ONCE = 1024 * 1024
+"""Bytes given to the system in one call, so that no call takes long."""
+_MAX_UNSENT = 256
+"""Pieces that wait to be sent; beyond it a PING gets no answer: its sender isn't reading them."""
+
+# Where a peer has gone, a write must fail, and not end the host by a signal it may not have turned off.
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
+_SO_NOSIGPIPE = 0x1022  # macOS's number; Python has no name for it
+
+# A poll object has no limit on the number of a file, as select has, and a host may have a thousand open.
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+
+class Connection:
+    """One connection to a ROUTER, opened and authenticated on creation.
+
+    host, port: where it listens.   user, password: PLAIN's, at most 255 bytes each.   timeout_s: for all of opening.
+    max_frame: bytes of a frame, max_frames: frames of a message; a peer that announces more is cut off before anything
+    is allocated. Both may be changed later, and hold for frames that have not begun to arrive.
+
+    One thread may call `receive`, and meanwhile any other `send`; `post`, `ping` and `close` belong to the thread that
+    receives.
+
+    Raises BackendError: `unauthorized` if the peer refuses the password, `backend_unavailable` if nobody listens or
+    what listens is not a ROUTER with PLAIN. Once open, `send` and `receive` raise `backend_lost` when the connection
+    has ended; it must still be closed.
+    """
+
+    def __init__(
+        self, host: str, port: int, user: bytes, password: bytes, *, timeout_s: float, max_frame: int, max_frames: int
+    ) -> None:
+        self.max_frame = max_frame
+        self.max_frames = max_frames
+        self.heard = time.monotonic()
+        """When the peer last gave a sign of life: sent a byte, or took one after it had taken none for a while."""
+        self.can_ping = False
+        self._name = f"port {port} of {host}"
+        self._open = False
+        self._lock = threading.Lock()  # over _unsent and the socket's sending side
+        self._unsent: deque[memoryview] = deque()
+        self._stuck = False  # the system took no more bytes to send when last asked
+        self._commands: deque[bytes] = deque()  # of the handshake
+        self._messages: deque[list[bytearray]] = deque()
+        self._incoming = self._arrivals()
+        deadline = time.monotonic() + timeout_s
+        self._socket = self._connect(host, port, timeout_s)
+        try:
+            self._space = next(self._incoming)
+            self._shake_hands(user, password, deadline)
+        except BaseException as error:
+            self._socket.close()
+            if isinstance(error, TimeoutError):
+                raise self._fail("did not answer in time") from error
+            raise
+        self._open = True
+
+    def post(self, frames: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Have a message sent by the calls of `receive` and `send` that follow; never waits.
+
+        Large frames are not copied: they must stay as they are until `unsent` is False.
+        """
+        listed = list(frames)
+        self._queue([(_MORE, frame) for frame in listed[:-1]] + [(0, listed[-1])])
+
+    @property
+    def unsent(self) -> bool:
+        """Whether anything of the posted messages has not been handed to the system yet."""
+        return bool(self._unsent)
+
+    def send(self, frames: Iterable[bytes | bytearray | memoryview], timeout_s: float) -> None:
+        """Send a message, and what was posted before.
+
+        Raises TimeoutError if the peer has not taken all of it in time; the rest, as after `post`, goes out later.
+        """
+        self.post(frames)
+        deadline = time.monotonic() + timeout_s
+        while self._unsent:
+            if not self._write() or (self._unsent and time.monotonic() >= deadline):
+                self._wait(selectors.EVENT_WRITE, deadline)
+        if self._socket.fileno() < 0:
+            raise self._fail("was left in the middle of a message")
+
+    def receive(self, timeout_s: float) -> list[bytearray]:
+        """The next message's frames; meanwhile what was posted is sent, and PINGs are answered.
+
+        Raises TimeoutError if no message was complete in time; what has arrived of one is kept for the next call.
+        """
+        return self._await(self._messages, time.monotonic() + timeout_s)
+
+    def ping(self) -> None:
+        """Ask for a sign of life, after what was posted. Nothing if the peer's ZMTP is older than that (`can_ping`)."""
+        if self.can_ping:
+            self._post_command(b"PING", bytes(2))
+
+    def close(self) -> None:
+        """End the connection, also one that has ended by itself; what is unsent is dropped."""
+        with self._lock:
+            self._socket.close()
+            self._unsent.clear()
+
+    def _connect(self, host: str, port: int, timeout_s: float) -> socket.socket:
+        opened = None
+        try:
+            opened = socket.create_connection((host, port), timeout=timeout_s)
+            # TCP lets a socket connect to itself when its own port, picked by the system, is the one it looks for.
+            if opened.getsockname() == opened.getpeername():
+                raise ConnectionRefusedError("it was ourselves")
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sys.platform == "darwin":
+                opened.setsockopt(socket.SOL_SOCKET, _SO_NOSIGPIPE, 1)
+            opened.setblocking(False)
+        except OSError as error:
+            if opened is not None:
+                opened.close()
+            raise BackendError(BACKEND_UNAVAILABLE, f"Nobody answers at {self._name} ({error}).") from error
+        return opened
+
+    def _shake_hands(self, user: bytes, password: bytes, deadline: float) -> None:
+        self._unsent.append(memoryview(_GREETING))
+        self._expect(_GREETED, deadline)  # the password goes to nobody who doesn't ask for one
+        self._post_command(b"HELLO", bytes([len(user)]) + user + bytes([len(password)]) + password)
+        self._expect(b"WELCOME", deadline)
+        self._post_command(b"INITIATE", b"\x0bSocket-Type\0\0\0\x06DEALER")
+        self._expect(b"READY", deadline)
+
+    def _expect(self, name: bytes, deadline: float) -> None:
+        command = self._await(self._commands, deadline)
+        if _name_of(command) == b"ERROR" or command.startswith(b"^RROR"):  # libzmq 4.3's PLAIN writes it the second way
+            raise BackendError(UNAUTHORIZED, f"What listens at {self._name} refused the key.")
+        if _name_of(command) != name:
+            raise self._fail("does not keep to ZeroMQ's protocol")
+
+    def _await(self, arrived: deque[_Arrival], deadline: float) -> _Arrival:
+        """What arrives next of a kind; meanwhile reads and writes.  Raises TimeoutError, BackendError."""
+        while not arrived:
+            read, wrote = self._read(), self._write()
+            late = time.monotonic() >= deadline and not arrived
+            if late or not (read or wrote or arrived):
+                self._wait(selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0), deadline)
+        return arrived.popleft()
+
+    def _wait(self, events: int, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("It took too long.")
+        with _Selector() as selector:
+            try:
+                selector.register(self._socket, events)
+            except (ValueError, OSError) as error:
+                raise self._fail("is not connected any more") from error
+            selector.select(left)
+
+    def _write(self) -> bool:
+        """Hand the system what it takes, once; False if that is nothing."""
+        with self._lock:
+            if not self._unsent:
+                return False
+            piece = self._unsent[0]
+            try:
+                count = self._socket.send(piece[:_AT_ONCE], _NO_SIGNAL)
+            except BlockingIOError:
+                self._stuck = True
+                return False
+            except OSError as error:
+                raise self._fail("closed the connection") from error
+            if self._stuck:  # bytes of our own that the system merely stores say nothing of the peer
+                self._stuck = False
+                self.heard = time.monotonic()
+            if count == len(piece):
+                self._unsent.popleft()
+            else:
+                self._unsent[0] = piece[count:]
+            return True
+
+    def _read(self) -> bool:
+        """Take what has arrived, once; False if that is nothing."""
+        try:
+            count = self._socket.recv_into(self._space)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise self._fail("closed the connection") from error
+        if count == 0:
+            raise self._fail("closed the connection")
+        self.heard = time.monotonic()
+        self._space = self._space[count:]
+        if not self._space:
+            self._space = next(self._incoming)
+        return True
+
+    def _arrivals(self) -> Iterator[memoryview]:
+        """The places, one after another, where what arrives belongs; each is full when the next is asked for.
+
+        Being a generator, it keeps its place in the middle of a frame for as long as it takes.
+        """
+        greeting = bytearray(len(_GREETING))
+        yield memoryview(greeting)[:10]
+        if greeting[0] != 0xFF or not greeting[9] & 1:
+            raise self._fail("does not speak ZeroMQ")
+        yield memoryview(greeting)[10:11]
+        if greeting[10] != 3:
+            raise self._fail(f"speaks version {greeting[10]} of ZeroMQ's protocol, not 3")
+        yield memoryview(greeting)[11:]
+        if greeting[12:32].rstrip(b"\0") != b"PLAIN":
+            raise self._fail("is a ZeroMQ server, but not one that expects a key")
+        self.can_ping = greeting[11] >= 1
+        self._commands.append(bytes([len(_GREETED)]) + _GREETED)
+        frames: list[bytearray] = []
+        head = bytearray(9)
+        while True:
+            yield memoryview(head)[:2]
+            flags, size = head[0], head[1]
+            if flags & _LONG:
+                yield memoryview(head)[2:]
+                size = int.from_bytes(head[1:], "big")
+            self._check_frame(flags, size, len(frames))
+            body = bytearray(size)
+            if size:
+                yield memoryview(body)
+            if flags & _COMMAND:
+                self._on_command(bytes(body))
+            else:
+                frames.append(body)
+                if not flags & _MORE:
+                    self._messages.append(frames)
+                    frames = []
+            del body  # until the next one comes, it would keep a whole layer in memory
+
+    def _check_frame(self, flags: int, size: int, frames: int) -> None:
+        if flags & ~(_MORE | _LONG | _COMMAND) or (flags & _COMMAND and flags & _MORE):
+            raise self._fail("does not keep to ZeroMQ's protocol")
+        if size > (_MAX_COMMAND if flags & _COMMAND else self.max_frame):
+            raise self._fail(f"announced a frame of {size} bytes, more than belongs there")
+        if not flags & _COMMAND:
+            if not self._open:
+                raise self._fail("sent a message before it let us in")
+            if frames >= self.max_frames:
+                raise self._fail(f"sent a message of more than {self.max_frames} frames")
+
+    def _on_command(self, command: bytes) -> None:
+        if not self._open:
+            self._commands.append(command)
+        elif _name_of(command) == b"PING" and len(self._unsent) < _MAX_UNSENT:
+            self._post_command(b"PONG", command[7:23])  # what lies before is its time to live
+
+    def _post_command(self, name: bytes, data: bytes) -> None:
+        self._queue([(_COMMAND, bytes([len(name)]) + name + data)])
+
+    def _queue(self, frames: Iterable[tuple[int, bytes | bytearray | memoryview]]) -> None:
+        pieces = list(_pieces(frames))
+        with self._lock:  # whole messages only: nothing of another thread's may come between their frames
+            self._unsent.extend(pieces)
+
+    def _fail(self, what: str) -> BackendError:
+        """The error to raise; ends the connection, without taking the socket from a thread that waits for it."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        if self._open:
+            return BackendError(BACKEND_LOST, f"The backend {what}.", "Try again; its log may say why.")
+        return BackendError(BACKEND_UNAVAILABLE, f"What listens at {self._name} {what}.")
+
+
+def _pieces(frames: Iterable[tuple[int, bytes | bytearray | memoryview]]) -> Iterator[memoryview]:
+    """Frames, each after its flags, as they go over the wire: small neighbours joined, large ones as they lie."""
+    run = bytearray()
+    for flags, frame in frames:
+        body = memoryview(frame).cast("B")
+        run += bytes([flags, len(body)]) if len(body) < 256 else bytes([flags | _LONG]) + len(body).to_bytes(8, "big")
+        if len(body) <= _JOINED:
+            run += body
+        else:
+            yield memoryview(run)
+            yield body
+            run = bytearray()
+    if run:
+        yield memoryview(run)
+
+
+def _name_of(command: bytes) -> bytes:
+    return command[1 : 1 + command[0]] if command else b""

@@ -1,0 +1,86 @@
+"""`gknet serve`, `status` and `stop`, as they are typed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.backend.real_backend import Backend
+
+
+def gknet(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "backend.cli", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_status_and_stop_speak_with_the_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = Backend(tmp_path)
+    monkeypatch.setenv("GKNET_CONNECTION", str(backend.path))
+    code, out, err = gknet("status")
+    assert (code, err) == (0, "")
+    for word in ("state", "cpu", str(backend.process.pid)):
+        assert word in out
+    assert gknet("stop") == (0, "The backend has ended.\n", "")
+    out, err = backend.process.communicate(timeout=60)
+    assert (backend.process.returncode, err) == (0, "")
+    assert gknet("status") == (0, "The backend is not running.\n", "")
+    assert gknet("stop") == (0, "The backend is not running.\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--idle-minutes", "-1"], "idle time"),
+        (["--idle-minutes", "nan"], "idle time"),
+        (["--idle-minutes", "soon"], "--idle-minutes"),
+        (["--device", "abacus"], "abacus"),
+        (["--port", "80"], "--port"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(tmp_path: Path, arguments: list[str], word: str) -> None:
+    code, out, err = gknet("serve", *arguments, GKNET_CONNECTION=str(tmp_path / "backend.json"))
+    assert (code, out) == (2, "")
+    assert err.startswith("gknet: ")
+    assert err.count("\n") == 1
+    assert word in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "backend.json"
+    code, out, err = gknet("serve", "--log", str(tmp_path / "log"), GKNET_CONNECTION=str(path))
+    assert (code, out) == (2, "")
+    assert err.startswith(f"gknet: The folder {path.parent} cannot be used")
+    assert "GKNET_CONNECTION" in err
+    assert err.count("\n") == 1
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys\nfrom backend.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'zmq', 'pyvips', 'PIL', 'msgpack', 'psutil'}\n"
+        "print('heavy:', sorted(heavy & set(sys.modules)))"
+    )
+    for arguments in (["--help"], ["serve", "--help"], ["harmonize", "--help"], ["--version"]):
+        done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+        assert done.stdout.endswith("heavy: []\n")
+        assert len(done.stdout) > len("heavy: []\n")
+    help_text = subprocess.run(
+        [sys.executable, "-m", "backend.cli", "--help"], capture_output=True, text=True, check=True
+    )
+    for command in ("harmonize", "demo", "info", "serve", "status", "stop"):
+        assert command in help_text.stdout
