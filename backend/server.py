@@ -321,8 +321,8 @@ class Server:
         """Hands the worker, if it is free, the first request whose client is still there."""
         while self._running is None and not self._ending and (job := self._waiting.next()) is not None:
             self._running = job
-            stage = "wait" if self._worker.ready.is_set() else "load"
-            if self._send_progress(job, stage, 1, 1):
+            stage, done = ("wait", 1) if self._worker.ready.is_set() else ("load", 0)
+            if self._send_progress(job, stage, done, 1):
                 self._worker.give(job)
             else:
                 self._running = None

@@ -160,7 +160,8 @@ def test_four_clients_at_once_get_their_own_answers(backend: Backend, layer: np.
     kinds = [layer, as_depth(layer, "uint16"), as_depth(layer, "float32")[:90], layer[..., [0, 3]][:, ::-1]]
     with Client.connect(start=False) as client:
         alone = [
-            [client.harmonize(pixels, reference, at=AT, strength=part / 4) for part in range(1, 5)] for pixels in kinds
+            [client.harmonize(pixels, reference, at=AT, strength=part / 4, network_size=64) for part in range(1, 5)]
+            for pixels in kinds
         ]
     together = threading.Barrier(4)
 
@@ -168,7 +169,7 @@ def test_four_clients_at_once_get_their_own_answers(backend: Backend, layer: np.
         with Client.connect(start=False) as mine:
             together.wait()
             for part in range(1, 5):
-                result = mine.harmonize(kinds[kind], reference, at=AT, strength=part / 4)
+                result = mine.harmonize(kinds[kind], reference, at=AT, strength=part / 4, network_size=64)
                 assert np.array_equal(result, alone[kind][part - 1])
                 again = mine.harmonize(kinds[kind], None, fit=mine.last_fit, strength=0.25)
                 assert np.array_equal(again, alone[kind][0])

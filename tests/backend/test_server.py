@@ -141,7 +141,8 @@ def test_a_client_cannot_cancel_anothers_request(
 
 def test_one_client_may_have_four_requests(peer: Peer, layer: np.ndarray, reference: np.ndarray) -> None:
     header = harmonize_header(layer, reference, network_size=SLOW)
-    ids = [peer.send(header, layer, reference) for _ in range(5)]
+    ids = [peer.send(header, layer, reference)]
+    ids += [peer.send(harmonize_header(layer, reference), layer, reference) for _ in range(4)]
     again = peer.send({**header, "id": ids[0]}, layer, reference)
     replies = codes(peer.until_end(*ids[1:]))
     assert replies[:2] == [(ids[4], "busy"), (again, "bad_request")]
@@ -278,6 +279,9 @@ def fuzz(backend: Backend, layer: np.ndarray, reference: np.ndarray, count: int)
         while fuzzer.socket.poll(0):
             fuzzer.receive()
         if number % 500 == 499:
+            last = fuzzer.send({**HELLO, "id": 10**9})
+            while fuzzer.receive()[0]["id"] != last:
+                pass
             assert witness.ask(HELLO)["proof"] == proof(backend.facts)
             fuzzer.close()
             fuzzer = Peer(backend.facts)
