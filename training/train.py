@@ -67,6 +67,8 @@ def train(training: Training, stream: Stream, out: Path, minutes: float, *, anne
                 saved = now
                 _leave(training, board, out)
         _leave(training, board, out)
+        # Nobody goes while another still writes: gloo takes a missing neighbour ill.
+        training.parallel.any(False, training.device)
     finally:
         for number, handler in before:
             signal.signal(number, handler)
@@ -124,16 +126,10 @@ def _arguments() -> argparse.Namespace:
     return options
 
 
-def main() -> int:
-    started = time.monotonic()
-    options = _arguments()
-    torch.set_num_threads(options.threads)
-    bad = BadFiles(skip=options.skip_bad)
-    parallel = Parallel()
+def _run(options: argparse.Namespace, started: float, parallel: Parallel, device: torch.device, bad: BadFiles) -> int:
+    """The whole training of this process; the exit code."""
     try:
-        device = choose_device(options.device)
-        parallel = Parallel.join(device)
-        training = Training(read_run(options.config), parallel.device(device), parallel)
+        training = Training(read_run(options.config), device, parallel)
         options.out.mkdir(parents=True, exist_ok=True)
         state = options.out / "state.pt"
         if state.is_file():
@@ -146,7 +142,6 @@ def main() -> int:
         else:
             stream = iharmony4_stream(training, options.iharmony4, bad)
     except (HarmonizeError, ValueError, OSError) as error:
-        parallel.leave()
         return _refuse(error)
     try:
         minutes = options.minutes - (time.monotonic() - started) / 60  # reading took its part
@@ -158,10 +153,25 @@ def main() -> int:
         torch.save({"step": error.step, **error.batch._asdict()}, path)
         print(f"training: {error}; its composites are in {path}, the last good state is kept", file=sys.stderr)
         return 1
+    return 0
+
+
+def main() -> int:
+    started = time.monotonic()
+    options = _arguments()
+    torch.set_num_threads(options.threads)
+    bad = BadFiles(skip=options.skip_bad)
+    try:
+        device = choose_device(options.device)
+    except HarmonizeError as error:
+        return _refuse(error)
+    parallel = Parallel.join(device)
+    try:
+        # In a function of its own: the network must be gone before the processes part, or gloo aborts.
+        return _run(options, started, parallel, parallel.device(device), bad)
     finally:
         parallel.leave()
         bad.tell()
-    return 0
 
 
 if __name__ == "__main__":

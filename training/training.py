@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,12 @@ class StatisticsPath(nn.Module):
         return composite + mask * change
 
 
+def _average(ema: float, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:
+    # Early on the average forgets faster, or it would carry the untrained weights along.
+    decay = min(ema, (1 + float(seen)) / (10 + float(seen)))
+    return torch.lerp(new, old, decay) if new.is_floating_point() else new
+
+
 class Training:
     """One run, in this process alone or in step with others (`parallel`).
 
@@ -64,7 +71,7 @@ class Training:
         self.net = GKNet(run.network()).to(device)
         self.optimizer = torch.optim.Adam(self._parameters(), lr=run.learning_rate, eps=1e-8)
         self.trained = self._trained()
-        self.average = AveragedModel(self.net, avg_fn=self._average, use_buffers=True)
+        self.average = AveragedModel(self.net, avg_fn=partial(_average, run.ema), use_buffers=True)
         self.generator = torch.Generator(device)
         self.step = 0
         self.samples = 0
@@ -98,11 +105,6 @@ class Training:
         if self.parallel.count > 1:
             trained = DistributedDataParallel(trained)
         return trained
-
-    def _average(self, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:
-        # Early on the average forgets faster, or it would carry the untrained weights along.
-        decay = min(self.run.ema, (1 + float(seen)) / (10 + float(seen)))
-        return torch.lerp(new, old, decay) if new.is_floating_point() else new
 
     @property
     def device(self) -> torch.device:

@@ -66,7 +66,7 @@ def test_pixels_in_linear_light_are_taken(client: Client, layer: np.ndarray, ref
     result = client.harmonize(linear, below, at=AT, space="linear")
     encoded = client.harmonize(layer, reference, at=AT)
     inside = layer[..., 3] > 0
-    assert np.abs(result[inside][:, :3] ** (1 / 2.2) * 255 - encoded[inside][:, :3]).mean() < 3
+    assert np.abs(result[inside][:, :3] ** (1 / 2.2) * 255 - encoded[inside][:, :3]).mean() < 5
 
 
 def test_a_large_reference_is_sent_reduced(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:

@@ -37,9 +37,13 @@ def everything(training: Training) -> Tensor:
 
 
 def main() -> None:
-    steps = torch.load(sys.argv[1], weights_only=True)
     torch.set_num_threads(1)
     parallel = Parallel.join(torch.device("cpu"))
+    learn(torch.load(sys.argv[1], weights_only=True), parallel)
+    parallel.leave()
+
+
+def learn(steps: list[list[Tensor]], parallel: Parallel) -> None:
     run = TrainingRun(
         preset="gknet-s",
         only=sys.argv[3],  # type: ignore[arg-type]
@@ -62,7 +66,6 @@ def main() -> None:
     training.save(Path(sys.argv[2]).with_suffix(".state"))
     if parallel.rank == 0:
         torch.save({"losses": losses, "weights": everything(training), "processes": parallel.count}, sys.argv[2])
-    parallel.leave()
 
 
 if __name__ == "__main__":

