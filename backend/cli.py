@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.thin import protocol
 from backend.thin.protocol import BackendError
 from gknet.cli import app, main
 from gknet.errors import BadRequest, HarmonizeError
+
+if TYPE_CHECKING:
+    from backend.client import Client
 
 __all__ = ["app", "main"]
 
@@ -54,18 +58,10 @@ def status() -> None:
     """
     from rich.console import Console
 
-    from backend.client import Client
     from backend.summary import describe
 
-    with _as_command_error():
-        try:
-            client = Client.connect(start=False)
-        except BackendError as error:
-            if error.code != protocol.BACKEND_UNAVAILABLE:
-                raise
-            print("The backend is not running.")
-            return
-        with client:
+    with _running_backend() as client:
+        if client is not None:
             Console().print(describe(client.status()))
 
 
@@ -75,6 +71,15 @@ def stop() -> None:
 
     gknet stop
     """
+    with _running_backend() as client:
+        if client is not None:
+            client.shutdown()
+            print("The backend has ended.")
+
+
+@contextmanager
+def _running_backend() -> Iterator[Client | None]:
+    """A client of the backend; None, and a line that says so, where none runs."""
     from backend.client import Client
 
     with _as_command_error():
@@ -84,10 +89,10 @@ def stop() -> None:
             if error.code != protocol.BACKEND_UNAVAILABLE:
                 raise
             print("The backend is not running.")
+            yield None
             return
         with client:
-            client.shutdown()
-        print("The backend has ended.")
+            yield client
 
 
 @contextmanager
