@@ -67,8 +67,6 @@ def train(training: Training, stream: Stream, out: Path, minutes: float, *, anne
                 saved = now
                 _leave(training, board, out)
         _leave(training, board, out)
-        # Nobody goes while another still writes: gloo takes a missing neighbour ill.
-        training.parallel.any(False, training.device)
     finally:
         for number, handler in before:
             signal.signal(number, handler)
