@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from backend.thin import protocol
 from backend.thin.protocol import BackendError
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from backend.client import Client
 
 __all__ = ["app", "main"]
+
+HostName = Literal["gimp", "krita"]
 
 
 @app.command
@@ -75,6 +77,56 @@ def stop() -> None:
         if client is not None:
             client.shutdown()
             print("The backend has ended.")
+
+
+@app.command
+def install(host: HostName, *, dest: Path | None = None) -> None:
+    """Put Filters → Harmonize… into GIMP or Krita.
+
+        gknet install gimp
+
+    Parameters
+    ----------
+    host
+        gimp or krita.
+    dest
+        GIMP's plug-ins folder, or Krita's data folder (which holds `pykrita`). Without it: the user's own.
+    """
+    print("\n".join(_host(host).install(dest)))
+
+
+@app.command
+def uninstall(host: HostName, *, dest: Path | None = None) -> None:
+    """Take Filters → Harmonize… away again. The backend and its weights stay.
+
+        gknet uninstall gimp
+
+    Parameters
+    ----------
+    host
+        gimp or krita.
+    dest
+        The folder that was named when it was installed.
+    """
+    print("\n".join(_host(host).uninstall(dest)))
+
+
+class _Host(Protocol):
+    """Where one host keeps its plug-ins. Both return what to tell the user, line by line, or raise HarmonizeError."""
+
+    def install(self, dest: Path | None) -> list[str]: ...
+
+    def uninstall(self, dest: Path | None) -> list[str]: ...
+
+
+def _host(name: HostName) -> _Host:
+    if name == "gimp":
+        from backend import gimp
+
+        return gimp
+    from backend import krita
+
+    return krita
 
 
 @contextmanager

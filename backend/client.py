@@ -87,7 +87,8 @@ class Client:
 
         layer: (h, w) or (h, w, C) uint8, uint16, float16 or float32, C = 1 gray, 2 gray + alpha, 3 RGB,
         4 RGB + alpha, straight alpha.   reference: (H, W) or (H, W, C) of these, all of the canvas without the
-        layer; its alpha is left out; any size: it is sent reduced.   at: (x, y) of the layer on the canvas.
+        layer; where it is transparent, its mean colour stands in; any size: it is sent reduced.
+        at: (x, y) of the layer on the canvas.
         canvas: (width, height) in the layer's pixels, if the reference is reduced already.
         strength: 0..1.   space: "srgb" (encoded) or "linear", of both.   profile: ICC profile of both, None for sRGB.
         model: None for the backend's default.   selection: (h, w) uint8, 255 where the layer is the object.
@@ -216,21 +217,30 @@ def _selection(selection: np.ndarray, layer: np.ndarray) -> np.ndarray:
 
 
 def _reference(pixels: np.ndarray, canvas: tuple[int, int] | None) -> tuple[np.ndarray, dict[str, Any]]:
-    """A reference without alpha and small enough to be sent, as a frame and its fields."""
+    """A reference small enough to be sent, as a frame and its fields."""
     _picture(pixels)
-    if pixels.ndim == 3:
-        pixels = pixels[..., : 1 if pixels.shape[2] < 3 else 3]
     height, width = pixels.shape[:2]
     scale = protocol.MAX_REFERENCE_SIDE / max(height, width)
     if scale < 1:
         if pixels.dtype == np.float16:  # libvips has none
             pixels = pixels.astype(np.float32)
         across, down = max(1, round(width * scale)), max(1, round(height * scale))
-        large = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
-        pixels = large.resize(across / width, vscale=down / height, kernel="linear").numpy()
+        pixels = _resized(pixels, across / width, down / height)
     frame, fields = _picture(pixels)
     canvas_width, canvas_height = (width, height) if canvas is None else canvas
     return frame, {**fields, "canvas_width": canvas_width, "canvas_height": canvas_height}
+
+
+def _resized(pixels: np.ndarray, across: float, down: float) -> np.ndarray:
+    """A picture of uint8, uint16 or float32 at another size; what is transparent has no weight."""
+    image: Any = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
+    if pixels.ndim == 2 or pixels.shape[2] in (1, 3):
+        return np.asarray(image.resize(across, vscale=down, kernel="linear").numpy())
+    whole = pixels.dtype.kind == "u"
+    full = float(np.iinfo(pixels.dtype).max) if whole else 1.0
+    image = image.premultiply(max_alpha=full).resize(across, vscale=down, kernel="linear").unpremultiply(max_alpha=full)
+    small = np.asarray(image.numpy())
+    return (np.rint(small).clip(0, full) if whole else small).astype(pixels.dtype)
 
 
 def _bad(message: str, hint: str) -> BackendError:

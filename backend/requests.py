@@ -156,13 +156,13 @@ def _harmonize(fields: Fields, message_id: int, frames: Sequence[Any]) -> Harmon
     if len(frames) != expected:
         raise bad(f"The message has {len(frames)} frames of pixels instead of {expected}.")
     place = fields.map("layer")
-    layer = _pixels(place, frames[0], (1, 2, 3, 4), protocol.MAX_SIDE)
+    layer = _pixels(place, frames[0], protocol.MAX_SIDE)
     at, canvas, reference = (0, 0), (layer.width, layer.height), None
     if fit is None:
         reach = protocol.MAX_SIDE
         at = (place.integer("x", -reach, reach), place.integer("y", -reach, reach))
         below = fields.map("reference")
-        reference = _pixels(below, frames[1], (1, 3), protocol.MAX_REFERENCE_SIDE)
+        reference = _pixels(below, frames[1], protocol.MAX_REFERENCE_SIDE)
         canvas = _canvas(below, reference)
     selection = frames[-1] if "selection" in fields else None
     if selection is not None:
@@ -182,13 +182,9 @@ def _harmonize(fields: Fields, message_id: int, frames: Sequence[Any]) -> Harmon
     )
 
 
-def _pixels(fields: Fields, frame: Any, channels: tuple[int, ...], longest: int) -> Pixels:
+def _pixels(fields: Fields, frame: Any, longest: int) -> Pixels:
     width, height = fields.side("width", longest), fields.side("height", longest)
     count = fields.integer("channels", 1, 4)
-    if count not in channels:
-        raise BackendError(
-            protocol.UNSUPPORTED, f"Pixels of {count} channels cannot be taken here.", "Send it without transparency."
-        )
     depth = fields.choice("depth", protocol.DEPTHS)
     space = cast("Space", fields.choice("space", protocol.SPACES))
     size = width * height * count * protocol.DEPTHS[depth]

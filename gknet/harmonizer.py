@@ -19,7 +19,7 @@ from gknet.device import choose_device
 from gknet.errors import BadRequest, NoBackground, NoForeground
 from gknet.model import GKNet
 from gknet.pillow import from_pillow, to_pillow
-from gknet.pixels import as_before, as_rgb, checked_mask
+from gknet.pixels import as_before, as_rgb, checked_mask, without_gaps
 from gknet.profile import fits, from_srgb, to_srgb
 from gknet.reduction import Box, Sight
 from gknet.transfer import ColourTransfer
@@ -200,15 +200,16 @@ class Harmonizer:
     ) -> LayerFit:
         """What the network would do to a layer, ready to be applied to it at any strength.
 
-        layer: (h, w, C), C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGB + alpha, straight alpha.   reference: (H, W, 3)
-        RGB or (H, W) gray, what lies below, all of the canvas, at its own size or reduced.   canvas: (width, height) in
-        the layer's pixels.   at: (x, y) of the layer on the canvas.   selection: (h, w) uint8, 255 where the layer
-        is the foreground; what is not selected is part of the scene.   opacity: of the layer, in (0, 1].
+        layer: (h, w, C), C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGB + alpha, straight alpha.   reference: (H, W)
+        or (H, W, C) likewise, what lies below, all of the canvas, at its own size or reduced; where it is transparent,
+        its mean colour stands in.   canvas: (width, height) in the layer's pixels.   at: (x, y) of the layer on the
+        canvas.   selection: (h, w) uint8, 255 where the layer is the foreground; what is not selected is part of the
+        scene.   opacity: of the layer, in (0, 1].
         space, profile, reference_space, reference_profile: as `__call__`, each picture's own.
         Raises BadRequest, NoForeground (also for an opaque layer without selection) and NoBackground.
         """
         at = (operator.index(at[0]), operator.index(at[1]))
-        rgba, below = as_rgb(layer), as_rgb(reference)[..., :3]
+        rgba, below = as_rgb(layer), without_gaps(as_rgb(reference))
         _check(1.0, network_size, space, rgba)
         _check(1.0, network_size, reference_space, below)
         if not 0 < opacity <= 1:

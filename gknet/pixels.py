@@ -50,6 +50,25 @@ def as_rgb(pixels: np.ndarray) -> np.ndarray:
     return pixels[:, :, [0, 0, 0, *range(1, pixels.shape[2])]]
 
 
+def without_gaps(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) of a scene (H, W, 3 or 4): where it shows nothing, the mean colour of what it does show.
+
+    So what is not there moves neither the scene's light nor its colours. Raises NoBackground if nothing shows.
+    """
+    if pixels.shape[2] == 3:
+        return pixels
+    full = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
+    share = pixels[:, :, 3:].astype(np.float32) / full  # (H, W, 1)
+    if not share.any():
+        raise NoBackground("Nothing is visible below the foreground.", "Put it over a picture, or show what is hidden.")
+    # What is wholly transparent may hold anything, even NaN.
+    colours = np.where(share > 0, pixels[:, :, :3], 0).astype(np.float32)
+    mean = (colours * share).sum(axis=(0, 1), dtype=np.float64) / share.sum(dtype=np.float64)
+    filled = colours * share + mean.astype(np.float32) * (1 - share)
+    filled = filled if pixels.dtype.kind == "f" else np.rint(filled)
+    return np.where(share == 1, pixels[:, :, :3], filled.astype(pixels.dtype))
+
+
 def as_before(changed: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """The changed RGB(A) in the channels it came in: gray is the luma, exactly kept where nothing changed."""
     if pixels.ndim == 3 and pixels.shape[2] >= 3:

@@ -249,3 +249,21 @@ def test_what_a_host_imports_is_the_standard_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("depth", ["uint8", "uint16", "float16", "float32"])
+def test_a_large_reference_with_gaps_is_sent_reduced_without_what_lies_in_them(
+    client: Client, layer: np.ndarray, reference: np.ndarray, depth: str
+) -> None:
+    large = as_depth(np.repeat(np.repeat(reference, 3, axis=0), 3, axis=1), depth)
+    full = large.dtype.type(1 if large.dtype.kind == "f" else np.iinfo(large.dtype).max)
+    alpha = np.full((*large.shape[:2], 1), full)
+    alpha[1200:] = 0
+    gaps = large.copy()
+    gaps[1200:] = full
+    at = (3 * AT[0], 3 * AT[1])
+    results = [
+        client.harmonize(as_depth(layer, depth), np.dstack([below, alpha]), at=at).astype(np.float64)
+        for below in (large, gaps)
+    ]
+    assert np.abs(results[0] - results[1]).max() <= 0.01 * float(full)

@@ -108,7 +108,7 @@ def test_wrong_layers_are_refused(fields: dict[str, Any], code: str) -> None:
     ("fields", "code"),
     [
         ({"width": 1025}, "too_large"),
-        ({"channels": 4}, "unsupported"),
+        ({"channels": 4}, "bad_request"),
         ({"channels": 1}, "bad_request"),
         ({"canvas_width": None}, "bad_request"),
         ({"canvas_width": 0}, "bad_request"),

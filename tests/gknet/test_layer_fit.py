@@ -132,3 +132,26 @@ def test_what_cannot_be_fitted_is_refused(shipped: Harmonizer, layer: np.ndarray
         shipped.fit_layer(layer, scene, at=AT, canvas=canvas, opacity=0)
     with pytest.raises(BadRequest, match="one byte"):
         shipped.fit_layer(layer, scene, at=AT, canvas=canvas, selection=np.ones((5, 5), np.uint8))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_where_the_scene_shows_nothing_its_mean_colour_stands_in(
+    shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray, kind: type[np.generic]
+) -> None:
+    full = 1 if kind is np.float32 else np.iinfo(kind).max
+    deep = (scene / np.float64(255) * full).astype(kind)
+    alpha = np.full((600, 900, 1), full, kind)
+    alpha[:, 700:] = 0
+    garbage = deep.copy()
+    garbage[:, 700:] = np.nan if kind is np.float32 else 7
+    filled = deep.copy()
+    mean = deep[:, :700].mean(axis=(0, 1), dtype=np.float64)
+    filled[:, 700:] = (mean if kind is np.float32 else np.rint(mean)).astype(kind)
+    found = shipped.fit_layer(layer, np.dstack([garbage, alpha]), at=AT, canvas=(900, 600)).apply(layer)
+    expected = shipped.fit_layer(layer, filled, at=AT, canvas=(900, 600)).apply(layer)
+    assert np.abs(found.astype(int) - expected).max() <= 1  # the mean, added up in another order
+
+
+def test_a_scene_that_shows_nothing_at_all_is_refused(shipped: Harmonizer, layer: np.ndarray) -> None:
+    with pytest.raises(NoBackground, match="Nothing is visible"):
+        shipped.fit_layer(layer, np.zeros((600, 900, 4), np.uint8), at=AT, canvas=(900, 600))

@@ -1,0 +1,127 @@
+"""Requests to the backend from a host whose interface must not wait: each on a thread, looked at from outside."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from .client import READY, STARTING, ThinClient
+from .protocol import CANCELLED, INTERNAL, BackendError
+
+_STAGES = ("wait", "load", "reduce", "network", "apply")
+
+
+class Backend:
+    """The backend as one host sees it; made, used and closed on the host's interface thread, and never waits there.
+
+    host: its name and version, for the backend's log.
+    """
+
+    def __init__(self, host: tuple[str, str]) -> None:
+        self._host = host
+        self._client: ThinClient | None = None
+        self._turn = threading.Lock()
+        self._job: Job | None = None
+
+    def harmonize(self, **request: Any) -> Job:
+        """A job that asks for what `ThinClient.harmonize` takes: layer, layer_bytes, reference, reference_bytes, ...
+
+        Jobs wait for each other, in no order: cancel one that is not wanted any more.
+        """
+        return Job(self, request)
+
+    def close(self) -> None:
+        """End the connection, when the jobs that were cancelled have ended. The backend goes on."""
+        threading.Thread(target=self._close, name="gknet-close", daemon=True).start()
+
+    def _close(self) -> None:
+        with self._turn:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def _ask(self, job: Job, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytearray]:
+        while not self._turn.acquire(timeout=0.05):
+            if job.cancelled:
+                raise BackendError(CANCELLED, "Cancelled.")
+        try:
+            self._job = job
+            if self._client is None:
+                self._client = ThinClient.connect(
+                    client=self._host, on_state=self._tell, cancelled=lambda: job.cancelled
+                )
+            return self._client.harmonize(**request, on_progress=job.take_progress, cancelled=lambda: job.cancelled)
+        finally:
+            self._job = None
+            self._turn.release()
+
+    def _tell(self, state: str) -> None:
+        if self._job is not None:
+            self._job.take_state(state)
+
+
+class Job:
+    """One request on its way. Look at it from any thread, as often as you like.
+
+    text: what happens, a sentence for the user.   fraction: how far it is, 0..1, None while nobody can tell.
+    cancelled: whether `cancel` was called.   done: whether it has ended, in whatever way.
+    """
+
+    def __init__(self, backend: Backend, request: Mapping[str, Any]) -> None:
+        self.text = "Asking the backend…"
+        self.fraction: float | None = None
+        self.cancelled = False
+        self._answer: tuple[dict[str, Any], bytearray] | None = None
+        self._error: BackendError | None = None
+        self._thread = threading.Thread(target=self._run, args=(backend, request), name="gknet-job", daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        return not self._thread.is_alive()
+
+    def cancel(self) -> None:
+        """Ask it to end; `done` a moment later. Its answer, should it be there already, is thrown away."""
+        self.cancelled = True
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until it is done, so long at most, and say whether it is."""
+        self._thread.join(timeout_s)
+        return self.done
+
+    def answer(self) -> tuple[dict[str, Any], bytearray]:
+        """The backend's `result` and the pixels of a job that is done.
+
+        Raises BackendError: `cancelled`, and whatever `ThinClient.connect` and `ThinClient.harmonize` raise.
+        """
+        if self.cancelled:
+            raise BackendError(CANCELLED, "Cancelled.")
+        if self._error is not None:
+            raise self._error
+        if self._answer is None:
+            raise BackendError(INTERNAL, "The job is not done.")
+        return self._answer
+
+    def take_state(self, state: str) -> None:
+        """What `ThinClient` says of the backend's start."""
+        if state in (STARTING, READY):
+            self.text = "Starting the backend…" if state == STARTING else "Sending…"
+            self.fraction = None
+
+    def take_progress(self, stage: str, done: int, total: int, text: str) -> None:
+        """What the backend says of its progress: its stages count alike, but those that only wait count nothing."""
+        if text:
+            self.text = text
+        self.fraction = None
+        if stage in _STAGES[2:] and total > 0:
+            step = _STAGES.index(stage) - 2
+            self.fraction = (step + min(max(done / total, 0.0), 1.0)) / 3
+
+    def _run(self, backend: Backend, request: Mapping[str, Any]) -> None:
+        try:
+            self._answer = backend._ask(self, request)
+        except BackendError as error:
+            self._error = error
+        except Exception as error:  # a fault of ours: the host shows it, and must not wait for ever
+            self._error = BackendError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")
