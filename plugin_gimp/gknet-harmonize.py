@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Filters → Harmonize… for GIMP 3: what GIMP is told of it, and a run from the first question to the result."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import gi
+
+gi.require_version("Gimp", "3.0")
+gi.require_version("GimpUi", "3.0")
+gi.require_version("Gegl", "0.4")
+gi.require_version("Babl", "0.1")
+gi.require_version("Gtk", "3.0")
+from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
+
+NAME = "gknet-harmonize"
+
+# An error here would make the menu item vanish without a word. So it waits until somebody asks for the plug-in.
+try:
+    from thin import choices
+    from thin.protocol import CANCELLED, BackendError
+except ImportError as error:
+    MISSING = str(error)
+else:
+    MISSING = ""
+
+
+class Harmonize(Gimp.PlugIn):
+    """The plug-in as GIMP sees it."""
+
+    def do_set_i18n(self, name: str) -> bool:
+        """No translations."""
+        del name
+        return False
+
+    def do_query_procedures(self) -> list[str]:
+        """Names of our procedures."""
+        return [NAME]
+
+    def do_create_procedure(self, name: str) -> Gimp.Procedure:
+        """The procedure with its menu item and its arguments, which the dialog and unattended runs share."""
+        procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, run, None)
+        procedure.set_image_types("RGB*, GRAY*")
+        procedure.set_sensitivity_mask(Gimp.ProcedureSensitivityMask.DRAWABLE)
+        procedure.set_menu_label("_Harmonize…")
+        procedure.add_menu_path("<Image>/Filters/")
+        blurb = "Fit the layer's colours and light to the picture it was pasted into."
+        procedure.set_documentation(f"{blurb} Works on one RGB or grayscale layer.", blurb, name)
+        procedure.set_attribution("The GKNet Harmonize authors", "MIT licence", "2026")
+        if not MISSING:
+            _add_arguments(procedure)
+        return procedure
+
+
+def _add_arguments(procedure: Gimp.Procedure) -> None:
+    flags = GObject.ParamFlags.READWRITE
+    procedure.add_double_argument("strength", "Stren_gth", choices.STRENGTH_HELP, 0.0, 1.0, 1.0, flags)
+    compare = _choice(choices.COMPARE_WITH)
+    procedure.add_choice_argument("compare", "Co_mpare with", choices.COMPARE_HELP, compare, choices.BELOW, flags)
+    help_text = f"Counts if “{choices.COMPARE_WITH[choices.CHOSEN_LAYER]}” is what to compare with."
+    procedure.add_layer_argument("reference", "_Layer", help_text, True, flags)
+    output = _choice(choices.OUTPUT)
+    procedure.add_choice_argument("output", "Out_put", choices.OUTPUT_HELP, output, choices.HIDE_ORIGINAL, flags)
+
+
+def _choice(texts: dict[str, str]) -> Gimp.Choice:
+    choice = Gimp.Choice.new()
+    for number, (name, text) in enumerate(texts.items()):
+        choice.add(name, number, text, "")
+    return choice
+
+
+def run(
+    procedure: Gimp.Procedure,
+    mode: Gimp.RunMode,
+    image: Gimp.Image,
+    drawables: list[Gimp.Drawable],
+    config: Gimp.ProcedureConfig,
+    data: Any,
+) -> Gimp.ValueArray:
+    """A run, as GIMP calls it."""
+    del data
+    status = Gimp.PDBStatusType
+    if MISSING:
+        text = f"The plug-in is not complete: {MISSING}.\n\nRun `gknet install gimp`, then start GIMP again."
+        return procedure.new_return_values(status.EXECUTION_ERROR, _error(text))
+    Gegl.init(None)
+    try:
+        done = _run(procedure, mode, image, drawables, config)
+    except BackendError as error:
+        if error.code == CANCELLED:
+            return procedure.new_return_values(status.CANCEL, None)
+        return procedure.new_return_values(status.EXECUTION_ERROR, _error(choices.told(error)))
+    return procedure.new_return_values(status.SUCCESS if done else status.CANCEL, None)
+
+
+def _run(
+    procedure: Gimp.Procedure,
+    mode: Gimp.RunMode,
+    image: Gimp.Image,
+    drawables: list[Gimp.Drawable],
+    config: Gimp.ProcedureConfig,
+) -> bool:
+    """Whether it was done; False if the user closed the dialog.  Raises BackendError."""
+    import request
+    from harmonizing import harmonize
+    from thin.job import Backend
+
+    layer = request.checked_layer(image, drawables, "")
+    backend = Backend(("GIMP plug-in", Gimp.version()))
+    if mode != Gimp.RunMode.NONINTERACTIVE:
+        from gi.repository import GimpUi
+
+        GimpUi.init(NAME)
+    if mode == Gimp.RunMode.INTERACTIVE:
+        from dialog import ask
+
+        if not ask(procedure, config, image, layer, backend):
+            return False
+    settings = request.Settings(
+        config.get_property("strength"),
+        config.get_property("compare"),
+        config.get_property("reference"),
+        config.get_property("output"),
+    )
+    request.checked_layer(image, [layer], settings.output)
+    for warning in harmonize(image, layer, settings, backend, window=mode != Gimp.RunMode.NONINTERACTIVE):
+        Gimp.message(warning)
+    return True
+
+
+def _error(text: str) -> GLib.Error:
+    return GLib.Error.new_literal(Gimp.PlugIn.error_quark(), text, 0)
+
+
+if __name__ == "__main__":
+    Gimp.main(Harmonize.__gtype__, sys.argv)

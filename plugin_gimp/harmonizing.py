@@ -1,0 +1,50 @@
+"""One run after all has been chosen: read, ask, write."""
+
+from __future__ import annotations
+
+import backdrop
+import request
+from gi.repository import Gimp
+from progress import Progress
+from request import Settings
+from result import Target
+from thin.job import Backend
+
+_READ, _ASK = 0.1, 0.9
+"""Where on the bar reading ends, and where the backend's work does."""
+
+
+def harmonize(
+    image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend: Backend, window: bool
+) -> list[str]:
+    """Harmonizes a layer and returns the backend's warnings, sentences for the user.
+
+    window: whether to show a progress window.   Raises BackendError; the image is as it was then.
+    """
+    progress = Progress(window)
+    try:
+        target = Target(image, layer, settings.output)
+        selected = request.selection(image, layer, settings.output)
+        request.check_has_object(layer, selected)
+        text = "Reading the layer…"
+        source = request.source(image, layer, lambda done: progress.show(text, _READ * done))
+        with backdrop.backdrop(image, layer, settings.compare, settings.chosen) as visible:
+            reference, reference_pixels = backdrop.reference(visible, source.kind)
+        job = backend.harmonize(
+            layer={**source.kind.picture(source.width, source.height, source.alpha), **request.place(layer)},
+            layer_bytes=source.pixels,
+            reference=reference,
+            reference_bytes=reference_pixels,
+            selection=selected,
+            options={"strength": settings.strength},
+        )
+        progress.follow(job, _READ, _ASK)
+        result, pixels = job.answer()
+        source.pixels = bytearray()
+        source.restore_alpha(pixels)
+        text = "Writing the result…"
+        target.put(source, pixels, lambda done: progress.show(text, _ASK + (1 - _ASK) * done))
+        return [str(warning) for warning in result.get("warnings") or []]
+    finally:
+        progress.close()
+        backend.close()

@@ -1,0 +1,201 @@
+"""A drawable's own pixels as the backend takes them, and the way back: in stripes, as colours without loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from gi.repository import Babl, Gegl, Gimp
+from thin.protocol import DEPTHS, UNSUPPORTED, BackendError
+
+STRIPE_BYTES = 16 * 2**20
+"""What is read or written at once, about: GIMP's bindings hold each such piece up to three times."""
+
+OnStep = Callable[[float], object]
+"""Told how much is done, 0..1. What it raises ends the work."""
+
+_DEPTH_OF = {"u8": "u8", "u16": "u16", "half": "f16", "float": "f32", "u32": "f32", "double": "f32"}
+_TYPE_OF = {"u8": "u8", "u16": "u16", "f16": "half", "f32": "float"}
+_UNITS = {1: "B", 2: "H", 4: "I", 8: "Q"}
+"""Whole numbers of so many bytes, by which numbers of any meaning can be moved."""
+_NAMES = {
+    # (gray, encoding): name of the pixel format in babl, without alpha
+    (False, "linear"): "RGB",
+    (False, "own curve"): "R'G'B'",
+    (False, "perceptual"): "R~G~B~",
+    (True, "linear"): "Y",
+    (True, "own curve"): "Y'",
+    (True, "perceptual"): "Y~",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an image's pixels are, in the backend's words and in babl's.
+
+    depth, space, profile: as in the protocol's `layer`.   alpha_rounded: whether the depth holds less than the image's
+    own numbers.   encoding: what the numbers mean, "linear", "own curve" (of
+    the image's space) or "perceptual" (sRGB's curve).   model: babl's space, which keeps the image's primaries.
+    """
+
+    gray: bool
+    depth: str
+    alpha_rounded: bool
+    space: str
+    profile: Optional[bytes]  # noqa: UP045: evaluated by hosts' Python 3.9
+    encoding: str
+    model: Any
+
+    def channels(self, alpha: bool) -> int:
+        """Numbers of one pixel."""
+        return (1 if self.gray else 3) + alpha
+
+    def pixel_bytes(self, alpha: bool) -> int:
+        return self.channels(alpha) * DEPTHS[self.depth]
+
+    def format(self, alpha: bool) -> str:
+        """The pixel format's full name in babl: straight alpha, in the image's own space."""
+        name = f"{_NAMES[self.gray, self.encoding]}{'A' if alpha else ''} {_TYPE_OF[self.depth]}"
+        return _in_space(name, self.model)
+
+    @property
+    def alpha_format(self) -> str:
+        """The format of the alpha alone, in the same depth."""
+        return f"A {_TYPE_OF[self.depth]}"
+
+    def picture(self, width: int, height: int, alpha: bool) -> dict[str, Any]:
+        """The protocol's map of a picture of this kind."""
+        fields = {"width": width, "height": height, "channels": self.channels(alpha), "depth": self.depth}
+        return {**fields, "space": self.space, "profile": self.profile}
+
+
+def kind_of(image: Gimp.Image) -> Kind:
+    """How an image's pixels travel: at its own precision, in its own space.
+
+    32-bit integers and doubles, which the backend does not know, travel as floats.
+    Raises BackendError (`unsupported`) for an indexed image.
+    """
+    if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
+        raise BackendError(
+            UNSUPPORTED,
+            "An indexed image has no room for new colours.",
+            "Turn it into an RGB image first: Image → Mode → RGB.",
+        )
+    gray = image.get_base_type() == Gimp.ImageBaseType.GRAY
+    bits, _, curve = image.get_precision().value_nick.partition("-")
+    fixed = (gray, _DEPTH_OF[bits], bits in ("u32", "double"))
+    profile, model = _profile(image), _space(image)
+    if profile is None:
+        linear = curve == "linear"
+        # Where the space is sRGB, its own curve is the perceptual one: the same numbers under two names.
+        encoding = {"linear": "linear", "perceptual": "perceptual"}.get(curve, "own curve")
+        return Kind(*fixed, "linear" if linear else "srgb", None, encoding, model)
+    if curve == "linear":
+        # A profile says what encoded numbers mean. Encoding would cost integers and halves some of their steps.
+        return Kind(gray, "f32", fixed[2], "srgb", profile.get_icc_profile(), "own curve", model)
+    if curve == "perceptual":
+        alike = Gimp.ColorProfile.new_srgb_trc_from_color_profile(profile)
+        if alike is not None:
+            return Kind(*fixed, "srgb", alike.get_icc_profile(), "perceptual", model)
+    return Kind(*fixed, "srgb", profile.get_icc_profile(), "own curve", model)
+
+
+def read(
+    drawable: Gimp.Drawable, pixel_format: str, pixel_bytes: int, on_step: OnStep = lambda done: None
+) -> bytearray:
+    """A drawable's pixels: rows top-down, nothing between them."""
+    width, height = drawable.get_width(), drawable.get_height()
+    buffer, line = drawable.get_buffer(), width * pixel_bytes
+    pixels = bytearray(line * height)
+    for top, rows in _stripes(height, line):
+        stripe = buffer.get(Gegl.Rectangle.new(0, top, width, rows), 1.0, pixel_format, Gegl.AbyssPolicy.NONE)
+        pixels[top * line : (top + rows) * line] = stripe
+        on_step((top + rows) / height)
+    return pixels
+
+
+def write(
+    buffer: Gegl.Buffer, width: int, height: int, pixel_format: str, pixels: bytearray, on_step: OnStep
+) -> None:
+    """Fills a buffer of this size with pixels, and hands them to GIMP."""
+    line = len(pixels) // height
+    view = memoryview(pixels)
+    for top, rows in _stripes(height, line):
+        stripe = bytes(view[top * line : (top + rows) * line])
+        buffer.set(Gegl.Rectangle.new(0, top, width, rows), pixel_format, stripe)
+        on_step((top + rows) / height)
+    buffer.flush()
+
+
+def copy_alpha(source: Gimp.Drawable, target: Gimp.Drawable) -> None:
+    """Gives a drawable the alpha of another of its size and format, bit for bit: 32-bit integers and doubles hold more
+    than the floats they travel as."""
+    own = target.get_format()
+    name, kind = str(Babl.get_name(own)), Babl.get_name(Babl.format_get_type(own, 0))
+    channels, size = Babl.format_get_n_components(own), Babl.format_get_bytes_per_pixel(own)
+    buffer, width, height = target.get_buffer(), target.get_width(), target.get_height()
+    for top, rows in _stripes(height, width * size):
+        rect = Gegl.Rectangle.new(0, top, width, rows)
+        pixels = bytearray(buffer.get(rect, 1.0, name, Gegl.AbyssPolicy.NONE))
+        alpha = source.get_buffer().get(rect, 1.0, f"A {kind}", Gegl.AbyssPolicy.NONE)
+        _last_channel(pixels, size // channels, channels)[:] = memoryview(alpha).cast(_UNITS[size // channels])
+        buffer.set(rect, name, bytes(pixels))
+    buffer.flush()
+
+
+def put_alpha(pixels: bytearray, alpha: bytearray, kind: Kind) -> None:
+    """Replaces the alpha of pixels of this kind that have one.
+
+    alpha: one number a pixel, in the kind's depth.
+    """
+    size = DEPTHS[kind.depth]
+    _last_channel(pixels, size, kind.channels(True))[:] = memoryview(alpha).cast(_UNITS[size])
+
+
+def take_alpha(pixels: bytearray, kind: Kind) -> bytearray:
+    """The alpha of such pixels, one number a pixel."""
+    return bytearray(_last_channel(pixels, DEPTHS[kind.depth], kind.channels(True)).tobytes())
+
+
+def small(drawable: Gimp.Drawable, pixel_format: str, box: tuple[int, int, int, int], scale: float) -> bytes:
+    """A part of a drawable at a reduced size.
+
+    box: (left, top, width, height) in the reduced picture's pixels.   scale: of the reduction, at most 1.
+    """
+    # CLAMP: where rounding up a side would look beyond the edge, the edge goes on.
+    return bytes(drawable.get_buffer().get(Gegl.Rectangle.new(*box), scale, pixel_format, Gegl.AbyssPolicy.CLAMP))
+
+
+def _last_channel(pixels: bytearray, size: int, channels: int) -> memoryview:
+    """One number of `size` bytes for each pixel: alpha, where there is one. Writing to it changes the pixels."""
+    return memoryview(pixels).cast(_UNITS[size])[channels - 1 :: channels]
+
+
+def _profile(image: Gimp.Image) -> Gimp.ColorProfile | None:
+    """The image's profile if it has one that is not sRGB by another name."""
+    profile = image.get_color_profile()
+    if profile is None:
+        return None
+    try:
+        space = profile.get_space(Gimp.ColorRenderingIntent.RELATIVE_COLORIMETRIC)
+    except Exception:  # GLib.Error for one made of tables, and then babl takes the numbers as they are
+        return profile
+    return None if space is not None and Babl.get_name(space) == "sRGB" else profile
+
+
+def _space(image: Gimp.Image) -> Any:
+    """Babl's space of the image's pixels, as its layers have it."""
+    return Babl.format_get_space(image.get_layers()[0].get_format())
+
+
+def _in_space(name: str, space: Any) -> str:
+    return str(Babl.get_name(Babl.format_with_space(name, space)))
+
+
+def _stripes(height: int, line_bytes: int) -> list[tuple[int, int]]:
+    """(top, rows) of the stripes that `height` rows are worked on in."""
+    rows = max(1, min(height, STRIPE_BYTES // max(1, line_bytes)))
+    if rows > 64:
+        rows -= rows % 64  # GIMP keeps pixels in tiles of 64 rows, and need not touch one twice
+    return [(top, min(rows, height - top)) for top in range(0, height, rows)]

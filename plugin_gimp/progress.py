@@ -1,0 +1,137 @@
+"""What the user sees of a run: a window with Cancel, and GIMP's own progress bar."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from gi.repository import Gimp, GLib
+from thin.choices import TITLE
+from thin.job import Job
+from thin.protocol import CANCELLED, BackendError
+
+_TICK_S = 0.05
+"""Between two looks at a job."""
+_SHOW_S = 0.1
+"""Between two changes of a bar: each of GIMP's own costs a question to GIMP."""
+_STILL_S = 0.4
+"""After so long at the same place a bar moves to and fro, to show that there is life."""
+_LAST_WORD_S = 0.3
+"""What a cancelled job may take to tell the backend. That drops the work of those who vanish, too."""
+
+
+class Progress:
+    """The progress of one run; a window of its own if `window`. Ended by `close`.
+
+    Every method but `close` raises BackendError (`cancelled`) once the user has cancelled.
+    """
+
+    def __init__(self, window: bool) -> None:
+        self.cancelled = False
+        self._window = _Window(self) if window else None
+        self._shown = ("", -1.0)
+        self._moved_s = self._looked_s = 0.0
+        Gimp.progress_init(f"{TITLE}…")
+
+    def show(self, text: str, fraction: float | None) -> None:
+        """Shows a sentence and how much is done, 0..1, None if nobody can tell. Lets the interface breathe."""
+        now = time.monotonic()
+        if now - self._looked_s >= _SHOW_S or fraction == 1.0:
+            self._looked_s = now
+            self._draw(text, fraction, now)
+        self._breathe()
+
+    def follow(self, job: Job, start: float, end: float) -> None:
+        """Waits for a job that takes the bar from `start` to `end`."""
+        while not job.done:
+            try:
+                self.show(job.text, None if job.fraction is None else start + (end - start) * job.fraction)
+            except BackendError:
+                job.cancel()
+                job.wait(_LAST_WORD_S)
+                raise
+            if self._window is None:
+                job.wait(_TICK_S)
+            else:
+                self._window.await_event(_TICK_S)
+
+    def close(self) -> None:
+        """Takes everything away."""
+        if self._window is not None:
+            self._window.close()
+        Gimp.progress_end()
+
+    def _draw(self, text: str, fraction: float | None, now: float) -> None:
+        last_text, last_fraction = self._shown
+        if text != last_text:
+            Gimp.progress_set_text(text)
+        if fraction is not None and fraction != last_fraction:
+            self._moved_s = now
+            Gimp.progress_update(fraction)
+        elif fraction is None or now - self._moved_s > _STILL_S:
+            Gimp.progress_pulse()
+            fraction = None
+        if self._window is not None:
+            self._window.draw(text, fraction)
+        self._shown = (text, last_fraction if fraction is None else fraction)
+
+    def _breathe(self) -> None:
+        if self._window is not None:
+            self._window.breathe()
+        if self.cancelled:
+            raise BackendError(CANCELLED, "Cancelled.")
+
+
+class _Window:
+    """A small window: what happens, a bar, Cancel. Escape and the close button cancel, too."""
+
+    def __init__(self, progress: Progress) -> None:
+        from gi.repository import GimpUi, Gtk
+
+        self._loop = GLib.MainContext.default()
+        self._dialog = Gtk.Dialog(title=TITLE, resizable=False)
+        self._dialog.set_default_size(380, -1)
+        self._dialog.set_border_width(12)
+        button = self._dialog.add_button("_Cancel", Gtk.ResponseType.CANCEL)
+
+        def cancel(*_: Any) -> bool:
+            progress.cancelled = True
+            button.set_sensitive(False)
+            return True
+
+        self._dialog.connect("response", cancel)
+        self._dialog.connect("delete-event", cancel)
+        self._label = Gtk.Label(xalign=0, width_chars=44, max_width_chars=44, wrap=True)
+        self._bar = Gtk.ProgressBar()
+        box = self._dialog.get_content_area()
+        box.set_spacing(12)
+        box.pack_start(self._label, False, False, 0)
+        box.pack_start(self._bar, False, False, 0)
+        GimpUi.window_set_transient(self._dialog)
+        self._dialog.show_all()
+        button.grab_focus()
+
+    def draw(self, text: str, fraction: float | None) -> None:
+        """Shows a state; the bar moves to and fro if nobody can tell how much is done."""
+        self._label.set_text(text)
+        if fraction is None:
+            self._bar.pulse()
+        else:
+            self._bar.set_fraction(fraction)
+
+    def breathe(self) -> None:
+        """Handles what has happened: keys, clicks, the need to be drawn."""
+        while self._loop.pending():
+            self._loop.iteration(False)
+
+    def await_event(self, timeout_s: float) -> None:
+        """The same, after waiting for something to happen, but not for longer than this."""
+        timer = GLib.timeout_add(int(timeout_s * 1000), lambda: True)
+        self._loop.iteration(True)
+        GLib.source_remove(timer)
+        self.breathe()
+
+    def close(self) -> None:
+        """Takes the window away, and sees to it that it is gone."""
+        self._dialog.destroy()
+        self.breathe()

@@ -1,0 +1,116 @@
+"""The harmonized pixels put into the image: in one undo step, at the very end, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gi.repository import Babl, Gimp
+from pixels import OnStep, copy_alpha, write
+from request import Source, is_plain
+from thin.choices import HIDE_ORIGINAL, REPLACE, result_name
+from thin.protocol import INTERNAL, BackendError
+
+
+class Target:
+    """Where the result belongs, as it was when its pixels were read."""
+
+    def __init__(self, image: Gimp.Image, layer: Gimp.Layer, output: str) -> None:
+        self.image = image
+        self.layer = layer
+        self.output = output
+        self._before = self._state()
+
+    def put(self, source: Source, pixels: bytearray, on_step: OnStep) -> None:
+        """Brings the pixels into the image.
+
+        source: what the pixels were made from.   on_step: may raise to end the work; the image is untouched then.
+        Raises BackendError if the layer is not what it was, or GIMP refuses.
+        """
+        self._check()
+        if self.output == REPLACE:
+            self._replace(source, pixels, on_step)
+        else:
+            self._add(source, pixels, on_step)
+        Gimp.displays_flush()
+
+    def _add(self, source: Source, pixels: bytearray, on_step: OnStep) -> None:
+        """A new layer above. It gets its pixels before the image gets it: they are no undo step of their own."""
+        new = _like(self.image, self.layer)
+        try:
+            write(new.get_buffer(), source.width, source.height, source.kind.format(source.alpha), pixels, on_step)
+            if self.layer.has_alpha() and source.kind.alpha_rounded:
+                copy_alpha(self.layer, new)
+            _do(new.update(0, 0, source.width, source.height))
+            self._check()
+        except BaseException:
+            new.delete()
+            raise
+        with _one_undo_step(self.image):
+            position = self.image.get_item_position(self.layer)
+            _do(self.image.insert_layer(new, self.layer.get_parent(), position))
+            if self.output == HIDE_ORIGINAL:
+                _do(self.layer.set_visible(False))
+
+    def _replace(self, source: Source, pixels: bytearray, on_step: OnStep) -> None:
+        """The layer's own pixels, through the buffer that GIMP's filters write to: it heeds the selection."""
+        shadow = self.layer.get_shadow_buffer()
+        try:
+            write(shadow, source.width, source.height, source.kind.format(source.alpha), pixels, on_step)
+            self._check()
+        except BaseException:
+            self.layer.free_shadow()
+            raise
+        with _one_undo_step(self.image):
+            _do(self.layer.merge_shadow(True))
+        _do(self.layer.update(0, 0, source.width, source.height))
+
+    def _check(self) -> None:
+        """The user may have gone on working meanwhile."""
+        if not self.image.is_valid() or not self.layer.is_valid() or self._state() != self._before:
+            raise BackendError(
+                INTERNAL, "The layer was changed or removed meanwhile. The image is as it was.", "Try again."
+            )
+
+    def _state(self) -> tuple[object, ...]:
+        layer = self.layer
+        return (layer.get_width(), layer.get_height(), Babl.get_name(layer.get_format()))
+
+
+def _like(image: Gimp.Image, layer: Gimp.Layer) -> Gimp.Layer:
+    """A layer like this one in everything but its name, not in the image yet."""
+    new = layer.copy() if is_plain(layer) else _raster(image, layer)
+    if new is None:
+        raise BackendError(INTERNAL, "GIMP could not make a new layer.")
+    _do(new.set_name(result_name(layer.get_name())))
+    _do(new.set_visible(True))
+    return new
+
+
+def _raster(image: Gimp.Image, layer: Gimp.Layer) -> Gimp.Layer:
+    """A layer of pixels that lies, blends and is masked like one of text, whose copy would be text again."""
+    gray = image.get_base_type() == Gimp.ImageBaseType.GRAY
+    kind = Gimp.ImageType.GRAYA_IMAGE if gray else Gimp.ImageType.RGBA_IMAGE
+    size = (layer.get_width(), layer.get_height())
+    new = Gimp.Layer.new(image, layer.get_name(), *size, kind, layer.get_opacity(), layer.get_mode())
+    _do(new.set_offsets(*layer.get_offsets()[1:]))
+    _do(new.set_blend_space(layer.get_blend_space()))
+    _do(new.set_composite_space(layer.get_composite_space()))
+    _do(new.set_composite_mode(layer.get_composite_mode()))
+    return new
+
+
+@contextmanager
+def _one_undo_step(image: Gimp.Image) -> Iterator[None]:
+    _do(image.undo_group_start())
+    try:
+        yield
+    finally:
+        image.undo_group_end()
+
+
+def _do(done: bool) -> None:
+    """libgimp's calls return False where others would raise."""
+    if not done:
+        reason = Gimp.get_pdb().get_last_error() or "it gives no reason"
+        raise BackendError(INTERNAL, f"GIMP could not put the result into the image: {reason}.")

@@ -1,0 +1,165 @@
+"""Images with a pasted object, one for everything that an image in GIMP may be, and what the backend should be asked.
+
+A case is a dictionary that `run_cases.py` understands inside GIMP. `wire` is the pixel format, in babl's words, that
+the layer should travel in ("?" stands for the alpha, if it has one), `reference_shows` the layers that the reference
+should show, and no others. `rounding`: where GIMP turns what comes back into the image's own numbers, by how much of
+the light that may be off.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skimage.data
+
+Case = dict[str, Any]
+
+DEPTHS = {"U8": ("u8", "u1"), "U16": ("u16", "u2"), "HALF": ("half", "f2"), "FLOAT": ("float", "f4")}
+CURVES = {"LINEAR": "RGB?", "NON_LINEAR": "R'G'B'?", "PERCEPTUAL": "R~G~B~?"}
+GRAY_CURVES = {"LINEAR": "Y?", "NON_LINEAR": "Y'?", "PERCEPTUAL": "Y~?"}
+
+WIDTH, HEIGHT = 320, 240
+AT = (100, 70)
+OBJECT = (120, 150)
+
+
+def photographs() -> dict[str, np.ndarray]:
+    """A photograph and two objects cut out of others, float32, sRGB-encoded.
+
+    The astronaut is NASA's, coffee and cat are public domain too (scikit-image).
+    """
+    ground = np.asarray(skimage.data.coffee())[60 : 60 + HEIGHT, 100 : 100 + WIDTH] / 255
+    face = np.asarray(skimage.data.astronaut())[20:170, 160:280] / 255
+    rows, columns = np.mgrid[: OBJECT[1], : OBJECT[0]]
+    distance = np.hypot((rows - 75) / 70, (columns - 60) / 52)
+    alpha = np.clip((1.05 - distance) / 0.1, 0, 1)
+    cat = np.asarray(skimage.data.chelsea())[:HEIGHT, :WIDTH] / 255
+    return {
+        "ground": ground.astype("<f4"),
+        "cat": cat.astype("<f4"),
+        "object": np.dstack([face, alpha]).astype("<f4"),
+        "opaque": face.astype("<f4"),
+        "large": np.dstack([cat, np.hypot(*np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]) < 0.8]).astype("<f4"),
+        "mask": np.rint(alpha * 255).astype("u1"),
+    }
+
+
+def write_photographs(folder: Path) -> None:
+    for name, picture in photographs().items():
+        (folder / name).write_bytes(picture.tobytes())
+
+
+def layer(name: str, file: str, **more: Any) -> Case:
+    """A layer filled with one of the photographs."""
+    shapes = {"object": OBJECT, "opaque": OBJECT}
+    width, height = shapes.get(file, (WIDTH, HEIGHT))
+    alpha = file in ("object", "large")
+    kind = {"type": "RGBA_IMAGE" if alpha else "RGB_IMAGE", "format": "R'G'B'A float" if alpha else "R'G'B' float"}
+    return {"name": name, "file": file, "width": width, "height": height, **kind, **more}
+
+
+def pasted(**more: Any) -> Case:
+    return layer("object", "object", **{"x": AT[0], "y": AT[1], **more})
+
+
+def case(name: str, *, layers: list[Case] | None = None, gray: bool = False, **more: Any) -> Case:
+    """An image of 8 bits with an object over a photograph, but for what is said otherwise."""
+    made = {
+        "name": name,
+        "base": "GRAY" if gray else "RGB",
+        "precision": "U8_NON_LINEAR",
+        "width": WIDTH,
+        "height": HEIGHT,
+        "layers": layers if layers is not None else [layer("ground", "ground"), pasted()],
+        "target": "object",
+        "wire": "Y'? u8" if gray else "R'G'B'? u8",
+        "reference_shows": ["ground"],
+        **more,
+    }
+    for entry in made["layers"] if gray else []:
+        entry["type"] = entry.get("type", "").replace("RGBA", "GRAYA").replace("RGB", "GRAY")
+    scale = min(1.0, 1024 / max(made["width"], made["height"]))
+    made["reference_size"] = [round(made["width"] * scale), round(made["height"] * scale)]
+    return made
+
+
+def precisions() -> list[Case]:
+    """Every precision that travels as it is, in colour and gray, and two that travel as floats."""
+    made = []
+    for curve in CURVES:
+        for depth, (kind, _) in DEPTHS.items():
+            precision = f"{depth}_{curve}"
+            made.append(case(f"rgb-{precision}", precision=precision, wire=f"{CURVES[curve]} {kind}"))
+            if depth in ("U8", "FLOAT") or curve == "LINEAR":
+                wire = f"{GRAY_CURVES[curve]} {kind}"
+                made.append(case(f"gray-{precision}", gray=True, precision=precision, wire=wire))
+    for depth, curve in (("U32", "LINEAR"), ("DOUBLE", "NON_LINEAR")):
+        precision = f"{depth}_{curve}"
+        made.append(case(f"rgb-{precision}", precision=precision, wire=f"{CURVES[curve]} float", rounding=2**-23))
+    return made
+
+
+def profiles() -> list[Case]:
+    """Images with a profile of their own, whose colours are not sRGB's."""
+    return [
+        case("adobe-8-bit", profile="adobe"),
+        case("adobe-16-bit", profile="adobe", precision="U16_NON_LINEAR", wire="R'G'B'? u16"),
+        case("adobe-linear-float", profile="adobe", precision="FLOAT_LINEAR", wire="R'G'B'? float", rounding=2**-20),
+        case("adobe-linear-16-bit", profile="adobe", precision="U16_LINEAR", wire="R'G'B'? float", rounding=2**-16),
+        case("gray-profile", gray=True, profile="lab"),
+    ]
+
+
+def arrangements() -> list[Case]:
+    """Layers at every place, and images with everything around them."""
+    ground, over = layer("ground", "ground"), layer("over", "large", opacity=40)
+    group = {"name": "group", "is_group": True, "opacity": 80}
+    masked = layer("object", "opaque", x=AT[0], y=AT[1], mask="mask")
+    return [
+        case("larger-than-canvas", layers=[ground, layer("object", "large", x=-60, y=-50)], width=200, height=150),
+        case("partly-outside", layers=[ground, pasted(x=250, y=-40)]),
+        case("in-group", layers=[ground, group, layer("below", "large", group="group"), pasted(group="group", x=33)])
+        | {"reference_shows": ["ground", "below"], "opacity": 0.8},
+        case("mask", layers=[ground, masked], alpha_is_mask=True),
+        case("mask-chosen", layers=[ground, masked], alpha_is_mask=True, target_mask=True),
+        case("hidden-below", layers=[ground, layer("hidden", "cat", visible=False), pasted(), over]),
+        case("selection", layers=[ground, pasted()], selection=[130, 60, 70, 90, 0]),
+        case("soft-selection", layers=[ground, pasted()], selection=[130, 90, 70, 90, 20]),
+        case("opaque-selected", layers=[ground, layer("object", "opaque", x=90, y=60)], selection=[110, 80, 60, 70, 0]),
+        case("guides", layers=[ground, pasted()], guides=[30, 77]),
+        case("blended", layers=[ground, pasted(opacity=60, mode="HARDLIGHT")], opacity=0.6),
+        case("half-strength", args={"strength": 0.5}),
+        case("original-kept", args={"output": "keep"}, save=True),
+        case("whole-image", layers=[ground, pasted(), over], args={"compare": "image"})
+        | {"reference_shows": ["ground", "over"]},
+        case("chosen-layer", layers=[ground, layer("cat", "cat", visible=False), pasted(), over])
+        | {"args": {"compare": "layer", "reference": "cat"}, "reference_shows": ["cat"]},
+        case("reduced-reference", width=2500, height=1700, layers=[layer("ground", "ground"), pasted()]),
+        case("replaced", args={"output": "replace"}, in_place=True),
+        case("replaced-in-selection", args={"output": "replace"}, in_place=True, selection=[130, 60, 70, 90, 0]),
+    ]
+
+
+def refusals() -> list[Case]:
+    """What cannot be done; `says`: words of the message."""
+    ground = layer("ground", "ground")
+    group = {"name": "object", "is_group": True}
+    text = {"name": "object", "text": "Text", "x": 10, "y": 10}
+    table = [
+        case("group", layers=[ground, group], says="layer group has no pixels"),
+        case("indexed", layers=[ground, pasted()], indexed=True, says="Image → Mode → RGB"),
+        case("opaque", layers=[ground, layer("object", "opaque")], says="no transparency and nothing is selected"),
+        case("nothing-below", layers=[pasted()], says="Nothing is visible below"),
+        case("two-layers", targets=["ground", "object"], says="More than one layer"),
+        case("text-replaced", layers=[ground, text], args={"output": "replace"}, says="text layer"),
+        case("locked-replaced", layers=[ground, pasted(locked=True)], args={"output": "replace"}, says="locked"),
+        case("no-layer-chosen", args={"compare": "layer"}, says="No layer was chosen"),
+        case("itself-chosen", args={"compare": "layer", "reference": "object"}, says="with itself"),
+        case("beside-canvas", layers=[ground, pasted(x=2000)], says="beside the background"),
+        case("all-invisible", layers=[ground, pasted(opacity=0)], says="opacity is 0"),
+    ]
+    for one in table:
+        del one["wire"]
+    return table

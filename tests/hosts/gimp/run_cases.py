@@ -1,0 +1,210 @@
+"""Runs inside GIMP: makes images as cases.json says, harmonizes a layer of each, and leaves all pixels in files.
+
+It reads and renders by means of its own, with nothing of the plug-in's code. In the folder GKNET_CASES: cases.json
+in, outcomes.json and raw pixel files out.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from gi.repository import Babl, Gegl, Gimp, Gio
+
+FOLDER = Path(os.environ["GKNET_CASES"])
+
+
+def pixels_of(drawable, pixel_format=None, scale=1.0, size=None):
+    width, height = size or (drawable.get_width(), drawable.get_height())
+    rect = Gegl.Rectangle.new(0, 0, width, height)
+    name = pixel_format or Babl.get_name(drawable.get_format())
+    # As GIMP has it: CLAMP only matters where a reduced picture's rounded side looks over the edge.
+    return drawable.get_buffer().get(rect, scale, name, Gegl.AbyssPolicy.CLAMP)
+
+
+def fill(drawable, pixel_format, data):
+    rect = Gegl.Rectangle.new(0, 0, drawable.get_width(), drawable.get_height())
+    buffer = drawable.get_buffer()
+    buffer.set(rect, pixel_format, data)
+    buffer.flush()
+    drawable.update(0, 0, rect.width, rect.height)
+
+
+def all_layers(layers):
+    for layer in layers:
+        yield layer
+        if layer.is_group():
+            yield from all_layers(layer.get_children())
+
+
+def named(image, name):
+    return next(layer for layer in all_layers(image.get_layers()) if layer.get_name() == name)
+
+
+def make_image(case):
+    if "open" in case:
+        image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(case["open"]))
+        image.get_layers()[0].set_name("ground")
+    else:
+        base = getattr(Gimp.ImageBaseType, case["base"])
+        precision = getattr(Gimp.Precision, case["precision"])
+        image = Gimp.Image.new_with_precision(case["width"], case["height"], base, precision)
+    if case.get("profile") == "adobe":
+        assert image.set_color_profile(Gimp.ColorProfile.new_rgb_adobe())
+    elif case.get("profile") == "lab":
+        assert image.set_color_profile(Gimp.ColorProfile.new_d50_gray_lab_trc())
+    for entry in case["layers"]:
+        add_layer(image, entry)
+    if "indexed" in case:
+        assert image.convert_indexed(Gimp.ConvertDitherType.NONE, Gimp.ConvertPaletteType.GENERATE, 16, False, False, "")
+    for x in case.get("guides", ()):
+        image.add_vguide(x)
+    if "selection" in case:
+        x, y, width, height, feather = case["selection"]
+        image.select_rectangle(Gimp.ChannelOps.REPLACE, x, y, width, height)
+        if feather:
+            Gimp.Selection.feather(image, feather)
+    image.clean_all()
+    return image
+
+
+def add_layer(image, entry):
+    parent = named(image, entry["group"]) if "group" in entry else None
+    if entry.get("is_group"):
+        layer = Gimp.GroupLayer.new(image, entry["name"])
+    elif "text" in entry:
+        layer = Gimp.TextLayer.new(image, entry["text"], Gimp.fonts_get_list("")[0], 40.0, Gimp.Unit.pixel())
+        layer.set_name(entry["name"])
+    else:
+        kind = getattr(Gimp.ImageType, entry["type"])
+        layer = Gimp.Layer.new(image, entry["name"], entry["width"], entry["height"], kind, 100, Gimp.LayerMode.NORMAL)
+    assert image.insert_layer(layer, parent, 0)
+    if "file" in entry:
+        fill(layer, entry["format"], (FOLDER / entry["file"]).read_bytes())
+    if "x" in entry:
+        layer.set_offsets(entry["x"], entry["y"])
+    if "mask" in entry:
+        mask = layer.create_mask(Gimp.AddMaskType.WHITE)
+        assert layer.add_mask(mask)
+        fill(mask, "Y u8", (FOLDER / entry["mask"]).read_bytes())
+    if "filter" in entry:
+        layer.append_filter(Gimp.DrawableFilter.new(layer, entry["filter"], ""))
+    layer.set_opacity(entry.get("opacity", 100))
+    layer.set_mode(getattr(Gimp.LayerMode, entry.get("mode", "NORMAL")))
+    layer.set_visible(entry.get("visible", True))
+    layer.set_lock_content(entry.get("locked", False))
+
+
+def state_of(image, stem):
+    """What there is to know of every layer; its pixels go into a file."""
+    state = []
+    for number, layer in enumerate(all_layers(image.get_layers())):
+        parent, mask = layer.get_parent(), layer.get_mask()
+        entry = {
+            "name": layer.get_name(),
+            "type": type(layer).__name__,
+            "width": layer.get_width(),
+            "height": layer.get_height(),
+            "offsets": layer.get_offsets()[1:],
+            "opacity": layer.get_opacity(),
+            "mode": layer.get_mode().value_nick,
+            "visible": layer.get_visible(),
+            "alpha": layer.has_alpha(),
+            "format": Babl.get_name(layer.get_format()),
+            "parent": parent and parent.get_name(),
+            "position": image.get_item_position(layer),
+        }
+        if not layer.is_group():
+            entry["pixels"] = keep(f"{stem}-{number}", pixels_of(layer))
+            entry["mask"] = mask and keep(f"{stem}-{number}-mask", pixels_of(mask, "Y u8"))
+        state.append(entry)
+    selection = keep(f"{stem}-selection", pixels_of(image.get_selection(), "Y u8"))
+    guides, guide = [], image.find_next_guide(0)
+    while guide:
+        guides.append(image.get_guide_position(guide))
+        guide = image.find_next_guide(guide)
+    return {"layers": state, "selection": selection, "guides": guides, "dirty": image.is_dirty()}
+
+
+def keep(name, data):
+    (FOLDER / name).write_bytes(data)
+    return name
+
+
+def reference_of(image, case, stem):
+    """What the named layers alone show, by another way than the plug-in's, in the format of the case."""
+    copy = image.duplicate()
+    wanted = set(case["reference_shows"])
+    for layer in all_layers(copy.get_layers()):
+        if not layer.is_group():
+            layer.set_visible(layer.get_name() in wanted)
+    visible = Gimp.Layer.new_from_visible(copy, copy, "reference")
+    size = case["reference_size"]
+    scale = max(size) / max(copy.get_width(), copy.get_height())
+    space = Babl.format_get_space(visible.get_format())
+    name = Babl.get_name(Babl.format_with_space(case["wire"].replace("?", "A"), space))
+    kept = keep(f"{stem}-reference", pixels_of(visible, name, scale, size))
+    copy.delete()
+    return kept
+
+
+def run(image, targets, args):
+    procedure = Gimp.get_pdb().lookup_procedure("gknet-harmonize")
+    config = procedure.create_config()
+    config.set_property("run-mode", Gimp.RunMode.NONINTERACTIVE)
+    config.set_property("image", image)
+    config.set_core_object_array("drawables", targets)
+    for name, value in args.items():
+        config.set_property(name, named(image, value) if name == "reference" else value)
+    result = procedure.run(config)
+    status = result.index(0).value_nick
+    return status, "" if status == "success" else Gimp.get_pdb().get_last_error()
+
+
+def outcome_of(case):
+    stem = case["name"]
+    image = make_image(case)
+    layer = named(image, case["target"])
+    targets = [named(image, name) for name in case.get("targets", [case["target"]])]
+    if case.get("target_mask"):
+        targets = [layer.get_mask()]
+    outcome = {"before": state_of(image, f"{stem}-before"), "size": [image.get_width(), image.get_height()]}
+    if "wire" in case:
+        space = Babl.format_get_space(layer.get_format())
+        alpha = "A" if layer.has_alpha() or layer.get_mask() else ""
+        name = Babl.get_name(Babl.format_with_space(case["wire"].replace("?", alpha), space))
+        outcome["layer"] = keep(f"{stem}-layer", pixels_of(layer, name))
+        outcome["reference"] = reference_of(image, case, stem)
+        native = Babl.get_name(layer.get_format()).partition("-")[0].rpartition(" ")[2]
+        outcome["alpha"] = keep(f"{stem}-alpha", pixels_of(layer, f"A {native}")) if layer.has_alpha() else None
+    if "profile" in case:
+        outcome["profile"] = keep(f"{stem}-icc", image.get_color_profile().get_icc_profile())
+    image.clean_all()
+    started = time.monotonic()
+    outcome["status"], outcome["error"] = run(image, targets, case.get("args", {}))
+    outcome["seconds"] = time.monotonic() - started
+    outcome["images"] = len(Gimp.get_images())
+    outcome["after"] = state_of(image, f"{stem}-after")
+    if "wire" in case:
+        made = named(image, case["target"] if case.get("in_place") else f"{case['target']} (harmonized)")
+        outcome["result"] = keep(f"{stem}-result", pixels_of(made, name))
+        if layer.has_alpha():
+            outcome["result_alpha"] = keep(f"{stem}-result-alpha", pixels_of(made, f"A {native}"))
+    if case.get("save"):
+        file = Gio.File.new_for_path(str(FOLDER / f"{stem}.xcf"))
+        assert Gimp.file_save(Gimp.RunMode.NONINTERACTIVE, image, file, None)
+        again = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, file)
+        outcome["reopened"] = state_of(again, f"{stem}-reopened")
+        again.delete()
+    image.delete()
+    return outcome
+
+
+def main():
+    Gegl.init(None)
+    cases = json.loads((FOLDER / "cases.json").read_text())
+    outcomes = {case["name"]: outcome_of(case) for case in cases}
+    (FOLDER / "outcomes.json").write_text(json.dumps(outcomes))
+
+
+main()
