@@ -49,14 +49,27 @@ def reference(visible: Gimp.Layer, kind: Kind) -> tuple[dict[str, Any], bytes]:
 
 @contextmanager
 def twin(image: Gimp.Image, layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
-    """The same layer in a copy of its image, for as long as the block lasts."""
+    """The same layer in a copy of its image, its effects merged into its pixels, for as long as the block lasts."""
     copy = image.duplicate()
     if copy is None:
         raise BackendError(INTERNAL, "GIMP could not copy the image.")
     try:
-        yield _twin(image, copy, layer)
+        like = _twin(image, copy, layer)
+        if like.get_filters() and not like.merge_filters():
+            raise BackendError(INTERNAL, "GIMP could not apply the layer's effects.")
+        yield like
     finally:
         copy.delete()
+
+
+@contextmanager
+def as_seen(image: Gimp.Image, layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
+    """The layer, or one in a copy of its image whose pixels have its effects in them; that may be of another size."""
+    if layer.get_filters():
+        with twin(image, layer) as like:
+            yield like
+    else:
+        yield layer
 
 
 def _check_chosen(image: Gimp.Image, layer: Gimp.Layer, chosen: Gimp.Layer | None) -> None:

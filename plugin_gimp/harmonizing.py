@@ -14,9 +14,7 @@ _READ, _ASK = 0.1, 0.9
 """Where on the bar reading ends, and where the backend's work does."""
 
 
-def harmonize(
-    image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend: Backend, window: bool
-) -> list[str]:
+def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend: Backend, window: bool) -> list[str]:
     """Harmonizes a layer and returns the backend's warnings, sentences for the user.
 
     window: whether to show a progress window.   Raises BackendError; the image is as it was then.
@@ -24,26 +22,27 @@ def harmonize(
     progress = Progress(window)
     try:
         target = Target(image, layer, settings.output)
-        selected = request.selection(image, layer, settings.output)
-        request.check_has_object(layer, selected)
-        text = "Reading the layer…"
-        source = request.source(image, layer, lambda done: progress.show(text, _READ * done))
-        with backdrop.backdrop(image, layer, settings.compare, settings.chosen) as visible:
-            reference, reference_pixels = backdrop.reference(visible, source.kind)
-        job = backend.harmonize(
-            layer={**source.kind.picture(source.width, source.height, source.alpha), **request.place(layer)},
-            layer_bytes=source.pixels,
-            reference=reference,
-            reference_bytes=reference_pixels,
-            selection=selected,
-            options={"strength": settings.strength},
-        )
-        progress.follow(job, _READ, _ASK)
-        result, pixels = job.answer()
-        source.pixels = bytearray()
-        source.restore_alpha(pixels)
-        text = "Writing the result…"
-        target.put(source, pixels, lambda done: progress.show(text, _ASK + (1 - _ASK) * done))
+        with backdrop.as_seen(image, layer) as seen:
+            selected = request.selection(seen, settings.output)
+            request.check_has_object(seen, selected)
+            text = "Reading the layer…"
+            source = request.source(seen, lambda done: progress.show(text, _READ * done))
+            with backdrop.backdrop(image, layer, settings.compare, settings.chosen) as visible:
+                reference, reference_pixels = backdrop.reference(visible, source.kind)
+            job = backend.harmonize(
+                layer={**source.kind.picture(source.width, source.height, source.alpha), **request.place(seen)},
+                layer_bytes=source.pixels,
+                reference=reference,
+                reference_bytes=reference_pixels,
+                selection=selected,
+                options={"strength": settings.strength},
+            )
+            progress.follow(job, _READ, _ASK)
+            result, pixels = job.answer()
+            source.pixels = bytearray()  # as large as the answer, and done with
+            source.restore_alpha(pixels)
+            put_text = "Writing the result…"
+            target.put(seen, source, pixels, lambda done: progress.show(put_text, _ASK + (1 - _ASK) * done))
         return [str(warning) for warning in result.get("warnings") or []]
     finally:
         progress.close()

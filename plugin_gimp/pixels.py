@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from gi.repository import Babl, Gegl, Gimp
 from thin.protocol import DEPTHS, UNSUPPORTED, BackendError
@@ -43,7 +43,7 @@ class Kind:
     depth: str
     alpha_rounded: bool
     space: str
-    profile: Optional[bytes]  # noqa: UP045: evaluated by hosts' Python 3.9
+    profile: bytes | None
     encoding: str
     model: Any
 
@@ -91,19 +91,18 @@ def kind_of(image: Gimp.Image) -> Kind:
         # Where the space is sRGB, its own curve is the perceptual one: the same numbers under two names.
         encoding = {"linear": "linear", "perceptual": "perceptual"}.get(curve, "own curve")
         return Kind(*fixed, "linear" if linear else "srgb", None, encoding, model)
-    if curve == "linear":
-        # A profile says what encoded numbers mean. Encoding would cost integers and halves some of their steps.
-        return Kind(gray, "f32", fixed[2], "srgb", profile.get_icc_profile(), "own curve", model)
-    if curve == "perceptual":
-        alike = Gimp.ColorProfile.new_srgb_trc_from_color_profile(profile)
-        if alike is not None:
-            return Kind(*fixed, "srgb", alike.get_icc_profile(), "perceptual", model)
-    return Kind(*fixed, "srgb", profile.get_icc_profile(), "own curve", model)
+    if curve == "non-linear":
+        return Kind(*fixed, "srgb", profile.get_icc_profile(), "own curve", model)
+    # A profile says what encoded numbers mean, so linear light is encoded on the way, as floats: integers and halves
+    # would lose some of their steps. By sRGB's curve: babl's other curves do not come back from where they went.
+    travel = ("f32" if curve == "linear" else fixed[1], fixed[2], "srgb")
+    alike = Gimp.ColorProfile.new_srgb_trc_from_color_profile(profile)
+    if alike is None:
+        return Kind(gray, *travel, profile.get_icc_profile(), "own curve", model)
+    return Kind(gray, *travel, alike.get_icc_profile(), "perceptual", model)
 
 
-def read(
-    drawable: Gimp.Drawable, pixel_format: str, pixel_bytes: int, on_step: OnStep = lambda done: None
-) -> bytearray:
+def read(drawable: Gimp.Drawable, pixel_format: str, pixel_bytes: int, on_step: OnStep | None = None) -> bytearray:
     """A drawable's pixels: rows top-down, nothing between them."""
     width, height = drawable.get_width(), drawable.get_height()
     buffer, line = drawable.get_buffer(), width * pixel_bytes
@@ -111,20 +110,20 @@ def read(
     for top, rows in _stripes(height, line):
         stripe = buffer.get(Gegl.Rectangle.new(0, top, width, rows), 1.0, pixel_format, Gegl.AbyssPolicy.NONE)
         pixels[top * line : (top + rows) * line] = stripe
-        on_step((top + rows) / height)
+        if on_step is not None:
+            on_step((top + rows) / height)
     return pixels
 
 
-def write(
-    buffer: Gegl.Buffer, width: int, height: int, pixel_format: str, pixels: bytearray, on_step: OnStep
-) -> None:
+def write(buffer: Gegl.Buffer, width: int, height: int, pixel_format: str, pixels: bytearray, on_step: OnStep) -> None:
     """Fills a buffer of this size with pixels, and hands them to GIMP."""
     line = len(pixels) // height
     view = memoryview(pixels)
     for top, rows in _stripes(height, line):
         stripe = bytes(view[top * line : (top + rows) * line])
         buffer.set(Gegl.Rectangle.new(0, top, width, rows), pixel_format, stripe)
-        on_step((top + rows) / height)
+        if on_step is not None:
+            on_step((top + rows) / height)
     buffer.flush()
 
 
@@ -142,6 +141,13 @@ def copy_alpha(source: Gimp.Drawable, target: Gimp.Drawable) -> None:
         _last_channel(pixels, size // channels, channels)[:] = memoryview(alpha).cast(_UNITS[size // channels])
         buffer.set(rect, name, bytes(pixels))
     buffer.flush()
+
+
+def copy_pixels(source: Gimp.Drawable, target: Gimp.Drawable) -> None:
+    """Gives a drawable the pixels of another of its size and format."""
+    name, size = str(Babl.get_name(target.get_format())), Babl.format_get_bytes_per_pixel(target.get_format())
+    pixels = read(source, name, size)
+    write(target.get_buffer(), target.get_width(), target.get_height(), name, pixels)
 
 
 def put_alpha(pixels: bytearray, alpha: bytearray, kind: Kind) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 import backdrop
 from gi.repository import Gegl, Gimp
@@ -22,7 +22,7 @@ class Settings:
 
     strength: float
     compare: str
-    chosen: Optional[Gimp.Layer]  # noqa: UP045: evaluated by hosts' Python 3.9
+    chosen: Gimp.Layer | None
     output: str
 
 
@@ -38,7 +38,7 @@ class Source:
     width: int
     height: int
     pixels: bytearray
-    own_alpha: Optional[bytearray]  # noqa: UP045
+    own_alpha: bytearray | None
 
     def restore_alpha(self, answer: bytearray) -> None:
         """Gives the answer's pixels the layer's own alpha back; the mask stays a mask."""
@@ -74,19 +74,24 @@ def checked_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output:
     return layer
 
 
+def has_mask(layer: Gimp.Layer) -> bool:
+    """Whether a mask hides parts of it."""
+    return layer.get_mask() is not None and layer.get_apply_mask()
+
+
 def is_plain(layer: Gimp.Layer) -> bool:
     """Whether its pixels are all there is to it: no text, no path, no link."""
     return type(layer) is Gimp.Layer
 
 
-def source(image: Gimp.Image, layer: Gimp.Layer, on_step: OnStep) -> Source:
+def source(layer: Gimp.Layer, on_step: OnStep) -> Source:
     """A layer's own pixels; what its mask hides counts as transparent, so that the network does not see it.
 
     As alpha and not as a selection: a selection says how much of the change a pixel takes, and the soft edge of a
     mask would keep the old colours in half.
     """
-    kind, mask = kind_of(image), layer.get_mask()
-    masked = mask is not None and layer.get_apply_mask()
+    image, masked = layer.get_image(), has_mask(layer)
+    kind = kind_of(image)
     alpha = layer.has_alpha() or masked
     pixels = read(layer, kind.format(alpha), kind.pixel_bytes(alpha), on_step)
     made = Source(kind, alpha, layer.get_width(), layer.get_height(), pixels, None)
@@ -100,8 +105,9 @@ def source(image: Gimp.Image, layer: Gimp.Layer, on_step: OnStep) -> Source:
     return made
 
 
-def selection(image: Gimp.Image, layer: Gimp.Layer, output: str) -> bytes | None:
+def selection(layer: Gimp.Layer, output: str) -> bytes | None:
     """How much of each of the layer's pixels is selected, one byte each; None if nothing is, which means all."""
+    image = layer.get_image()
     if Gimp.Selection.is_empty(image):
         return None
     _, left, top = layer.get_offsets()
@@ -113,8 +119,7 @@ def selection(image: Gimp.Image, layer: Gimp.Layer, output: str) -> bytes | None
 
 def check_has_object(layer: Gimp.Layer, selected: bytes | None) -> None:
     """Raises BackendError where nothing can say what of the layer is the object: before anything is read and sent."""
-    masked = layer.get_mask() is not None and layer.get_apply_mask()
-    if selected is None and not layer.has_alpha() and not masked:
+    if selected is None and not layer.has_alpha() and not has_mask(layer):
         raise BackendError(NO_FOREGROUND, OPAQUE, OPAQUE_HINT)
 
 
@@ -134,6 +139,12 @@ def _check_replaceable(layer: Gimp.Layer) -> None:
             UNSUPPORTED,
             "The pixels of a text layer cannot be replaced: it would be no text any more.",
             "Let the result go into a new layer.",
+        )
+    if layer.get_filters():
+        raise BackendError(
+            UNSUPPORTED,
+            "The layer's pixels cannot be replaced while it has effects.",
+            "Merge the effects first, or let the result go into a new layer.",
         )
     if _is_locked(layer):
         raise BackendError(

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gi.repository import Babl, Gimp
-from pixels import OnStep, copy_alpha, write
-from request import Source, is_plain
+from pixels import OnStep, copy_alpha, copy_pixels, write
+from request import Source, has_mask, is_plain
 from thin.choices import HIDE_ORIGINAL, REPLACE, result_name
 from thin.protocol import INTERNAL, BackendError
 
@@ -21,26 +21,27 @@ class Target:
         self.output = output
         self._before = self._state()
 
-    def put(self, source: Source, pixels: bytearray, on_step: OnStep) -> None:
+    def put(self, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
         """Brings the pixels into the image.
 
-        source: what the pixels were made from.   on_step: may raise to end the work; the image is untouched then.
+        seen: the layer that was read: this one, or its like with its effects in its pixels.   source: what was read.
+        on_step: may raise to end the work; the image is untouched then.
         Raises BackendError if the layer is not what it was, or GIMP refuses.
         """
         self._check()
         if self.output == REPLACE:
             self._replace(source, pixels, on_step)
         else:
-            self._add(source, pixels, on_step)
+            self._add(seen, source, pixels, on_step)
         Gimp.displays_flush()
 
-    def _add(self, source: Source, pixels: bytearray, on_step: OnStep) -> None:
+    def _add(self, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
         """A new layer above. It gets its pixels before the image gets it: they are no undo step of their own."""
-        new = _like(self.image, self.layer)
+        new = _like(self.image, seen, self.layer.get_name())
         try:
             write(new.get_buffer(), source.width, source.height, source.kind.format(source.alpha), pixels, on_step)
-            if self.layer.has_alpha() and source.kind.alpha_rounded:
-                copy_alpha(self.layer, new)
+            if seen.has_alpha() and source.kind.alpha_rounded:
+                copy_alpha(seen, new)
             _do(new.update(0, 0, source.width, source.height))
             self._check()
         except BaseException:
@@ -77,12 +78,17 @@ class Target:
         return (layer.get_width(), layer.get_height(), Babl.get_name(layer.get_format()))
 
 
-def _like(image: Gimp.Image, layer: Gimp.Layer) -> Gimp.Layer:
-    """A layer like this one in everything but its name, not in the image yet."""
-    new = layer.copy() if is_plain(layer) else _raster(image, layer)
+def _like(image: Gimp.Image, layer: Gimp.Layer, name: str) -> Gimp.Layer:
+    """A layer like this one, which may be another image's, in everything but its name; not in the image yet."""
+    if not is_plain(layer):
+        new = _raster(image, layer)
+    elif layer.get_image().get_id() == image.get_id():
+        new = layer.copy()
+    else:
+        new = Gimp.Layer.new_from_drawable(layer, image)
     if new is None:
         raise BackendError(INTERNAL, "GIMP could not make a new layer.")
-    _do(new.set_name(result_name(layer.get_name())))
+    _do(new.set_name(result_name(name)))
     _do(new.set_visible(True))
     return new
 
@@ -97,6 +103,10 @@ def _raster(image: Gimp.Image, layer: Gimp.Layer) -> Gimp.Layer:
     _do(new.set_blend_space(layer.get_blend_space()))
     _do(new.set_composite_space(layer.get_composite_space()))
     _do(new.set_composite_mode(layer.get_composite_mode()))
+    if has_mask(layer):
+        mask = new.create_mask(Gimp.AddMaskType.WHITE)
+        _do(new.add_mask(mask))
+        copy_pixels(layer.get_mask(), mask)
     return new
 
 

@@ -106,8 +106,12 @@ def profiles() -> list[Case]:
     return [
         case("adobe-8-bit", profile="adobe"),
         case("adobe-16-bit", profile="adobe", precision="U16_NON_LINEAR", wire="R'G'B'? u16"),
-        case("adobe-linear-float", profile="adobe", precision="FLOAT_LINEAR", wire="R'G'B'? float", rounding=2**-20),
-        case("adobe-linear-16-bit", profile="adobe", precision="U16_LINEAR", wire="R'G'B'? float", rounding=2**-16),
+        case("adobe-linear-float", profile="adobe", precision="FLOAT_LINEAR", wire="R~G~B~? float", rounding=2**-18),
+        case("adobe-linear-16-bit", profile="adobe", precision="U16_LINEAR", wire="R~G~B~? float", rounding=2**-16),
+        case("adobe-perceptual", profile="adobe", precision="U8_PERCEPTUAL", wire="R~G~B~? u8"),
+        case(
+            "gray-profile-linear", gray=True, profile="lab", precision="HALF_LINEAR", wire="Y~? float", rounding=2**-11
+        ),
         case("gray-profile", gray=True, profile="lab"),
     ]
 
@@ -116,6 +120,7 @@ def arrangements() -> list[Case]:
     """Layers at every place, and images with everything around them."""
     ground, over = layer("ground", "ground"), layer("over", "large", opacity=40)
     group = {"name": "group", "is_group": True, "opacity": 80}
+    text = {"name": "object", "text": "Text", "x": 60, "y": 90}
     masked = layer("object", "opaque", x=AT[0], y=AT[1], mask="mask")
     return [
         case("larger-than-canvas", layers=[ground, layer("object", "large", x=-60, y=-50)], width=200, height=150),
@@ -137,6 +142,13 @@ def arrangements() -> list[Case]:
         case("chosen-layer", layers=[ground, layer("cat", "cat", visible=False), pasted(), over])
         | {"args": {"compare": "layer", "reference": "cat"}, "reference_shows": ["cat"]},
         case("reduced-reference", width=2500, height=1700, layers=[layer("ground", "ground"), pasted()]),
+        case(
+            "effects",
+            layers=[ground, layer("object", "opaque", x=90, y=60, effect="gegl:invert-gamma", mask="mask")],
+            effects=True,
+            alpha_is_mask=True,
+        ),
+        case("text", layers=[ground, text], text=True),
         case("replaced", args={"output": "replace"}, in_place=True),
         case("replaced-in-selection", args={"output": "replace"}, in_place=True, selection=[130, 60, 70, 90, 0]),
     ]

@@ -56,7 +56,9 @@ def make_image(case):
     for entry in case["layers"]:
         add_layer(image, entry)
     if "indexed" in case:
-        assert image.convert_indexed(Gimp.ConvertDitherType.NONE, Gimp.ConvertPaletteType.GENERATE, 16, False, False, "")
+        assert image.convert_indexed(
+            Gimp.ConvertDitherType.NONE, Gimp.ConvertPaletteType.GENERATE, 16, False, False, ""
+        )
     for x in case.get("guides", ()):
         image.add_vguide(x)
     if "selection" in case:
@@ -87,8 +89,8 @@ def add_layer(image, entry):
         mask = layer.create_mask(Gimp.AddMaskType.WHITE)
         assert layer.add_mask(mask)
         fill(mask, "Y u8", (FOLDER / entry["mask"]).read_bytes())
-    if "filter" in entry:
-        layer.append_filter(Gimp.DrawableFilter.new(layer, entry["filter"], ""))
+    if "effect" in entry:
+        layer.append_filter(Gimp.DrawableFilter.new(layer, entry["effect"], "effect"))
     layer.set_opacity(entry.get("opacity", 100))
     layer.set_mode(getattr(Gimp.LayerMode, entry.get("mode", "NORMAL")))
     layer.set_visible(entry.get("visible", True))
@@ -110,6 +112,7 @@ def state_of(image, stem):
             "mode": layer.get_mode().value_nick,
             "visible": layer.get_visible(),
             "alpha": layer.has_alpha(),
+            "effects": len(layer.get_filters()),
             "format": Babl.get_name(layer.get_format()),
             "parent": parent and parent.get_name(),
             "position": image.get_item_position(layer),
@@ -168,21 +171,30 @@ def outcome_of(case):
     targets = [named(image, name) for name in case.get("targets", [case["target"]])]
     if case.get("target_mask"):
         targets = [layer.get_mask()]
+    asked = layer
+    if case.get("effects"):  # what is to be harmonized is what the user sees
+        asked = named(image.duplicate(), case["target"])
+        assert asked.merge_filters()
     outcome = {"before": state_of(image, f"{stem}-before"), "size": [image.get_width(), image.get_height()]}
     if "wire" in case:
         space = Babl.format_get_space(layer.get_format())
         alpha = "A" if layer.has_alpha() or layer.get_mask() else ""
         name = Babl.get_name(Babl.format_with_space(case["wire"].replace("?", alpha), space))
-        outcome["layer"] = keep(f"{stem}-layer", pixels_of(layer, name))
+        outcome["layer"] = keep(f"{stem}-layer", pixels_of(asked, name))
         outcome["reference"] = reference_of(image, case, stem)
         native = Babl.get_name(layer.get_format()).partition("-")[0].rpartition(" ")[2]
         outcome["alpha"] = keep(f"{stem}-alpha", pixels_of(layer, f"A {native}")) if layer.has_alpha() else None
     if "profile" in case:
-        outcome["profile"] = keep(f"{stem}-icc", image.get_color_profile().get_icc_profile())
+        profile = image.get_color_profile()
+        if "~" in case["wire"]:  # encoded by sRGB's curve instead of its own
+            profile = Gimp.ColorProfile.new_srgb_trc_from_color_profile(profile)
+        outcome["profile"] = keep(f"{stem}-icc", profile.get_icc_profile())
     image.clean_all()
     started = time.monotonic()
     outcome["status"], outcome["error"] = run(image, targets, case.get("args", {}))
     outcome["seconds"] = time.monotonic() - started
+    if asked is not layer:
+        asked.get_image().delete()
     outcome["images"] = len(Gimp.get_images())
     outcome["after"] = state_of(image, f"{stem}-after")
     if "wire" in case:
