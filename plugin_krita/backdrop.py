@@ -1,0 +1,120 @@
+"""What lies below a layer, and a layer alone, as small pictures: read from a copy of the document that nobody sees.
+
+The user's own layers are never hidden, not even for a moment; undo history and "modified" stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from .pixels import stripes
+from .qt import QtCore, QtGui
+from .source import is_mask
+from .thin.choices import BELOW
+
+Box = tuple[int, int, int, int]
+"""left, top, width, height in document pixels."""
+Picture = Generator[float, None, "QtGui.QImage"]
+"""Work in short pieces: yields how far it is, 0..1, and returns RGBA8888, straight alpha, encoded sRGB."""
+
+_STRIPE_PIXELS = 2**19
+
+
+class Copy:
+    """A document's copy, in which layers may be hidden. Close it after use.
+
+    It shares its pixels with the original, and takes memory for what it shows only.
+    """
+
+    def __init__(self, document: Any) -> None:
+        self._document = document.clone()
+
+    def __enter__(self) -> Copy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._document.close()
+
+    def show_without(self, node: Any, compare: str) -> None:
+        """Show what is visible below a layer of the original (`below`), or all but the layer (`image`)."""
+        for level in self._way_to(node):
+            if compare == BELOW:
+                for above in _layers_above(level):
+                    above.setVisible(False)
+        self._same(node).setVisible(False)
+        self._refresh()
+
+    def show_alone(self, node: Any) -> None:
+        """Show one layer of the original, fully opaque, whether it is visible or not."""
+        for level in self._way_to(node):
+            for other in level.parentNode().childNodes():
+                if not is_mask(other):
+                    other.setVisible(_is_same(other, level))
+            level.setOpacity(255)
+            level.setBlendingMode("normal")
+            level.setInheritAlpha(False)
+        self._refresh()
+
+    def picture(self, box: Box, size: tuple[int, int]) -> Picture:
+        """What is shown in a box, at another size (width, height), not larger than the box."""
+        left, top, width, height = box
+        across, down = size
+        picture = QtGui.QImage(across, down, QtGui.QImage.Format.Format_RGBA8888)
+        picture.fill(0)
+        painter = QtGui.QPainter(picture)
+        painter.setCompositionMode(QtGui.QPainter.CompositionMode.CompositionMode_Source)
+        try:
+            for first, rows in stripes(down, -(-width * height // down), _STRIPE_PIXELS):
+                # Each stripe is reduced by itself; its edges lie at most half a document's pixel off.
+                start, end = (round(row * height / down) for row in (first, first + rows))
+                part = self._document.projection(left, top + start, width, end - start)
+                painter.drawImage(0, first, reduced(part, across, rows))
+                yield (first + rows) / down
+        finally:
+            painter.end()
+        return picture
+
+    def _same(self, node: Any) -> Any:
+        return self._document.nodeByUniqueID(node.uniqueId())
+
+    def _way_to(self, node: Any) -> list[Any]:
+        """The copy's layer and the groups that it is in."""
+        way, one = [], self._same(node)
+        while one is not None and one.parentNode() is not None:
+            way.append(one)
+            one = one.parentNode()
+        return way
+
+    def _refresh(self) -> None:
+        self._document.refreshProjection()
+        self._document.waitForDone()
+
+
+def reduced(picture: QtGui.QImage, width: int, height: int) -> QtGui.QImage:
+    """A picture at a smaller size: means of the pixels that fall together, in which transparent ones don't count."""
+    if (picture.width(), picture.height()) == (width, height):
+        return picture
+    return picture.scaled(
+        width,
+        height,
+        QtCore.Qt.AspectRatioMode.IgnoreAspectRatio,
+        QtCore.Qt.TransformationMode.SmoothTransformation,
+    )
+
+
+def pixels_of(picture: QtGui.QImage) -> bytes:
+    """The picture's bytes: RGBA, straight alpha, rows without gaps."""
+    straight = picture.convertToFormat(QtGui.QImage.Format.Format_RGBA8888)
+    return bytes(straight.constBits().asstring(straight.width() * straight.height() * 4))
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return bool(one.uniqueId() == other.uniqueId())
+
+
+def _layers_above(node: Any) -> list[Any]:
+    """Of the same group; masks of the group itself stay, as they hide what lies below too."""
+    siblings = node.parentNode().childNodes()  # lowest first
+    place = next(index for index, one in enumerate(siblings) if _is_same(one, node))
+    return [one for one in siblings[place + 1 :] if not is_mask(one)]

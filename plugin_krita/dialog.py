@@ -1,0 +1,228 @@
+"""The dialog: how strongly, compared with what, and where the result goes, with a live picture of before and after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .preview import VIEW, Preview
+from .qt import QtCore, QtGui, QtWidgets, number
+from .source import Source, is_mask
+from .thin import choices
+from .thin.job import Backend
+from .values import OUTPUTS, Values
+
+_Qt = QtCore.Qt
+_EDGE_HELP = (
+    "Krita's undo takes the new layer away, but it does not show a hidden original again: make that visible yourself.\n"
+    "While the original stays visible, a soft edge lies over its own copy and is up to a quarter more opaque."
+)
+
+
+class HarmonizeDialog(QtWidgets.QDialog):
+    """For one layer; opens with the given values. Ask for `values` when it was accepted; call `stop` at its end."""
+
+    def __init__(self, parent: Any, source: Source, values: Values, backend: Backend) -> None:
+        super().__init__(parent)
+        self.source = source
+        self.setWindowTitle(choices.TITLE)
+        self.setWindowModality(_Qt.WindowModality.WindowModal)
+        self.setWindowFlag(_Qt.WindowType.WindowContextHelpButtonHint, False)
+        self._strength = _Strength(values.strength)
+        self._compare = _choice(choices.COMPARE_WITH, tuple(choices.COMPARE_WITH), values.compare)
+        self._layer = _layer_choice(source, values)
+        self._output = _choice(choices.OUTPUT, OUTPUTS, values.output)
+        self._view = _BeforeAfter()
+        self._preview = Preview(source, backend, self._show_preview)
+        self._lay_out()
+        self._strength.changed.connect(self._refresh)
+        self._compare.currentIndexChanged.connect(self._refresh)
+        self._layer.currentIndexChanged.connect(self._refresh)
+        self._refresh()
+
+    def values(self) -> Values:
+        compare = self._compare.currentData()
+        chosen = compare == choices.CHOSEN_LAYER
+        return Values(
+            strength=self._strength.value(),
+            compare=compare,
+            layer=self._layer.currentData() or "" if chosen else "",
+            layer_name=self._layer.currentText().strip() if chosen else "",
+            output=self._output.currentData(),
+        )
+
+    def stop(self) -> None:
+        """End what the preview is about."""
+        self._preview.stop()
+
+    def _lay_out(self) -> None:
+        blurb = QtWidgets.QLabel(choices.BLURB)
+        form = QtWidgets.QFormLayout()
+        form.setFieldGrowthPolicy(QtWidgets.QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        for label, widget, text in (
+            ("&Strength:", self._strength, choices.STRENGTH_HELP),
+            ("&Compare with:", self._compare, choices.COMPARE_HELP),
+            ("&Layer:", self._layer, choices.COMPARE_HELP),
+            ("&Result:", self._output, f"{choices.OUTPUT_HELP}\n{_EDGE_HELP}"),
+        ):
+            widget.setToolTip(text)
+            form.addRow(label, widget)
+        self._layer_label = form.labelForField(self._layer)
+        standard = QtWidgets.QDialogButtonBox.StandardButton
+        buttons = QtWidgets.QDialogButtonBox(standard.Ok | standard.Cancel)
+        buttons.button(standard.Ok).setText(f"&{choices.TITLE}")
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setSpacing(10)
+        column.addWidget(blurb)
+        column.addWidget(self._view, 1)
+        column.addLayout(form)
+        column.addWidget(buttons)
+
+    def _refresh(self) -> None:
+        chosen = self._compare.currentData() == choices.CHOSEN_LAYER
+        for widget in (self._layer, self._layer_label):
+            widget.setVisible(chosen)
+        self._preview.show(self.values())
+
+    def _show_preview(self) -> None:
+        self._view.show_pictures(self._preview.before, self._preview.after, self._preview.text)
+
+
+class _Strength(QtWidgets.QWidget):
+    """A slider and its number, 0 to 1."""
+
+    changed = QtCore.pyqtSignal()
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self._slider = QtWidgets.QSlider(_Qt.Orientation.Horizontal)
+        self._slider.setRange(0, 100)
+        self._number = QtWidgets.QDoubleSpinBox()
+        self._number.setRange(0, 1)
+        self._number.setSingleStep(0.05)
+        self._number.setDecimals(2)
+        self._slider.setValue(round(100 * value))
+        self._number.setValue(value)
+        self._slider.valueChanged.connect(lambda hundredths: self._number.setValue(hundredths / 100))
+        self._number.valueChanged.connect(self._follow)
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._slider, 1)
+        row.addWidget(self._number)
+        self.setFocusProxy(self._slider)
+
+    def value(self) -> float:
+        return round(self._number.value(), 2)
+
+    def _follow(self, value: float) -> None:
+        self._slider.setValue(round(100 * value))
+        self.changed.emit()
+
+
+class _BeforeAfter(QtWidgets.QWidget):
+    """Two pictures, one on each side of a line that the mouse moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setMinimumSize(*VIEW)
+        self.setCursor(_Qt.CursorShape.SplitHCursor)
+        self.setToolTip("Before on the left, after on the right. Move the line with the mouse.")
+        self._before: Any = None
+        self._after: Any = None
+        self._text = ""
+        self._line = 0.5
+
+    def show_pictures(self, before: Any, after: Any, text: str) -> None:
+        self._before, self._after, self._text = before, after, text
+        self.update()
+
+    def mousePressEvent(self, event: Any) -> None:  # noqa: N802  Qt's names
+        self._move_line(event)
+
+    def mouseMoveEvent(self, event: Any) -> None:  # noqa: N802
+        self._move_line(event)
+
+    def paintEvent(self, _: Any) -> None:  # noqa: N802
+        painter = QtGui.QPainter(self)
+        painter.fillRect(self.rect(), self.palette().base())
+        area = self._area()
+        if self._before is not None:
+            self._paint_pictures(painter, area)
+        if self._text:
+            self._paint_text(painter)
+
+    def _area(self) -> Any:
+        """Where the pictures are painted: as large as goes, at most four times their size."""
+        if self._before is None:
+            return self.rect()
+        size = self._before.size().scaled(self.size(), _Qt.AspectRatioMode.KeepAspectRatio)
+        size = size.boundedTo(self._before.size() * 4)
+        area = QtCore.QRect(QtCore.QPoint(0, 0), size)
+        area.moveCenter(self.rect().center())
+        return area
+
+    def _move_line(self, event: Any) -> None:
+        area = self._area()
+        self._line = min(max((event.pos().x() - area.x()) / max(1, area.width()), 0.0), 1.0)
+        self.update()
+
+    def _paint_pictures(self, painter: Any, area: Any) -> None:
+        painter.setRenderHint(QtGui.QPainter.RenderHint.SmoothPixmapTransform)
+        painter.fillRect(area, QtGui.QBrush(QtGui.QColor(128, 128, 128)))
+        painter.fillRect(area, QtGui.QBrush(QtGui.QColor(160, 160, 160), _Qt.BrushStyle.Dense4Pattern))
+        painter.drawImage(area, self._before)
+        if self._after is None:
+            return
+        line = area.x() + round(self._line * area.width())
+        painter.save()
+        painter.setClipRect(QtCore.QRect(line, area.y(), area.right() - line + 1, area.height()))
+        painter.drawImage(area, self._after)
+        painter.restore()
+        painter.setPen(QtGui.QPen(QtGui.QColor(0, 0, 0, 120), 3))
+        painter.drawLine(line, area.top(), line, area.bottom())
+        painter.setPen(QtGui.QPen(QtGui.QColor(255, 255, 255), 1))
+        painter.drawLine(line, area.top(), line, area.bottom())
+        _label(painter, area, "Before", _Qt.AlignmentFlag.AlignLeft)
+        _label(painter, area, "After", _Qt.AlignmentFlag.AlignRight)
+
+    def _paint_text(self, painter: Any) -> None:
+        flags = number(_Qt.AlignmentFlag.AlignCenter, _Qt.TextFlag.TextWordWrap)
+        room = self.rect().adjusted(24, 24, -24, -24)
+        box = painter.boundingRect(room, flags, self._text)
+        painter.fillRect(box.adjusted(-12, -8, 12, 8), QtGui.QColor(0, 0, 0, 170))
+        painter.setPen(QtGui.QColor(255, 255, 255))
+        painter.drawText(room, flags, self._text)
+
+
+def _label(painter: Any, area: Any, text: str, side: Any) -> None:
+    """A word in the lower corner of a side."""
+    flags = number(side, _Qt.AlignmentFlag.AlignBottom)
+    room = area.adjusted(12, 8, -12, -8)
+    box = painter.boundingRect(room, flags, text)
+    painter.fillRect(box.adjusted(-6, -3, 6, 3), QtGui.QColor(0, 0, 0, 140))
+    painter.setPen(QtGui.QColor(255, 255, 255))
+    painter.drawText(room, flags, text)
+
+
+def _choice(words: Any, names: tuple[str, ...], chosen: str) -> Any:
+    box = QtWidgets.QComboBox()
+    for name in names:
+        box.addItem(words[name], name)
+    box.setCurrentIndex(names.index(chosen))
+    return box
+
+
+def _layer_choice(source: Source, values: Values) -> Any:
+    """All layers but the one to be harmonized and what is in it, from the top down as in Krita's list."""
+    box = QtWidgets.QComboBox()
+
+    def add(group: Any, depth: int) -> None:
+        for node in reversed(group.childNodes()):
+            if not is_mask(node) and node.uniqueId() != source.node.uniqueId():
+                box.addItem("    " * depth + node.name(), node.uniqueId().toString())
+                add(node, depth + 1)
+
+    add(source.document.rootNode(), 0)
+    box.setCurrentIndex(max(0, box.findData(values.layer)))
+    return box

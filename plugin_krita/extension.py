@@ -1,0 +1,137 @@
+"""The two entries of Krita's Filter menu, and what happens when they are chosen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from krita import Extension, Krita
+
+from .dialog import HarmonizeDialog
+from .harmonizing import harmonize
+from .progress import Progress
+from .qt import QtCore, QtWidgets
+from .source import Source, active_source
+from .steps import Steps
+from .thin.choices import TITLE, told
+from .thin.job import Backend
+from .thin.protocol import CANCELLED, INTERNAL, OUT_OF_MEMORY, BackendError
+from .values import Values, last, remember
+
+ACTION, ACTION_AGAIN = "gknet_harmonize", "gknet_harmonize_again"
+
+
+class Harmonize(Extension):
+    """Made once by Krita; its actions once for each main window. One layer is harmonized at a time."""
+
+    def __init__(self, parent: Any) -> None:
+        super().__init__(parent)
+        self._backend = Backend(("Krita", Krita.instance().version()))
+        self._dialog: HarmonizeDialog | None = None
+        self._progress: Progress | None = None
+        self._steps: Steps | None = None
+
+    def setup(self) -> None:  # Krita asks for it
+        notifier = Krita.instance().notifier()
+        notifier.setActive(True)
+        notifier.applicationClosing.connect(self._leave)
+
+    def createActions(self, window: Any) -> None:  # noqa: N802  Krita's name
+        window.createAction(ACTION, f"{TITLE}…", "filter").triggered.connect(self.open_dialog)
+        again = window.createAction(ACTION_AGAIN, f"{TITLE} with Last Values", "filter")
+        again.triggered.connect(self.run_again)
+
+    def open_dialog(self) -> None:
+        """Ask for the values, and harmonize the active layer."""
+        source = self._source()
+        if source is None:
+            return
+        dialog = HarmonizeDialog(_window(), source, last(), self._backend)
+        dialog.accepted.connect(self._take_dialog)
+        dialog.rejected.connect(self._forget_dialog)
+        self._dialog = dialog
+        dialog.open()
+
+    def run_again(self) -> None:
+        """Harmonize the active layer with the last values, or the usual ones."""
+        source = self._source()
+        if source is not None:
+            self._run(source, last())
+
+    def _source(self) -> Source | None:
+        """The active layer; None, and a message, if it can't be harmonized. None too while another is."""
+        if self._dialog is not None or self._steps is not None:
+            return None
+        try:
+            return active_source(Krita.instance().activeDocument())
+        except BackendError as error:
+            _tell(error)
+            return None
+
+    def _take_dialog(self) -> None:
+        dialog = self._dialog
+        if dialog is None:
+            return
+        values, source = dialog.values(), dialog.source
+        self._forget_dialog()
+        remember(values)
+        self._run(source, values)
+
+    def _forget_dialog(self) -> None:
+        if self._dialog is not None:
+            self._dialog.stop()
+            self._dialog.deleteLater()
+            self._dialog = None
+
+    def _run(self, source: Source, values: Values) -> None:
+        progress = Progress(_window())
+        progress.rejected.connect(self._end)
+        self._progress = progress
+        progress.open()
+        work = harmonize(source, values, self._backend, progress.report)
+        self._steps = Steps(work, self._done, self._failed)
+
+    def _done(self, warnings: list[str]) -> None:
+        self._end()
+        if warnings:
+            QtWidgets.QMessageBox.information(_window(), TITLE, "\n\n".join(warnings))
+
+    def _failed(self, error: Exception) -> None:
+        self._end()
+        if isinstance(error, MemoryError):
+            error = BackendError(
+                OUT_OF_MEMORY, "Krita has too little memory.", "Close other programs, or work smaller."
+            )
+        elif not isinstance(error, BackendError):
+            error = BackendError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")
+        if error.code != CANCELLED:
+            _tell(error)
+
+    def _end(self) -> None:
+        """What runs is stopped, and its window is closed."""
+        steps, self._steps = self._steps, None
+        progress, self._progress = self._progress, None
+        if steps is not None:
+            steps.stop()
+        if progress is not None:
+            progress.rejected.disconnect(self._end)
+            progress.close()
+            progress.deleteLater()
+
+    def _leave(self) -> None:
+        """Krita ends: nothing of ours may go on in it."""
+        self._forget_dialog()
+        self._end()
+        self._backend.close()
+
+
+def _window() -> Any:
+    return Krita.instance().activeWindow().qwindow()
+
+
+def _tell(error: BackendError) -> None:
+    box = QtWidgets.QMessageBox(_window())
+    box.setIcon(QtWidgets.QMessageBox.Icon.Warning)
+    box.setWindowTitle(TITLE)
+    box.setText(told(error))
+    box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
+    box.open()

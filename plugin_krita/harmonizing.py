@@ -1,0 +1,86 @@
+"""One run from the active layer to the new one, in short pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from .backdrop import Copy, Picture, pixels_of
+from .result import add_above, result_layer
+from .source import Source
+from .thin.choices import HIDE_ORIGINAL, reference_size
+from .thin.job import Backend
+from .values import Values
+
+Report = Callable[[str, "float | None"], None]
+"""Told what happens, and how far the whole is, 0..1; None while nobody can tell."""
+
+_READ, _ASKED = 0.15, 0.85
+"""Where on the way the layer has been read, and the backend has answered."""
+
+
+def reference_picture(copy: Copy, source: Source, values: Values) -> Picture:
+    """What the layer is compared with: all of the canvas, as small as it is sent.
+
+    Raises BackendError for a chosen layer that isn't there.
+    """
+    chosen = values.chosen_layer(source.document)
+    if chosen is None:
+        copy.show_without(source.node, values.compare)
+    else:
+        copy.show_alone(chosen)
+    width, height = source.document.width(), source.document.height()
+    return copy.picture((0, 0, width, height), reference_size(width, height))
+
+
+def described(picture: Any, canvas: tuple[int, int]) -> dict[str, Any]:
+    """The protocol's `reference` map of a picture that shows a canvas of so many pixels."""
+    kind = {"channels": 4, "depth": "u8", "space": "srgb"}
+    size = {"width": picture.width(), "height": picture.height()}
+    return {**size, "canvas_width": canvas[0], "canvas_height": canvas[1], **kind}
+
+
+def harmonize(source: Source, values: Values, backend: Backend, report: Report) -> Generator[Any, None, list[str]]:
+    """Work for `Steps`: adds the harmonized layer, and returns the backend's warnings.
+
+    Raises BackendError, the document as it was.
+    """
+    report("Looking at the picture…", 0.0)
+    document = source.document
+    canvas = (document.width(), document.height())
+    with Copy(document) as copy:
+        picture = yield from reference_picture(copy, source, values)
+    report("Reading the layer…", _READ / 3)
+    layer_bytes = yield from _reported(source.pixels(), "Reading the layer…", _READ / 3, _READ, report)
+    job = backend.harmonize(
+        layer=source.described(),
+        layer_bytes=layer_bytes,
+        reference=described(picture, canvas),
+        reference_bytes=pixels_of(picture),
+        selection=source.selection(),
+        options={"strength": values.strength},
+    )
+    del layer_bytes, picture
+    while not job.done:
+        source.check()
+        far = None if job.fraction is None else _READ + (_ASKED - _READ) * job.fraction
+        report(job.text, far)
+        yield job
+    answer, pixels = job.answer()
+    del job  # it holds the answer too
+    layer = yield from _reported(result_layer(source, pixels), "Adding the layer…", _ASKED, 1.0, report)
+    add_above(source, layer, hide=values.output == HIDE_ORIGINAL)
+    warnings = answer.get("warnings")
+    return [str(one) for one in warnings] if isinstance(warnings, list) else []
+
+
+def _reported(work: Generator[float, None, Any], text: str, start: float, end: float, report: Report) -> Any:
+    """Another generator's work, with its progress as a part of the whole."""
+    try:
+        while True:
+            report(text, start + (end - start) * next(work))
+            yield
+    except StopIteration as stopped:
+        return stopped.value
+    finally:
+        work.close()

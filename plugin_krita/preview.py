@@ -1,0 +1,232 @@
+"""The layer before and after, in small: asked once through the network, then again for every strength."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from .backdrop import Box, Copy, pixels_of, reduced
+from .harmonizing import described, reference_picture
+from .qt import QtGui
+from .source import Source
+from .steps import Steps
+from .thin.choices import BELOW, reference_size, told
+from .thin.job import Backend, Job
+from .thin.protocol import INTERNAL, NO_FOREGROUND, UNKNOWN_FIT, BackendError
+from .values import Values
+
+VIEW = (460, 330)
+"""Most pixels, across and down, of what is shown."""
+_MARGIN = 0.35
+"""Of the layer's longer side: what is shown around it."""
+
+_Mode = QtGui.QPainter.CompositionMode
+_MODES = {
+    "multiply": _Mode.CompositionMode_Multiply,
+    "screen": _Mode.CompositionMode_Screen,
+    "overlay": _Mode.CompositionMode_Overlay,
+    "darken": _Mode.CompositionMode_Darken,
+    "lighten": _Mode.CompositionMode_Lighten,
+    "dodge": _Mode.CompositionMode_ColorDodge,
+    "burn": _Mode.CompositionMode_ColorBurn,
+    "hard_light": _Mode.CompositionMode_HardLight,
+    "soft_light_svg": _Mode.CompositionMode_SoftLight,
+    "diff": _Mode.CompositionMode_Difference,
+    "exclusion": _Mode.CompositionMode_Exclusion,
+    "add": _Mode.CompositionMode_Plus,
+}
+"""Krita's blending modes that Qt has too; the others are shown as "normal"."""
+
+
+class Preview:
+    """The pictures of one layer before and after, kept in step with the dialog's values.
+
+    on_change: called when `before`, `after` or `text` have changed.
+    before, after: QImage, None while there is none.   text: what happens or went wrong, or empty.
+    """
+
+    def __init__(self, source: Source, backend: Backend, on_change: Callable[[], object]) -> None:
+        self.before: Any = None
+        self.after: Any = None
+        self.text = ""
+        self._source = source
+        self._backend = backend
+        self._on_change = on_change
+        self._scene: _Scene | None = None
+        self._values: Values | None = None
+        self._wanted: Values | None = None
+        self._fit = ""
+        self._steps: Steps | None = None
+
+    def show(self, values: Values) -> None:
+        """Bring the pictures up to date with these values, as soon as it goes."""
+        shown = self._values
+        if shown is not None and (shown.compare, shown.layer) != (values.compare, values.layer):
+            self.stop()
+            self._scene, self.after = None, None
+        self._wanted = values
+        if self._steps is None:
+            self._begin()
+
+    def stop(self) -> None:
+        """End what is under way."""
+        if self._steps is not None:
+            self._steps.stop()
+            self._steps = None
+
+    def _begin(self) -> None:
+        assert self._wanted is not None
+        self._values, self._wanted = self._wanted, None
+        self._steps = Steps(self._look(self._values), self._looked, self._failed)
+
+    def _looked(self, _: object) -> None:
+        self._steps = None
+        self._say("")
+        if self._wanted is not None and self._wanted != self._values:
+            self._begin()
+
+    def _failed(self, error: Exception) -> None:
+        self._steps = None
+        self.after = None
+        if not isinstance(error, BackendError):
+            error = BackendError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")
+        self._say(told(error))
+
+    def _say(self, text: str) -> None:
+        self.text = text
+        self._on_change()
+
+    def _look(self, values: Values) -> Generator[Any, None, None]:
+        if self._scene is None:
+            self._say("Looking at the picture…")
+            scene = yield from _scene_of(self._source, values)
+            self._scene, self._fit = scene, ""
+            self.before = scene.with_layer(scene.shown_layer)
+            self._on_change()
+        scene = self._scene
+        if not self._fit:
+            yield from self._ask_network(scene)
+        try:
+            pixels = yield from self._ask_strength(scene, values.strength)
+        except BackendError as error:
+            if error.code != UNKNOWN_FIT:
+                raise
+            yield from self._ask_network(scene)
+            pixels = yield from self._ask_strength(scene, values.strength)
+        width, height = scene.shown_layer.width(), scene.shown_layer.height()
+        changed = QtGui.QImage(bytes(pixels), width, height, 4 * width, QtGui.QImage.Format.Format_RGBA8888)
+        self.after = scene.with_layer(changed)
+
+    def _ask_network(self, scene: _Scene) -> Generator[Any, None, None]:
+        reference = scene.reference
+        job = self._backend.harmonize(
+            layer={**_map_of(scene.small_layer), "x": scene.at[0], "y": scene.at[1], "opacity": self._source.opacity},
+            layer_bytes=pixels_of(scene.small_layer),
+            reference=described(reference, (reference.width(), reference.height())),
+            reference_bytes=pixels_of(reference),
+            selection=scene.selection_at(scene.small_layer),
+        )
+        answer, _ = yield from self._wait(job)
+        self._fit = answer["fit"]
+
+    def _ask_strength(self, scene: _Scene, strength: float) -> Generator[Any, None, bytearray]:
+        job = self._backend.harmonize(
+            layer=_map_of(scene.shown_layer),
+            layer_bytes=pixels_of(scene.shown_layer),
+            selection=scene.selection_at(scene.shown_layer),
+            options={"strength": strength, "fit": self._fit},
+        )
+        _, pixels = yield from self._wait(job)
+        return pixels
+
+    def _wait(self, job: Job) -> Generator[Any, None, tuple[dict[str, Any], bytearray]]:
+        while not job.done:
+            if self.after is None:
+                self._say(job.text)
+            yield job
+        return job.answer()
+
+
+class _Scene:
+    """What the preview is made of.
+
+    small_layer, reference: the layer within the canvas and what it is compared with, at the size that the network is
+    asked at; `at`: the layer's place there.   ground, shown_layer: what lies below and the layer, at the size they are
+    shown at; `place`: the layer's place there.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.reference = self.small_layer = self.ground = self.shown_layer = QtGui.QImage()
+        self.at = self.place = (0, 0)
+
+    def with_layer(self, layer: Any) -> Any:
+        """The ground with this layer over it."""
+        picture = self.ground.convertToFormat(QtGui.QImage.Format.Format_ARGB32_Premultiplied)
+        painter = QtGui.QPainter(picture)
+        mode = _MODES.get(self._source.node.blendingMode(), _Mode.CompositionMode_SourceOver)
+        painter.setCompositionMode(mode)
+        painter.setOpacity(self._source.opacity)
+        painter.drawImage(self.place[0], self.place[1], layer)
+        painter.end()
+        return picture
+
+    def selection_at(self, layer: Any) -> bytes | None:
+        """The selection as large as one of the two layers, one byte a pixel; None without."""
+        selection = self._source.document.selection()
+        if selection is None:
+            return None
+        left, top, width, height = self.visible
+        data = bytes(selection.pixelData(left, top, width, height))
+        whole = QtGui.QImage(data, width, height, width, QtGui.QImage.Format.Format_Grayscale8)
+        small = reduced(whole, layer.width(), layer.height())
+        small = small.convertToFormat(QtGui.QImage.Format.Format_Grayscale8)
+        rows, stride = small.constBits().asstring(small.bytesPerLine() * small.height()), small.bytesPerLine()
+        return b"".join(rows[row * stride : row * stride + small.width()] for row in range(small.height()))
+
+    @property
+    def visible(self) -> Box:
+        """The layer's box within the canvas."""
+        return _meet(self._source.box, (0, 0, self._source.document.width(), self._source.document.height()))
+
+
+def _scene_of(source: Source, values: Values) -> Generator[Any, None, _Scene]:
+    """Raises BackendError where the layer lies beside the canvas, or the layer to compare with isn't there."""
+    scene = _Scene(source)
+    canvas = (source.document.width(), source.document.height())
+    visible = scene.visible
+    if visible[2] <= 0 or visible[3] <= 0:
+        raise BackendError(NO_FOREGROUND, "The layer lies beside the picture.", "Move it over the picture.")
+    margin = round(_MARGIN * max(visible[2:]))
+    around = (visible[0] - margin, visible[1] - margin, visible[2] + 2 * margin, visible[3] + 2 * margin)
+    region = _meet(around, (0, 0, *canvas))
+    shown = min(1.0, VIEW[0] / region[2], VIEW[1] / region[3])
+    asked = reference_size(*canvas)[0] / canvas[0]
+    with Copy(source.document) as copy:
+        scene.reference = yield from reference_picture(copy, source, values)
+    with Copy(source.document) as copy:
+        copy.show_without(source.node, BELOW)
+        scene.ground = yield from copy.picture(region, _scaled(region, shown))
+    with Copy(source.document) as copy:
+        copy.show_alone(source.node)
+        scene.small_layer = yield from copy.picture(visible, _scaled(visible, asked))
+        scene.shown_layer = yield from copy.picture(visible, _scaled(visible, shown))
+    scene.at = (round(visible[0] * asked), round(visible[1] * asked))
+    scene.place = (round((visible[0] - region[0]) * shown), round((visible[1] - region[1]) * shown))
+    return scene
+
+
+def _map_of(layer: Any) -> dict[str, Any]:
+    kind = {"channels": 4, "depth": "u8", "space": "srgb"}
+    return {"width": layer.width(), "height": layer.height(), "x": 0, "y": 0, **kind}
+
+
+def _scaled(box: Box, scale: float) -> tuple[int, int]:
+    return max(1, round(box[2] * scale)), max(1, round(box[3] * scale))
+
+
+def _meet(one: Box, other: Box) -> Box:
+    """What two boxes share; without pixels if they share none."""
+    left, top = max(one[0], other[0]), max(one[1], other[1])
+    right, bottom = min(one[0] + one[2], other[0] + other[2]), min(one[1] + one[3], other[1] + other[3])
+    return left, top, right - left, bottom - top

@@ -1,0 +1,63 @@
+"""Long work on Krita's interface thread, done in short pieces between which the interface lives on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+from .qt import QtCore
+from .thin.job import Job
+
+_PIECE_S = 0.02
+"""Work is done for so long before Krita has its turn."""
+_LOOK_MS = 30
+"""Between two looks at a job that runs elsewhere."""
+
+Work = Generator[Any, None, Any]
+"""Yields None (or anything else) between two pieces, and a Job that it wants to wait for."""
+
+
+class Steps(QtCore.QObject):
+    """A generator on its way, driven by a timer until it ends, fails or is stopped.
+
+    on_end: called with what it returned.   on_error: called with the exception that came out of it.
+    """
+
+    def __init__(self, work: Work, on_end: Callable[[Any], object], on_error: Callable[[Exception], object]) -> None:
+        super().__init__()
+        self._work = work
+        self._on_end = on_end
+        self._on_error = on_error
+        self._job: Job | None = None
+        self._timer = QtCore.QTimer(self)
+        self._timer.timeout.connect(self._step)
+        self._timer.start(0)
+
+    def stop(self) -> None:
+        """End it where it stands, its job too; none of the functions is called any more."""
+        self._timer.stop()
+        if self._job is not None:
+            self._job.cancel()
+        if not self._work.gi_running:
+            self._work.close()
+
+    def _step(self) -> None:
+        if self._work.gi_running or (self._job is not None and not self._job.done):
+            return  # Krita lets events through in the middle of some of its calls
+        if self._job is not None:
+            self._job = None
+            self._timer.setInterval(0)
+        end = time.monotonic() + _PIECE_S
+        try:
+            while self._job is None and self._timer.isActive() and time.monotonic() < end:
+                waited_for = next(self._work)
+                if isinstance(waited_for, Job):
+                    self._job = waited_for
+                    self._timer.setInterval(_LOOK_MS)
+        except StopIteration as stopped:
+            self._timer.stop()
+            self._on_end(stopped.value)
+        except Exception as error:
+            self._timer.stop()
+            self._on_error(error)

@@ -1,0 +1,71 @@
+"""What the user chose last, kept in Krita's settings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from krita import Krita
+
+from .qt import QtCore
+from .thin.choices import BELOW, CHOSEN_LAYER, COMPARE_WITH, HIDE_ORIGINAL, KEEP_ORIGINAL
+from .thin.protocol import BAD_REQUEST, BackendError
+
+GROUP = "gknet_harmonize"
+
+OUTPUTS = (KEEP_ORIGINAL, HIDE_ORIGINAL)
+"""Hiding is not the default: Krita's undo takes the new layer away but doesn't show the original again. Pixels written
+in place could not be taken back at all, so that isn't offered."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """The dialog's values; these defaults are for a first run.
+
+    strength: 0..1.   compare, output: of `choices`.   layer, layer_name: the chosen layer's id and name, or empty.
+    """
+
+    strength: float = 1.0
+    compare: str = BELOW
+    layer: str = ""
+    layer_name: str = ""
+    output: str = KEEP_ORIGINAL
+
+    def chosen_layer(self, document: Any) -> Any | None:
+        """The layer to compare with, None unless one was chosen.
+
+        Raises BackendError (`bad_request`) if the document has no such layer (any more).
+        """
+        if self.compare != CHOSEN_LAYER:
+            return None
+        node = document.nodeByUniqueID(QtCore.QUuid(self.layer)) if self.layer else None
+        if node is None:
+            raise BackendError(
+                BAD_REQUEST,
+                f"The layer to compare with, “{self.layer_name}”, is not in this picture.",
+                "Open Filter → Harmonize… and choose another.",
+            )
+        return node
+
+
+def last() -> Values:
+    """The values of the last run; what can't be understood is as in a first run."""
+    kept = {one.name: Krita.instance().readSetting(GROUP, one.name, "") for one in fields(Values)}
+    usual = Values()
+    try:
+        strength = float(kept["strength"])
+    except ValueError:
+        strength = usual.strength
+    return Values(
+        strength=strength if math.isfinite(strength) and 0 <= strength <= 1 else usual.strength,
+        compare=kept["compare"] if kept["compare"] in COMPARE_WITH else usual.compare,
+        layer=kept["layer"],
+        layer_name=kept["layer_name"],
+        output=kept["output"] if kept["output"] in OUTPUTS else usual.output,
+    )
+
+
+def remember(values: Values) -> None:
+    for name, value in asdict(values).items():
+        Krita.instance().writeSetting(GROUP, name, str(value))

@@ -1,0 +1,151 @@
+"""What the drivers share. It runs in Krita's Python, which has no numpy."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import gknet_harmonize.thin.job as job
+from krita import Krita
+from PyQt5.QtWidgets import QApplication, QMessageBox
+
+OUT = Path(os.environ["DRIVER_OUT"])
+GIVEN = json.loads(Path(os.environ["DRIVER_GIVEN"]).read_text())
+KRITA = Krita.instance()
+PATIENCE_S = 90.0
+
+requests = []
+"""What was asked of the backend so far, the bytes copied."""
+_harmonize = job.Backend.harmonize
+
+
+def _recorded(self, **request):
+    requests.append({name: bytes(value) if isinstance(value, bytearray) else value for name, value in request.items()})
+    return _harmonize(self, **request)
+
+
+def record_requests():
+    job.Backend.harmonize = _recorded
+
+
+def stop_recording():
+    job.Backend.harmonize = _harmonize
+
+
+def wait(condition, what, seconds=PATIENCE_S):
+    """Lets Krita go on until a condition holds; returns what it gave."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            shot("failed")
+            shown = [(type(w).__name__, w.windowTitle()) for w in QApplication.topLevelWidgets() if w.isVisible()]
+            raise AssertionError(f"waited in vain until {what}; windows: {shown}; messages: {messages()}")
+        yield
+
+
+def turns(count):
+    """Lets Krita's event loop run a number of times."""
+    for _ in range(count):
+        yield
+
+
+def shot(name):
+    subprocess.run(["scrot", "-o", f"{os.environ['DRIVER_SHOTS']}/krita-{name}.png"], check=True)
+
+
+def named(kind):
+    """The visible window of one of the plug-in's classes."""
+    return next((w for w in QApplication.topLevelWidgets() if w.isVisible() and type(w).__name__ == kind), None)
+
+
+def message_box():
+    return next((w for w in QApplication.topLevelWidgets() if w.isVisible() and isinstance(w, QMessageBox)), None)
+
+
+def messages():
+    return [w.text() for w in QApplication.topLevelWidgets() if w.isVisible() and isinstance(w, QMessageBox)]
+
+
+def new_document(width, height, model="RGBA", depth="U8", profile="sRGB-elle-V2-srgbtrc.icc"):
+    """An open picture with a view, and its one layer."""
+    document = KRITA.createDocument(width, height, "test", model, depth, profile, 300.0)
+    KRITA.activeWindow().addView(document)
+    yield from wait(lambda: KRITA.activeDocument() == document, "the document is active")
+    return document, document.rootNode().childNodes()[0]
+
+
+def fill(node, data, x, y, width, height):
+    row = len(data) // height
+    for top in range(0, height, 512):
+        rows = min(512, height - top)
+        node.setPixelData(data[top * row : (top + rows) * row], x, y + top, width, rows)
+
+
+def put(document, name, data, box, parent=None, above=None):
+    """A new paint layer with these pixels."""
+    node = document.createNode(name, "paintlayer")
+    fill(node, data, *box)
+    (parent or document.rootNode()).addChildNode(node, above)
+    return node
+
+
+def settle(document):
+    document.refreshProjection()
+    document.waitForDone()
+
+
+def choose(document, node):
+    def chosen():
+        if document.activeNode() is None or document.activeNode().uniqueId() != node.uniqueId():
+            document.setActiveNode(node)  # a new view loses the first ones
+            return False
+        return True
+
+    yield from wait(chosen, "the layer is active")
+
+
+def box_of(node):
+    bounds = node.bounds()
+    return [bounds.x(), bounds.y(), bounds.width(), bounds.height()]
+
+
+def tree(node):
+    """Names of all layers below a group, from the lowest up, each with those in it."""
+    return [[one.name(), tree(one)] for one in node.childNodes()]
+
+
+def state(document):
+    """All that must not change: every layer's pixels and looks."""
+
+    def of(node):
+        pixels = hash(bytes(node.pixelData(*box_of(node)))) if node.type() == "paintlayer" else None
+        looks = (node.name(), node.type(), node.visible(), node.opacity(), node.blendingMode(), tuple(box_of(node)))
+        return looks, pixels, tuple(of(one) for one in node.childNodes())
+
+    return of(document.rootNode())
+
+
+def harmonize_again(document, node):
+    """The action without a dialog, until its window has gone."""
+    yield from choose(document, node)
+    KRITA.action("gknet_harmonize_again").trigger()
+    yield from wait(lambda: named("Progress") is None, "the progress window has gone")
+    document.waitForDone()
+
+
+def close(document):
+    document.setModified(False)
+    document.close()
+    yield from turns(5)
+
+
+def write(name, data):
+    (OUT / name).write_bytes(bytes(data))
+
+
+def report(name, facts):
+    (OUT / f"{name}.json").write_text(json.dumps(facts, default=str))

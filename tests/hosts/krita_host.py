@@ -1,0 +1,83 @@
+"""A Krita with the plug-in installed, run with a driver inside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.hosts import chroot
+
+DRIVERS = Path(__file__).parent / "krita"
+
+
+class Krita:
+    """One user's Krita: a home with the plug-in and the test driver in it. One run at a time."""
+
+    def __init__(self, home: Path, shots: Path) -> None:
+        self.home, self.shots = home, shots
+        self.data = home / ".local" / "share" / "krita"
+        self.settings = home / ".config" / "kritarc"
+        shots.mkdir(parents=True, exist_ok=True)
+        self.told = gknet("install", "krita", home=home)
+        for name in ("gknet_test_driver", "gknet_test_driver.desktop"):
+            (self.data / "pykrita" / name).symlink_to(DRIVERS / name)
+        settings = self.settings.read_text()
+        self.settings.write_text(settings.replace("[python]\n", "[python]\nenable_gknet_test_driver=true\n"))
+
+    def start(
+        self,
+        driver: str,
+        given: Mapping[str, Any],
+        out: Path,
+        connection: Path,
+        binds: Sequence[Path] = (),
+    ) -> subprocess.Popen[str]:
+        """Krita with a driver that writes to `out`; standard output and error go to `out`/log."""
+        out.mkdir(parents=True, exist_ok=True)
+        connection.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (out / "given.json").write_text(json.dumps(given))
+        variables = {
+            "KRITA_DRIVER": str(DRIVERS / driver),
+            "DRIVER_OUT": str(out),
+            "DRIVER_GIVEN": str(out / "given.json"),
+            "DRIVER_SHOTS": str(self.shots),
+            "GKNET_CONNECTION": str(connection),
+        }
+        binds = [DRIVERS, out, self.shots, connection.parent, *binds]
+        words = chroot.command(["krita", "--nosplash"], home=self.home, binds=binds)
+        with (out / "log").open("w") as log:
+            return subprocess.Popen(
+                words, env=chroot.environment(variables), stdout=log, stderr=subprocess.STDOUT, text=True
+            )
+
+    def run(self, driver: str, given: Mapping[str, Any], out: Path, connection: Path, **more: Any) -> str:
+        """What Krita said, when the driver has ended well."""
+        with self.start(driver, given, out, connection, **more) as process:
+            try:
+                status = process.wait(900)
+            finally:
+                process.terminate()
+        log = (out / "log").read_text(errors="replace")
+        assert status == 0, log[-6000:]
+        assert "DRIVER OK" in log, log[-6000:]
+        return log
+
+
+def gknet(*arguments: str, home: Path) -> str:
+    """What the command says, for a user with this home."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "backend.cli", *arguments],
+        env={**environment, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
