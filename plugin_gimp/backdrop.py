@@ -38,7 +38,10 @@ def backdrop(image: Gimp.Image, layer: Gimp.Layer, compare: str, chosen: Gimp.La
 
 
 def reference(visible: Gimp.Layer, kind: Kind) -> tuple[dict[str, Any], bytes]:
-    """The protocol's `reference` of a rendered canvas: its map, and its pixels, reduced, with alpha."""
+    """The protocol's `reference` of a rendered canvas: its map, and its pixels, reduced, with alpha.
+
+    Read at once and not in stripes: GEGL reduces each piece from its own first pixel, and there would be seams.
+    """
     canvas_width, canvas_height = visible.get_width(), visible.get_height()
     width, height = reference_size(canvas_width, canvas_height)
     scale = max(width, height) / max(canvas_width, canvas_height)

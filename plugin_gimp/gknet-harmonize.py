@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Any
 
 import gi
@@ -93,6 +94,10 @@ def run(
         if error.code == CANCELLED:
             return procedure.new_return_values(status.CANCEL, None)
         return procedure.new_return_values(status.EXECUTION_ERROR, _error(choices.told(error)))
+    except Exception as error:  # a fault of ours: GIMP would show nothing at all
+        traceback.print_exc()
+        text = f"{type(error).__name__}: {error}\n\nPlease report this."
+        return procedure.new_return_values(status.EXECUTION_ERROR, _error(text))
     return procedure.new_return_values(status.SUCCESS if done else status.CANCEL, None)
 
 
@@ -119,12 +124,7 @@ def _run(
 
         if not ask(procedure, config, image, layer, backend):
             return False
-    settings = request.Settings(
-        config.get_property("strength"),
-        config.get_property("compare"),
-        config.get_property("reference"),
-        config.get_property("output"),
-    )
+    settings = request.settings_of(config)
     request.checked_layer(image, [layer], settings.output)
     for warning in harmonize(image, layer, settings, backend, window=mode != Gimp.RunMode.NONINTERACTIVE):
         Gimp.message(warning)

@@ -10,8 +10,8 @@ from request import Settings
 from result import Target
 from thin.job import Backend
 
-_READ, _ASK = 0.1, 0.9
-"""Where on the bar reading ends, and where the backend's work does."""
+_READ, _COMPARE, _ASK = 0.1, 0.2, 0.9
+"""Where on the bar each ends: reading the layer, rendering what it is compared with, the backend's work."""
 
 
 def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend: Backend, window: bool) -> list[str]:
@@ -25,10 +25,13 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
         with backdrop.as_seen(image, layer) as seen:
             selected = request.selection(seen, settings.output)
             request.check_has_object(seen, selected)
-            text = "Reading the layer…"
-            source = request.source(seen, lambda done: progress.show(text, _READ * done))
+            source = request.source(seen, progress.part("Reading the layer…", 0.0, _READ))
+            look = progress.part("Looking at the picture around it…", _READ, _COMPARE)
+            look(0.0)
             with backdrop.backdrop(image, layer, settings.compare, settings.chosen) as visible:
+                look(0.5)
                 reference, reference_pixels = backdrop.reference(visible, source.kind)
+            look(1.0)
             job = backend.harmonize(
                 layer={**source.kind.picture(source.width, source.height, source.alpha), **request.place(seen)},
                 layer_bytes=source.pixels,
@@ -37,12 +40,11 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
                 selection=selected,
                 options={"strength": settings.strength},
             )
-            progress.follow(job, _READ, _ASK)
+            progress.follow(job, _COMPARE, _ASK)
             result, pixels = job.answer()
             source.pixels = bytearray()  # as large as the answer, and done with
             source.restore_alpha(pixels)
-            put_text = "Writing the result…"
-            target.put(seen, source, pixels, lambda done: progress.show(put_text, _ASK + (1 - _ASK) * done))
+            target.put(seen, source, pixels, progress.part("Writing the result…", _ASK, 1.0))
         return [str(warning) for warning in result.get("warnings") or []]
     finally:
         progress.close()

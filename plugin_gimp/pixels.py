@@ -164,13 +164,19 @@ def take_alpha(pixels: bytearray, kind: Kind) -> bytearray:
     return bytearray(_last_channel(pixels, DEPTHS[kind.depth], kind.channels(True)).tobytes())
 
 
-def small(drawable: Gimp.Drawable, pixel_format: str, box: tuple[int, int, int, int], scale: float) -> bytes:
+def small(
+    drawable: Gimp.Drawable,
+    pixel_format: str,
+    box: tuple[int, int, int, int],
+    scale: float,
+    beyond: Gegl.AbyssPolicy = Gegl.AbyssPolicy.CLAMP,
+) -> bytes:
     """A part of a drawable at a reduced size.
 
     box: (left, top, width, height) in the reduced picture's pixels.   scale: of the reduction, at most 1.
+    beyond: what lies outside; as it is, the edge goes on, for where rounding up a side looks over it.
     """
-    # CLAMP: where rounding up a side would look beyond the edge, the edge goes on.
-    return bytes(drawable.get_buffer().get(Gegl.Rectangle.new(*box), scale, pixel_format, Gegl.AbyssPolicy.CLAMP))
+    return bytes(drawable.get_buffer().get(Gegl.Rectangle.new(*box), scale, pixel_format, beyond))
 
 
 def _last_channel(pixels: bytearray, size: int, channels: int) -> memoryview:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from gi.repository import Gimp, GLib
@@ -14,7 +15,7 @@ _TICK_S = 0.05
 """Between two looks at a job."""
 _SHOW_S = 0.1
 """Between two changes of a bar: each of GIMP's own costs a question to GIMP."""
-_STILL_S = 0.4
+_STILL_S = 0.2
 """After so long at the same place a bar moves to and fro, to show that there is life."""
 _LAST_WORD_S = 0.3
 """What a cancelled job may take to tell the backend. That drops the work of those who vanish, too."""
@@ -40,6 +41,10 @@ class Progress:
             self._looked_s = now
             self._draw(text, fraction, now)
         self._breathe()
+
+    def part(self, text: str, start: float, end: float) -> Callable[[float], None]:
+        """A function to be told how much of a part is done, 0..1, which takes the bar from `start` to `end`."""
+        return lambda done: self.show(text, start + (end - start) * done)
 
     def follow(self, job: Job, start: float, end: float) -> None:
         """Waits for a job that takes the bar from `start` to `end`."""

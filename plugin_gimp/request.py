@@ -26,6 +26,11 @@ class Settings:
     output: str
 
 
+def settings_of(config: Gimp.ProcedureConfig) -> Settings:
+    """What the procedure's arguments say."""
+    return Settings(*(config.get_property(name) for name in ("strength", "compare", "reference", "output")))
+
+
 @dataclass
 class Source:
     """A layer's pixels on their way to the backend.

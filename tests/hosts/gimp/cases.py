@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 import skimage.data
+from PIL import Image
+
+import gknet
 
 Case = dict[str, Any]
 
@@ -21,8 +24,11 @@ CURVES = {"LINEAR": "RGB?", "NON_LINEAR": "R'G'B'?", "PERCEPTUAL": "R~G~B~?"}
 GRAY_CURVES = {"LINEAR": "Y?", "NON_LINEAR": "Y'?", "PERCEPTUAL": "Y~?"}
 
 WIDTH, HEIGHT = 320, 240
+DEMO = Path(gknet.__file__).parent / "demo"
 AT = (100, 70)
 OBJECT = (120, 150)
+SOFT = [130, 90, 70, 90, 20]
+"""A selection: left, top, width, height, and how far its edge is feathered."""
 
 
 def photographs() -> dict[str, np.ndarray]:
@@ -47,8 +53,24 @@ def photographs() -> dict[str, np.ndarray]:
 
 
 def write_photographs(folder: Path) -> None:
+    """Puts into a folder what the cases name: pixels, and files to be opened."""
     for name, picture in photographs().items():
         (folder / name).write_bytes(picture.tobytes())
+    (folder / "photograph.jpg").write_bytes((DEMO / "background.jpg").read_bytes())
+    (folder / "drum").write_bytes(np.asarray(Image.open(DEMO / "cutout.png").convert("RGBA")).tobytes())
+    turned = Image.fromarray(np.asarray(skimage.data.coffee()))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # to be shown turned by a quarter, clockwise
+    turned.save(folder / "turned.jpg", exif=exif, quality=95)
+
+
+def opened() -> list[Case]:
+    """Photographs opened from files."""
+    drum = {"name": "object", "file": "drum", "width": 847, "height": 824, "x": 1200, "y": 950}
+    drum |= {"type": "RGBA_IMAGE", "format": "R'G'B'A u8"}
+    photograph = case("photograph", open="photograph.jpg", width=2600, height=1950, layers=[drum], save=True)
+    turned = case("turned", open="turned.jpg", width=400, height=600, layers=[pasted()])
+    return [photograph, turned]
 
 
 def layer(name: str, file: str, **more: Any) -> Case:
@@ -130,8 +152,8 @@ def arrangements() -> list[Case]:
         case("mask", layers=[ground, masked], alpha_is_mask=True),
         case("mask-chosen", layers=[ground, masked], alpha_is_mask=True, target_mask=True),
         case("hidden-below", layers=[ground, layer("hidden", "cat", visible=False), pasted(), over]),
-        case("selection", layers=[ground, pasted()], selection=[130, 60, 70, 90, 0]),
-        case("soft-selection", layers=[ground, pasted()], selection=[130, 90, 70, 90, 20]),
+        case("selection", layers=[ground, pasted()], selection=[130, 90, 70, 90, 0]),
+        case("soft-selection", layers=[ground, pasted()], selection=SOFT),
         case("opaque-selected", layers=[ground, layer("object", "opaque", x=90, y=60)], selection=[110, 80, 60, 70, 0]),
         case("guides", layers=[ground, pasted()], guides=[30, 77]),
         case("blended", layers=[ground, pasted(opacity=60, mode="HARDLIGHT")], opacity=0.6),
@@ -150,7 +172,7 @@ def arrangements() -> list[Case]:
         ),
         case("text", layers=[ground, text], text=True),
         case("replaced", args={"output": "replace"}, in_place=True),
-        case("replaced-in-selection", args={"output": "replace"}, in_place=True, selection=[130, 60, 70, 90, 0]),
+        case("replaced-in-selection", args={"output": "replace"}, in_place=True, selection=[130, 90, 70, 90, 0]),
     ]
 
 

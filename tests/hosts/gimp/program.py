@@ -1,19 +1,28 @@
-"""The real GIMP in the chroot, with a home folder of its own."""
+"""The real GIMP in the chroot, with a home folder of its own, as a test outside works with it."""
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from tests.hosts import chroot
 
 HERE = Path(__file__).parent
-START_S = 180
-"""Until GIMP has started and done what a test wants, on a busy machine."""
-PASSED_ON = ("HOME", "XDG_CONFIG_HOME", "GIMP3_DIRECTORY")
+START_S = 90.0
+"""Until GIMP has started, on a busy machine; and until what is waited for has come."""
+ENDLESS_S = 900.0
+"""For one answer of GIMP's."""
+OF_THE_USER = ("XDG_CONFIG_HOME", "GIMP3_DIRECTORY", "GKNET_CONNECTION")
 
 GIMPRC = """\
 (config-version "3.0.4")
@@ -27,8 +36,48 @@ KEY = "ctrl+shift+F9"
 SHORTCUTS = '(action "gknet-harmonize" "<Primary><Shift>F9")\n'
 
 
+def await_that(condition: Callable[[], Any], what: str, timeout_s: float = START_S) -> Any:
+    """What the condition gives as soon as that is true."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+    return found
+
+
+class Line:
+    """A socket in a folder over which a program in the chroot is asked, a line of JSON at a time."""
+
+    def __init__(self, path: Path, alive: Callable[[], bool]) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+
+        def connected() -> bool:
+            assert alive(), f"who should listen at {path.name} has ended"
+            try:
+                self._socket.connect(str(path))
+            except OSError:
+                return False
+            return True
+
+        await_that(connected, f"the socket {path.name}")
+        self._socket.settimeout(ENDLESS_S)
+        self._lines = self._socket.makefile("rw")
+
+    def ask(self, *request: Any) -> Any:
+        """The answer; AssertionError with the other side's traceback if there is none."""
+        self._lines.write(json.dumps(request) + "\n")
+        self._lines.flush()
+        answer = json.loads(self._lines.readline() or '{"error": "it has ended"}')
+        assert "answer" in answer, answer["error"]
+        return answer["answer"]
+
+    def close(self) -> None:
+        self._lines.close()
+        self._socket.close()
+
+
 class Program:
-    """GIMP, and the folder in which it and a test leave files for each other."""
+    """GIMP's home, with the plug-in in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,7 +91,7 @@ class Program:
 
     def gknet(self, *words: str) -> str:
         """What the `gknet` command says to the user whose home this is."""
-        environment = {name: value for name, value in os.environ.items() if name not in PASSED_ON}
+        environment = {name: value for name, value in os.environ.items() if name not in OF_THE_USER}
         done = subprocess.run(
             [sys.executable, "-m", "backend.cli", *words],
             env={**environment, "HOME": str(self.home)},
@@ -53,20 +102,129 @@ class Program:
         )
         return done.stdout
 
-    def batch(self, job: str, *, binds: Sequence[Path], variables: dict[str, str], timeout_s: float = START_S) -> str:
-        """Runs a Python file beside this one inside gimp-console; what it and GIMP said."""
-        words: list[str | Path] = ["gimp-console", "-i", "--batch-interpreter=python-fu-eval"]
-        words += ["-b", f"exec(compile(open({str(HERE / job)!r}).read(), {job!r}, 'exec'))", "--quit"]
-        done = subprocess.run(
-            chroot.command(words, home=self.home, binds=[HERE, self.folder, *binds], display=False),
-            env=chroot.environment({**variables, "PYTHONDONTWRITEBYTECODE": "1"}),
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
+    def start(self, name: str, connection: Path, *, display: bool = False) -> Running:
+        """Starts GIMP; what it leaves goes into a folder of this name."""
+        folder = self.folder / name
+        folder.mkdir()
+        return Running(self, folder, connection, display)
+
+
+class Running:
+    """A GIMP that does what it is asked.
+
+    connection: the connection file that its plug-ins look for.   display: whether it has windows.
+    """
+
+    def __init__(self, program: Program, folder: Path, connection: Path, display: bool) -> None:
+        self.folder = folder
+        self.connection = connection
+        job = f"exec(compile(open({str(HERE / 'in_gimp.py')!r}).read(), 'in_gimp.py', 'exec'))"
+        words: list[str | Path] = ["--batch-interpreter=python-fu-eval", "-b", job]
+        if display:
+            words = ["python3", HERE / "hand.py", "gimp", "--no-splash", *words]
+        else:
+            words = ["gimp-console", "-i", *words, "--quit"]
+        variables = {"GKNET_FOLDER": str(folder), "GKNET_CONNECTION": str(connection), "PYTHONDONTWRITEBYTECODE": "1"}
+        self._said = (folder / "said").open("w+")
+        binds = [HERE, folder, connection.parent]
+        self._process = subprocess.Popen(
+            chroot.command(words, home=program.home, binds=binds, display=display),
+            env=chroot.environment(variables),
+            cwd=folder,
+            stdout=self._said,
             stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout_s,
-            check=False,
         )
-        # An exception in the job makes GIMP end with code 64.
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        self._lines: list[Line] = []
+        self.ask = self._listen("gimp").ask
+        if display:
+            self.hand = self._listen("hand").ask
+
+    def said(self) -> str:
+        """What GIMP and its plug-ins have written so far."""
+        return (self.folder / "said").read_text()
+
+    def close(self) -> None:
+        """Ends it, and all that runs in there."""
+        for line in self._lines:
+            line.close()
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(30)
+        self._said.close()
+
+    def _listen(self, name: str) -> Line:
+        try:
+            line = Line(self.folder / name, lambda: self._process.poll() is None)
+        except AssertionError as error:
+            self.close()
+            raise AssertionError(f"{error}\n{self.said()}") from None
+        self._lines.append(line)
+        return line
+
+
+class Desk:
+    """A running GIMP's windows, keyboard and screen."""
+
+    def __init__(self, running: Running, shots: Path) -> None:
+        self.running = running
+        self.shots = shots
+
+    def do(self, *words: str) -> str:
+        """What a command on GIMP's display writes; its failing is no error."""
+        return str(self.running.hand(words))
+
+    def windows(self) -> Sequence[str]:
+        """Titles of all windows."""
+        return [line.split(None, 3)[-1] for line in self.do("wmctrl", "-l").splitlines()]
+
+    def await_window(self, title: str) -> None:
+        """Waits until a window of this title is there and has the keyboard."""
+        await_that(lambda: self.do("xdotool", "getactivewindow", "getwindowname").strip() == title, title)
+
+    def await_no_window(self, title: str) -> None:
+        await_that(lambda: title not in self.windows(), f"the end of {title}")
+
+    def key(self, *keys: str) -> None:
+        """Presses keys, one after another."""
+        self.do("xdotool", "key", *keys)
+
+    def image_window(self) -> None:
+        """Gives the keyboard to GIMP's main window."""
+
+        def active() -> bool:
+            self.do("wmctrl", "-a", "GNU Image Manipulation Program")
+            name = self.do("xdotool", "getactivewindow", "getwindowname")
+            return "GIMP" in name or "GNU Image" in name
+
+        await_that(active, "GIMP's window")
+
+    def show(self, case: dict[str, Any]) -> dict[str, Any]:
+        """Makes an image and a window for it; what is in it."""
+        state: dict[str, Any] = self.running.ask("show", case)
+        return state
+
+    def close_image(self) -> None:
+        """Takes the image and its window away."""
+        self.running.ask("close")
+
+    def geometry(self, title: str) -> tuple[int, int, int, int]:
+        """(left, top, width, height) of a window's inside on the screen."""
+        said = self.do("xdotool", "search", "--onlyvisible", "--name", f"^{title}$", "getwindowgeometry", "--shell")
+        found = dict(line.split("=") for line in said.split())
+        return int(found["X"]), int(found["Y"]), int(found["WIDTH"]), int(found["HEIGHT"])
+
+    def pixels(self, left: int, top: int, width: int, height: int) -> np.ndarray:
+        """What a part of the screen shows, (h, w, 3) float32."""
+        path = self.running.folder / "part.png"
+        self.do("scrot", "-o", "-a", f"{left},{top},{width},{height}", str(path))
+        return np.asarray(Image.open(path).convert("RGB"), np.float32)
+
+    def shot(self, name: str) -> Path:
+        """A picture of the screen, as PNG."""
+        path = self.running.folder / f"{name}.png"
+        self.do("scrot", "-o", str(path))
+        (self.shots / path.name).write_bytes(path.read_bytes())
+        return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,10 @@ from tests.backend.real_backend import Backend
 from tests.hosts.gimp import cases
 from tests.hosts.gimp.program import Program
 
-CASES = {case["name"]: case for case in [*cases.precisions(), *cases.profiles(), *cases.arrangements()]}
+TABLES = (cases.opened, cases.precisions, cases.profiles, cases.arrangements)
+CASES = {case["name"]: case for table in TABLES for case in table()}
+SOFT = {**cases.case("replaced-softly"), "selection": cases.SOFT, "args": {"output": "replace"}, "in_place": True}
 REFUSED = {case["name"]: case for case in cases.refusals()}
-RUN_S = 600
 TYPES = {"u8": "u1", "u16": "<u2", "half": "<f2", "float": "<f4", "u32": "<u4", "double": "<f8"}
 
 
@@ -39,25 +39,29 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def ran(gimp: Program, backend: Backend) -> Iterator[Ran]:
-    folder = gimp.folder / "cases"
-    folder.mkdir()
-    cases.write_photographs(folder)
-    (folder / "cases.json").write_text(json.dumps([*CASES.values(), *REFUSED.values()]))
-    variables = {"GKNET_CASES": str(folder), "GKNET_CONNECTION": str(backend.path)}
-    gimp.batch("run_cases.py", binds=[folder, backend.path.parent], variables=variables, timeout_s=RUN_S)
-    outcomes = json.loads((folder / "outcomes.json").read_text())
+    running = gimp.start("cases", backend.path)
+    try:
+        cases.write_photographs(running.folder)
+        outcomes = {
+            case["name"]: running.ask("outcome_of", case) for case in [*CASES.values(), SOFT, *REFUSED.values()]
+        }
+    finally:
+        running.close()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GKNET_CONNECTION", str(backend.path))
         with Client.connect(start=False) as client:
-            yield Ran(folder, outcomes, client)
+            yield Ran(running.folder, outcomes, client)
 
 
 def by_name(state: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {layer["name"]: layer for layer in state["layers"]}
 
 
-def asked_of_the_client(ran: Ran, case: dict[str, Any]) -> np.ndarray:
-    """The harmonized layer (h, w, C) by the headless client, from what GIMP itself said of the image."""
+def asked_of_the_client(ran: Ran, case: dict[str, Any], selection: np.ndarray | None = None) -> np.ndarray:
+    """The harmonized layer (h, w, C) by the headless client, from what GIMP itself said of the image.
+
+    selection: instead of the image's.
+    """
     outcome = ran.outcomes[case["name"]]
     entry = by_name(outcome["before"])["object"]
     model, _, depth = case["wire"].partition(" ")
@@ -69,8 +73,7 @@ def asked_of_the_client(ran: Ran, case: dict[str, Any]) -> np.ndarray:
         assert (layer[..., -1] == 255).all()
         layer[..., -1] = ran.read(entry["mask"], "u1", *size)
     width, height = case["reference_size"]
-    selection = None
-    if "selection" in case:
+    if "selection" in case and selection is None:
         left, top = entry["offsets"]
         assert left >= 0
         assert top >= 0
@@ -107,7 +110,7 @@ def test_colours_are_those_of_the_headless_client_and_alpha_is_the_layers_own(ra
     elif case.get("alpha_is_mask"):
         assert np.array_equal(got[..., :-1], expected[..., :-1])
     else:
-        assert np.array_equal(got, expected)
+        assert np.array_equal(got, expected), np.abs(got.astype(float) - expected).max((0, 1))
     if outcome["alpha"] is not None:
         assert ran.same(outcome["result_alpha"], outcome["alpha"])
 
@@ -139,6 +142,49 @@ def test_new_layer_is_like_the_old_one_and_nothing_else_changed(ran: Ran, name: 
     assert outcome["after"]["guides"] == outcome["before"]["guides"]
     assert ran.same(outcome["after"]["selection"], outcome["before"]["selection"])
     assert outcome["images"] == 1
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if CASES[name].get("save")])
+def test_result_outlives_saving_as_xcf(ran: Ran, name: str) -> None:
+    after, reopened = (ran.outcomes[name][which]["layers"] for which in ("after", "reopened"))
+    for was, now in zip(after, reopened, strict=True):
+        for key in set(was) - {"pixels", "mask"}:
+            assert now[key] == was[key], key
+        assert ran.same(now["pixels"], was["pixels"])
+
+
+def test_a_file_turned_by_its_exif_is_harmonized_as_it_is_shown(ran: Ran) -> None:
+    assert ran.outcomes["turned"]["size"] == [400, 600]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if CASES[name].get("in_place")])
+def test_replaced_pixels_are_all_that_changes(ran: Ran, name: str) -> None:
+    before, after = (ran.outcomes[name][which]["layers"] for which in ("before", "after"))
+    for was, now in zip(before, after, strict=True):
+        for key in set(was) - {"pixels", "mask"}:
+            assert now[key] == was[key], key
+        assert ran.same(now["pixels"], was["pixels"]) == (was["name"] != "object")
+
+
+def test_a_soft_selection_is_applied_once_to_replaced_pixels(ran: Ran) -> None:
+    """GIMP blends along the edge itself; done twice, a half selected pixel would have a quarter of the change."""
+    outcome = ran.outcomes["replaced-softly"]
+    whole = ran.read(outcome["before"]["selection"], "u1", *outcome["size"][::-1])
+    (left, top), (height, width) = cases.AT, cases.OBJECT[::-1]
+    share = whole[top : top + height, left : left + width].astype(int)
+    assert len(np.unique(share)) > 20
+    hard = np.where(share > 0, 255, 0).astype("u1")
+    sent, got = (ran.read(outcome[name], "u1", height, width, 4).astype(int) for name in ("layer", "result"))
+    full = asked_of_the_client(ran, SOFT, hard).astype(int)
+    assert np.array_equal(got[share == 0], sent[share == 0])
+    assert np.array_equal(got[share == 255], full[share == 255])
+    once = sent + (full - sent) * share[..., None] / 255
+    # GIMP blends in linear light, so its middle is not quite ours; that of a second time would be 1/4 of the change.
+    far = np.abs(full - sent)[..., :3].max(-1) >= 16
+    half = far & (abs(share - 128) < 40)
+    assert half.sum() > 50
+    moved = np.abs(got - sent)[half][..., :3].sum() / np.abs(once - sent)[half][..., :3].sum()
+    assert 0.8 < moved < 1.25
 
 
 @pytest.mark.parametrize("name", REFUSED)

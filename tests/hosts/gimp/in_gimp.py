@@ -1,17 +1,19 @@
-"""Runs inside GIMP: makes images as cases.json says, harmonizes a layer of each, and leaves all pixels in files.
+"""Runs inside GIMP and does what a test outside asks for, over a socket: images made, layers harmonized, pixels kept.
 
-It reads and renders by means of its own, with nothing of the plug-in's code. In the folder GKNET_CASES: cases.json
-in, outcomes.json and raw pixel files out.
+It reads and renders by means of its own, with nothing of the plug-in's code. GKNET_FOLDER holds the socket `gimp` and
+every file of pixels. A request is a line of JSON, [function, argument...]; so is the answer.
 """
 
 import json
 import os
+import socket
 import time
+import traceback
 from pathlib import Path
 
 from gi.repository import Babl, Gegl, Gimp, Gio
 
-FOLDER = Path(os.environ["GKNET_CASES"])
+FOLDER = Path(os.environ["GKNET_FOLDER"])
 
 
 def pixels_of(drawable, pixel_format=None, scale=1.0, size=None):
@@ -43,7 +45,8 @@ def named(image, name):
 
 def make_image(case):
     if "open" in case:
-        image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(case["open"]))
+        image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(str(FOLDER / case["open"])))
+        image.policy_rotate(False)  # as File → Open does
         image.get_layers()[0].set_name("ground")
     else:
         base = getattr(Gimp.ImageBaseType, case["base"])
@@ -83,6 +86,8 @@ def add_layer(image, entry):
     assert image.insert_layer(layer, parent, 0)
     if "file" in entry:
         fill(layer, entry["format"], (FOLDER / entry["file"]).read_bytes())
+    if "enlarged" in entry:
+        assert layer.scale(*entry["enlarged"], False)
     if "x" in entry:
         layer.set_offsets(entry["x"], entry["y"])
     if "mask" in entry:
@@ -212,11 +217,68 @@ def outcome_of(case):
     return outcome
 
 
+class Shown:
+    """The image that a test works on by hand, with or without a window."""
+
+    image = None
+    display = None
+
+
+def show(case):
+    """Makes an image, and a window for it where there is a display; says what is in it."""
+    Shown.image = make_image(case)
+    Shown.image.set_selected_layers([named(Shown.image, case["target"])])
+    Shown.image.clean_all()
+    if os.environ.get("DISPLAY"):
+        Shown.display = Gimp.Display.new(Shown.image)
+    return state("shown")
+
+
+def close():
+    """Takes image and window away."""
+    if Shown.display is not None:
+        Shown.display.delete()
+    else:
+        Shown.image.delete()
+    Shown.image = Shown.display = None
+    return True
+
+
+def state(stem):
+    return state_of(Shown.image, stem)
+
+
+def names():
+    """Layers' names, topmost first, and whether the image is unsaved."""
+    return [[layer.get_name() for layer in all_layers(Shown.image.get_layers())], Shown.image.is_dirty()]
+
+
+def harmonize(target, args):
+    """Status, message and seconds of an unattended run."""
+    started = time.monotonic()
+    status, error = run(Shown.image, [named(Shown.image, target)], args)
+    return [status, error, time.monotonic() - started]
+
+
+def version():
+    return Gimp.version()
+
+
 def main():
     Gegl.init(None)
-    cases = json.loads((FOLDER / "cases.json").read_text())
-    outcomes = {case["name"]: outcome_of(case) for case in cases}
-    (FOLDER / "outcomes.json").write_text(json.dumps(outcomes))
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(FOLDER / "gimp"))
+    listening.listen()
+    connection, _ = listening.accept()
+    lines = connection.makefile("rw")
+    for line in lines:
+        name, *arguments = json.loads(line)
+        try:
+            answer = {"answer": globals()[name](*arguments)}
+        except Exception:
+            answer = {"error": traceback.format_exc()}
+        lines.write(json.dumps(answer) + "\n")
+        lines.flush()
 
 
 main()

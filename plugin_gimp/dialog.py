@@ -1,0 +1,95 @@
+"""The dialog: strength, what to compare with, where the result goes, and a preview."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gi.repository import Gimp, GimpUi, GObject, Gtk
+from preview import Preview
+from request import settings_of
+from thin.choices import CHOSEN_LAYER, TITLE
+from thin.job import Backend
+
+
+def ask(
+    procedure: Gimp.Procedure,
+    config: Gimp.ProcedureConfig,
+    image: Gimp.Image,
+    layer: Gimp.Layer,
+    backend: Backend,
+) -> bool:
+    """Lets the user choose; what was chosen is in `config` then. False if the dialog was cancelled."""
+    dialog = GimpUi.ProcedureDialog.new(procedure, config, TITLE)
+    dialog.set_ok_label("_Harmonize")
+    preview = Preview(image, layer, backend)
+    preview.widget.set_margin_bottom(6)
+    dialog.get_content_area().pack_start(preview.widget, False, False, 0)
+    dialog.get_scale_entry("strength", 1.0)  # a slider; a number has a spin button otherwise
+    dialog.fill(["strength", "compare"])
+    labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
+    labels.add_widget(dialog.get_widget("compare", GObject.TYPE_NONE).get_label())
+    chooser = _LayerChooser(config, image, layer, labels)
+    dialog.get_content_area().pack_start(chooser.widget, False, False, 0)
+    dialog.fill(["output"])
+
+    def changed(*_: Any) -> None:
+        chooser.follow()
+        preview.show(settings_of(config))
+
+    handlers = [config.connect(f"notify::{name}", changed) for name in ("strength", "compare", "reference")]
+    changed()
+    preview.widget.show_all()
+    chooser.widget.show_all()
+    try:
+        return bool(dialog.run())
+    finally:
+        for handler in handlers:
+            config.disconnect(handler)
+        preview.close()
+        dialog.destroy()
+
+
+class _LayerChooser:
+    """The other layers of an image, to choose one of; sensitive while one is to be chosen."""
+
+    def __init__(
+        self, config: Gimp.ProcedureConfig, image: Gimp.Image, layer: Gimp.Layer, labels: Gtk.SizeGroup
+    ) -> None:
+        self._config = config
+        self._layers = {
+            str(other.get_id()): other for other in _all(image.get_layers()) if other.get_id() != layer.get_id()
+        }
+        self._combo = Gtk.ComboBoxText(hexpand=True)
+        for number, other in self._layers.items():
+            self._combo.append(number, other.get_name())
+        label = Gtk.Label(label="_Layer", use_underline=True, xalign=0, mnemonic_widget=self._combo)
+        labels.add_widget(label)
+        self.widget = Gtk.Box(spacing=6)
+        self.widget.pack_start(label, False, False, 0)
+        self.widget.pack_start(self._combo, True, True, 0)
+        last = config.get_property("reference")  # of the last run, perhaps of another image
+        chosen = str(last.get_id()) if last is not None else ""
+        if chosen in self._layers:
+            self._combo.set_active_id(chosen)
+        else:
+            self._combo.set_active(0)
+        self._combo.connect("changed", lambda _: self.follow())
+
+    def follow(self) -> None:
+        """Brings widget and settings in line."""
+        wanted = self._config.get_property("compare") == CHOSEN_LAYER
+        self.widget.set_sensitive(wanted and bool(self._layers))
+        chosen = self._layers.get(self._combo.get_active_id()) if wanted else None
+        last = self._config.get_property("reference")
+        if (last and last.get_id()) != (chosen and chosen.get_id()):
+            self._config.set_property("reference", chosen)
+
+
+def _all(layers: list[Gimp.Layer]) -> list[Gimp.Layer]:
+    """Layers with those in their groups, as the user sees them in the list."""
+    found = []
+    for layer in layers:
+        found.append(layer)
+        if layer.is_group():
+            found += _all(layer.get_children())
+    return found

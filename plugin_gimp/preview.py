@@ -1,0 +1,193 @@
+"""Before and after in the dialog: a reduced copy of the layer goes through the backend while the interface runs on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import backdrop
+import request
+from gi.repository import GdkPixbuf, Gegl, Gimp, GLib, Gtk
+from pixels import small
+from request import Settings
+from thin.choices import BELOW, reference_size, told
+from thin.job import Backend, Job
+from thin.protocol import CANCELLED, UNKNOWN_FIT, BackendError
+
+SIDE = 280
+"""Pixels of each picture's long side, at most."""
+_TICK_MS = 50
+_FORMAT = "R'G'B'A u8"
+"""sRGB, whatever the image is in: what GIMP shows on a screen without a profile."""
+_MARGIN = 0.35
+"""Of the layer's size, around it."""
+
+
+class Preview:
+    """Two pictures side by side, and why there is no second one if there is none.
+
+    widget: what to put into the dialog.   Everything happens on the interface's thread, except the asking.
+    """
+
+    def __init__(self, image: Gimp.Image, layer: Gimp.Layer, backend: Backend) -> None:
+        self._image, self._layer, self._backend = image, layer, backend
+        self._scene: _Scene | None = None
+        self._fits: dict[tuple[str, int], str] = {}
+        self._wanted: Settings | None = None
+        self._job: tuple[Job, Settings] | None = None
+        self._before, self._after = Gtk.Image(), Gtk.Image()
+        self._note = Gtk.Label(wrap=True, max_width_chars=60, width_chars=60, xalign=0, yalign=0, lines=3)
+        self.widget = self._layout()
+        self._timer = GLib.timeout_add(_TICK_MS, self._look)
+
+    def show(self, settings: Settings) -> None:
+        """Shows what these settings come to, as soon as possible; only the last call counts."""
+        self._wanted = settings
+        if self._job is not None and _scene_of(self._job[1]) != _scene_of(settings):
+            self._job[0].cancel()
+
+    def close(self) -> None:
+        """Ends the work on it."""
+        GLib.source_remove(self._timer)
+        if self._job is not None:
+            self._job[0].cancel()
+
+    def _look(self) -> bool:
+        """Twenty times a second: takes what is done, starts what is wanted."""
+        if self._job is not None and self._job[0].done:
+            (job, settings), self._job = self._job, None
+            self._take(job, settings)
+        if self._job is not None:
+            if not self._fits:  # later ones are there before they could be read
+                self._say(self._job[0].text)
+        elif self._wanted is not None:
+            settings, self._wanted = self._wanted, None
+            try:
+                self._job = (self._start(settings), settings)
+            except BackendError as error:
+                self._fail(error)
+        return True
+
+    def _start(self, settings: Settings) -> Job:
+        if self._scene is None:
+            self._scene = _Scene(self._image, self._layer)
+            self._before.set_from_pixbuf(self._scene.with_layer(self._scene.pixels))
+        scene = self._scene
+        options = {"strength": settings.strength}
+        asked: dict[str, Any] = {"layer": scene.fields, "layer_bytes": scene.pixels, "selection": scene.selection}
+        request.check_has_object(self._layer, scene.selection)
+        fit = self._fits.get(_scene_of(settings))
+        if fit is not None:
+            return self._backend.harmonize(**asked, options={**options, "fit": fit})
+        with backdrop.backdrop(self._image, self._layer, settings.compare, settings.chosen) as visible:
+            reference, pixels = scene.reference(visible)
+        return self._backend.harmonize(**asked, options=options, reference=reference, reference_bytes=pixels)
+
+    def _take(self, job: Job, settings: Settings) -> None:
+        try:
+            result, pixels = job.answer()
+        except BackendError as error:
+            if error.code == UNKNOWN_FIT and self._fits.pop(_scene_of(settings), None):
+                self._wanted = self._wanted or settings
+            elif error.code != CANCELLED:
+                self._fail(error)
+            return
+        assert self._scene is not None
+        self._fits[_scene_of(settings)] = result["fit"]
+        self._after.set_from_pixbuf(self._scene.with_layer(bytes(pixels)))
+        self._say("")
+
+    def _fail(self, error: BackendError) -> None:
+        self._after.set_from_icon_name("dialog-warning", Gtk.IconSize.DIALOG)
+        self._say(told(error).replace("\n\n", "\n"))
+
+    def _say(self, text: str) -> None:
+        if self._note.get_text() != text:
+            self._note.set_text(text)
+
+    def _layout(self) -> Gtk.Widget:
+        grid = Gtk.Grid(row_spacing=6, column_spacing=12, column_homogeneous=True, halign=Gtk.Align.CENTER)
+        for column, (text, picture) in enumerate((("Before", self._before), ("After", self._after))):
+            picture.set_size_request(SIDE, SIDE * 3 // 4)
+            grid.attach(Gtk.Label(label=text), column, 0, 1, 1)
+            grid.attach(picture, column, 1, 1, 1)
+        grid.attach(self._note, 0, 2, 2, 1)
+        return grid
+
+
+class _Scene:
+    """The reduced layer, and a reduced picture of the part of the canvas around it.
+
+    pixels, fields: the layer's, as the protocol has them.   selection: one byte a pixel, or None.
+    """
+
+    def __init__(self, image: Gimp.Image, layer: Gimp.Layer) -> None:
+        with backdrop.twin(image, layer) as twin:
+            if request.has_mask(twin):
+                twin.remove_mask(Gimp.MaskApplyMode.APPLY)
+            self._measure(image, twin)
+            self.pixels = small(twin, _FORMAT, (0, 0, *self._size), self._scale)
+            _, left, top = twin.get_offsets()
+            place = {"x": round(left * self._scale), "y": round(top * self._scale)}
+            self.fields = {**_kind(*self._size), **request.place(twin), **place}
+        self.selection = self._selection(image, place)
+        with backdrop.backdrop(image, layer, BELOW, None) as visible:
+            self._below = _pixbuf(small(visible, _FORMAT, self._region, self._scale), *self._region[2:])
+
+    def reference(self, visible: Gimp.Layer) -> tuple[dict[str, Any], bytes]:
+        """The protocol's `reference` for the reduced layer: map and pixels."""
+        canvas = [max(1, round(side * self._scale)) for side in (visible.get_width(), visible.get_height())]
+        width, height = reference_size(*canvas)
+        scale = max(width, height) / max(visible.get_width(), visible.get_height())
+        pixels = small(visible, _FORMAT, (0, 0, width, height), scale)
+        return {**_kind(width, height), "canvas_width": canvas[0], "canvas_height": canvas[1]}, pixels
+
+    def with_layer(self, pixels: bytes) -> GdkPixbuf.Pixbuf:
+        """The part of the canvas with the layer's pixels, in old or new colours, laid over it."""
+        left, top, width, height = self._region
+        picture = self._below.composite_color_simple(
+            width, height, GdkPixbuf.InterpType.NEAREST, 255, 8, 0x999999, 0x666666
+        )
+        # The part of the layer that lies in the region, in the region's pixels.
+        x, y = self.fields["x"] - left, self.fields["y"] - top
+        first, last = (max(0, x), max(0, y)), (min(width, x + self._size[0]), min(height, y + self._size[1]))
+        if first[0] < last[0] and first[1] < last[1]:
+            over = _pixbuf(pixels, *self._size)
+            size = (last[0] - first[0], last[1] - first[1])
+            shown = round(self.fields["opacity"] * 255)
+            over.composite(picture, *first, *size, x, y, 1, 1, GdkPixbuf.InterpType.NEAREST, shown)
+        return picture
+
+    def _measure(self, image: Gimp.Image, layer: Gimp.Layer) -> None:
+        """Chooses the part of the canvas that is shown, and the scale."""
+        _, left, top = layer.get_offsets()
+        width, height = layer.get_width(), layer.get_height()
+        margin = round(_MARGIN * max(width, height))
+        x0, y0 = max(0, left - margin), max(0, top - margin)
+        x1 = min(image.get_width(), left + width + margin)
+        y1 = min(image.get_height(), top + height + margin)
+        if x0 >= x1 or y0 >= y1:  # beside the canvas
+            x0, y0, x1, y1 = 0, 0, image.get_width(), image.get_height()
+        self._scale = min(1.0, SIDE / max(x1 - x0, y1 - y0))
+        scaled = [round(value * self._scale) for value in (x0, y0, x1 - x0, y1 - y0)]
+        self._region = (scaled[0], scaled[1], max(1, scaled[2]), max(1, scaled[3]))
+        self._size = (max(1, round(width * self._scale)), max(1, round(height * self._scale)))
+
+    def _selection(self, image: Gimp.Image, place: dict[str, int]) -> bytes | None:
+        if Gimp.Selection.is_empty(image):
+            return None
+        box = (place["x"], place["y"], *self._size)
+        return small(image.get_selection(), "Y u8", box, self._scale, Gegl.AbyssPolicy.NONE)
+
+
+def _scene_of(settings: Settings) -> tuple[str, int]:
+    """What a fit depends on: everything but the strength."""
+    return settings.compare, settings.chosen.get_id() if settings.chosen is not None else 0
+
+
+def _kind(width: int, height: int) -> dict[str, Any]:
+    return {"width": width, "height": height, "channels": 4, "depth": "u8", "space": "srgb"}
+
+
+def _pixbuf(pixels: bytes, width: int, height: int) -> GdkPixbuf.Pixbuf:
+    rgb = GdkPixbuf.Colorspace.RGB
+    return GdkPixbuf.Pixbuf.new_from_bytes(GLib.Bytes.new(pixels), rgb, True, 8, width, height, width * 4)

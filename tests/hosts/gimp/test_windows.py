@@ -1,0 +1,227 @@
+"""Filters → Harmonize… as a user meets it: menu, dialog, preview, progress, Cancel, undo, repeat and errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backend import Client
+from tests.backend.real_backend import Backend
+from tests.hosts.gimp import cases
+from tests.hosts.gimp.program import KEY, Desk, Program, await_that
+
+WINDOW = "Harmonize"
+NEW = "object (harmonized)"
+LONG = (9000, 6000)
+"""Width and height of a layer that keeps the backend busy for seconds."""
+
+
+@pytest.fixture(scope="module")
+def desk(gimp: Program, backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """GIMP with its windows; screenshots go to GKNET_SHOTS."""
+    shots = Path(os.environ.get("GKNET_SHOTS") or tmp_path_factory.mktemp("shots"))
+    shots.mkdir(exist_ok=True)
+    running = gimp.start("windows", backend.path, display=True)
+    cases.write_photographs(running.folder)
+    made = Desk(running, shots)
+    yield made
+    made.shot("last")
+    running.close()
+
+
+@pytest.fixture
+def client(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    monkeypatch.setenv("GKNET_CONNECTION", str(backend.path))
+    with Client.connect(start=False) as connected:
+        yield connected
+
+
+@pytest.fixture
+def photograph(desk: Desk) -> Iterator[dict[str, Any]]:
+    """A photograph with a drum pasted into it, in a window; what was in the image then."""
+    yield desk.show(cases.opened()[0])
+    desk.close_image()
+
+
+@pytest.fixture
+def long_one(desk: Desk) -> Iterator[dict[str, Any]]:
+    """A picture with a layer that takes long, in a window."""
+    width, height = LONG
+    layer = cases.pasted(enlarged=LONG, x=0, y=0)
+    yield desk.show(cases.case("long", width=width, height=height, layers=[cases.layer("ground", "ground"), layer]))
+    desk.close_image()
+
+
+def is_there(desk: Desk, name: str = NEW) -> bool:
+    return name in desk.running.ask("names")[0]
+
+
+def same(desk: Desk, before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether an image is in the same state, pixels and all."""
+    folder = desk.running.folder
+    for was, now in zip(before["layers"], after["layers"], strict=True):
+        for key, value in was.items():
+            if key in ("pixels", "mask") and value is not None:
+                if (folder / value).read_bytes() != (folder / now[key]).read_bytes():
+                    return False
+            elif now[key] != value:
+                return False
+    return bool(before["dirty"] == after["dirty"] and before["guides"] == after["guides"])
+
+
+def preview(desk: Desk) -> tuple[np.ndarray, np.ndarray]:
+    """The dialog's two pictures, float32 (h, w, 3), as the screen shows them."""
+    left, top, width, height = desk.geometry(WINDOW)
+    window = desk.pixels(left, top, width, height)
+    upper = window[50 : height // 2 - 10]
+    return upper[:, : width // 2], upper[:, width // 2 :]
+
+
+def has_picture(area: np.ndarray) -> bool:
+    return bool(area.std() > 20)
+
+
+def test_from_the_menu_to_the_result_and_back_by_one_undo(desk: Desk, photograph: dict[str, Any]) -> None:
+    desk.image_window()
+    desk.key("alt+r", "Up")
+    desk.shot("menu")
+    desk.key("Return")
+    desk.await_window(WINDOW)
+    await_that(lambda: has_picture(preview(desk)[1]), "the preview")
+    desk.shot("dialog")
+    before, after = preview(desk)
+    assert has_picture(before)
+    assert np.abs(before - after[:, : before.shape[1]]).mean() > 0.5, "the preview shows no change"
+    desk.key("Return")
+    await_that(lambda: is_there(desk), "the new layer")
+    desk.await_no_window(WINDOW)
+    desk.shot("result")
+    made = {layer["name"]: layer for layer in desk.running.ask("state", "made")["layers"]}
+    assert made[NEW]["visible"]
+    assert not made["object"]["visible"]
+    desk.image_window()
+    desk.key("ctrl+z")
+    await_that(lambda: not is_there(desk), "the undo")
+    undone = desk.running.ask("state", "undone")
+    assert same(desk, photograph, undone)
+    assert not undone["dirty"]
+
+
+def test_repeat_asks_nothing_and_keeps_the_last_values(desk: Desk, photograph: dict[str, Any]) -> None:
+    del photograph
+    desk.image_window()
+    desk.key(KEY)
+    desk.await_window(WINDOW)
+    desk.key("alt+p", "space", "Down", "Return")  # the second output: the original stays
+    desk.shot("chosen")
+    desk.key("alt+h")
+    await_that(lambda: is_there(desk), "the new layer")
+    desk.await_no_window(WINDOW)
+    desk.image_window()
+    desk.key("ctrl+z")
+    await_that(lambda: not is_there(desk), "the undo")
+    desk.key("ctrl+f")
+    await_that(lambda: is_there(desk), "the new layer of the repeated run")
+    shown = {layer["name"]: layer["visible"] for layer in desk.running.ask("state", "repeated")["layers"]}
+    assert shown == {NEW: True, "object": True, "ground": True}
+
+
+def test_an_opaque_layer_is_explained_in_the_dialog_and_after_it(desk: Desk) -> None:
+    layers = [cases.layer("ground", "ground"), cases.layer("object", "opaque", x=100, y=70)]
+    before = desk.show(cases.case("no-object", layers=layers))
+    desk.image_window()
+    desk.key(KEY)
+    desk.await_window(WINDOW)
+    desk.shot("explained")
+    desk.key("alt+h")
+    desk.await_window("GIMP Message")
+    desk.shot("error")
+    desk.key("Return")
+    desk.await_no_window("GIMP Message")
+    assert same(desk, before, desk.running.ask("state", "refused"))
+    desk.close_image()
+
+
+def record(desk: Desk, until: float, end: Any) -> list[tuple[float, bytes]]:
+    """What the progress window shows, again and again until the end: (seconds, pixels). until: seconds at most."""
+    frames: list[tuple[float, bytes]] = []
+    left, top, width, height = desk.geometry(WINDOW)
+    started = time.monotonic()
+    while time.monotonic() - started < until and not end():
+        frames.append((time.monotonic(), desk.pixels(left, top, width, height).tobytes()))
+    return frames
+
+
+def longest_stillness(frames: list[tuple[float, bytes]]) -> float:
+    """Seconds for which the picture was the same, at most."""
+    longest, since = 0.0, frames[0]
+    for frame in frames[1:]:
+        longest = max(longest, frame[0] - since[0])
+        if frame[1] != since[1]:
+            since = frame
+    return longest
+
+
+def start_long(desk: Desk, client: Client) -> None:
+    """Repeats the last run, and returns when the backend works on it."""
+    desk.image_window()
+    desk.key("ctrl+f")
+    await_that(lambda: client.status()["state"] == "working", "the backend's work")
+    desk.await_window(WINDOW)
+
+
+def test_progress_moves_throughout_a_long_run(desk: Desk, client: Client, long_one: dict[str, Any]) -> None:
+    del long_one
+    served = client.status()["served"]
+    desk.image_window()
+    desk.key("ctrl+f")
+    await_that(lambda: WINDOW in desk.windows(), "the progress window")
+    frames = record(desk, 60, lambda: WINDOW not in desk.windows())
+    await_that(lambda: is_there(desk), "the new layer")
+    assert client.status()["served"] == served + 1
+    print(f"{len(frames)} frames in {frames[-1][0] - frames[0][0]:.1f} s, still for {longest_stillness(frames):.2f} s")
+    assert frames[-1][0] - frames[0][0] > 1
+    assert longest_stillness(frames[:-2]) <= 0.5
+
+
+def test_progress_moves_and_cancel_works_within_a_second_while_the_backend_hangs(
+    desk: Desk, backend: Backend, client: Client, long_one: dict[str, Any]
+) -> None:
+    start_long(desk, client)
+    os.kill(backend.process.pid, signal.SIGSTOP)
+    try:
+        frames = record(desk, 4, lambda: False)
+        desk.shot("progress")
+        pressed = time.monotonic()
+        desk.key("Escape")
+        desk.await_no_window(WINDOW)
+        waited = time.monotonic() - pressed
+    finally:
+        os.kill(backend.process.pid, signal.SIGCONT)
+    print(f"{len(frames)} frames, still for {longest_stillness(frames):.2f} s; cancelled in {waited:.2f} s")
+    assert longest_stillness(frames) <= 0.5
+    assert waited <= 1
+    await_that(lambda: client.status()["state"] == "idle", "the end of the dropped work")
+    assert same(desk, long_one, desk.running.ask("state", "cancelled"))
+    assert "GIMP Message" not in desk.windows()
+
+
+def test_gimps_own_cancel_leaves_the_image_untouched(
+    desk: Desk, backend: Backend, client: Client, long_one: dict[str, Any]
+) -> None:
+    start_long(desk, client)
+    os.kill(backend.process.pid, signal.SIGSTOP)
+    try:
+        desk.do("pkill", "-KILL", "-f", "plug-ins/gknet-harmonize/gknet-harmonize.py -gimp")  # what that button does
+        desk.await_no_window(WINDOW)
+    finally:
+        os.kill(backend.process.pid, signal.SIGCONT)
+    await_that(lambda: client.status()["state"] == "idle", "the end of the dropped work")
+    assert same(desk, long_one, desk.running.ask("state", "killed"))
