@@ -4,6 +4,7 @@ It reads and renders by means of its own, with nothing of the plug-in's code. GK
 every file of pixels. A request is a line of JSON, [function, argument...]; so is the answer.
 """
 
+import itertools
 import json
 import os
 import socket
@@ -69,6 +70,7 @@ def make_image(case):
         image.select_rectangle(Gimp.ChannelOps.REPLACE, x, y, width, height)
         if feather:
             Gimp.Selection.feather(image, feather)
+    image.undo_enable()  # off as long as a file is being loaded by a program
     image.clean_all()
     return image
 
@@ -260,8 +262,31 @@ def harmonize(target, args):
     return [status, error, time.monotonic() - started]
 
 
-def version():
-    return Gimp.version()
+def plainest(target):
+    """Seconds that GIMP's own calls take for what a run cannot do without: (get, set and flush, backdrop)."""
+    image, layer = Shown.image, named(Shown.image, target)
+    moments = [time.monotonic()]
+    data = pixels_of(layer)
+    moments.append(time.monotonic())
+    new = layer.copy()
+    fill(new, Babl.get_name(layer.get_format()), data)
+    moments.append(time.monotonic())
+    copy = image.duplicate()
+    named(copy, target).set_visible(False)
+    visible = Gimp.Layer.new_from_visible(copy, copy, "backdrop")
+    scale = min(1.0, 1024 / max(copy.get_width(), copy.get_height()))
+    pixels_of(visible, None, scale, [round(copy.get_width() * scale), round(copy.get_height() * scale)])
+    copy.delete()
+    moments.append(time.monotonic())
+    new.delete()
+    return [later - earlier for earlier, later in itertools.pairwise(moments)]
+
+
+def remove(name):
+    """Removes a layer, and shows the one below it."""
+    Shown.image.remove_layer(named(Shown.image, name))
+    named(Shown.image, name.partition(" (")[0]).set_visible(True)
+    Shown.image.clean_all()
 
 
 def main():

@@ -32,6 +32,9 @@ GIMPRC = """\
 (metadata-rotation-policy rotate)
 """
 """No questions at the start and on opening a file."""
+EXACT = {"BABL_TOLERANCE": "0.0"}
+"""GIMP's colour library chooses among its conversions by how fast they just were, and those differ in the last bit of
+16. This leaves only the exact ones: the same picture is the same bytes in every run."""
 KEY = "ctrl+shift+F9"
 SHORTCUTS = '(action "gknet-harmonize" "<Primary><Shift>F9")\n'
 
@@ -84,6 +87,7 @@ class Program:
         self.home = folder / "home"
         self.settings = self.home / ".config" / "GIMP" / "3.0"
         self.plug_in = self.settings / "plug-ins" / "gknet-harmonize"
+        folder.mkdir(exist_ok=True)
         self.settings.mkdir(parents=True)
         (self.settings / "gimprc").write_text(GIMPRC)
         (self.settings / "shortcutsrc").write_text(SHORTCUTS)
@@ -102,11 +106,11 @@ class Program:
         )
         return done.stdout
 
-    def start(self, name: str, connection: Path, *, display: bool = False) -> Running:
-        """Starts GIMP; what it leaves goes into a folder of this name."""
+    def start(self, name: str, connection: Path, *, display: bool = False, **variables: str) -> Running:
+        """Starts GIMP; what it leaves goes into a folder of this name. variables: of its environment."""
         folder = self.folder / name
         folder.mkdir()
-        return Running(self, folder, connection, display)
+        return Running(self, folder, connection, display, variables)
 
 
 class Running:
@@ -115,7 +119,9 @@ class Running:
     connection: the connection file that its plug-ins look for.   display: whether it has windows.
     """
 
-    def __init__(self, program: Program, folder: Path, connection: Path, display: bool) -> None:
+    def __init__(
+        self, program: Program, folder: Path, connection: Path, display: bool, variables: dict[str, str]
+    ) -> None:
         self.folder = folder
         self.connection = connection
         job = f"exec(compile(open({str(HERE / 'in_gimp.py')!r}).read(), 'in_gimp.py', 'exec'))"
@@ -124,7 +130,7 @@ class Running:
             words = ["python3", HERE / "hand.py", "gimp", "--no-splash", *words]
         else:
             words = ["gimp-console", "-i", *words, "--quit"]
-        variables = {"GKNET_FOLDER": str(folder), "GKNET_CONNECTION": str(connection), "PYTHONDONTWRITEBYTECODE": "1"}
+        variables = {"GKNET_FOLDER": str(folder), "GKNET_CONNECTION": str(connection), **EXACT, **variables}
         self._said = (folder / "said").open("w+")
         binds = [HERE, folder, connection.parent]
         self._process = subprocess.Popen(
