@@ -1,4 +1,4 @@
-"""What lies below a layer, and a layer alone, as small pictures: read from a copy of the document that nobody sees.
+"""What lies below a layer, and a layer alone, as small pictures: read from a hidden copy of the document.
 
 The user's own layers are never hidden, not even for a moment; undo history and "modified" stay as they are.
 """
@@ -21,20 +21,11 @@ Picture = Generator[float, None, "QtGui.QImage"]
 _STRIPE_PIXELS = 2**19
 
 
-class Copy:
-    """A document's copy, in which layers may be hidden. Close it after use.
+class View:
+    """What a hidden copy shows, of which layers are hidden.   copy: the document of `hidden_copy`."""
 
-    It shares its pixels with the original, and takes memory for what it shows only.
-    """
-
-    def __init__(self, document: Any) -> None:
-        self._document = document.clone()
-
-    def __enter__(self) -> Copy:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._document.close()
+    def __init__(self, copy: Any) -> None:
+        self._document = copy
 
     def show_without(self, node: Any, compare: str) -> None:
         """Show what is visible below a layer of the original (`below`), or all but the layer (`image`)."""

@@ -12,6 +12,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
+from .hidden_copy import hidden_copy
 from .thin.protocol import BAD_REQUEST, DEPTHS, UNSUPPORTED, BackendError
 
 ENCODED = {"RGBA": "sRGB-elle-V2-srgbtrc.icc", "GRAYA": "Gray-D50-elle-V2-srgbtrc.icc"}
@@ -60,16 +61,17 @@ class Colors:
         """Whether Krita keeps blue first: so it does with whole numbers."""
         return self.model == "RGBA" and self.depth in ("U8", "U16")
 
-    def out_of_krita(self, document: Any, data: bytes, width: int, rows: int) -> bytes:
-        """The pixels of Krita's layer as pixels that are converted to be sent."""
-        return _convert(document, data, width, rows, self._own, self._sent)
+    def out_of_krita(self, copy: Any, data: bytes, width: int, rows: int) -> bytes:
+        """Krita's pixels of a layer as those that are sent.   copy: of the layer's document, hidden."""
+        return _convert(copy, data, width, rows, self.own, self._sent)
 
-    def into_krita(self, document: Any, data: bytes, width: int, rows: int) -> bytes:
+    def into_krita(self, copy: Any, data: bytes, width: int, rows: int) -> bytes:
         """The way back."""
-        return _convert(document, data, width, rows, self._sent, self._own)
+        return _convert(copy, data, width, rows, self._sent, self.own)
 
     @property
-    def _own(self) -> tuple[str, str, str]:
+    def own(self) -> tuple[str, str, str]:
+        """The layer's colour space in Krita's words."""
         return self.model, self.depth, self.profile
 
     @property
@@ -106,17 +108,18 @@ def _meaning(document: Any, model: str, profile: str) -> str | None:
             return space
         seen = array.array("H")
         own, target = (model, "U16", profile), (model, "U16", known)
-        seen.frombytes(_convert(document, probe.tobytes(), width, 1, own, target))
+        with hidden_copy(document) as copy:
+            seen.frombytes(_convert(copy, probe.tobytes(), width, 1, own, target))
         if max(abs(a - b) for a, b in zip(probe, seen)) <= _ALIKE:  # noqa: B905  `strict` is Python 3.10's
             return space
     return None
 
 
 def _convert(
-    document: Any, data: bytes, width: int, rows: int, source: tuple[str, str, str], target: tuple[str, str, str]
+    copy: Any, data: bytes, width: int, rows: int, source: tuple[str, str, str], target: tuple[str, str, str]
 ) -> bytes:
-    """Pixels in another colour space, by way of a layer that is in no picture."""
-    carrier = document.createNode("", "paintlayer")
+    """Pixels in another colour space, by way of a layer that is in no picture; copy: a hidden one."""
+    carrier = copy.createNode("", "paintlayer")
     if not carrier.setColorSpace(*source):
         raise _unusable(source)
     carrier.setPixelData(data, 0, 0, width, rows)

@@ -12,6 +12,7 @@ from .thin.job import Backend
 from .values import OUTPUTS, Values
 
 _Qt = QtCore.Qt
+_EXPANDING = QtWidgets.QSizePolicy.Policy.Expanding
 _EDGE_HELP = (
     "Krita's undo takes the new layer away, but it does not show a hidden original again: make that visible yourself.\n"
     "While the original stays visible, a soft edge lies over its own copy and is up to a quarter more opaque."
@@ -30,6 +31,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
         self._strength = _Strength(values.strength)
         self._compare = _choice(choices.COMPARE_WITH, tuple(choices.COMPARE_WITH), values.compare)
         self._layer = _layer_choice(source, values)
+        self._layer.setToolTip(choices.COMPARE_HELP)
         self._output = _choice(choices.OUTPUT, OUTPUTS, values.output)
         self._view = _BeforeAfter()
         self._preview = Preview(source, backend, self._show_preview)
@@ -61,12 +63,16 @@ class HarmonizeDialog(QtWidgets.QDialog):
         for label, widget, text in (
             ("&Strength:", self._strength, choices.STRENGTH_HELP),
             ("&Compare with:", self._compare, choices.COMPARE_HELP),
-            ("&Layer:", self._layer, choices.COMPARE_HELP),
             ("&Result:", self._output, f"{choices.OUTPUT_HELP}\n{_EDGE_HELP}"),
         ):
             widget.setToolTip(text)
-            form.addRow(label, widget)
-        self._layer_label = form.labelForField(self._layer)
+            if widget is self._compare:
+                row = QtWidgets.QHBoxLayout()
+                row.addWidget(self._compare, 1)
+                row.addWidget(self._layer, 1)
+                form.addRow(label, row)
+            else:
+                form.addRow(label, widget)
         standard = QtWidgets.QDialogButtonBox.StandardButton
         buttons = QtWidgets.QDialogButtonBox(standard.Ok | standard.Cancel)
         buttons.button(standard.Ok).setText(f"&{choices.TITLE}")
@@ -81,8 +87,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
 
     def _refresh(self) -> None:
         chosen = self._compare.currentData() == choices.CHOSEN_LAYER
-        for widget in (self._layer, self._layer_label):
-            widget.setVisible(chosen)
+        self._layer.setVisible(chosen)
         self._preview.show(self.values())
 
     def _show_preview(self) -> None:
@@ -210,6 +215,7 @@ def _choice(words: Any, names: tuple[str, ...], chosen: str) -> Any:
     for name in names:
         box.addItem(words[name], name)
     box.setCurrentIndex(names.index(chosen))
+    box.setSizePolicy(_EXPANDING, QtWidgets.QSizePolicy.Policy.Fixed)
     return box
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from .backdrop import Copy, Picture, pixels_of
+from .backdrop import Picture, View, pixels_of
+from .hidden_copy import hidden_copy
 from .result import add_above, result_layer
 from .source import Source
 from .thin.choices import HIDE_ORIGINAL, reference_size
@@ -19,18 +20,18 @@ _READ, _ASKED = 0.15, 0.85
 """Where on the way the layer has been read, and the backend has answered."""
 
 
-def reference_picture(copy: Copy, source: Source, values: Values) -> Picture:
+def reference_picture(view: View, source: Source, values: Values) -> Picture:
     """What the layer is compared with: all of the canvas, as small as it is sent.
 
     Raises BackendError for a chosen layer that isn't there.
     """
     chosen = values.chosen_layer(source.document)
     if chosen is None:
-        copy.show_without(source.node, values.compare)
+        view.show_without(source.node, values.compare)
     else:
-        copy.show_alone(chosen)
+        view.show_alone(chosen)
     width, height = source.document.width(), source.document.height()
-    return copy.picture((0, 0, width, height), reference_size(width, height))
+    return view.picture((0, 0, width, height), reference_size(width, height))
 
 
 def described(picture: Any, canvas: tuple[int, int]) -> dict[str, Any]:
@@ -48,8 +49,8 @@ def harmonize(source: Source, values: Values, backend: Backend, report: Report) 
     report("Looking at the picture…", 0.0)
     document = source.document
     canvas = (document.width(), document.height())
-    with Copy(document) as copy:
-        picture = yield from reference_picture(copy, source, values)
+    with hidden_copy(document) as copy:
+        picture = yield from reference_picture(View(copy), source, values)
     report("Reading the layer…", _READ / 3)
     layer_bytes = yield from _reported(source.pixels(), "Reading the layer…", _READ / 3, _READ, report)
     job = backend.harmonize(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from .backdrop import Box, Copy, pixels_of, reduced
+from .backdrop import Box, View, pixels_of, reduced
 from .harmonizing import described, reference_picture
+from .hidden_copy import hidden_copy
 from .qt import QtGui
 from .source import Source
 from .steps import Steps
@@ -202,15 +203,17 @@ def _scene_of(source: Source, values: Values) -> Generator[Any, None, _Scene]:
     region = _meet(around, (0, 0, *canvas))
     shown = min(1.0, VIEW[0] / region[2], VIEW[1] / region[3])
     asked = reference_size(*canvas)[0] / canvas[0]
-    with Copy(source.document) as copy:
-        scene.reference = yield from reference_picture(copy, source, values)
-    with Copy(source.document) as copy:
-        copy.show_without(source.node, BELOW)
-        scene.ground = yield from copy.picture(region, _scaled(region, shown))
-    with Copy(source.document) as copy:
-        copy.show_alone(source.node)
-        scene.small_layer = yield from copy.picture(visible, _scaled(visible, asked))
-        scene.shown_layer = yield from copy.picture(visible, _scaled(visible, shown))
+    with hidden_copy(source.document) as copy:
+        scene.reference = yield from reference_picture(View(copy), source, values)
+    with hidden_copy(source.document) as copy:
+        view = View(copy)
+        view.show_without(source.node, BELOW)
+        scene.ground = yield from view.picture(region, _scaled(region, shown))
+    with hidden_copy(source.document) as copy:
+        view = View(copy)
+        view.show_alone(source.node)
+        scene.small_layer = yield from view.picture(visible, _scaled(visible, asked))
+        scene.shown_layer = yield from view.picture(visible, _scaled(visible, shown))
     scene.at = (round(visible[0] * asked), round(visible[1] * asked))
     scene.place = (round((visible[0] - region[0]) * shown), round((visible[1] - region[1]) * shown))
     return scene

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import nullcontext
 from typing import Any
 
+from .hidden_copy import hidden_copy, shaped_layer
 from .pixels import stripes, swap_red_and_blue
 from .source import Source
 from .thin.choices import result_name
@@ -13,28 +15,27 @@ from .thin.choices import result_name
 def result_layer(source: Source, pixels: bytearray) -> Generator[float, None, Any]:
     """A layer with these pixels that is in no document yet: the source's place, opacity and blending mode.
 
-    Work in short pieces: yields how far it is, 0..1. `pixels` are those of `source.described()`, and lost.
+    Work in short pieces: yields how far it is, 0..1. pixels: as `source.described()` says.
     Raises what `Source.check` does.
     """
     left, top, width, height = source.box
     colors, row_bytes = source.colors, width * source.colors.pixel_bytes
     source.check()
-    layer = source.document.createNode(result_name(source.node.name()), "paintlayer")
-    layer.setColorSpace(colors.model, colors.depth, colors.profile)
+    layer = shaped_layer(source.document, result_name(source.node.name()), colors.own, source.node.blendingMode())
     layer.setOpacity(source.node.opacity())
-    layer.setBlendingMode(source.node.blendingMode())
     layer.setInheritAlpha(source.node.inheritAlpha())
     view = memoryview(pixels)
-    for first, rows in stripes(height, row_bytes):
-        source.check()
-        data = view[first * row_bytes : (first + rows) * row_bytes]
-        if colors.converted:
-            stripe: Any = colors.into_krita(source.document, bytes(data), width, rows)
-        else:
-            stripe = bytearray(data)
-            stripe = swap_red_and_blue(stripe, colors.sent_depth) if colors.swapped else stripe
-        layer.setPixelData(bytes(stripe), left, top + first, width, rows)
-        yield (first + rows) / height
+    with hidden_copy(source.document) if colors.converted else nullcontext() as copy:
+        for first, rows in stripes(height, row_bytes):
+            source.check()
+            stripe = bytearray(view[first * row_bytes : (first + rows) * row_bytes])
+            if colors.swapped and not colors.converted:
+                swap_red_and_blue(stripe, colors.sent_depth)
+            data = bytes(stripe)
+            if copy is not None:
+                data = colors.into_krita(copy, data, width, rows)
+            layer.setPixelData(data, left, top + first, width, rows)
+            yield (first + rows) / height
     return layer
 
 

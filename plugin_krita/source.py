@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from krita import Krita
 
 from .colors import Colors, colors_of
+from .hidden_copy import hidden_copy
 from .pixels import stripes, swap_red_and_blue
 from .thin.protocol import BAD_REQUEST, CANCELLED, NO_FOREGROUND, OUT_OF_MEMORY, UNSUPPORTED, BackendError
 
@@ -62,10 +64,12 @@ class Source:
             raise BackendError(
                 OUT_OF_MEMORY, "There is not enough memory for this layer.", "Close other programs, or work smaller."
             ) from error
-        for first, rows in stripes(height, row_bytes):
-            self.check()
-            pixels[first * row_bytes : (first + rows) * row_bytes] = self._stripe(left, top + first, width, rows)
-            yield (first + rows) / height
+        with hidden_copy(self.document) if self.colors.converted else nullcontext() as copy:
+            for first, rows in stripes(height, row_bytes):
+                self.check()
+                stripe = self._stripe(copy, left, top + first, width, rows)
+                pixels[first * row_bytes : (first + rows) * row_bytes] = stripe
+                yield (first + rows) / height
         return pixels
 
     def selection(self) -> bytes | None:
@@ -73,13 +77,13 @@ class Source:
         selection = self.document.selection()
         return None if selection is None else bytes(selection.pixelData(*self.box))
 
-    def _stripe(self, left: int, top: int, width: int, rows: int) -> bytes | bytearray:
+    def _stripe(self, copy: Any, left: int, top: int, width: int, rows: int) -> bytes | bytearray:
         read = self.node.projectionPixelData if self.projected else self.node.pixelData
         data = bytearray(read(left, top, width, rows))
         if len(data) != width * rows * self.colors.own_pixel_bytes:
             raise BackendError(UNSUPPORTED, "Krita does not give this layer's pixels.", "Try a paint layer.")
         if self.colors.converted:
-            return self.colors.out_of_krita(self.document, bytes(data), width, rows)
+            return self.colors.out_of_krita(copy, bytes(data), width, rows)
         return swap_red_and_blue(data, self.colors.sent_depth) if self.colors.swapped else data
 
 

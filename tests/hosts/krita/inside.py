@@ -33,6 +33,12 @@ def stop_recording():
     job.Backend.harmonize = _harmonize
 
 
+def forget_values():
+    """As if the plug-in had never run."""
+    for name in ("strength", "compare", "layer", "layer_name", "output"):
+        KRITA.writeSetting("gknet_harmonize", name, "")
+
+
 def wait(condition, what, seconds=PATIENCE_S):
     """Lets Krita go on until a condition holds; returns what it gave."""
     end = time.monotonic() + seconds
@@ -96,6 +102,15 @@ def put(document, name, data, box, parent=None, above=None):
 def settle(document):
     document.refreshProjection()
     document.waitForDone()
+
+
+def unmodified(document):
+    """Marks a document as saved, once Krita has said all it had to say of changes so far."""
+    for _ in range(10):
+        document.waitForDone()
+        document.setModified(False)
+        yield
+    assert not document.modified()
 
 
 def choose(document, node):

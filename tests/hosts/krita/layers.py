@@ -99,10 +99,12 @@ def against_all(document, ground, thing, case):
     return between(document, ground, thing, case)
 
 
-def half_way(thing, **_):
+def half_way(document, ground, thing, case):
     remember(strength="0.5")
     thing.setOpacity(128)
     thing.setBlendingMode("multiply")
+    # The step before ours: Krita 5.2 itself crashes when a blending mode that a script has set is redone.
+    inside.put(document, "last", read(case["green"]), case["box"], above=thing).setVisible(False)
     return thing
 
 
@@ -143,6 +145,20 @@ def hiding(state, name):
     return looks, pixels, tuple(hiding(one, name) for one in children)
 
 
+def one_step_further_back(document, facts):
+    """The next undo takes back what came before, at once: nothing of ours lies in between."""
+    before = inside.state(document)
+    KRITA.action("edit_undo").trigger()
+    for _ in range(100):
+        yield
+        document.waitForDone()
+        if inside.state(document) != before:
+            break
+    facts["next_undo_is_the_users"] = inside.state(document) != before
+    KRITA.action("edit_redo").trigger()
+    yield from inside.wait(lambda: inside.state(document) == before, "that step is redone")
+
+
 def run(case):
     print("CASE", case["name"], flush=True)
     remember()
@@ -155,7 +171,7 @@ def run(case):
     thing = SCENES[case["scene"]](document=document, ground=ground, thing=thing, case=case)
     yield from inside.wait(lambda: not thing.bounds().isEmpty(), "Krita has painted the layer")
     inside.settle(document)
-    document.setModified(False)
+    yield from inside.unmodified(document)
     before, tree_before = inside.state(document), inside.tree(document.rootNode())
     inside.requests.clear()
     yield from inside.harmonize_again(document, thing)
@@ -180,6 +196,7 @@ def run(case):
     document.waitForDone()
     facts["undone_exactly"] = hiding(inside.state(document), name) == hiding(before, name)
     facts["visible_after_undo"] = thing.visible()
+    yield from one_step_further_back(document, facts)
     KRITA.action("edit_redo").trigger()
     found = yield from inside.wait(lambda: document.nodeByName(f"{name} (harmonized)"), "the new layer is redone")
     document.waitForDone()

@@ -1,0 +1,228 @@
+"""Driver: as a user does it, with the mouse: menu, dialog, progress, result, undo, redo, cancel, save."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import inside
+from inside import GIVEN, KRITA
+from PyQt5.QtCore import Qt
+from PyQt5.QtTest import QTest
+from PyQt5.QtWidgets import QApplication, QComboBox, QDialogButtonBox, QSlider
+
+
+def click(widget, point):
+    """A click of the X server's own mouse; it arrives when Krita's event loop has its turn."""
+    at = widget.mapToGlobal(point)
+    subprocess.Popen(["xdotool", "mousemove", str(at.x()), str(at.y()), "click", "1"])
+
+
+def filter_menu():
+    bar = KRITA.activeWindow().qwindow().menuBar()
+    return bar, next(action.menu() for action in bar.actions() if action.objectName().lower() == "filter")
+
+
+def entry(name):
+    _, menu = filter_menu()
+    return next(action for action in menu.actions() if action.objectName() == name)
+
+
+def through_the_menu(name, shot=None):
+    bar, menu = filter_menu()
+    yield from inside.wait(lambda: QApplication.activeModalWidget() is None, "no window is in front")
+    click(bar, bar.actionGeometry(menu.menuAction()).center())
+    yield from inside.wait(menu.isVisible, "the Filter menu is open")
+    if shot:
+        menu.setActiveAction(entry(name))
+        yield from inside.turns(3)
+        inside.shot(shot)
+    click(menu, menu.actionGeometry(entry(name)).center())
+
+
+def dialog():
+    return inside.named("HarmonizeDialog")
+
+
+def preview_ready():
+    """The dialog, when its preview shows the values it has."""
+    shown = dialog()
+    preview = shown._preview
+    return shown if preview.after is not None and preview._steps is None and not preview.text else None
+
+
+def preview_at(strength):
+    shown = preview_ready()
+    return shown if shown is not None and shown._preview._values.strength == strength else None
+
+
+def press(window, which):
+    QTest.mouseClick(window.findChild(QDialogButtonBox).button(which), Qt.LeftButton)
+
+
+def look_of(image):
+    return bytes(image.constBits().asstring(image.width() * image.height() * 4))
+
+
+def the_result(document, thing):
+    return next((n for n in document.rootNode().childNodes() if n.name() == f"{thing.name()} (harmonized)"), None)
+
+
+def open_photograph():
+    document = KRITA.openDocument(GIVEN["photograph"])
+    KRITA.activeWindow().addView(document)
+    yield from inside.wait(lambda: document.activeNode() is not None, "the photograph is shown")
+    pasted = inside.put(document, "pasted", Path(GIVEN["pasted"]).read_bytes(), GIVEN["box"])
+    inside.settle(document)
+    yield from inside.choose(document, pasted)
+    yield from inside.unmodified(document)
+    return document, pasted
+
+
+def main():
+    inside.record_requests()
+    inside.forget_values()
+    document, pasted = yield from open_photograph()
+    before = inside.state(document)
+    yield from through_the_menu("gknet_harmonize", shot="menu")
+    facts = {"menu": [a.text() for a in filter_menu()[1].actions() if a.objectName().startswith("gknet")]}
+    yield from inside.wait(dialog, "the dialog is open")
+    yield from inside.wait(preview_ready, "the preview is there")
+    yield from inside.turns(3)
+    inside.shot("dialog")
+    facts["preview"] = yield from strengths()
+    yield from compared_with()
+    inside.requests.clear()
+    press(dialog(), QDialogButtonBox.Ok)
+    yield from inside.wait(lambda: inside.named("Progress"), "the progress window is open")
+    progress = inside.named("Progress")
+    yield from inside.wait(lambda: progress._text.text() and progress._bar.value() >= 0, "it says something")
+    new = yield from inside.wait(lambda: the_result(document, pasted), "the new layer is there")
+    yield from inside.wait(lambda: inside.named("Progress") is None, "the progress window has gone")
+    document.waitForDone()
+    yield from inside.wait(lambda: document.activeNode() == new, "the new layer is active")
+    yield from inside.turns(10)
+    inside.shot("result")
+    facts["request"] = {key: inside.requests[-1][key] for key in ("layer", "reference", "options")}
+    inside.write("layer", inside.requests[-1]["layer_bytes"])
+    inside.write("reference", inside.requests[-1]["reference_bytes"])
+    inside.write("result", new.pixelData(*inside.box_of(pasted)))
+    after = inside.state(document)
+    facts["others_untouched"] = after[2][:-1] == before[2]
+    KRITA.action("edit_undo").trigger()
+    yield from inside.wait(lambda: the_result(document, pasted) is None, "it is undone")
+    document.waitForDone()
+    facts["undone"] = inside.state(document) == before
+    KRITA.action("edit_redo").trigger()
+    yield from inside.wait(lambda: the_result(document, pasted), "it is redone")
+    document.waitForDone()
+    facts["redone"] = inside.state(document) == after
+    yield from saved(document, facts, after)
+    yield from repeated(document, pasted, facts)
+    yield from cancelled(document, pasted, facts)
+    yield from large_cancelled(facts)
+    inside.report("facts", facts)
+
+
+def strengths():
+    """How far the preview is from the layer as it was, at three strengths, set with the slider."""
+    differences = {}
+    slider = dialog().findChild(QSlider)
+    for value in (0, 50, 100):
+        slider.setValue(value)
+        shown = yield from inside.wait(lambda v=value: preview_at(v / 100), "the preview follows the slider")
+        before, after = look_of(shown._preview.before), look_of(shown._preview.after)
+        differences[value] = sum(abs(a - b) for a, b in zip(before, after, strict=True)) / len(before)
+    return differences
+
+
+def compared_with():
+    """The other choices in turn, then the first one again, each with a preview of its own."""
+    compare, asked = dialog().findChildren(QComboBox)[0], len(inside.requests)
+    for index in (1, 2):
+        compare.setCurrentIndex(index)
+        yield from inside.wait(lambda count=asked: len(inside.requests) > count, "the preview asks anew")
+        shown = yield from inside.wait(preview_ready, "the preview is there")
+        asked = len(inside.requests)
+        assert shown._layer.isVisible() == (index == 2)
+    inside.shot("dialog-layer")
+    compare.setCurrentIndex(0)
+    yield from inside.wait(preview_ready, "the preview is there")
+
+
+def saved(document, facts, after):
+    """The picture is saved, closed, opened again: all that is in the file."""
+    document.setBatchmode(True)
+    path = str(inside.OUT / "picture.kra")
+    assert document.saveAs(path)
+    document.waitForDone()
+    again = KRITA.openDocument(path)
+    again.waitForDone()
+    facts["saved"] = [node.name() for node in again.rootNode().childNodes()]
+    facts["saved_exactly"] = [one[1] for one in inside.state(again)[2]] == [one[1] for one in after[2]]
+    again.close()
+    yield
+
+
+def repeated(document, pasted, facts):
+    """The second entry: no dialog, the values of the dialog before."""
+    yield from inside.choose(document, pasted)
+    inside.requests.clear()
+    count = len(document.rootNode().childNodes())
+    yield from through_the_menu("gknet_harmonize_again")
+    yield from inside.wait(lambda: len(document.rootNode().childNodes()) == count + 1, "there is one more layer")
+    yield from inside.wait(lambda: inside.named("Progress") is None, "the progress window has gone")
+    facts["again"] = {"options": inside.requests[-1]["options"], "requests": len(inside.requests)}
+    KRITA.action("edit_undo").trigger()
+    yield from inside.wait(lambda: len(document.rootNode().childNodes()) == count, "it is undone")
+
+
+def cancelled(document, pasted, facts):
+    """Escape in the dialog, and in the progress window while the backend works."""
+    yield from inside.choose(document, pasted)
+    yield from inside.unmodified(document)
+    before = inside.state(document)
+    KRITA.action("gknet_harmonize").trigger()
+    shown = yield from inside.wait(dialog, "the dialog is open")
+    QTest.keyClick(shown, Qt.Key_Escape)
+    yield from inside.wait(lambda: dialog() is None, "the dialog has gone")
+    facts["escaped"] = inside.state(document) == before and not document.modified()
+    yield from inside.close(document)
+
+
+def large_cancelled(facts):
+    """24 megapixels: Cancel takes effect within a second, whatever is being done."""
+    width, height = 6000, 4000
+    document, ground = yield from inside.new_document(width, height)
+    row = bytes(range(256)) * 94
+    for top in range(0, height, 400):
+        ground.setPixelData(row[: 4 * width] * 400, 0, top, width, 400)
+    solid, clear = b"\x30\x60\x90\xff" * (5000 * 1400), bytes(4 * 5000 * 200)
+    thing = inside.put(document, "large", solid + clear + solid, [10, 10, 5000, 3000])
+    inside.settle(document)
+    yield from inside.unmodified(document)
+    before = inside.tree(document.rootNode())
+    yield from inside.choose(document, thing)
+    facts["cancelled_s"] = []
+    for stage in ("Looking", "Reading", "Sending", "Adding"):
+        KRITA.action("gknet_harmonize_again").trigger()
+        progress = yield from inside.wait(lambda: inside.named("Progress"), "the progress window is open")
+        text = progress._text
+        yield from inside.wait(lambda t=text, s=stage: stage_reached(t, s), f"{stage} is under way")
+        if stage == "Sending":
+            inside.shot("progress")
+        start = time.monotonic()
+        press(progress, QDialogButtonBox.Cancel)
+        yield from inside.wait(lambda: inside.named("Progress") is None, "the progress window has gone")
+        facts["cancelled_s"].append(time.monotonic() - start)
+        yield from inside.turns(10)
+        assert inside.tree(document.rootNode()) == before
+        assert not document.modified()
+        assert not inside.messages()
+    yield from inside.close(document)
+
+
+def stage_reached(label, stage):
+    words = ("Looking", "Reading", "Sending", "Adding")
+    text = label.text()
+    reached = next((index for index, word in enumerate(words) if text.startswith(word)), 2)
+    return reached >= words.index(stage)

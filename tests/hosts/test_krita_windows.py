@@ -1,0 +1,98 @@
+"""The plug-in as a user meets it, in a real Krita: menu, dialog, progress, result, undo, redo, save, cancel."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend import Client
+from tests.backend.real_backend import Backend
+from tests.hosts.krita_host import Krita
+
+DEMO = Path(__file__).parents[2] / "gknet" / "demo"
+PLACE = (1200, 950)
+
+
+class Session:
+    """What the driver reported, and the pictures it was given."""
+
+    def __init__(self, out: Path, box: list[int]) -> None:
+        self.out, self.box = out, box
+        self.facts: dict[str, Any] = json.loads((out / "facts.json").read_text())
+
+    def pixels(self, name: str, width: int) -> np.ndarray:
+        return np.fromfile(self.out / name, np.uint8).reshape(-1, width, 4)
+
+
+@pytest.fixture(scope="module")
+def session(krita: Krita, backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """The demo's photograph with its cut-out pasted."""
+    given, out = tmp_path_factory.mktemp("given"), tmp_path_factory.mktemp("windows")
+    Image.open(DEMO / "background.jpg").convert("RGB").save(given / "photograph.png")
+    pasted = np.asarray(Image.open(DEMO / "cutout.png").convert("RGBA"))
+    pasted[..., [2, 1, 0, 3]].tofile(given / "pasted")
+    box = [*PLACE, pasted.shape[1], pasted.shape[0]]
+    names = {"photograph": str(given / "photograph.png"), "pasted": str(given / "pasted"), "box": box}
+    krita.run("windows.py", names, out, backend.path, binds=[given])
+    return Session(out, box)
+
+
+def test_both_entries_are_in_the_filter_menu(session: Session) -> None:
+    assert session.facts["menu"] == ["Harmonize…", "Harmonize with Last Values"]
+
+
+def test_the_preview_follows_the_slider(session: Session) -> None:
+    none, half, full = (session.facts["preview"][value] for value in ("0", "50", "100"))
+    assert none == 0
+    assert 0.1 < half < full
+    assert half == pytest.approx(full / 2, rel=0.1)
+
+
+def test_the_result_is_the_headless_clients_to_the_byte(session: Session, backend: Backend) -> None:
+    request = session.facts["request"]
+    left, top, width, height = (request["layer"][name] for name in ("x", "y", "width", "height"))
+    whole = np.asarray(Image.open(DEMO / "cutout.png").convert("RGBA"))
+    layer = whole[top - PLACE[1] :, left - PLACE[0] :][:height, :width]
+    assert np.array_equal(session.pixels("layer", width), layer)
+    assert whole[..., 3].astype(bool).sum() == layer[..., 3].astype(bool).sum()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GKNET_CONNECTION", str(backend.path))
+        with Client.connect(start=False) as client:
+            answer = client.harmonize(
+                layer,
+                session.pixels("reference", request["reference"]["width"]),
+                at=(request["layer"]["x"], request["layer"]["y"]),
+                canvas=(request["reference"]["canvas_width"], request["reference"]["canvas_height"]),
+            )
+    result = session.pixels("result", width)[..., [2, 1, 0, 3]]
+    assert np.array_equal(result, answer)
+    assert np.array_equal(result[..., 3], layer[..., 3])
+    assert not np.array_equal(result, layer)
+
+
+def test_other_layers_are_untouched_and_undo_and_redo_are_exact(session: Session) -> None:
+    for fact in ("others_untouched", "undone", "redone"):
+        assert session.facts[fact], fact
+
+
+def test_the_saved_file_holds_the_result(session: Session) -> None:
+    assert session.facts["saved"][-2:] == ["pasted", "pasted (harmonized)"]
+    assert session.facts["saved_exactly"]
+
+
+def test_the_second_entry_repeats_the_values_without_a_dialog(session: Session) -> None:
+    assert session.facts["again"] == {"options": session.facts["request"]["options"], "requests": 1}
+
+
+def test_escape_leaves_the_document_as_it_was(session: Session) -> None:
+    assert session.facts["escaped"]
+
+
+def test_cancel_takes_effect_within_a_second(session: Session) -> None:
+    assert len(session.facts["cancelled_s"]) == 4
+    assert max(session.facts["cancelled_s"]) < 1
