@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from gi.repository import Gimp
-from pixels import Kind, small
+from pixels import Kind, OnStep, small
 from thin.choices import BELOW, CHOSEN_LAYER, reference_size
 from thin.protocol import BAD_REQUEST, INTERNAL, BackendError
+
+_BAND = 64
+"""Rows of the reduced canvas."""
 
 
 @contextmanager
@@ -37,15 +40,19 @@ def backdrop(image: Gimp.Image, layer: Gimp.Layer, compare: str, chosen: Gimp.La
         copy.delete()
 
 
-def reference(visible: Gimp.Layer, kind: Kind) -> tuple[dict[str, Any], bytes]:
-    """The protocol's `reference` of a rendered canvas: its map, and its pixels, reduced, with alpha.
-
-    Read at once and not in stripes: GEGL reduces each piece from its own first pixel, and there would be seams.
-    """
+def reference(visible: Gimp.Layer, kind: Kind, on_step: OnStep) -> tuple[dict[str, Any], bytes]:
+    """The protocol's `reference` of a rendered canvas: its map, and its pixels, reduced, with alpha."""
     canvas_width, canvas_height = visible.get_width(), visible.get_height()
     width, height = reference_size(canvas_width, canvas_height)
     scale = max(width, height) / max(canvas_width, canvas_height)
-    pixels = small(visible, kind.format(alpha=True), (0, 0, width, height), scale)
+    pixel_format = kind.format(alpha=True)
+    # In bands first, and away with them: GEGL reduces the canvas tile by tile, which takes its time, and keeps those.
+    # What counts is then there at once: bands put together would have seams, as each starts from its own first pixel.
+    for top in range(0, height, _BAND):
+        rows = min(_BAND, height - top)
+        small(visible, pixel_format, (0, top, width, rows), scale)
+        on_step((top + rows) / height)
+    pixels = small(visible, pixel_format, (0, 0, width, height), scale)
     fields = kind.picture(width, height, alpha=True)
     return {**fields, "canvas_width": canvas_width, "canvas_height": canvas_height}, pixels
 

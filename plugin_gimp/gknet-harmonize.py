@@ -48,7 +48,8 @@ class Harmonize(Gimp.PlugIn):
         procedure.set_menu_label("_Harmonize…")
         procedure.add_menu_path("<Image>/Filters/")
         blurb = "Fit the layer's colours and light to the picture it was pasted into."
-        procedure.set_documentation(f"{blurb} Works on one RGB or grayscale layer.", blurb, name)
+        # No help page, or the dialog would have a button that leads nowhere.
+        procedure.set_documentation(f"{blurb} Works on one RGB or grayscale layer.", blurb, None)
         procedure.set_attribution("The GKNet Harmonize authors", "MIT licence", "2026")
         if not MISSING:
             _add_arguments(procedure)

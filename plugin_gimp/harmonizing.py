@@ -29,9 +29,7 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
             look = progress.part("Looking at the picture around it…", _READ, _COMPARE)
             look(0.0)
             with backdrop.backdrop(image, layer, settings.compare, settings.chosen) as visible:
-                look(0.5)
-                reference, reference_pixels = backdrop.reference(visible, source.kind)
-            look(1.0)
+                reference, reference_pixels = backdrop.reference(visible, source.kind, look)
             job = backend.harmonize(
                 layer={**source.kind.picture(source.width, source.height, source.alpha), **request.place(seen)},
                 layer_bytes=source.pixels,

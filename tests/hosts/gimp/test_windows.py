@@ -20,7 +20,7 @@ from tests.hosts.gimp.program import KEY, Desk, Program, await_that
 
 WINDOW = "Harmonize"
 NEW = "object (harmonized)"
-LONG = (9000, 6000)
+LONG = (7200, 4800)
 """Width and height of a layer that keeps the backend busy for seconds."""
 
 
