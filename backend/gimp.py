@@ -33,7 +33,7 @@ def install(dest: Path | None) -> list[str]:
     lines.append("Start GIMP, or start it again: it is in the menu Filters → Harmonize…")
     if dest is not None:
         lines.append("GIMP looks there if Edit → Preferences → Folders → Plug-ins names the folder.")
-    if any(_FLATPAK.name in folder.parts and ".var" in folder.parts for folder in folders):
+    if any(Path.home() / _FLATPAK in folder.parents for folder in folders):
         lines.append("GIMP from Flatpak may not start programs of yours: run `gknet serve` before you use it.")
     return lines
 
