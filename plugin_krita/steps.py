@@ -15,7 +15,7 @@ _LOOK_MS = 30
 """Between two looks at a job that runs elsewhere."""
 
 Work = Generator[Any, None, Any]
-"""Yields None (or anything else) between two pieces, and a Job that it wants to wait for."""
+"""Yields between two pieces; a Job if it has to wait for that one and wants to look at it again a moment later."""
 
 
 class Steps(QtCore.QObject):
@@ -43,21 +43,23 @@ class Steps(QtCore.QObject):
             self._work.close()
 
     def _step(self) -> None:
-        if self._work.gi_running or (self._job is not None and not self._job.done):
+        if self._work.gi_running:
             return  # Krita lets events through in the middle of some of its calls
-        if self._job is not None:
-            self._job = None
-            self._timer.setInterval(0)
         end = time.monotonic() + _PIECE_S
         try:
-            while self._job is None and self._timer.isActive() and time.monotonic() < end:
-                waited_for = next(self._work)
-                if isinstance(waited_for, Job):
-                    self._job = waited_for
-                    self._timer.setInterval(_LOOK_MS)
+            while self._timer.isActive():
+                self._look_at(next(self._work))
+                if self._job is not None or time.monotonic() > end:
+                    return
         except StopIteration as stopped:
             self._timer.stop()
             self._on_end(stopped.value)
         except Exception as error:
             self._timer.stop()
             self._on_error(error)
+
+    def _look_at(self, waited_for: object) -> None:
+        job = waited_for if isinstance(waited_for, Job) else None
+        if (job is None) != (self._job is None):
+            self._timer.setInterval(0 if job is None else _LOOK_MS)
+        self._job = job

@@ -99,7 +99,7 @@ def against_all(document, ground, thing, case):
     return between(document, ground, thing, case)
 
 
-def half_way(document, ground, thing, case):
+def half_way(document, thing, case, **_):
     remember(strength="0.5")
     thing.setOpacity(128)
     thing.setBlendingMode("multiply")
