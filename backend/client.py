@@ -50,7 +50,7 @@ class Client:
 
         Raises BackendError, `backend_unavailable`, if none runs or none can be started.
         """
-        return cls(starting.reach(start=start), start=start)
+        return cls(starting.reach(start_one=start), start=start)
 
     def __enter__(self) -> Self:
         return self
@@ -182,7 +182,7 @@ class Client:
         if self._link is not None and not self._link.is_open:
             self.close()
         if self._link is None:
-            self._link = starting.reach(start=start)
+            self._link = starting.reach(start_one=start)
         try:
             yield self._link
         except BackendError as error:

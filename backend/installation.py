@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 from backend import thin
+from backend.starting import COMMAND
 from backend.thin.connection import INSTALLED, VARIABLE
 from gknet.errors import HarmonizeError
 
@@ -80,5 +80,4 @@ def _copy_msgpack(into: Path) -> None:
 def _record() -> dict[str, object]:
     """How the plug-in starts this very installation, and where it finds the connection file."""
     named = os.environ.get(VARIABLE)
-    command = [sys.executable, "-m", "backend.cli", "serve"]
-    return {"command": command, "connection": str(Path(named).absolute()) if named else None}
+    return {"command": list(COMMAND), "connection": str(Path(named).absolute()) if named else None}

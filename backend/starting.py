@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-import tempfile
-import threading
 import time
-from contextlib import ExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
 
 from backend import connection
 from backend.link import Link
 from backend.thin import protocol
-from backend.thin.connection import VARIABLE, connection_path, read
+from backend.thin.connection import connection_path, read, start
 from backend.thin.protocol import BackendError
 
+COMMAND = (sys.executable, "-m", "backend.cli", "serve")
+"""Starts the backend of this very installation."""
 _HELLO_S = 5.0
 _ANSWER_S = 15.0
 _START_S = 60.0
@@ -25,33 +22,27 @@ _END_S = 15.0
 _LOOK_S = 0.05
 
 
-def reach(*, start: bool) -> Link:
-    """A link with the running backend; with `start`, one is started if there is none.
+def reach(*, start_one: bool) -> Link:
+    """A link with the running backend; with `start_one`, one is started if there is none.
 
     Raises BackendError (`backend_unavailable`).
     """
     path = connection_path()
-    deadline = time.monotonic() + (_START_S if start else _ANSWER_S)
-    with ExitStack() as cleared_away:
-        started: _Started | None = None
-        while True:
-            try:
-                return _look(path)
-            except BackendError as error:
-                if error.code != protocol.BACKEND_UNAVAILABLE:
-                    raise
-                trouble = error
+    deadline = time.monotonic() + _ANSWER_S
+    while True:
+        try:
+            return _look(path)
+        except BackendError as error:
+            if error.code != protocol.BACKEND_UNAVAILABLE:
+                raise
             # A held lock: a backend starts, ends, or is too busy to answer. A free one: what the file says is stale.
-            if not connection.is_held(path):
-                if not start:
-                    raise trouble
-                if started is None:
-                    started = cleared_away.enter_context(closing(_Started(path)))
-                elif started.process.poll() is not None:
-                    raise _none(f"The backend could not be started. {started.complaint()}".rstrip())
-            if time.monotonic() > deadline:
-                raise trouble
-            time.sleep(_LOOK_S)
+            held = connection.is_held(path)
+            if start_one and not held:
+                break
+            if not held or time.monotonic() > deadline:
+                raise
+        time.sleep(_LOOK_S)
+    return start(lambda: _look_again(path), path, timeout_s=_START_S, command=COMMAND)
 
 
 def _look(path: Path) -> Link:
@@ -59,6 +50,16 @@ def _look(path: Path) -> Link:
     if address is None:
         raise _none("No backend is running.")
     return Link(address, _HELLO_S, {"name": "backend.Client", "version": version("gknet-harmonize")})
+
+
+def _look_again(path: Path) -> Link | None:
+    """The same while one is starting."""
+    try:
+        return _look(path)
+    except BackendError as error:
+        if error.code != protocol.BACKEND_UNAVAILABLE:
+            raise
+        return None
 
 
 def await_end() -> None:
@@ -69,33 +70,6 @@ def await_end() -> None:
         if time.monotonic() > deadline:
             raise _none("The backend does not end.")
         time.sleep(_LOOK_S)
-
-
-class _Started:
-    """A backend of our own making; it outlives us."""
-
-    def __init__(self, path: Path) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (read, if ever, after its end)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "serve"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._errors,
-            env={**os.environ, VARIABLE: str(path)},
-            start_new_session=True,
-        )
-        # Waits for its end, so that it leaves no zombie behind as long as we live.
-        threading.Thread(target=self.process.wait, daemon=True).start()
-
-    def complaint(self) -> str:
-        """What it said last before it ended."""
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").splitlines()
-        return lines[-1].removeprefix("gknet: ") if lines else ""
-
-    def close(self) -> None:
-        """Stops listening to it."""
-        self._errors.close()
 
 
 def _none(message: str) -> BackendError:

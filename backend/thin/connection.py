@@ -12,10 +12,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from .protocol import BACKEND_UNAVAILABLE, CANCELLED, BackendError
 
@@ -28,6 +28,7 @@ _POLL_S = 0.1
 _LAST_LOOK_S = 1.0
 """A backend that ends because another is just starting leaves that one this long."""
 _MAX_FILE = 64 * 1024
+_MAX_LINE = 1000
 _KEY = re.compile("[0-9a-fA-F]{64}")
 
 # Where Python and its libraries are, and what AppImages and the hosts' toolkits are told, concerns the host alone:
@@ -105,18 +106,33 @@ def start(
     *,
     timeout_s: float,
     cancelled: Callable[[], bool] | None = None,
+    command: Sequence[str] | None = None,
 ) -> _Answer:
     """Start a backend and wait until it answers.
 
     attempt: looks for it once, and returns None as long as it isn't there.   path: the connection file it shall write.
     timeout_s: seconds until it is given up.   cancelled: asked ten times a second or so.
+    command: what starts it; None for what the installer recorded, or `gknet serve`.
 
     The backend is a process of its own: it outlives the host, holds none of its files, and doesn't see what the host
     put into the environment for itself.
-    Raises BackendError: `backend_unavailable` if it can't be started, ends, or doesn't answer in time; `cancelled`.
+    Raises BackendError: `backend_unavailable` if it can't be started, ends (with the last line it said), or doesn't
+    answer in time; `cancelled`.
     """
-    command = _installed().get("command") or list(COMMAND)
-    child = _launch(command, path)
+    command = command or _installed().get("command") or COMMAND
+    with tempfile.TemporaryFile() as said:
+        child = _launch(command, path, said)
+        return _await(child, attempt, timeout_s, cancelled, said, command)
+
+
+def _await(
+    child: subprocess.Popen[bytes],
+    attempt: Callable[[], _Answer | None],
+    timeout_s: float,
+    cancelled: Callable[[], bool] | None,
+    said: IO[bytes],
+    command: Sequence[str],
+) -> _Answer:
     deadline = time.monotonic() + timeout_s
     ended = False
     while True:
@@ -130,11 +146,21 @@ def start(
             deadline = min(deadline, time.monotonic() + _LAST_LOOK_S)
         if time.monotonic() >= deadline:
             how = f"ended with status {child.poll()}" if ended else f"did not answer within {timeout_s:g} s"
-            raise BackendError(BACKEND_UNAVAILABLE, f"The backend was started but {how}.", _see_why(command))
+            message = f"The backend was started but {how}. {_last_line(said)}".rstrip()
+            raise BackendError(BACKEND_UNAVAILABLE, message, _see_why(command))
         time.sleep(_POLL_S)
 
 
-def _launch(command: list[str], path: Path) -> subprocess.Popen[bytes]:
+def _last_line(said: IO[bytes]) -> str:
+    """What the backend complained of last, or nothing."""
+    said.seek(0, os.SEEK_END)
+    said.seek(max(0, said.tell() - _MAX_LINE))
+    lines = said.read(_MAX_LINE).decode(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return last.removeprefix("gknet: ")
+
+
+def _launch(command: Sequence[str], path: Path, said: IO[bytes]) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     environment[VARIABLE] = str(path)
     options: dict[str, Any] = {"start_new_session": True}
@@ -145,7 +171,7 @@ def _launch(command: list[str], path: Path) -> subprocess.Popen[bytes]:
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=said,
             cwd=path.anchor,  # the host's own may lie on something that is to be unmounted
             env=environment,
             **options,
@@ -217,5 +243,5 @@ def _misinstalled(reason: str) -> BackendError:
     )
 
 
-def _see_why(command: list[str]) -> str:
+def _see_why(command: Sequence[str]) -> str:
     return f"To see why, run this in a terminal: {' '.join(command)}"

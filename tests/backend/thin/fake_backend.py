@@ -113,6 +113,7 @@ def main() -> None:
         pids.seek(0)
         starts = len(pids.readlines())
     if role == "dies":
+        print("gknet: I die as I was told to.", file=sys.stderr)
         sys.exit(3)
     if role == "never":
         time.sleep(600)

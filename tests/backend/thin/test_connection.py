@@ -225,7 +225,7 @@ def test_a_backend_that_ends_is_given_up_soon_and_the_command_is_told(path: Path
     start = time.monotonic()
     error = failure(lambda: connection.start(lambda: None, path, timeout_s=LONG_S))
     assert error.code == BACKEND_UNAVAILABLE
-    assert "status 3" in error.message
+    assert "status 3. I die as I was told to." in error.message
     assert "fake_backend.py dies" in error.hint
     assert time.monotonic() - start < 15.0
 
