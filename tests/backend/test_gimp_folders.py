@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import stat
@@ -14,6 +15,7 @@ from backend import gimp
 from gknet.errors import HarmonizeError
 
 NAME = "gknet-harmonize"
+FILES = sorted((Path(gimp.__file__).parent.parent / gimp.PACKAGE).glob("*.py"))
 
 
 @pytest.fixture
@@ -139,3 +141,12 @@ def test_a_folder_of_somebody_elses_is_left_alone(home: Path) -> None:
     with pytest.raises(HarmonizeError, match="was not put there"):
         gimp.uninstall(None)
     assert (folder / "mine.py").exists()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_the_plug_in_asks_for_nothing_but_what_every_gimp_has(file: Path) -> None:
+    tree = ast.parse(file.read_text(encoding="utf-8"), feature_version=(3, 9))
+    allowed = {*sys.stdlib_module_names, "gi", "thin", *(other.stem for other in FILES)}
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in names} <= allowed

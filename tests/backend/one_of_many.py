@@ -1,0 +1,80 @@
+"""A client among others, in a process of its own: `one_of_many.py EXPECTED.npz SEED COUNT`.
+
+Asks the backend for COUNT things of mixed kinds and fails if an answer is not exactly its own. EXPECTED holds layer,
+reference and, by strength in tenths, what the layer becomes. A backend that is busy is asked again.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+
+import numpy as np
+
+from backend import BackendError, Client
+
+
+class Enough(Exception):
+    """Raised while a request runs, to cancel it."""
+
+
+def harmonized(client: Client, scene: dict[str, np.ndarray], tenths: int, *, again: bool) -> np.ndarray:
+    fit = client.last_fit if again else None
+    while True:
+        try:
+            return client.harmonize(
+                scene["layer"], scene["reference"], at=(150, 200), network_size=64, strength=tenths / 10, fit=fit
+            )
+        except BackendError as error:
+            if error.code != "busy":
+                raise
+            time.sleep(0.01)
+
+
+def cancelled(client: Client, scene: dict[str, np.ndarray]) -> None:
+    def stop(*_: object) -> None:
+        raise Enough
+
+    try:
+        client.harmonize(scene["layer"], scene["reference"], at=(150, 200), network_size=64, on_progress=stop)
+    except Enough:
+        return
+    except BackendError as error:
+        if error.code == "busy":
+            return
+        raise
+    raise AssertionError("a request was answered without a word of progress")
+
+
+def refused(client: Client, scene: dict[str, np.ndarray]) -> None:
+    try:
+        client.harmonize(scene["layer"], scene["reference"], at=(99_999, 0))
+    except BackendError as error:
+        if error.code not in ("no_foreground", "busy"):
+            raise
+    else:
+        raise AssertionError("a layer beside its picture was harmonized")
+
+
+def main() -> None:
+    path, seed, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    scene = dict(np.load(path))
+    chance = random.Random(seed)
+    with Client.connect(start=False) as client:
+        for number in range(count):
+            kind = chance.random()
+            tenths = chance.randrange(11)
+            if kind < 0.7:
+                found = harmonized(client, scene, tenths, again=kind < 0.3)
+                assert np.array_equal(found, scene[f"at {tenths}"]), f"answer {number} is another's"
+            elif kind < 0.8:
+                cancelled(client, scene)
+            elif kind < 0.9:
+                refused(client, scene)
+            else:
+                assert client.status()["queue"] <= 16
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Many clients at once, some of which die in the middle of what they ask for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from backend import Client
+from tests.backend.real_backend import Backend, await_that
+
+CLIENTS = 8
+REQUESTS = 200
+KILLED = 20
+"""One a second; each makes room for another client, which starts from the beginning."""
+
+
+@pytest.fixture
+def expected(layer: np.ndarray, reference: np.ndarray, own_backend: Callable[..., Backend], tmp_path: Path) -> Path:
+    """A file of what each strength makes of the layer, from a client that has the backend to itself."""
+    own_backend()
+    small = np.ascontiguousarray(layer[::2, ::2])
+    scene = {"layer": small, "reference": reference}
+    with Client.connect(start=False) as client:
+        for tenths in range(11):
+            scene[f"at {tenths}"] = client.harmonize(
+                small, reference, at=(150, 200), network_size=64, strength=tenths / 10
+            )
+    path = tmp_path / "expected.npz"
+    np.savez(path, **scene)
+    return path
+
+
+@pytest.mark.slow
+def test_who_survives_gets_its_own_answers_and_the_dead_leave_nothing(expected: Path) -> None:
+    with Client.connect(start=False) as client:
+        process = psutil.Process(client.status()["pid"])
+        files_alone = process.num_fds()
+    launched = 0
+
+    def launch() -> subprocess.Popen[str]:
+        nonlocal launched
+        launched += 1
+        words = [sys.executable, "-m", "tests.backend.one_of_many", str(expected), str(launched), str(REQUESTS)]
+        return subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+
+    seats = [launch() for _ in range(CLIENTS)]
+    memory: list[int] = []
+    for turn in range(KILLED):
+        time.sleep(1)
+        victim = seats[turn % CLIENTS]
+        assert victim.poll() is None, victim.communicate()[1]
+        victim.kill()
+        victim.communicate()
+        seats[turn % CLIENTS] = launch()
+        memory.append(process.memory_info().rss)
+    for survivor in seats:
+        said = survivor.communicate(timeout=240)[1]
+        assert survivor.returncode == 0, said
+    with Client.connect(start=False) as client:
+        await_that(lambda: client.status()["state"] == "idle")
+        assert client.status()["queue"] == 0
+        await_that(lambda: process.num_fds() <= files_alone)
+    assert max(memory[KILLED // 2 :]) - max(memory[: KILLED // 2]) < 50e6
