@@ -11,7 +11,7 @@ from pixels import Kind, OnStep, small
 from thin.choices import BELOW, CHOSEN_LAYER, reference_size
 from thin.protocol import BAD_REQUEST, INTERNAL, BackendError
 
-_BAND = 64
+_BAND = 256
 """Rows of the reduced canvas."""
 
 

@@ -88,7 +88,7 @@ def run(
     if MISSING:
         text = f"The plug-in is not complete: {MISSING}.\n\nRun `gknet install gimp`, then start GIMP again."
         return procedure.new_return_values(status.EXECUTION_ERROR, _error(text))
-    Gegl.init(None)
+    Gegl.init(None)  # without it a buffer can be read, but not at a reduced size: that gives zeros
     try:
         done = _run(procedure, mode, image, drawables, config)
     except BackendError as error:

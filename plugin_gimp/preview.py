@@ -36,6 +36,7 @@ class Preview:
         self._job: tuple[Job, Settings] | None = None
         self._before, self._after = Gtk.Image(), Gtk.Image()
         self._note = Gtk.Label(wrap=True, max_width_chars=60, width_chars=60, xalign=0, yalign=0, lines=3)
+        self._note.set_size_request(-1, 44)  # two lines: the dialog must not grow when there is something to say
         self.widget = self._layout()
         self._timer = GLib.timeout_add(_TICK_MS, self._look)
 

@@ -98,6 +98,13 @@ def preview(desk: Desk) -> tuple[np.ndarray, np.ndarray]:
     return upper[:, : width // 2], upper[:, width // 2 :]
 
 
+def shown_change(desk: Desk) -> float:
+    """Mean difference of the two pictures, of 255."""
+    before, after = preview(desk)
+    # The first lies twelve pixels from the window's edge, the second six from its middle.
+    return float(np.abs(before[:, 20:-20] - after[:, 14:-26]).mean())
+
+
 def has_picture(area: np.ndarray) -> bool:
     return bool(area.std() > 20)
 
@@ -110,10 +117,14 @@ def test_from_the_menu_to_the_result_and_back_by_one_undo(desk: Desk, photograph
     desk.await_window(WINDOW)
     await_that(lambda: has_picture(preview(desk)[1]), "the preview")
     desk.shot("dialog")
-    before, after = preview(desk)
-    assert has_picture(before)
-    assert np.abs(before - after[:, : before.shape[1]]).mean() > 0.5, "the preview shows no change"
-    desk.key("Return")
+    assert has_picture(preview(desk)[0])
+    change = shown_change(desk)
+    assert change > 0.5, "the preview shows no change"
+    desk.key("alt+g", "ctrl+a", "0", "Tab")  # strength
+    await_that(lambda: shown_change(desk) == 0, "the preview of no change")
+    desk.key("alt+g", "ctrl+a", "1", "Tab")
+    await_that(lambda: shown_change(desk) == change, "the preview at full strength again")
+    desk.key("alt+h")
     await_that(lambda: is_there(desk), "the new layer")
     desk.await_no_window(WINDOW)
     desk.shot("result")
@@ -149,6 +160,14 @@ def test_an_opaque_layer_is_explained_in_the_dialog_and_after_it(desk: Desk) -> 
     desk.image_window()
     desk.key(KEY)
     desk.await_window(WINDOW)
+
+    def explained() -> bool:
+        """Whether there is text below the two pictures, of which there is but one."""
+        left, top, width, height = desk.geometry(WINDOW)
+        lower = desk.pixels(left, top + height // 2 - 60, width, 90)
+        return has_picture(preview(desk)[0]) and bool((lower[:40].max(-1) > 150).sum() > 300)
+
+    await_that(explained, "the reason in the dialog")
     desk.shot("explained")
     desk.key("alt+h")
     desk.await_window("GIMP Message")
