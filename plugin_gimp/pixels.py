@@ -127,13 +127,13 @@ def write(buffer: Gegl.Buffer, width: int, height: int, pixel_format: str, pixel
     buffer.flush()
 
 
-def copy_alpha(source: Gimp.Drawable, target: Gimp.Drawable) -> None:
-    """Gives a drawable the alpha of another of its size and format, bit for bit: 32-bit integers and doubles hold more
+def copy_alpha(source: Gimp.Drawable, buffer: Gegl.Buffer) -> None:
+    """Gives a buffer the alpha of a drawable of its size and format, bit for bit: 32-bit integers and doubles hold more
     than the floats they travel as."""
-    own = target.get_format()
+    own = source.get_format()
     name, kind = str(Babl.get_name(own)), Babl.get_name(Babl.format_get_type(own, 0))
     channels, size = Babl.format_get_n_components(own), Babl.format_get_bytes_per_pixel(own)
-    buffer, width, height = target.get_buffer(), target.get_width(), target.get_height()
+    width, height = source.get_width(), source.get_height()
     for top, rows in _stripes(height, width * size):
         rect = Gegl.Rectangle.new(0, top, width, rows)
         pixels = bytearray(buffer.get(rect, 1.0, name, Gegl.AbyssPolicy.NONE))

@@ -9,7 +9,7 @@ from typing import Any
 import backdrop
 from gi.repository import Gegl, Gimp
 from pixels import Kind, OnStep, kind_of, put_alpha, read, take_alpha
-from thin.choices import OPAQUE, OPAQUE_HINT, REPLACE
+from thin.choices import HIDE_ORIGINAL, OPAQUE, OPAQUE_HINT, REPLACE
 from thin.protocol import BAD_REQUEST, INTERNAL, NO_FOREGROUND, UNSUPPORTED, BackendError
 
 _HARD = bytes([0] + [255] * 255)
@@ -76,6 +76,12 @@ def checked_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output:
     kind_of(image)
     if output == REPLACE:
         _check_replaceable(layer)
+    if output == HIDE_ORIGINAL and layer.get_visible() and layer.get_lock_visibility():
+        raise BackendError(
+            UNSUPPORTED,
+            "The layer's visibility is locked, so it cannot be hidden.",
+            "Unlock it, or let the original stay visible.",
+        )
     return layer
 
 

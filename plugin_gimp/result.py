@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gi.repository import Babl, Gimp
+from gi.repository import Babl, Gegl, Gimp
 from pixels import OnStep, copy_alpha, copy_pixels, write
 from request import Source, has_mask, is_plain
 from thin.choices import HIDE_ORIGINAL, REPLACE, result_name
@@ -39,9 +39,7 @@ class Target:
         """A new layer above. It gets its pixels before the image gets it: they are no undo step of their own."""
         new = _like(self.image, seen, self.layer.get_name())
         try:
-            write(new.get_buffer(), source.width, source.height, source.kind.format(source.alpha), pixels, on_step)
-            if seen.has_alpha() and source.kind.alpha_rounded:
-                copy_alpha(seen, new)
+            _fill(new.get_buffer(), seen, source, pixels, on_step)
             _do(new.update(0, 0, source.width, source.height))
             self._check()
         except BaseException:
@@ -57,7 +55,7 @@ class Target:
         """The layer's own pixels, through the buffer that GIMP's filters write to: it heeds the selection."""
         shadow = self.layer.get_shadow_buffer()
         try:
-            write(shadow, source.width, source.height, source.kind.format(source.alpha), pixels, on_step)
+            _fill(shadow, self.layer, source, pixels, on_step)
             self._check()
         except BaseException:
             self.layer.free_shadow()
@@ -76,6 +74,13 @@ class Target:
     def _state(self) -> tuple[object, ...]:
         layer = self.layer
         return (layer.get_width(), layer.get_height(), Babl.get_name(layer.get_format()))
+
+
+def _fill(buffer: Gegl.Buffer, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
+    """The result in a buffer like that of the layer it was made from."""
+    write(buffer, source.width, source.height, source.kind.format(source.alpha), pixels, on_step)
+    if seen.has_alpha() and source.kind.alpha_rounded:
+        copy_alpha(seen, buffer)
 
 
 def _like(image: Gimp.Image, layer: Gimp.Layer, name: str) -> Gimp.Layer:

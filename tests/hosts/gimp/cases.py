@@ -172,6 +172,8 @@ def arrangements() -> list[Case]:
         ),
         case("text", layers=[ground, text], text=True),
         case("replaced", args={"output": "replace"}, in_place=True),
+        case("replaced-32-bit", args={"output": "replace"}, in_place=True, precision="U32_LINEAR")
+        | {"wire": "RGB? float", "rounding": 2**-23},
         case("replaced-in-selection", args={"output": "replace"}, in_place=True, selection=[130, 90, 70, 90, 0]),
     ]
 
@@ -189,6 +191,7 @@ def refusals() -> list[Case]:
         case("two-layers", targets=["ground", "object"], says="More than one layer"),
         case("text-replaced", layers=[ground, text], args={"output": "replace"}, says="text layer"),
         case("locked-replaced", layers=[ground, pasted(locked=True)], args={"output": "replace"}, says="locked"),
+        case("cannot-be-hidden", layers=[ground, pasted(lock_visibility=True)], says="visibility is locked"),
         case("no-layer-chosen", args={"compare": "layer"}, says="No layer was chosen"),
         case("itself-chosen", args={"compare": "layer", "reference": "object"}, says="with itself"),
         case("beside-canvas", layers=[ground, pasted(x=2000)], says="beside the background"),

@@ -102,6 +102,7 @@ def add_layer(image, entry):
     layer.set_mode(getattr(Gimp.LayerMode, entry.get("mode", "NORMAL")))
     layer.set_visible(entry.get("visible", True))
     layer.set_lock_content(entry.get("locked", False))
+    layer.set_lock_visibility(entry.get("lock_visibility", False))
 
 
 def state_of(image, stem):
