@@ -40,8 +40,9 @@ def install(dest: Path | None) -> list[str]:
     for place in _places(dest):
         folder = place.data / "pykrita" / NAME
         put(PACKAGE, folder)
-        _copy(folder / f"{NAME}.desktop", place.data / "pykrita" / f"{NAME}.desktop")
-        _copy(folder / f"{NAME}.action", place.data / "actions" / f"{NAME}.action")
+        # Not copied: Krita finds an .action file in the plug-in's folder too, and complains of the second one.
+        _move(folder / f"{NAME}.desktop", place.data / "pykrita" / f"{NAME}.desktop")
+        _move(folder / f"{NAME}.action", place.data / "actions" / f"{NAME}.action")
         told.append(f"Harmonize is in {folder}.")
         if place.settings is not None:
             _write_setting(place.settings, "true")
@@ -166,10 +167,10 @@ def _replace(file: Path, content: bytes) -> None:
             raise
 
 
-def _copy(source: Path, target: Path) -> None:
+def _move(source: Path, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        shutil.move(source, target)
     except OSError as error:
         raise HarmonizeError(
             f"{target} cannot be written: {error.strerror or error}.",

@@ -7,6 +7,7 @@ from typing import Any
 
 from .backdrop import Picture, View, pixels_of
 from .hidden_copy import hidden_copy
+from .pixels import give_memory_back
 from .result import add_above, result_layer
 from .source import Source
 from .thin.choices import HIDE_ORIGINAL, reference_size
@@ -53,6 +54,7 @@ def harmonize(source: Source, values: Values, backend: Backend, report: Report) 
         picture = yield from reference_picture(View(copy), source, values)
     report("Reading the layer…", _READ / 3)
     layer_bytes = yield from _reported(source.pixels(), "Reading the layer…", _READ / 3, _READ, report)
+    give_memory_back()
     job = backend.harmonize(
         layer=source.described(),
         layer_bytes=layer_bytes,

@@ -15,7 +15,7 @@ from .thin.choices import result_name
 def result_layer(source: Source, pixels: bytearray) -> Generator[float, None, Any]:
     """A layer with these pixels that is in no document yet: the source's place, opacity and blending mode.
 
-    Work in short pieces: yields how far it is, 0..1. pixels: as `source.described()` says.
+    Work in short pieces: yields how far it is, 0..1. pixels: as `source.described()` says; they are used up.
     Raises what `Source.check` does.
     """
     left, top, width, height = source.box
@@ -24,18 +24,19 @@ def result_layer(source: Source, pixels: bytearray) -> Generator[float, None, An
     layer = shaped_layer(source.document, result_name(source.node.name()), colors.own, source.node.blendingMode())
     layer.setOpacity(source.node.opacity())
     layer.setInheritAlpha(source.node.inheritAlpha())
-    view = memoryview(pixels)
     with hidden_copy(source.document) if colors.converted else nullcontext() as copy:
-        for first, rows in stripes(height, row_bytes):
+        # From the bottom up: what has been written is cut off, and its memory free for the layer.
+        for first, rows in reversed(list(stripes(height, row_bytes))):
             source.check()
-            stripe = bytearray(view[first * row_bytes : (first + rows) * row_bytes])
+            stripe = pixels[first * row_bytes :]
+            del pixels[first * row_bytes :]
             if colors.swapped and not colors.converted:
                 swap_red_and_blue(stripe, colors.sent_depth)
             data = bytes(stripe)
             if copy is not None:
                 data = colors.into_krita(copy, data, width, rows)
             layer.setPixelData(data, left, top + first, width, rows)
-            yield (first + rows) / height
+            yield 1 - first / height
     return layer
 
 

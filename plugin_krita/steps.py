@@ -9,7 +9,7 @@ from typing import Any
 from .qt import QtCore
 from .thin.job import Job
 
-_PIECE_S = 0.02
+_PIECE_S = 0.04
 """Work is done for so long before Krita has its turn."""
 _LOOK_MS = 30
 """Between two looks at a job that runs elsewhere."""

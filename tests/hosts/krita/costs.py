@@ -51,10 +51,19 @@ class Pulse:
         self.worst, self.last = 0.0, time.monotonic()
 
 
+def varied(pixel):
+    """Half a row of pixels around this one: none of Krita's tiles is of one colour."""
+    changes = (struct.unpack("<4f", pixel) if len(pixel) == 16 else pixel)[:3]
+    kind, alpha = ("<4f", 1.0) if len(pixel) == 16 else ("<4B", 255)
+    steps = ([one * (7 * x % 256) / 256 for one in changes] for x in range(WIDTH // 2))
+    return b"".join(struct.pack(kind, *(step if kind == "<4f" else map(int, step)), alpha) for step in steps)
+
+
 def painted(model, depth, profile, pixel):
     """A document with a ground and a layer of the whole size, with a transparent strip."""
     document, ground = yield from inside.new_document(WIDTH, HEIGHT, model, depth, profile)
-    row, clear = pixel * WIDTH, bytes(len(pixel) * WIDTH)
+    row, clear = varied(pixel) * 2, bytes(len(pixel) * WIDTH)
+    row = row[: len(pixel) * WIDTH]
     for top in range(0, HEIGHT, 100):
         ground.setPixelData(row * 100, 0, top, WIDTH, 100)
     thing = document.createNode("object", "paintlayer")
@@ -68,13 +77,14 @@ def painted(model, depth, profile, pixel):
 
 
 def krita_alone(document, thing):
-    """pixelData + setPixelData + addChildNode of the same pixels, each in one call."""
+    """pixelData + setPixelData + addChildNode of the same pixels, each in one call, until Krita is there again."""
     start = time.monotonic()
     data = thing.pixelData(0, 0, WIDTH, HEIGHT)
     new = document.createNode("plain", "paintlayer")
     new.setPixelData(data, 0, 0, WIDTH, HEIGHT)
     document.rootNode().addChildNode(new, thing)
     document.waitForDone()
+    yield  # what Krita itself does after that, on its screen, is part of both
     taken = time.monotonic() - start
     del data, new
     yield from undone(document)

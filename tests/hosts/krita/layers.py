@@ -129,7 +129,6 @@ def facts_of(document, new):
         "blending": new.blendingMode(),
         "siblings": names,
         "visible": {one.name(): one.visible() for one in parent.childNodes()},
-        "modified": document.modified(),
     }
 
 
@@ -179,6 +178,7 @@ def run(case):
     assert not inside.messages(), inside.messages()
     new = next(one for one in thing.parentNode().childNodes() if one.name() == f"{name} (harmonized)")
     request = inside.requests[-1]
+    yield from inside.wait(document.modified, "the document is modified")
     facts = facts_of(document, new)
     after = inside.state(document)
     assert without(hiding(after, name), new.name()) == hiding(before, name), "another layer has changed"

@@ -203,7 +203,7 @@ def large_cancelled(facts):
     before = inside.tree(document.rootNode())
     yield from inside.choose(document, thing)
     facts["cancelled_s"] = []
-    for stage in ("Looking", "Reading", "Sending", "Adding"):
+    for stage in ("Looking", "Reading", "Sending"):
         KRITA.action("gknet_harmonize_again").trigger()
         progress = yield from inside.wait(lambda: inside.named("Progress"), "the progress window is open")
         text = progress._text
@@ -225,4 +225,4 @@ def stage_reached(label, stage):
     words = ("Looking", "Reading", "Sending", "Adding")
     text = label.text()
     reached = next((index for index, word in enumerate(words) if text.startswith(word)), 2)
-    return reached >= words.index(stage)
+    return label.isVisible() and reached >= words.index(stage)
