@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from krita import Extension, Krita
@@ -77,10 +78,11 @@ class Harmonize(Extension):
         self._run(source, values)
 
     def _forget_dialog(self) -> None:
-        if self._dialog is not None:
-            self._dialog.stop()
-            self._dialog.deleteLater()
-            self._dialog = None
+        dialog, self._dialog = self._dialog, None
+        if dialog is not None:
+            dialog.stop()
+            with suppress(RuntimeError):
+                dialog.deleteLater()
 
     def _run(self, source: Source, values: Values) -> None:
         progress = Progress(_window())
@@ -103,7 +105,7 @@ class Harmonize(Extension):
             )
         elif not isinstance(error, BackendError):
             error = BackendError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")
-        if error.code != CANCELLED:
+        if error.code != CANCELLED and _window() is not None:
             _tell(error)
 
     def _end(self) -> None:
@@ -113,9 +115,10 @@ class Harmonize(Extension):
         if steps is not None:
             steps.stop()
         if progress is not None:
-            progress.rejected.disconnect(self._end)
-            progress.close()
-            progress.deleteLater()
+            with suppress(RuntimeError):  # Krita is closing, and took it away together with its window
+                progress.rejected.disconnect(self._end)
+                progress.close()
+                progress.deleteLater()
 
     def _leave(self) -> None:
         """Krita ends: nothing of ours may go on in it."""
@@ -125,7 +128,9 @@ class Harmonize(Extension):
 
 
 def _window() -> Any:
-    return Krita.instance().activeWindow().qwindow()
+    """The main window; None when Krita is closing."""
+    window = Krita.instance().activeWindow()
+    return window.qwindow() if window is not None else None
 
 
 def _tell(error: BackendError) -> None:

@@ -96,7 +96,7 @@ def facts(krita: Krita, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
     log = (out / "log").read_text(errors="replace")
     assert "DRIVER FAILED" not in log, log[-4000:]
     found = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
-    found["quits"]["status"] = process.returncode
+    found["quits"] = {"status": process.returncode}
     return lambda name: found[name]
 
 

@@ -117,7 +117,7 @@ SCENES = (plain, in_a_group, the_group, between, with_mask, with_selection, clon
 SCENES = {scene.__name__: scene for scene in (*SCENES, half_way, hidden_after)}
 
 
-def facts_of(document, new):
+def facts_of(new):
     parent = new.parentNode()
     names = [one.name() for one in parent.childNodes()]
     return {
@@ -179,7 +179,7 @@ def run(case):
     new = next(one for one in thing.parentNode().childNodes() if one.name() == f"{name} (harmonized)")
     request = inside.requests[-1]
     yield from inside.wait(document.modified, "the document is modified")
-    facts = facts_of(document, new)
+    facts = facts_of(new)
     after = inside.state(document)
     assert without(hiding(after, name), new.name()) == hiding(before, name), "another layer has changed"
     facts["requests"] = len(inside.requests)
