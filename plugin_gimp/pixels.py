@@ -115,7 +115,14 @@ def read(drawable: Gimp.Drawable, pixel_format: str, pixel_bytes: int, on_step: 
     return pixels
 
 
-def write(buffer: Gegl.Buffer, width: int, height: int, pixel_format: str, pixels: bytearray, on_step: OnStep) -> None:
+def write(
+    buffer: Gegl.Buffer,
+    width: int,
+    height: int,
+    pixel_format: str,
+    pixels: bytearray,
+    on_step: OnStep | None = None,
+) -> None:
     """Fills a buffer of this size with pixels, and hands them to GIMP."""
     line = len(pixels) // height
     view = memoryview(pixels)

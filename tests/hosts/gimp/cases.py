@@ -171,6 +171,7 @@ def arrangements() -> list[Case]:
             alpha_is_mask=True,
         ),
         case("text", layers=[ground, text], text=True),
+        case("text-with-mask", layers=[ground, text | {"mask": "white"}], text=True),
         case("replaced", args={"output": "replace"}, in_place=True),
         case("replaced-32-bit", args={"output": "replace"}, in_place=True, precision="U32_LINEAR")
         | {"wire": "RGB? float", "rounding": 2**-23},

@@ -95,7 +95,8 @@ def add_layer(image, entry):
     if "mask" in entry:
         mask = layer.create_mask(Gimp.AddMaskType.WHITE)
         assert layer.add_mask(mask)
-        fill(mask, "Y u8", (FOLDER / entry["mask"]).read_bytes())
+        if entry["mask"] != "white":
+            fill(mask, "Y u8", (FOLDER / entry["mask"]).read_bytes())
     if "effect" in entry:
         layer.append_filter(Gimp.DrawableFilter.new(layer, entry["effect"], "effect"))
     layer.set_opacity(entry.get("opacity", 100))
