@@ -70,7 +70,9 @@ class HarmonizeDialog(QtWidgets.QDialog):
                 row = QtWidgets.QHBoxLayout()
                 row.addWidget(self._compare, 1)
                 row.addWidget(self._layer, 1)
-                form.addRow(label, row)
+                name = QtWidgets.QLabel(label)
+                name.setBuddy(self._compare)  # a row of two does not tell whose shortcut it is
+                form.addRow(name, row)
             else:
                 form.addRow(label, widget)
         standard = QtWidgets.QDialogButtonBox.StandardButton

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.backend.real_backend import Backend
 from tests.hosts import chroot
-from tests.hosts.krita_host import Krita
+from tests.hosts.krita.program import Krita
 
 SIZE = (6000, 4000)
 PIXEL_BYTES = {"u8": 4, "f32": 16}

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.backend.real_backend import Backend
 from tests.hosts import chroot
-from tests.hosts.krita_host import Krita
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,12 +34,3 @@ def backend(hosts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
     running = Backend(tmp_path_factory.mktemp("backend"))
     yield running
     running.end()
-
-
-@pytest.fixture(scope="session")
-def krita(hosts: None, tmp_path_factory: pytest.TempPathFactory) -> Krita:
-    """A user's Krita with the plug-in installed; screenshots go to GKNET_SHOTS, if that is set."""
-    del hosts
-    shots = os.environ.get("GKNET_SHOTS")
-    home = tmp_path_factory.mktemp("krita-home")
-    return Krita(home, Path(shots).absolute() if shots else tmp_path_factory.mktemp("krita-shots"))

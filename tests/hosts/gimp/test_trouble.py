@@ -18,7 +18,7 @@ from tests.backend.real_backend import Backend
 from tests.hosts.gimp import cases
 from tests.hosts.gimp.program import Program, Running, await_that
 
-FAKE = Path(__file__).with_name("failing_backend.py")
+FAKE = Path(__file__).parents[1] / "failing_backend.py"
 LONG = (6000, 4000)
 
 

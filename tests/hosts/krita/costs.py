@@ -110,7 +110,7 @@ def plug_in(document, thing, pulse):
 
 def undone(document):
     count = len(document.rootNode().childNodes())
-    KRITA.action("edit_undo").trigger()
+    yield from inside.trigger(document, "edit_undo")
     yield from inside.wait(lambda: len(document.rootNode().childNodes()) < count, "it is undone")
     document.waitForDone()
     yield from inside.turns(20)

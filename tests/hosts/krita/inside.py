@@ -59,6 +59,18 @@ def turns(count):
         yield
 
 
+def trigger(document, name):
+    """Undo or redo: Krita ignores them as long as it is busy with what came before."""
+    action = KRITA.action(name)
+
+    def ready():
+        document.waitForDone()
+        return action.isEnabled()
+
+    yield from wait(ready, f"{name} can be done")
+    action.trigger()
+
+
 def shot(name):
     subprocess.run(["scrot", "-o", f"{os.environ['DRIVER_SHOTS']}/krita-{name}.png"], check=True)
 

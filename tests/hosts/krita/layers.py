@@ -147,14 +147,14 @@ def hiding(state, name):
 def one_step_further_back(document, facts):
     """The next undo takes back what came before, at once: nothing of ours lies in between."""
     before = inside.state(document)
-    KRITA.action("edit_undo").trigger()
+    yield from inside.trigger(document, "edit_undo")
     for _ in range(100):
         yield
         document.waitForDone()
         if inside.state(document) != before:
             break
     facts["next_undo_is_the_users"] = inside.state(document) != before
-    KRITA.action("edit_redo").trigger()
+    yield from inside.trigger(document, "edit_redo")
     yield from inside.wait(lambda: inside.state(document) == before, "that step is redone")
 
 
@@ -191,13 +191,13 @@ def run(case):
     inside.write(f"{case['name']}.shown", thing.projectionPixelData(*box))
     inside.write(f"{case['name']}.result", new.pixelData(*box))
     pixels = bytes(new.pixelData(*box))
-    KRITA.action("edit_undo").trigger()
+    yield from inside.trigger(document, "edit_undo")
     yield from inside.wait(lambda: inside.tree(document.rootNode()) == tree_before, "the new layer is undone")
     document.waitForDone()
     facts["undone_exactly"] = hiding(inside.state(document), name) == hiding(before, name)
     facts["visible_after_undo"] = thing.visible()
     yield from one_step_further_back(document, facts)
-    KRITA.action("edit_redo").trigger()
+    yield from inside.trigger(document, "edit_redo")
     found = yield from inside.wait(lambda: document.nodeByName(f"{name} (harmonized)"), "the new layer is redone")
     document.waitForDone()
     facts["redone_exactly"] = inside.state(document) == after and bytes(found.pixelData(*box)) == pixels

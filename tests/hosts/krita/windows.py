@@ -108,11 +108,11 @@ def main():
     inside.write("result", new.pixelData(*inside.box_of(pasted)))
     after = inside.state(document)
     facts["others_untouched"] = after[2][:-1] == before[2]
-    KRITA.action("edit_undo").trigger()
+    yield from inside.trigger(document, "edit_undo")
     yield from inside.wait(lambda: the_result(document, pasted) is None, "it is undone")
     document.waitForDone()
     facts["undone"] = inside.state(document) == before
-    KRITA.action("edit_redo").trigger()
+    yield from inside.trigger(document, "edit_redo")
     yield from inside.wait(lambda: the_result(document, pasted), "it is redone")
     document.waitForDone()
     facts["redone"] = inside.state(document) == after
@@ -172,7 +172,7 @@ def repeated(document, pasted, facts):
     yield from inside.wait(lambda: len(document.rootNode().childNodes()) == count + 1, "there is one more layer")
     yield from inside.wait(lambda: inside.named("Progress") is None, "the progress window has gone")
     facts["again"] = {"options": inside.requests[-1]["options"], "requests": len(inside.requests)}
-    KRITA.action("edit_undo").trigger()
+    yield from inside.trigger(document, "edit_undo")
     yield from inside.wait(lambda: len(document.rootNode().childNodes()) == count, "it is undone")
 
 
@@ -209,6 +209,8 @@ def large_cancelled(facts):
         text = progress._text
         yield from inside.wait(lambda t=text, s=stage: stage_reached(t, s), f"{stage} is under way")
         if stage == "Sending":
+            yield from inside.wait(progress.windowHandle().isExposed, "it is on the screen")
+            yield from inside.turns(10)
             inside.shot("progress")
         start = time.monotonic()
         press(progress, QDialogButtonBox.Cancel)

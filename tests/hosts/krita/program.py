@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.hosts import chroot
 
-DRIVERS = Path(__file__).parent / "krita"
+DRIVERS = Path(__file__).parent
 
 
 class Krita:

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tests.backend.real_backend import Backend
-from tests.hosts.krita_host import Krita
+from tests.hosts.krita.program import Krita
 
-FAKE = Path(__file__).parent / "gimp" / "failing_backend.py"
+FAKE = Path(__file__).parents[1] / "failing_backend.py"
 
 
 class Outside:

@@ -15,7 +15,7 @@ from backend import Client
 from backend.thin.client import ThinClient
 from gknet.color import srgb_to_linear
 from tests.backend.real_backend import Backend
-from tests.hosts.krita_host import Krita
+from tests.hosts.krita.program import Krita
 
 SRGB, LINEAR = "sRGB-elle-V2-srgbtrc.icc", "sRGB-elle-V2-g10.icc"
 GRAY, GRAY_LINEAR = "Gray-D50-elle-V2-srgbtrc.icc", "Gray-D50-elle-V2-g10.icc"

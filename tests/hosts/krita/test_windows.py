@@ -12,9 +12,9 @@ from PIL import Image
 
 from backend import Client
 from tests.backend.real_backend import Backend
-from tests.hosts.krita_host import Krita
+from tests.hosts.krita.program import Krita
 
-DEMO = Path(__file__).parents[2] / "gknet" / "demo"
+DEMO = Path(__file__).parents[3] / "gknet" / "demo"
 PLACE = (1200, 950)
 
 
