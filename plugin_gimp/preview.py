@@ -11,6 +11,7 @@ from pixels import small
 from request import Settings
 from thin.choices import BELOW, reference_size, told
 from thin.job import Backend, Job
+from thin.preview import surroundings
 from thin.protocol import CANCELLED, UNKNOWN_FIT, BackendError
 
 SIDE = 280
@@ -18,8 +19,6 @@ SIDE = 280
 _TICK_MS = 50
 _FORMAT = "R'G'B'A u8"
 """sRGB, whatever the image is in: what GIMP shows on a screen without a profile."""
-_MARGIN = 0.35
-"""Of the layer's size, around it."""
 
 
 class Preview:
@@ -162,14 +161,9 @@ class _Scene:
         """Chooses the part of the canvas that is shown, and the scale."""
         _, left, top = layer.get_offsets()
         width, height = layer.get_width(), layer.get_height()
-        margin = round(_MARGIN * max(width, height))
-        x0, y0 = max(0, left - margin), max(0, top - margin)
-        x1 = min(image.get_width(), left + width + margin)
-        y1 = min(image.get_height(), top + height + margin)
-        if x0 >= x1 or y0 >= y1:  # beside the canvas
-            x0, y0, x1, y1 = 0, 0, image.get_width(), image.get_height()
-        self._scale = min(1.0, SIDE / max(x1 - x0, y1 - y0))
-        scaled = [round(value * self._scale) for value in (x0, y0, x1 - x0, y1 - y0)]
+        region = surroundings((left, top, width, height), image.get_width(), image.get_height())
+        self._scale = min(1.0, SIDE / max(region[2:]))
+        scaled = [round(value * self._scale) for value in region]
         self._region = (scaled[0], scaled[1], max(1, scaled[2]), max(1, scaled[3]))
         self._size = (max(1, round(width * self._scale)), max(1, round(height * self._scale)))
 

@@ -12,9 +12,8 @@ from .pixels import stripes
 from .qt import QtCore, QtGui
 from .source import is_mask
 from .thin.choices import BELOW
+from .thin.preview import Box
 
-Box = tuple[int, int, int, int]
-"""left, top, width, height in document pixels."""
 Picture = Generator[float, None, "QtGui.QImage"]
 """Work in short pieces: yields how far it is, 0..1, and returns RGBA8888, straight alpha, encoded sRGB."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from .backdrop import Box, View, pixels_of, reduced
+from .backdrop import View, pixels_of, reduced
 from .harmonizing import described, reference_picture
 from .hidden_copy import hidden_copy
 from .qt import QtGui
@@ -13,13 +13,12 @@ from .source import Source
 from .steps import Steps
 from .thin.choices import BELOW, reference_size, told
 from .thin.job import Backend, Job
+from .thin.preview import Box, meet, surroundings
 from .thin.protocol import INTERNAL, NO_FOREGROUND, UNKNOWN_FIT, BackendError
 from .values import Values
 
 VIEW = (460, 330)
 """Most pixels, across and down, of what is shown."""
-_MARGIN = 0.35
-"""Of the layer's longer side: what is shown around it."""
 
 _Mode = QtGui.QPainter.CompositionMode
 _MODES = {
@@ -188,7 +187,7 @@ class _Scene:
     @property
     def visible(self) -> Box:
         """The layer's box within the canvas."""
-        return _meet(self._source.box, (0, 0, self._source.document.width(), self._source.document.height()))
+        return meet(self._source.box, (0, 0, self._source.document.width(), self._source.document.height()))
 
 
 def _scene_of(source: Source, values: Values) -> Generator[Any, None, _Scene]:
@@ -198,9 +197,7 @@ def _scene_of(source: Source, values: Values) -> Generator[Any, None, _Scene]:
     visible = scene.visible
     if visible[2] <= 0 or visible[3] <= 0:
         raise BackendError(NO_FOREGROUND, "The layer lies beside the picture.", "Move it over the picture.")
-    margin = round(_MARGIN * max(visible[2:]))
-    around = (visible[0] - margin, visible[1] - margin, visible[2] + 2 * margin, visible[3] + 2 * margin)
-    region = _meet(around, (0, 0, *canvas))
+    region = surroundings(source.box, *canvas)
     shown = min(1.0, VIEW[0] / region[2], VIEW[1] / region[3])
     asked = reference_size(*canvas)[0] / canvas[0]
     with hidden_copy(source.document) as copy:
@@ -226,10 +223,3 @@ def _map_of(layer: Any) -> dict[str, Any]:
 
 def _scaled(box: Box, scale: float) -> tuple[int, int]:
     return max(1, round(box[2] * scale)), max(1, round(box[3] * scale))
-
-
-def _meet(one: Box, other: Box) -> Box:
-    """What two boxes share; without pixels if they share none."""
-    left, top = max(one[0], other[0]), max(one[1], other[1])
-    right, bottom = min(one[0] + one[2], other[0] + other[2]), min(one[1] + one[3], other[1] + other[3])
-    return left, top, right - left, bottom - top

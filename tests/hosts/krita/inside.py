@@ -72,7 +72,7 @@ def trigger(document, name):
 
 
 def shot(name):
-    subprocess.run(["scrot", "-o", f"{os.environ['DRIVER_SHOTS']}/krita-{name}.png"], check=True)
+    subprocess.run(["scrot", "-o", f"{os.environ['DRIVER_SHOTS']}/{name}.png"], check=True)
 
 
 def named(kind):
