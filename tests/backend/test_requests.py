@@ -6,7 +6,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend import requests
@@ -194,7 +194,7 @@ def test_any_bytes_are_refused_politely(frames: list[bytes]) -> None:
         assert error.code in (protocol.BAD_REQUEST, protocol.TOO_LARGE, protocol.UNSUPPORTED)  # noqa: PT017
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(st.data())
 def test_any_value_in_any_field_is_taken_or_refused(data: st.DataObject) -> None:
     part = data.draw(st.sampled_from(["layer", "reference", "options", "selection"]))
