@@ -13,6 +13,7 @@ import torch
 
 import gknet
 from backend import BackendError, Client
+from backend.thin.client import ThinClient
 from gknet import Harmonizer
 from gknet.color import linear_to_srgb, srgb_to_linear
 from tests.backend.real_backend import Backend
@@ -267,3 +268,26 @@ def test_a_large_reference_with_gaps_is_sent_reduced_without_what_lies_in_them(
         for below in (large, gaps)
     ]
     assert np.abs(results[0] - results[1]).max() <= 0.01 * float(full)
+
+
+@pytest.mark.parametrize(
+    ("depth", "name"), [("uint8", "u8"), ("uint16", "u16"), ("float16", "f16"), ("float32", "f32")]
+)
+def test_the_hosts_client_gets_the_same_bytes(
+    client: Client, layer: np.ndarray, reference: np.ndarray, depth: str, name: str
+) -> None:
+    pixels, below = as_depth(layer, depth), as_depth(reference, depth)
+    selection = np.ascontiguousarray(255 - layer[..., 3] // 2)
+    ours = client.harmonize(pixels, below, at=AT, strength=0.8, selection=selection)
+    kind = {"channels": 4, "depth": name, "space": "srgb"}
+    with ThinClient.connect(start=False) as thin:
+        result, theirs = thin.harmonize(
+            {**kind, "width": 120, "height": 160, "x": AT[0], "y": AT[1]},
+            pixels.tobytes(),
+            {**kind, "channels": 3, "width": 512, "height": 512, "canvas_width": 512, "canvas_height": 512},
+            below.tobytes(),
+            selection.tobytes(),
+            {"strength": 0.8},
+        )
+    assert result["depth"] == name
+    assert bytes(theirs) == ours.tobytes()
