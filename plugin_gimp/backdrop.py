@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +12,8 @@ from pixels import Kind, OnStep, small
 from thin.choices import BELOW, CHOSEN_LAYER, reference_size
 from thin.protocol import BAD_REQUEST, INTERNAL, BackendError
 
-_BAND = 256
-"""Rows of the reduced canvas."""
+_BAND_PIXELS = 25_000_000
+"""Of the canvas, that are reduced between two looks at the interface: a fifth of a second, or thereabouts."""
 
 
 @contextmanager
@@ -46,12 +47,13 @@ def reference(visible: Gimp.Layer, kind: Kind, on_step: OnStep) -> tuple[dict[st
     width, height = reference_size(canvas_width, canvas_height)
     scale = max(width, height) / max(canvas_width, canvas_height)
     pixel_format = kind.format(alpha=True)
-    # In bands first, and away with them: GEGL reduces the canvas tile by tile, which takes its time, and keeps those.
-    # What counts is then there at once: bands put together would have seams, as each starts from its own first pixel.
-    for top in range(0, height, _BAND):
-        rows = min(_BAND, height - top)
-        small(visible, pixel_format, (0, top, width, rows), scale)
-        on_step((top + rows) / height)
+    # A large one in bands first, and away with them: GEGL reduces it tile by tile, which takes time, and keeps those.
+    # What counts is then there sooner: bands put together would have seams, as each starts from its own first pixel.
+    count = math.ceil(canvas_width * canvas_height / _BAND_PIXELS)
+    for band in range(count if count > 1 else 0):
+        top, bottom = (height * edge // count for edge in (band, band + 1))
+        small(visible, pixel_format, (0, top, width, bottom - top), scale)
+        on_step(bottom / height)
     pixels = small(visible, pixel_format, (0, 0, width, height), scale)
     fields = kind.picture(width, height, alpha=True)
     return {**fields, "canvas_width": canvas_width, "canvas_height": canvas_height}, pixels
