@@ -253,8 +253,9 @@ def state(stem):
 
 
 def names():
-    """Layers' names, topmost first, and whether the image is unsaved."""
-    return [[layer.get_name() for layer in all_layers(Shown.image.get_layers())], Shown.image.is_dirty()]
+    """Layers' names, topmost first, whether the image is unsaved, and whether each layer is visible."""
+    layers = all_layers(Shown.image.get_layers())
+    return [[one.get_name() for one in layers], Shown.image.is_dirty(), [one.get_visible() for one in layers]]
 
 
 def harmonize(target, args):
