@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +215,16 @@ def longest_stillness(frames: list[tuple[float, bytes]]) -> float:
     return longest
 
 
+@contextmanager
+def hanging(backend: Backend) -> Iterator[None]:
+    """The backend is stopped, not ended, for as long as the block lasts."""
+    os.kill(backend.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(backend.process.pid, signal.SIGCONT)
+
+
 def start_long(desk: Desk, client: Client) -> None:
     """Repeats the last run, and returns when the backend works on it."""
     desk.image_window()
@@ -242,16 +252,13 @@ def test_progress_moves_and_cancel_works_while_the_backend_hangs(
     desk: Desk, backend: Backend, client: Client, long_one: dict[str, Any]
 ) -> None:
     start_long(desk, client)
-    os.kill(backend.process.pid, signal.SIGSTOP)
-    try:
+    with hanging(backend):
         frames = record(desk, 4, lambda: False)
         desk.shot("progress")
         pressed = time.monotonic()
         desk.key("Escape")
         desk.await_no_window(WINDOW)
         waited = time.monotonic() - pressed
-    finally:
-        os.kill(backend.process.pid, signal.SIGCONT)
     print(f"{len(frames)} frames, still for {longest_stillness(frames):.2f} s; cancelled in {waited:.2f} s")
     assert longest_stillness(frames) <= (frames[-1][0] - frames[0][0]) / 4
     await_that(lambda: client.status()["state"] == "idle", "the end of the dropped work")
@@ -263,12 +270,9 @@ def test_gimps_own_cancel_leaves_the_image_untouched(
     desk: Desk, backend: Backend, client: Client, long_one: dict[str, Any]
 ) -> None:
     start_long(desk, client)
-    os.kill(backend.process.pid, signal.SIGSTOP)
-    try:
+    with hanging(backend):
         # What that button does to the plug-in; as GIMP did not do it, it speaks of a crash.
         desk.do("pkill", "-KILL", "-f", "plug-ins/gknet-harmonize/gknet-harmonize.py -gimp")
         desk.await_no_window(WINDOW)
-    finally:
-        os.kill(backend.process.pid, signal.SIGCONT)
     await_that(lambda: client.status()["state"] == "idle", "the end of the dropped work")
     assert same(desk, long_one, desk.running.ask("state", "killed"))
