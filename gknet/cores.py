@@ -45,11 +45,12 @@ def on_all_cores(
     stop = threading.Event()
 
     def run() -> None:
-        work = worker()
-        for strip in todo:
-            if stop.is_set():
-                return
-            news.put(work(strip))
+        with torch.inference_mode():  # spares every call its bookkeeping
+            work = worker()
+            for strip in todo:
+                if stop.is_set():
+                    return
+                news.put(work(strip))
 
     done, running = 0, max(1, min(torch.get_num_threads(), len(strips)))
     with ThreadPoolExecutor(running, "colour-transfer", work_alone) as pool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,8 @@ LARGEST = {np.dtype(t): top for t, top in (("u1", 255.0), ("u2", 65535.0), ("f2"
 
 Pixels = npt.NDArray[Any]
 
-_FEATURES = 1 + 4 + 4 * (KNOTS - 2)  # of the slicing basis: 1, z, max(z, inner knot); z = r, g, b, luma
+_CURVES = 4  # of luma, r, g, b
+_FEATURES = 3 + 1 + _CURVES * (KNOTS - 2)  # of the slicing basis: r, g, b, 1, max(z, inner knot); z = luma, r, g, b
 
 
 def cell_size(length: int) -> int:
@@ -35,12 +36,15 @@ def cell_size(length: int) -> int:
 
 
 def _slicing_basis(curves: Tensor) -> Tensor:
-    """(..., 4, 8, 3) knot values -> (..., 3, 29) factors of 1, z, max(z, inner knot): the same functions."""
+    """(..., 4, 8, 3) knot values of r, g, b, luma -> (..., 3, 28) factors of `_FEATURES`: the same functions."""
+    curves = curves.roll(1, dims=-3)  # luma first
     slope = curves.diff(dim=-2) * (KNOTS - 1)  # (..., 4, 7, 3)
     turn = slope.diff(dim=-2)  # (..., 4, 6, 3)
     knots = torch.arange(1, KNOTS - 1, dtype=curves.dtype) / (KNOTS - 1)
     constant = (curves[..., 0, :] - (turn * knots[:, None]).sum(-2)).sum(-2, keepdim=True)  # (..., 1, 3)
-    return torch.cat((constant, slope[..., 0, :], turn.flatten(-3, -2)), -2).transpose(-1, -2)
+    # Luma is linear in r, g and b, and so is the straight part of its curve.
+    straight = slope[..., 1:, 0, :] + curves.new_tensor(LUMA)[:, None] * slope[..., :1, 0, :]  # (..., 3, 3)
+    return torch.cat((straight, constant, turn.flatten(-3, -2)), -2).transpose(-1, -2)
 
 
 class Slicer:
@@ -64,8 +68,13 @@ class Slicer:
         # Integers are worked on in their own levels, which saves passes.
         unit = self.top if self.direct else 1.0
         basis = _slicing_basis(curves)
-        basis[..., 0] *= unit
-        self.nodes = basis.to(torch.float32)  # (8, 8, 3, 29)
+        basis[..., 3] *= unit
+        if self.direct:
+            # The new colour itself, with the half that rounds it, for no more than its change costs.
+            basis *= strength
+            basis[..., :3] += torch.eye(3, dtype=basis.dtype)
+            basis[..., 3] += 0.5
+        self.nodes = basis.to(torch.float32)  # (8, 8, 3, 28)
         self.knots = (torch.arange(1, KNOTS - 1) / (KNOTS - 1) * unit)[:, None]
         self.cell = (cell_size(layer.shape[0]), cell_size(layer.shape[1]))
         self.place = (torch.arange(self.cell[1]) + 0.5) / self.cell[1]  # of a column between two nodes
@@ -85,7 +94,7 @@ class Slicer:
         """
         most = self.tile_height * self.cell[1]
         pixels, numbers = np.empty(most * self.layer.shape[2], self.layer.dtype), torch.empty(most * _NUMBERS)
-        bench_for = functools.cache(functools.partial(_Bench.of, pixels, numbers))
+        bench_for = functools.cache(functools.partial(_Bench, pixels, numbers))
 
         def work(strip: tuple[int, int]) -> int:
             rows, width = strip[1] - strip[0], int(self.layer.shape[1])
@@ -103,7 +112,7 @@ class Slicer:
         return work
 
     def _factors(self, first: int, end: int) -> Tensor:
-        """The basis' factors for a strip's rows in each cell that the layer reaches, (cells, rows, 6, 29).
+        """The basis' factors for a strip's rows in each cell that the layer reaches, (cells, rows, 6, 28).
 
         The six are the three outputs at the cell's left side and their growth to its right side: mixing the
         nodes' factors from top to bottom once per row halves the work per pixel.
@@ -111,7 +120,7 @@ class Slicer:
         row, cells = first // self.cell[0], -(-self.layer.shape[1] // self.cell[1])
         y = (torch.arange(first, end) + (0.5 - row * self.cell[0])) / self.cell[0]
         upper, lower = self.nodes[row, : cells + 1, None], self.nodes[row + 1, : cells + 1, None]
-        nodes = upper + y[:, None, None] * (lower - upper)  # (cells + 1, rows, 3, 29)
+        nodes = upper + y[:, None, None] * (lower - upper)  # (cells + 1, rows, 3, 28)
         return torch.cat((nodes[:-1], nodes[1:] - nodes[:-1]), 2)
 
     def _weight(self, at: tuple[slice, slice], pixels: Pixels) -> Tensor | None:
@@ -119,90 +128,105 @@ class Slicer:
         weight = None
         if self.mask is not None:
             part = np.array(self.mask[at], dtype=np.float32)
-            weight = torch.from_numpy(part).div_(LARGEST[self.mask.dtype]).nan_to_num_(0).clamp_(0, 1)
-        if pixels.shape[2] == 4 and not (solid := pixels[..., 3] > 0).all():
-            clear = torch.from_numpy(solid.astype(np.float32))
-            weight = clear if weight is None else weight.mul_(clear)
+            weight = torch.from_numpy(part).div_(LARGEST[self.mask.dtype])
+            if self.mask.dtype.kind == "f":
+                weight.nan_to_num_(0).clamp_(0, 1)
+        if pixels.shape[2] == 4 and not (self.packed and pixels.view(np.uint32).min() >= 1 << 24):
+            solid = pixels[..., 3] > 0
+            if not solid.all():
+                clear = torch.from_numpy(solid.astype(np.float32))
+                weight = clear if weight is None else weight.mul_(clear)
         return weight
 
     def _change_pixels(self, bench: _Bench, weight: Tensor | None, factors: Tensor) -> None:
         if self.direct:
-            value = self._load(bench, bench.basis[:, 1:4])
-            change = self._curves(bench, factors)
+            self._change_levels(bench, weight, factors)
         else:
-            value = self._load(bench, bench.spare)
-            change = self._change_of_light(bench, value, factors)
-        if weight is not None:
-            change.mul_(weight[:, None])
-        if self.strength != 1:
-            change.mul_(self.strength)
-        self._store(bench, value, change)
+            self._change_light(bench, weight, factors)
 
-    def _change_of_light(self, bench: _Bench, value: Tensor, factors: Tensor) -> Tensor:
-        """The change where values may be linear, above 1, or no numbers at all."""
+    def _change_levels(self, bench: _Bench, weight: Tensor | None, factors: Tensor) -> None:
+        """Encoded integers."""
+        levels = self._load(bench, bench.colours)
+        changed = self._curves(bench, factors)
+        if weight is not None:
+            before = torch.add(levels, 0.5, out=bench.spare)
+            changed.sub_(before).mul_(weight[:, None]).add_(before)
+        self._store_levels(bench, changed)
+
+    def _change_light(self, bench: _Bench, weight: Tensor | None, factors: Tensor) -> None:
+        """Values that may be linear, above 1, or no numbers at all."""
+        value = self._load(bench, bench.spare)
         encoded = linear_to_srgb(value / self.top) if self.linear else value
         # Above 1 the curves know nothing: such a colour is scaled down to 1, mapped, and scaled up again.
         peak = encoded.amax(1, keepdim=True).clamp(min=1)
-        torch.div(encoded, peak, out=bench.basis[:, 1:4]).clamp_(0, 1)
+        torch.div(encoded, peak, out=bench.colours).clamp_(0, 1)
         change = self._curves(bench, factors) * peak
         if self.linear:
             change = (srgb_to_linear(encoded + change) - srgb_to_linear(encoded)) * self.top
         # NaN is what a NaN or an infinity in the pixel has made; such a pixel stays as it is.
-        return change.nan_to_num_(0, 0, 0)
+        change.nan_to_num_(0, 0, 0)
+        if weight is not None:
+            change.mul_(weight[:, None])
+        if self.strength != 1:
+            change.mul_(self.strength)
+        if bench.colour.is_floating_point():
+            bench.colour.copy_(_add_to_floats(value, change, torch.finfo(bench.colour.dtype).max))
+        else:
+            self._store_levels(bench, change.add_(value).add_(0.5))
 
     def _curves(self, bench: _Bench, factors: Tensor) -> Tensor:
-        """The sum of the four curves at the r, g, b that are in the basis."""
-        basis = bench.basis
-        one, red, green, blue, luma = basis[:, :5].unbind(1)
-        one.fill_(1)
-        torch.mul(red, LUMA[0], out=luma).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
-        torch.maximum(basis[:, 1:5, None], self.knots, out=basis[:, 5:].view(len(basis), 4, KNOTS - 2, -1))
-        torch.bmm(factors, basis, out=bench.sides)
-        left, growth = bench.sides.split_with_sizes((3, 3), 1)
-        return left.addcmul_(growth, self.place[: growth.shape[2]])
+        """The factors' products with the basis of the colours that are in it, (rows, 3, columns)."""
+        torch.mul(bench.red, LUMA[0], out=bench.luma).add_(bench.green, alpha=LUMA[1]).add_(bench.blue, alpha=LUMA[2])
+        bench.one.fill_(1)
+        torch.maximum(bench.inputs, self.knots, out=bench.inner)
+        torch.bmm(factors, bench.basis, out=bench.sides)
+        return bench.left.addcmul_(bench.growth, self.place[: bench.growth.shape[2]])
 
     def _load(self, bench: _Bench, value: Tensor) -> Tensor:
         if not self.packed:
             return value.copy_(bench.colour)
         # Bytes four apart are slow to gather; whole pixels, shifted and masked, are not.
-        levels = torch.bitwise_right_shift(bench.whole, _SHIFTS, out=bench.spare.view(torch.int32))
-        return value.copy_(levels.bitwise_and_(255))
+        torch.bitwise_right_shift(bench.whole, _SHIFTS, out=bench.bytes)
+        return value.copy_(bench.bytes.bitwise_and_(255))
 
-    def _store(self, bench: _Bench, value: Tensor, change: Tensor) -> None:
-        if bench.colour.is_floating_point():
-            bench.colour.copy_(_add_to_floats(value, change, torch.finfo(bench.colour.dtype).max))
-            return
-        change.add_(value).add_(0.5).clamp_(0, self.top)
+    def _store_levels(self, bench: _Bench, levels: Tensor) -> None:
+        """Integers, from values a half above them."""
+        levels.clamp_(0, self.top)
         if not self.packed:
-            bench.colour.copy_(change)
+            bench.colour.copy_(levels)
             return
-        red, green, blue = bench.spare.view(torch.int32).copy_(change).split_with_sizes((1, 1, 1), 1)
+        bench.bytes.copy_(levels)
+        red, green, blue = bench.three_bytes
         alpha = bench.whole.bitwise_and_(-1 << 24)
         alpha.bitwise_or_(red).add_(green, alpha=1 << 8).add_(blue, alpha=1 << 16)
 
 
 _SHIFTS = torch.tensor([[0], [8], [16]], dtype=torch.int32)
-_NUMBERS = _FEATURES + 6 + 3  # floats of a bench, for each pixel
+_NUMBERS = 1 + _FEATURES + 6 + 3  # floats of a bench, for each pixel
 
 
-class _Bench(NamedTuple):
-    """One thread's memory, laid out for tiles of one size. Tensors are (rows, channels, columns)."""
+class _Bench:
+    """One thread's memory, laid out for tiles of one size, with a name for every part: cutting takes time, too.
 
-    pixels: Pixels  # (rows, columns, 3 or 4), of the layer's dtype
-    colour: Tensor  # the same memory without alpha
-    whole: Tensor  # the same memory, one int32 a pixel, if it is 8-bit RGBA
-    basis: Tensor  # 29 channels: 1; r, g, b, luma; the larger of each of these and each inner knot
-    sides: Tensor  # 6 channels
-    spare: Tensor  # 3 channels
+    Tensors are (rows, channels, columns).   pixels: (rows, columns, 3 or 4), of the layer's dtype; `colour` is the same
+    memory without alpha, `whole` one int32 a pixel if it is 8-bit RGBA.   basis: what the factors are of, 28 channels;
+    `inputs` are luma, red, green and blue.   sides: 6 channels.   spare: 3 channels; `bytes` is the same memory.
+    """
 
-    @classmethod
-    def of(cls, pixels: Pixels, numbers: Tensor, rows: int, columns: int) -> _Bench:
+    def __init__(self, pixels: Pixels, numbers: Tensor, rows: int, columns: int) -> None:
         n, channels = rows * columns, len(pixels) * _NUMBERS // len(numbers)
-        pixels = pixels[: n * channels].reshape(rows, columns, channels)
-        whole = torch.from_numpy(pixels.view(np.int32) if pixels[0, 0].nbytes == 4 else pixels).permute(0, 2, 1)
-        colour = torch.from_numpy(pixels).permute(0, 2, 1)[:, :3]
-        parts = numbers[: n * _NUMBERS].split_with_sizes([n * _FEATURES, n * 6, n * 3])
-        return cls(pixels, colour, whole, *(part.view(rows, -1, columns) for part in parts))
+        self.pixels = pixels[: n * channels].reshape(rows, columns, channels)
+        whole = self.pixels.view(np.int32) if self.pixels[0, 0].nbytes == 4 else self.pixels
+        self.whole = torch.from_numpy(whole).permute(0, 2, 1)
+        self.colour = torch.from_numpy(self.pixels).permute(0, 2, 1)[:, :3]
+        parts = numbers[: n * _NUMBERS].split_with_sizes([n * (1 + _FEATURES), n * 6, n * 3])
+        values, self.sides, self.spare = (part.view(rows, -1, columns) for part in parts)
+        self.luma, self.red, self.green, self.blue, self.one = values[:, :5].unbind(1)
+        self.inputs, self.inner = values[:, :_CURVES, None], values[:, 5:].view(rows, _CURVES, KNOTS - 2, columns)
+        self.colours, self.basis = values[:, 1:4], values[:, 1:]
+        self.left, self.growth = self.sides.split_with_sizes((3, 3), 1)
+        self.bytes = self.spare.view(torch.int32)
+        self.three_bytes = self.bytes.split_with_sizes((1, 1, 1), 1)
 
 
 def _add_to_floats(value: Tensor, change: Tensor, largest: float) -> Tensor:

@@ -89,7 +89,7 @@ class ColourTransfer:
         mask: Pixels | None = None,
         strength: float = 1.0,
         space: Literal["srgb", "linear"] = "srgb",
-        tile_pixels: int = 32768,
+        tile_pixels: int = 49152,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Pixels:
         """The layer in its new colours: a new array of the same shape and dtype.
