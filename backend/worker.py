@@ -175,7 +175,8 @@ class Worker(threading.Thread):
             _log.warning("out of memory", extra={"request": job.request.id})
             return Failed(job, _out_of_memory())
         except Exception as error:
-            if "can't allocate memory" in str(error):  # torch's own allocator on the CPU: a RuntimeError
+            # What torch's allocators say, of the processor's memory and of the graphics card's: RuntimeErrors both.
+            if "can't allocate memory" in str(error) or "out of memory" in str(error).lower():
                 return Failed(job, _out_of_memory())
             _log.exception("failed", extra={"request": job.request.id})
             hint = "Try again; if it stays so, the backend's log says more."

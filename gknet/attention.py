@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from gknet.window import Window
 
 
 class ChannelAttention(nn.Module):
     """One weight in (0, 1) a channel, from the feature's mean (squeeze and excitation).
 
-    (B, C, H, W) -> (B, C, H, W).
+    (B, C), means over the picture -> (B, C, 1, 1).
     """
 
     def __init__(self, channels: int) -> None:
@@ -16,9 +20,9 @@ class ChannelAttention(nn.Module):
         hidden = max(channels // 8, 4)
         self.weigh = nn.Sequential(nn.Linear(channels, hidden), nn.ELU(), nn.Linear(hidden, channels), nn.Sigmoid())
 
-    def forward(self, feature: Tensor) -> Tensor:
-        weights: Tensor = self.weigh(feature.mean(dim=(2, 3)))  # (B, C)
-        return feature * weights[:, :, None, None]
+    def forward(self, means: Tensor) -> Tensor:
+        weights: Tensor = self.weigh(means)
+        return weights[:, :, None, None]
 
 
 class ConvBlock(nn.Sequential):
@@ -29,14 +33,22 @@ class ConvBlock(nn.Sequential):
             # No bias: batch norm's own would take its place.
             nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
             nn.BatchNorm2d(channels_out),
-            nn.ELU(),
+            nn.ELU(inplace=True),
         )
+
+    def fold(self) -> None:
+        """Makes one convolution of the first two, for use only: the same function, but it cannot be trained."""
+        convolution, norm = self[0], self[1]
+        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        self[0], self[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
 
 
 class SpatialSeparatedAttention(nn.Module):
     """Separate channel attentions for background, foreground and their mix, joined by the mask.
 
-    feature: (B, C, H, W).   mask: (B, 1, H, W) in [0, 1], 1 = foreground.   Returns (B, C, H, W):
+    feature: (B, C, H, W).   mask: (B, 1, H, W) in [0, 1], 1 = foreground.   window: where it is asked for, a part of
+    the picture; means are of all of it.   Returns (B, C, H, W), or the window's part of it:
     (1 - M) A_bg(F) + M (L(A_fg(F)) + A_mix(F)), L a learned convolution (Cun & Pun 2020, section 3.2).
     """
 
@@ -47,7 +59,12 @@ class SpatialSeparatedAttention(nn.Module):
         self.mix = ChannelAttention(channels)
         self.learn = ConvBlock(channels, channels)
 
-    def forward(self, feature: Tensor, mask: Tensor) -> Tensor:
-        inside: Tensor = self.learn(self.foreground(feature)) + self.mix(feature)
-        background: Tensor = self.background(feature)
-        return background + mask * (inside - background)
+    def forward(self, feature: Tensor, mask: Tensor, window: Window | None = None) -> Tensor:
+        means = feature.mean(dim=(2, 3))
+        if window is not None:
+            feature, mask = window.cut(feature), window.cut(mask)
+        background, mix = self.background(means), self.mix(means)
+        learned: Tensor = self.learn(feature * self.foreground(means))
+        # A_bg(F) is in both regions' terms: what the foreground adds to it is its own less that.
+        added = torch.addcmul(learned, feature, mix - background)
+        return torch.addcmul(feature * background, mask, added)

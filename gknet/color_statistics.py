@@ -35,12 +35,13 @@ def color_statistics(composite: Tensor, mask: Tensor) -> Tensor:
     """
     with torch.no_grad():
         lab = srgb_to_lab(composite.float().clamp(0, 1))
-        lowest = lab.new_tensor(_LOWEST)[None, :, None, None]
-        highest = lab.new_tensor(_HIGHEST)[None, :, None, None]
-        unit = ((lab - lowest) / (highest - lowest)).flatten(2)  # (B, 3, H*W), mostly in [0, 1]
+        # Channel by channel: constants as a tensor would have to be carried to the GPU, which waits for it.
+        ranges = zip(lab.unbind(1), _LOWEST, _HIGHEST, strict=True)
+        parts = [(channel - lowest) / (highest - lowest) for channel, lowest, highest in ranges]
+        unit = torch.stack(parts, dim=1).flatten(2)  # (B, 3, H*W), mostly in [0, 1]
         weights = mask.float().flatten(1)  # (B, H*W)
-        parts = [*_region(unit, weights**_PURITY), *_region(unit, (1 - weights) ** _PURITY)]
-        return torch.cat([*parts, weights.mean(dim=1, keepdim=True).sqrt()], dim=1)
+        regions = [*_region(unit, weights**_PURITY), *_region(unit, (1 - weights) ** _PURITY)]
+        return torch.cat([*regions, weights.mean(dim=1, keepdim=True).sqrt()], dim=1)
 
 
 def _region(unit: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from gknet import reduction, weights
+from gknet.attention import ConvBlock
 from gknet.color import linear_to_srgb, srgb_to_linear
 from gknet.device import choose_device
 from gknet.errors import BadRequest, NoBackground, NoForeground
@@ -50,6 +52,7 @@ class LayerFit:
 
     transfer: ColourTransfer
     space: Space
+    device: torch.device
 
     def apply(
         self,
@@ -71,6 +74,7 @@ class LayerFit:
             mask=selection,
             strength=strength,
             space=self.space,
+            device=self.device,
             on_progress=lambda done, total: on_progress("apply", done, total),
         )
         return as_before(changed, layer)
@@ -85,7 +89,9 @@ class Harmonizer:
 
     def __init__(self, net: GKNet, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        self.net = net.eval().to(self.device)
+        self.net = _for_use(net).to(self.device)
+        if self.device.type == "cuda":
+            self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def load(cls, model: str = "gknet-s", device: str = "auto") -> Self:
@@ -129,7 +135,7 @@ class Harmonizer:
         _check(strength, network_size, space, rgb)
         window = _window(box, canvas, network_size)
         on_progress("reduce", 0, 1)
-        sight = reduction.reduce_masked(rgb, flat, window, self._sight_size(window, network_size))
+        sight = reduction.reduce_masked(rgb, flat, box, window, self._sight_size(window, network_size))
         transfer = self._fit(sight, box, space, profile, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
         changed = transfer.apply(
@@ -137,6 +143,7 @@ class Harmonizer:
             mask=flat[inside],
             strength=strength,
             space=space,
+            device=self.device,
             on_progress=lambda done, total: on_progress("apply", done, total),
         )
         result = pixels.copy()
@@ -224,10 +231,14 @@ class Harmonizer:
         window = _window(visible, everything, network_size)
         on_progress("reduce", 0, 1)
         size = self._sight_size(window, network_size)
-        sight = reduction.reduce_layer(rgba, below, box, everything, window, size, selection=selection, opacity=opacity)
+        # What is not selected shows, too.
+        shown = visible if selection is None else box
+        sight = reduction.reduce_layer(
+            rgba, below, box, shown, everything, window, size, selection=selection, opacity=opacity
+        )
         if sight.mask.min() > 0.995 * opacity:
             raise NoBackground("The foreground covers the whole background.", "Erase around the object, or select it.")
-        return LayerFit(self._fit(sight, box, space, profile, on_progress), space)
+        return LayerFit(self._fit(sight, box, space, profile, on_progress), space, self.device)
 
     def _fit(
         self, sight: Sight, box: Box, space: Space, profile: bytes | None, on_progress: Progress
@@ -277,6 +288,15 @@ class Harmonizer:
             return max(multiple, round(side * scale / multiple) * multiple)
 
         return fit(window.height), fit(window.width)
+
+
+def _for_use(net: GKNet) -> GKNet:
+    """A copy of the network that does the same with less work, and cannot be trained."""
+    net = copy.deepcopy(net).eval()
+    for block in net.modules():
+        if isinstance(block, ConvBlock):
+            block.fold()
+    return net
 
 
 def _check(strength: float, network_size: int, space: Space, pixels: np.ndarray) -> None:

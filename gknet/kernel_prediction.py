@@ -7,13 +7,15 @@ from torch import Tensor, nn
 
 from gknet.attention import ConvBlock
 from gknet.selective_correlation import ConcatenationFusion, SelectiveCorrelationFusion
+from gknet.window import Window
 
 
 class KernelPrediction(nn.Module):
-    """One block: K^l, F_KPB^l = KPBlock(F_E^l, F_KPB^(l-1)).
+    """One block: F_KPB^l of KPBlock(F_E^l, F_KPB^(l-1)); `kernels` is the convolution that makes K^l of it.
 
-    encoded: (B, C, H, W).   deeper: (B, C_deeper, H', W').   Returns the kernels (B, C*N*N, H, W), laid out
-    as `gknet.modulation` reads them, and F_KPB (B, C, H, W) for the next level.
+    encoded: (B, C, H, W).   deeper: (B, C_deeper, H', W').   window: where it is asked for, a part of the picture.
+    Returns F_KPB (B, C, H, W), or the window's part of it. The kernels themselves,
+    (B, C*N*N, H, W), are left to `gknet.modulation`, which can do without them in memory.
     """
 
     def __init__(self, fusion: nn.Module, channels: int, kernel_size: int, residual: bool) -> None:
@@ -33,9 +35,9 @@ class KernelPrediction(nn.Module):
             assert self.kernels.bias is not None
             self.kernels.bias.copy_(bias)
 
-    def forward(self, encoded: Tensor, deeper: Tensor) -> tuple[Tensor, Tensor]:
-        feature = self.block(self.fuse(encoded, deeper))  # (B, C, H, W)
-        return self.kernels(feature), feature
+    def forward(self, encoded: Tensor, deeper: Tensor, window: Window | None = None) -> Tensor:
+        feature: Tensor = self.block(self.fuse(encoded, deeper, window))
+        return feature
 
 
 def fusion(channels: int, deeper_channels: int, *, selective: bool, groups: int) -> nn.Module:

@@ -13,8 +13,9 @@ from gknet.color_statistics import LENGTH, color_statistics
 from gknet.config import GKNetConfig
 from gknet.kernel_prediction import KernelPrediction, fusion
 from gknet.long_distance_reference import LongDistanceReference
-from gknet.modulation import modulate
+from gknet.modulation import modulate_by
 from gknet.selective_correlation import upsample_like
+from gknet.window import Window
 
 
 class Encoder(nn.Module):
@@ -42,7 +43,8 @@ class Encoder(nn.Module):
 class HarmonyKernels(nn.Module):
     """The harmony kernel prediction branch (section 3.2): LRE, then a KPB a level, deepest first.
 
-    features: F_E, deepest first.   Returns F_LR and the kernels of every level, deepest first.
+    features: F_E, deepest first.   window: of the last level, what is asked for.   Returns F_LR and what the kernels of
+    every level are made of, deepest first: F_KPB and the 1x1 convolution that makes K of it.
     """
 
     def __init__(self, config: GKNetConfig) -> None:
@@ -67,20 +69,22 @@ class HarmonyKernels(nn.Module):
             for width, deeper in zip(widths, deeper_widths, strict=True)
         )
 
-    def forward(self, features: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, features: list[Tensor], window: Window | None) -> tuple[Tensor, list[tuple[Tensor, nn.Conv2d]]]:
         reference: Tensor = self.reference(features[0])
         deeper, kernels = reference, []
         for block, feature in zip(self.blocks, features, strict=True):
-            level_kernels, deeper = block(feature, deeper)
-            kernels.append(level_kernels)
+            assert isinstance(block, KernelPrediction)
+            deeper = block(feature, deeper, window if feature is features[-1] else None)
+            kernels.append((deeper, block.kernels))
         return reference, kernels
 
 
 class Decoder(nn.Module):
     """The U-Net's way up with the harmony kernel modulation branch (section 3.3).
 
-    features: F_E, deepest first.   mask: (B, 1, H, W) at the shallowest level's size.   kernels: one a level,
-    deepest first, or none at all (the baseline).   Returns (B, c, H, W).
+    features: F_E, deepest first.   mask: (B, 1, H, W) at the shallowest level's size.   kernels: as
+    HarmonyKernels returns them, or none at all (the baseline).   window: of the last level, what is asked for.
+    Returns (B, c, H, W), or the window's part of it.
     """
 
     def __init__(self, widths: Sequence[int], residual: bool) -> None:
@@ -93,16 +97,18 @@ class Decoder(nn.Module):
         )
         self.attention = nn.ModuleList(SpatialSeparatedAttention(width) for width in deepest_first)
 
-    def forward(self, features: list[Tensor], mask: Tensor, kernels: list[Tensor]) -> Tensor:
+    def forward(
+        self, features: list[Tensor], mask: Tensor, kernels: list[tuple[Tensor, nn.Conv2d]], window: Window | None
+    ) -> Tensor:
         decoded: Tensor | None = None
         for level, skip in enumerate(features):
             joined = skip if decoded is None else torch.cat([skip, upsample_like(decoded, skip)], dim=1)
             # In the feature's own precision: a float32 mask would make autocast's bfloat16 features float32 again.
             level_mask = F.adaptive_avg_pool2d(mask, (skip.shape[2], skip.shape[3])).to(skip.dtype)
-            decoded = self.attention[level](self.merge[level](joined), level_mask)
+            here = window if skip is features[-1] else None
+            decoded = self.attention[level](self.merge[level](joined), level_mask, here)
             if kernels:
-                modulated = modulate(decoded, kernels[level])
-                decoded = decoded + modulated if self.residual else modulated
+                decoded = modulate_by(decoded, *kernels[level], residual=self.residual)
         assert decoded is not None
         return decoded
 
@@ -110,8 +116,8 @@ class Decoder(nn.Module):
 class GlobalHead(nn.Module):
     """One 3x4 colour matrix a picture, from the deepest feature and `color_statistics` of both regions.
 
-    composite: (B, 3, H, W).   mask: (B, 1, H, W).   reference: F_LR (B, C, h, w).   Returns (B, 3, H, W):
-    what the matrix adds to the composite. Zero when untrained.
+    composite: (B, 3, H, W).   mask: (B, 1, H, W).   reference: F_LR (B, C, h, w).   Returns (B, 3, 4), what the matrix
+    makes of a colour is added to it. Zero when untrained.
     """
 
     def __init__(self, channels: int, widths: tuple[int, int], scale: float) -> None:
@@ -134,10 +140,8 @@ class GlobalHead(nn.Module):
         outside = _region_mean(reference, 1 - small_mask)  # (B, C)
         hidden = self.statistics(statistics) + self.regions(torch.cat([inside, outside], dim=1))
         hidden = self.hidden(F.elu(hidden))
-        matrix: Tensor = self.scale * self.matrix(F.elu(hidden)).view(-1, 3, 4)  # (B, 3, 4)
-        # A sum rather than a matrix product, which autocast would round to bfloat16.
-        change = (matrix[:, :, :3, None, None] * composite[:, None]).sum(dim=2)  # (B, 3, H, W)
-        return change + matrix[:, :, 3, None, None]
+        matrix: Tensor = self.scale * self.matrix(F.elu(hidden)).view(-1, 3, 4)
+        return matrix
 
 
 def _region_mean(feature: Tensor, weights: Tensor) -> Tensor:
@@ -178,23 +182,36 @@ class GKNet(nn.Module):
         if self.config.stem > 1:
             entry = F.pixel_unshuffle(entry, self.config.stem)  # (B, 4*s*s, H/s, W/s)
         features = self.encoder(entry)[::-1]  # deepest first
-        reference, kernels = features[0], []
-        if self.kernels is not None:
-            reference, kernels = self.kernels(features)
         small_mask = F.avg_pool2d(mask, self.config.stem)  # (B, 1, H/s, W/s)
-        decoded = self.decoder(features, small_mask, kernels)  # (B, c, H/s, W/s)
-        picture = self._picture(composite, mask, decoded, reference)
-        # I M + (1 - M) I_c, written so that M = 0 and an unchanged picture give I_c to the bit.
-        return composite + mask * (picture - composite)
+        # Training's batch norm wants all pixels; a GPU would have to be waited for.
+        window = None if self.training or mask.is_cuda else Window.around(small_mask)
+        reference: Tensor = features[0]
+        kernels: list[tuple[Tensor, nn.Conv2d]] = []
+        if self.kernels is not None:
+            reference, kernels = self.kernels(features, window)
+        decoded = self.decoder(features, small_mask, kernels, window)  # (B, c, H/s, W/s), or the window of it
+        matrix = None if self.global_head is None else self.global_head(composite, mask, reference)
+        if window is None:
+            return self._blended(composite, mask, decoded, matrix)
+        result = composite.clone()
+        part = window.cut(result)
+        part.copy_(self._blended(window.cut(composite), window.cut(mask), decoded, matrix))
+        return result
 
-    def _picture(self, composite: Tensor, mask: Tensor, decoded: Tensor, reference: Tensor) -> Tensor:
+    def _blended(self, composite: Tensor, mask: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
+        """I M + (1 - M) I_c, written so that M = 0 and an unchanged picture give I_c to the bit."""
+        return composite + mask * (self._picture(composite, decoded, matrix) - composite)
+
+    def _picture(self, composite: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
         """phi_D of the paper's output: the harmonized colours before they are blended in (B, 3, H, W)."""
         answer: Tensor = self.head(decoded)  # (B, 6 or 3, H/s, W/s)
         if self.config.head == "rgb":
             return upsample_like(answer, composite)
         gain, bias = upsample_like(self.config.head_scale * answer, composite).chunk(2, dim=1)
-        if self.global_head is not None:
-            composite = composite + self.global_head(composite, mask, reference)
+        if matrix is not None:
+            # A sum rather than a matrix product, which autocast would round to bfloat16.
+            change = (matrix[:, :, :3, None, None] * composite[:, None]).sum(dim=2)
+            composite = composite + change + matrix[:, :, 3, None, None]
         return composite * gain.exp() + bias
 
     def _check(self, composite: Tensor, mask: Tensor) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
@@ -45,6 +47,63 @@ def modulate(feature: Tensor, kernels: Tensor) -> Tensor:
     """
     _kernel_size(feature, kernels)
     modulated: Tensor = _Modulation.apply(feature, kernels)  # type: ignore[no-untyped-call]
+    return modulated
+
+
+def modulate_by(feature: Tensor, predictor: Tensor, prediction: nn.Conv2d, *, residual: bool) -> Tensor:
+    """`modulate(feature, prediction(predictor))`, plus the feature itself if residual; fused on CUDA with Triton.
+
+    feature, predictor: (B, C, H, W).   prediction: the 1x1 convolution C -> C*N*N.   Returns (B, C, H, W).
+    """
+    if feature.is_cuda and (fused := _fused()) is not None:
+        assert prediction.bias is not None
+        return fused(feature, predictor, prediction.weight, prediction.bias, residual=residual)
+    if not feature.is_cuda and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
+        return _modulate_in_strips(feature, predictor, prediction, residual)
+    modulated = modulate(feature, prediction(predictor))
+    return feature + modulated if residual else modulated
+
+
+@functools.cache
+def _fused() -> Callable[..., Tensor] | None:
+    """The Triton form, where there is Triton; imported late, as only CUDA needs it."""
+    if importlib.util.find_spec("triton") is None:
+        return None
+    from gknet.fused_modulation import predict_and_modulate
+
+    return predict_and_modulate
+
+
+_STRIP = 1 << 20
+"""Numbers of K^l that are made at a time: a part of the cache."""
+
+
+def _modulate_in_strips(feature: Tensor, predictor: Tensor, prediction: nn.Conv2d, residual: bool) -> Tensor:
+    """`modulate_by` in strips of rows: K^l, N*N times the feature, would not be in the cache any more when it is used.
+
+    All strips' kernels are made in the same memory: fresh memory costs as much as the work in it.
+    """
+    assert prediction.bias is not None
+    batch, channels, height, width = feature.shape
+    weight = prediction.weight.flatten(1).expand(batch, -1, -1)  # (B, C*N*N, C)
+    line = batch * prediction.out_channels * width
+    rows = min(height, max(1, _STRIP // line))
+    memory = feature.new_empty(rows * line)
+    radius = math.isqrt(prediction.out_channels // channels) // 2
+    padded = F.pad(feature, (radius, radius, radius, radius))
+    # What the bias gives to the kernels is the same everywhere: an ordinary convolution of each channel.
+    everywhere = prediction.bias.view(channels, 1, 2 * radius + 1, -1).flip(2, 3)
+    modulated = F.conv2d(padded, everywhere, groups=channels)
+    if residual:
+        modulated += feature
+    for top in range(0, height, rows):
+        part = modulated[:, :, top : top + rows]
+        count = part.shape[2]
+        kernels = memory[: count * line].view(batch, -1, count * width)
+        torch.bmm(weight, predictor[:, :, top : top + rows].flatten(2), out=kernels)
+        kernels = kernels.view(batch, -1, count, width)
+        for tap, shifted in _taps(padded[:, :, top : top + count + 2 * radius], part, kernels):
+            part.addcmul_(tap, shifted)
     return modulated
 
 

@@ -5,6 +5,7 @@ Done by libvips in strips, so that no float copy of the whole picture is ever ma
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -71,19 +72,21 @@ def bounding_box(mask: np.ndarray) -> Box:
     return Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))
 
 
-def reduce_masked(rgb: np.ndarray, mask: np.ndarray, window: Box, size: tuple[int, int]) -> Sight:
-    """A composite (H, W, 3 or 4) and its mask (H, W), seen at size (h, w)."""
+def reduce_masked(rgb: np.ndarray, mask: np.ndarray, box: Box, window: Box, size: tuple[int, int]) -> Sight:
+    """A composite (H, W, 3 or 4) and its mask (H, W), seen at size (h, w).   box: outside of it the mask is 0."""
     picture, alpha = _unit(rgb), _unit(mask)
-    composite = picture[0:3]
     if picture.bands == 4:  # what is wholly transparent may hold anything, even NaN
-        composite = (picture[3] > 0).ifthenelse(composite, 0.0)
-    return _reduce(composite, composite * alpha, alpha, window, size)
+        picture = (picture[3] > 0).ifthenelse(picture, 0.0)
+    # The alpha of a composite goes along: libvips takes long to part bands.
+    inside = _shrunk((picture * alpha).bandjoin(alpha), window, size, box)
+    return _sight(_shrunk(picture, window, size)[:, :, :3], inside[:, :, :3], inside[:, :, -1], window)
 
 
 def reduce_layer(
     layer: np.ndarray,
     background: np.ndarray,
     box: Box,
+    shown: Box,
     canvas: Box,
     window: Box,
     size: tuple[int, int],
@@ -93,29 +96,31 @@ def reduce_layer(
 ) -> Sight:
     """A layer (h', w', 3 or 4) with straight alpha laid over what lies below it, seen at size (h, w).
 
-    background: (H, W, 3), all of the canvas, at its own size or reduced.   box: the layer's, on the canvas.
+    background: (H, W, 3), all of the canvas, at its own size or reduced.   box: the layer's, on the canvas.   shown:
+    outside of it the layer is transparent, or lies beside the canvas.
     selection: (h', w') uint8, what of the layer is the foreground; the rest of it is part of the scene.
     """
-    below, picture = _unit(background), _unit(layer)
-    opaque = pyvips.Image.black(picture.width, picture.height).cast("float") + 1
-    alpha = (picture[3] if picture.bands == 4 else opaque) * opacity
-    # What is wholly transparent may hold anything, even NaN.
-    colours = (alpha > 0).ifthenelse(picture[0:3], 0.0)
-    chosen = alpha if selection is None else alpha * _unit(selection)
-    placed = (colours * alpha).bandjoin([alpha, colours * chosen, chosen])
-    placed = placed.embed(box.left, box.top, canvas.width, canvas.height)
-    over, alpha, premultiplied, chosen = placed[0:3], placed[3], placed[4:7], placed[7]
+    below, above = _unit(background), _premultiplied(layer) * opacity
+
+    def seen(picture: Any) -> np.ndarray:
+        placed = picture.embed(box.left, box.top, canvas.width, canvas.height)
+        return _shrunk(placed, window, size, shown)
+
+    over = seen(above)  # (h, w, 4)
+    chosen = over if selection is None else seen(above * _unit(selection))
     if (below.width, below.height) == (canvas.width, canvas.height):
-        return _reduce(over + below * (1 - alpha), premultiplied, chosen, window, size)
-    sight = _reduce(over, premultiplied, chosen, window, size)
-    shares = _shrunk(alpha, window, size)
+        # Pixel by pixel, and only where the layer is: what it takes of the scene.
+        hidden = _shrunk(below * above[3].embed(box.left, box.top, canvas.width, canvas.height), window, size, shown)
+        composite = over[:, :, :3] + _shrunk(below, window, size) - hidden
+        return _sight(composite, chosen[:, :, :3], chosen[:, :, 3], window)
     across, down = size[1] / window.width, size[0] / window.height
     whole = (round(canvas.width * across), round(canvas.height * down))
     scene = below.resize(whole[0] / below.width, vscale=whole[1] / below.height, kernel="linear")
     left = min(round(window.left * across), scene.width - size[1])
     top = min(round(window.top * down), scene.height - size[0])
     scene = np.asarray(scene.crop(left, top, size[1], size[0]).numpy(), dtype=np.float32)
-    return sight._replace(composite=sight.composite + scene * (1 - shares[:, :, None]))
+    composite = over[:, :, :3] + scene * (1 - over[:, :, 3:])
+    return _sight(composite, chosen[:, :, :3], chosen[:, :, 3], window)
 
 
 def thumbnail(pixels: np.ndarray, height: int) -> np.ndarray:
@@ -131,23 +136,43 @@ def thumbnail(pixels: np.ndarray, height: int) -> np.ndarray:
     return np.asarray(picture.numpy(), dtype=np.float32)
 
 
-def _reduce(composite: Any, premultiplied: Any, alpha: Any, window: Box, size: tuple[int, int]) -> Sight:
-    values = _shrunk(composite.bandjoin([premultiplied, alpha]), window, size)
-    composite, premultiplied = values[:, :, :3], values[:, :, 3:6]
-    mask = values[:, :, 6].clip(0, 1)
+def _sight(composite: np.ndarray, premultiplied: np.ndarray, alpha: np.ndarray, window: Box) -> Sight:
+    mask = alpha.clip(0, 1)
     foreground = np.where(mask[:, :, None] > 1e-6, premultiplied / mask[:, :, None].clip(1e-6, 1), composite)
     foreground = foreground.astype(np.float32)
     return Sight(np.ascontiguousarray(composite), np.ascontiguousarray(mask), foreground, window)
 
 
-def _shrunk(picture: Any, window: Box, size: tuple[int, int]) -> np.ndarray:
-    """A window of a libvips picture at size (h, w): (h, w, bands) float32, or (h, w) of one band."""
+def _shrunk(picture: Any, window: Box, size: tuple[int, int], box: Box | None = None) -> np.ndarray:
+    """A window of a libvips picture at size (h, w): (h, w, bands) float32.
+
+    box: of the canvas; outside of it the picture is black, so that nothing else of it needs to be looked at.
+    """
     height, width = size
     small = picture.crop(*window).resize(width / window.width, vscale=height / window.height, kernel="linear")
-    values = np.asarray(small.numpy(), dtype=np.float32)
-    if values.shape[:2] != size:  # libvips rounds; it never did otherwise here
-        raise AssertionError(f"reduced to {values.shape[:2]} instead of {size}")
+    if (small.height, small.width) != size:  # libvips rounds; it never did otherwise here
+        raise AssertionError(f"reduced to {(small.height, small.width)} instead of {size}")
+    if box is None:
+        return np.asarray(small.numpy(), dtype=np.float32)
+    across, down = width / window.width, height / window.height
+    # A small pixel sees a little beyond its own area.
+    left = min(max(0, math.floor((box.left - window.left) * across) - 2), width - 1)
+    top = min(max(0, math.floor((box.top - window.top) * down) - 2), height - 1)
+    right = max(left + 1, min(width, math.ceil((box.right - window.left) * across) + 2))
+    bottom = max(top + 1, min(height, math.ceil((box.bottom - window.top) * down) + 2))
+    values = np.zeros((height, width, picture.bands), np.float32)
+    values[top:bottom, left:right] = small.crop(left, top, right - left, bottom - top).numpy()
     return values
+
+
+def _premultiplied(pixels: np.ndarray) -> Any:
+    """A libvips picture of four float bands, of (h, w, 3 or 4) with straight alpha: colours times alpha, and alpha."""
+    picture = _unit(pixels)
+    if picture.bands == 3:
+        return picture.bandjoin(1.0)
+    if pixels.dtype.kind == "f":  # what is wholly transparent may hold anything, even NaN
+        picture = (picture[3] > 0).ifthenelse(picture, 0.0)
+    return picture.premultiply(max_alpha=1.0)
 
 
 def _unit(pixels: np.ndarray) -> Any:

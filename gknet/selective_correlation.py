@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gknet.window import Window
+
 
 def upsample_like(feature: Tensor, target: Tensor) -> Tensor:
     """The feature at the target's height and width, bilinear; the identity where they agree already."""
@@ -15,7 +17,11 @@ def upsample_like(feature: Tensor, target: Tensor) -> Tensor:
 
 
 class ChannelDescriptor(nn.Module):
-    """alpha of Eq. 2: a 3x3 convolution, the mean over the picture, an MLP. (B, C_in, H, W) -> (B, C_out)."""
+    """alpha of Eq. 2: a 3x3 convolution, the mean over the picture, an MLP. (B, C_in, H, W) -> (B, C_out).
+
+    The mean of a convolution is the convolution of nine means, one a tap, each of what that tap sees: the same
+    numbers, but for rounding, without the convolution's work.
+    """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -25,15 +31,29 @@ class ChannelDescriptor(nn.Module):
         )
 
     def forward(self, feature: Tensor) -> Tensor:
-        descriptor: Tensor = self.perceptron(self.conv(feature).mean(dim=(2, 3)))
+        assert self.conv.bias is not None
+        means = F.linear(_tap_means(feature), self.conv.weight.flatten(1), self.conv.bias)
+        descriptor: Tensor = self.perceptron(means)
         return descriptor
+
+
+def _tap_means(feature: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C*9): means over the picture of what the taps of a padded 3x3 convolution see, row by row."""
+    exact = torch.promote_types(feature.dtype, torch.float32)
+    rows = feature.sum(dim=3, dtype=exact)  # (B, C, H)
+    # The left taps never see the last column, nor the right ones the first; above and below likewise.
+    across = torch.stack((rows - feature[..., -1], rows, rows - feature[..., 0]), dim=3)  # (B, C, H, 3)
+    total = across.sum(dim=2)  # (B, C, 3)
+    sums = torch.stack((total - across[:, :, -1], total, total - across[:, :, 0]), dim=2)  # (B, C, 3, 3)
+    return sums.flatten(1) / (feature.shape[2] * feature.shape[3])
 
 
 class SelectiveCorrelationFusion(nn.Module):
     """SCF: channel weights for both features, each told by their correlation with the other's.
 
     encoded: (B, C, H, W), F_E of this level.   deeper: (B, C_deeper, H', W'), F_KPB of the level below (or
-    F_LR).   Returns (B, C, H, W): S_E Conv(F_E) + Upsample(S_KPB Conv(F_KPB)).
+    F_LR).   window: where it is asked for, a part of the picture.   Returns (B, C, H, W), or the window's part of it:
+    S_E Conv(F_E) + Upsample(S_KPB Conv(F_KPB)).
     """
 
     def __init__(self, channels: int, deeper_channels: int, groups: int) -> None:
@@ -63,8 +83,10 @@ class SelectiveCorrelationFusion(nn.Module):
         weight_deeper = torch.sigmoid(alpha_deeper + self.balance * self.refine_deeper(mixed_deeper))
         return weight_encoded, weight_deeper
 
-    def forward(self, encoded: Tensor, deeper: Tensor) -> Tensor:
+    def forward(self, encoded: Tensor, deeper: Tensor, window: Window | None = None) -> Tensor:
         weight_encoded, weight_deeper = self.channel_weights(encoded, deeper)
+        if window is not None:
+            encoded, deeper = window.cut(encoded), window.cut(deeper)
         kept_encoded = weight_encoded[:, :, None, None] * self.convert_encoded(encoded)  # (B, C, H, W)
         kept_deeper = weight_deeper[:, :, None, None] * self.convert_deeper(deeper)  # (B, C, H', W')
         fused: Tensor = kept_encoded + upsample_like(kept_deeper, encoded)
@@ -81,6 +103,8 @@ class ConcatenationFusion(nn.Module):
         super().__init__()
         self.convert = nn.Conv2d(channels + deeper_channels, channels, 1)
 
-    def forward(self, encoded: Tensor, deeper: Tensor) -> Tensor:
+    def forward(self, encoded: Tensor, deeper: Tensor, window: Window | None = None) -> Tensor:
+        if window is not None:
+            encoded, deeper = window.cut(encoded), window.cut(deeper)
         fused: Tensor = self.convert(torch.cat([encoded, upsample_like(deeper, encoded)], dim=1))
         return fused

@@ -13,11 +13,12 @@ constants below, were chosen by measurement on real photographs under known chan
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,9 @@ from gknet.color import LUMA
 from gknet.cores import on_all_cores, work_alone
 from gknet.errors import BadRequest, Unsupported
 from gknet.slicing import KNOTS, LARGEST, NODES, Pixels, Slicer, cell_size
+
+if TYPE_CHECKING:
+    from gknet.fused_slicing import FusedSlicer
 
 # Strengths of the priors, which pull towards "no change". A factor of 3 on any moves the result by < 0.2 dB.
 _SAME_AS_NEIGHBOUR = 3e-4
@@ -90,6 +94,7 @@ class ColourTransfer:
         strength: float = 1.0,
         space: Literal["srgb", "linear"] = "srgb",
         tile_pixels: int = 49152,
+        device: torch.device | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Pixels:
         """The layer in its new colours: a new array of the same shape and dtype.
@@ -99,6 +104,7 @@ class ColourTransfer:
         strength: in [0, 1], of the whole change; the result is linear in it, in the layer's own values.
         space: of the layer's values, encoded sRGB or linear light.
         tile_pixels: about how many a thread works on at once; does not alter the result.
+        device: a CUDA device does the work if Triton is installed, and rounds an integer differently now and then.
         on_progress: called with (pixels done, pixels in all) on the calling thread. What it raises stops the
         work and passes through; nothing is left running.
 
@@ -110,7 +116,13 @@ class ColourTransfer:
         """
         _check(layer, mask, strength, space, tile_pixels, self.layer_size)
         curves = torch.from_numpy(self.curves)
-        slicer = Slicer(curves, layer, mask, strength, space == "linear", tile_pixels)
+        slicer: Slicer | FusedSlicer
+        if device is not None and device.type == "cuda" and importlib.util.find_spec("triton") is not None:
+            from gknet.fused_slicing import FusedSlicer  # late: only CUDA needs it
+
+            slicer = FusedSlicer(curves, layer, mask, strength, space == "linear", device)
+        else:
+            slicer = Slicer(curves, layer, mask, strength, space == "linear", tile_pixels)
         total = layer.shape[0] * layer.shape[1]
         on_all_cores(slicer.strips(), slicer.worker, total, on_progress)
         return slicer.result
@@ -136,14 +148,19 @@ def _check(
 def _fit(small: list[Tensor], box: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:
     """The nodes' curves, (8, 8, 4, 8, 3)."""
     colour, change, weight = _observations(*small)
-    at = weight.nonzero(as_tuple=True)
-    if len(at[0]) == 0:
+    found = weight.nonzero()  # (n, 2)
+    if len(found) == 0:
         return weight.new_zeros(NODES, NODES, 4, KNOTS, 3)
+    # Nothing beyond what is known enters the blur, which gives weight 0 no say.
+    first, last = found.amin(0), found.amax(0)
+    known = (slice(int(first[0]), int(last[0]) + 1), slice(int(first[1]), int(last[1]) + 1))
+    colour, change, weight = colour[known], change[known], weight[known]
     features, change = _blur(_hats(colour), change, weight)
     # From the centres of small pixels to the layer's pixels to cells of the grid, (n,) each.
+    at = weight.nonzero(as_tuple=True)
     left, top, width, height = box
-    y = (at[0] + 0.5 - top) * (size[0] / height) / cell_size(size[0])
-    x = (at[1] + 0.5 - left) * (size[1] / width) / cell_size(size[1])
+    y = (at[0] + first[0] + 0.5 - top) * (size[0] / height) / cell_size(size[0])
+    x = (at[1] + first[1] + 0.5 - left) * (size[1] / width) / cell_size(size[1])
     solution = _solve(features[at], change[at], weight[at] / weight.sum(), y, x)
     # Only an answer that contradicts itself needs more; this keeps its echo in unseen colours small.
     return solution.clamp_(-1, 1).view(NODES, NODES, 4, KNOTS, 3)

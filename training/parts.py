@@ -11,7 +11,6 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from gknet import weights
 from gknet.errors import HarmonizeError
+from gknet.kernel_prediction import KernelPrediction
 from gknet.model import GKNet
 from gknet.selective_correlation import SelectiveCorrelationFusion
 from training.bare_network import BareNetwork
@@ -36,16 +36,15 @@ AVERAGED = 60
 def without_modulation(net: GKNet, _: Sequence[Sample]) -> None:
     """Every predicted kernel at zero (or at the unit impulse where there is no residual path): Eq. 6 does nothing."""
 
-    def neutral(_block: nn.Module, _: Any, predicted: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        kernels = torch.zeros_like(predicted[0])
-        if not net.config.residual_modulation:
-            taps = net.config.kernel_size**2
-            kernels[:, taps // 2 :: taps] = 1
-        return kernels, predicted[1]
-
     assert net.kernels is not None
     for block in net.kernels.blocks:
-        block.register_forward_hook(neutral)
+        assert isinstance(block, KernelPrediction)
+        assert block.kernels.bias is not None
+        nn.init.zeros_(block.kernels.weight)
+        nn.init.zeros_(block.kernels.bias)
+        if not net.config.residual_modulation:
+            taps = net.config.kernel_size**2
+            nn.init.ones_(block.kernels.bias[taps // 2 :: taps])
 
 
 def without_reference(net: GKNet, _: Sequence[Sample]) -> None:
@@ -61,7 +60,7 @@ def without_selection(net: GKNet, samples: Sequence[Sample]) -> None:
 
     def record(block: nn.Module, features: tuple[Tensor, Tensor]) -> None:
         assert isinstance(block, SelectiveCorrelationFusion)
-        seen[block].append(block.channel_weights(*features))
+        seen[block].append(block.channel_weights(*features[:2]))
 
     hooks = [block.register_forward_pre_hook(record) for block in blocks]
     network = BareNetwork(net)

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from gknet import GKNet, preset
+from gknet import GKNet, Harmonizer, preset
 from gknet.config import PRESETS, GKNetConfig, ablations
+from gknet.selective_correlation import ChannelDescriptor
+from gknet.window import Window
 
 SMALL = replace(preset("gknet"), width=8, correlation_groups=4, reference_heads=4)
 
@@ -134,3 +136,60 @@ def test_settings_that_cannot_be_built_are_named(change: dict[str, object], name
         replace(preset("gknet"), **change)
     with pytest.raises(ValueError, match="no preset"):
         preset("gknet-xl")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SMALL,
+        replace(SMALL, head="rgb", residual_modulation=False),
+        replace(SMALL, stem=2, global_head=True, global_head_widths=(16, 8)),
+        *ablations(SMALL).values(),
+    ],
+)
+@pytest.mark.parametrize("place", [(0, 0, 9, 7), (33, 17, 34, 18), (38, 2, 48, 23), (0, 0, 48, 32)])
+def test_work_around_the_foreground_alone_gives_what_all_work_gives(
+    config: GKNetConfig, place: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = perturbed(config).eval()
+    composite, mask = scene(config, batch=1)
+    top, left, bottom, right = (config.stem * edge for edge in place)
+    mask.zero_()[:, :, top:bottom, left:right] = torch.rand(bottom - top, right - left)
+    with torch.no_grad():
+        around = net(composite, mask)
+        monkeypatch.setattr(Window, "around", lambda _mask: None)
+        everything = net(composite, mask)
+    torch.testing.assert_close(around, everything, rtol=0, atol=1e-5)
+    assert (everything - composite).abs().max() > 1e-4
+
+
+def test_a_picture_without_foreground_comes_back_to_the_bit() -> None:
+    composite, mask = scene(SMALL)
+    with torch.no_grad():
+        assert torch.equal(perturbed(SMALL).eval()(composite, torch.zeros_like(mask)), composite)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (9, 8)])
+def test_a_descriptor_is_the_mean_of_its_convolution(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    descriptor = ChannelDescriptor(6, 4)
+    feature = torch.randn(2, 6, *size, requires_grad=True)
+    expected = descriptor.perceptron(descriptor.conv(feature).mean(dim=(2, 3)))
+    torch.testing.assert_close(descriptor(feature), expected, rtol=1e-5, atol=1e-6)
+    (gradient,) = torch.autograd.grad(descriptor(feature).square().sum(), feature)
+    (expected_gradient,) = torch.autograd.grad(expected.square().sum(), feature)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_network_in_use_is_the_trained_one(name: str) -> None:
+    net = perturbed(preset(name), 0.02).train()
+    composite, mask = scene(net.config)
+    with torch.no_grad():
+        for _ in range(3):  # gives batch norm something to fold
+            net(composite, mask)
+        trained = net.eval()(composite, mask)
+        used = Harmonizer(net).net(composite, mask)
+    torch.testing.assert_close(used, trained, rtol=0, atol=1e-4)
+    assert not torch.allclose(trained, composite, atol=1e-3)
+    assert any("running_mean" in key for key in net.state_dict()), "the network itself can still be trained"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from gknet.modulation import modulate, modulate_reference
+from gknet.modulation import modulate, modulate_by, modulate_reference
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
@@ -52,3 +53,21 @@ def test_both_forms_pass_the_numerical_gradient_check() -> None:
 def test_kernels_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         modulate(torch.rand(1, 2, 4, 4), torch.rand(1, 8, 4, 4))
+
+
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize(
+    ("taps", "batch", "channels", "height", "width"), [(3, 2, 4, 7, 5), (5, 1, 3, 1, 9), (3, 1, 64, 70, 65)]
+)
+def test_prediction_and_modulation_in_one_agree_with_one_after_the_other(
+    taps: int, batch: int, channels: int, height: int, width: int, residual: bool
+) -> None:
+    torch.manual_seed(0)
+    prediction = nn.Conv2d(channels, channels * taps**2, 1)
+    feature, predictor = torch.randn(2, batch, channels, height, width)
+    with torch.no_grad():
+        expected = modulate_reference(feature, prediction(predictor)) + (feature if residual else 0)
+        in_use = modulate_by(feature, predictor, prediction, residual=residual)
+    in_training = modulate_by(feature, predictor, prediction, residual=residual)
+    torch.testing.assert_close(in_use, expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(in_training, expected, rtol=0, atol=1e-4)
