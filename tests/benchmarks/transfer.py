@@ -31,6 +31,7 @@ A, B = 0.9, 12.0
 
 
 def plain_in_tiles(layer: Pixels, tile: int = 1 << 17) -> Pixels:
+    """Of integers as said above; floats are neither converted nor clamped."""
     result = np.empty_like(layer)
     source, target = torch.from_numpy(layer.reshape(-1)), torch.from_numpy(result.reshape(-1))
     threads = torch.get_num_threads()
@@ -40,8 +41,12 @@ def plain_in_tiles(layer: Pixels, tile: int = 1 << 17) -> Pixels:
         end = min(start + share, len(source))
         buffer = torch.empty(tile)
         for i in range(start, end, tile):
-            part = buffer[: min(tile, end - i)].copy_(source[i : min(i + tile, end)])
-            target[i : min(i + tile, end)].copy_(part.mul_(A).add_(B + 0.5).clamp_(0, 255))
+            here = slice(i, min(i + tile, end))
+            if layer.dtype.kind == "f":
+                torch.mul(source[here], A, out=target[here]).add_(B)
+                continue
+            part = buffer[: here.stop - i].copy_(source[here])
+            target[here].copy_(part.mul_(A).add_(B + 0.5).clamp_(0, np.iinfo(layer.dtype).max))
 
     with ThreadPoolExecutor(threads, initializer=work_alone) as pool:
         list(pool.map(run, range(0, len(source), share)))

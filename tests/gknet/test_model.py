@@ -154,7 +154,7 @@ def test_work_around_the_foreground_alone_gives_what_all_work_gives(
     net = perturbed(config).eval()
     composite, mask = scene(config, batch=1)
     top, left, bottom, right = (config.stem * edge for edge in place)
-    mask.zero_()[:, :, top:bottom, left:right] = torch.rand(bottom - top, right - left)
+    mask.zero_()[:, :, top:bottom, left:right] = 0.5 + torch.rand(bottom - top, right - left) / 2
     with torch.no_grad():
         around = net(composite, mask)
         monkeypatch.setattr(Window, "around", lambda _mask: None)

@@ -468,3 +468,22 @@ def test_what_does_not_fit_is_refused() -> None:
         transfer.apply(np.zeros((10, 10, 3), np.uint8), strength=1.1)
     with pytest.raises(BadRequest):
         transfer.apply(np.zeros((10, 10, 3), np.uint8), strength=float("nan"))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("masked", [False, True])
+def test_floats_within_one_get_the_same_beside_others_as_alone(dtype: Any, masked: bool) -> None:
+    """They take a shorter way where a tile holds no others; which tile that is must not show."""
+    random = np.random.default_rng(3)
+    size = (40, 30)
+    transfer = ColourTransfer(random.normal(0, 0.05, (8, 8, 4, 8, 3)), size)
+    layer = random.random((*size, 4)).astype(dtype)
+    layer[::5, ::3] = 0
+    mask = random.random(size).astype(np.float32) if masked else None
+    alone = transfer.apply(layer, mask=mask, strength=0.8)
+    for other in (2.0, -0.0, np.nan):
+        beside = layer.copy()
+        beside[:, 7, 1] = other
+        result = transfer.apply(beside, mask=mask, strength=0.8)
+        assert np.delete(result, 7, axis=1).tobytes() == np.delete(alone, 7, axis=1).tobytes()
+    assert alone.tobytes() != layer.tobytes()
