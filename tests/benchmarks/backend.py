@@ -1,8 +1,9 @@
 """What it costs to have a layer harmonized in another process: `python -m tests.benchmarks.backend`.
 
 Carriage is the client's whole time for a 24-megapixel layer minus what the backend's own stages took, beside a plain
-TCP transfer of the same bytes there and back, run in turn. Then the backend's memory for it, and how soon it answers
-while it works on 100 megapixels. Linux, for the memory. Other programs may be busy: times are the best of all rounds,
+TCP transfer of the same bytes there and back, run in turn. Then the backend's memory for it, how soon it answers while
+it works on 100 megapixels, and how long the first answer of a backend takes that has to be started, beside Python's
+`import torch`. Linux, for the memory. Other programs may be busy: times are the best of all rounds,
 the ratio in brackets is the median of the rounds' own.
 """
 
@@ -62,14 +63,16 @@ def carriage(client: Client, layer: np.ndarray, reference: np.ndarray, rounds: i
     plain.start()
     peer = socket.create_connection(("127.0.0.1", ours_end.recv()))
     process = client.status()["pid"]
-    client.harmonize(layer[:256, :256], reference, at=(100, 100))
+    client.harmonize(layer[:256, :256], reference, at=(100, 100))  # which also warms it up
     before = memory(process, "VmRSS")
-    carried, floor, whole = [], [], []
+    carried, floor, whole, work = [], [], [], []
+    canvas = (layer.shape[1], layer.shape[0])
     for _ in range(rounds):
         start = time.perf_counter()
-        client.harmonize(layer, reference, at=(100, 100))
+        client.harmonize(layer, reference, canvas=canvas)
         whole.append(time.perf_counter() - start)
-        carried.append(whole[-1] - sum(client.last_timings.values()) / 1e3)
+        work.append(sum(client.last_timings.values()) / 1e3)
+        carried.append(whole[-1] - work[-1])
         start = time.perf_counter()
         peer.sendall(layer)
         taken(peer, layer.nbytes)
@@ -78,7 +81,10 @@ def carriage(client: Client, layer: np.ndarray, reference: np.ndarray, rounds: i
     plain.join()
     ratio = statistics.median(a / b for a, b in zip(carried, floor, strict=True))
     print(f"{layer.shape[0] * layer.shape[1] / 1e6:.0f} MP RGBA uint8, {layer.nbytes / 1e6:.0f} MB there and back")
-    print(f"  whole request     {min(whole):7.3f} s")
+    stages = ", ".join(f"{name} {1e-3 * taken:.3f}" for name, taken in client.last_timings.items())
+    bounded = statistics.median(a / (1.1 * b + 3 * c) for a, b, c in zip(whole, work, floor, strict=True))
+    print(f"  whole request     {min(whole):7.3f} s   of (1.1 times the work + 3 times plain TCP) {bounded:.2f}")
+    print(f"  the work          {min(work):7.3f} s   last: {stages}")
     print(f"  carriage          {min(carried):7.3f} s")
     print(
         f"  plain TCP         {min(floor):7.3f} s   carriage / plain TCP {min(carried) / min(floor):.2f} ({ratio:.2f})"
@@ -139,12 +145,31 @@ def cancelled(layer: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
     return answered, time.perf_counter() - start
 
 
+def first_answer(reference: np.ndarray, rounds: int) -> None:
+    """Prints how long a backend's first answer takes, from nothing, on a layer of a megapixel."""
+    layer = np.dstack([reference, np.full(reference.shape[:2], 255, np.uint8)])
+    layer[:, : layer.shape[1] // 2, 3] = 0
+    imports, answers = [], []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import torch"], check=True)
+        imports.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        with Client.connect() as client:
+            client.harmonize(layer, reference)
+            answers.append(time.perf_counter() - start)
+            client.shutdown()
+    imported, answered = statistics.median(imports), statistics.median(answers)
+    print(f"from nothing to the first answer {answered:.2f} s; import torch {imported:.2f} s,", end=" ")
+    print(f"of (1.3 times that + 1 s) {answered / (1.3 * imported + 1):.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The cost of carriage to the backend and back.")
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
     random = np.random.default_rng(0)
-    reference = random.integers(0, 255, (768, 1024, 3), dtype=np.uint8)
+    reference = random.integers(0, 255, (683, 1024, 3), dtype=np.uint8)
     layer = random.integers(0, 255, (4000, 6000, 4), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["GKNET_CONNECTION"] = str(Path(folder) / "backend.json")
@@ -152,10 +177,14 @@ def main() -> None:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             print(process.stdout.readline().strip())
-            with Client.connect(start=False) as client:
-                carriage(client, layer, reference, rounds)
-                latency(client, reference, rounds)
-                client.shutdown()
+            try:
+                with Client.connect(start=False) as client:
+                    carriage(client, layer, reference, rounds)
+                    latency(client, reference, rounds)
+                    client.shutdown()
+            finally:
+                process.terminate()
+        first_answer(reference, rounds)
 
 
 if __name__ == "__main__":
