@@ -25,20 +25,17 @@ def backdrop(image: Gimp.Image, layer: Gimp.Layer, compare: str, chosen: Gimp.La
     """
     if compare == CHOSEN_LAYER:
         _check_chosen(image, layer, chosen)
-    copy = image.duplicate()
-    if copy is None:
-        raise BackendError(INTERNAL, "GIMP could not copy the image.")
-    try:
+    with _copy(image) as copy:
         if compare == CHOSEN_LAYER:
             _show_only(copy, _twin(image, copy, chosen))
         else:
             _hide(copy, _path(image, layer), above=compare == BELOW)
+        _resize(copy, image.get_width(), image.get_height())
         visible = Gimp.Layer.new_from_visible(copy, copy, "visible")
         if visible is None:
             raise BackendError(INTERNAL, "GIMP could not render the image.")
+        _resize(copy, 1, 1)
         yield visible
-    finally:
-        copy.delete()
 
 
 def reference(visible: Gimp.Layer, kind: Kind, on_step: OnStep) -> tuple[dict[str, Any], bytes]:
@@ -62,16 +59,11 @@ def reference(visible: Gimp.Layer, kind: Kind, on_step: OnStep) -> tuple[dict[st
 @contextmanager
 def twin(image: Gimp.Image, layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
     """The same layer in a copy of its image, its effects merged into its pixels, for as long as the block lasts."""
-    copy = image.duplicate()
-    if copy is None:
-        raise BackendError(INTERNAL, "GIMP could not copy the image.")
-    try:
+    with _copy(image) as copy:
         like = _twin(image, copy, layer)
         if like.get_filters() and not like.merge_filters():
             raise BackendError(INTERNAL, "GIMP could not apply the layer's effects.")
         yield like
-    finally:
-        copy.delete()
 
 
 @contextmanager
@@ -89,6 +81,29 @@ def _check_chosen(image: Gimp.Image, layer: Gimp.Layer, chosen: Gimp.Layer | Non
         raise BackendError(BAD_REQUEST, "No layer was chosen to compare with.", "Choose one of this image's layers.")
     if chosen.get_id() == layer.get_id():
         raise BackendError(BAD_REQUEST, "The layer cannot be compared with itself.", "Choose another layer.")
+
+
+@contextmanager
+def _copy(image: Gimp.Image) -> Iterator[Gimp.Image]:
+    """A copy of an image, for as long as the block lasts; its layers are as they were, its canvas is a single pixel.
+
+    Whenever it is left alone for a moment, GIMP goes on rendering its images for a fifteenth of a second, and lets
+    questions wait. Nobody looks at this one.
+    """
+    copy = image.duplicate()
+    if copy is None:
+        raise BackendError(INTERNAL, "GIMP could not copy the image.")
+    try:
+        _resize(copy, 1, 1)
+        yield copy
+    finally:
+        copy.delete()
+
+
+def _resize(copy: Gimp.Image, width: int, height: int) -> None:
+    """Gives a copy's canvas another size; the layers stay where they are."""
+    if not copy.resize(width, height, 0, 0):
+        raise BackendError(INTERNAL, "GIMP could not resize a copy of the image.")
 
 
 def _path(image: Gimp.Image, item: Gimp.Layer) -> list[int]:

@@ -37,13 +37,15 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
                 reference_bytes=reference_pixels,
                 selection=selected,
                 options={"strength": settings.strength},
+                into=source.pixels,  # the answer takes their place: they may be half of this process's memory
             )
             progress.follow(job, _COMPARE, _ASK)
             result, pixels = job.answer()
-            source.pixels = bytearray()  # as large as the answer, and done with
             source.restore_alpha(pixels)
             target.put(seen, source, pixels, progress.part("Writing the result…", _ASK, 1.0))
-        return [str(warning) for warning in result.get("warnings") or []]
     finally:
         progress.close()
         backend.close()
+    if window:  # last, as GIMP draws before it answers; who runs it unattended says when something is to be seen
+        Gimp.displays_flush()
+    return [str(warning) for warning in result.get("warnings") or []]

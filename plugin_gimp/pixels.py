@@ -9,8 +9,11 @@ from typing import Any
 from gi.repository import Babl, Gegl, Gimp
 from thin.protocol import DEPTHS, UNSUPPORTED, BackendError
 
-STRIPE_BYTES = 16 * 2**20
-"""What is read or written at once, about: GIMP's bindings hold each such piece up to three times."""
+_TILE = 64
+"""Rows of the tiles in which GIMP keeps pixels; where it can be, none is touched twice."""
+_STRIPE_BYTES = 4 * 2**20
+"""What is read or written at once, about: GIMP's bindings copy each such piece two or three times, which takes longer
+when they have to ask the system for memory first."""
 
 OnStep = Callable[[float], object]
 """Told how much is done, 0..1. What it raises ends the work."""
@@ -214,7 +217,5 @@ def _in_space(name: str, space: Any) -> str:
 
 def _stripes(height: int, line_bytes: int) -> list[tuple[int, int]]:
     """(top, rows) of the stripes that `height` rows are worked on in."""
-    rows = max(1, min(height, STRIPE_BYTES // max(1, line_bytes)))
-    if rows > 64:
-        rows -= rows % 64  # GIMP keeps pixels in tiles of 64 rows, and need not touch one twice
+    rows = max(1, _STRIPE_BYTES // (_TILE * max(1, line_bytes))) * _TILE
     return [(top, min(rows, height - top)) for top in range(0, height, rows)]

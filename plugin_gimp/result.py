@@ -33,7 +33,6 @@ class Target:
             self._replace(source, pixels, on_step)
         else:
             self._add(seen, source, pixels, on_step)
-        Gimp.displays_flush()
 
     def _add(self, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
         """A new layer above. It gets its pixels before the image gets it: they are no undo step of their own."""

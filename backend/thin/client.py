@@ -80,13 +80,15 @@ class ThinClient:
         on_progress: OnProgress | None = None,
         cancelled: Callable[[], bool] | None = None,
         again: bool = True,
+        into: bytearray | None = None,
     ) -> tuple[dict[str, Any], bytearray]:
         """The backend's `result` and the harmonized layer's pixels: as many bytes as were given, of the same kind.
 
         layer, reference, options: as in the protocol's `harmonize`.   selection: one byte a pixel of the layer.
         The bytes must not change before this returns.
         on_progress: called with stage, done, total and a text for the user.   cancelled: asked about every 50 ms; True
-        cancels the request.   again: if the backend goes away, start it and ask it once more.
+        cancels the request.   again: if the backend goes away, start it and ask it once more, unless the answer had
+        begun to arrive in `into`: memory for the answer's pixels, which may be the layer's own.
         Raises BackendError: `cancelled`; `bad_request`, `too_large` (nothing was sent then, if the sizes are wrong) and
         whatever else the backend answers; `backend_lost` when it went away, for the second time with `again`;
         `backend_unavailable`; `internal`, `out_of_memory`.
@@ -98,10 +100,16 @@ class ThinClient:
             conversation = self._ready(self._start, cancelled)
             try:
                 result, answered = conversation.ask(
-                    "harmonize", fields, frames, largest=len(frames[0]), on_progress=on_progress, cancelled=cancelled
+                    "harmonize",
+                    fields,
+                    frames,
+                    largest=len(frames[0]),
+                    into=into,
+                    on_progress=on_progress,
+                    cancelled=cancelled,
                 )
             except BackendError as error:
-                if error.code != BACKEND_LOST or not again:
+                if error.code != BACKEND_LOST or not again or conversation.overwritten:
                     raise
                 again = False
                 continue

@@ -87,13 +87,15 @@ class Conversation:
         frames: Sequence[memoryview] = (),
         *,
         largest: int = 0,
+        into: bytearray | None = None,
         timeout_s: float = math.inf,
         on_progress: OnProgress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> tuple[dict[str, Any], list[bytearray]]:
         """The last answer's map and frames.
 
-        largest: bytes of the largest frame that the answer may have.   timeout_s: until it must be there.
+        largest: bytes of the largest frame that the answer may have.   into: where a frame of just this size may go,
+        once all of the request is sent (`overwritten`).   timeout_s: until it must be there.
         on_progress: called with stage, done, total, text.   cancelled: asked every 50 ms or so.
         Raises BackendError: what the backend answers; `cancelled`; `backend_lost` when the connection ends, is silent,
         or the answer does not come in time; `internal` if the answer can't be understood; `out_of_memory`.
@@ -102,6 +104,7 @@ class Conversation:
         number = next(self._ids)
         request = wire.pack({**fields, "op": op, "id": number}, MAX_HEADER + MAX_PROFILE)
         self._link.max_frame = max(MAX_HEADER, largest)
+        self._into = self._link.space = into
         try:
             self._link.post([request, *frames])
             header, answered = self._await(number, time.monotonic() + timeout_s, on_progress, cancelled)
@@ -116,6 +119,11 @@ class Conversation:
         if header["op"] == "error":
             raise BackendError(_text(header, "code") or INTERNAL, _text(header, "message"), _text(header, "hint"))
         return header, answered
+
+    @property
+    def overwritten(self) -> bool:
+        """Whether a frame of the last request's answer arrived in `into`, in whole or in part."""
+        return self._into is not None and self._link.space is None
 
     def is_open(self) -> bool:
         """Whether the connection still stands. What has arrived since the last answer is dropped."""

@@ -61,6 +61,9 @@ class Connection:
     ) -> None:
         self.max_frame = max_frame
         self.max_frames = max_frames
+        self.space: bytearray | None = None
+        """Where the next frame of pixels that is just as large goes, instead of into memory of its own; None as soon as
+        it begins to arrive. Nothing arrives there while anything is still to be sent: it may be that."""
         self.heard = time.monotonic()
         """When the peer last gave a sign of life: sent a byte, or took one after it had taken none for a while."""
         self.can_ping = False
@@ -244,7 +247,7 @@ class Connection:
                 yield memoryview(head)[2:]
                 size = int.from_bytes(head[1:], "big")
             self._check_frame(flags, size, len(frames))
-            body = bytearray(size)
+            body = self._place(size) if frames else bytearray(size)
             if size:
                 yield memoryview(body)
             if flags & _COMMAND:
@@ -255,6 +258,13 @@ class Connection:
                     self._messages.append(frames)
                     frames = []
             del body  # until the next one comes, it would keep a whole layer in memory
+
+    def _place(self, size: int) -> bytearray:
+        """Where a frame after a message's first belongs."""
+        if self.space is None or len(self.space) != size or self._unsent:
+            return bytearray(size)
+        place, self.space = self.space, None
+        return place
 
     def _check_frame(self, flags: int, size: int, frames: int) -> None:
         if flags & ~(_MORE | _LONG | _COMMAND) or (flags & _COMMAND and flags & _MORE):

@@ -8,7 +8,8 @@ and get it reduced. The numerator is a whole unattended run, from the call of th
 milliseconds that the backend's log says it worked: reading, sending, receiving, writing, and everything between. A
 plug-in is a program that GIMP starts for each run; a run on a layer of 32 x 32 pixels, less its own plainest, says what
 that costs, whatever the pixels, and the ratio is given with it and without. Both are measured in turn in each round,
-as other programs may be busy; times are medians, and so is the ratio of the rounds' own.
+as other programs may be busy, and each begins when GIMP has nothing left to render of what was changed before; times
+are medians, and so is the ratio of the rounds' own.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def rounds(running: Running, backend: Backend, count: int) -> list[tuple[float, 
     """Whole run, the backend's work, what is around it, and the three plainest calls; seconds, for each round."""
     measured = []
     for _ in range(count):
+        running.ask("rest")
         plainest = running.ask("plainest", "object")
+        running.ask("rest")
         status, error, total = running.ask("harmonize", "object", {})
         assert status == "success", error
         running.ask("remove", NEW)

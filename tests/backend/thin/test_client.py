@@ -207,6 +207,38 @@ def test_a_large_layer_goes_there_and_back_with_selection_and_reference(client: 
     assert back == pixels.translate(bytes(255 - value for value in range(256)))
 
 
+def test_an_answer_takes_the_place_of_the_layer(client: ThinClient) -> None:
+    layer = {**LAYER, "width": 1000, "height": 700}
+    pixels = bytearray(range(256)) * 10937 + bytearray(128)
+    turned_round = bytes(255 - value for value in pixels)
+    answered = client.harmonize(layer, pixels, options={"fit": "f"}, into=pixels)[1]
+    assert answered is pixels
+    assert pixels == turned_round
+    assert harmonize(client) == TURNED_ROUND
+
+
+def test_a_request_is_repeated_as_long_as_no_answer_took_the_place_of_its_layer(
+    client: ThinClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = bytearray(PIXELS)
+    answered = client.harmonize(LAYER, pixels, options={"fit": "f", "model": "exit-once"}, into=pixels)[1]
+    assert answered is pixels
+    assert pixels == TURNED_ROUND
+    answers: list[int] = []
+    ask = conversation.Conversation.ask
+
+    def lost_at_the_end(self: conversation.Conversation, *request: Any, **more: Any) -> Any:
+        answers.append(len(ask(self, *request, **more)[1]))
+        raise BackendError(BACKEND_LOST, "It went away when all but its last byte was there.")
+
+    monkeypatch.setattr(conversation.Conversation, "ask", lost_at_the_end)
+    pixels[:] = PIXELS
+    assert code_of(lambda: client.harmonize(LAYER, pixels, options={"fit": "f"}, into=pixels)) == BACKEND_LOST
+    assert answers == [1]
+    assert code_of(lambda: harmonize(client)) == BACKEND_LOST
+    assert answers == [1, 1, 1]
+
+
 def test_a_closed_client_opens_again_when_asked(client: ThinClient) -> None:
     client.close()
     client.close()

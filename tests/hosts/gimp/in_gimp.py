@@ -265,6 +265,16 @@ def harmonize(target, args):
     return [status, error, time.monotonic() - started]
 
 
+def rest():
+    """Waits until GIMP has rendered what it renders when it is left alone, and lets questions wait for meanwhile."""
+    quick = 0
+    while quick < 5:
+        time.sleep(0.02)
+        started = time.monotonic()
+        Shown.image.is_dirty()
+        quick = quick + 1 if time.monotonic() - started < 0.01 else 0
+
+
 def plainest(target):
     """Seconds that GIMP's own calls take for what a run cannot do without: (get, set and flush, backdrop)."""
     image, layer = Shown.image, named(Shown.image, target)
