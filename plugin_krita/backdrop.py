@@ -28,19 +28,21 @@ class View:
 
     def show_without(self, node: Any, compare: str) -> None:
         """Show what is visible below a layer of the original (`below`), or all but the layer (`image`)."""
-        for level in self._way_to(node):
-            if compare == BELOW:
+        way = self._way_to(node)
+        if compare == BELOW:
+            for level in way:
                 for above in _layers_above(level):
                     above.setVisible(False)
-        self._same(node).setVisible(False)
+        way[0].setVisible(False)
+        if len(_layers_in(way[0].parentNode())) == 2:
+            way[0].remove()  # Krita shows a layer that is alone in its group as it lies: without composing it, at once
         self._refresh()
 
     def show_alone(self, node: Any) -> None:
         """Show one layer of the original, fully opaque, whether it is visible or not."""
         for level in self._way_to(node):
-            for other in level.parentNode().childNodes():
-                if not is_mask(other):
-                    other.setVisible(_is_same(other, level))
+            for other in _layers_in(level.parentNode()):
+                other.setVisible(_is_same(other, level))
             level.setOpacity(255)
             level.setBlendingMode("normal")
             level.setInheritAlpha(False)
@@ -105,6 +107,11 @@ def _is_same(one: Any, other: Any) -> bool:
 
 def _layers_above(node: Any) -> list[Any]:
     """Of the same group; masks of the group itself stay, as they hide what lies below too."""
-    siblings = node.parentNode().childNodes()  # lowest first
+    siblings = _layers_in(node.parentNode())
     place = next(index for index, one in enumerate(siblings) if _is_same(one, node))
-    return [one for one in siblings[place + 1 :] if not is_mask(one)]
+    return siblings[place + 1 :]
+
+
+def _layers_in(group: Any) -> list[Any]:
+    """Lowest first, without the masks of the group itself."""
+    return [one for one in group.childNodes() if not is_mask(one)]

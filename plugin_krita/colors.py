@@ -65,7 +65,7 @@ class Colors:
         """Krita's pixels of a layer as those that are sent.   copy: of the layer's document, hidden."""
         return _convert(copy, data, width, rows, self.own, self._sent)
 
-    def into_krita(self, copy: Any, data: bytes, width: int, rows: int) -> bytes:
+    def into_krita(self, copy: Any, data: bytes | bytearray, width: int, rows: int) -> bytes:
         """The way back."""
         return _convert(copy, data, width, rows, self._sent, self.own)
 
@@ -116,7 +116,12 @@ def _meaning(document: Any, model: str, profile: str) -> str | None:
 
 
 def _convert(
-    copy: Any, data: bytes, width: int, rows: int, source: tuple[str, str, str], target: tuple[str, str, str]
+    copy: Any,
+    data: bytes | bytearray,
+    width: int,
+    rows: int,
+    source: tuple[str, str, str],
+    target: tuple[str, str, str],
 ) -> bytes:
     """Pixels in another colour space, by way of a layer that is in no picture; copy: a hidden one."""
     carrier = copy.createNode("", "paintlayer")

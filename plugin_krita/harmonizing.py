@@ -7,7 +7,6 @@ from typing import Any
 
 from .backdrop import Picture, View, pixels_of
 from .hidden_copy import hidden_copy
-from .pixels import give_memory_back
 from .result import add_above, result_layer
 from .source import Source
 from .thin.choices import HIDE_ORIGINAL, reference_size
@@ -52,18 +51,19 @@ def harmonize(source: Source, values: Values, backend: Backend, report: Report) 
     canvas = (document.width(), document.height())
     with hidden_copy(document) as copy:
         picture = yield from reference_picture(View(copy), source, values)
-    report("Reading the layer…", _READ / 3)
-    layer_bytes = yield from _reported(source.pixels(), "Reading the layer…", _READ / 3, _READ, report)
-    give_memory_back()
-    job = backend.harmonize(
-        layer=source.described(),
-        layer_bytes=layer_bytes,
-        reference=described(picture, canvas),
-        reference_bytes=pixels_of(picture),
-        selection=source.selection(),
-        options={"strength": values.strength},
-    )
-    del layer_bytes, picture
+        report("Reading the layer…", _READ / 3)
+        layer_bytes = yield from _reported(source.pixels(), "Reading the layer…", _READ / 3, _READ, report)
+        job = backend.harmonize(
+            layer=source.described(),
+            layer_bytes=layer_bytes,
+            reference=described(picture, canvas),
+            reference_bytes=pixels_of(picture),
+            selection=source.selection(),
+            options={"strength": values.strength},
+            into=layer_bytes,  # a layer's memory less
+        )
+        del layer_bytes, picture
+    # The copy is closed while the backend has its turn.
     while not job.done:
         source.check()
         far = None if job.fraction is None else _READ + (_ASKED - _READ) * job.fraction

@@ -28,14 +28,13 @@ def result_layer(source: Source, pixels: bytearray) -> Generator[float, None, An
         # From the bottom up: what has been written is cut off, and its memory free for the layer.
         for first, rows in reversed(list(stripes(height, row_bytes))):
             source.check()
-            stripe = pixels[first * row_bytes :]
+            stripe: bytes | bytearray = pixels[first * row_bytes :]
             del pixels[first * row_bytes :]
-            if colors.swapped and not colors.converted:
-                swap_red_and_blue(stripe, colors.sent_depth)
-            data = bytes(stripe)
             if copy is not None:
-                data = colors.into_krita(copy, data, width, rows)
-            layer.setPixelData(data, left, top + first, width, rows)
+                stripe = colors.into_krita(copy, stripe, width, rows)
+            elif colors.swapped:
+                stripe = swap_red_and_blue(stripe, colors.sent_depth)
+            layer.setPixelData(stripe, left, top + first, width, rows)
             yield 1 - first / height
     return layer
 

@@ -12,7 +12,7 @@ from krita import Krita
 from .colors import Colors, colors_of
 from .hidden_copy import hidden_copy
 from .pixels import stripes, swap_red_and_blue
-from .thin.protocol import BAD_REQUEST, CANCELLED, NO_FOREGROUND, OUT_OF_MEMORY, UNSUPPORTED, BackendError
+from .thin.protocol import BAD_REQUEST, CANCELLED, NO_FOREGROUND, UNSUPPORTED, BackendError
 
 _WITHOUT_PIXELS = ("filterlayer", "adjustmentlayer")
 
@@ -54,21 +54,15 @@ class Source:
     def pixels(self) -> Stripes:
         """The layer's pixels as they are sent; alpha is that of what is read, see `projected`.
 
-        Raises BackendError: what `check` does, and `out_of_memory`.
+        Raises what `check` does, `unsupported` where Krita gives no pixels, and MemoryError.
         """
         left, top, width, height = self.box
         row_bytes = width * self.colors.pixel_bytes
-        try:
-            pixels = bytearray(row_bytes * height)
-        except MemoryError as error:
-            raise BackendError(
-                OUT_OF_MEMORY, "There is not enough memory for this layer.", "Close other programs, or work smaller."
-            ) from error
+        pixels = bytearray()  # one of the full size would be written with zeros first, the interface dead meanwhile
         with hidden_copy(self.document) if self.colors.converted else nullcontext() as copy:
             for first, rows in stripes(height, row_bytes):
                 self.check()
-                stripe = self._stripe(copy, left, top + first, width, rows)
-                pixels[first * row_bytes : (first + rows) * row_bytes] = stripe
+                pixels += self._stripe(copy, left, top + first, width, rows)
                 yield (first + rows) / height
         return pixels
 
@@ -79,11 +73,11 @@ class Source:
 
     def _stripe(self, copy: Any, left: int, top: int, width: int, rows: int) -> bytes | bytearray:
         read = self.node.projectionPixelData if self.projected else self.node.pixelData
-        data = bytearray(read(left, top, width, rows))
+        data: bytes = read(left, top, width, rows).data()
         if len(data) != width * rows * self.colors.own_pixel_bytes:
             raise BackendError(UNSUPPORTED, "Krita does not give this layer's pixels.", "Try a paint layer.")
         if self.colors.converted:
-            return self.colors.out_of_krita(copy, bytes(data), width, rows)
+            return self.colors.out_of_krita(copy, data, width, rows)
         return swap_red_and_blue(data, self.colors.sent_depth) if self.colors.swapped else data
 
 

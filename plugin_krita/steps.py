@@ -11,7 +11,7 @@ from .thin.job import Job
 
 _PIECE_S = 0.04
 """Work is done for so long before Krita has its turn."""
-_LOOK_MS = 30
+_LOOK_MS = 10
 """Between two looks at a job that runs elsewhere."""
 
 Work = Generator[Any, None, Any]

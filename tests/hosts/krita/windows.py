@@ -190,7 +190,7 @@ def cancelled(document, pasted, facts):
 
 
 def large_cancelled(facts):
-    """24 megapixels: Cancel takes effect within a second, whatever is being done."""
+    """24 megapixels: Cancel ends it in the very event that it comes in, whatever is being done."""
     width, height = 6000, 4000
     document, ground = yield from inside.new_document(width, height)
     row = bytes(range(256)) * 94
@@ -202,7 +202,7 @@ def large_cancelled(facts):
     yield from inside.unmodified(document)
     before = inside.tree(document.rootNode())
     yield from inside.choose(document, thing)
-    facts["cancelled_s"] = []
+    facts["cancelled"], facts["held_s"] = {}, []
     for stage in ("Looking", "Reading", "Sending"):
         KRITA.action("gknet_harmonize_again").trigger()
         progress = yield from inside.wait(lambda: inside.named("Progress"), "the progress window is open")
@@ -212,10 +212,13 @@ def large_cancelled(facts):
             yield from inside.wait(progress.windowHandle().isExposed, "it is on the screen")
             yield from inside.turns(10)
             inside.shot("progress")
-        start = time.monotonic()
-        press(progress, QDialogButtonBox.Cancel)
-        yield from inside.wait(lambda: inside.named("Progress") is None, "the progress window has gone")
-        facts["cancelled_s"].append(time.monotonic() - start)
+        steps = next(one for one in KRITA.extensions() if type(one).__name__ == "Harmonize")._steps
+        job, start = steps._job, time.monotonic()
+        press(progress, QDialogButtonBox.Cancel)  # Krita's event loop has no turn between this and the next lines
+        ended = steps._work.gi_frame is None and (job is None or job.cancelled)
+        facts["cancelled"][stage] = ended and inside.named("Progress") is None
+        yield from inside.wait(lambda j=job: j is None or j.done, "the request has ended")
+        facts["held_s"].append(time.monotonic() - start)
         yield from inside.turns(10)
         assert inside.tree(document.rootNode()) == before
         assert not document.modified()
