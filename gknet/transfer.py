@@ -80,7 +80,7 @@ class ColourTransfer:
             raise BadRequest("The small pictures for the colour transfer differ in size.")
         if min(*layer_size, *layer_box[2:]) <= 0:
             raise BadRequest("The layer is empty.")
-        small = [torch.from_numpy(np.array(a, np.float64)) for a in (composite, harmonized, mask, foreground)]
+        small = [torch.from_numpy(np.array(a, np.float32)) for a in (composite, harmonized, mask, foreground)]
         # One thread: the matrices are too small to be worth dividing, above all beside other busy programs.
         with ThreadPoolExecutor(1, "colour-transfer", work_alone) as pool:
             curves = pool.submit(_fit, small, layer_box, layer_size).result()
@@ -150,7 +150,7 @@ def _fit(small: list[Tensor], box: tuple[float, float, float, float], size: tupl
     colour, change, weight = _observations(*small)
     found = weight.nonzero()  # (n, 2)
     if len(found) == 0:
-        return weight.new_zeros(NODES, NODES, 4, KNOTS, 3)
+        return torch.zeros(NODES, NODES, 4, KNOTS, 3, dtype=torch.float64)
     # Nothing beyond what is known enters the blur, which gives weight 0 no say.
     first, last = found.amin(0), found.amax(0)
     known = (slice(int(first[0]), int(last[0]) + 1), slice(int(first[1]), int(last[1]) + 1))
@@ -161,7 +161,9 @@ def _fit(small: list[Tensor], box: tuple[float, float, float, float], size: tupl
     left, top, width, height = box
     y = (at[0] + first[0] + 0.5 - top) * (size[0] / height) / cell_size(size[0])
     x = (at[1] + first[1] + 0.5 - left) * (size[1] / width) / cell_size(size[1])
-    solution = _solve(features[at], change[at], weight[at] / weight.sum(), y, x)
+    # The equations need the precision, not what stands in them.
+    features, change, weight = (values[at].double() for values in (features, change, weight))
+    solution = _solve(features, change, weight / weight.sum(), y, x)
     # Only an answer that contradicts itself needs more; this keeps its echo in unseen colours small.
     return solution.clamp_(-1, 1).view(NODES, NODES, 4, KNOTS, 3)
 

@@ -92,6 +92,20 @@ def carriage(client: Client, layer: np.ndarray, reference: np.ndarray, rounds: i
     print(f"  backend's memory  {before:7.0f} MB idle, {memory(process, 'VmHWM'):.0f} MB at its peak")
 
 
+def preview(client: Client, reference: np.ndarray, rounds: int) -> None:
+    """Prints how soon a layer of screen size is there at another strength, by the fit that is kept."""
+    layer = np.dstack([reference, np.full(reference.shape[:2], 255, np.uint8)])
+    layer[:, : layer.shape[1] // 2, 3] = 0
+    client.harmonize(layer, reference)
+    fit, taken = client.last_fit, []
+    for number in range(4 * rounds):
+        start = time.perf_counter()
+        client.harmonize(layer, None, fit=fit, strength=(number % 10) / 10)
+        taken.append(time.perf_counter() - start)
+    milliseconds = f"{statistics.median(taken) * 1e3:.1f} ms, {max(taken) * 1e3:.1f} at most"
+    print(f"a preview of {layer.shape[1]} x {layer.shape[0]} at another strength {milliseconds}")
+
+
 def latency(client: Client, reference: np.ndarray, rounds: int) -> None:
     """Prints how soon `status` and `cancel` are answered during a request of 100 megapixels."""
     layer = np.zeros((10_000, 10_000, 4), np.uint8)
@@ -180,10 +194,12 @@ def main() -> None:
             try:
                 with Client.connect(start=False) as client:
                     carriage(client, layer, reference, rounds)
+                    preview(client, reference, rounds)
                     latency(client, reference, rounds)
                     client.shutdown()
-            finally:
-                process.terminate()
+            except BaseException:
+                process.terminate()  # or its end would be waited for
+                raise
         first_answer(reference, rounds)
 
 
