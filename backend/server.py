@@ -17,13 +17,13 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any
 
-import msgpack
 import psutil
 import zmq
 
 import gknet
 from backend import connection, requests
 from backend.access import DOMAIN, Gate
+from backend.answers import UNREAD, Answers
 from backend.connection import Connection
 from backend.requests import Cancel, Harmonize, Hello, Shutdown, Status
 from backend.thin import protocol
@@ -41,16 +41,6 @@ _LAST_ANSWERS_MS = 2000
 """What is left to the last answers when the backend ends."""
 _AT_ONCE = 32
 """Messages taken before the worker's reports get their turn."""
-_UNREAD = 256
-"""Messages kept for a client that does not read."""
-
-_TEXTS = {
-    "wait": "Waiting for other pictures",
-    "load": "Loading the network",
-    "reduce": "Looking at the scene",
-    "network": "Harmonizing",
-    "apply": "Colouring every pixel",
-}
 
 
 def serve(path: Path, *, device: str, idle_minutes: float, on_listening: Callable[[int], None]) -> None:
@@ -96,12 +86,12 @@ class Server:
         for source in (self._gate.socket, self._peers, self._bell.fileno()):
             self._poller.register(source, zmq.POLLIN)
         self._reports: SimpleQueue[Report] = SimpleQueue()
+        self._answers = Answers(self._peers, self._forget)
         self._waiting = Waiting()
         self._running: Job | None = None
         self._worker = Worker(device, self._hear)
         self._models = sorted(file.stem for file in Path(gknet.__file__).parent.glob("weights/*.safetensors"))
         self._process = psutil.Process()
-        self._served = 0
         self._ending = False
         self._idle_s = idle_s
         self._last_use = self._last_tick = time.monotonic()
@@ -139,7 +129,7 @@ class Server:
         """Cancels what is open, sends the last answers and frees everything."""
         self._ending = True
         for job in self._waiting.clear():
-            self._send_error(job.peer, job.request.id, _cancelled())
+            self._answers.error(job.peer, job.request.id, _cancelled())
         if self._worker.is_alive():
             if self._running is not None:
                 self._running.cancelled.set()
@@ -147,7 +137,7 @@ class Server:
             self._worker.join(_LAST_WORK_S)
             self._take_reports()
         if self._running is not None:
-            self._send_error(self._running.peer, self._running.request.id, _cancelled())
+            self._answers.error(self._running.peer, self._running.request.id, _cancelled())
         self._peers.close(linger=_LAST_ANSWERS_MS)
         self._gate.socket.close()
         self._context.term()
@@ -172,7 +162,7 @@ class Server:
         if self._waiting and now - self._last_tick >= _TICK_S:
             self._last_tick = now
             for place, job in enumerate(self._waiting, 1):
-                self._send_progress(job, "wait", 0, place)
+                self._answers.progress(job, "wait", 0, place)
         if self._waiting or self._running is not None:
             self._last_use = now
         elif self._idle_s and now - self._last_use >= self._idle_s:
@@ -197,13 +187,13 @@ class Server:
             except Empty:
                 return
             if isinstance(report, Progress):
-                self._send_progress(report.job, report.stage, report.done, report.total)
+                self._answers.progress(report.job, report.stage, report.done, report.total)
                 continue
             self._running = None
             if isinstance(report, Done):
-                self._send_result(report)
+                self._answers.result(report)
             else:
-                self._send_error(report.job.peer, report.job.request.id, report.error)
+                self._answers.error(report.job.peer, report.job.request.id, report.error)
             del report  # its pixels are the socket's now
             self._give_next()
 
@@ -218,28 +208,30 @@ class Server:
             self._answer(peer.bytes, requests.read([frame.buffer for frame in frames]))
         except requests.BadMessage as error:
             _log.warning("refused: %s", error.message, extra={"request": error.id})
-            self._send_error(peer.bytes, error.id, error)
+            self._answers.error(peer.bytes, error.id, error)
         except Exception:  # one message's fault must not end the service for all
             _log.exception("a message could not be answered")
-            self._send_error(peer.bytes, None, BackendError(protocol.INTERNAL, "The backend met a fault of its own."))
+            self._answers.error(
+                peer.bytes, None, BackendError(protocol.INTERNAL, "The backend met a fault of its own.")
+            )
         return True
 
     def _answer(self, peer: bytes, request: requests.Request) -> None:
         match request:
             case Hello():
-                self._send(peer, self._hello(request))
+                self._answers.send(peer, self._hello(request))
             case Status():
-                self._send(peer, self._status(request))
+                self._answers.send(peer, self._status(request))
             case Cancel():
                 self._cancel(peer, request)
             case Harmonize():
                 try:
                     self._admit(Job(peer, request))
                 except BackendError as error:
-                    self._send_error(peer, request.id, error)
+                    self._answers.error(peer, request.id, error)
             case Shutdown():
                 _log.info("told to end")
-                self._send(peer, {"op": "bye", "id": request.id})
+                self._answers.send(peer, {"op": "bye", "id": request.id})
                 self._ending = True
 
     def _hello(self, request: Hello) -> dict[str, Any]:
@@ -266,7 +258,7 @@ class Server:
             "id": request.id,
             "state": "idle" if self._running is None else "working",
             "queue": len(self._waiting),
-            "served": self._served,
+            "served": self._answers.results,
             "memory": self._process.memory_info().rss,
             "uptime": time.time() - self.connection.started,
             "pid": self.connection.pid,
@@ -282,9 +274,9 @@ class Server:
         if found and running is not None:
             running.cancelled.set()
         answer = {"op": "cancelled", "id": request.id, "request": request.request}
-        self._send(peer, {**answer, "found": found or waiting is not None})
+        self._answers.send(peer, {**answer, "found": found or waiting is not None})
         if waiting is not None:
-            self._send_error(peer, request.request, _cancelled())
+            self._answers.error(peer, request.request, _cancelled())
 
     # Requests on their way.
 
@@ -314,7 +306,7 @@ class Server:
             extra={"request": request.id},
         )
         if self._running is not None:
-            self._send_progress(job, "wait", 0, len(self._waiting))
+            self._answers.progress(job, "wait", 0, len(self._waiting))
         self._give_next()
 
     def _give_next(self) -> None:
@@ -322,7 +314,7 @@ class Server:
         while self._running is None and not self._ending and (job := self._waiting.next()) is not None:
             self._running = job
             stage, done = ("wait", 1) if self._worker.ready.is_set() else ("load", 0)
-            if self._send_progress(job, stage, done, 1):
+            if self._answers.progress(job, stage, done, 1):
                 self._worker.give(job)
             else:
                 self._running = None
@@ -338,52 +330,6 @@ class Server:
             dropped += 1
         _log.info("a client went away; requests dropped: %d", dropped)
 
-    # What goes out. A client may have gone, and may not read: neither stops the loop.
-
-    def _send(self, peer: bytes, header: dict[str, Any], pixels: Any = None) -> bool:
-        """Sends an answer; False if its client has gone or does not read."""
-        frames = [peer, msgpack.packb(header)]
-        if pixels is not None:
-            frames.append(pixels)
-        try:
-            self._peers.send_multipart(frames, zmq.DONTWAIT, copy=False)
-        except zmq.Again:
-            _log.warning("a client does not read its answers", extra={"request": header["id"]})
-            return False
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:
-                raise
-            self._forget(peer)
-            return False
-        return True
-
-    def _send_progress(self, job: Job, stage: str, done: int, total: int) -> bool:
-        header = {"op": "progress", "id": job.request.id, "stage": stage, "done": done, "total": total}
-        return self._send(job.peer, {**header, "text": _TEXTS[stage]})
-
-    def _send_result(self, done: Done) -> None:
-        request = done.job.request
-        layer = request.layer
-        header = {
-            "op": "result",
-            "id": request.id,
-            "width": layer.width,
-            "height": layer.height,
-            "channels": layer.channels,
-            "depth": layer.depth,
-            "space": layer.space,
-            "fit": done.fit,
-            "timings": done.timings,
-            "warnings": done.warnings,
-        }
-        self._served += 1
-        _log.info("done in %.0f ms", sum(done.timings.values()), extra={"request": request.id})
-        self._send(done.job.peer, header, done.pixels)
-
-    def _send_error(self, peer: bytes, message_id: int | None, error: BackendError) -> None:
-        header = {"op": "error", "id": message_id, "code": error.code, "message": error.message, "hint": error.hint}
-        self._send(peer, header)
-
 
 def _router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
     """The guarded socket, bound to a port that the system chose.
@@ -397,7 +343,7 @@ def _router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
     router.router_mandatory = True
     router.maxmsgsize = protocol.MAX_FRAME
     router.rcvhwm = protocol.MAX_REQUESTS + 1
-    router.sndhwm = _UNREAD
+    router.sndhwm = UNREAD
     router.handshake_ivl = 10_000
     router.bind("tcp://127.0.0.1:0")
     return router
