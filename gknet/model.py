@@ -116,8 +116,8 @@ class Decoder(nn.Module):
 class GlobalHead(nn.Module):
     """One 3x4 colour matrix a picture, from the deepest feature and `color_statistics` of both regions.
 
-    composite: (B, 3, H, W).   mask: (B, 1, H, W).   reference: F_LR (B, C, h, w).   Returns (B, 3, 4), what the matrix
-    makes of a colour is added to it. Zero when untrained.
+    composite: (B, 3, H, W).   mask: (B, 1, H, W).   reference: F_LR (B, C, h, w).   Returns (B, 3, 4), for
+    `colour_change`. Zero when untrained.
     """
 
     def __init__(self, channels: int, widths: tuple[int, int], scale: float) -> None:
@@ -142,6 +142,13 @@ class GlobalHead(nn.Module):
         hidden = self.hidden(F.elu(hidden))
         matrix: Tensor = self.scale * self.matrix(F.elu(hidden)).view(-1, 3, 4)
         return matrix
+
+
+def colour_change(matrix: Tensor, composite: Tensor) -> Tensor:
+    """What a `GlobalHead`'s matrix (B, 3, 4) adds to a composite (B, 3, H, W): (B, 3, H, W)."""
+    # A sum rather than a matrix product, which autocast would round to bfloat16.
+    change = (matrix[:, :, :3, None, None] * composite[:, None]).sum(dim=2)
+    return change + matrix[:, :, 3, None, None]
 
 
 def _region_mean(feature: Tensor, weights: Tensor) -> Tensor:
@@ -209,9 +216,7 @@ class GKNet(nn.Module):
             return upsample_like(answer, composite)
         gain, bias = upsample_like(self.config.head_scale * answer, composite).chunk(2, dim=1)
         if matrix is not None:
-            # A sum rather than a matrix product, which autocast would round to bfloat16.
-            change = (matrix[:, :, :3, None, None] * composite[:, None]).sum(dim=2)
-            composite = composite + change + matrix[:, :, 3, None, None]
+            composite = composite + colour_change(matrix, composite)
         return composite * gain.exp() + bias
 
     def _check(self, composite: Tensor, mask: Tensor) -> None:

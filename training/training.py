@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from gknet import weights
-from gknet.model import GKNet, GlobalHead
+from gknet.model import GKNet, GlobalHead, colour_change
 from training import loss
 from training.batch import Batch, Stream
 from training.parallel import Parallel
@@ -47,8 +47,7 @@ class StatisticsPath(nn.Module):
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
         channels = self.head.regions.in_features // 2
         nothing = composite.new_zeros(composite.shape[0], channels, 1, 1)
-        change: Tensor = self.head(composite, mask, nothing)
-        return composite + mask * change
+        return composite + mask * colour_change(self.head(composite, mask, nothing), composite)
 
 
 def _average(ema: float, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:

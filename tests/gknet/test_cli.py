@@ -269,7 +269,10 @@ def test_interrupting_leaves_nothing_behind(
     Image.fromarray(picture).save(tmp_path / "picture.tif")
     Image.fromarray(mask).save(tmp_path / "mask.tif")
     command = [sys.executable, "-m", "gknet.cli", "harmonize", "picture.tif", "mask.tif", "-o", "out.png"]
+    # What a shell runs in the background ignores SIGINT, and so would its children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     with process:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob(".gknet-*")):  # the output under its temporary name
