@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import signal
 import sys
 import time
@@ -25,7 +24,7 @@ from training.bad_files import BadFiles
 from training.batch import Stream
 from training.board import Board
 from training.composites import MARGIN, CompositeStream
-from training.parallel import Parallel
+from training.parallel import Parallel, end_process
 from training.run import read_run
 from training.shards import find_shards, read_photographs
 from training.training import NotFinite, Training
@@ -174,11 +173,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    if "WORLD_SIZE" in os.environ:
-        # Everything is written and the processes have parted. What threads gloo leaves behind can still abort an
-        # interpreter that is being taken down, and torchrun would call the whole run a failure.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    end_process(main())

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from training.batch import Batch
-from training.parallel import Parallel
+from training.parallel import Parallel, end_process
 from training.run import TrainingRun
 from training.training import Training
 
@@ -70,3 +70,4 @@ def learn(steps: list[list[Tensor]], parallel: Parallel) -> None:
 
 if __name__ == "__main__":
     main()
+    end_process(0)
