@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -56,8 +58,10 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        training = Training(read_run(options.config))
-        shipped = options.weights or weights.shipped(training.run.preset)
+        run = read_run(options.config)
+        shipped = options.weights or weights.shipped(run.preset)
+        # Every run has its own draws: with one seed for all, each would see the composites of the last one again.
+        training = Training(replace(run, seed=zlib.crc32(shipped.read_bytes())))
         options.out.mkdir(parents=True, exist_ok=True)
         if (options.out / "state.pt").exists():
             raise ValueError(f"{options.out} holds a run already; name a new folder")
