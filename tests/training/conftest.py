@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import skimage.data
 import torch
 from PIL import Image
 
+from tests.training import running_study
 from training.iharmony4 import SUBSETS
 from training.shards import is_validation
 
@@ -101,3 +103,16 @@ def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(mask).save(root / "mask" / f"{name}.png")
         Image.fromarray(real).save(root / "real" / f"{name}.jpeg", quality=95)
     return root
+
+
+@pytest.fixture(scope="session")
+def made_study_folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """As `study_folders`, but not to be changed."""
+    return running_study.make_folders(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture
+def study_folders(made_study_folders: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Results of three methods of a human study, the last being the untouched composites."""
+    root = tmp_path_factory.mktemp("study")
+    return [shutil.copytree(folder, root / folder.name) for folder in made_study_folders]

@@ -1,0 +1,138 @@
+"""What a study shows: composites, and every method's results of them under the same names."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image, ImageOps
+
+from gknet.errors import BadRequest, PictureError
+from training.bad_files import UNREADABLE
+
+CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+"""What every browser shows."""
+
+
+class Trial(NamedTuple):
+    """One question to a voter: which of two methods' results of a picture?"""
+
+    picture: str
+    left: str
+    right: str
+
+
+class Study:
+    """Folders of results and one of composites, which may be one of the methods as well.
+
+    methods: a folder's name, with as many of its parents' as tell it from the others; sorted.   pictures: names
+    without ending, sorted.   composites: picture -> file.   results: method -> picture -> file.
+    id: tells this study from others, by the names of all and the sizes of all files.
+    Raises BadRequest for less than two folders and for one that is named twice, PictureError for a folder that is
+    missing or empty or whose pictures differ from the composites'.
+    """
+
+    def __init__(self, folders: Sequence[Path], composites: Path) -> None:
+        if len(folders) < 2:
+            hint = "Name two or more; the folder of the composites may be one of them."
+            raise BadRequest("There is only one folder of results.", hint)
+        names = _names(folders)
+        self.composites = _pictures(composites)
+        self.results = {name: _pictures(folder) for name, folder in sorted(zip(names, folders, strict=True))}
+        for folder in folders:
+            _check_same(folder, _pictures(folder), composites, self.composites)
+        self.methods = tuple(self.results)
+        self.pictures = tuple(self.composites)
+        self.id = self._fingerprint()
+
+    def trials(self, voter: str) -> list[Trial]:
+        """Every two methods on every picture: order and sides drawn anew for each voter, the same at every call."""
+        drawn = random.Random(f"{self.id} {voter}")
+        trials = [
+            Trial(picture, *drawn.sample(pair, 2))
+            for picture in self.pictures
+            for pair in itertools.combinations(self.methods, 2)
+        ]
+        drawn.shuffle(trials)
+        return trials
+
+    def check(self) -> Iterator[str]:
+        """Reads every file whole, and yields each picture when its files have been found good.
+
+        Raises PictureError for the first that is damaged, or has another size than its composite.
+        """
+        with ThreadPoolExecutor() as pool:
+            yield from pool.map(self._check, self.pictures)
+
+    def _check(self, picture: str) -> str:
+        composite = self.composites[picture]
+        size = _size(composite)
+        for results in self.results.values():
+            own = _size(results[picture])
+            if own != size:
+                told = f"{results[picture]} is {own[0]}x{own[1]} pixels, {composite} {size[0]}x{size[1]}."
+                raise PictureError(told, "Only pictures of one size can be compared fairly: scale one of them.")
+        return picture
+
+    def _fingerprint(self) -> str:
+        parts = [
+            (method, picture, path.stat().st_size)
+            for method, pictures in {"": self.composites, **self.results}.items()
+            for picture, path in pictures.items()
+        ]
+        return hashlib.sha256(ascii(parts).encode()).hexdigest()[:16]
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The shortest ends of the folders' paths that differ from one another."""
+    paths = [folder.resolve() for folder in folders]
+    for path, folder in zip(paths, folders, strict=True):
+        if paths.count(path) > 1:
+            raise BadRequest(f"{folder} is named twice.", "Name each folder of results once.")
+    depths = itertools.count(1)
+    return next(
+        names for depth in depths if len(set(names := ["/".join(p.parts[-depth:]) for p in paths])) == len(paths)
+    )
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    """The pictures of a folder by name without ending, sorted."""
+    if not folder.is_dir():
+        raise PictureError(f"There is no folder {folder}.", "Check its name.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.suffix.lower() not in CONTENT_TYPES:
+            continue
+        if path.stem in found:
+            raise PictureError(f"{path} has the name of {found[path.stem].name}.", "Rename one of the two.")
+        found[path.stem] = path
+    if not found:
+        raise PictureError(f"{folder} holds no picture.", f"Known are {', '.join(CONTENT_TYPES)}.")
+    return found
+
+
+def _check_same(folder: Path, pictures: dict[str, Path], composites_folder: Path, composites: dict[str, Path]) -> None:
+    for lacking, lacked, holding, held in (
+        (folder, pictures, composites_folder, composites),
+        (composites_folder, composites, folder, pictures),
+    ):
+        missing = [path.name for name, path in held.items() if name not in lacked]
+        if missing:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            told = f"{lacking} lacks {', '.join(missing[:3])}{more} of {holding}."
+            raise PictureError(told, "All folders must hold the same pictures; the endings may differ.")
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """(width, height), upright, of a picture that could be read to its end."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return ImageOps.exif_transpose(picture).size
+    except UNREADABLE as error:
+        raise PictureError(f"{path} cannot be read: {error}.", "Replace it.") from error
