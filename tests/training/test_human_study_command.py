@@ -1,0 +1,184 @@
+"""The real command: its report, its help, and one clear line for each kind of bad input."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.training.running_study import COMMAND, ROOT, RunningStudy, arguments
+from training.human_study.study import Study
+from training.human_study.votes import Vote, VoteFile
+
+
+@pytest.fixture
+def votes(tmp_path: Path) -> Path:
+    return tmp_path / "votes.jsonl"
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_report_is_a_row_a_method_best_first(study_folders: list[Path], votes: Path) -> None:
+    """Voters who always choose the stronger harmonization, but for one picture."""
+    study = Study(study_folders, study_folders[-1])
+    order = {"strong": 2, "mild": 1, "as_pasted": 0}
+    with VoteFile(votes, study) as file:
+        for voter in ("anna", "ben", "carl"):
+            for trial in study.trials(voter):
+                better = order[trial.left] > order[trial.right]
+                if trial.picture == "cup" and voter == "carl":
+                    better = not better
+                file.append(Vote(voter, trial, "left" if better else "right"))
+    with votes.open("ab") as torn:
+        torn.write(b'{"study": "torn')
+    done = run(*arguments(study_folders, votes), "--report")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[0] == f"human_study: The last line of {votes} was torn by a crash and is left out."
+    assert "27 votes, 3 voters, 3 pictures" in done.stdout
+    rows = re.findall(
+        r"^│ (\w+) +│ +([+-][\d.]+) │ +([+-][\d.]+) to ([+-][\d.]+) │ +(\d+) │ +([\d.]+) % │$", done.stdout, re.M
+    )
+    assert [row[0] for row in rows] == ["strong", "mild", "as_pasted"]
+    assert [row[4] for row in rows] == ["18", "18", "18"]
+    assert [row[5] for row in rows] == ["88.9", "50.0", "11.1"]
+    scores = [float(row[1]) for row in rows]
+    assert sum(scores) == pytest.approx(0, abs=0.002)
+    assert all(float(low) <= float(score) <= float(high) for _, score, low, high, *_ in rows)
+    assert votes.read_bytes().endswith(b"torn")  # a report changes nothing
+
+
+Change = Callable[[list[Path], Path], list[str]]
+
+
+def one_folder(folders: list[Path], votes: Path) -> list[str]:
+    return [str(folders[0]), "--composites", str(folders[2]), "--votes", str(votes)]
+
+
+def folder_twice(folders: list[Path], votes: Path) -> list[str]:
+    return arguments([folders[0], folders[1], folders[0] / ".." / "mild", folders[2]], votes)
+
+
+def missing_picture(folders: list[Path], votes: Path) -> list[str]:
+    (folders[1] / "cup.png").unlink()
+    return arguments(folders, votes)
+
+
+def picture_too_many(folders: list[Path], votes: Path) -> list[str]:
+    shutil.copy(folders[1] / "cup.png", folders[1] / "extra.png")
+    return arguments(folders, votes)
+
+
+def same_name_twice(folders: list[Path], votes: Path) -> list[str]:
+    shutil.copy(folders[1] / "cup.png", folders[1] / "cup.jpg")
+    return arguments(folders, votes)
+
+
+def unreadable(folders: list[Path], votes: Path) -> list[str]:
+    whole = (folders[0] / "rocket.png").read_bytes()
+    (folders[0] / "rocket.png").write_bytes(whole[: len(whole) // 2])
+    return arguments(folders, votes)
+
+
+def other_size(folders: list[Path], votes: Path) -> list[str]:
+    Image.new("RGB", (64, 48)).save(folders[0] / "rocket.png")
+    return arguments(folders, votes)
+
+
+def empty_folder(folders: list[Path], votes: Path) -> list[str]:
+    for path in folders[0].iterdir():
+        path.rename(path.with_suffix(".txt"))
+    return arguments(folders, votes)
+
+
+def no_folder(folders: list[Path], votes: Path) -> list[str]:
+    return arguments([folders[0] / "nowhere", *folders[1:]], votes)
+
+
+def other_study(folders: list[Path], votes: Path) -> list[str]:
+    study = Study(folders[1:], folders[2])
+    with VoteFile(votes, study) as file:
+        file.append(Vote("anna", study.trials("anna")[0], "left"))
+    return arguments(folders, votes)
+
+
+def votes_in_a_folder(folders: list[Path], votes: Path) -> list[str]:
+    votes.mkdir()
+    return arguments(folders, votes)
+
+
+def nobody_voted(folders: list[Path], votes: Path) -> list[str]:
+    return [*arguments(folders, votes), "--report"]
+
+
+def never_compared(folders: list[Path], votes: Path) -> list[str]:
+    study = Study(folders, folders[-1])
+    with VoteFile(votes, study) as file:
+        for trial in study.trials("anna"):
+            if "strong" not in trial:
+                file.append(Vote("anna", trial, "left"))
+    return [*arguments(folders, votes), "--report"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        (one_folder, "There is only one folder of results. Name two or more"),
+        (folder_twice, r"mild is named twice\."),
+        (missing_picture, r"strong lacks cup\.png of .*as_pasted\."),
+        (picture_too_many, r"as_pasted lacks extra\.png of .*strong\."),
+        (same_name_twice, r"cup\.png has the name of cup\.jpg\."),
+        (unreadable, r"mild/rocket\.png cannot be read: "),
+        (other_size, r"mild/rocket\.png is 64x48 pixels, .*as_pasted/rocket\.png 640x427\."),
+        (empty_folder, r"mild holds no picture\. Known are \.jpg, \.jpeg, \.png, \.webp\."),
+        (no_folder, r"There is no folder .*nowhere\."),
+        (other_study, r"votes\.jsonl holds votes of another study\."),
+        (votes_in_a_folder, r"Is a directory: .*votes\.jsonl"),
+        (nobody_voted, r"There is no vote yet\."),
+        (never_compared, r"Never compared with one another: as_pasted, mild; strong\."),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_bad_input_is_one_clear_line(bad: Change, told: str, study_folders: list[Path], votes: Path) -> None:
+    done = run(*bad(study_folders, votes), "--port", "0")
+    assert done.returncode == 2, done.stdout
+    assert done.stdout == ""
+    assert re.fullmatch(rf"human_study: .*{told}.*\n", done.stderr), done.stderr
+
+
+def test_a_port_that_is_taken_is_told(study_folders: list[Path], tmp_path: Path, votes: Path) -> None:
+    with RunningStudy(study_folders, votes) as study:
+        done = run(*arguments(study_folders, tmp_path / "others.jsonl"), "--port", str(study.port))
+    assert done.returncode == 2
+    assert done.stderr == f"human_study: Port {study.port} is taken. Choose another one with --port.\n"
+
+
+def test_a_votes_file_in_use_is_told(study_folders: list[Path], votes: Path) -> None:
+    with RunningStudy(study_folders, votes) as study:
+        done = run(*arguments(study_folders, votes), "--port", "0")
+        assert study.vote("anna", 0, "left") == 204
+    assert done.returncode == 2
+    assert re.fullmatch(r"human_study: Another running study writes to .*votes\.jsonl\. .*\n", done.stderr)
+
+
+def test_folders_of_one_name_are_told_apart_by_their_parents(study_folders: list[Path], tmp_path: Path) -> None:
+    for method in ("mild", "strong"):
+        (tmp_path / method).mkdir()
+        (study_folders[0].parent / method).rename(tmp_path / method / "results")
+    study = Study([tmp_path / "mild" / "results", tmp_path / "strong" / "results"], study_folders[-1])
+    assert study.methods == ("mild/results", "strong/results")
+
+
+def test_help_shows_how() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert (
+        "python -m training.human_study results/gknet results/other --composites composites --votes votes.jsonl"
+        in done.stdout
+    )

@@ -1,0 +1,216 @@
+"""The page and its pictures, for browsers on this machine alone.
+
+GET /                    the page, which asks for the voter's name
+GET /trials?voter=NAME   {"trials": [{"composite", "left", "right": addresses, "choice": the vote or null}]}
+GET /pictures/NAME       a picture; the name is drawn at the start and says nothing of file or method
+POST /votes              {"voter", "trial": its place in that list, "choice": "left", "right" or "none"}
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import sys
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingTCPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from gknet.errors import BadRequest
+from training.human_study.study import CONTENT_TYPES, Study
+from training.human_study.votes import CHOICES, Vote, VoteFile, asked
+
+ADDRESS = "127.0.0.1"
+HOSTS = {ADDRESS, "localhost"}
+"""What a browser may call this machine. Any other name is one that a stranger's page made to point here."""
+PAGE = {
+    "/": ("page.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+LONGEST_NAME = 64
+LONGEST_BODY = 4096
+
+
+class StudyServer(ThreadingTCPServer):
+    """Listens on loopback alone. port: 0 lets the system choose; `server_address` has what it is.
+
+    Raises BadRequest if the port cannot be had.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = os.name != "nt"  # where it would let two servers have one port
+
+    def __init__(self, study: Study, votes: VoteFile, port: int) -> None:
+        self.study = study
+        self.votes = votes
+        self.files: dict[str, Path] = {}
+        self.addresses: dict[tuple[str, str], str] = {}
+        for method, pictures in {"": study.composites, **study.results}.items():
+            for picture, path in pictures.items():
+                name = secrets.token_urlsafe(12)
+                self.files[f"/pictures/{name}"] = path
+                self.addresses[method, picture] = f"/pictures/{name}"
+        try:
+            super().__init__((ADDRESS, port), Handler)
+        except OSError as error:
+            why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+            raise BadRequest(f"Port {port} {why}.", "Choose another one with --port.") from error
+
+    @property
+    def url(self) -> str:
+        return f"http://{ADDRESS}:{self.server_address[1]}/"
+
+    def trials(self, voter: str) -> list[dict[str, str | None]]:
+        """The voter's questions in order, as the page wants them."""
+        shown: list[dict[str, str | None]] = []
+        for trial in self.study.trials(voter):
+            vote = self.votes.counted.get(asked(voter, trial))
+            shown.append(
+                {
+                    "composite": self.addresses["", trial.picture],
+                    "left": self.addresses[trial.left, trial.picture],
+                    "right": self.addresses[trial.right, trial.picture],
+                    "choice": vote.choice if vote else None,
+                }
+            )
+        return shown
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of browsers that went away."""
+        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
+
+
+class Refused(Exception):
+    """A request that is not answered. status: why.   told: a sentence for the voter."""
+
+    def __init__(self, status: HTTPStatus, told: str) -> None:
+        super().__init__(told)
+        self.status = status
+        self.told = told
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One browser's connection."""
+
+    server: StudyServer
+    protocol_version = "HTTP/1.1"
+    server_version = "study"
+    sys_version = ""
+    timeout = 60
+
+    def do_GET(self) -> None:
+        self._answer(self._get)
+
+    def do_POST(self) -> None:
+        self._answer(self._post)
+
+    def _answer(self, what: Any) -> None:
+        try:
+            self._check_host()
+            what()
+        except Refused as refused:
+            self.close_connection = True  # what is left of the request was not read
+            self._send(refused.status, "text/plain; charset=utf-8", refused.told.encode())
+
+    def _get(self) -> None:
+        url = urlsplit(self.path)
+        if url.path in PAGE:
+            name, kind = PAGE[url.path]
+            self._send(HTTPStatus.OK, kind, (Path(__file__).parent / name).read_bytes())
+        elif url.path in self.server.files:
+            path = self.server.files[url.path]
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise Refused(HTTPStatus.NOT_FOUND, "The picture is gone.") from error
+            self._send(HTTPStatus.OK, CONTENT_TYPES[path.suffix.lower()], data, "private, max-age=86400, immutable")
+        elif url.path == "/trials":
+            voter = _voter(parse_qs(url.query).get("voter", [""])[0])
+            self._send(HTTPStatus.OK, "application/json", json.dumps({"trials": self.server.trials(voter)}).encode())
+        elif url.path == "/favicon.ico":  # browsers ask for one, and complain where there is none
+            self._send(HTTPStatus.NO_CONTENT, "image/png", b"")
+        else:
+            raise Refused(HTTPStatus.NOT_FOUND, "There is nothing here.")
+
+    def _post(self) -> None:
+        if urlsplit(self.path).path != "/votes":
+            raise Refused(HTTPStatus.NOT_FOUND, "There is nothing here.")
+        # Another site's page can send neither without asking first, which is never granted.
+        if self.headers.get_content_type() != "application/json" or not self._is_own_page():
+            raise Refused(HTTPStatus.FORBIDDEN, "Votes are taken from this study's page alone.")
+        vote = self._vote(self._body())
+        try:
+            self.server.votes.append(vote)
+        except OSError as error:
+            print(f"human_study: A vote could not be written: {error}", file=sys.stderr, flush=True)
+            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, "The vote could not be written to the disk.") from error
+        self._send(HTTPStatus.NO_CONTENT, "text/plain; charset=utf-8", b"")
+
+    def _body(self) -> dict[str, Any]:
+        try:
+            length = int(self.headers["Content-Length"])
+            if not 0 < length <= LONGEST_BODY:
+                raise ValueError
+            fields = json.loads(self.rfile.read(length))
+        except (TypeError, ValueError) as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, "That is no vote.") from error
+        if not isinstance(fields, dict):
+            raise Refused(HTTPStatus.BAD_REQUEST, "That is no vote.")
+        return fields
+
+    def _vote(self, fields: dict[str, Any]) -> Vote:
+        voter, number, choice = _voter(fields.get("voter")), fields.get("trial"), fields.get("choice")
+        trials = self.server.study.trials(voter)
+        if type(number) is not int or not 0 <= number < len(trials) or choice not in CHOICES:
+            raise Refused(HTTPStatus.BAD_REQUEST, "That is no vote.")
+        return Vote(voter, trials[number], choice)
+
+    def _check_host(self) -> None:
+        """A name that a stranger's page made to point at this machine is refused (DNS rebinding); any port may be,
+        for it may be forwarded from elsewhere."""
+        try:
+            name = urlsplit(f"//{self.headers.get('Host', '')}").hostname
+        except ValueError:
+            name = None
+        if name not in HOSTS:
+            raise Refused(HTTPStatus.FORBIDDEN, f"Call this page http://{ADDRESS}.")
+
+    def _is_own_page(self) -> bool:
+        origin = self.headers.get("Origin")
+        return origin is None or origin == f"http://{self.headers['Host']}"
+
+    def _send(self, status: HTTPStatus, kind: str, body: bytes, cache: str = "no-store") -> None:
+        self.send_response(status)
+        for name, value in {**HEADERS, "Content-Type": kind, "Cache-Control": cache}.items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        if status != HTTPStatus.NO_CONTENT:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Keeps the terminal for what matters."""
+
+
+def _voter(name: object) -> str:
+    """The voter's name as it is kept. Raises Refused for one that is none."""
+    if isinstance(name, str):
+        name = name.strip()
+        if 0 < len(name) <= LONGEST_NAME and name.isprintable():
+            return name
+    raise Refused(HTTPStatus.BAD_REQUEST, f"A name has 1 to {LONGEST_NAME} letters.")
