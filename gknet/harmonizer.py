@@ -131,11 +131,9 @@ class Harmonizer:
         rgb = as_rgb(pixels)
         flat = checked_mask(mask, pixels.shape[:2])
         box = reduction.bounding_box(flat)
-        canvas = Box(0, 0, rgb.shape[1], rgb.shape[0])
         _check(strength, network_size, space, rgb)
-        window = _window(box, canvas, network_size)
         on_progress("reduce", 0, 1)
-        sight = reduction.reduce_masked(rgb, flat, box, window, self._sight_size(window, network_size))
+        sight = self.sight(rgb, flat, box, network_size)
         transfer = self._fit(sight, box, space, profile, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
         changed = transfer.apply(
@@ -271,6 +269,14 @@ class Harmonizer:
             layer_box=sight.place(box),
             layer_size=(box.height, box.width),
         )
+
+    def sight(self, rgb: np.ndarray, mask: np.ndarray, box: Box, network_size: int) -> Sight:
+        """What the network is shown of a composite (H, W, 3 or 4), and which part of it that is.
+
+        mask: (H, W), as `gknet.pixels.checked_mask` gives it.   box: outside of it the mask is 0.
+        """
+        window = _window(box, Box(0, 0, rgb.shape[1], rgb.shape[0]), network_size)
+        return reduction.reduce_masked(rgb, mask, box, window, self._sight_size(window, network_size))
 
     def _see(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """The network's picture (h, w, 3) float32 for a composite and mask at network size."""

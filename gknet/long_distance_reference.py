@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,11 +25,23 @@ class TransformerLayer(nn.Module):
             nn.Linear(2 * channels, channels),
         )
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def attention(self, tokens: Tensor, token: int) -> Tensor:
+        """(B, heads, T): how `forward` shares out one token's attention among all tokens; a head's shares sum to 1."""
+        query, key, _ = self._query_key_value(tokens)
+        likeness = (key @ query[:, :, token, :, None])[..., 0]  # (B, heads, T)
+        return (likeness / math.sqrt(query.shape[3])).softmax(dim=2)
+
+    def _query_key_value(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Each (B, heads, T, C/heads)."""
         batch, count, channels = tokens.shape
         mixed = self.query_key_value(self.attention_norm(tokens))  # (B, T, 3*C)
         mixed = mixed.view(batch, count, 3, self.heads, channels // self.heads)  # (B, T, 3, heads, C/heads)
-        query, key, value = mixed.permute(2, 0, 3, 1, 4)  # each (B, heads, T, C/heads)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4)
+        return query, key, value
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        batch, count, channels = tokens.shape
+        query, key, value = self._query_key_value(tokens)
         attended = F.scaled_dot_product_attention(query, key, value)  # (B, heads, T, C/heads)
         attended = attended.transpose(1, 2).reshape(batch, count, channels)  # (B, T, C)
         tokens = tokens + self.project(attended)

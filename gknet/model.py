@@ -13,7 +13,7 @@ from gknet.color_statistics import LENGTH, color_statistics
 from gknet.config import GKNetConfig
 from gknet.kernel_prediction import KernelPrediction, fusion
 from gknet.long_distance_reference import LongDistanceReference
-from gknet.modulation import modulate_by
+from gknet.modulation import Modulation
 from gknet.selective_correlation import upsample_like
 from gknet.window import Window
 
@@ -89,7 +89,7 @@ class Decoder(nn.Module):
 
     def __init__(self, widths: Sequence[int], residual: bool) -> None:
         super().__init__()
-        self.residual = residual
+        self.modulation = Modulation(residual)
         deepest_first = widths[::-1]
         before = [0, *deepest_first[:-1]]
         self.merge = nn.ModuleList(
@@ -108,7 +108,7 @@ class Decoder(nn.Module):
             here = window if skip is features[-1] else None
             decoded = self.attention[level](self.merge[level](joined), level_mask, here)
             if kernels:
-                decoded = modulate_by(decoded, *kernels[level], residual=self.residual)
+                decoded = self.modulation(decoded, *kernels[level])
         assert decoded is not None
         return decoded
 
@@ -162,6 +162,8 @@ class GKNet(nn.Module):
     net(composite, mask): (B, 3, H, W) sRGB in [0, 1], (B, 1, H, W) in [0, 1] with 1 = foreground
     -> (B, 3, H, W), equal to the composite bit for bit wherever the mask is 0; elsewhere in about [0, 1],
     not clamped. H and W are multiples of `config.multiple`; ValueError otherwise.
+    whole: works the last level out all over the picture rather than around the foreground alone, for those who look
+    at what happens on the way; the result is the same but for rounding.
     Source: Shen et al., "Learning Global-aware Kernel for Image Harmonization", ICCV 2023; the affine head,
     the residual path of the modulation and the global head are ours (`GKNetConfig`).
     """
@@ -183,7 +185,7 @@ class GKNet(nn.Module):
             else None
         )
 
-    def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, composite: Tensor, mask: Tensor, *, whole: bool = False) -> Tensor:
         self._check(composite, mask)
         entry = torch.cat([composite, mask], dim=1)  # (B, 4, H, W)
         if self.config.stem > 1:
@@ -191,7 +193,7 @@ class GKNet(nn.Module):
         features = self.encoder(entry)[::-1]  # deepest first
         small_mask = F.avg_pool2d(mask, self.config.stem)  # (B, 1, H/s, W/s)
         # Training's batch norm wants all pixels; a GPU would have to be waited for.
-        window = None if self.training or mask.is_cuda else Window.around(small_mask)
+        window = None if whole or self.training or mask.is_cuda else Window.around(small_mask)
         reference: Tensor = features[0]
         kernels: list[tuple[Tensor, nn.Conv2d]] = []
         if self.kernels is not None:

@@ -64,6 +64,17 @@ def modulate_by(feature: Tensor, predictor: Tensor, prediction: nn.Conv2d, *, re
     return feature + modulated if residual else modulated
 
 
+class Modulation(nn.Module):
+    """`modulate_by` as a part of the network, so that a hook can see what goes in and comes out. No parameters."""
+
+    def __init__(self, residual: bool) -> None:
+        super().__init__()
+        self.residual = residual
+
+    def forward(self, feature: Tensor, predictor: Tensor, prediction: nn.Conv2d) -> Tensor:
+        return modulate_by(feature, predictor, prediction, residual=self.residual)
+
+
 @functools.cache
 def _fused() -> Callable[..., Tensor] | None:
     """The Triton form, where there is Triton; imported late, as only CUDA needs it."""

@@ -11,7 +11,6 @@ from torch import Tensor
 from gknet import GKNet, Harmonizer, preset
 from gknet.config import PRESETS, GKNetConfig, ablations
 from gknet.selective_correlation import ChannelDescriptor
-from gknet.window import Window
 
 SMALL = replace(preset("gknet"), width=8, correlation_groups=4, reference_heads=4)
 
@@ -149,7 +148,7 @@ def test_settings_that_cannot_be_built_are_named(change: dict[str, object], name
 )
 @pytest.mark.parametrize("place", [(0, 0, 9, 7), (33, 17, 34, 18), (38, 2, 48, 23), (0, 0, 48, 32)])
 def test_work_around_the_foreground_alone_gives_what_all_work_gives(
-    config: GKNetConfig, place: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+    config: GKNetConfig, place: tuple[int, int, int, int]
 ) -> None:
     net = perturbed(config).eval()
     composite, mask = scene(config, batch=1)
@@ -157,8 +156,7 @@ def test_work_around_the_foreground_alone_gives_what_all_work_gives(
     mask.zero_()[:, :, top:bottom, left:right] = 0.5 + torch.rand(bottom - top, right - left) / 2
     with torch.no_grad():
         around = net(composite, mask)
-        monkeypatch.setattr(Window, "around", lambda _mask: None)
-        everything = net(composite, mask)
+        everything = net(composite, mask, whole=True)
     torch.testing.assert_close(around, everything, rtol=0, atol=1e-5)
     assert (everything - composite).abs().max() > 1e-4
 
