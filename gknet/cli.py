@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from gknet.errors import BadRequest, Cancelled, HarmonizeError
+from gknet.errors import BadRequest, Cancelled, HarmonizeError, MissingExtra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +43,8 @@ _STEPS = {
     "reduce": "Looking at the scene",
     "network": "Harmonizing",
     "apply": "Colouring every pixel",
+    "record": "Watching the network",
+    "draw": "Drawing",
     "write": "Writing",
 }
 
@@ -125,7 +128,7 @@ def harmonize(
         else:
             assert foreground is not None
             assert background is not None
-            place = _position(at or "0,0")
+            place = _position(at or "0,0", "--at")
             scene = LayerScene(foreground, background, place, 1.0 if scale is None else scale, step)
         check_writable(output, scene.file.pixels.shape[2])
         if beside is not None:
@@ -178,6 +181,64 @@ def demo(*, output: Output = Path("gknet-demo.png"), model: str = "gknet-s", dev
 
 
 @app.command
+def inspect(
+    composite: Path,
+    mask: Path,
+    /,
+    *,
+    output: Output,
+    point: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    model: str = "gknet-s",
+    network_size: int = 256,
+    device: str = "auto",
+) -> None:
+    """Show what the network does with a picture, and on what grounds: a page with pictures and words.
+
+        gknet inspect composite.png mask.png -o page
+
+    Open page/index.html in a browser. Needs the extra `figures`.
+
+    Parameters
+    ----------
+    composite
+        Picture that already holds the object.
+    mask
+        Picture of the same size, white where the object is, black elsewhere, gray along soft edges.
+    output
+        Folder for the page and its pictures, new or empty; an earlier page in it is replaced. It appears only when
+        it is complete.
+    point
+        X,Y of the composite's pixel whose attention is shown. Without it: the middle of the object.
+    model
+        Which network: a name that `gknet info` lists.
+    network_size
+        Long side of what the network sees, pixels, 64 to 1024.
+    device
+        auto, cpu, cuda or mps.
+    """
+    _need_figures()
+    place = None if point is None else _position(point, "--point")
+    with _progress() as step:
+        from gknet.inspect import page
+        from gknet.inspect.spot import check_inside
+        from gknet.scene import CompositeScene
+
+        page.check_folder(output)
+        scene = CompositeScene(composite, mask, step)
+        if place is not None:
+            check_inside(place, scene.before.shape[1], scene.before.shape[0])
+        step("load", 0, 1)
+        from gknet.harmonizer import Harmonizer
+        from gknet.inspect.sections import sections_of
+
+        harmonizer = Harmonizer.load(model, device)
+        sections = sections_of(scene, harmonizer, point=place, network_size=network_size, on_progress=step)
+        step("write", 0, 1)
+        page.write(output, composite.name, model, sections)
+    _say(f"Wrote {output / page.PAGE}")
+
+
+@app.command
 def info(*, model: str | None = None, device: str = "auto") -> None:
     """Say which networks there are, how large they are, and what they would run on.
 
@@ -206,12 +267,20 @@ def _keep_apart(inputs: list[Path], outputs: list[Path]) -> None:
             raise BadRequest(f"{output} is one of the inputs.", "Choose another name for the output.")
 
 
-def _position(at: str) -> tuple[int, int]:
+def _position(words: str, option: str) -> tuple[int, int]:
     try:
-        x, y = (int(part) for part in at.split(","))
+        x, y = (int(part) for part in words.split(","))
     except ValueError:
-        raise BadRequest(f"The position {at!r} is not X,Y.", "Give two whole numbers, as in --at 420,310.") from None
+        hint = f"Give two whole numbers, as in {option} 420,310."
+        raise BadRequest(f"The position {words!r} is not X,Y.", hint) from None
     return x, y
+
+
+def _need_figures() -> None:
+    """Raises MissingExtra, saying how to get it, if what draws is not there."""
+    if not all(find_spec(library) for library in ("matplotlib", "sklearn")):
+        how = 'Install them with: pip install "gknet-harmonize[figures]"'
+        raise MissingExtra("Drawing needs matplotlib and scikit-learn.", how)
 
 
 def _write_side_by_side(path: Path, rows: list[dict[str, np.ndarray]], profile: bytes | None) -> None:

@@ -7,6 +7,7 @@ HarmonizeError
 │   └── Unsupported     a kind of picture or pixel that cannot be worked on
 ├── PictureError        a file cannot be read or written
 ├── WeightsError        the weights are missing, damaged or of another version
+├── MissingExtra        a library that only some commands need is not installed
 └── Cancelled           the caller asked to stop; nothing was changed
 """
 
@@ -66,6 +67,10 @@ class PictureError(HarmonizeError):
 
 class WeightsError(HarmonizeError):
     """The weights are missing, damaged or of another version."""
+
+
+class MissingExtra(HarmonizeError):
+    """A library that only some commands need is not installed."""
 
 
 class Cancelled(HarmonizeError):

@@ -1,0 +1,228 @@
+"""What the object's colours became: before and after, maps of the change, and curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+from gknet.color import srgb_to_lab
+from gknet.inspect.drawing import as_png, backdrop, extent, panel, sheet, steepness
+from gknet.inspect.page import Plate
+from gknet.pixels import as_rgb
+from gknet.profile import to_srgb
+from gknet.reduction import Box, thumbnail
+
+_LONG_SIDE = 720
+_SAMPLED = 100_000
+"""Full-resolution pixels of the object that the curves and means are made of, at most."""
+_FEWEST = 30
+"""Pixels that a point of a curve needs, where the object has many."""
+_NOTICEABLE = 1.0
+"""In L*, a*, b* or C*: a change below it is called none. About the least that an eye can see side by side."""
+
+_UNCHANGED = "#f2f2f2"
+_MAPS = (
+    ("lighter (+) or darker (−): ΔL*", "#3b1f6b", "#f5a800"),
+    ("redder (+) or greener (−): Δa*", "#00794a", "#d1005d"),
+    ("warmer, yellower (+) or cooler, bluer (−): Δb*", "#1f5fbf", "#d69a00"),
+    ("more (+) or less (−) colourful: ΔC*", "#4d4d4d", "#e0007a"),
+)
+_WORDS = (("lighter", "darker"), ("redder", "greener"), ("warmer", "cooler"), ("more colourful", "less colourful"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColourChange:
+    """before, after: (h, w, 3) float32 sRGB in [0, 1], the whole picture at the size of the page.
+
+    near_before, near_after: the same of the object and what is next to it.
+    colours, changed: (n, 3) float32 sRGB in [0, 1], full-resolution pixels of the object, before and after.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    near_before: np.ndarray
+    near_after: np.ndarray
+    colours: np.ndarray
+    changed: np.ndarray
+
+    @classmethod
+    def between(
+        cls, before: np.ndarray, after: np.ndarray, mask: np.ndarray, box: Box, profile: bytes | None
+    ) -> ColourChange:
+        """before, after: (H, W, C) as `gknet.picture.Picture` has them, in a profile.   mask: (H, W), any range.
+
+        box: around the object.
+        """
+        everything = Box(0, 0, mask.shape[1], mask.shape[0])
+        margin = max(box.width, box.height) // 4
+        grown = Box(box.left - margin, box.top - margin, box.width + 2 * margin, box.height + 2 * margin)
+        near = grown.within(everything)
+        assert near is not None
+        inside = (slice(near.top, near.bottom), slice(near.left, near.right))
+        places = np.flatnonzero(mask >= 0.9 * mask.max())
+        if len(places) > _SAMPLED:
+            places = np.sort(np.random.default_rng(0).choice(places, _SAMPLED, replace=False))
+        sampled = (_unit(as_rgb(pixels).reshape(mask.size, -1)[places, :3]) for pixels in (before, after))
+        return cls(
+            *(_small(pixels, profile) for pixels in (before, after, before[inside], after[inside])),
+            *(to_srgb(colours[None], profile)[0] for colours in sampled),
+        )
+
+    def in_words(self) -> str:
+        """What the change is on the whole, a sentence for anybody."""
+        means = _differences(_lab(self.colours), _lab(self.changed)).mean(axis=0)
+        parts = [
+            f"{words[0] if mean > 0 else words[1]} (Δ{name} {mean:+.1f})"
+            for mean, words, name in zip(means, _WORDS, ("L*", "a*", "b*", "C*"), strict=True)
+            if abs(mean) >= _NOTICEABLE
+        ]
+        if not parts:
+            return "On the whole the object stayed as it was."
+        listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+        return f"On the whole the object became {listed}."
+
+
+def before_and_after(change: ColourChange) -> Plate:
+    """The whole picture, before and after."""
+    figure = sheet(5.4 * steepness(change.before) + 0.4)
+    left, right = figure.subplots(1, 2)
+    panel(left, "before", change.before)
+    panel(right, "after", change.after)
+    return Plate(
+        name="result",
+        title="The result",
+        text=(
+            f"Left: the picture as it was given. Right: the same with the object’s colours fitted to the scene, "
+            f"as “gknet harmonize” writes it. {change.in_words()} Nothing but the object was touched."
+        ),
+        png=as_png(figure),
+    )
+
+
+def change_maps(change: ColourChange) -> Plate:
+    """How lightness, hue and colourfulness moved, place by place."""
+    before, after = change.near_before, change.near_after
+    differences = _differences(_lab(before), _lab(after))  # (h, w, 4)
+    touched = (before != after).any(axis=2)
+    strongest = np.abs(differences[touched]) if touched.any() else np.zeros((1, 4))
+    most = max(2.0, float(np.quantile(strongest.max(axis=1), 0.98)))
+    figure = sheet(3 * (4.3 * steepness(before) + 0.4))
+    places = figure.subplots(3, 2)
+    panel(places[0, 0], "the object before", before)
+    panel(places[0, 1], "the object after", after)
+    for place, (title, less, more), channel in zip(places[1:].flat, _MAPS, range(4), strict=True):
+        panel(place, title, backdrop(before))
+        drawn = place.imshow(
+            np.ma.masked_array(differences[:, :, channel], ~touched),
+            norm=Normalize(-most, most),
+            cmap=LinearSegmentedColormap.from_list(title, [less, _UNCHANGED, more]),
+            aspect="auto",
+            extent=extent(before),
+            interpolation="nearest",
+        )
+        figure.colorbar(drawn, ax=place, extend="both", shrink=0.9).set_label("CIELAB units")
+    return Plate(
+        name="change-maps",
+        title="What changed, and where",
+        text=(
+            "Top: the object from near. Each map below shows one kind of change, “after” less “before”; the pale "
+            "photograph around it was not touched. Near white: no change there. The numbers are units of CIELAB, in "
+            "which equal steps look about equally large: 1 is about the least that one can see side by side, 10 is "
+            "plain at a glance, and from black to white it is 100 in L*. C* is chroma, the distance from gray. All "
+            "four have one scale, so the strongest colours show what the network did most."
+        ),
+        png=as_png(figure),
+    )
+
+
+def change_curves(change: ColourChange) -> Plate:
+    """Tone curves, and the change in lightness and colour from the object's shadows to its lights."""
+    figure = sheet(4.1)
+    tones, lightness, colour = figure.subplots(1, 3)
+    _draw_tones(tones, change)
+    before, after = _lab(change.colours), _lab(change.changed)
+    differences = _differences(before, after)
+    for axes, channels in ((lightness, (0,)), (colour, (1, 2, 3))):
+        axes.set_box_aspect(1)
+        for channel in channels:
+            name = ("ΔL* (+ lighter)", "Δa* (+ redder)", "Δb* (+ yellower)", "ΔC* (+ more colourful)")[channel]
+            hue = ("black", "#d1005d", "#d69a00", "#7a3fb0")[channel]
+            _draw_curve(axes, before[:, 0], differences[:, channel], (0, 100), hue, name)
+        axes.axhline(0, color="0.5", linewidth=0.8)
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("lightness before, L* (0 black, 100 white)")
+        axes.set_ylabel("change, CIELAB units")
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, -2), max(high, 2))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    lightness.set_title("lightness, from shadows to lights", fontsize=10)
+    colour.set_title("colour, from shadows to lights", fontsize=10)
+    return Plate(
+        name="change-curves",
+        title="What changed, from shadows to lights",
+        text=(
+            "Left: tone curves as in a photo editor, how bright red, green and blue were in the object and what they "
+            "became; above the dashed diagonal is brighter. Middle and right: how much lighter, redder, yellower and "
+            "more colourful the object’s dark, middle and light parts became. The lines are medians; in the bands lie "
+            "eight of ten pixels. A wide band means that the change depends on the place, too, or on the other colours."
+        ),
+        png=as_png(figure),
+    )
+
+
+def _draw_tones(axes: Axes, change: ColourChange) -> None:
+    axes.plot([0, 255], [0, 255], color="0.5", linewidth=0.8, linestyle="--")
+    for channel, (name, hue) in enumerate((("red", "#c8102e"), ("green", "#1a8a34"), ("blue", "#1f5fbf"))):
+        _draw_curve(axes, 255 * change.colours[:, channel], 255 * change.changed[:, channel], (0, 255), hue, name)
+    axes.set_xlim(0, 255)
+    axes.set_ylim(0, 255)
+    axes.set_box_aspect(1)
+    axes.set_xlabel("before, sRGB (0 to 255)")
+    axes.set_ylabel("after, sRGB (0 to 255)")
+    axes.set_title("tone curves", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+
+
+def _draw_curve(
+    axes: Axes, x: np.ndarray, y: np.ndarray, limits: tuple[float, float], hue: str, name: str, steps: int = 24
+) -> None:
+    """The median of y over x, in steps, with the band from the tenth to the ninetieth of a hundred."""
+    edges = np.linspace(*limits, steps + 1)
+    step = np.digitize(x, edges[1:-1])
+    fewest = min(_FEWEST, max(1, len(x) // steps))
+    filled = [i for i in range(steps) if (step == i).sum() >= fewest]
+    at = [x[step == i].mean() for i in filled]
+    low, middle, high = np.array([np.quantile(y[step == i], (0.1, 0.5, 0.9)) for i in filled]).reshape(-1, 3).T
+    axes.fill_between(at, low, high, color=hue, alpha=0.15, linewidth=0)
+    axes.plot(at, middle, color=hue, linewidth=1.8, marker=".", markersize=4, label=name)
+
+
+def _lab(srgb: np.ndarray) -> np.ndarray:
+    """CIELAB of (..., 3) sRGB."""
+    flat = torch.from_numpy(srgb.reshape(1, -1, 1, 3)).permute(0, 3, 1, 2)  # (1, 3, n, 1)
+    return srgb_to_lab(flat)[0, :, :, 0].T.numpy().reshape(srgb.shape)
+
+
+def _differences(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(..., 4) of two in CIELAB: in L*, a*, b* and in chroma, C* = sqrt(a*² + b*²)."""
+    chroma = np.hypot(after[..., 1], after[..., 2]) - np.hypot(before[..., 1], before[..., 2])
+    return np.concatenate([after - before, chroma[..., None]], axis=-1)
+
+
+def _small(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
+    """(h, w, 3) float32 sRGB in [0, 1] of a picture, at the size of the page."""
+    height = max(1, round(pixels.shape[0] * min(1.0, _LONG_SIDE / max(pixels.shape[:2]))))
+    return to_srgb(np.nan_to_num(thumbnail(pixels, height)).clip(0, 1), profile)
+
+
+def _unit(pixels: np.ndarray) -> np.ndarray:
+    """Values in [0, 1] of any depth; what is brighter, as in HDR pictures, is white."""
+    whole = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    unit = pixels.astype(np.float32) / np.float32(whole)
+    return np.asarray(np.nan_to_num(unit).clip(0, 1))

@@ -1,0 +1,166 @@
+"""What the network makes of one picture on its way: recorded by hooks, in an ordinary pass of the network in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from gknet.long_distance_reference import TransformerLayer
+from gknet.model import GKNet
+from gknet.modulation import Modulation
+from gknet.selective_correlation import SelectiveCorrelationFusion
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attention:
+    """One transformer layer of LRE and the tokens (T, C) that went into it."""
+
+    layer: TransformerLayer
+    tokens: Tensor
+
+    @torch.inference_mode()
+    def of(self, token: int) -> np.ndarray:
+        """(heads, T) float32: how one token shares out its attention; every head's shares sum to 1."""
+        return _array(self.layer.attention(self.tokens[None], token))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fusion:
+    """One SCF (Eq. 4): both sides' features, Conv(F_E) and Conv(F_KPB), and their channels' weights S.
+
+    encoded: (C, H, W), deeper: (C, H', W') float32.   encoded_weights, deeper_weights: (C,) float32 in [0, 1].
+    """
+
+    encoded: np.ndarray
+    deeper: np.ndarray
+    encoded_weights: np.ndarray
+    deeper_weights: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KernelField:
+    """One level's kernels (Eq. 1) and what modulation by them (Eq. 6) did to the decoder's feature.
+
+    before, after: (C, H, W) float32, the feature.   residual: whether `after` holds `before` as well as the kernels'
+    sum. `predictor` (C, H, W) and `prediction`, the convolution that makes kernels of it, stand for the kernels, of
+    which there are N*N times as many numbers.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    residual: bool
+    predictor: Tensor
+    prediction: nn.Conv2d
+
+    @torch.inference_mode()
+    def at(self, pixels: np.ndarray) -> np.ndarray:
+        """(n, C, N, N) float32: the kernels of n pixels, given by their places in H*W; channel by channel.
+
+        They lie as the picture does: [..., N // 2 + dy, N // 2 + dx] is the weight of the neighbour at (dy, dx).
+        """
+        chosen = self.predictor.flatten(1)[:, torch.from_numpy(pixels).to(self.predictor.device)]  # (C, n)
+        kernels = self.prediction(chosen[None, :, :, None])[0, :, :, 0]  # (C*N*N, n)
+        size = round((len(kernels) / len(self.before)) ** 0.5)
+        # Eq. 6 names a neighbour by where the pixel lies from it.
+        return _array(kernels.T.reshape(1, len(pixels), -1, size, size).flip(3, 4))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """All of one pass. Layers of attention in order, levels deepest first; what a network lacks is empty.
+
+    composite, harmonized: (H, W, 3) float32 sRGB; mask: (H, W) float32 in [0, 1]: what the network was given, and its
+    answer.   grid: rows and columns of the tokens, each of which stands for a square of the composite.
+    """
+
+    composite: np.ndarray
+    mask: np.ndarray
+    harmonized: np.ndarray
+    grid: tuple[int, int]
+    attention: list[Attention]
+    fusions: list[Fusion]
+    kernels: list[KernelField]
+
+    def object_in(self, rows: int, columns: int) -> np.ndarray:
+        """(rows, columns): how much of each cell of a grid over the picture is object, 0 to 1."""
+        height, width = self.mask.shape
+        cells = self.mask.reshape(rows, height // rows, columns, width // columns)
+        return np.asarray(cells.mean(axis=(1, 3)))
+
+
+@contextmanager
+def overheard(net: GKNet) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """A list that gets composite (1, 3, H, W) and mask (1, 1, H, W) of every pass of the network meanwhile."""
+    heard: list[tuple[Tensor, Tensor]] = []
+    handle = net.register_forward_pre_hook(lambda _net, given: heard.append((given[0], given[1])))
+    try:
+        yield heard
+    finally:
+        handle.remove()
+
+
+@torch.inference_mode()
+def record(net: GKNet, composite: Tensor, mask: Tensor) -> Record:
+    """A pass over a composite (1, 3, H, W) and its mask (1, 1, H, W), as net(composite, mask) makes it.
+
+    The last level is worked out over the whole picture, which changes the answer by rounding alone.
+    """
+    attention: list[Attention] = []
+    fusions: list[Fusion] = []
+    kernels: list[KernelField] = []
+    handles = list(_listen(net, attention, fusions, kernels))
+    try:
+        harmonized = net(composite, mask, whole=True)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Record(
+        composite=np.ascontiguousarray(_array(composite).transpose(1, 2, 0)),
+        mask=_array(mask)[0],
+        harmonized=np.ascontiguousarray(_array(harmonized).transpose(1, 2, 0)),
+        grid=(composite.shape[2] // net.config.multiple, composite.shape[3] // net.config.multiple),
+        attention=attention,
+        fusions=fusions,
+        kernels=kernels,
+    )
+
+
+def _listen(
+    net: GKNet, attention: list[Attention], fusions: list[Fusion], kernels: list[KernelField]
+) -> Iterator[RemovableHandle]:
+    for module in net.modules():
+        if isinstance(module, TransformerLayer):
+            yield module.register_forward_hook(partial(_hear_attention, attention))
+        elif isinstance(module, SelectiveCorrelationFusion):
+            yield module.register_forward_hook(partial(_hear_fusion, fusions))
+        elif isinstance(module, Modulation):
+            yield module.register_forward_hook(partial(_hear_modulation, kernels))
+
+
+def _hear_attention(heard: list[Attention], layer: TransformerLayer, given: Any, _result: Tensor) -> None:
+    heard.append(Attention(layer, given[0][0]))
+
+
+def _hear_fusion(heard: list[Fusion], fusion: SelectiveCorrelationFusion, given: Any, _result: Tensor) -> None:
+    encoded, deeper, _window = given
+    encoded_weights, deeper_weights = fusion.channel_weights(encoded, deeper)
+    encoded, deeper = fusion.convert_encoded(encoded), fusion.convert_deeper(deeper)
+    heard.append(Fusion(*map(_array, (encoded, deeper, encoded_weights, deeper_weights))))
+
+
+def _hear_modulation(heard: list[KernelField], modulation: Modulation, given: Any, result: Tensor) -> None:
+    feature, predictor, prediction = given
+    heard.append(KernelField(_array(feature), _array(result), modulation.residual, predictor[0], prediction))
+
+
+def _array(batch: Tensor) -> np.ndarray:
+    """The only member of a batch."""
+    return batch[0].float().cpu().numpy()

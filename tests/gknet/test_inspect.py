@@ -1,0 +1,425 @@
+"""The inspection page: what it shows is what the network does, and anybody gets it whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.color
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from gknet import GKNet, Harmonizer, preset, weights
+from gknet.cli import main
+from gknet.config import ablations
+from gknet.errors import BadRequest, PictureError
+from gknet.inspect import page
+from gknet.inspect.attention_maps import attention_maps
+from gknet.inspect.channel_weights import channel_weights
+from gknet.inspect.colour_change import ColourChange
+from gknet.inspect.kernel_clusters import clustered, kernel_clusters
+from gknet.inspect.page import Plate, Section
+from gknet.inspect.record import KernelField, Record, overheard, record
+from gknet.inspect.spot import Spot
+from gknet.long_distance_reference import TransformerLayer
+from gknet.reduction import Box, bounding_box
+from gknet.selective_correlation import SelectiveCorrelationFusion, upsample_like
+
+Run = Callable[..., tuple[int, str, str]]
+DEMO = Path(page.__file__).parents[1] / "demo"
+
+
+@pytest.fixture(scope="module", params=["gknet", "gknet-s"])
+def harmonizer(request: pytest.FixtureRequest, shipped: Harmonizer) -> Harmonizer:
+    """The shipped network, and the paper's, half as wide, with every weight moved so that nothing is zero any more."""
+    if request.param == "gknet-s":
+        return shipped
+    torch.manual_seed(0)
+    net = GKNet(replace(preset("gknet"), width=16))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return Harmonizer(net)
+
+
+@pytest.fixture(scope="module")
+def given(photograph: np.ndarray, object_mask: np.ndarray) -> tuple[Tensor, Tensor]:
+    """A composite (1, 3, 64, 48) and its mask, in colours that do not belong."""
+    small = np.asarray(Image.fromarray(photograph[:448, 60:396]).resize((48, 64), Image.Resampling.BOX))
+    mask = np.asarray(Image.fromarray(object_mask[:448, 60:396]).resize((48, 64), Image.Resampling.BOX))
+    inside = torch.from_numpy(mask / np.float32(255))[None, None]
+    picture = torch.from_numpy(small / np.float32(255)).permute(2, 0, 1)[None]
+    return picture * (1 - 0.4 * inside), inside
+
+
+@pytest.fixture(scope="module")
+def seen(harmonizer: Harmonizer, given: tuple[Tensor, Tensor]) -> Record:
+    return record(harmonizer.net, *given)
+
+
+def outputs_of(harmonizer: Harmonizer, given: tuple[Tensor, Tensor], kind: type[nn.Module], part: str) -> list[Tensor]:
+    """What every module of a kind makes in a pass of its own, or what goes into one of its parts."""
+    found: list[Tensor] = []
+    handles = []
+    for module in harmonizer.net.modules():
+        if isinstance(module, kind):
+            if part:
+                inner = module.get_submodule(part)
+                handles.append(inner.register_forward_pre_hook(lambda _inner, given: found.append(given[0])))
+            else:
+                handles.append(module.register_forward_hook(lambda _module, _given, result: found.append(result)))
+    with torch.no_grad():
+        harmonizer.net(*given, whole=True)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+# ---- what is shown is what the network does
+
+
+def test_the_recorded_pass_gives_what_the_harmonizer_gets(
+    harmonizer: Harmonizer, given: tuple[Tensor, Tensor], seen: Record
+) -> None:
+    with torch.no_grad():
+        ordinary = harmonizer.net(*given)[0].permute(1, 2, 0).numpy()
+    assert np.abs(ordinary - seen.harmonized).max() < 1e-5
+    assert np.abs(ordinary - seen.composite).max() > 1e-3
+    outside = seen.mask == 0
+    assert np.array_equal(seen.harmonized[outside], seen.composite[outside])
+
+
+def test_recorded_kernels_make_the_modulated_feature(seen: Record) -> None:
+    assert len(seen.kernels) == 4
+    for level in seen.kernels:
+        channels, height, width = level.before.shape
+        kernels = torch.from_numpy(level.at(np.arange(height * width)))  # (H*W, C, N, N)
+        around = F.unfold(torch.from_numpy(level.before)[None], 3, padding=1).view(channels, 9, height * width)
+        modulated = torch.einsum("pcn,cnp->cp", kernels.flatten(2), around).view(channels, height, width)
+        expected = torch.from_numpy(level.after) - level.residual * torch.from_numpy(level.before)
+        torch.testing.assert_close(modulated, expected, rtol=1e-3, atol=1e-4)
+        assert expected.abs().max() > 1e-2
+
+
+def test_kernels_lie_as_the_picture_does() -> None:
+    """The kernel that takes the right neighbour has its weight at the right."""
+    prediction = nn.Conv2d(1, 9, 1)
+    with torch.no_grad():
+        prediction.weight.zero_()
+        assert prediction.bias is not None
+        prediction.bias.copy_(torch.eye(9)[3])  # K[(0, -1)]: Eq. 6 takes F[p + (0, 1)]
+    nothing = np.zeros((1, 1, 1), np.float32)
+    kernel = KernelField(nothing, nothing, False, torch.zeros(1, 1, 1), prediction).at(np.array([0]))
+    assert np.array_equal(kernel[0, 0], [[0, 0, 0], [0, 0, 1], [0, 0, 0]])
+
+
+def test_attention_is_shared_out_whole_and_makes_the_layers_output(
+    harmonizer: Harmonizer, given: tuple[Tensor, Tensor], seen: Record
+) -> None:
+    expected = outputs_of(harmonizer, given, TransformerLayer, "project")  # each (1, T, C)
+    assert len(seen.attention) == len(expected) == 2
+    for heard, attended in zip(seen.attention, expected, strict=True):
+        count, channels = heard.tokens.shape
+        assert count == seen.grid[0] * seen.grid[1]
+        shares = torch.from_numpy(np.stack([heard.of(token) for token in range(count)]))  # (T, heads, T)
+        torch.testing.assert_close(shares.sum(dim=2), torch.ones(count, 8), rtol=0, atol=1e-5)
+        with torch.no_grad():
+            mixed = heard.layer.query_key_value(heard.layer.attention_norm(heard.tokens))
+        value = mixed[:, 2 * channels :].view(count, 8, channels // 8)
+        again = torch.einsum("qht,thd->qhd", shares, value).reshape(1, count, channels)
+        torch.testing.assert_close(again, attended, rtol=1e-3, atol=1e-4)
+        assert shares.std() > 0
+
+
+def test_channel_weights_make_the_fused_feature(
+    harmonizer: Harmonizer, given: tuple[Tensor, Tensor], seen: Record
+) -> None:
+    expected = outputs_of(harmonizer, given, SelectiveCorrelationFusion, "")
+    assert len(seen.fusions) == len(expected) == 4
+    for heard, fused in zip(seen.fusions, expected, strict=True):
+        for shares in (heard.encoded_weights, heard.deeper_weights):
+            assert 0 <= shares.min() < shares.max() <= 1
+        encoded = torch.from_numpy(heard.encoded_weights[:, None, None] * heard.encoded)[None]
+        deeper = torch.from_numpy(heard.deeper_weights[:, None, None] * heard.deeper)[None]
+        torch.testing.assert_close(encoded + upsample_like(deeper, encoded), fused, rtol=1e-4, atol=1e-5)
+
+
+def test_recording_leaves_no_trace(harmonizer: Harmonizer, given: tuple[Tensor, Tensor]) -> None:
+    with overheard(harmonizer.net):
+        record(harmonizer.net, *given)
+    for module in harmonizer.net.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+
+
+def test_what_is_overheard_is_the_sight(shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray) -> None:
+    with overheard(shipped.net) as heard:
+        shipped(photograph, object_mask)
+    assert len(heard) == 1
+    sight = shipped.sight(photograph, object_mask, bounding_box(object_mask), 256)
+    assert np.array_equal(heard[0][0][0].permute(1, 2, 0).numpy(), sight.composite.clip(0, 1))
+    assert np.array_equal(heard[0][1][0, 0].numpy(), sight.mask)
+
+
+def test_clusters_hold_every_pixel_and_their_means_are_means(seen: Record) -> None:
+    level = seen.kernels[1]
+    height, width = level.before.shape[1:]
+    mask = seen.object_in(height, width)
+    clusters = clustered(level, mask)
+    kernels = level.at(np.arange(height * width))
+    assert clusters.share.sum() == pytest.approx(1)
+    assert (np.diff(clusters.on_object) <= 0).all()
+    assert (clusters.share * clusters.on_object).sum() == pytest.approx(mask.mean(), abs=1e-5)
+    assert len(clusters.share) == 5
+    for cluster, (mean, share) in enumerate(zip(clusters.kernels, clusters.share, strict=True)):
+        inside = clusters.labels.ravel() == cluster
+        assert inside.mean() == pytest.approx(share)
+        np.testing.assert_allclose(mean, kernels[inside].mean(axis=0), atol=1e-4)
+    # A cluster's pixels are more like its own mean than like any other.
+    distance = ((kernels[:, None] - clusters.kernels[None]) ** 2).sum(axis=(2, 3, 4))  # (H*W, k)
+    assert (distance.argmin(axis=1) == clusters.labels.ravel()).mean() > 0.97
+
+
+def test_kernels_that_are_all_alike_are_one_cluster() -> None:
+    prediction = nn.Conv2d(2, 18, 1)
+    feature = np.ones((2, 4, 4), np.float32)
+    clusters = clustered(KernelField(feature, feature, True, torch.ones(2, 4, 4), prediction), np.ones((4, 4)))
+    assert clusters.share.tolist() == [1]
+
+
+# ---- the colour change
+
+
+def test_the_change_of_colour_is_told_in_cielab(photograph: np.ndarray, object_mask: np.ndarray) -> None:
+    after = photograph.copy()
+    inside = object_mask == 255
+    after[inside] = (after[inside] * [0.9, 0.7, 0.4]).astype(np.uint8)
+    change = ColourChange.between(photograph, after, object_mask, bounding_box(object_mask), None)
+    assert np.array_equal(change.before[0, 0] * 255, photograph[0, 0])
+    lab = [skimage.color.rgb2lab(picture / 255)[object_mask >= 0.9 * 255] for picture in (photograph, after)]
+    expected = (lab[1] - lab[0]).mean(axis=0)
+    words = change.in_words()
+    for name, mean in zip(("ΔL*", "Δa*", "Δb*"), expected, strict=True):
+        told = float(words.split(f"{name} ")[1].split(")")[0].replace("−", "-"))
+        assert told == pytest.approx(mean, abs=0.2)
+    assert "darker" in words
+    assert "warmer" in words
+
+
+def test_no_change_is_called_none(photograph: np.ndarray, object_mask: np.ndarray) -> None:
+    change = ColourChange.between(photograph, photograph, object_mask, bounding_box(object_mask), None)
+    assert "stayed as it was" in change.in_words()
+
+
+# ---- the point
+
+
+def test_the_middle_of_a_ring_is_on_the_ring(shipped: Harmonizer, photograph: np.ndarray) -> None:
+    rows, columns = np.mgrid[:512, :512]
+    ring = (np.abs(np.hypot(rows - 256, columns - 200) - 100) < 20).astype(np.uint8) * np.uint8(255)
+    spot = Spot.amid_foreground(shipped.sight(photograph, ring, bounding_box(ring), 256))
+    assert ring[spot.y, spot.x]
+
+
+def test_a_point_finds_its_token_in_pictures_of_any_shape(shipped: Harmonizer) -> None:
+    picture, mask = np.zeros((300, 1000, 3), np.uint8), np.zeros((300, 1000), np.uint8)
+    mask[100:200, 300:700] = 255
+    sight = shipped.sight(picture, mask, bounding_box(mask), 256)
+    grid = (sight.mask.shape[0] // 16, sight.mask.shape[1] // 16)
+    assert grid == (5, 16)
+    for (x, y), token in {(0, 0): 0, (999, 0): 15, (0, 299): 64, (999, 299): 79, (500, 150): 40}.items():
+        assert Spot.in_sight(x, y, sight).token(sight, grid) == token
+
+
+def test_a_point_beside_what_the_network_saw_is_refused(shipped: Harmonizer) -> None:
+    picture, mask = np.zeros((1500, 2000, 3), np.uint8), np.zeros((1500, 2000), np.uint8)
+    mask[700:720, 900:920] = 255
+    sight = shipped.sight(picture, mask, bounding_box(mask), 256)
+    assert sight.window != Box(0, 0, 2000, 1500)
+    assert Box(Spot.amid_foreground(sight).x, Spot.amid_foreground(sight).y, 1, 1).within(Box(900, 700, 20, 20))
+    with pytest.raises(BadRequest, match="so small"):
+        Spot.in_sight(5, 5, sight)
+
+
+# ---- the page and the command
+
+
+class Pictures(HTMLParser):
+    """What a page shows by name, and everything that it would fetch from elsewhere."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.shown: dict[str, bytes] = {}
+        self.outside: list[str] = []
+        self.ids: list[str | None] = []
+        self.links: list[str] = []
+        self._figure = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.ids += [values["id"]] if "id" in values else []
+        self.links += [str(values["href"]).removeprefix("#")] if "href" in values else []
+        if tag == "figure":
+            self._figure = str(values["id"])
+        source = values.get("src") or ""
+        if tag == "img" and source.startswith("data:image/png;base64,"):
+            assert values["alt"]
+            self.shown[self._figure] = base64.b64decode(source.split(",")[1])
+        elif tag in ("link", "script", "iframe") or source:
+            self.outside.append(tag)
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs `gknet inspect` beside a small `picture.png` and `mask.png`; exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("composite.jpg", "mask.png"):
+        with Image.open(DEMO / name) as file:
+            file.reduce(4).save(f"{Path(name).stem}.png")
+
+    def command(*arguments: object) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main(["inspect", *(str(argument) for argument in arguments)])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, *capfd.readouterr()
+
+    return command
+
+
+def page_at(folder: Path) -> Pictures:
+    """A page that needs nothing else, and whose pictures lie beside it."""
+    pictures = Pictures((folder / "index.html").read_text(encoding="utf-8"))
+    assert pictures.outside == []
+    assert len(set(pictures.ids)) == len(pictures.ids)
+    assert set(pictures.links) < set(pictures.ids)
+    for name, png in pictures.shown.items():
+        assert (folder / f"{name}.png").read_bytes() == png
+        check_drawn(png)
+    assert {path.name for path in folder.iterdir()} == {"index.html", *(f"{name}.png" for name in pictures.shown)}
+    return pictures
+
+
+def check_drawn(png: bytes) -> None:
+    """As wide as all pictures of the page, and not empty."""
+    with Image.open(io.BytesIO(png)) as drawn:
+        assert drawn.width == 1210
+        colours = drawn.convert("RGB").getcolors(1 << 24)
+        assert colours is not None
+        assert len(colours) > 100
+
+
+def test_every_kind_of_map_is_drawn(shipped: Harmonizer, given: tuple[Tensor, Tensor]) -> None:
+    seen = record(shipped.net, *given)
+    for plate in (attention_maps(seen, 1, 0, (1, 1)), channel_weights(seen, 3), kernel_clusters(seen, 3)):
+        check_drawn(plate.png)
+
+
+def test_a_network_without_kernels_gets_a_page_without_them(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    baseline = ablations(replace(preset("gknet-s"), width=8))["baseline"]
+    weights.save(GKNet(baseline), tmp_path / "bare.safetensors")
+    arguments = ("composite.png", "mask.png", "-o", "page", "--model", "bare", "--device", "cpu")
+    assert run(*arguments) == (0, "Wrote page/index.html\n", "")
+    assert set(page_at(tmp_path / "page").shown) == {"result", "change-maps", "change-curves", "sight"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "bare.safetensors",
+        "composite.png",
+        "mask.png",
+        "page",
+    ]
+
+
+@pytest.mark.slow
+def test_the_shipped_network_gets_a_page_of_all_its_parts(run: Run, tmp_path: Path) -> None:
+    names = {"result", "change-maps", "change-curves", "sight", "attention-1", "attention-2"}
+    names |= {f"{kind}-{level}" for kind in ("fusion", "kernels") for level in (1, 2, 3, 4)}
+    for point in ("5,5", "120,90"):  # the second page replaces the first
+        assert run("composite.png", "mask.png", "-o", "page", "--point", point) == (0, "Wrote page/index.html\n", "")
+        assert set(page_at(tmp_path / "page").shown) == names
+        assert f"pixel {point}," in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+
+
+def test_bad_input_gets_one_line_and_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    Image.new("L", (300, 400), 0).save("black.png")
+    Image.new("L", (30, 40), 255).save("small.png")
+    Path("words.png").write_text("not a picture", encoding="utf-8")
+    Path("file").write_text("precious", encoding="utf-8")
+    Path("full").mkdir()
+    Path("full/index.html").write_text("somebody's own page", encoding="utf-8")
+    before = sorted(tmp_path.rglob("*"))
+    pictures = ("composite.png", "mask.png")
+    for arguments, word in (
+        (("composite.png", "black.png", "-o", "page"), "all black"),
+        (("composite.png", "small.png", "-o", "page"), "30x40"),
+        (("words.png", "mask.png", "-o", "page"), "not a picture"),
+        (("composite.png", "missing.png", "-o", "page"), "no file"),
+        ((*pictures, "-o", "page", "--point", "300,0"), "0,0 to 299,399"),
+        ((*pictures, "-o", "page", "--point", "-1,5"), "outside the picture"),
+        ((*pictures, "-o", "page", "--point", "left"), "--point 420,310"),
+        ((*pictures, "-o", "file"), "is a file"),
+        ((*pictures, "-o", "full"), "holds other files"),
+        ((*pictures, "-o", "."), "the folder you are in"),
+        ((*pictures, "-o", "nowhere/page"), "no folder"),
+        ((*pictures, "-o", "page", "--network-size", "9"), "network size"),
+        ((*pictures, "-o", "page", "--model", "gknet"), "no weights"),
+        ((*pictures, "-o", "page", "--device", "abacus"), "device"),
+    ):
+        code, out, err = run(*arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1), (arguments, err)
+        assert err.startswith("gknet: ")
+        assert word in err, err
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("library", ["matplotlib", "sklearn"])
+def test_without_what_draws_it_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    code, out, err = run("composite.png", "mask.png", "-o", "page")
+    assert (code, out) == (2, "")
+    assert err == (
+        'gknet: Drawing needs matplotlib and scikit-learn. Install them with: pip install "gknet-harmonize[figures]"\n'
+    )
+
+
+def test_an_earlier_page_is_replaced_and_kept_if_the_new_one_fails(tmp_path: Path) -> None:
+    folder = tmp_path / "page"
+    first = Section("change", "What it did", "…", [Plate("result", "One", "…", b"1"), Plate("kernels-4", "", "", b"4")])
+    page.write(folder, "a.png", "gknet-s", [first])
+    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "kernels-4.png", "result.png"]
+    page.write(folder, "<b>.png", "gknet-s", [Section("change", "", "", [Plate("result", "Two", "…", b"2")])])
+    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "result.png"]
+    assert "&lt;b&gt;.png" in (folder / "index.html").read_text(encoding="utf-8")
+    for place in (folder, tmp_path / "new"):
+        with pytest.raises(PictureError, match="cannot be written"):
+            page.write(place, "c.png", "gknet-s", [Section("change", "", "", [Plate("no/where", "", "", b"3")])])
+    assert (folder / "result.png").read_bytes() == b"2"
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+    (folder / "mine.txt").write_text("precious", encoding="utf-8")
+    with pytest.raises(PictureError, match="holds other files"):
+        page.check_folder(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(3, 2000), (2000, 3), (20, 20), (300, 900)])
+def test_pictures_of_any_shape_get_a_page(run: Run, tmp_path: Path, size: tuple[int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
+    mask = np.zeros(size, np.uint8)
+    mask[: size[0] // 2 + 1, : size[1] // 2 + 1] = 255
+    Image.fromarray(picture).save("odd.png")
+    Image.fromarray(mask).save("odd-mask.png")
+    assert run("odd.png", "odd-mask.png", "-o", "page")[0] == 0
+    assert (tmp_path / "page" / "index.html").exists()
