@@ -21,6 +21,8 @@ from gknet.errors import BadRequest, Cancelled, HarmonizeError, MissingExtra
 if TYPE_CHECKING:
     import numpy as np
 
+    from gknet.picture import Picture
+
 
 def _version() -> str:
     from importlib.metadata import version
@@ -140,7 +142,7 @@ def harmonize(
         step("write", 0, 1)
         if beside is not None:
             rows = [{"before": scene.before, "after": after}]
-            _write_side_by_side(beside, rows, scene.file.profile)
+            _write_side_by_side(beside, rows, scene.file)
         write(output, after, scene.file)
     _say(f"Wrote {output}")
     if beside is not None:
@@ -176,7 +178,7 @@ def demo(*, output: Output = Path("gknet-demo.png"), model: str = "gknet-s", dev
             example.dog_in_the_wrong_light(harmonizer, step),
         ]
         step("write", 0, 1)
-        _write_side_by_side(output, rows, None)
+        _write_side_by_side(output, rows)
     _say(f"Wrote {output.absolute()}")
 
 
@@ -283,11 +285,11 @@ def _need_figures() -> None:
         raise MissingExtra("Drawing needs matplotlib and scikit-learn.", how)
 
 
-def _write_side_by_side(path: Path, rows: list[dict[str, np.ndarray]], profile: bytes | None) -> None:
+def _write_side_by_side(path: Path, rows: list[dict[str, np.ndarray]], like: Picture | None = None) -> None:
     from gknet.picture import Picture, write
     from gknet.side_by_side import side_by_side
 
-    beside = side_by_side(rows, profile)
+    beside = side_by_side(rows) if like is None else side_by_side(rows, like.encoding)
     write(path, beside, Picture(pixels=beside))
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyvips
 
 from gknet.color import LUMA
+from gknet.encoding import Encoding
 from gknet.errors import BadRequest, NoForeground, Unsupported
 from gknet.picture import MAX_PIXELS, Picture
-from gknet.profile import from_srgb, to_srgb
 from gknet.reduction import Box
 
 _STRIP = 256
@@ -25,27 +25,32 @@ def matching(cutout: Picture, background: Picture) -> np.ndarray:
     if pixels.shape[2] not in (2, 4):
         raise Unsupported("The foreground has no transparency.", "Cut the object out and save it as PNG.")
     depth, gray = background.pixels.dtype, background.pixels.shape[2] < 3
-    same = cutout.profile == background.profile and pixels.dtype == depth
+    source, target = cutout.encoding, background.encoding
+    same = source == target and pixels.dtype == depth
     if same and gray == (pixels.shape[2] == 2):
         return pixels
     result = np.empty((*pixels.shape[:2], 2 if gray else 4), depth)
     full = 1 if depth.kind == "f" else np.iinfo(depth).max
     for top in range(0, len(pixels), _STRIP):
-        unit = _converted(pixels[top : top + _STRIP], cutout.profile, background.profile, gray)
+        unit = converted(pixels[top : top + _STRIP], source, target, gray=gray)
         result[top : top + _STRIP] = unit if full == 1 else np.rint(unit.clip(0, 1) * full)
     return result
 
 
-def _converted(pixels: np.ndarray, source: bytes | None, target: bytes | None, gray: bool) -> np.ndarray:
-    """Pixels with alpha as float32 in [0, 1], in another profile, as RGB or gray with alpha."""
+def converted(pixels: np.ndarray, source: Encoding, target: Encoding, *, gray: bool) -> np.ndarray:
+    """Pixels (h, w, 2 or 4) with straight alpha as float32, integers in [0, 1], in another encoding.
+
+    gray: whether the result is (h, w, 2), the luma of encoded sRGB, or (h, w, 4).
+    """
     if pixels.shape[2] == 2:
         pixels = pixels[:, :, [0, 0, 0, 1]]
-    unit = pixels.astype(np.float32) / (1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max)
-    colours = unit[:, :, :3]
-    if source != target:
-        colours = from_srgb(to_srgb(np.ascontiguousarray(colours), source), target)
+    unit = pixels.astype(np.float32) / np.float32(1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max)
+    colours = np.ascontiguousarray(unit[:, :, :3])
     if gray:
-        colours = colours @ np.array(LUMA, np.float32)[:, None]
+        luma = source.to_srgb(colours) @ np.array(LUMA, np.float32)[:, None]
+        colours = target.from_srgb(np.repeat(luma, 3, axis=2))[:, :, :1]
+    elif source != target:
+        colours = target.from_srgb(source.to_srgb(colours))
     return np.concatenate([colours, unit[:, :, 3:]], axis=2)
 
 

@@ -7,7 +7,7 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -16,17 +16,17 @@ from torch import Tensor
 
 from gknet import reduction, weights
 from gknet.attention import ConvBlock
-from gknet.color import linear_to_srgb, srgb_to_linear
 from gknet.device import choose_device
+from gknet.encoding import Encoding, Space
 from gknet.errors import BadRequest, NoBackground, NoForeground
 from gknet.model import GKNet
 from gknet.pillow import from_pillow, to_pillow
-from gknet.pixels import as_before, as_rgb, checked_mask, without_gaps
-from gknet.profile import fits, from_srgb, to_srgb
+from gknet.pixels import as_rgb, checked_mask, without_gaps
+from gknet.profile import fits
+from gknet.recolour import recoloured
 from gknet.reduction import Box, Sight
 from gknet.transfer import ColourTransfer
 
-Space = Literal["srgb", "linear"]
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, steps done and steps in all, on the calling thread. To cancel, raise
 `gknet.Cancelled` in it: the error comes out of the call, and nothing was changed."""
@@ -51,8 +51,13 @@ class LayerFit:
     """What the network would do to one layer: a colour map, kept apart from the layer's pixels."""
 
     transfer: ColourTransfer
-    space: Space
+    encoding: Encoding
     device: torch.device
+
+    @property
+    def space(self) -> Space:
+        """Of the layer's values."""
+        return self.encoding.space
 
     def apply(
         self,
@@ -68,16 +73,16 @@ class LayerFit:
         selection: (h, w) uint8, how much of the change each pixel takes.   strength: in [0, 1].
         Raises BadRequest for what does not fit.
         """
-        rgba = as_rgb(layer)
-        changed = replace(self.transfer, layer_size=rgba.shape[:2]).apply(
-            rgba,
+        as_rgb(layer)  # refuses what is no picture
+        return recoloured(
+            replace(self.transfer, layer_size=(layer.shape[0], layer.shape[1])),
+            layer,
+            self.encoding,
             mask=selection,
             strength=strength,
-            space=self.space,
             device=self.device,
             on_progress=lambda done, total: on_progress("apply", done, total),
         )
-        return as_before(changed, layer)
 
 
 class Harmonizer:
@@ -131,21 +136,22 @@ class Harmonizer:
         rgb = as_rgb(pixels)
         flat = checked_mask(mask, pixels.shape[:2])
         box = reduction.bounding_box(flat)
-        _check(strength, network_size, space, rgb)
+        _check(strength, network_size, rgb)
+        encoding = Encoding(space, profile)
         on_progress("reduce", 0, 1)
-        sight = self.sight(rgb, flat, box, network_size)
-        transfer = self._fit(sight, box, space, profile, on_progress)
+        sight = self.sight(rgb, flat, box, network_size, encoding)
+        transfer = self._fit(sight, box, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
-        changed = transfer.apply(
-            rgb[inside],
+        result = pixels.copy()
+        result[inside] = recoloured(
+            transfer,
+            pixels[inside],
+            encoding,
             mask=flat[inside],
             strength=strength,
-            space=space,
             device=self.device,
             on_progress=lambda done, total: on_progress("apply", done, total),
         )
-        result = pixels.copy()
-        result[inside] = as_before(changed, pixels[inside])
         if isinstance(composite, Image.Image):
             return to_pillow(result, composite)
         return result
@@ -171,7 +177,7 @@ class Harmonizer:
         """
         if foreground.ndim != 3 or foreground.shape[2] not in (2, 4):
             raise BadRequest("The foreground has no alpha.", "Give a cut-out layer: (h, w, 4) with straight alpha.")
-        _check(strength, network_size, space, foreground)
+        _check(strength, network_size, foreground)
         canvas = (background.shape[1], background.shape[0])
         fit = self.fit_layer(
             foreground,
@@ -215,12 +221,11 @@ class Harmonizer:
         """
         at = (operator.index(at[0]), operator.index(at[1]))
         rgba, below = as_rgb(layer), without_gaps(as_rgb(reference))
-        _check(1.0, network_size, space, rgba)
-        _check(1.0, network_size, reference_space, below)
+        _check(1.0, network_size, rgba)
+        _check(1.0, network_size, below)
+        encoding, below_encoding = Encoding(space, profile), Encoding(reference_space, reference_profile)
         if not 0 < opacity <= 1:
             raise BadRequest(f"The opacity is {opacity}.", "Choose one above 0, at most 1.")
-        if (reference_space, reference_profile) != (space, profile):
-            below = _in_space(_out_of_space(below, reference_space, reference_profile), space, profile)
         everything = Box(0, 0, *canvas)
         box = Box(at[0], at[1], rgba.shape[1], rgba.shape[0])
         visible = reduction.bounding_box(_coverage(rgba, selection)).shifted(*at).within(everything)
@@ -232,35 +237,30 @@ class Harmonizer:
         # What is not selected shows, too.
         shown = visible if selection is None else box
         sight = reduction.reduce_layer(
-            rgba, below, box, shown, everything, window, size, selection=selection, opacity=opacity
+            rgba,
+            below,
+            box,
+            shown,
+            everything,
+            window,
+            size,
+            encoding=encoding,
+            below_encoding=below_encoding,
+            selection=selection,
+            opacity=opacity,
         )
         if sight.mask.min() > 0.995 * opacity:
             raise NoBackground("The foreground covers the whole background.", "Erase around the object, or select it.")
-        return LayerFit(self._fit(sight, box, space, profile, on_progress), space, self.device)
+        return LayerFit(self._fit(sight, box, on_progress), encoding, self.device)
 
-    def _fit(
-        self, sight: Sight, box: Box, space: Space, profile: bytes | None, on_progress: Progress
-    ) -> ColourTransfer:
+    def _fit(self, sight: Sight, box: Box, on_progress: Progress) -> ColourTransfer:
         """The network's answer as a map from any colour at any place of the box to its harmonized colour."""
-        composite, foreground = sight.composite, sight.foreground
-        if space == "linear" and profile is not None:
-            raise BadRequest("Linear light and a colour profile were both named.", "Name one of them.")
-        if profile is not None and not (fits(profile, gray=True) or fits(profile, gray=False)):
-            raise BadRequest("The colour profile is not one of RGB or gray.", "Convert the picture to sRGB first.")
-        if not np.isfinite(composite).all():
+        if not np.isfinite(sight.composite).all():
             raise BadRequest("The picture holds values that are not numbers.", "Remove NaN and infinity first.")
-        if space == "linear":
-            composite, foreground = _encode(composite), _encode(foreground)
-        composite, foreground = composite.clip(0, 1), foreground.clip(0, 1)
-        seen = to_srgb(composite, profile)
+        composite, foreground = sight.composite.clip(0, 1), sight.foreground.clip(0, 1)
         on_progress("network", 0, 1)
-        answer = self._see(seen, sight.mask)
+        answer = self._see(composite, sight.mask)
         on_progress("network", 1, 1)
-        if profile is not None:
-            # Both through the profile and back, so that an unchanged colour stays exactly unchanged.
-            composite, answer = from_srgb(seen, profile), from_srgb(answer.clip(0, 1), profile)
-        else:
-            composite = seen
         return ColourTransfer.fit(
             composite=composite,
             harmonized=answer,
@@ -270,13 +270,14 @@ class Harmonizer:
             layer_size=(box.height, box.width),
         )
 
-    def sight(self, rgb: np.ndarray, mask: np.ndarray, box: Box, network_size: int) -> Sight:
+    def sight(self, rgb: np.ndarray, mask: np.ndarray, box: Box, network_size: int, encoding: Encoding) -> Sight:
         """What the network is shown of a composite (H, W, 3 or 4), and which part of it that is.
 
         mask: (H, W), as `gknet.pixels.checked_mask` gives it.   box: outside of it the mask is 0.
+        encoding: of the composite.
         """
         window = _window(box, Box(0, 0, rgb.shape[1], rgb.shape[0]), network_size)
-        return reduction.reduce_masked(rgb, mask, box, window, self._sight_size(window, network_size))
+        return reduction.reduce_masked(rgb, mask, box, window, self._sight_size(window, network_size), encoding)
 
     def _see(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """The network's picture (h, w, 3) float32 for a composite and mask at network size."""
@@ -305,13 +306,11 @@ def _for_use(net: GKNet) -> GKNet:
     return net
 
 
-def _check(strength: float, network_size: int, space: Space, pixels: np.ndarray) -> None:
+def _check(strength: float, network_size: int, pixels: np.ndarray) -> None:
     if not 0 <= strength <= 1:
         raise BadRequest(f"The strength is {strength}.", "Choose one between 0 and 1.")
     if not 64 <= network_size <= 1024:
         raise BadRequest(f"The network size is {network_size}.", "Choose one between 64 and 1024.")
-    if space not in ("srgb", "linear"):
-        raise BadRequest(f"The space {space!r} is unknown.", "Choose 'srgb' or 'linear'.")
     if pixels.dtype not in _DEPTHS:
         raise BadRequest(
             f"Pixels of type {pixels.dtype} cannot be worked on.",
@@ -351,23 +350,3 @@ def _coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray:
     if not selection.any():
         raise NoForeground("Nothing of the layer is selected.", "Select the object, or nothing at all.")
     return selection if rgba.shape[2] == 3 else (selection > 0) & (rgba[..., 3] > 0)
-
-
-def _out_of_space(pixels: np.ndarray, space: Space, profile: bytes | None) -> np.ndarray:
-    """(H, W, 3) float32 encoded sRGB of a picture in its own depth, space and profile."""
-    unit = pixels.astype(np.float32)
-    if pixels.dtype.kind == "u":
-        unit /= np.iinfo(pixels.dtype).max
-    return _encode(unit) if space == "linear" else to_srgb(unit, profile)
-
-
-def _in_space(unit: np.ndarray, space: Space, profile: bytes | None) -> np.ndarray:
-    """Encoded sRGB (H, W, 3) float32 in another space or profile."""
-    if space == "linear":
-        return srgb_to_linear(torch.from_numpy(unit)).numpy()
-    return from_srgb(unit, profile)
-
-
-def _encode(linear: np.ndarray) -> np.ndarray:
-    """sRGB-encoded values of linear light."""
-    return linear_to_srgb(torch.from_numpy(linear)).numpy()

@@ -9,8 +9,8 @@ import math
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import pyvips
 
+from gknet.encoding import Encoding, unit
 from gknet.errors import NoForeground
 
 
@@ -44,7 +44,7 @@ class Box(NamedTuple):
 
 
 class Sight(NamedTuple):
-    """What the network is shown: a window of the canvas at network size, in the picture's own encoding.
+    """What the network is shown: a window of the canvas at network size, encoded sRGB.
 
     composite: (h, w, 3) float32 in [0, 1].   mask: (h, w) float32 in [0, 1].   foreground: (h, w, 3) float32,
     the straight mean colour of the foreground, the composite's where there is none.
@@ -72,9 +72,11 @@ def bounding_box(mask: np.ndarray) -> Box:
     return Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))
 
 
-def reduce_masked(rgb: np.ndarray, mask: np.ndarray, box: Box, window: Box, size: tuple[int, int]) -> Sight:
+def reduce_masked(
+    rgb: np.ndarray, mask: np.ndarray, box: Box, window: Box, size: tuple[int, int], encoding: Encoding
+) -> Sight:
     """A composite (H, W, 3 or 4) and its mask (H, W), seen at size (h, w).   box: outside of it the mask is 0."""
-    picture, alpha = _unit(rgb), _unit(mask)
+    picture, alpha = encoding.seen(rgb), unit(mask)
     if picture.bands == 4:  # what is wholly transparent may hold anything, even NaN
         picture = (picture[3] > 0).ifthenelse(picture, 0.0)
     # The alpha of a composite goes along: libvips takes long to part bands.
@@ -91,6 +93,8 @@ def reduce_layer(
     window: Box,
     size: tuple[int, int],
     *,
+    encoding: Encoding,
+    below_encoding: Encoding,
     selection: np.ndarray | None = None,
     opacity: float = 1.0,
 ) -> Sight:
@@ -100,14 +104,14 @@ def reduce_layer(
     outside of it the layer is transparent, or lies beside the canvas.
     selection: (h', w') uint8, what of the layer is the foreground; the rest of it is part of the scene.
     """
-    below, above = _unit(background), _premultiplied(layer) * opacity
+    below, above = below_encoding.seen(background), _premultiplied(layer, encoding) * opacity
 
     def seen(picture: Any) -> np.ndarray:
         placed = picture.embed(box.left, box.top, canvas.width, canvas.height)
         return _shrunk(placed, window, size, shown)
 
     over = seen(above)  # (h, w, 4)
-    chosen = over if selection is None else seen(above * _unit(selection))
+    chosen = over if selection is None else seen(above * unit(selection))
     if (below.width, below.height) == (canvas.width, canvas.height):
         # Pixel by pixel, and only where the layer is: what it takes of the scene.
         hidden = _shrunk(below * above[3].embed(box.left, box.top, canvas.width, canvas.height), window, size, shown)
@@ -125,7 +129,7 @@ def reduce_layer(
 
 def thumbnail(pixels: np.ndarray, height: int) -> np.ndarray:
     """(h, w, 3) float32 of any picture (H, W, 1 to 4), at most so high; what is transparent shows through white."""
-    picture = _unit(pixels)
+    picture = unit(pixels)
     if picture.bands in (2, 4):
         alpha = picture[picture.bands - 1]
         picture = picture[0 : picture.bands - 1] * alpha + (1 - alpha)
@@ -165,21 +169,11 @@ def _shrunk(picture: Any, window: Box, size: tuple[int, int], box: Box | None = 
     return values
 
 
-def _premultiplied(pixels: np.ndarray) -> Any:
+def _premultiplied(pixels: np.ndarray, encoding: Encoding) -> Any:
     """A libvips picture of four float bands, of (h, w, 3 or 4) with straight alpha: colours times alpha, and alpha."""
-    picture = _unit(pixels)
+    picture = encoding.seen(pixels)
     if picture.bands == 3:
         return picture.bandjoin(1.0)
     if pixels.dtype.kind == "f":  # what is wholly transparent may hold anything, even NaN
         picture = (picture[3] > 0).ifthenelse(picture, 0.0)
     return picture.premultiply(max_alpha=1.0)
-
-
-def _unit(pixels: np.ndarray) -> Any:
-    """A libvips picture of float values, integers scaled to [0, 1]; read lazily from the array itself."""
-    if pixels.dtype == np.float16:
-        pixels = pixels.astype(np.float32)
-    picture = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
-    if pixels.dtype == np.float32:
-        return picture
-    return picture.cast("float") * (1 / np.iinfo(pixels.dtype).max)

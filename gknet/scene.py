@@ -47,6 +47,7 @@ class CompositeScene:
             self.mask,
             strength=strength,
             network_size=network_size,
+            space=self.file.space,
             profile=self.file.profile,
             on_progress=self.on_progress,
         )
@@ -78,6 +79,7 @@ class LayerScene:
             self.at,
             strength=strength,
             network_size=network_size,
+            space=self.file.space,
             profile=self.file.profile,
             on_progress=self.on_progress,
         )

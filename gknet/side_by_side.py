@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from gknet.profile import to_srgb
+from gknet.encoding import Encoding
 from gknet.reduction import thumbnail
 
 _HEIGHT = 900
@@ -15,13 +15,13 @@ _GAP = 12
 _CAPTION = 40
 
 
-def side_by_side(rows: Sequence[dict[str, np.ndarray]], profile: bytes | None = None) -> np.ndarray:
+def side_by_side(rows: Sequence[dict[str, np.ndarray]], encoding: Encoding | None = None) -> np.ndarray:
     """(H, W, 3) uint8 sRGB: every picture of a row beside the next, each under its caption, row under row.
 
     rows: caption -> (H, W, C) as `gknet.picture.Picture` has them; shown at most 900 px high.
-    profile: their ICC profile, None for sRGB.
+    encoding: what their numbers stand for, None for encoded sRGB.
     """
-    drawn = [_row(pictures, profile) for pictures in rows]
+    drawn = [_row(pictures, encoding or Encoding()) for pictures in rows]
     sheet = Image.new("RGB", (max(row.width for row in drawn), sum(row.height for row in drawn)), "white")
     top = 0
     for row in drawn:
@@ -30,11 +30,11 @@ def side_by_side(rows: Sequence[dict[str, np.ndarray]], profile: bytes | None = 
     return np.asarray(sheet)
 
 
-def _row(pictures: dict[str, np.ndarray], profile: bytes | None) -> Image.Image:
+def _row(pictures: dict[str, np.ndarray], encoding: Encoding) -> Image.Image:
     small = []
     for pixels in pictures.values():
         values = thumbnail(pixels, _HEIGHT)
-        small.append(np.rint(to_srgb(values.clip(0, 1), profile) * 255).astype(np.uint8))
+        small.append(np.rint(encoding.to_srgb(values.clip(0, 1)).clip(0, 1) * 255).astype(np.uint8))
     width = sum(picture.shape[1] for picture in small) + _GAP * (len(small) - 1)
     height = max(picture.shape[0] for picture in small) + _CAPTION
     row = Image.new("RGB", (width, height), "white")

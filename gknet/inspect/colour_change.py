@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
 from gknet.color import srgb_to_lab
+from gknet.encoding import Encoding
 from gknet.inspect.drawing import as_png, backdrop, extent, panel, sheet, steepness
 from gknet.inspect.page import Plate
 from gknet.pixels import as_rgb
-from gknet.profile import to_srgb
 from gknet.reduction import Box, thumbnail
 
 _LONG_SIDE = 720
@@ -51,9 +51,9 @@ class ColourChange:
 
     @classmethod
     def between(
-        cls, before: np.ndarray, after: np.ndarray, mask: np.ndarray, box: Box, profile: bytes | None
+        cls, before: np.ndarray, after: np.ndarray, mask: np.ndarray, box: Box, encoding: Encoding
     ) -> ColourChange:
-        """before, after: (H, W, C) as `gknet.picture.Picture` has them, in a profile.   mask: (H, W), any range.
+        """before, after: (H, W, C) as `gknet.picture.Picture` has them, in its encoding.   mask: (H, W), any range.
 
         box: around the object.
         """
@@ -68,8 +68,8 @@ class ColourChange:
             places = np.sort(np.random.default_rng(0).choice(places, _SAMPLED, replace=False))
         sampled = (_unit(as_rgb(pixels).reshape(mask.size, -1)[places, :3]) for pixels in (before, after))
         return cls(
-            *(_small(pixels, profile) for pixels in (before, after, before[inside], after[inside])),
-            *(to_srgb(colours[None], profile)[0] for colours in sampled),
+            *(_small(pixels, encoding) for pixels in (before, after, before[inside], after[inside])),
+            *(encoding.to_srgb(colours[None])[0].clip(0, 1) for colours in sampled),
         )
 
     def in_words(self) -> str:
@@ -215,10 +215,10 @@ def _differences(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.concatenate([after - before, chroma[..., None]], axis=-1)
 
 
-def _small(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
+def _small(pixels: np.ndarray, encoding: Encoding) -> np.ndarray:
     """(h, w, 3) float32 sRGB in [0, 1] of a picture, at the size of the page."""
     height = max(1, round(pixels.shape[0] * min(1.0, _LONG_SIDE / max(pixels.shape[:2]))))
-    return to_srgb(np.nan_to_num(thumbnail(pixels, height)).clip(0, 1), profile)
+    return encoding.to_srgb(np.nan_to_num(thumbnail(pixels, height)).clip(0, 1)).clip(0, 1)
 
 
 def _unit(pixels: np.ndarray) -> np.ndarray:

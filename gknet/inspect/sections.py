@@ -71,16 +71,16 @@ def sections_of(
     picture (`spot.check_inside`).   network_size: long side of what the network sees, pixels.
     Raises as the harmonizer, and BadRequest for a point where the network did not look.
     """
-    before, profile = scene.before, scene.file.profile
+    before, encoding = scene.before, scene.file.encoding
     with overheard(harmonizer.net) as heard:
         after = scene.harmonized(harmonizer, 1.0, network_size)
     rgb, mask = as_rgb(before), checked_mask(scene.mask, before.shape[:2])
     box = reduction.bounding_box(mask)
-    sight = harmonizer.sight(rgb, mask, box, network_size)
+    sight = harmonizer.sight(rgb, mask, box, network_size, encoding)
     spot = Spot.amid_foreground(sight) if point is None else Spot.in_sight(*point, sight)
     on_progress("record", 0, 1)
     seen = record(harmonizer.net, *heard[0])
-    change = ColourChange.between(before, after, mask, box, profile)
+    change = ColourChange.between(before, after, mask, box, encoding)
     token, place = spot.token(sight, seen.grid), (spot.across, spot.down)
     drawings: dict[str, list[Callable[[], Plate]]] = {
         "change": [partial(draw, change) for draw in (before_and_after, change_maps, change_curves)],

@@ -13,10 +13,12 @@ import torch
 
 import gknet
 from backend import BackendError, Client
+from backend.requests import Space
 from backend.thin.client import ThinClient
 from gknet import Harmonizer
 from gknet.color import linear_to_srgb, srgb_to_linear
 from tests.backend.real_backend import Backend
+from tests.gknet import icc
 
 AT = (150, 200)
 
@@ -73,6 +75,39 @@ def test_pixels_in_linear_light_are_taken(client: Client, layer: np.ndarray, ref
     inside = layer[..., 3] > 0
     again = 255 * linear_to_srgb(torch.from_numpy(result[..., :3])).numpy()
     assert np.abs(again - encoded[..., :3])[inside].mean() < 1
+
+
+PROFILES = {
+    "Display P3": icc.rgb(icc.DISPLAY_P3, icc.srgb_curve()),
+    "ProPhoto RGB": icc.rgb(icc.PROPHOTO, icc.gamma(1.8)),
+    "gray, gamma 2.2": icc.gray(icc.gamma(2.2)),
+}
+
+
+@pytest.mark.parametrize("depth", ["uint8", "uint16", "float16", "float32"])
+@pytest.mark.parametrize("values", ["linear", *PROFILES])
+def test_every_space_and_profile_is_taken_as_gknet_takes_it(
+    client: Client, harmonizer: Harmonizer, layer: np.ndarray, reference: np.ndarray, depth: str, values: str
+) -> None:
+    pixels = as_depth(layer[..., [1, 3]] if "gray" in values else layer, depth)
+    below = as_depth(reference[..., 1] if "gray" in values else reference, depth)
+    space: Space = "linear" if values == "linear" else "srgb"
+    result = client.harmonize(pixels, below, at=AT, space=space, profile=PROFILES.get(values))
+    assert (result.shape, result.dtype) == (pixels.shape, pixels.dtype)
+    assert np.array_equal(result[..., -1], pixels[..., -1])
+    fit = harmonizer.fit_layer(
+        pixels,
+        below,
+        at=AT,
+        canvas=(512, 512),
+        space=space,
+        profile=PROFILES.get(values),
+        reference_space=space,
+        reference_profile=PROFILES.get(values),
+    )
+    assert np.array_equal(result, fit.apply(pixels))
+    assert not np.array_equal(result, pixels)
+    assert np.array_equal(client.harmonize(pixels, None, fit=client.last_fit, space=space, strength=0), pixels)
 
 
 def test_a_large_reference_is_sent_reduced(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:

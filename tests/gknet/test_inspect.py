@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from gknet import GKNet, Harmonizer, preset, weights
 from gknet.cli import main
 from gknet.config import ablations
+from gknet.encoding import Encoding
 from gknet.errors import BadRequest, PictureError
 from gknet.inspect import page
 from gknet.inspect.attention_maps import attention_maps
@@ -165,7 +166,7 @@ def test_what_is_overheard_is_the_sight(shipped: Harmonizer, photograph: np.ndar
     with overheard(shipped.net) as heard:
         shipped(photograph, object_mask)
     assert len(heard) == 1
-    sight = shipped.sight(photograph, object_mask, bounding_box(object_mask), 256)
+    sight = shipped.sight(photograph, object_mask, bounding_box(object_mask), 256, Encoding())
     assert np.array_equal(heard[0][0][0].permute(1, 2, 0).numpy(), sight.composite.clip(0, 1))
     assert np.array_equal(heard[0][1][0, 0].numpy(), sight.mask)
 
@@ -203,7 +204,7 @@ def test_the_change_of_colour_is_told_in_cielab(photograph: np.ndarray, object_m
     after = photograph.copy()
     inside = object_mask == 255
     after[inside] = (after[inside] * [0.9, 0.7, 0.4]).astype(np.uint8)
-    change = ColourChange.between(photograph, after, object_mask, bounding_box(object_mask), None)
+    change = ColourChange.between(photograph, after, object_mask, bounding_box(object_mask), Encoding())
     assert np.array_equal(change.before[0, 0] * 255, photograph[0, 0])
     lab = [skimage.color.rgb2lab(picture / 255)[object_mask >= 0.9 * 255] for picture in (photograph, after)]
     expected = (lab[1] - lab[0]).mean(axis=0)
@@ -216,7 +217,7 @@ def test_the_change_of_colour_is_told_in_cielab(photograph: np.ndarray, object_m
 
 
 def test_no_change_is_called_none(photograph: np.ndarray, object_mask: np.ndarray) -> None:
-    change = ColourChange.between(photograph, photograph, object_mask, bounding_box(object_mask), None)
+    change = ColourChange.between(photograph, photograph, object_mask, bounding_box(object_mask), Encoding())
     assert "stayed as it was" in change.in_words()
 
 
@@ -226,14 +227,14 @@ def test_no_change_is_called_none(photograph: np.ndarray, object_mask: np.ndarra
 def test_the_middle_of_a_ring_is_on_the_ring(shipped: Harmonizer, photograph: np.ndarray) -> None:
     rows, columns = np.mgrid[:512, :512]
     ring = (np.abs(np.hypot(rows - 256, columns - 200) - 100) < 20).astype(np.uint8) * np.uint8(255)
-    spot = Spot.amid_foreground(shipped.sight(photograph, ring, bounding_box(ring), 256))
+    spot = Spot.amid_foreground(shipped.sight(photograph, ring, bounding_box(ring), 256, Encoding()))
     assert ring[spot.y, spot.x]
 
 
 def test_a_point_finds_its_token_in_pictures_of_any_shape(shipped: Harmonizer) -> None:
     picture, mask = np.zeros((300, 1000, 3), np.uint8), np.zeros((300, 1000), np.uint8)
     mask[100:200, 300:700] = 255
-    sight = shipped.sight(picture, mask, bounding_box(mask), 256)
+    sight = shipped.sight(picture, mask, bounding_box(mask), 256, Encoding())
     grid = (sight.mask.shape[0] // 16, sight.mask.shape[1] // 16)
     assert grid == (5, 16)
     for (x, y), token in {(0, 0): 0, (999, 0): 15, (0, 299): 64, (999, 299): 79, (500, 150): 40}.items():
@@ -243,7 +244,7 @@ def test_a_point_finds_its_token_in_pictures_of_any_shape(shipped: Harmonizer) -
 def test_a_point_beside_what_the_network_saw_is_refused(shipped: Harmonizer) -> None:
     picture, mask = np.zeros((1500, 2000, 3), np.uint8), np.zeros((1500, 2000), np.uint8)
     mask[700:720, 900:920] = 255
-    sight = shipped.sight(picture, mask, bounding_box(mask), 256)
+    sight = shipped.sight(picture, mask, bounding_box(mask), 256, Encoding())
     assert sight.window != Box(0, 0, 2000, 1500)
     assert Box(Spot.amid_foreground(sight).x, Spot.amid_foreground(sight).y, 1, 1).within(Box(900, 700, 20, 20))
     with pytest.raises(BadRequest, match="so small"):
