@@ -64,6 +64,7 @@ def harmonize(
     background: Path | None = None,
     at: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     scale: float | None = None,
+    layer: str | None = None,
     strength: float = 1.0,
     model: str = "gknet-s",
     network_size: int = 256,
@@ -80,12 +81,16 @@ def harmonize(
 
         gknet harmonize --foreground cutout.png --background photo.jpg --at 420,310 -o harmonized.jpg
 
+    or a file of layers, OpenRaster or Photoshop, which gets one more layer or becomes a flat picture:
+
+        gknet harmonize picture.ora -o harmonized.ora
+
     Depth, colour profile, EXIF and other metadata of the picture are kept. The format follows the output's name.
 
     Parameters
     ----------
     composite
-        Picture that already holds the object.
+        Picture that already holds the object, or a file of layers (.ora, .psd), which needs no mask.
     mask
         Picture of the same size, white where the object is, black elsewhere, gray along soft edges.
     output
@@ -98,6 +103,8 @@ def harmonize(
         X,Y of the cut-out's top left corner on the background, pixels; may be negative. Without it: 0,0.
     scale
         Factor on the cut-out's size. Without it: 1.
+    layer
+        Name of the layer to harmonize, in a file of layers. Without it: the topmost visible one with transparency.
     strength
         0 leaves the object as it is, 1 harmonizes it fully.
     model
@@ -110,29 +117,34 @@ def harmonize(
         Also write before and after side by side, next to the output.
     """
     pair, layers = (composite, mask), (foreground, background)
-    if (None in pair and None in layers) or (any(pair) and any(layers)):
+    layered = composite is not None and mask is None and not any(layers)
+    if (None in pair and None in layers and not layered) or (any(pair) and any(layers)):
         raise BadRequest(
             "It is not clear what to harmonize.",
             "Give COMPOSITE and MASK, or --foreground and --background.",
         )
     if any(pair) and (at is not None or scale is not None):
         raise BadRequest("A composite has no place or scale to choose.", "Leave out --at and --scale.")
+    if layer is not None and not layered:
+        raise BadRequest("There are no layers to choose from.", "Leave out --layer.")
     beside = output.with_name(f"{output.stem}-before-after.png") if show else None
     inputs = [path for path in (*pair, *layers) if path is not None]
     _keep_apart(inputs, [output] if beside is None else [output, beside])
     with _progress() as step:
-        from gknet.picture import check_writable, write
-        from gknet.scene import CompositeScene, LayerScene, Scene
+        from gknet.picture import check_writable
+        from gknet.scene import CompositeScene, LayeredScene, LayerScene, Scene
 
         scene: Scene
         if composite is not None and mask is not None:
             scene = CompositeScene(composite, mask, step)
+        elif composite is not None:
+            scene = LayeredScene(composite, layer, step)
         else:
             assert foreground is not None
             assert background is not None
             place = _position(at or "0,0", "--at")
             scene = LayerScene(foreground, background, place, 1.0 if scale is None else scale, step)
-        check_writable(output, scene.file.pixels.shape[2])
+        scene.check_writable(output)
         if beside is not None:
             check_writable(beside, 3)
         step("load", 0, 1)
@@ -143,7 +155,9 @@ def harmonize(
         if beside is not None:
             rows = [{"before": scene.before, "after": after}]
             _write_side_by_side(beside, rows, scene.file)
-        write(output, after, scene.file)
+        scene.write(output, after)
+    if scene.notes:
+        print(f"gknet: Note: {'; '.join(scene.notes)}.", file=sys.stderr)
     _say(f"Wrote {output}")
     if beside is not None:
         _say(f"Wrote {beside}")

@@ -1,21 +1,28 @@
-"""What the command harmonizes, read from files: a composite and its mask, or a cut-out and its background."""
+"""What the command harmonizes, read from files: a composite and its mask, a cut-out and its background, or layers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from gknet.composite import matching, paste, scaled
+from gknet.errors import BadRequest
 from gknet.harmonizer import Harmonizer, Progress
-from gknet.picture import Picture, read, read_mask
+from gknet.layers import Layers, opened
+from gknet.picture import Picture, check_place, check_writable, read, read_mask, write
 
 
 class Scene(Protocol):
-    """file: the picture whose format, profile and metadata the result keeps.   before: its pixels, untouched."""
+    """file: the picture whose format, profile and metadata the result keeps.   before: its pixels, untouched.
+    notes: what of the files cannot be shown as it should, in a user's words.
+    """
 
     file: Picture
+    notes: Sequence[str]
 
     @property
     def before(self) -> np.ndarray: ...
@@ -24,8 +31,31 @@ class Scene(Protocol):
         """The whole picture with its foreground harmonized: shape and type of `before`."""
         ...
 
+    def check_writable(self, path: Path) -> None:
+        """Nothing, if the result can be written there. Raises PictureError or Unsupported."""
+        ...
 
-class CompositeScene:
+    def write(self, path: Path, after: np.ndarray) -> None:
+        """What `harmonized` returned into a file. Raises as `check_writable`."""
+        ...
+
+
+class _Flat:
+    """What is written as one picture."""
+
+    file: Picture
+    notes: Sequence[str] = ()
+
+    def check_writable(self, path: Path) -> None:
+        """As Scene."""
+        check_writable(path, self.file.pixels.shape[2])
+
+    def write(self, path: Path, after: np.ndarray) -> None:
+        """As Scene."""
+        write(path, after, self.file)
+
+
+class CompositeScene(_Flat):
     """A composite and its mask. Raises PictureError or Unsupported for what cannot be read."""
 
     def __init__(self, composite: Path, mask: Path, on_progress: Progress) -> None:
@@ -53,7 +83,7 @@ class CompositeScene:
         )
 
 
-class LayerScene:
+class LayerScene(_Flat):
     """A cut-out, scaled and placed, and its background. Raises PictureError, Unsupported or BadRequest."""
 
     def __init__(
@@ -84,3 +114,63 @@ class LayerScene:
             on_progress=self.on_progress,
         )
         return paste(layer, self.file.pixels, self.at)
+
+
+class LayeredScene(_Flat):
+    """A file of layers: one of them over what is visible below it.
+
+    name: of that layer, None for the topmost visible one with transparency.
+    Raises PictureError, Unsupported or BadRequest, the last also if the file is not one of layers.
+    """
+
+    def __init__(self, path: Path, name: str | None, on_progress: Progress) -> None:
+        on_progress("read", 0, 1)
+        document = opened(path)
+        if document is None:
+            raise BadRequest(
+                "It is not clear what to harmonize.", "Give COMPOSITE and MASK, or --foreground and --background."
+            )
+        self.layers = Layers(document, name)
+        self.file = self.layers.merged()
+        self.notes = self.layers.notes
+        self.on_progress = on_progress
+
+    @property
+    def before(self) -> np.ndarray:
+        """The picture as it was."""
+        return self.file.pixels
+
+    def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int) -> np.ndarray:
+        """The picture with the layer harmonized."""
+        layers = self.layers
+        foreground, chosen = layers.foreground, layers.chosen
+        fit = harmonizer.fit_layer(
+            foreground.pixels,
+            layers.below(),
+            at=(chosen.left, chosen.top),
+            canvas=layers.document.size,
+            opacity=chosen.opacity,
+            network_size=network_size,
+            profile=foreground.profile,
+            reference_profile=layers.profile,
+            on_progress=self.on_progress,
+        )
+        self.layer = replace(
+            foreground, pixels=fit.apply(foreground.pixels, strength=strength, on_progress=self.on_progress)
+        )
+        self.after = layers.merged(self.layer.pixels)
+        return self.after.pixels
+
+    def check_writable(self, path: Path) -> None:
+        """As Scene: .ora keeps the layers, every other suffix is one picture."""
+        if path.suffix.lower() == ".ora":
+            check_place(path)
+        else:
+            super().check_writable(path)
+
+    def write(self, path: Path, after: np.ndarray) -> None:
+        """As Scene."""
+        if path.suffix.lower() == ".ora":
+            self.layers.document.write(path, self.layers.chosen, self.layer, self.after)
+        else:
+            super().write(path, after)

@@ -40,7 +40,7 @@ def test_files_give_what_arrays_give(
     picture.write(tmp_path / f"a{suffix}", pixels, picture.Picture(pixels=pixels, profile=PROFILES[profile]))
     picture.write(tmp_path / "mask.png", mask[..., None], picture.Picture(pixels=mask[..., None]))
     scene = CompositeScene(tmp_path / f"a{suffix}", tmp_path / "mask.png", lambda *_: None)
-    picture.write(tmp_path / f"b{suffix}", scene.harmonized(brightening, 1.0, 256), scene.file)
+    scene.write(tmp_path / f"b{suffix}", scene.harmonized(brightening, 1.0, 256))
     written = picture.read(tmp_path / f"b{suffix}")
     assert written.profile == PROFILES[profile]
     assert written.pixels.dtype == depth
