@@ -73,6 +73,25 @@ def change_table(groups: Groups, heading: str) -> ScoreTable:
     )
 
 
+def methods_table(methods: dict[str, Groups], heading: str, notes: list[str]) -> ScoreTable:
+    """A row a method, a section a metric, a column a group.
+
+    methods: each one's records of the same composites in the same groups.   heading: what tells the groups apart.
+    """
+    groups = next(iter(methods.values()))
+    sections = [[["pictures", *(str(len(records)) for records in groups.values())]]]
+    for metric, name in enumerate(("MSE", "PSNR dB", "fMSE")):
+        untouched = ["untouched", *_measured(groups, metric, lambda record: record.before)]
+        rows = [[method, *_measured(found, metric, lambda record: record.after)] for method, found in methods.items()]
+        sections.append([[name, *[""] * len(groups)], untouched, *rows])
+    return ScoreTable(
+        title=f"Beside classical colour transfer, by {heading}, 256 x 256, 8-bit levels",
+        headings=["", *groups],
+        sections=sections,
+        notes=notes,
+    )
+
+
 def paper_table(groups: Groups, published: Sequence[PublishedRow], title: str, ours: str) -> ScoreTable:
     """Our figures below the published ones, a section a metric, a column a group; ours: what our row is called.
 

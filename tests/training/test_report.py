@@ -15,7 +15,8 @@ import skimage.data
 from PIL import Image
 
 from training.metrics import Record, Scores, score
-from training.report import COLUMNS, Case, Extremes, write_report
+from training.records import COLUMNS
+from training.report import Case, Extremes, write_report
 from training.score_tables import by_kind, change_table
 from training.validation import Sample
 

@@ -42,13 +42,18 @@ def _affine(picture: Tensor, matrix: Tensor, source_mean: Tensor, target_mean: T
     return torch.einsum("bij,bjhw->bihw", matrix, centred) + target_mean[:, :, None, None]
 
 
-def reinhard(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator) -> Tensor:
-    """Mean and deviation of each Lab channel taken from the reference (Reinhard et al., 2001)."""
+def reinhard(
+    real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator, largest: float = 2.5
+) -> Tensor:
+    """Mean and deviation of each Lab channel taken from the reference (Reinhard et al., 2001).
+
+    largest: factor that a deviation may grow or shrink by.
+    """
     lab, reference_lab = srgb_to_lab(real), srgb_to_lab(reference)
     mean, covariance = _moments(lab, mask)
     target_mean, target_covariance = _moments(reference_lab, reference_mask)
     ratio = (target_covariance.diagonal(dim1=1, dim2=2) / covariance.diagonal(dim1=1, dim2=2)).sqrt()
-    return lab_to_srgb(_affine(lab, torch.diag_embed(ratio.clamp(0.4, 2.5)), mean, target_mean))
+    return lab_to_srgb(_affine(lab, torch.diag_embed(ratio.clamp(1 / largest, largest)), mean, target_mean))
 
 
 def _root(matrix: Tensor, power: float) -> Tensor:
