@@ -22,7 +22,7 @@ HEADINGS = [
     "fMSE",
     "of untouched",
     "PSNR dB",
-    "fMSE than row before",
+    "than row before",
     "each seed",
     "seconds",
 ]
@@ -48,7 +48,7 @@ def ablation_table(
     given = [["untouched", "", "", f"{before:.1f}", "100.0 %", f"{_mean([r.before.psnr for r in records]):.2f}"]]
     if first is not None:
         fmse, psnr = _means(first)
-        given.append(["start: statistics' path", "", "", f"{fmse:.1f}", f"{100 * fmse / before:.1f} %", f"{psnr:.2f}"])
+        given.append(["statistics' path", "", "", f"{fmse:.1f}", f"{100 * fmse / before:.1f} %", f"{psnr:.2f}"])
     trained = []
     last = None if first is None else [first]
     for parts, seeds in rows.items():
@@ -83,7 +83,7 @@ def _notes(photographs: int, start: str | None) -> list[str]:
     notes = [
         "Judged at 256 x 256, 8-bit levels, by the network alone; means over composites and seeds, ± the standard "
         "deviation over the seeds.",
-        "fMSE than row before: the paired difference, ± its standard error over the "
+        "than row before: the paired difference of fMSE, ± its standard error over the "
         f"{photographs} photographs; below 0 the part helps. Seconds: of one processor, a training.",
     ]
     if start is not None:
@@ -104,7 +104,8 @@ def _published() -> list[list[str]]:
     for row in TABLE_4:
         figures = row.figures.get("all")
         shown = [UNKNOWN] * 2 if figures is None else [f"{figures.fmse:.2f}", f"{figures.psnr:.2f}"]
-        rows.append([f"the paper's {row.method} [1]", *[UNKNOWN] * 2, shown[0], UNKNOWN, shown[1], *[UNKNOWN] * 3])
+        name = f"paper: {row.method}" + (" [1]" if figures else "")
+        rows.append([name, *[UNKNOWN] * 2, shown[0], UNKNOWN, shown[1], *[UNKNOWN] * 3])
     return rows
 
 

@@ -46,7 +46,7 @@ CLASSICAL = (
         "MKL from the background",
         "RGB mean and covariance by the smallest move; Pitié and Kokaram, The linear Monge-Kantorovitch linear colour "
         "mapping for example-based colour transfer, CVMP 2007",
-        mkl,
+        partial(mkl, least=1e-12),
     ),
     ClassicalMethod(
         "histograms of the background",

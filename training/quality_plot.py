@@ -97,18 +97,23 @@ def draw(path: Path, ours: Sequence[Mark], data: str) -> None:
 
 def _panel(axis: Axes, marks: Sequence[Mark], which: int) -> None:
     """A point for each method of known size, a line across for the others.   which: 0 parameters, 1 operations."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     axis.set(xscale="log", yscale="log", ylim=_limits(marks))
-    axis.yaxis.set_major_formatter("{x:g}")
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.grid(which="both", color="0.93")
+    for scale in (axis.xaxis, axis.yaxis):
+        scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        scale.set_major_formatter("{x:g}")
+        scale.set_minor_formatter(NullFormatter())
+    axis.grid(color="0.92")
     axis.axhline(100, color="0.5", linewidth=1)
+    axis.annotate("untouched", (1, 100), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="0.5")
     for index, mark in enumerate(marks):
         colour = f"C{index % 10}"
         if mark.size is None:
             axis.axhline(100 * mark.share, color=colour, linewidth=1, linestyle="--")
         else:
             axis.plot(mark.size[which] / (1e6, 1e9)[which], 100 * mark.share, "o", color=colour, markersize=9)
-    axis.margins(x=1)
+    axis.margins(x=0.4)
 
 
 def _name(axis: Axes, marks: Sequence[Mark]) -> None:
@@ -127,7 +132,7 @@ def _name(axis: Axes, marks: Sequence[Mark]) -> None:
             verticalalignment="center",
             fontsize=9,
             color=colour,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7},
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "relpos": (0, 0.5)},
             annotation_clip=False,
         )
 

@@ -69,7 +69,7 @@ def test_rows_see_the_same_composites_and_start_alike(pool: Path, tmp_path: Path
         assert all(torch.equal(own[name], whole[name]) for name in own if name in whole)
         assert all(torch.equal(own[name], values) for name, values in training.average.module.state_dict().items())
     other_seed = ablation.training(8, ROWS[0]).net.state_dict()
-    assert not torch.equal(other_seed["encoder.levels.0.0.conv.weight"], whole["encoder.levels.0.0.conv.weight"])
+    assert not all(torch.equal(values, whole[name]) for name, values in other_seed.items())
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -95,11 +95,12 @@ def test_a_table_of_two_seeds_is_kept_and_printed_again(
     assert run(given, monkeypatch) == 0
     printed = capsys.readouterr().out
     shown = printed[printed.index("Table 4") :]
-    assert f"from the statistics' path of gknet-s.safetensors {weights.digest(weights.shipped('gknet-s'))}" in shown
+    digest = weights.digest(weights.shipped("gknet-s"))
+    assert f"from the statistics' path of gknet-s.safetensors {digest}" in " ".join(shown.split())
     for parts in ROWS:
         (row,) = re.findall(rf"^│ {re.escape(parts)} .*$", shown, re.MULTILINE)
         assert row.count("±") == 3
-        (paper,) = re.findall(rf"^│ the paper's {re.escape(parts)} .*$", shown, re.MULTILINE)
+        (paper,) = re.findall(rf"^│ paper: {re.escape(parts)} .*$", shown, re.MULTILINE)
         assert ("220.44" in paper) == (parts == "+SCF")
         for seed in (0, 3):
             net = weights.load(tmp_path / "out" / f"seed-{seed}" / parts / "weights.safetensors")
@@ -107,7 +108,7 @@ def test_a_table_of_two_seeds_is_kept_and_printed_again(
     assert not list(tmp_path.rglob("state.pt"))
     # No shard is opened any more: they are named, and their sizes compared.
     assert run(given, monkeypatch) == 0
-    assert capsys.readouterr().out == shown
+    assert capsys.readouterr().out.lstrip() == shown
     assert run([*given[:-1], "0"], monkeypatch) == 0
     assert "1 seed," in capsys.readouterr().out
 

@@ -44,7 +44,7 @@ def test_the_baseline_is_compared_with_what_all_rows_start_from() -> None:
     seeds = [records(50, 60, 70, 80), records(52, 62, 72, 82)]
     table = ablation_table(RUN, rows(seeds, seeds), records(55, 65, 75, 85), "some.safetensors 01234567")
     given, trained, _ = table.sections
-    assert given[1][:6] == ["start: statistics' path", "", "", "70.0", "70.0 %", "33.00"]
+    assert given[1][:6] == ["statistics' path", "", "", "70.0", "70.0 %", "33.00"]
     assert trained[0][6:8] == ["-4.0 ± 0.0", "-5.0, -3.0"]
     assert "from the statistics' path of some.safetensors 01234567" in table.title
     assert any("not what each reaches by itself" in note for note in table.notes)
