@@ -1,9 +1,9 @@
 """The paper's Table 4: `python -m training.ablate --config FILE --data FOLDERS --pool FOLDER --out RUN`.
 
 Trains the baseline, +KPB, +LRE and +SCF from one config, once a seed, judges each by itself on the validation split at
-256 x 256, 8 bit, and prints the table, the paper's rows beside it. Rows of one seed see the same composites in the same
-order and start from the same values wherever they have the same parts. With --start they start from the statistics'
-path of trained weights: what is compared is then what the network's other parts add to it.
+256 x 256, 8 bit, and prints the table, the paper's rows beside it; RUN/table.md holds it, too. Rows of one seed see the
+same composites in the same order and start from the same values wherever they have the same parts. With --start they
+start from the statistics' path of trained weights: what is compared is then what the network's other parts add to it.
 
 Rows that are done are kept and an interrupted one goes on: the same command ends with the same table, and with more
 seeds it trains those alone. Deleting RUN/seed-N trains that seed anew.
@@ -36,6 +36,7 @@ from training.metrics import Record
 from training.published import TABLE_4
 from training.records import appearing, read_records, write_records
 from training.run import TrainingRun, read_run
+from training.score_tables import in_markdown
 from training.shards import Photographs, find_shards, read_photographs
 from training.train import train
 from training.training import NotFinite, Training, in_statistics_path
@@ -193,7 +194,10 @@ def main() -> int:
         print("ablate: stopped; the same command goes on", file=sys.stderr)
         return 130
     start = None if options.start is None else f"{options.start.name} {weights.digest(options.start)}"
-    ablation_table(run, rows, first, start).show(Console(width=max(130, Console().width)))
+    table = ablation_table(run, rows, first, start)
+    table.show(Console(width=max(130, Console().width)))
+    with appearing(options.out / "table.md") as file:
+        file.write(in_markdown(table))
     return 0
 
 

@@ -3,7 +3,7 @@
 Harmonizes every composite at 256 x 256 through the same way users' pictures go, and prints the paper's metrics
 (section 4.1) on the 8-bit results, by kind and by the foreground's share of the picture; for iHarmony4 also the paper's
 Tables 1 and 2 with these figures beside its own, and for --pool classical colour transfer on the same composites.
--o writes every image's scores, and a page of the worst and the best; --plot draws the paper's Fig. 2.
+-o writes every image's scores, the tables, and a page of the worst and the best; --plot draws the paper's Fig. 2.
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ def _arguments() -> argparse.Namespace:
         help="any folder with composite/, mask/ and real/: pictures of equal names, as in composite/dog.jpg, "
         "mask/dog.png, real/dog.jpg; the mask is white where the foreground is",
     )
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="where to write scores.csv and index.html")
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="where to write scores.csv, tables.md and index.html"
+    )
     parser.add_argument("--plot", metavar="FILE", type=Path, help="PNG or SVG to draw quality against size into")
     parser.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and count them")
     parser.add_argument("--model", default="gknet-s", help="preset whose shipped weights to evaluate")

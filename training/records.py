@@ -27,10 +27,10 @@ def write_records(file: TextIO, records: Iterable[Record]) -> None:
 def read_records(path: Path) -> list[Record]:
     """What `write_records` wrote. Raises ValueError for a file of another kind, OSError for one that is missing."""
     with path.open(encoding="utf-8", newline="") as file:
-        heading, *lines = csv.reader(file)
-    if heading != COLUMNS:
+        lines = list(csv.reader(file))
+    if lines[:1] != [COLUMNS]:
         raise ValueError(f"{path} holds no scores")
-    return [_record(*line) for line in lines]
+    return [_record(*line) for line in lines[1:]]
 
 
 def _record(key: str, kind: str, *figures: str) -> Record:

@@ -1,4 +1,4 @@
-"""A folder that shows what an evaluation found: `scores.csv`, a line an image, and the page `index.html`."""
+"""What an evaluation found, in a folder: `scores.csv`, a line an image, `tables.md`, and a page, `index.html`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from training.metrics import Record
 from training.records import appearing, write_records
-from training.score_tables import ScoreTable
+from training.score_tables import ScoreTable, in_markdown
 from training.validation import Sample
 
 SHOWN = 24
@@ -71,12 +71,17 @@ class Extremes:
 def write_report(
     folder: Path, title: str, tables: Sequence[ScoreTable], records: Sequence[Record], extremes: Extremes
 ) -> None:
-    """Writes `scores.csv` and `index.html` into the folder; both appear when both are complete.
+    """Writes `scores.csv`, `tables.md` and `index.html` into the folder; they appear when all are complete.
 
     The page needs no other file and no network. Raises OSError where the folder cannot be written to.
     """
-    with appearing(folder / "scores.csv") as scores, appearing(folder / "index.html") as page:
+    with (
+        appearing(folder / "scores.csv") as scores,
+        appearing(folder / "tables.md") as text,
+        appearing(folder / "index.html") as page,
+    ):
         write_records(scores, records)
+        text.write("\n".join(map(in_markdown, tables)))
         page.writelines(_page(title, tables, extremes))
 
 

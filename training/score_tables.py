@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ Groups = dict[str, list[Record]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreTable:
-    """A table as text, for the terminal and the page alike.
+    """A table as text, for the terminal, the page and Markdown alike.
 
     headings: one a column, the first over the names of the rows.   sections: rows of cells, in groups.
     notes: sentences below.
@@ -45,6 +46,16 @@ class ScoreTable:
         console.print(table)
         for note in self.notes:
             console.print(note, markup=False, highlight=False)
+
+
+def in_markdown(table: ScoreTable) -> str:
+    """The table in Markdown, its title above and its notes below."""
+    lines = [f"**{table.title}**", "", _line(table.headings), "| --- |" + " ---: |" * (len(table.headings) - 1)]
+    for name, *cells in itertools.chain.from_iterable(table.sections):
+        lines.append(_line([name if any(cells) else f"**{name}**", *cells]))
+    if table.notes:
+        lines += ["", "<br>\n".join(table.notes)]
+    return "\n".join(lines) + "\n"
 
 
 def by_kind(records: Sequence[Record]) -> Groups:
@@ -118,6 +129,11 @@ def paper_table(groups: Groups, published: Sequence[PublishedRow], title: str, o
             f"{METHODS}.",
         ],
     )
+
+
+def _line(cells: Sequence[str]) -> str:
+    # A name may hold what would end its cell.
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _changes(records: Sequence[Record]) -> list[str]:

@@ -157,4 +157,4 @@ def test_a_report_that_fails_leaves_the_old_one_and_nothing_half_written(report:
     with pytest.raises((TypeError, ValueError)):
         write_report(report, "new", [], [broken.record], extremes)
     assert {path.name: path.read_bytes() for path in report.iterdir()} == before
-    assert sorted(before) == ["index.html", "scores.csv"]
+    assert sorted(before) == ["index.html", "scores.csv", "tables.md"]
