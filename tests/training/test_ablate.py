@@ -118,7 +118,7 @@ def test_a_killed_command_ends_with_the_same_table(pool: Path, config: Path, tmp
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def begin(out: Path) -> subprocess.Popen[str]:
-        call = [sys.executable, "-m", "training.ablate", *arguments(config, pool, out, "--seeds", "0", "1")]
+        call = [sys.executable, "-m", "training.ablate", *arguments(config, pool, out, "--seeds", "0")]
         pipe = subprocess.PIPE
         return subprocess.Popen(call, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
 
