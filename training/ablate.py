@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from rich.console import Console
@@ -33,16 +33,15 @@ from training.ablation_table import Ablated, ablation_table
 from training.bare_network import BareNetwork
 from training.composites import MARGIN, CompositeStream
 from training.metrics import Record
-from training.published import TABLE_4
 from training.records import appearing, read_records, write_records
-from training.run import TrainingRun, read_run
+from training.run import Parts, TrainingRun, read_run
 from training.score_tables import in_markdown
 from training.shards import Photographs, find_shards, read_photographs
 from training.train import train
 from training.training import NotFinite, Training, in_statistics_path
 from training.validation import MASK_SHARE, SIZE, Sample, validation_samples
 
-ROWS = tuple(row.method for row in TABLE_4)
+ROWS: tuple[Parts, ...] = get_args(Parts)
 
 
 class Ablation:
@@ -101,8 +100,11 @@ class Ablation:
         keys = set(photographs.keys[:: self.every])
         return [sample for sample in validation_samples(photographs) if sample.key in keys]
 
-    def row(self, seed: int, parts: str) -> Ablated | None:
-        """What one row came to, trained and judged unless that is done; None if it was interrupted."""
+    def row(self, seed: int, parts: Parts) -> Ablated:
+        """What one row came to, trained and judged unless that is done.
+
+        Raises KeyboardInterrupt, its state saved, when it was interrupted; NotFinite when its loss is no number.
+        """
         folder = self.out / f"seed-{seed}" / parts
         done = folder / "row.json"
         if not done.is_file():
@@ -114,7 +116,7 @@ class Ablation:
                 training.resume(state)
             stream = CompositeStream(self.photographs, training.run, training.generator)
             if not train(training, stream, folder, math.inf):
-                return None
+                raise KeyboardInterrupt
             self._judge(training.result, folder / "scores.csv", f"Judging {parts}")
             with appearing(done) as file:
                 json.dump({"samples": training.samples, "seconds": training.seconds}, file)
@@ -122,9 +124,9 @@ class Ablation:
         kept = json.loads(done.read_text(encoding="utf-8"))
         return Ablated(read_records(folder / "scores.csv"), kept["seconds"])
 
-    def training(self, seed: int, parts: str) -> Training:
+    def training(self, seed: int, parts: Parts) -> Training:
         """A row before its first step: the values of the seed's whole network, and the statistics' path."""
-        training = Training(replace(self.run, seed=seed, parts=parts))  # type: ignore[arg-type]
+        training = Training(replace(self.run, seed=seed, parts=parts))
         torch.manual_seed(seed)
         whole = {**GKNet(self.run.network()).state_dict(), **self.statistics}
         own = training.net.state_dict()
@@ -180,13 +182,10 @@ def main() -> int:
         run = read_run(options.config)
         ablation = Ablation(run, options.data, options.pool, options.out, options.start, options.every)
         first = ablation.first()
-        rows: dict[str, list[Ablated]] = {parts: [] for parts in ROWS}
+        rows: dict[Parts, list[Ablated]] = {parts: [] for parts in ROWS}
         for seed in dict.fromkeys(options.seeds):
             for parts in ROWS:
-                row = ablation.row(seed, parts)
-                if row is None:
-                    raise KeyboardInterrupt
-                rows[parts].append(row)
+                rows[parts].append(ablation.row(seed, parts))
     except (HarmonizeError, ValueError, OSError, NotFinite) as error:
         print(f"ablate: {error}", file=sys.stderr)
         return 2

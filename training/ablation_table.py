@@ -12,7 +12,7 @@ from gknet.model import GKNet
 from gknet.summary import flops
 from training.metrics import Record
 from training.published import NOT_READ, TABLE_4
-from training.run import TrainingRun
+from training.run import Parts, TrainingRun
 from training.score_tables import UNKNOWN, ScoreTable
 
 HEADINGS = [
@@ -36,7 +36,7 @@ class Ablated(NamedTuple):
 
 
 def ablation_table(
-    run: TrainingRun, rows: dict[str, list[Ablated]], first: list[Record] | None, start: str | None
+    run: TrainingRun, rows: dict[Parts, list[Ablated]], first: list[Record] | None, start: str | None
 ) -> ScoreTable:
     """A row an ablation, means over its seeds, below what is there without any training.
 
@@ -109,9 +109,9 @@ def _published() -> list[list[str]]:
     return rows
 
 
-def _size(run: TrainingRun, parts: str) -> list[str]:
+def _size(run: TrainingRun, parts: Parts) -> list[str]:
     """A row's parameters and arithmetic."""
-    net = GKNet(replace(run, parts=parts).network()).eval()  # type: ignore[arg-type]
+    net = GKNet(replace(run, parts=parts).network()).eval()
     count = sum(parameter.numel() for parameter in net.parameters())
     return [f"{count / 1e6:.2f} M", f"{flops(net) / 1e9:.2f}"]
 

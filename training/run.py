@@ -5,9 +5,12 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from gknet.config import GKNetConfig, ablations, preset
+
+Parts = Literal["baseline", "+KPB", "+LRE", "+SCF"]
+"""What a network has, as in the paper's Table 4: each with all before it; "+SCF" is the whole network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,8 +19,8 @@ class TrainingRun:
 
     preset: str
     """Name of the network's preset."""
-    parts: Literal["baseline", "+KPB", "+LRE", "+SCF"] = "+SCF"
-    """What the network has, as in the paper's Table 4, each row with all before it; "+SCF" is the whole network."""
+    parts: Parts = "+SCF"
+    """A row of the ablation, or the whole network."""
     only: Literal["all", "global_head"] = "all"
     """"global_head" trains the statistics' path alone, which is ten times faster by the clock."""
     size: int = 256
@@ -64,7 +67,7 @@ class TrainingRun:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0")
         for name, known in (
-            ("parts", ("baseline", "+KPB", "+LRE", "+SCF")),
+            ("parts", get_args(Parts)),
             ("only", ("all", "global_head")),
             ("loss", ("foreground_mse", "foreground_rmse")),
         ):

@@ -69,6 +69,6 @@ def test_rows_grow_with_their_parts_and_the_papers_stand_below() -> None:
 
 @pytest.mark.parametrize("parts", ROWS)
 def test_a_run_can_train_one_row_by_itself(parts: str) -> None:
-    run = TrainingRun(preset="gknet-s", parts=parts)  # type: ignore[arg-type]
+    run = TrainingRun(preset="gknet-s", parts=parts)
     assert run.network().kernel_prediction == (parts != "baseline")
     assert run.network().selective_correlation == (parts == "+SCF")
