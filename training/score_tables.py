@@ -96,7 +96,7 @@ def methods_table(methods: dict[str, Groups], heading: str, notes: list[str]) ->
         rows = [[method, *_measured(found, metric, lambda record: record.after)] for method, found in methods.items()]
         sections.append([[name, *[""] * len(groups)], untouched, *rows])
     return ScoreTable(
-        title=f"Beside classical colour transfer, by {heading}, 256 x 256, 8-bit levels",
+        title=f"By {heading}, beside classical colour transfer, 256 x 256, 8 bit",
         headings=["", *groups],
         sections=sections,
         notes=notes,
