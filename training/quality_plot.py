@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from gknet.config import preset
+from gknet.config import GKNetConfig, preset
 from gknet.errors import BadRequest
 from gknet.model import GKNet
 from gknet.summary import flops
@@ -47,12 +47,18 @@ def check(path: Path) -> None:
         raise BadRequest("A plot needs matplotlib.", 'Install it with: pip install -c constraints.txt ".[figures]"')
 
 
-def measured(results: Mapping[str, Sequence[Record]], nets: Mapping[str, GKNet]) -> list[Mark]:
-    """A mark a method of which there are records; nets: those that have parameters."""
+def measured(results: Mapping[str, Sequence[Record]], networks: Mapping[str, GKNetConfig]) -> list[Mark]:
+    """A mark a method of which there are records; networks: those that have parameters.
+
+    Raises BadRequest where the untouched composites have no error that a share could be left of.
+    """
     marks = []
     for name, records in results.items():
-        share = sum(record.after.mse for record in records) / sum(record.before.mse for record in records)
-        marks.append(Mark(name, share, _size(nets[name]) if name in nets else None))
+        before = sum(record.before.mse for record in records)
+        if not before:
+            raise BadRequest("The composites are equal to their real photographs: there is nothing to draw.")
+        share = sum(record.after.mse for record in records) / before
+        marks.append(Mark(name, share, _size(networks[name]) if name in networks else None))
     return marks
 
 
@@ -61,9 +67,9 @@ def published() -> list[Mark]:
     untouched, *rows = [(row.method, row.figures["all"].mse) for row in TABLE_1 if "all" in row.figures]
     assert untouched[1] is not None
     marks = [Mark(method, mse / untouched[1]) for method, mse in rows if mse is not None]
-    rebuilt = GKNet(replace(preset("gknet"), head="rgb", residual_modulation=False)).eval()
+    papers = replace(preset("gknet"), head="rgb", residual_modulation=False)
     return [
-        Mark("GKNet (its size: as rebuilt here)", mark.share, _size(rebuilt)) if mark.name == "GKNet" else mark
+        Mark("GKNet (its size: as rebuilt here)", mark.share, _size(papers)) if mark.name == "GKNet" else mark
         for mark in marks
     ]
 
@@ -143,6 +149,7 @@ def _limits(marks: Sequence[Mark]) -> tuple[float, float]:
     return min([50, *shares]) / 1.3, max([100, *shares]) * 1.3
 
 
-def _size(net: GKNet) -> tuple[int, int]:
+def _size(config: GKNetConfig) -> tuple[int, int]:
     """Parameters, and operations for a picture of 256 x 256."""
+    net = GKNet(config).eval()
     return sum(parameter.numel() for parameter in net.parameters()), flops(net)

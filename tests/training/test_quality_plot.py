@@ -16,7 +16,7 @@ from training.metrics import Record, Scores
 from training.published import TABLE_1
 from training.quality_plot import IHARMONY4, Mark, check, draw, measured, published
 
-NET = GKNet(preset("gknet-s")).eval()
+NETWORK = preset("gknet-s")
 
 
 def records(*after: float) -> list[Record]:
@@ -29,11 +29,14 @@ def texts(path: Path) -> str:
 
 
 def test_quality_is_the_share_of_the_error_that_is_left() -> None:
-    network, classical = measured({"ours": records(20, 40), "Reinhard": records(100, 300)}, {"ours": NET})
+    network, classical = measured({"ours": records(20, 40), "Reinhard": records(100, 300)}, {"ours": NETWORK})
     assert (network.share, classical.share) == (pytest.approx(0.3), pytest.approx(2.0))
     assert classical.size is None
     assert network.size is not None
-    assert network.size[0] == sum(parameter.numel() for parameter in NET.parameters())
+    assert network.size[0] == sum(parameter.numel() for parameter in GKNet(NETWORK).parameters())
+    same = [Record("key", "mkl", 0.1, Scores(0, 100, 0), Scores(0, 100, 0))]
+    with pytest.raises(BadRequest, match="nothing to draw"):
+        measured({"ours": same}, {})
 
 
 def test_published_methods_have_no_size_that_was_not_read() -> None:
