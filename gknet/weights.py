@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -27,6 +28,11 @@ def shipped(model: str) -> Path:
             f"Choose one of: {', '.join(there)}." if there else f"Train {model!r} first.",
         )
     return path
+
+
+def digest(path: Path) -> str:
+    """Which weights a file holds: the first 8 hexadecimal digits of its SHA-256. Raises OSError if it is missing."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8]
 
 
 def save(net: GKNet, path: Path, *, dtype: torch.dtype = torch.float16) -> None:

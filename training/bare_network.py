@@ -21,7 +21,7 @@ from gknet import weights
 from gknet.device import choose_device
 from gknet.errors import HarmonizeError
 from gknet.model import GKNet
-from training.metrics import Record, score
+from training.metrics import Record, judged
 from training.shards import find_shards, read_photographs
 from training.validation import MASK_SHARE, SIZE, Sample, validation_samples
 
@@ -44,9 +44,7 @@ class BareNetwork:
 
     def record(self, sample: Sample) -> Record:
         """What becomes of a sample."""
-        before = score(sample.composite, sample.real, sample.mask)
-        after = score(self(sample.composite, sample.mask), sample.real, sample.mask)
-        return Record(sample.key, sample.kind, float(sample.mask.mean()), before, after)
+        return judged(sample, self(sample.composite, sample.mask))
 
 
 def judge(network: BareNetwork, samples: Iterable[Sample], end: float = math.inf) -> list[Record]:

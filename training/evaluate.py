@@ -2,7 +2,8 @@
 
 Harmonizes every composite at 256 x 256 through the same way users' pictures go, and prints the paper's metrics
 (section 4.1) on the 8-bit results, by kind and by the foreground's share of the picture; for iHarmony4 also the paper's
-Tables 1 and 2 with these figures beside its own. -o writes every image's scores, and a page of the worst and the best.
+Tables 1 and 2 with these figures beside its own, and for --pool classical colour transfer on the same composites.
+-o writes every image's scores, the tables, and a page of the worst and the best; --plot draws the paper's Fig. 2.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,12 +23,13 @@ from gknet import weights
 from gknet.device import choose_device
 from gknet.errors import HarmonizeError, PictureError
 from gknet.harmonizer import Harmonizer
-from training import iharmony4, pairs
+from training import iharmony4, pairs, quality_plot
 from training.bad_files import BadFiles
-from training.metrics import Record, score
+from training.classical import CLASSICAL
+from training.metrics import Record, judged
 from training.published import TABLE_1, TABLE_2
 from training.report import Case, Extremes, write_report
-from training.score_tables import ScoreTable, by_kind, by_share, change_table, paper_table
+from training.score_tables import ScoreTable, by_kind, by_share, change_table, methods_table, paper_table
 from training.shards import find_shards, read_photographs
 from training.synthesis import KINDS
 from training.triplets import samples
@@ -43,14 +45,7 @@ def cases(harmonizer: Harmonizer, samples: Iterable[Sample]) -> Iterator[Case]:
     """The same with the pictures, one at a time."""
     for sample in samples:
         harmonized = harmonizer(sample.composite, sample.mask, network_size=SIZE)
-        record = Record(
-            sample.key,
-            sample.kind,
-            float(sample.mask.mean()),
-            score(sample.composite, sample.real, sample.mask),
-            score(harmonized, sample.real, sample.mask),
-        )
-        yield Case(record, sample, harmonized)
+        yield Case(judged(sample, harmonized), sample, harmonized)
 
 
 def pool_samples(folder: Path, *, bad: BadFiles | None = None) -> tuple[int, Iterator[Sample]]:
@@ -70,8 +65,9 @@ def _chosen(options: argparse.Namespace, bad: BadFiles) -> tuple[int, Iterator[S
     return len(triplets), samples(triplets, bad=bad)
 
 
-def _tables(options: argparse.Namespace, records: Sequence[Record], ours: str) -> list[ScoreTable]:
-    """What is printed of the records; ours: the name of what was evaluated."""
+def _tables(options: argparse.Namespace, results: dict[str, list[Record]], ours: str) -> list[ScoreTable]:
+    """What is printed of the records of each method; ours: the name of what was evaluated."""
+    records = results[ours]
     kinds, shares = by_kind(records), by_share(records)
     shown = [change_table(shares, "foreground share")]
     if not options.pairs:
@@ -80,10 +76,16 @@ def _tables(options: argparse.Namespace, records: Sequence[Record], ours: str) -
         subsets = {subset: kinds.get(subset, []) for subset in (*iharmony4.SUBSETS, "all")}
         shown.append(paper_table(subsets, TABLE_1, "Table 1 of the paper: iHarmony4's sub-sets", ours))
         shown.append(paper_table(shares, TABLE_2, "Table 2 of the paper: iHarmony4 by the foreground's share", ours))
+    if len(results) > 1:
+        notes = [f"{method.name}: {method.source}." for method in CLASSICAL]
+        shown.append(methods_table({name: by_kind(found) for name, found in results.items()}, "kind", notes))
+        shown.append(methods_table({name: by_share(found) for name, found in results.items()}, "foreground share", []))
     return shown
 
 
 def _run(options: argparse.Namespace, bad: BadFiles) -> None:
+    if options.plot:
+        quality_plot.check(options.plot)
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
     path = options.weights or weights.shipped(options.model)
@@ -92,20 +94,29 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     count, found = _chosen(options, bad)
     # Piped or in a narrow window too, no row may break.
     console = Console(width=max(110, Console().width))
-    records, extremes = [], Extremes()
-    shown = track(found, f"Harmonizing with {escape(path.name)}", count, console=console)
-    for case in cases(harmonizer, shown):
-        records.append(case.record)
+    ours = f"{path.name} {weights.digest(path)}"
+    beside = CLASSICAL if options.pool else ()
+    results: dict[str, list[Record]] = {name: [] for name in (*(method.name for method in beside), ours)}
+    extremes = Extremes()
+    for case in cases(harmonizer, track(found, f"Harmonizing with {escape(path.name)}", count, console=console)):
+        results[ours].append(case.record)
+        for method in beside:
+            results[method.name].append(judged(case.sample, method(case.sample.composite, case.sample.mask)))
         if options.output:
             extremes.offer(case)
-    if not records:
+    if not results[ours]:
         raise PictureError("No composite could be used.", "Look at what was left out.")
-    results = _tables(options, records, path.name)
-    for table in results:
+    tables = _tables(options, results, ours)
+    for table in tables:
         table.show(console)
+    source: Path = options.pool or options.pairs or options.iharmony4
     if options.output:
-        source = options.pool or options.pairs or options.iharmony4
-        write_report(options.output, f"{path.name} on {source.resolve().name}", results, records, extremes)
+        write_report(options.output, f"{ours} on {source.resolve().name}", tables, results[ours], extremes)
+    if options.plot:
+        data = (
+            quality_plot.IHARMONY4 if options.iharmony4 else f"{source.resolve().name}, {len(results[ours])} composites"
+        )
+        quality_plot.draw(options.plot, quality_plot.measured(results, {ours: harmonizer.net.config}), data)
 
 
 @contextmanager
@@ -133,7 +144,10 @@ def _arguments() -> argparse.Namespace:
         help="any folder with composite/, mask/ and real/: pictures of equal names, as in composite/dog.jpg, "
         "mask/dog.png, real/dog.jpg; the mask is white where the foreground is",
     )
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, help="where to write scores.csv and index.html")
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, help="where to write scores.csv, tables.md and index.html"
+    )
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="PNG or SVG to draw quality against size into")
     parser.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and count them")
     parser.add_argument("--model", default="gknet-s", help="preset whose shipped weights to evaluate")
     parser.add_argument("--weights", type=Path, help="another weight file")

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from training.validation import Sample
+
 
 class Scores(NamedTuple):
     """Errors of one picture, in 8-bit levels squared; PSNR in dB, capped at 100 for equal pictures."""
@@ -46,3 +48,9 @@ def score(harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) -> Scores:
     mse = float(squared.mean())
     psnr = 100.0 if mse == 0 else min(100.0, float(10 * np.log10(255**2 / mse)))
     return Scores(mse, psnr, float(squared[inside].mean()))
+
+
+def judged(sample: Sample, harmonized: np.ndarray) -> Record:
+    """What became of a sample's composite: (H, W, 3) uint8."""
+    before, after = (score(picture, sample.real, sample.mask) for picture in (sample.composite, harmonized))
+    return Record(sample.key, sample.kind, float(sample.mask.mean()), before, after)

@@ -1,27 +1,23 @@
-"""A folder that shows what an evaluation found: `scores.csv`, a line an image, and the page `index.html`."""
+"""What an evaluation found, in a folder: `scores.csv`, a line an image, `tables.md`, and a page, `index.html`."""
 
 from __future__ import annotations
 
 import base64
-import csv
 import heapq
 import io
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from html import escape
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from training.metrics import Record, Scores
-from training.score_tables import ScoreTable
+from training.metrics import Record
+from training.records import appearing, write_records
+from training.score_tables import ScoreTable, in_markdown
 from training.validation import Sample
 
-COLUMNS = ["key", "kind", "foreground_share"]
-COLUMNS += [f"{metric}_{when}" for when in ("before", "after") for metric in Scores._fields]
 SHOWN = 24
 """Cases at either end of the page."""
 JPEG_QUALITY = 92
@@ -75,34 +71,18 @@ class Extremes:
 def write_report(
     folder: Path, title: str, tables: Sequence[ScoreTable], records: Sequence[Record], extremes: Extremes
 ) -> None:
-    """Writes `scores.csv` and `index.html` into the folder; both appear when both are complete.
+    """Writes `scores.csv`, `tables.md` and `index.html` into the folder; they appear when all are complete.
 
     The page needs no other file and no network. Raises OSError where the folder cannot be written to.
     """
-    with _appearing(folder / "scores.csv") as scores, _appearing(folder / "index.html") as page:
-        _write_scores(scores, records)
+    with (
+        appearing(folder / "scores.csv") as scores,
+        appearing(folder / "tables.md") as text,
+        appearing(folder / "index.html") as page,
+    ):
+        write_records(scores, records)
+        text.write("\n".join(map(in_markdown, tables)))
         page.writelines(_page(title, tables, extremes))
-
-
-@contextmanager
-def _appearing(path: Path) -> Iterator[TextIO]:
-    """A text file that is at its place only when it is whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        # File names may hold bytes that are no text: they are spelled out.
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write_scores(file: TextIO, records: Sequence[Record]) -> None:
-    writer = csv.writer(file)
-    writer.writerow(COLUMNS)
-    for record in records:
-        figures = [record.share, *record.before, *record.after]
-        writer.writerow([record.key, record.kind, *(f"{figure:.6f}" for figure in figures)])
 
 
 def _page(title: str, tables: Sequence[ScoreTable], extremes: Extremes) -> Iterator[str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from gknet.config import GKNetConfig, preset
+from gknet.config import GKNetConfig, ablations, preset
+
+Parts = Literal["baseline", "+KPB", "+LRE", "+SCF"]
+"""What a network has, as in the paper's Table 4: each with all before it; "+SCF" is the whole network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +19,8 @@ class TrainingRun:
 
     preset: str
     """Name of the network's preset."""
+    parts: Parts = "+SCF"
+    """A row of the ablation, or the whole network."""
     only: Literal["all", "global_head"] = "all"
     """"global_head" trains the statistics' path alone, which is ten times faster by the clock."""
     size: int = 256
@@ -61,7 +66,11 @@ class TrainingRun:
         for name in ("size", "batch", "samples", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0")
-        for name, known in (("only", ("all", "global_head")), ("loss", ("foreground_mse", "foreground_rmse"))):
+        for name, known in (
+            ("parts", get_args(Parts)),
+            ("only", ("all", "global_head")),
+            ("loss", ("foreground_mse", "foreground_rmse")),
+        ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
         if self.warmup < 0 or self.clip < 0:
@@ -76,12 +85,16 @@ class TrainingRun:
 
     def network(self) -> GKNetConfig:
         """The network this run trains."""
-        return replace(preset(self.preset), head=self.head, residual_modulation=self.residual_modulation)
+        whole = replace(preset(self.preset), head=self.head, residual_modulation=self.residual_modulation)
+        return ablations(whole)[self.parts]
 
 
 def read_run(path: Path) -> TrainingRun:
     """The run a TOML file describes. Raises ValueError for what it does not, OSError for a missing file."""
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no TOML file: {error}") from error
     known = {field.name for field in fields(TrainingRun)}
     if unknown := sorted(set(values) - known):
         raise ValueError(f"{path}: unknown settings: {', '.join(unknown)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ Groups = dict[str, list[Record]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreTable:
-    """A table as text, for the terminal and the page alike.
+    """A table as text, for the terminal, the page and Markdown alike.
 
     headings: one a column, the first over the names of the rows.   sections: rows of cells, in groups.
     notes: sentences below.
@@ -45,6 +46,16 @@ class ScoreTable:
         console.print(table)
         for note in self.notes:
             console.print(note, markup=False, highlight=False)
+
+
+def in_markdown(table: ScoreTable) -> str:
+    """The table in Markdown, its title above and its notes below."""
+    lines = [f"**{table.title}**", "", _line(table.headings), "| --- |" + " ---: |" * (len(table.headings) - 1)]
+    for name, *cells in itertools.chain.from_iterable(table.sections):
+        lines.append(_line([name if any(cells) else f"**{name}**", *cells]))
+    if table.notes:
+        lines += ["", "<br>\n".join(table.notes)]
+    return "\n".join(lines) + "\n"
 
 
 def by_kind(records: Sequence[Record]) -> Groups:
@@ -70,6 +81,25 @@ def change_table(groups: Groups, heading: str) -> ScoreTable:
         title=f"By {heading}, 256 x 256, 8-bit levels: untouched → harmonized",
         headings=[heading, "pictures", "MSE", "PSNR dB", "fMSE", "fMSE change", "PSNR change"],
         sections=[parts, [everything]],
+    )
+
+
+def methods_table(methods: dict[str, Groups], heading: str, notes: list[str]) -> ScoreTable:
+    """A row a method, a section a metric, a column a group.
+
+    methods: each one's records of the same composites in the same groups.   heading: what tells the groups apart.
+    """
+    groups = next(iter(methods.values()))
+    sections = [[["pictures", *(str(len(records)) for records in groups.values())]]]
+    for metric, name in enumerate(("MSE", "PSNR dB", "fMSE")):
+        untouched = ["untouched", *_measured(groups, metric, lambda record: record.before)]
+        rows = [[method, *_measured(found, metric, lambda record: record.after)] for method, found in methods.items()]
+        sections.append([[name, *[""] * len(groups)], untouched, *rows])
+    return ScoreTable(
+        title=f"By {heading}, beside classical colour transfer, 256 x 256, 8 bit",
+        headings=["", *groups],
+        sections=sections,
+        notes=notes,
     )
 
 
@@ -99,6 +129,11 @@ def paper_table(groups: Groups, published: Sequence[PublishedRow], title: str, o
             f"{METHODS}.",
         ],
     )
+
+
+def _line(cells: Sequence[str]) -> str:
+    # A name may hold what would end its cell.
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _changes(records: Sequence[Record]) -> list[str]:

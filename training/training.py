@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -32,6 +33,11 @@ class NotFinite(Exception):
         super().__init__(f"the {what} is not finite at step {step}")
         self.step = step
         self.batch = batch
+
+
+def in_statistics_path(name: str) -> bool:
+    """Whether a parameter of `GKNet` belongs to the global head's part that colour statistics go through."""
+    return name.startswith("global_head.") and "regions" not in name
 
 
 class StatisticsPath(nn.Module):
@@ -74,6 +80,8 @@ class Training:
         self.generator = torch.Generator(device)
         self.step = 0
         self.samples = 0
+        self.seconds = 0.0
+        """Processor time that the steps took so far, in this process."""
         self._draw_anew()
         self.time_share = 0.0
         """Share of the time that is over, for a schedule that is to end with it."""
@@ -91,7 +99,7 @@ class Training:
         if self.run.only == "global_head":
             fast = []
             for name, parameter in self.net.named_parameters():
-                parameter.requires_grad_(name.startswith("global_head.") and "regions" not in name)
+                parameter.requires_grad_(in_statistics_path(name))
         groups = [{"params": fast, "factor": 1.0}, {"params": slow, "factor": self.run.global_head_rate}]
         return [group for group in groups if group["params"]]
 
@@ -122,8 +130,13 @@ class Training:
         given = weights.load(path)
         if given.config != self.net.config:
             raise ValueError(f"{path} holds another network than this run trains")
-        self.net.load_state_dict(given.state_dict())
-        self.average.module.load_state_dict(given.state_dict())
+        self.start_with(given.state_dict())
+
+    def start_with(self, values: dict[str, Tensor]) -> None:
+        """Takes over values by name; what is not among them stays as it is."""
+        values = {**self.net.state_dict(), **values}
+        self.net.load_state_dict(values)
+        self.average.module.load_state_dict(values)
 
     def save(self, path: Path) -> None:
         """The whole state, under a temporary name first: a crash in the middle loses nothing.
@@ -143,6 +156,7 @@ class Training:
             "device": self.device.type,
             "step": self.step,
             "samples": self.samples,
+            "seconds": self.seconds,
         }
         temporary = path.with_name(f".{path.name}.part")
         torch.save(state, temporary)
@@ -163,6 +177,7 @@ class Training:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.samples = state["step"], state["samples"]
+        self.seconds = state.get("seconds", 0.0)  # a state that was carried here has none
         generators = state["generators"]
         if state["device"] == self.device.type and len(generators) == self.parallel.count:
             self.generator.set_state(generators[self.parallel.rank])
@@ -186,6 +201,7 @@ class Training:
 
     def learn(self, stream: Stream) -> float:
         """One step. Returns the loss; raises NotFinite before the weights are touched if it is no number."""
+        started = time.process_time()
         batch = stream.batch()
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate() * group["factor"]
@@ -206,6 +222,7 @@ class Training:
         self.step += 1
         self.samples += round(mean_count * self.parallel.count)
         self.latest = Batch(*(field[:8] for field in batch[:3])), harmonized.detach()[:8]
+        self.seconds += time.process_time() - started
         return float(mean_error)
 
     def _average_buffers(self) -> None:

@@ -54,7 +54,11 @@ def test_a_pool_is_judged_by_kind_and_by_foreground_share(pool: Path, tmp_path: 
         assert row.count("→") == 3
     assert len(rows(printed, "all")) == 2
     assert len(rows(printed, "0–5 %") + rows(printed, "5–15 %") + rows(printed, "15–100 %")) == 3
-    assert sorted(path.name for path in (tmp_path / "new" / "report").iterdir()) == ["index.html", "scores.csv"]
+    assert sorted(path.name for path in (tmp_path / "new" / "report").iterdir()) == [
+        "index.html",
+        "scores.csv",
+        "tables.md",
+    ]
     with (tmp_path / "new" / "report" / "scores.csv").open(encoding="utf-8", newline="") as file:
         assert {row["kind"] for row in csv.DictReader(file)} <= set(KINDS)
 

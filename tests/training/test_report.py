@@ -15,7 +15,8 @@ import skimage.data
 from PIL import Image
 
 from training.metrics import Record, Scores, score
-from training.report import COLUMNS, Case, Extremes, write_report
+from training.records import COLUMNS
+from training.report import Case, Extremes, write_report
 from training.score_tables import by_kind, change_table
 from training.validation import Sample
 
@@ -156,4 +157,4 @@ def test_a_report_that_fails_leaves_the_old_one_and_nothing_half_written(report:
     with pytest.raises((TypeError, ValueError)):
         write_report(report, "new", [], [broken.record], extremes)
     assert {path.name: path.read_bytes() for path in report.iterdir()} == before
-    assert sorted(before) == ["index.html", "scores.csv"]
+    assert sorted(before) == ["index.html", "scores.csv", "tables.md"]

@@ -10,7 +10,17 @@ from rich.console import Console
 from training.iharmony4 import SUBSETS
 from training.metrics import Record, Scores
 from training.published import NOT_READ, TABLE_1, TABLE_2, PublishedRow
-from training.score_tables import SHARES, UNKNOWN, by_kind, by_share, change_table, paper_table
+from training.score_tables import (
+    SHARES,
+    UNKNOWN,
+    ScoreTable,
+    by_kind,
+    by_share,
+    change_table,
+    in_markdown,
+    methods_table,
+    paper_table,
+)
 
 TEST_PICTURES = {"HCOCO": 4283, "HAdobe5k": 2160, "HFlickr": 828, "Hday2night": 133}
 
@@ -93,7 +103,7 @@ def test_published_figures_of_all_are_the_means_of_the_sub_sets() -> None:
             mean = sum(part * count for part, count in zip(known, TEST_PICTURES.values(), strict=True)) / 7404
             assert row.figures["all"][metric] == pytest.approx(mean, rel=1e-3), (row.method, metric)
             checked += 1
-    assert checked == 2 * 8 + 3
+    assert checked == 2 * 9 + 3
 
 
 def test_tables_are_printed_as_they_are() -> None:
@@ -101,3 +111,28 @@ def test_tables_are_printed_as_they_are() -> None:
     printed = io.StringIO()
     change_table(by_kind([record("[bold]dogs[/]", 0.1, 100, 40)]), "kind").show(Console(file=printed, width=110))
     assert "│ [bold]dogs[/] │" in printed.getvalue()
+
+
+def test_methods_stand_below_the_untouched_composites() -> None:
+    methods = {
+        "old": by_share(RECORDS),
+        "new": by_share([RECORDS[0]._replace(after=Scores(1.0, 40.0, 10.0)), *RECORDS[1:]]),
+    }
+    table = methods_table(methods, "foreground share", ["A note."])
+    pictures, *metrics = table.sections
+    assert pictures == [["pictures", "1", "2", "1", "4"]]
+    assert [[row[0] for row in rows] for rows in metrics] == [
+        ["MSE", "untouched", "old", "new"], ["PSNR dB", "untouched", "old", "new"], ["fMSE", "untouched", "old", "new"],
+    ]  # fmt: skip
+    assert [row[1] for row in metrics[2]] == ["", "100.00", "40.00", "10.00"]
+    assert metrics[2][1][4] == "275.00"
+    assert table.notes == ["A note."]
+
+
+def test_markdown_holds_the_whole_table() -> None:
+    table = ScoreTable(
+        title="T", headings=["", "all"], sections=[[["MSE", ""]], [["a|b", "1.0"]]], notes=["One.", "Two."]
+    )
+    assert (
+        in_markdown(table) == "**T**\n\n|  | all |\n| --- | ---: |\n| **MSE** |  |\n| a\\|b | 1.0 |\n\nOne.<br>\nTwo.\n"
+    )

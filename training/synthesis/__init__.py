@@ -42,21 +42,26 @@ def _affine(picture: Tensor, matrix: Tensor, source_mean: Tensor, target_mean: T
     return torch.einsum("bij,bjhw->bihw", matrix, centred) + target_mean[:, :, None, None]
 
 
-def reinhard(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator) -> Tensor:
-    """Mean and deviation of each Lab channel taken from the reference (Reinhard et al., 2001)."""
+def reinhard(
+    real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator, largest: float = 2.5
+) -> Tensor:
+    """Mean and deviation of each Lab channel taken from the reference (Reinhard et al., 2001).
+
+    largest: factor that a deviation may grow or shrink by.
+    """
     lab, reference_lab = srgb_to_lab(real), srgb_to_lab(reference)
     mean, covariance = _moments(lab, mask)
     target_mean, target_covariance = _moments(reference_lab, reference_mask)
     ratio = (target_covariance.diagonal(dim1=1, dim2=2) / covariance.diagonal(dim1=1, dim2=2)).sqrt()
-    return lab_to_srgb(_affine(lab, torch.diag_embed(ratio.clamp(0.4, 2.5)), mean, target_mean))
+    return lab_to_srgb(_affine(lab, torch.diag_embed(ratio.clamp(1 / largest, largest)), mean, target_mean))
 
 
-def _root(matrix: Tensor, power: float) -> Tensor:
-    """A symmetric positive matrix (B, 3, 3) to a power."""
+def _root(matrix: Tensor, power: float, least: float = 1e-6) -> Tensor:
+    """A symmetric positive matrix (B, 3, 3), its eigenvalues at least `least`, to a power."""
     values: Tensor
     vectors: Tensor
     values, vectors = torch.linalg.eigh(matrix)
-    return vectors @ torch.diag_embed(values.clamp_min(1e-6) ** power) @ vectors.transpose(1, 2)
+    return vectors @ torch.diag_embed(values.clamp_min(least) ** power) @ vectors.transpose(1, 2)
 
 
 def covariance(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator) -> Tensor:
@@ -73,12 +78,17 @@ def covariance(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Te
     return _affine(real, matrix, mean, target_mean)
 
 
-def mkl(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator) -> Tensor:
-    """The linear Monge-Kantorovitch map: the covariance of the reference, colours moved least (Pitié, 2007)."""
+def mkl(
+    real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator, least: float = 1e-6
+) -> Tensor:
+    """The linear Monge-Kantorovitch map: the covariance of the reference, colours moved least (Pitié, 2007).
+
+    least: product of both variances along an axis; axes with less are stretched more than the map would.
+    """
     mean, source = _moments(real, mask)
     target_mean, target = _moments(reference, reference_mask)
     root, inverse = _root(source, 0.5), _root(source, -0.5)
-    matrix = inverse @ _root(root @ target @ root, 0.5) @ inverse
+    matrix = inverse @ _root(root @ target @ root, 0.5, least) @ inverse
     return _affine(real, matrix, mean, target_mean)
 
 

@@ -1,0 +1,204 @@
+"""The paper's Table 4: `python -m training.ablate --config FILE --data FOLDERS --pool FOLDER --out RUN`.
+
+Trains the baseline, +KPB, +LRE and +SCF from one config, once a seed, judges each by itself on the validation split at
+256 x 256, 8 bit, and prints the table, the paper's rows beside it; RUN/table.md holds it, too. Rows of one seed see the
+same composites in the same order and start from the same values wherever they have the same parts. With --start they
+start from the statistics' path of trained weights: what is compared is then what the network's other parts add to it.
+
+Rows that are done are kept and an interrupted one goes on: the same command ends with the same table, and with more
+seeds it trains those alone. Deleting RUN/seed-N trains that seed anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from gknet import weights
+from gknet.errors import HarmonizeError
+from gknet.model import GKNet
+from training.ablation_table import Ablated, ablation_table
+from training.bare_network import BareNetwork
+from training.composites import MARGIN, CompositeStream
+from training.metrics import Record
+from training.records import appearing, read_records, write_records
+from training.run import Parts, TrainingRun, read_run
+from training.score_tables import in_markdown
+from training.shards import Photographs, find_shards, read_photographs
+from training.train import train
+from training.training import NotFinite, Training, in_statistics_path
+from training.validation import MASK_SHARE, SIZE, Sample, validation_samples
+
+ROWS: tuple[Parts, ...] = get_args(Parts)
+
+
+class Ablation:
+    """All rows of all seeds, in one folder.
+
+    run: every row's settings but seed and parts.   data, pool: folders of shards to train on and to judge on.
+    out: new, empty or of the same ablation.   start: weights whose statistics' path the rows start from.
+    every: only every N-th validation photograph is judged.
+    Raises HarmonizeError, ValueError or OSError for what cannot be read or does not fit together.
+    """
+
+    def __init__(
+        self, run: TrainingRun, data: Sequence[Path], pool: Path, out: Path, start: Path | None, every: int
+    ) -> None:
+        if run.only != "all" or run.parts != ROWS[-1]:
+            raise ValueError("an ablation trains all of every row: leave `only` and `parts` out of its config")
+        self.run = run
+        self.data = find_shards(data)
+        self.pool = find_shards([pool])
+        self.out = out
+        self.every = every
+        self.statistics = {} if start is None else _statistics_path(start, run)
+        self._claim(None if start is None else weights.digest(start))
+
+    def _claim(self, start: str | None) -> None:
+        """Makes the folder this ablation's. Raises ValueError if it is somebody else's already."""
+        shards = {name: [[path.name, path.stat().st_size] for path in paths] for name, paths in self._shards.items()}
+        settings: dict[str, Any] = {**asdict(self.run), "start": start, "every": self.every, **shards}
+        del settings["seed"], settings["parts"]
+        path = self.out / "ablation.json"
+        self.out.mkdir(parents=True, exist_ok=True)
+        if path.is_file():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            other = [name for name, value in settings.items() if kept.get(name) != value]
+            if other:
+                raise ValueError(f"{self.out} holds an ablation with other {', '.join(other)}; name a new folder")
+        elif any(self.out.iterdir()):
+            raise ValueError(f"{self.out} holds something else than an ablation; name a new folder")
+        else:
+            with appearing(path) as file:
+                json.dump(settings, file, indent=1)
+
+    @property
+    def _shards(self) -> dict[str, list[Path]]:
+        return {"data": self.data, "pool": self.pool}
+
+    @cached_property
+    def photographs(self) -> Photographs:
+        """What is trained on; read when the first row needs it."""
+        return read_photographs(self.data, round(self.run.size * MARGIN), validation=False)
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        """What is judged; made when the first row needs it."""
+        photographs = read_photographs(self.pool, SIZE, validation=True, mask_share=MASK_SHARE)
+        keys = set(photographs.keys[:: self.every])
+        return [sample for sample in validation_samples(photographs) if sample.key in keys]
+
+    def row(self, seed: int, parts: Parts) -> Ablated:
+        """What one row came to, trained and judged unless that is done.
+
+        Raises KeyboardInterrupt, its state saved, when it was interrupted; NotFinite when its loss is no number.
+        """
+        folder = self.out / f"seed-{seed}" / parts
+        done = folder / "row.json"
+        if not done.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            print(f"seed {seed}, {parts}", flush=True)
+            training = self.training(seed, parts)
+            state = folder / "state.pt"
+            if state.is_file():
+                training.resume(state)
+            stream = CompositeStream(self.photographs, training.run, training.generator)
+            if not train(training, stream, folder, math.inf):
+                raise KeyboardInterrupt
+            self._judge(training.result, folder / "scores.csv", f"Judging {parts}")
+            with appearing(done) as file:
+                json.dump({"samples": training.samples, "seconds": training.seconds}, file)
+            state.unlink()  # tens of megabytes that nobody needs any more
+        kept = json.loads(done.read_text(encoding="utf-8"))
+        return Ablated(read_records(folder / "scores.csv"), kept["seconds"])
+
+    def training(self, seed: int, parts: Parts) -> Training:
+        """A row before its first step: the values of the seed's whole network, and the statistics' path."""
+        training = Training(replace(self.run, seed=seed, parts=parts))
+        torch.manual_seed(seed)
+        whole = {**GKNet(self.run.network()).state_dict(), **self.statistics}
+        own = training.net.state_dict()
+        training.start_with({name: values for name, values in whole.items() if name in own})
+        return training
+
+    def first(self) -> list[Record] | None:
+        """What all rows start from, judged; None where they start from nothing."""
+        if not self.statistics:
+            return None
+        scores = self.out / "start.csv"
+        if not scores.is_file():
+            # Head and regions begin at zero, so that any row's network is the statistics' path alone.
+            self._judge(self.training(0, ROWS[0]).net, scores, "Judging the start")
+        return read_records(scores)
+
+    def _judge(self, net: GKNet, path: Path, what: str) -> None:
+        network = BareNetwork(net)
+        records = [network.record(sample) for sample in track(self.samples, what)]
+        with appearing(path) as file:
+            write_records(file, records)
+
+
+def _statistics_path(path: Path, run: TrainingRun) -> dict[str, Tensor]:
+    """The values of a weight file's statistics' path. Raises ValueError if the run's network has no such part."""
+    given = weights.load(path)
+    own = run.network()
+    if given.global_head is None or not own.global_head or given.config.global_head_widths != own.global_head_widths:
+        raise ValueError(f"{path} has no statistics' path that fits {run.preset}")
+    return {name: values for name, values in given.state_dict().items() if in_statistics_path(name)}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.ablate", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="TOML file of training/configs")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of shards to train on")
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split judges")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the ablation; goes on if it holds one")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="a training of each row for each")
+    parser.add_argument("--start", type=Path, help="weight file whose statistics' path the rows start from")
+    parser.add_argument("--every", type=int, default=1, help="judge only every N-th photograph's composites")
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    options = parser.parse_args()
+    if options.every < 1:
+        parser.error("--every must be at least 1")
+    return options
+
+
+def main() -> int:
+    options = _arguments()
+    torch.set_num_threads(options.threads)
+    try:
+        run = read_run(options.config)
+        ablation = Ablation(run, options.data, options.pool, options.out, options.start, options.every)
+        first = ablation.first()
+        rows: dict[Parts, list[Ablated]] = {parts: [] for parts in ROWS}
+        for seed in dict.fromkeys(options.seeds):
+            for parts in ROWS:
+                rows[parts].append(ablation.row(seed, parts))
+    except (HarmonizeError, ValueError, OSError, NotFinite) as error:
+        print(f"ablate: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ablate: stopped; the same command goes on", file=sys.stderr)
+        return 130
+    start = None if options.start is None else f"{options.start.name} {weights.digest(options.start)}"
+    table = ablation_table(run, rows, first, start)
+    table.show(Console(width=max(130, Console().width)))
+    with appearing(options.out / "table.md") as file:
+        file.write(in_markdown(table))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
