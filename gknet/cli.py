@@ -39,6 +39,7 @@ app = App(
 Step = Callable[[str, int, int], None]
 _STEPS = {
     "read": "Reading",
+    "clean": "Cleaning the edges",
     "load": "Loading the network",
     "reduce": "Looking at the scene",
     "network": "Harmonizing",
@@ -62,6 +63,7 @@ def harmonize(
     background: Path | None = None,
     at: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     scale: float | None = None,
+    clean_edges: bool = False,
     strength: float = 1.0,
     model: str = "gknet-s",
     network_size: int = 256,
@@ -96,6 +98,8 @@ def harmonize(
         X,Y of the cut-out's top left corner on the background, pixels; may be negative. Without it: 0,0.
     scale
         Factor on the cut-out's size. Without it: 1.
+    clean_edges
+        Take the colours of the cut-out's old background out of its soft edge first. Needs PyMatting.
     strength
         0 leaves the object as it is, 1 harmonizes it fully.
     model
@@ -115,13 +119,21 @@ def harmonize(
         )
     if any(pair) and (at is not None or scale is not None):
         raise BadRequest("A composite has no place or scale to choose.", "Leave out --at and --scale.")
+    if any(pair) and clean_edges:
+        raise BadRequest(
+            "A finished composite's edge is mixed with the scene for good: there is nothing to clean it from.",
+            "Leave out --clean-edges, or give the cut-out: --foreground and --background.",
+        )
     beside = output.with_name(f"{output.stem}-before-after.png") if show else None
     inputs = [path for path in (*pair, *layers) if path is not None]
     _keep_apart(inputs, [output] if beside is None else [output, beside])
     with _progress() as step:
+        from gknet.edges import check_available, cleaned
         from gknet.picture import check_writable, write
         from gknet.scene import CompositeScene, LayerScene, Scene
 
+        if clean_edges:
+            check_available()
         scene: Scene
         if composite is not None and mask is not None:
             scene = CompositeScene(composite, mask, step)
@@ -133,13 +145,16 @@ def harmonize(
         check_writable(output, scene.file.pixels.shape[2])
         if beside is not None:
             check_writable(beside, 3)
+        before = None if beside is None else scene.before
+        if clean_edges and isinstance(scene, LayerScene):
+            scene.layer = cleaned(scene.layer, step)
         step("load", 0, 1)
         from gknet.harmonizer import Harmonizer
 
         after = scene.harmonized(Harmonizer.load(model, device), strength, network_size)
         step("write", 0, 1)
-        if beside is not None:
-            rows = [{"before": scene.before, "after": after}]
+        if beside is not None and before is not None:
+            rows = [{"before": before, "after": after}]
             _write_side_by_side(beside, rows, scene.file.profile)
         write(output, after, scene.file)
     _say(f"Wrote {output}")

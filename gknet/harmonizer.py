@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gknet import reduction, weights
+from gknet import edges, reduction, weights
 from gknet.attention import ConvBlock
 from gknet.color import linear_to_srgb, srgb_to_linear
 from gknet.device import choose_device
@@ -160,18 +160,22 @@ class Harmonizer:
         network_size: int = 256,
         space: Space = "srgb",
         profile: bytes | None = None,
+        clean_edges: bool = False,
         on_progress: Progress = _silent,
     ) -> np.ndarray:
         """The foreground layer, harmonized with the background beneath it; same shape, type and alpha.
 
         foreground: (h, w, 4) RGB with straight alpha, or (h, w, 2) gray; background: (H, W, 3) RGB or (H, W)
         gray; both uint8, uint16, float16 or float32, not necessarily the same.   at: (x, y) of the layer's top
-        left corner on the background, pixels, may be negative.   Other arguments, and errors, as `__call__`;
-        NoForeground also where the layer lies wholly beside the background.
+        left corner on the background, pixels, may be negative.   clean_edges: take the colours of the cut-out's old
+        background out of its soft edge first (`gknet.edges`); needs PyMatting.   Other arguments, and errors, as
+        `__call__`; NoForeground also where the layer lies wholly beside the background, Unsupported without PyMatting.
         """
         if foreground.ndim != 3 or foreground.shape[2] not in (2, 4):
             raise BadRequest("The foreground has no alpha.", "Give a cut-out layer: (h, w, 4) with straight alpha.")
         _check(strength, network_size, space, foreground)
+        if clean_edges:
+            foreground = edges.cleaned(foreground, on_progress)
         canvas = (background.shape[1], background.shape[0])
         fit = self.fit_layer(
             foreground,
@@ -236,7 +240,8 @@ class Harmonizer:
         )
         if sight.mask.min() > 0.995 * opacity:
             raise NoBackground("The foreground covers the whole background.", "Erase around the object, or select it.")
-        return LayerFit(self._fit(sight, box, space, profile, on_progress), space, self.device)
+        transfer = self._fit(sight, box, space, profile, on_progress)
+        return LayerFit(transfer, space, self.device)
 
     def _fit(
         self, sight: Sight, box: Box, space: Space, profile: bytes | None, on_progress: Progress
