@@ -136,6 +136,7 @@ class Harmonizer:
         sight = self.sight(rgb, flat, box, network_size)
         transfer = self._fit(sight, box, space, profile, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
+        transfer = transfer.rolled_off(rgb[inside], flat[inside], space)
         changed = transfer.apply(
             rgb[inside],
             mask=flat[inside],
@@ -240,7 +241,7 @@ class Harmonizer:
         )
         if sight.mask.min() > 0.995 * opacity:
             raise NoBackground("The foreground covers the whole background.", "Erase around the object, or select it.")
-        transfer = self._fit(sight, box, space, profile, on_progress)
+        transfer = self._fit(sight, box, space, profile, on_progress).rolled_off(rgba, selection, space)
         return LayerFit(transfer, space, self.device)
 
     def _fit(
