@@ -19,6 +19,7 @@ UNREAD = 256
 
 _TEXTS = {
     "wait": "Waiting for other pictures",
+    "clean": "Cleaning the edges",
     "load": "Loading the network",
     "reduce": "Looking at the scene",
     "network": "Harmonizing",

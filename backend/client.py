@@ -81,6 +81,7 @@ class Client:
         fit: str | None = None,
         network_size: int = 256,
         opacity: float = 1.0,
+        clean_edges: bool = False,
         on_progress: Progress | None = None,
     ) -> np.ndarray:
         """The layer, harmonized with what lies below it; a new array of the same shape and type, alpha untouched.
@@ -94,6 +95,8 @@ class Client:
         model: None for the backend's default.   selection: (h, w) uint8, 255 where the layer is the object.
         fit: `last_fit` of an earlier call: no network runs. If the backend has forgotten it, the reference, unless
         None, is used.   network_size: 64..1024, long side of what the network sees.   opacity: the layer's.
+        clean_edges: take the colours of the layer's old background out of its soft edge first; needs PyMatting where
+        the backend runs (`unsupported` without).
         If the backend dies meanwhile, it is started and asked once more.
         """
         frame, kind = _picture(layer)
@@ -101,7 +104,12 @@ class Client:
         header: dict[str, Any] = {
             "op": "harmonize",
             "layer": {**kind, "space": space, "x": at[0], "y": at[1], "opacity": opacity, "profile": profile},
-            "options": {"strength": strength, "model": model, "network_size": network_size},
+            "options": {
+                "strength": strength,
+                "model": model,
+                "network_size": network_size,
+                "clean_edges": clean_edges,
+            },
         }
         if selection is not None:
             header["selection"] = {"width": kind["width"], "height": kind["height"]}

@@ -85,6 +85,13 @@ class Fields:
             raise self._wrong(name, f"a number from {low:g} to {high:g}")
         return float(value)
 
+    def truth(self, name: str, default: bool = _REQUIRED) -> bool:
+        """True or false."""
+        value = self._value(name, default)
+        if type(value) is not bool:
+            raise self._wrong(name, "true or false")
+        return value
+
     def text(self, name: str) -> str:
         """A string of at most 200 characters."""
         value = self._value(name, _REQUIRED)

@@ -56,6 +56,7 @@ class Harmonize:
     strength: float
     model: str | None
     network_size: int
+    clean_edges: bool = False
     fit: str | None
 
     @property
@@ -178,6 +179,7 @@ def _harmonize(fields: Fields, message_id: int, frames: Sequence[Any]) -> Harmon
         strength=options.number("strength", 0, 1, 1.0),
         model=options.optional_text("model"),
         network_size=options.integer("network_size", 64, 1024, 256),
+        clean_edges=options.truth("clean_edges", False),
         fit=fit,
     )
 

@@ -186,16 +186,19 @@ class Worker(threading.Thread):
         import numpy as np
 
         request, stages, warnings = job.request, _Stages(job, self._report), list[str]()
-        if psutil.virtual_memory().available < len(request.layer.data) + _ROOM:
+        copies = 2 if request.clean_edges else 1  # the cleaned layer, and the result
+        if psutil.virtual_memory().available < copies * len(request.layer.data) + _ROOM:
             raise MemoryError
+        kept = None if request.fit is None else (request.fit, self._kept(request.fit, request.layer))
         layer = _array(request.layer)
+        if request.clean_edges:
+            from gknet.edges import cleaned
+
+            layer = cleaned(layer, stages)
         selection = None
         if request.selection is not None:
             selection = np.frombuffer(request.selection, np.uint8).reshape(layer.shape[:2])
-        if request.fit is None:
-            name, fit = self._fitted(request, layer, selection, stages, warnings)
-        else:
-            name, fit = request.fit, self._kept(request.fit, request.layer)
+        name, fit = kept or self._fitted(request, layer, selection, stages, warnings)
         changed = fit.apply(layer, selection=selection, strength=request.strength, on_progress=stages)
         stages.end()
         pixels = np.ascontiguousarray(changed, changed.dtype.newbyteorder("<"))

@@ -41,6 +41,7 @@ app = App(
 Step = Callable[[str, int, int], None]
 _STEPS = {
     "read": "Reading",
+    "clean": "Cleaning the edges",
     "load": "Loading the network",
     "reduce": "Looking at the scene",
     "network": "Harmonizing",
@@ -65,6 +66,7 @@ def harmonize(
     at: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     scale: float | None = None,
     layer: str | None = None,
+    clean_edges: bool = False,
     strength: float = 1.0,
     model: str = "gknet-s",
     network_size: int = 256,
@@ -105,6 +107,8 @@ def harmonize(
         Factor on the cut-out's size. Without it: 1.
     layer
         Name of the layer to harmonize, in a file of layers. Without it: the topmost visible one with transparency.
+    clean_edges
+        Take the colours of the cut-out's old background out of its soft edge first. Needs PyMatting.
     strength
         0 leaves the object as it is, 1 harmonizes it fully.
     model
@@ -127,6 +131,11 @@ def harmonize(
         raise BadRequest("A composite has no place or scale to choose.", "Leave out --at and --scale.")
     if layer is not None and not layered:
         raise BadRequest("There are no layers to choose from.", "Leave out --layer.")
+    if mask is not None and clean_edges:
+        raise BadRequest(
+            "A finished composite's edge is mixed with the scene for good: there is nothing to clean it from.",
+            "Leave out --clean-edges, or give the cut-out: --foreground and --background.",
+        )
     beside = output.with_name(f"{output.stem}-before-after.png") if show else None
     inputs = [path for path in (*pair, *layers) if path is not None]
     _keep_apart(inputs, [output] if beside is None else [output, beside])
@@ -134,6 +143,10 @@ def harmonize(
         from gknet.picture import check_writable
         from gknet.scene import CompositeScene, LayeredScene, LayerScene, Scene
 
+        if clean_edges:
+            from gknet.edges import check_available
+
+            check_available()
         scene: Scene
         if composite is not None and mask is not None:
             scene = CompositeScene(composite, mask, step)
@@ -147,13 +160,16 @@ def harmonize(
         scene.check_writable(output)
         if beside is not None:
             check_writable(beside, 3)
+        before = None if beside is None else scene.before
+        if clean_edges and not isinstance(scene, CompositeScene):
+            scene.clean_edges()
         step("load", 0, 1)
         from gknet.harmonizer import Harmonizer
 
         after = scene.harmonized(Harmonizer.load(model, device), strength, network_size)
         step("write", 0, 1)
-        if beside is not None:
-            rows = [{"before": scene.before, "after": after}]
+        if beside is not None and before is not None:
+            rows = [{"before": before, "after": after}]
             _write_side_by_side(beside, rows, scene.file)
         scene.write(output, after)
     if scene.notes:

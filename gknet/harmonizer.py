@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gknet import reduction, weights
+from gknet import edges, reduction, weights
 from gknet.attention import ConvBlock
 from gknet.device import choose_device
 from gknet.encoding import Encoding, Space
@@ -142,6 +142,7 @@ class Harmonizer:
         sight = self.sight(rgb, flat, box, network_size, encoding)
         transfer = self._fit(sight, box, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
+        transfer = _rolled_off(transfer, rgb[inside], flat[inside], encoding)
         result = pixels.copy()
         result[inside] = recoloured(
             transfer,
@@ -166,18 +167,22 @@ class Harmonizer:
         network_size: int = 256,
         space: Space = "srgb",
         profile: bytes | None = None,
+        clean_edges: bool = False,
         on_progress: Progress = _silent,
     ) -> np.ndarray:
         """The foreground layer, harmonized with the background beneath it; same shape, type and alpha.
 
         foreground: (h, w, 4) RGB with straight alpha, or (h, w, 2) gray; background: (H, W, 3) RGB or (H, W)
         gray; both uint8, uint16, float16 or float32, not necessarily the same.   at: (x, y) of the layer's top
-        left corner on the background, pixels, may be negative.   Other arguments, and errors, as `__call__`;
-        NoForeground also where the layer lies wholly beside the background.
+        left corner on the background, pixels, may be negative.   clean_edges: take the colours of the cut-out's old
+        background out of its soft edge first (`gknet.edges`); needs PyMatting.   Other arguments, and errors, as
+        `__call__`; NoForeground also where the layer lies wholly beside the background, Unsupported without PyMatting.
         """
         if foreground.ndim != 3 or foreground.shape[2] not in (2, 4):
             raise BadRequest("The foreground has no alpha.", "Give a cut-out layer: (h, w, 4) with straight alpha.")
         _check(strength, network_size, foreground)
+        if clean_edges:
+            foreground = edges.cleaned(foreground, on_progress)
         canvas = (background.shape[1], background.shape[0])
         fit = self.fit_layer(
             foreground,
@@ -251,7 +256,8 @@ class Harmonizer:
         )
         if sight.mask.min() > 0.995 * opacity:
             raise NoBackground("The foreground covers the whole background.", "Erase around the object, or select it.")
-        return LayerFit(self._fit(sight, box, on_progress), encoding, self.device)
+        transfer = _rolled_off(self._fit(sight, box, on_progress), rgba, selection, encoding)
+        return LayerFit(transfer, encoding, self.device)
 
     def _fit(self, sight: Sight, box: Box, on_progress: Progress) -> ColourTransfer:
         """The network's answer as a map from any colour at any place of the box to its harmonized colour."""
@@ -295,6 +301,18 @@ class Harmonizer:
             return max(multiple, round(side * scale / multiple) * multiple)
 
         return fit(window.height), fit(window.width)
+
+
+def _rolled_off(
+    transfer: ColourTransfer, layer: np.ndarray, mask: np.ndarray | None, encoding: Encoding
+) -> ColourTransfer:
+    """`ColourTransfer.rolled_off` for a layer (h, w, 3 or 4) of any encoding."""
+    if encoding.is_srgb or encoding.space == "linear":
+        return transfer.rolled_off(layer, mask, encoding.space)
+    shown = transfer.looked_at(layer)
+    part = layer[shown].astype(np.float32) / np.float32(1 if layer.dtype.kind == "f" else np.iinfo(layer.dtype).max)
+    part[..., :3] = encoding.to_srgb(np.ascontiguousarray(part[..., :3]))
+    return transfer.rolled_off(part, None if mask is None else mask[shown])
 
 
 def _for_use(net: GKNet) -> GKNet:

@@ -127,6 +127,28 @@ def reduce_layer(
     return _sight(composite, chosen[:, :, :3], chosen[:, :, 3], window)
 
 
+def reduce_seen_and_hidden(
+    layer: np.ndarray, box: Box, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A layer (h', w', C) with straight alpha last, a box of it seen at size (h, w), colours as they are.
+
+    Returns float32: colours (h, w, C - 1) of what can be seen, at whatever alpha, 0 where nothing can; colours of what
+    lies under clear pixels, 0 where none are; alpha (h, w) of what can be seen; the share (h, w) of what can be seen.
+    """
+    picture = unit(layer)
+    count = picture.bands - 1
+    shows = (picture[count] > 0) / 255
+    # What is wholly transparent may hold anything, even NaN.
+    above = (shows > 0).ifthenelse(picture, 0.0).bandjoin(shows)
+    below = (shows > 0).ifthenelse(0.0, picture[0:count])
+    both = _shrunk(above.bandjoin(below), box, size)
+    share = both[..., count + 1].clip(0, 1)
+    seen = both[..., : count + 1] / share.clip(1e-6, 1)[..., None]
+    with np.errstate(invalid="ignore"):
+        hidden = np.nan_to_num(both[..., count + 2 :] / (1 - share).clip(1e-6, 1)[..., None], posinf=0, neginf=0)
+    return seen[..., :count], hidden, seen[..., count].clip(0, 1), share
+
+
 def thumbnail(pixels: np.ndarray, height: int) -> np.ndarray:
     """(h, w, 3) float32 of any picture (H, W, 1 to 4), at most so high; what is transparent shows through white."""
     picture = unit(pixels)

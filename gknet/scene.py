@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from gknet.composite import matching, paste, scaled
+from gknet.edges import cleaned
 from gknet.errors import BadRequest
 from gknet.harmonizer import Harmonizer, Progress
 from gknet.layers import Layers, opened
@@ -101,6 +102,10 @@ class LayerScene(_Flat):
         """The background with the cut-out as it was."""
         return paste(self.layer, self.file.pixels, self.at)
 
+    def clean_edges(self) -> None:
+        """Takes the cut-out's old background out of its soft edge. Raises as `gknet.edges.cleaned`."""
+        self.layer = cleaned(self.layer, self.on_progress)
+
     def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int) -> np.ndarray:
         """The background with the cut-out harmonized."""
         layer = harmonizer.layer(
@@ -139,6 +144,11 @@ class LayeredScene(_Flat):
     def before(self) -> np.ndarray:
         """The picture as it was."""
         return self.file.pixels
+
+    def clean_edges(self) -> None:
+        """Takes the layer's old background out of its soft edge. Raises as `gknet.edges.cleaned`."""
+        foreground = self.layers.foreground
+        self.layers.foreground = replace(foreground, pixels=cleaned(foreground.pixels, self.on_progress))
 
     def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int) -> np.ndarray:
         """The picture with the layer harmonized."""

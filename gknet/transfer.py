@@ -6,6 +6,9 @@ over the layer, the change of colour is the sum of four piecewise-linear curves,
 with 8 knots and three outputs; between nodes it is bilinear. The change depends on a pixel's own colour and
 place and on nothing else: no halo, no seam, and the soft edge of an object gets the map of its inside.
 
+It is fitted in two steps: curves that vary over the layer like a parabola, then what each node has to add. What would
+lead a layer's highlights and shadows out of the range is rolled off, in the curves as well (`rolled_off`).
+
 Sources: a coarse grid of colour transforms, sliced per pixel, is the idea of the bilateral grid (Chen et al.,
 SIGGRAPH 2007) and of HDRnet (Gharbi et al., SIGGRAPH 2017). Curves in place of affine matrices, and the
 constants below, were chosen by measurement on real photographs under known changes of colour and light.
@@ -15,9 +18,10 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -26,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gknet.color import LUMA
+from gknet.color import LUMA, linear_to_srgb
 from gknet.cores import on_all_cores, work_alone
 from gknet.errors import BadRequest, Unsupported
 from gknet.slicing import KNOTS, LARGEST, NODES, Pixels, Slicer, cell_size
@@ -34,10 +38,21 @@ from gknet.slicing import KNOTS, LARGEST, NODES, Pixels, Slicer, cell_size
 if TYPE_CHECKING:
     from gknet.fused_slicing import FusedSlicer
 
-# Strengths of the priors, which pull towards "no change". A factor of 3 on any moves the result by < 0.2 dB.
-_SAME_AS_NEIGHBOUR = 3e-4
+# Strengths of the priors, which pull towards "no change". A factor of 3 on any moves the result by < 0.3 dB.
+_SAME_AS_NEIGHBOUR = 2e-3
+_SAME_EVERYWHERE = 1e-4
 _STRAIGHT_CURVE = 1e-6
 _NO_CHANGE = 1e-7
+
+_EDGE = 30
+"""How much more than others the last three small pixels inside the object's edge count."""
+
+_LOOKED_AT = 4096
+"""Pixels of a layer that say whether its colours leave the range."""
+_BEYOND = 0.005
+"""Share of them that may: a few glints are white, and shall not darken all that is bright."""
+_WIDEST = 0.25
+"""Of the range, the most that a shoulder or a toe takes up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +100,39 @@ class ColourTransfer:
         with ThreadPoolExecutor(1, "colour-transfer", work_alone) as pool:
             curves = pool.submit(_fit, small, layer_box, layer_size).result()
         return cls(curves.numpy(), layer_size)
+
+    def rolled_off(
+        self, layer: Pixels, mask: Pixels | None = None, space: Literal["srgb", "linear"] = "srgb"
+    ) -> ColourTransfer:
+        """This map with a soft shoulder and toe where it leads colours of the layer out of 0..1; else itself.
+
+        Without it they would be cut off there, light after light the same white. What leaves the range by e comes
+        from at most 2e inside it, in the same order. The shoulder is a part of the curves: it costs nothing later,
+        follows the strength, and is the same at every depth.
+        layer, mask, space: as `apply` takes them. Some 4,000 of the pixels are looked at.
+        """
+        shown = self.looked_at(layer)
+        colour, seen = _visible(layer[shown], None if mask is None else mask[shown], space)
+        new = replace(self, layer_size=seen.shape).apply(colour)
+        if not seen.any():
+            return self
+        tensors = [torch.from_numpy(values[seen]) for values in (colour, new)]
+        change = _roll_off(tensors[1])
+        if not change.any():
+            return self
+        y, x = (torch.from_numpy(at) for at in np.nonzero(seen))
+        y, x = ((at + 0.5) / cell_size(length) for at, length in zip((y, x), seen.shape, strict=True))
+        with ThreadPoolExecutor(1, "colour-transfer", work_alone) as pool:
+            weight = torch.full((len(y),), 1 / len(y), dtype=torch.float64)
+            parts = (_hats(tensors[0]).double(), change.double(), weight, y, x)
+            curves = pool.submit(_solve, *parts).result().view(self.curves.shape)
+        return replace(self, curves=self.curves + curves.numpy())
+
+    @staticmethod
+    def looked_at(layer: Pixels) -> tuple[slice, slice]:
+        """Which rows and columns of a layer `rolled_off` looks at: evenly spread; all of a part that is cut out so."""
+        step = max(1, math.ceil(math.sqrt(layer.shape[0] * layer.shape[1] / _LOOKED_AT)))
+        return slice(step // 2, None, step), slice(step // 2, None, step)
 
     def apply(
         self,
@@ -145,6 +193,39 @@ def _check(
         raise BadRequest("A tile must have at least one pixel.")
 
 
+def _visible(layer: Pixels, mask: Pixels | None, space: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Encoded colours (h, w, 3) of a layer, those above 1 scaled down as in `apply`, and which of them count (h, w)."""
+    colour = layer[..., :3].astype(np.float32) / np.float32(LARGEST[layer.dtype])
+    seen = np.isfinite(colour).all(-1)
+    if layer.shape[2] == 4:
+        seen &= layer[..., 3] > 0.5 * LARGEST[layer.dtype]
+    if mask is not None:
+        seen &= mask > 0.5 * LARGEST[mask.dtype]
+    colour = np.where(seen[..., None], colour, 0)
+    if space == "linear":
+        colour = linear_to_srgb(torch.from_numpy(colour)).numpy()
+    return (colour / colour.max(-1, keepdims=True).clip(1)).clip(0, 1), seen
+
+
+def _roll_off(colour: Tensor) -> Tensor:
+    """What to add to colours (n, 3) so that highlights and shadows stay in 0..1; exactly 0 if all do."""
+    high = float(colour.amax(1).quantile(1 - _BEYOND)) - 1
+    low = -float(colour.amin(1).quantile(_BEYOND))
+    return _excess(1 - colour, low=high).neg_().add_(_excess(colour, low=low))
+
+
+def _excess(value: Tensor, low: float) -> Tensor:
+    """What has to be added to values, of which -low is the lowest, for that one to come out as 0.
+
+    The curve has slope 1 where it begins, twice as far inside as they reach outside, then ever less, never 0.
+    """
+    if low <= 0:
+        return torch.zeros_like(value)
+    room = min(2 * low, _WIDEST)
+    beyond = (room - value).clamp(min=0)
+    return beyond - beyond / (1 + beyond * (1 / room - 1 / (room + low)))
+
+
 def _fit(small: list[Tensor], box: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:
     """The nodes' curves, (8, 8, 4, 8, 3)."""
     colour, change, weight = _observations(*small)
@@ -172,8 +253,9 @@ def _observations(composite: Tensor, harmonized: Tensor, mask: Tensor, foregroun
     """Straight colour (h, w, 3), its change (h, w, 3) and how much each pixel is worth (h, w)."""
     # Dividing by alpha undoes the blending with the background; this is what keeps halos out.
     change = ((harmonized - composite) / mask.clamp(min=0.01)[..., None]).clamp(-1, 1)
-    inner = -F.max_pool2d(-mask[None, None], 3, stride=1, padding=1)[0, 0]
-    weight = torch.where(mask > 0.05, (mask * inner) ** 2, 0.0)
+    inner, deep = (-F.max_pool2d(-mask[None, None], n, stride=1, padding=n // 2)[0, 0] for n in (3, 7))
+    # Near the edge curves are known from one side only: what is known there counts more, or they would err more.
+    weight = torch.where(mask > 0.05, (mask * inner) ** 2 * (1 + _EDGE * (1 - deep)), 0.0)
     known = torch.isfinite(change).all(-1) & torch.isfinite(foreground).all(-1)
     if not (weight[known] > 0).any():  # thinner than three pixels: its edge is all we have
         weight = mask**2
@@ -211,14 +293,32 @@ def _solve(features: Tensor, change: Tensor, weight: Tensor, y: Tensor, x: Tenso
     """Regularised least squares for all nodes at once, (64, 32, 3).
 
     features: (n, 32).   change: (n, 3).   weight: (n,), sum 1.   y, x: (n,) in cells of the grid.
+    First curves that vary across the grid like a parabola, as light from a side or a lamp does, with next to no price
+    on that; then what is left over, at every node by itself, at a price for every difference of neighbours.
     Neighbouring rows of nodes are all that is coupled, so the matrix is block-tridiagonal: 8 blocks of 256.
     """
+    diagonal, below, right_side = _normal_equations(features, change, weight, y, x)
+    # Beyond the nodes around what is known a parabola would rise for ever.
+    nodes = torch.arange(NODES, dtype=features.dtype)
+    known = [nodes.clamp(at.min().floor().clamp(0, NODES - 1), at.max().ceil().clamp(0, NODES - 1)) for at in (y, x)]
+    smooth = _solve_parabolas(diagonal, below, right_side, known)
+    right_side = right_side - _times(diagonal, below, smooth)
+    _add_priors(diagonal, below)
+    diagonal, below = (t.flatten(3).flatten(1, 2) for t in (diagonal, below))  # (8 or 7, 256, 256)
+    return (smooth + _solve_block_tridiagonal(diagonal, below, right_side)).flatten(0, 1)
+
+
+def _normal_equations(
+    features: Tensor, change: Tensor, weight: Tensor, y: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the observations say: of each row of nodes with itself (8, 8, 32, 8, 32), with the row above it
+    (7, 8, 32, 8, 32), and of the change (8, 8, 32, 3)."""
     size = features.shape[1]
     row, column = (t.floor().clamp(0, NODES - 2).long() for t in (y, x))
     fy, fx = (y - row).clamp(0, 1), (x - column).clamp(0, 1)
     corner = torch.stack(((1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx), 1)
     diagonal = features.new_zeros(NODES, NODES, size, NODES, size)
-    below = features.new_zeros(NODES - 1, NODES, size, NODES, size)  # couples a row with the row above it
+    below = features.new_zeros(NODES - 1, NODES, size, NODES, size)
     right_side = features.new_zeros(NODES, NODES, size, 3)
     for r, c in itertools.product(range(NODES - 1), repeat=2):
         here = ((row == r) & (column == c)).nonzero()[:, 0]
@@ -232,17 +332,48 @@ def _solve(features: Tensor, change: Tensor, weight: Tensor, y: Tensor, x: Tenso
         diagonal[r + 1, side, :, side] += gram[1, :, :, 1]
         below[r, side, :, side] += gram[1, :, :, 0]
         right_side[r : r + 2, side] += (weighted @ change[here]).view(2, 2, size, 3)
-    _add_priors(diagonal, below)
-    diagonal, below = (t.flatten(3).flatten(1, 2) for t in (diagonal, below))  # (8 or 7, 256, 256)
-    return _solve_block_tridiagonal(diagonal, below, right_side)
+    return diagonal, below, right_side
+
+
+def _times(diagonal: Tensor, below: Tensor, curves: Tensor) -> Tensor:
+    """The normal equations' left side for curves (8, 8, 32, any)."""
+    product = torch.einsum("raxby,rbyk->raxk", diagonal, curves)
+    product[1:] += torch.einsum("raxby,rbyk->raxk", below, curves[:-1])
+    product[:-1] += torch.einsum("rbyax,rbyk->raxk", below, curves[1:])
+    return product
+
+
+def _solve_parabolas(diagonal: Tensor, below: Tensor, right_side: Tensor, places: list[Tensor]) -> Tensor:
+    """The same equations for curves that are a quadratic polynomial of the place, at all nodes (8, 8, 32, 3).
+
+    places: of the nodes, down (8,) and across (8,), in 0..7.
+    """
+    size = right_side.shape[2]
+    y, x = torch.meshgrid(*(2 * place / (NODES - 1) - 1 for place in places), indexing="ij")
+    shapes = torch.stack((torch.ones_like(y), y, x, y * y, x * y, x * x), -1)  # (8, 8, 6)
+    count = shapes.shape[-1]
+    unit = torch.eye(size, dtype=diagonal.dtype)
+    moved = shapes[:, :, None, :, None] * unit[:, None]  # (8, 8, 32, 6, 32): a shape of one number of the curves
+    left = torch.einsum("rai,raxk->ixk", shapes, _times(diagonal, below, moved.flatten(3))).reshape(count * size, -1)
+    price = torch.full((count,), _SAME_EVERYWHERE, dtype=unit.dtype)
+    price[0] = 0
+    left += torch.kron(torch.eye(count, dtype=unit.dtype), NODES**2 * _own_prior()) + torch.kron(price.diag(), unit)
+    right = torch.einsum("rai,raxk->ixk", shapes, right_side).flatten(0, 1)
+    found = torch.cholesky_solve(right, torch.linalg.cholesky(left)).view(count, size, 3)
+    return torch.einsum("rai,ixk->raxk", shapes, found)
+
+
+def _own_prior() -> Tensor:
+    """Curves straight, everything near zero: (32, 32), of one node."""
+    unit = torch.eye(4 * KNOTS, dtype=torch.float64)
+    bend = torch.eye(KNOTS, dtype=unit.dtype).diff(n=2, dim=0)  # second differences, (6, 8)
+    bends = torch.kron(torch.eye(4, dtype=unit.dtype), bend.T @ bend)  # of all four curves
+    return (_STRAIGHT_CURVE * (KNOTS - 1) ** 3 * bends + _NO_CHANGE / KNOTS * unit) / NODES**2
 
 
 def _add_priors(diagonal: Tensor, below: Tensor) -> None:
     """Nodes like their neighbours, curves straight, everything near zero."""
-    unit = torch.eye(4 * KNOTS, dtype=diagonal.dtype)
-    bend = torch.eye(KNOTS, dtype=unit.dtype).diff(n=2, dim=0)  # second differences, (6, 8)
-    bends = torch.kron(torch.eye(4, dtype=unit.dtype), bend.T @ bend)  # of all four curves, (32, 32)
-    own = (_STRAIGHT_CURVE * (KNOTS - 1) ** 3 * bends + _NO_CHANGE / KNOTS * unit) / NODES**2
+    unit, own = torch.eye(4 * KNOTS, dtype=diagonal.dtype), _own_prior()
     for r, c in itertools.product(range(NODES), repeat=2):
         neighbours = (r > 0) + (r < NODES - 1) + (c > 0) + (c < NODES - 1)
         diagonal[r, c, :, c] += own + _SAME_AS_NEIGHBOUR * neighbours * unit

@@ -30,13 +30,15 @@ def ask(
     labels.add_widget(dialog.get_widget("compare", GObject.TYPE_NONE).get_label())
     chooser = _LayerChooser(config, image, layer, labels)
     dialog.get_content_area().pack_start(chooser.widget, False, False, 0)
-    dialog.fill(["output"])
+    dialog.fill(["clean-edges", "output"])
 
     def changed(*_: Any) -> None:
         chooser.follow()
         preview.show(settings_of(config))
 
-    handlers = [config.connect(f"notify::{name}", changed) for name in ("strength", "compare", "reference")]
+    handlers = [
+        config.connect(f"notify::{name}", changed) for name in ("strength", "compare", "reference", "clean-edges")
+    ]
     changed()
     preview.widget.show_all()
     chooser.widget.show_all()

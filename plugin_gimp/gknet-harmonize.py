@@ -63,6 +63,8 @@ def _add_arguments(procedure: Gimp.Procedure) -> None:
     procedure.add_choice_argument("compare", "Co_mpare with", choices.COMPARE_HELP, compare, choices.BELOW, flags)
     help_text = f"Counts if “{choices.COMPARE_WITH[choices.CHOSEN_LAYER]}” is what to compare with."
     procedure.add_layer_argument("reference", "_Layer", help_text, True, flags)
+    clean = choices.CLEAN_EDGES.replace("&", "_")
+    procedure.add_boolean_argument("clean-edges", clean, choices.CLEAN_EDGES_HELP, False, flags)
     output = _choice(choices.OUTPUT)
     procedure.add_choice_argument("output", "Out_put", choices.OUTPUT_HELP, output, choices.HIDE_ORIGINAL, flags)
 

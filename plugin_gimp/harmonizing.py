@@ -36,7 +36,7 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
                 reference=reference,
                 reference_bytes=reference_pixels,
                 selection=selected,
-                options={"strength": settings.strength},
+                options=settings.options,
                 into=source.pixels,  # the answer takes their place: they may be half of this process's memory
             )
             progress.follow(job, _COMPARE, _ASK)

@@ -72,15 +72,14 @@ class Preview:
             self._scene = _Scene(self._image, self._layer)
             self._before.set_from_pixbuf(self._scene.with_layer(self._scene.pixels))
         scene = self._scene
-        options = {"strength": settings.strength}
         asked: dict[str, Any] = {"layer": scene.fields, "layer_bytes": scene.pixels, "selection": scene.selection}
         request.check_has_object(self._layer, scene.selection)
         fit = self._fits.get(_scene_of(settings))
         if fit is not None:
-            return self._backend.harmonize(**asked, options={**options, "fit": fit})
+            return self._backend.harmonize(**asked, options={**settings.options, "fit": fit})
         with backdrop.backdrop(self._image, self._layer, settings.compare, settings.chosen) as visible:
             reference, pixels = scene.reference(visible)
-        return self._backend.harmonize(**asked, options=options, reference=reference, reference_bytes=pixels)
+        return self._backend.harmonize(**asked, options=settings.options, reference=reference, reference_bytes=pixels)
 
     def _take(self, job: Job, settings: Settings) -> None:
         try:
@@ -175,7 +174,7 @@ class _Scene:
 
 
 def _scene_of(settings: Settings) -> tuple[str, int]:
-    """What a fit depends on: everything but the strength."""
+    """What a fit depends on: everything but the strength, and the edge's colours, which hardly count in it."""
     return settings.compare, settings.chosen.get_id() if settings.chosen is not None else 0
 
 

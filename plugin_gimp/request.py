@@ -23,12 +23,19 @@ class Settings:
     strength: float
     compare: str
     chosen: Gimp.Layer | None
+    clean_edges: bool
     output: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The protocol's `options`."""
+        return {"strength": self.strength, **({"clean_edges": True} if self.clean_edges else {})}
 
 
 def settings_of(config: Gimp.ProcedureConfig) -> Settings:
     """What the procedure's arguments say."""
-    return Settings(*(config.get_property(name) for name in ("strength", "compare", "reference", "output")))
+    names = ("strength", "compare", "reference", "clean-edges", "output")
+    return Settings(*(config.get_property(name) for name in names))
 
 
 @dataclass

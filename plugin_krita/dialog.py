@@ -32,6 +32,8 @@ class HarmonizeDialog(QtWidgets.QDialog):
         self._compare = _choice(choices.COMPARE_WITH, tuple(choices.COMPARE_WITH), values.compare)
         self._layer = _layer_choice(source, values)
         self._layer.setToolTip(choices.COMPARE_HELP)
+        self._clean = QtWidgets.QCheckBox(choices.CLEAN_EDGES)
+        self._clean.setChecked(values.clean_edges)
         self._output = _choice(choices.OUTPUT, OUTPUTS, values.output)
         self._view = _BeforeAfter()
         self._preview = Preview(source, backend, self._show_preview)
@@ -39,6 +41,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
         self._strength.changed.connect(self._refresh)
         self._compare.currentIndexChanged.connect(self._refresh)
         self._layer.currentIndexChanged.connect(self._refresh)
+        self._clean.toggled.connect(self._refresh)
         self._refresh()
 
     def values(self) -> Values:
@@ -49,6 +52,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
             compare=compare,
             layer=self._layer.currentData() or "" if chosen else "",
             layer_name=self._layer.currentText().strip() if chosen else "",
+            clean_edges=self._clean.isChecked(),
             output=self._output.currentData(),
         )
 
@@ -63,6 +67,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
         for label, widget, text in (
             ("&Strength:", self._strength, choices.STRENGTH_HELP),
             ("&Compare with:", self._compare, choices.COMPARE_HELP),
+            ("", self._clean, choices.CLEAN_EDGES_HELP),
             ("&Result:", self._output, f"{choices.OUTPUT_HELP}\n{_EDGE_HELP}"),
         ):
             widget.setToolTip(text)

@@ -59,7 +59,7 @@ def harmonize(source: Source, values: Values, backend: Backend, report: Report) 
             reference=described(picture, canvas),
             reference_bytes=pixels_of(picture),
             selection=source.selection(),
-            options={"strength": values.strength},
+            options=values.options,
             into=layer_bytes,  # a layer's memory less
         )
         del layer_bytes, picture

@@ -107,12 +107,12 @@ class Preview:
         if not self._fit:
             yield from self._ask_network(scene)
         try:
-            pixels = yield from self._ask_strength(scene, values.strength)
+            pixels = yield from self._ask_values(scene, values)
         except BackendError as error:
             if error.code != UNKNOWN_FIT:
                 raise
             yield from self._ask_network(scene)
-            pixels = yield from self._ask_strength(scene, values.strength)
+            pixels = yield from self._ask_values(scene, values)
         width, height = scene.shown_layer.width(), scene.shown_layer.height()
         changed = QtGui.QImage(bytes(pixels), width, height, 4 * width, QtGui.QImage.Format.Format_RGBA8888)
         self.after = scene.with_layer(changed)
@@ -129,12 +129,12 @@ class Preview:
         answer, _ = yield from self._wait(job)
         self._fit = answer["fit"]
 
-    def _ask_strength(self, scene: _Scene, strength: float) -> Generator[Any, None, bytearray]:
+    def _ask_values(self, scene: _Scene, values: Values) -> Generator[Any, None, bytearray]:
         job = self._backend.harmonize(
             layer=_map_of(scene.shown_layer),
             layer_bytes=pixels_of(scene.shown_layer),
             selection=scene.selection_at(scene.shown_layer),
-            options={"strength": strength, "fit": self._fit},
+            options={**values.options, "fit": self._fit},
         )
         _, pixels = yield from self._wait(job)
         return pixels

@@ -30,7 +30,13 @@ class Values:
     compare: str = BELOW
     layer: str = ""
     layer_name: str = ""
+    clean_edges: bool = False
     output: str = KEEP_ORIGINAL
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The protocol's `options`."""
+        return {"strength": self.strength, **({"clean_edges": True} if self.clean_edges else {})}
 
     def chosen_layer(self, document: Any) -> Any | None:
         """The layer to compare with, None unless one was chosen.
@@ -62,6 +68,7 @@ def last() -> Values:
         compare=kept["compare"] if kept["compare"] in COMPARE_WITH else usual.compare,
         layer=kept["layer"],
         layer_name=kept["layer_name"],
+        clean_edges=kept["clean_edges"] == str(True),
         output=kept["output"] if kept["output"] in OUTPUTS else usual.output,
     )
 

@@ -27,6 +27,9 @@ OUTPUT = {
 }
 """Where the result goes: name of the choice, and what it says. Not every host can do each."""
 
+CLEAN_EDGES = "Clean the &edges"
+"""With Qt's mark before the letter of its shortcut; GTK's is an underscore."""
+CLEAN_EDGES_HELP = "Takes the colours of the object's old background out of its soft edge first."
 STRENGTH_HELP = "0 leaves the layer as it is, 1 goes all the way."
 COMPARE_HELP = "The part of the picture whose colours and light the layer takes on."
 OUTPUT_HELP = "A new layer lies directly above, in the same place, with the same transparency."

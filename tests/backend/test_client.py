@@ -17,6 +17,7 @@ from backend.requests import Space
 from backend.thin.client import ThinClient
 from gknet import Harmonizer
 from gknet.color import linear_to_srgb, srgb_to_linear
+from gknet.edges import cleaned
 from tests.backend.real_backend import Backend
 from tests.gknet import icc
 
@@ -326,3 +327,15 @@ def test_the_hosts_client_gets_the_same_bytes(
         )
     assert result["depth"] == name
     assert bytes(theirs) == ours.tobytes()
+
+
+def test_clean_edges_are_those_of_the_harmonizer(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:
+    stages: list[str] = []
+    result = client.harmonize(
+        layer, reference, at=AT, clean_edges=True, on_progress=lambda stage, *_: stages.append(stage)
+    )
+    clean = cleaned(layer, lambda *_: None)
+    assert not np.array_equal(clean, layer)
+    assert np.array_equal(result, client.harmonize(clean, reference, at=AT))
+    assert "clean" in stages
+    assert np.array_equal(client.harmonize(layer, None, fit=client.last_fit, clean_edges=True, strength=0), clean)

@@ -127,7 +127,15 @@ def test_a_canvas_that_is_very_long_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"strength": -0.1}, {"strength": "1"}, {"network_size": 63}, {"network_size": 1025}, {"model": 1}]
+    "fields",
+    [
+        {"strength": -0.1},
+        {"strength": "1"},
+        {"network_size": 63},
+        {"network_size": 1025},
+        {"model": 1},
+        {"clean_edges": 1},
+    ],
 )
 def test_wrong_options_are_refused(fields: dict[str, Any]) -> None:
     assert refused(changed("options", **fields), *FRAMES) == "bad_request"
@@ -199,7 +207,7 @@ def test_any_bytes_are_refused_politely(frames: list[bytes]) -> None:
 def test_any_value_in_any_field_is_taken_or_refused(data: st.DataObject) -> None:
     part = data.draw(st.sampled_from(["layer", "reference", "options", "selection"]))
     names = st.sampled_from(
-        [*LAYER, *REFERENCE, "opacity", "profile", "strength", "model", "network_size", "fit"],
+        [*LAYER, *REFERENCE, "opacity", "profile", "strength", "model", "network_size", "clean_edges", "fit"],
     )
     header = {**HARMONIZE, part: {**HARMONIZE.get(part, {}), **data.draw(st.dictionaries(names, ANYTHING, max_size=3))}}  # type: ignore[dict-item]
     header.update(data.draw(st.dictionaries(st.sampled_from(["op", "id", "layer", "options"]), ANYTHING, max_size=1)))

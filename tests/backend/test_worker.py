@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any
 
@@ -95,3 +97,13 @@ def test_an_allocation_that_fails_is_out_of_memory(job: Job, fault: Exception, m
     report = last_report(Accelerator("cuda", reports.put), reports, job)
     assert isinstance(report, Failed)
     assert report.error.code == "out_of_memory"
+
+
+def test_edges_cannot_be_cleaned_without_pymatting(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pymatting", None)
+    reports: SimpleQueue[Report] = SimpleQueue()
+    asked = Job(b"peer", replace(job.request, clean_edges=True))
+    report = last_report(Worker("cpu", reports.put), reports, asked)
+    assert isinstance(report, Failed)
+    assert report.error.code == "unsupported"
+    assert "pip install pymatting" in report.error.hint

@@ -83,6 +83,31 @@ def test_a_cutout_is_placed_scaled_and_harmonized(
     assert (result[untouched] == photograph[untouched]).mean() > 0.99
 
 
+def test_a_cutout_with_clean_edges_is_harmonized(
+    run: Run, files: Path, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    Image.fromarray(np.dstack([photograph, object_mask])).save(files / "cutout.png")
+    base = ("harmonize", "--foreground", "cutout.png", "--background", "picture.png", "--at", "30,40", "--show")
+    for name, option in (("dirty", ()), ("clean", ("--clean-edges",))):
+        assert run(*base, *option, "-o", f"{name}.png")[0] == 0
+    dirty, clean = (np.asarray(Image.open(files / f"{name}.png")) for name in ("dirty", "clean"))
+    soft = np.zeros(photograph.shape[:2], bool)
+    soft[40:, 30:] = ((object_mask > 0) & (object_mask < 255))[:-40, :-30]
+    assert not np.array_equal(dirty[soft], clean[soft])
+    # Elsewhere only the fit differs, which looks at the edge, too.
+    assert np.abs(dirty.astype(int) - clean)[~soft].max() <= 4
+    before = [np.asarray(Image.open(files / f"{name}-before-after.png"))[:, :512] for name in ("dirty", "clean")]
+    assert np.array_equal(*before)
+
+
+def test_a_finished_composite_has_no_edge_to_clean(run: Run, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused(run("harmonize", "picture.png", "mask.png", "-o", "out.png", "--clean-edges"), "mixed", "--foreground")
+    monkeypatch.setitem(sys.modules, "pymatting", None)
+    cutout = ("harmonize", "--foreground", "none.png", "--background", "picture.png", "-o", "out.png")
+    refused(run(*cutout, "--clean-edges"), "needs PyMatting", "pip install pymatting")
+    assert not (files / "out.png").exists()
+
+
 def test_depth_profile_exif_and_orientation_survive(run: Run, files: Path, photograph: np.ndarray) -> None:
     from PIL import ImageCms
 

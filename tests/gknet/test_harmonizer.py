@@ -52,8 +52,9 @@ def test_foreground_is_changed_as_the_network_says(
     brightening: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:
     result = brightening(photograph, object_mask).astype(float)
-    inside = object_mask == 255
-    expected = (photograph * 1.3 + 0.02 * 255).clip(0, 255)
+    expected = photograph * 1.3 + 0.02 * 255
+    # Brighter ones leave the range, and are rolled off.
+    inside = (object_mask == 255) & (expected.max(-1) < 0.7 * 255)
     assert np.abs(result - expected)[inside].mean() < 1.5
 
 

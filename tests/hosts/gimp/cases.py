@@ -158,6 +158,7 @@ def arrangements() -> list[Case]:
         case("guides", layers=[ground, pasted()], guides=[30, 77]),
         case("blended", layers=[ground, pasted(opacity=60, mode="HARDLIGHT")], opacity=0.6),
         case("half-strength", args={"strength": 0.5}),
+        case("clean-edges", args={"clean-edges": True}),
         case("original-kept", args={"output": "keep"}, save=True),
         case("whole-image", layers=[ground, pasted(), over], args={"compare": "image"})
         | {"reference_shows": ["ground", "over"]},

@@ -86,6 +86,7 @@ def asked_of_the_client(ran: Ran, case: dict[str, Any], selection: np.ndarray | 
         at=tuple(entry["offsets"]),
         canvas=tuple(outcome["size"]),
         strength=case.get("args", {}).get("strength", 1.0),
+        clean_edges=case.get("args", {}).get("clean-edges", False),
         space="linear" if "'" not in model and "~" not in model else "srgb",
         profile=profile,
         selection=selection,

@@ -35,7 +35,7 @@ def stop_recording():
 
 def forget_values():
     """As if the plug-in had never run."""
-    for name in ("strength", "compare", "layer", "layer_name", "output"):
+    for name in ("strength", "compare", "layer", "layer_name", "clean_edges", "output"):
         KRITA.writeSetting("gknet_harmonize", name, "")
 
 

@@ -14,7 +14,7 @@ def read(name):
 
 def remember(**values):
     usual = {"strength": "1.0", "compare": "below", "layer": "", "layer_name": "", "output": "keep"}
-    for name, value in {**usual, **values}.items():
+    for name, value in {**usual, "clean_edges": "", **values}.items():
         KRITA.writeSetting("gknet_harmonize", name, value)
 
 
@@ -99,6 +99,11 @@ def against_all(document, ground, thing, case):
     return between(document, ground, thing, case)
 
 
+def clean_edges(thing, **_):
+    remember(clean_edges="True")
+    return thing
+
+
 def half_way(document, thing, case, **_):
     remember(strength="0.5")
     thing.setOpacity(128)
@@ -114,7 +119,7 @@ def hidden_after(thing, **_):
 
 
 SCENES = (plain, in_a_group, the_group, between, with_mask, with_selection, cloned, drawn, against_a_layer, against_all)
-SCENES = {scene.__name__: scene for scene in (*SCENES, half_way, hidden_after)}
+SCENES = {scene.__name__: scene for scene in (*SCENES, clean_edges, half_way, hidden_after)}
 
 
 def facts_of(new):

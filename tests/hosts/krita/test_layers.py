@@ -48,6 +48,7 @@ CASES: dict[str, dict[str, Any]] = {
     "vector": {"scene": "drawn"},
     "chosen-layer": {"scene": "against_a_layer"},
     "whole-image": {"scene": "against_all"},
+    "clean-edges": {"scene": "clean_edges"},
     "half-way": {"scene": "half_way"},
     "hidden-after": {"scene": "hidden_after"},
 }
@@ -336,8 +337,12 @@ def asked_headlessly(one: Case, client: Client) -> Pixels:
         canvas=(reference["canvas_width"], reference["canvas_height"]),
         selection=one.selection(),
         opacity=place["opacity"],
-        strength=one.facts["request"]["options"]["strength"],
+        **one.facts["request"]["options"],
     )
+
+
+def test_clean_edges_are_sent(case: Callable[[str], Case]) -> None:
+    assert case("clean-edges").facts["request"]["options"] == {"strength": 1.0, "clean_edges": True}
 
 
 def asked_thinly(one: Case) -> Pixels:
