@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from gknet.color import LUMA, linear_to_srgb, srgb_to_linear
+from gknet.encoding import Encoding
 from gknet.reduction import Box, Sight, reduce_layer
 from gknet.transfer import ColourTransfer
 from tests.benchmarks.edges import fitted, mattes, photographs
@@ -135,7 +136,8 @@ def sight(layer: Array, below: Array) -> Sight:
     height, width = below.shape[:2]
     box = Box(0, 0, width, height)
     scale = NETWORK / max(height, width)
-    return reduce_layer(layer, below, box, box, box, box, (round(height * scale), round(width * scale)))
+    size = (round(height * scale), round(width * scale))
+    return reduce_layer(layer, below, box, box, box, box, size, encoding=Encoding(), below_encoding=Encoding())
 
 
 def residuals(seen: Sight, answer: Sight, alpha: Array) -> list[Array]:
