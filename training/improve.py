@@ -8,8 +8,8 @@ the lower mean fMSE. Judging takes some ten minutes on top. A run that is interr
 from __future__ import annotations
 
 import argparse
+import secrets
 import sys
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,8 +60,9 @@ def main() -> int:
     try:
         run = read_run(options.config)
         shipped = options.weights or weights.shipped(run.preset)
-        # Every run has its own draws: with one seed for all, each would see the composites of the last one again.
-        training = Training(replace(run, seed=zlib.crc32(shipped.read_bytes())))
+        # Every run has its own draws, which its state keeps: with one seed for all, or for all from the same weights,
+        # each would see the composites of the last one again.
+        training = Training(replace(run, seed=secrets.randbits(32)))
         options.out.mkdir(parents=True, exist_ok=True)
         if (options.out / "state.pt").exists():
             raise ValueError(f"{options.out} holds a run already; name a new folder")
