@@ -116,3 +116,9 @@ def study_folders(made_study_folders: list[Path], tmp_path_factory: pytest.TempP
     """Results of three methods of a human study, the last being the untouched composites."""
     root = tmp_path_factory.mktemp("study")
     return [shutil.copytree(folder, root / folder.name) for folder in made_study_folders]
+
+
+@pytest.fixture
+def votes(tmp_path: Path) -> Path:
+    """Where a study keeps its votes; nothing is there yet."""
+    return tmp_path / "votes.jsonl"

@@ -16,11 +16,6 @@ from training.human_study.study import Study
 from training.human_study.votes import Vote, VoteFile
 
 
-@pytest.fixture
-def votes(tmp_path: Path) -> Path:
-    return tmp_path / "votes.jsonl"
-
-
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
 

@@ -58,11 +58,6 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def votes(tmp_path: Path) -> Path:
-    return tmp_path / "votes.jsonl"
-
-
-@pytest.fixture
 def study(folders: list[Path], votes: Path) -> Iterator[RunningStudy]:
     with RunningStudy(folders, votes) as running:
         yield running

@@ -19,11 +19,6 @@ from training.human_study.votes import read_votes
 
 
 @pytest.fixture
-def votes(tmp_path: Path) -> Path:
-    return tmp_path / "votes.jsonl"
-
-
-@pytest.fixture
 def study(study_folders: list[Path], votes: Path) -> Iterator[RunningStudy]:
     with RunningStudy(study_folders, votes) as running:
         yield running
