@@ -313,26 +313,41 @@ def _normal_equations(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What the observations say: of each row of nodes with itself (8, 8, 32, 8, 32), with the row above it
     (7, 8, 32, 8, 32), and of the change (8, 8, 32, 3)."""
-    size = features.shape[1]
-    row, column = (t.floor().clamp(0, NODES - 2).long() for t in (y, x))
-    fy, fx = (y - row).clamp(0, 1), (x - column).clamp(0, 1)
-    corner = torch.stack(((1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx), 1)
+    cells, size = NODES - 1, features.shape[1]
+    products = _products_by_cell(features, torch.cat((features, change), 1), weight, y, x)
     diagonal = features.new_zeros(NODES, NODES, size, NODES, size)
-    below = features.new_zeros(NODES - 1, NODES, size, NODES, size)
+    below = features.new_zeros(cells, NODES, size, NODES, size)
     right_side = features.new_zeros(NODES, NODES, size, 3)
-    for r, c in itertools.product(range(NODES - 1), repeat=2):
-        here = ((row == r) & (column == c)).nonzero()[:, 0]
-        if len(here) == 0:
-            continue
-        known = (corner[here, :, None] * features[here, None]).flatten(1)  # (n, 4 * 32)
-        weighted = (known * weight[here, None]).T
-        gram = (weighted @ known).view(2, 2, size, 2, 2, size)
-        side = slice(c, c + 2)
-        diagonal[r, side, :, side] += gram[0, :, :, 0]
-        diagonal[r + 1, side, :, side] += gram[1, :, :, 1]
-        below[r, side, :, side] += gram[1, :, :, 0]
-        right_side[r : r + 2, side] += (weighted @ change[here]).view(2, 2, size, 3)
+    for i, j in itertools.product(range(2), repeat=2):  # of a pair of nodes: the one before a cell, the one behind it
+        # One node's share of a pixel is what it has in pairs with itself and with the other one.
+        wanted = products[:, :, i : i + 2, j : j + 2, :, size:].sum((2, 3))
+        right_side[i : i + cells, j : j + cells] += wanted
+        left, right = torch.arange(cells) + i, torch.arange(cells) + j
+        for rows, pair in ((diagonal[:-1], 0), (below, 1), (diagonal[1:], 2)):
+            rows[:, left, :, right] += products[:, :, pair, i + j, :, :size].transpose(0, 1)
     return diagonal, below, right_side
+
+
+def _products_by_cell(known: Tensor, others: Tensor, weight: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Weighted products of each pixel's numbers, summed over every cell between four nodes: (7, 7, 3, 3, a, b).
+
+    known: (n, a).   others: (n, b).   weight, y, x: as in `_solve`. A pixel counts for pairs of nodes, with the product
+    of its nearness to the two. Down and across alike, 3 pairs are there: the node before with itself, the two with
+    each other, the one behind with itself.
+    """
+    row, column = (t.floor().clamp(0, NODES - 2).long() for t in (y, x))
+    pairs = []
+    for at, cell in ((y, row), (x, column)):
+        behind = (at - cell).clamp(0, 1)
+        pairs.append(torch.stack(((1 - behind) ** 2, (1 - behind) * behind, behind**2), 1))
+    share = (pairs[0][:, :, None] * pairs[1][:, None]).flatten(1) * weight[:, None]  # (n, 9)
+    cell = row * (NODES - 1) + column
+    order, counts = cell.argsort(stable=True), cell.bincount(minlength=(NODES - 1) ** 2).tolist()
+    sums = known.new_empty(NODES - 1, NODES - 1, others.shape[1], 3, 3, known.shape[1])
+    parts = zip(*(t[order].split(counts) for t in (known, others, share)), strict=True)
+    for out, (one, other, of_pairs) in zip(sums.flatten(0, 1).flatten(2), parts, strict=True):
+        torch.mm(other.T, (of_pairs[:, :, None] * one[:, None]).flatten(1), out=out)
+    return sums.permute(0, 1, 3, 4, 5, 2)
 
 
 def _times(diagonal: Tensor, below: Tensor, curves: Tensor) -> Tensor:
@@ -353,14 +368,25 @@ def _solve_parabolas(diagonal: Tensor, below: Tensor, right_side: Tensor, places
     shapes = torch.stack((torch.ones_like(y), y, x, y * y, x * y, x * x), -1)  # (8, 8, 6)
     count = shapes.shape[-1]
     unit = torch.eye(size, dtype=diagonal.dtype)
-    moved = shapes[:, :, None, :, None] * unit[:, None]  # (8, 8, 32, 6, 32): a shape of one number of the curves
-    left = torch.einsum("rai,raxk->ixk", shapes, _times(diagonal, below, moved.flatten(3))).reshape(count * size, -1)
+    across = _in_shapes(below, shapes[1:], shapes[:-1])
+    left = _in_shapes(diagonal, shapes, shapes) + across + across.T
     price = torch.full((count,), _SAME_EVERYWHERE, dtype=unit.dtype)
     price[0] = 0
     left += torch.kron(torch.eye(count, dtype=unit.dtype), NODES**2 * _own_prior()) + torch.kron(price.diag(), unit)
     right = torch.einsum("rai,raxk->ixk", shapes, right_side).flatten(0, 1)
     found = torch.cholesky_solve(right, torch.linalg.cholesky(left)).view(count, size, 3)
     return torch.einsum("rai,ixk->raxk", shapes, found)
+
+
+def _in_shapes(blocks: Tensor, shapes: Tensor, others: Tensor) -> Tensor:
+    """Blocks of the equations, (r, 8, 32, 8, 32), for shapes of curves: of their rows (r, 8, 6) and columns (r, 8, 6).
+
+    Returns (6 * 32, 6 * 32), summed over r.
+    """
+    rows, nodes, size = blocks.shape[:3]
+    half = torch.bmm(shapes.transpose(1, 2), blocks.reshape(rows, nodes, -1)).view(rows, -1, nodes, size)
+    whole = torch.einsum("rpby,rbj->pjy", half, others)
+    return whole.reshape(len(whole), -1)
 
 
 def _own_prior() -> Tensor:
