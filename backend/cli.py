@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from backend.thin import protocol
 from backend.thin.protocol import BackendError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-HostName = Literal["gimp", "krita"]
+HostName = Literal["gimp", "krita", "all"]
 
 
 @app.command
@@ -88,11 +89,16 @@ def install(host: HostName, *, dest: Path | None = None) -> None:
     Parameters
     ----------
     host
-        gimp or krita.
+        gimp, krita, or all: those of the two that are on this machine.
     dest
         GIMP's plug-ins folder, or Krita's data folder (which holds `pykrita`). Without it: the user's own.
     """
-    print("\n".join(_host(host).install(dest)))
+    from backend import hosts, installation
+
+    chosen = hosts.named(host, dest) if host != "all" else hosts.found(dest)
+    installation.check_command()
+    for one in chosen:
+        print("\n".join(one.install(dest)))
 
 
 @app.command
@@ -104,29 +110,32 @@ def uninstall(host: HostName, *, dest: Path | None = None) -> None:
     Parameters
     ----------
     host
-        gimp or krita.
+        gimp, krita, or all.
     dest
         The folder that was named when it was installed.
     """
-    print("\n".join(_host(host).uninstall(dest)))
+    from backend import hosts
+
+    for one in hosts.named(host, dest):
+        print("\n".join(one.uninstall(dest)))
 
 
-class _Host(Protocol):
-    """Where one host keeps its plug-ins. Both return what to tell the user, line by line, or raise HarmonizeError."""
+@app.command
+def doctor(*, json: bool = False, device: str = "auto") -> None:
+    """Say what is installed, what runs, what is wrong, and what to do. Exit code 1 if something is wrong.
 
-    def install(self, dest: Path | None) -> list[str]: ...
+        gknet doctor
 
-    def uninstall(self, dest: Path | None) -> list[str]: ...
+    Parameters
+    ----------
+    json
+        As JSON: a list of objects with subject, state (fine, warning, error), text and remedy.
+    device
+        auto, or the device that the backend is to run on: cpu, cuda or mps.
+    """
+    from backend.doctor import tell
 
-
-def _host(name: HostName) -> _Host:
-    if name == "gimp":
-        from backend import gimp
-
-        return gimp
-    from backend import krita
-
-    return krita
+    sys.exit(tell(as_json=json, device=device))
 
 
 @contextmanager

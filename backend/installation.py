@@ -5,36 +5,59 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from backend import thin
-from backend.starting import COMMAND
-from backend.thin.connection import INSTALLED, VARIABLE
+from backend.thin.connection import VARIABLE
+from backend.thin.environment import own_environment
+from backend.thin.installed import INSTALLED
 from gknet.errors import HarmonizeError
+
+COMMAND = (sys.executable, "-m", "backend", "serve")
+"""Starts the backend of this very installation."""
 
 _MSGPACK = ("__init__.py", "exceptions.py", "ext.py", "fallback.py")
 """The part of msgpack that is plain Python: hosts cannot load the compiled one."""
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc")
+_LEFT_OUT = ("__pycache__", "*.pyc")
+_START_S = 60.0
+
+
+def our_version() -> str:
+    """The version that a plug-in put by this installation has."""
+    return version("gknet-harmonize")
+
+
+def assemble(package: str, folder: Path, record: Mapping[str, object]) -> None:
+    """Copies a plug-in (an importable package of ours) to `folder`, which must not exist, with all that it needs.
+
+    Beside the package's own files the folder then holds `thin/` with msgpack's plain Python in it, and
+    `installed.json`, the record. Raises OSError.
+    """
+    for name, source in _sources(package):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+    (folder / INSTALLED.name).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def put(package: str, folder: Path) -> None:
-    """Copies a plug-in (an importable package of ours) to `folder`: the whole of it or nothing.
+    """Copies a plug-in to `folder`: the whole of it or nothing. An older version is replaced.
 
-    Beside the package's own files the folder then holds `thin/` with msgpack's plain Python in it, and
-    `installed.json`, which says how the backend is started. An older version is replaced.
+    Its record says how the backend of this installation is started.
     Raises HarmonizeError if the folder cannot be written.
     """
-    source = _folder_of(package)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".gknet-", dir=folder.parent) as made:
             new = Path(made) / "new"
-            shutil.copytree(source, new, ignore=_LEFT_OUT)
-            shutil.copytree(_folder_of(thin.__name__), new / "thin", ignore=_LEFT_OUT)
-            _copy_msgpack(new / "thin" / "msgpack")
-            (new / INSTALLED.name).write_text(json.dumps(_record(), indent=2) + "\n", encoding="utf-8")
+            assemble(package, new, _record())
             if folder.exists():
                 folder.rename(Path(made) / "old")
             new.rename(folder)
@@ -45,10 +68,31 @@ def put(package: str, folder: Path) -> None:
         ) from error
 
 
-def take_away(folder: Path) -> bool:
-    """Removes what `put` made; whether there was anything.
+def check(package: str, folder: Path, beside: Collection[str] = ()) -> None:
+    """Raises HarmonizeError if a plug-in that was just put is not what it should be, as after a disk's fault."""
+    if differing := differences(package, folder, beside):
+        raise HarmonizeError(
+            f"The plug-in in {folder} is not complete: {', '.join(differing)}.", "Free some space, and try again."
+        )
 
-    Raises HarmonizeError for a folder that `put` did not make, and one that cannot be removed.
+
+def check_command() -> None:
+    """Raises HarmonizeError if hosts, which work elsewhere and in a clean environment, could not start the backend."""
+    words = [*COMMAND[:-1], "--version"]
+    tried = subprocess.run(
+        words, cwd=Path.home().anchor, env=own_environment(), capture_output=True, timeout=_START_S, check=False
+    )
+    if tried.returncode:
+        raise HarmonizeError(
+            f"A host could not start the backend: {' '.join(words)} ended with status {tried.returncode}.",
+            "Install GKNet Harmonize with pip into this Python, and try again.",
+        )
+
+
+def take_away(folder: Path) -> bool:
+    """Removes what `put` made, or what was unpacked of a release's archive; whether there was anything.
+
+    Raises HarmonizeError for any other folder, and one that cannot be removed.
     """
     if not folder.exists():
         return False
@@ -63,6 +107,58 @@ def take_away(folder: Path) -> bool:
     return True
 
 
+def take_file_away(file: Path) -> bool:
+    """Removes a file; whether there was one. Raises HarmonizeError if it cannot be removed."""
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise HarmonizeError(
+            f"{file} cannot be removed: {error.strerror or error}.", "Close the program that uses it, and try again."
+        ) from error
+    return True
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """What `installed.json` in a plug-in's folder says. Raises HarmonizeError if it cannot be read."""
+    path = folder / INSTALLED.name
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HarmonizeError(f"{path} cannot be read: {error}.", "Run `gknet install` again.") from error
+    if not isinstance(record, dict):
+        raise HarmonizeError(f"{path} is no record of ours.", "Run `gknet install` again.")
+    return record
+
+
+def differences(package: str, folder: Path, beside: Collection[str] = ()) -> list[str]:
+    """Names of the files in a plug-in's folder that are missing or not this installation's.
+
+    beside: those that lie elsewhere. Raises HarmonizeError for a file that cannot be read.
+    """
+    try:
+        return [
+            name
+            for name, source in _sources(package)
+            if name not in beside
+            and not ((folder / name).is_file() and (folder / name).read_bytes() == source.read_bytes())
+        ]
+    except OSError as error:
+        raise HarmonizeError(f"{folder} cannot be read: {error.strerror or error}.", "Make it readable.") from error
+
+
+def _sources(package: str) -> Iterator[tuple[str, Path]]:
+    """Each file of a plug-in: its name in the plug-in's folder, and where it is copied from."""
+    for prefix, folder in (("", _folder_of(package)), ("thin/", _folder_of(thin.__name__))):
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and not any(part.match(one) for part in (file, file.parent) for one in _LEFT_OUT):
+                yield prefix + file.relative_to(folder).as_posix(), file
+    msgpack = _folder_of("msgpack")
+    for name in _MSGPACK:
+        yield f"thin/msgpack/{name}", msgpack / name
+
+
 def _folder_of(package: str) -> Path:
     found = find_spec(package)
     if found is None or not found.submodule_search_locations:
@@ -70,14 +166,8 @@ def _folder_of(package: str) -> Path:
     return Path(found.submodule_search_locations[0])
 
 
-def _copy_msgpack(into: Path) -> None:
-    source = _folder_of("msgpack")
-    into.mkdir()
-    for name in _MSGPACK:
-        shutil.copyfile(source / name, into / name)
-
-
 def _record() -> dict[str, object]:
-    """How the plug-in starts this very installation, and where it finds the connection file."""
+    """Which version this is, how the plug-in starts this very installation, and where it finds the connection file."""
     named = os.environ.get(VARIABLE)
-    return {"command": list(COMMAND), "connection": str(Path(named).absolute()) if named else None}
+    connection = str(Path(named).absolute()) if named else None
+    return {"version": our_version(), "command": list(COMMAND), "connection": connection}

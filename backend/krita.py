@@ -7,18 +7,22 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.installation import put, take_away
+from backend import programs
+from backend.installation import check, put, take_away, take_file_away
 from gknet.errors import HarmonizeError
 
 PACKAGE = "plugin_krita"
 NAME = "gknet_harmonize"
 """The plug-in's own name in Krita: its folder, its .desktop and .action files, its first action."""
 
+BESIDE = (f"{NAME}.desktop", f"{NAME}.action")
+"""The plug-in's files that do not lie in its own folder."""
 _SWITCH = f"enable_{NAME}"
-_WHERE_ENABLED = "Settings → Configure Krita… → Python Plugin Manager"
+WHERE_ENABLED = "Settings → Configure Krita… → Python Plugin Manager"
 _SECTION = re.compile(rb"[ \t]*\[(.*)\][ \t]*\r?\n?")
 _SETTING = re.compile(rb"[ \t]*%s(\[\$\w+\])?[ \t]*=" % _SWITCH.encode())
 
@@ -36,10 +40,11 @@ def install(dest: Path | None) -> list[str]:
 
     Raises HarmonizeError for a folder or settings file that cannot be written.
     """
-    told = []
+    told = programs.told("Krita") if dest is None else []
     for place in _places(dest):
-        folder = place.data / "pykrita" / NAME
+        folder = folder_in(place.data)
         put(PACKAGE, folder)
+        check(PACKAGE, folder)
         # Not copied: Krita finds an .action file in the plug-in's folder too, and complains of the second one.
         _move(folder / f"{NAME}.desktop", place.data / "pykrita" / f"{NAME}.desktop")
         _move(folder / f"{NAME}.action", place.data / "actions" / f"{NAME}.action")
@@ -49,9 +54,9 @@ def install(dest: Path | None) -> list[str]:
             told.append(f"It is enabled in {place.settings}.")
     if dest is None:
         told.append("Start Krita, or quit it and start it again, and choose Filter → Harmonize….")
-        told.append(f"Is it not there? It did not see the change: tick Harmonize in {_WHERE_ENABLED}.")
+        told.append(f"Is it not there? It did not see the change: tick Harmonize in {WHERE_ENABLED}.")
     else:
-        told.append(f"Start Krita, tick Harmonize in {_WHERE_ENABLED}, and start Krita again.")
+        told.append(f"Start Krita, tick Harmonize in {WHERE_ENABLED}, and start Krita again.")
         told.append("Then choose Filter → Harmonize….")
     return told
 
@@ -63,19 +68,37 @@ def uninstall(dest: Path | None) -> list[str]:
     """
     told = []
     for place in _places(dest):
-        folder = place.data / "pykrita" / NAME
+        folder = folder_in(place.data)
         found = take_away(folder)
-        for file in (place.data / "pykrita" / f"{NAME}.desktop", place.data / "actions" / f"{NAME}.action"):
-            found |= _remove(file)
+        # An archive unpacked by hand leaves the .action file beside the .desktop file.
+        for file in (*(folder.with_name(name) for name in BESIDE), place.data / "actions" / f"{NAME}.action"):
+            found |= take_file_away(file)
         if place.settings is not None and place.settings.exists():
             _write_setting(place.settings, None)
         told.append(f"Harmonize was taken away from {place.data}." if found else f"Harmonize is not in {place.data}.")
     return [*told, "If Krita is running, it stays in its menu until Krita is started again."]
 
 
+def folder_in(data: Path) -> Path:
+    """The plug-in's own folder in a data folder of Krita's."""
+    return data / "pykrita" / NAME
+
+
+def is_enabled(settings: Path) -> bool:
+    """Whether a settings file of Krita's switches the plug-in on, which it does not by default."""
+    try:
+        content = settings.read_bytes()
+    except OSError:
+        return False
+    return any(
+        section == b"python" and _SETTING.match(line) and line.partition(b"=")[2].strip().lower() == b"true"
+        for section, line in _lines(content)
+    )
+
+
 def places() -> list[Place]:
     """Where the user's Kritas keep their data: that of a package or an AppImage, and on Linux those of Flatpak and snap
-    too if they have been started. The first is used where there is none yet."""
+    too if they are installed or have been started. The first is used where there is none yet."""
     home = Path.home()
     if sys.platform == "darwin":
         library = home / "Library"
@@ -88,14 +111,16 @@ def places() -> list[Place]:
         _xdg("XDG_DATA_HOME", home / ".local" / "share") / "krita",
         _xdg("XDG_CONFIG_HOME", home / ".config") / "kritarc",
     )
+    installed = {program.kind for program in programs.find("Krita")}
     flatpak = home / ".var" / "app" / "org.kde.krita"
     snap = home / "snap" / "krita" / "current"
-    boxed = [
-        Place(flatpak / "data" / "krita", flatpak / "config" / "kritarc"),
-        Place(snap / ".local" / "share" / "krita", snap / ".config" / "kritarc"),
-    ]
-    used = [place for place, root in zip(boxed, (flatpak, snap), strict=True) if root.exists()]
-    return [own, *used] if own.data.exists() or not used else used
+    used = []
+    if flatpak.exists() or programs.FLATPAK in installed:
+        used.append(Place(flatpak / "data" / "krita", flatpak / "config" / "kritarc"))
+    if snap.exists() or programs.SNAP in installed:
+        used.append(Place(snap / ".local" / "share" / "krita", snap / ".config" / "kritarc"))
+    is_own = own.data.exists() or installed & {programs.PACKAGE, programs.APP_IMAGE}
+    return [own, *used] if is_own or not used else used
 
 
 def _places(dest: Path | None) -> list[Place]:
@@ -119,23 +144,24 @@ def _write_setting(file: Path, value: str | None) -> None:
     except OSError as error:
         raise HarmonizeError(
             f"Krita's settings in {file} cannot be changed: {error.strerror or error}.",
-            f"Make the file writable, or tick Harmonize in Krita's {_WHERE_ENABLED}.",
+            f"Make the file writable, or tick Harmonize in Krita's {WHERE_ENABLED}.",
         ) from error
 
 
 def _with_setting(settings: bytes, value: str | None) -> bytes:
-    """KConfig's lines, `[section]` and `name=value`, with our switch at that value, or without it (None)."""
+    """KConfig's lines, `[section]` and `name=value`, with our switch at that value; or (None) without it, and without
+    the values that the plug-in keeps in a section of its own."""
     newline = b"\r\n" if b"\r\n" in settings else b"\n"
     line = b"" if value is None else f"{_SWITCH}={value}".encode() + newline
     kept: list[bytes] = []
-    section, place = b"", None
-    for one in settings.splitlines(keepends=True):
-        if found := _SECTION.fullmatch(one):
-            section = found[1]
+    place = None
+    for section, one in _lines(settings):
         if section == b"python" and _SETTING.match(one):
             continue
+        if value is None and section == NAME.encode():
+            continue
         kept.append(one)
-        if section == b"python" and found:
+        if section == b"python" and _SECTION.fullmatch(one):
             place = place or len(kept)
     if not line:
         return b"".join(kept)
@@ -146,6 +172,15 @@ def _with_setting(settings: bytes, value: str | None) -> bytes:
         kept.append(b"[python]" + newline)
         place = len(kept)
     return b"".join([*kept[:place], line, *kept[place:]])
+
+
+def _lines(settings: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Every line of a settings file, after the name of its section, to which the section's own line belongs."""
+    section = b""
+    for line in settings.splitlines(keepends=True):
+        if found := _SECTION.fullmatch(line):
+            section = found[1]
+        yield section, line
 
 
 def _replace(file: Path, content: bytes) -> None:
@@ -176,16 +211,3 @@ def _move(source: Path, target: Path) -> None:
             f"{target} cannot be written: {error.strerror or error}.",
             "Make its folder writable, or name another with --dest.",
         ) from error
-
-
-def _remove(file: Path) -> bool:
-    """Whether there was such a file."""
-    try:
-        file.unlink()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise HarmonizeError(
-            f"{file} cannot be removed: {error.strerror or error}.", "Close Krita, and try again."
-        ) from error
-    return True

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 from backend import connection
+from backend.installation import COMMAND
 from backend.link import Link
 from backend.thin import protocol
 from backend.thin.connection import connection_path, read, start
 from backend.thin.protocol import BackendError
 
-COMMAND = (sys.executable, "-m", "backend.cli", "serve")
-"""Starts the backend of this very installation."""
 _HELLO_S = 5.0
 _ANSWER_S = 15.0
 _START_S = 60.0

@@ -47,6 +47,13 @@ def save(net: GKNet, path: Path, *, dtype: torch.dtype = torch.float16) -> None:
     temporary.replace(path)
 
 
+def ship(net: GKNet, path: Path) -> None:
+    """Saves the network where the package ships it, and its SHA-256 beside it, as `sha256sum --check` reads it."""
+    save(net, path)
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_name(f"{path.name}.sha256").write_text(f"{checksum}  {path.name}\n", encoding="ascii")
+
+
 def load(path: Path) -> GKNet:
     """The network a file describes, in eval mode, float32, on the CPU.
 

@@ -43,7 +43,7 @@ def replace_if_better(new: Path, shipped: Path, pool: Path) -> bool:
     print(f"mean fMSE of the shipped weights {before:.1f}, of the new ones {after:.1f}: ", end="")
     print(f"{shipped} is replaced" if better else "the shipped ones stay", flush=True)
     if better:
-        weights.save(weights.load(new), shipped)
+        weights.ship(weights.load(new), shipped)
     return better
 
 

@@ -17,26 +17,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from .environment import own_environment
+from .installed import command as installed_command
+from .installed import record
 from .protocol import BACKEND_UNAVAILABLE, CANCELLED, BackendError
 
 VARIABLE = "GKNET_CONNECTION"
 """Environment variable that names another connection file, for backend and clients alike."""
-INSTALLED = Path(__file__).parent.parent / "installed.json"
-"""What the installer records beside this package: {"command": [...], "connection": path or null}, each optional."""
-COMMAND = ("gknet", "serve")
 _POLL_S = 0.1
 _LAST_LOOK_S = 1.0
 """A backend that ends because another is just starting leaves that one this long."""
 _MAX_FILE = 64 * 1024
 _MAX_LINE = 1000
 _KEY = re.compile("[0-9a-fA-F]{64}")
-
-# Where Python and its libraries are, and what AppImages and the hosts' toolkits are told, concerns the host alone:
-# the backend has a Python and libraries of its own.
-_FOREIGN = (
-    *("PYTHON", "__PYVENV_LAUNCHER__", "LD_", "DYLD_", "APPIMAGE", "APPDIR", "ARGV0", "OWD", "QT_", "QML"),
-    *("GTK_", "GDK_", "GI_", "GIO_", "GSETTINGS_", "BABL_", "GEGL_", "GIMP"),
-)
 
 _Answer = TypeVar("_Answer")
 
@@ -54,7 +47,7 @@ class Address:
 def connection_path() -> Path:
     """Where the connection file is, or will be: what GKNET_CONNECTION says, else what the installer recorded, else
     `backend.json` in the user's runtime folder.  Raises BackendError if the installer's record can't be read."""
-    named = os.environ.get(VARIABLE) or _installed().get("connection")
+    named = os.environ.get(VARIABLE) or record()["connection"]
     return Path(named).absolute() if named else runtime_folder() / "backend.json"
 
 
@@ -112,17 +105,17 @@ def start(
 
     attempt: looks for it once, and returns None as long as it isn't there.   path: the connection file it shall write.
     timeout_s: seconds until it is given up.   cancelled: asked ten times a second or so.
-    command: what starts it; None for what the installer recorded, or `gknet serve`.
+    command: what starts it; None for the `gknet` command that was recorded, or is found.
 
     The backend is a process of its own: it outlives the host, holds none of its files, and doesn't see what the host
     put into the environment for itself.
     Raises BackendError: `backend_unavailable` if it can't be started, ends (with the last line it said), or doesn't
     answer in time; `cancelled`.
     """
-    command = command or _installed().get("command") or COMMAND
+    words = command or installed_command("serve")
     with tempfile.TemporaryFile() as said:
-        child = _launch(command, path, said)
-        return _await(child, attempt, timeout_s, cancelled, said, command)
+        child = _launch(words, path, said)
+        return _await(child, attempt, timeout_s, cancelled, said, words)
 
 
 def _await(
@@ -161,8 +154,7 @@ def _last_line(said: IO[bytes]) -> str:
 
 
 def _launch(command: Sequence[str], path: Path, said: IO[bytes]) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    environment[VARIABLE] = str(path)
+    environment = {**own_environment(), VARIABLE: str(path)}
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         options = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -188,21 +180,6 @@ def _launch(command: Sequence[str], path: Path, said: IO[bytes]) -> subprocess.P
     return child
 
 
-def _installed() -> dict[str, Any]:
-    try:
-        recorded = json.loads(INSTALLED.read_text(encoding="utf-8"))
-        command, connection = recorded.get("command"), recorded.get("connection")
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, AttributeError) as error:
-        raise _misinstalled(str(error)) from error
-    if command is not None and not (isinstance(command, list) and command and all(map(_is_text, command))):
-        raise _misinstalled("`command` is no list of words")
-    if connection is not None and not _is_text(connection):
-        raise _misinstalled("`connection` is no path")
-    return {"command": command, "connection": connection}
-
-
 def _address(said: Any) -> Address:
     """The address in a connection file's JSON.  Raises ValueError, TypeError, KeyError."""
     host, port, key, proof_key = said["host"], said["port"], said["key"], said["proof_key"]
@@ -225,21 +202,11 @@ def _is_private(folder: Path, *, if_missing: bool) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == 0o700
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
 def _unusable(path: Path, reason: str) -> BackendError:
     return BackendError(
         BACKEND_UNAVAILABLE,
         f"The connection file {path} is not used: {reason}.",
         "Stop the backend, delete the file, and try again.",
-    )
-
-
-def _misinstalled(reason: str) -> BackendError:
-    return BackendError(
-        BACKEND_UNAVAILABLE, f"{INSTALLED} can't be read: {reason}.", "Run `gknet install` for this program again."
     )
 
 

@@ -83,7 +83,7 @@ def test_what_is_installed_is_complete_and_can_be_run(home: Path) -> None:
     assert (folder / "thin" / "client.py").exists()
     assert (folder / "thin" / "msgpack" / "fallback.py").exists()
     assert json.loads((folder / "installed.json").read_text())["command"][0] == sys.executable
-    assert str(folder) in lines[0]
+    assert str(folder) in lines[-2]
     assert "Filters → Harmonize…" in lines[-1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,15 @@ def test_shipped_weights_are_small_and_of_their_preset() -> None:
     path = weights.shipped("gknet-s")
     assert path.stat().st_size <= 6_000_000
     assert weights.load(path).config == preset("gknet-s")
+
+
+def test_shipped_weights_are_those_whose_checksum_is_recorded(tmp_path: Path) -> None:
+    for path in weights.FOLDER.glob("*.safetensors"):
+        recorded = path.with_name(f"{path.name}.sha256").read_text()
+        assert recorded == f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+    weights.ship(GKNet(SMALL), tmp_path / "net.safetensors")
+    recorded = (tmp_path / "net.safetensors.sha256").read_text()
+    assert recorded == f"{hashlib.sha256((tmp_path / 'net.safetensors').read_bytes()).hexdigest()}  net.safetensors\n"
 
 
 def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ import pytest
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
-from backend.thin import connection, zmtp
+from backend.thin import connection, installed, zmtp
 
 ENDLESS_S = 30.0
 """For what must come, however busy the machine is."""
@@ -239,7 +239,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "runtime" / "backend.json"
     path.parent.mkdir(0o700)
     monkeypatch.setenv(connection.VARIABLE, str(path))
-    monkeypatch.setattr(connection, "INSTALLED", tmp_path / "installed.json")
+    monkeypatch.setattr(installed, "INSTALLED", tmp_path / "installed.json")
     return path
 
 
@@ -262,7 +262,7 @@ def install(path: Path) -> Iterator[Callable[..., None]]:
 
     def record(role: str = "normal") -> None:
         fake = str(Path(__file__).with_name("fake_backend.py"))
-        connection.INSTALLED.write_text(json.dumps({"command": [sys.executable, fake, role]}))
+        installed.INSTALLED.write_text(json.dumps({"command": [sys.executable, fake, role]}))
 
     yield record
     pids = path.with_name("pids")

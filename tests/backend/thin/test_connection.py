@@ -17,7 +17,7 @@ import pytest
 from platformdirs.macos import MacOS
 from platformdirs.windows import Windows
 
-from backend.thin import connection
+from backend.thin import connection, installed
 from backend.thin.protocol import BACKEND_UNAVAILABLE, CANCELLED, BackendError
 
 LONG_S = 30.0
@@ -48,13 +48,13 @@ def of_platformdirs() -> Path:
 def test_the_environment_comes_first_then_the_record_then_the_runtime_folder(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connection.INSTALLED.write_text(json.dumps({"command": ["x"], "connection": "/recorded/here.json"}))
+    installed.INSTALLED.write_text(json.dumps({"command": ["x"], "connection": "/recorded/here.json"}))
     assert connection.connection_path() == path
     monkeypatch.setenv(connection.VARIABLE, "")
     assert connection.connection_path() == Path("/recorded/here.json")
-    connection.INSTALLED.write_text(json.dumps({"connection": None}))
+    installed.INSTALLED.write_text(json.dumps({"connection": None}))
     assert connection.connection_path() == connection.runtime_folder() / "backend.json"
-    connection.INSTALLED.unlink()
+    installed.INSTALLED.unlink()
     assert connection.connection_path() == connection.runtime_folder() / "backend.json"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(connection.VARIABLE, "relative.json")
@@ -76,11 +76,11 @@ def test_the_environment_comes_first_then_the_record_then_the_runtime_folder(
 )
 def test_a_damaged_record_is_named(monkeypatch: pytest.MonkeyPatch, record: bytes) -> None:
     monkeypatch.delenv(connection.VARIABLE)
-    connection.INSTALLED.write_bytes(record)
+    installed.INSTALLED.write_bytes(record)
     error = failure(connection.connection_path)
     assert error.code == BACKEND_UNAVAILABLE
     assert "gknet install" in error.hint
-    assert str(connection.INSTALLED) in error.message
+    assert str(installed.INSTALLED) in error.message
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755, 0o750, 0o500])
@@ -202,7 +202,7 @@ def test_a_folder_in_its_place_is_refused(path: Path) -> None:
 
 
 def test_a_command_that_does_not_exist_is_named(path: Path) -> None:
-    connection.INSTALLED.write_text(json.dumps({"command": ["/no/such/gknet", "serve"]}))
+    installed.INSTALLED.write_text(json.dumps({"command": ["/no/such/gknet", "serve"]}))
     error = failure(lambda: connection.start(lambda: None, path, timeout_s=LONG_S))
     assert error.code == BACKEND_UNAVAILABLE
     assert "/no/such/gknet" in error.message

@@ -21,11 +21,11 @@ RUN = """if True:
     import sys
     before = set(sys.modules)
     sys.path.insert(0, sys.argv[1])
-    from {package} import client, connection, conversation, protocol, request, wire, zmtp
+    from {package} import client, connection, conversation, installed, protocol, request, wire, zmtp
     assert wire.unpack(wire.pack({{"a": [1, b"x", None]}})) == {{"a": [1, b"x", None]}}
     print(*(set(name.partition(".")[0] for name in sys.modules) - set(sys.stdlib_module_names)))
     print(wire.fallback.__name__)
-    print(connection.INSTALLED)
+    print(installed.INSTALLED)
 """
 
 

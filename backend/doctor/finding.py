@@ -1,0 +1,51 @@
+"""One thing that `gknet doctor` looked at, and how it is shown: without the user's name and pictures."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FINE, WARNING, ERROR = "fine", "warning", "error"
+_PICTURE = re.compile(
+    r"(?:[A-Za-z]:)?[/\\~][^\n'\"]*?\.(?:png|jpe?g|tiff?|webp|exr|avif|hei[cf]|ora|kra|xcf|psd|gif|bmp)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """subject: what was looked at.   state: FINE, WARNING or ERROR.   text: how it is.   remedy: what to do, or ""."""
+
+    subject: str
+    state: str
+    text: str
+    remedy: str = ""
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """One line for each finding, and one more for what to do."""
+    width = max(len(state) for state in (FINE, WARNING, ERROR))
+    lines = []
+    for finding in findings:
+        lines.append(f"{finding.state:{width}}  {finding.subject}: {_private(finding.text)}")
+        if finding.remedy:
+            lines.append(f"{'':{width}}  -> {_private(finding.remedy)}")
+    return "\n".join(lines)
+
+
+def as_json_text(findings: Sequence[Finding]) -> str:
+    """The same as a JSON list of objects with `subject`, `state`, `text` and `remedy`."""
+    told = [{name: _private(value) for name, value in asdict(finding).items()} for finding in findings]
+    return json.dumps(told, indent=2, ensure_ascii=False)
+
+
+def _private(text: str) -> str:
+    """On one line, the home folder as ~, and no paths of pictures."""
+    home = str(Path.home())
+    text = " ".join(text.split())
+    if len(home) > 1:
+        text = re.sub(re.escape(home) + r"(?![\w.-])", "~", text)
+    return _PICTURE.sub("(a picture)", text)
