@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gi.repository import Gimp, GimpUi, GObject, Gtk
+from gi.repository import Gdk, Gimp, GimpUi, GLib, GObject, Gtk
 from preview import Preview
 from request import settings_of
+from thin import diagnostics
 from thin.choices import CHOSEN_LAYER, TITLE
 from thin.job import Backend
 
@@ -31,6 +32,8 @@ def ask(
     chooser = _LayerChooser(config, image, layer, labels)
     dialog.get_content_area().pack_start(chooser.widget, False, False, 0)
     dialog.fill(["clean-edges", "output"])
+    copy = _CopyDiagnostics(backend.host)
+    dialog.get_content_area().pack_start(copy.widget, False, False, 0)
 
     def changed(*_: Any) -> None:
         chooser.follow()
@@ -42,12 +45,14 @@ def ask(
     changed()
     preview.widget.show_all()
     chooser.widget.show_all()
+    copy.widget.show_all()
     try:
         return bool(dialog.run())
     finally:
         for handler in handlers:
             config.disconnect(handler)
         preview.close()
+        copy.close()
         dialog.destroy()
 
 
@@ -85,6 +90,38 @@ class _LayerChooser:
         last = self._config.get_property("reference")
         if (last and last.get_id()) != (chosen and chosen.get_id()):
             self._config.set_property("reference", chosen)
+
+
+class _CopyDiagnostics:
+    """A button that puts the diagnostics on the clipboard; the dialog goes on meanwhile."""
+
+    def __init__(self, host: tuple[str, str]) -> None:
+        self._host = host
+        self._timer = 0
+        self.widget = Gtk.Button(label=diagnostics.COPY.replace("&", "_"), use_underline=True, halign=Gtk.Align.START)
+        self.widget.set_tooltip_text(diagnostics.COPY_HELP)
+        self.widget.connect("clicked", self._ask)
+
+    def close(self) -> None:
+        """The dialog ends; what was copied shall outlive it."""
+        if self._timer:
+            GLib.source_remove(self._timer)
+        Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).store()
+
+    def _ask(self, _: Gtk.Button) -> None:
+        self.widget.set_sensitive(False)
+        self.widget.set_label(diagnostics.COPYING)
+        self._diagnosis = diagnostics.Diagnosis(self._host)
+        self._timer = GLib.timeout_add(50, self._look)
+
+    def _look(self) -> bool:
+        if not self._diagnosis.done:
+            return GLib.SOURCE_CONTINUE
+        self._timer = 0
+        Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).set_text(self._diagnosis.text, -1)
+        self.widget.set_label(diagnostics.COPIED)
+        self.widget.set_sensitive(True)
+        return GLib.SOURCE_REMOVE
 
 
 def _all(layers: list[Gimp.Layer]) -> list[Gimp.Layer]:

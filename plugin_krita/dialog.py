@@ -7,7 +7,7 @@ from typing import Any
 from .preview import VIEW, Preview
 from .qt import QtCore, QtGui, QtWidgets, number
 from .source import Source, is_mask
-from .thin import choices
+from .thin import choices, diagnostics
 from .thin.job import Backend
 from .values import OUTPUTS, Values
 
@@ -25,6 +25,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
     def __init__(self, parent: Any, source: Source, values: Values, backend: Backend) -> None:
         super().__init__(parent)
         self.source = source
+        self._host = backend.host
         self.setWindowTitle(choices.TITLE)
         self.setWindowModality(_Qt.WindowModality.WindowModal)
         self.setWindowFlag(_Qt.WindowType.WindowContextHelpButtonHint, False)
@@ -83,6 +84,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
         standard = QtWidgets.QDialogButtonBox.StandardButton
         buttons = QtWidgets.QDialogButtonBox(standard.Ok | standard.Cancel)
         buttons.button(standard.Ok).setText(f"&{choices.TITLE}")
+        buttons.addButton(_CopyDiagnostics(self._host), QtWidgets.QDialogButtonBox.ButtonRole.ResetRole)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         column = QtWidgets.QVBoxLayout(self)
@@ -99,6 +101,34 @@ class HarmonizeDialog(QtWidgets.QDialog):
 
     def _show_preview(self) -> None:
         self._view.show_pictures(self._preview.before, self._preview.after, self._preview.text)
+
+
+class _CopyDiagnostics(QtWidgets.QPushButton):
+    """Puts the diagnostics on the clipboard; the dialog goes on meanwhile."""
+
+    def __init__(self, host: tuple[str, str]) -> None:
+        super().__init__(diagnostics.COPY)
+        self.setToolTip(diagnostics.COPY_HELP)
+        self.setAutoDefault(False)
+        self._host = host
+        self._diagnosis: Any = None
+        self._timer = QtCore.QTimer(self)
+        self._timer.setInterval(50)
+        self._timer.timeout.connect(self._look)
+        self.clicked.connect(self._ask)
+
+    def _ask(self) -> None:
+        self.setEnabled(False)
+        self.setText(diagnostics.COPYING)
+        self._diagnosis = diagnostics.Diagnosis(self._host)
+        self._timer.start()
+
+    def _look(self) -> None:
+        if self._diagnosis.done:
+            self._timer.stop()
+            QtWidgets.QApplication.clipboard().setText(self._diagnosis.text)
+            self.setText(diagnostics.COPIED)
+            self.setEnabled(True)
 
 
 class _Strength(QtWidgets.QWidget):

@@ -19,7 +19,7 @@ class Backend:
     """
 
     def __init__(self, host: tuple[str, str]) -> None:
-        self._host = host
+        self.host = host
         self._client: ThinClient | None = None
         self._turn = threading.Lock()
         self._job: Job | None = None
@@ -49,7 +49,7 @@ class Backend:
             self._job = job
             if self._client is None:
                 self._client = ThinClient.connect(
-                    client=self._host, on_state=self._tell, cancelled=lambda: job.cancelled
+                    client=self.host, on_state=self._tell, cancelled=lambda: job.cancelled
                 )
             return self._client.harmonize(**request, on_progress=job.take_progress, cancelled=lambda: job.cancelled)
         finally:

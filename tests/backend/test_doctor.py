@@ -113,7 +113,8 @@ def copied(setup: Setup) -> Path:
     return setup.home / "copy"
 
 
-def test_a_sound_setup_has_no_error(setup: Setup, krita_there: None) -> None:
+@pytest.mark.usefixtures("krita_there")
+def test_a_sound_setup_has_no_error(setup: Setup) -> None:
     setup.gknet("install", "krita")
     backend = Backend(setup.home)
     try:

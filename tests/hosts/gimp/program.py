@@ -35,6 +35,7 @@ GIMPRC = """\
 EXACT = {"BABL_TOLERANCE": "0.0"}
 """GIMP's colour library chooses among its conversions by how fast they just were, and those differ in the last bit of
 16. This leaves only the exact ones: the same picture is the same bytes in every run."""
+COMMAND = (sys.executable, "-m", "backend")
 KEY = "ctrl+shift+F9"
 SHORTCUTS = '(action "gknet-harmonize" "<Primary><Shift>F9")\n'
 
@@ -80,10 +81,13 @@ class Line:
 
 
 class Program:
-    """GIMP's home, with the plug-in in it."""
+    """GIMP's home, with the plug-in in it.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    command: the `gknet` that puts it there.   binds: what the chroot needs to run that.
+    """
+
+    def __init__(self, folder: Path, command: Sequence[str | Path] = COMMAND, binds: Sequence[Path] = ()) -> None:
+        self.folder, self.command, self.binds = folder, command, binds
         self.home = folder / "home"
         self.settings = self.home / ".config" / "GIMP" / "3.0"
         self.plug_in = self.settings / "plug-ins" / "gknet-harmonize"
@@ -97,7 +101,7 @@ class Program:
         """What the `gknet` command says to the user whose home this is."""
         environment = {name: value for name, value in os.environ.items() if name not in OF_THE_USER}
         done = subprocess.run(
-            [sys.executable, "-m", "backend.cli", *words],
+            [*self.command, *words],
             env={**environment, "HOME": str(self.home)},
             capture_output=True,
             text=True,
@@ -132,7 +136,7 @@ class Running:
             words = ["gimp-console", "-i", *words, "--quit"]
         variables = {"GKNET_FOLDER": str(folder), "GKNET_CONNECTION": str(connection), **EXACT, **variables}
         self._said = (folder / "said").open("w+")
-        binds = [HERE, folder, connection.parent]
+        binds = [HERE, folder, connection.parent, *program.binds]
         self._process = subprocess.Popen(
             chroot.command(words, home=program.home, binds=binds, display=display),
             env=chroot.environment(variables),

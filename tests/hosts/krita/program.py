@@ -13,17 +13,18 @@ from typing import Any
 from tests.hosts import chroot
 
 DRIVERS = Path(__file__).parent
+COMMAND = (sys.executable, "-m", "backend")
 
 
 class Krita:
     """One user's Krita: a home with the plug-in and the test driver in it. One run at a time."""
 
-    def __init__(self, home: Path, shots: Path) -> None:
+    def __init__(self, home: Path, shots: Path, command: Sequence[str | Path] = COMMAND) -> None:
         self.home, self.shots = home, shots
         self.data = home / ".local" / "share" / "krita"
         self.settings = home / ".config" / "kritarc"
         shots.mkdir(parents=True, exist_ok=True)
-        self.told = gknet("install", "krita", home=home)
+        self.told = gknet("install", "krita", home=home, command=command)
         for name in ("gknet_test_driver", "gknet_test_driver.desktop"):
             (self.data / "pykrita" / name).symlink_to(DRIVERS / name)
         settings = self.settings.read_text()
@@ -68,11 +69,11 @@ class Krita:
         return log
 
 
-def gknet(*arguments: str, home: Path) -> str:
+def gknet(*arguments: str, home: Path, command: Sequence[str | Path] = COMMAND) -> str:
     """What the command says, for a user with this home."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
     done = subprocess.run(
-        [sys.executable, "-m", "backend.cli", *arguments],
+        [*command, *arguments],
         env={**environment, "HOME": str(home)},
         capture_output=True,
         text=True,

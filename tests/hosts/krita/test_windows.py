@@ -89,6 +89,14 @@ def test_the_second_entry_repeats_the_values_without_a_dialog(session: Session) 
     assert session.facts["again"] == {"options": session.facts["request"]["options"], "requests": 1}
 
 
+def test_diagnostics_are_copied_also_where_the_command_cannot_be_run(session: Session) -> None:
+    """The Python outside, which was recorded, is not in the chroot."""
+    first, second, *_ = session.facts["diagnostics"].splitlines()
+    assert "in Krita 5." in first
+    assert "plug-in 0." in first
+    assert "gknet doctor could not be run" in second
+
+
 def test_escape_leaves_the_document_as_it_was(session: Session) -> None:
     assert session.facts["escaped"]
 

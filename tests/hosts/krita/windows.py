@@ -8,7 +8,7 @@ import inside
 from inside import GIVEN, KRITA
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
-from PyQt5.QtWidgets import QApplication, QComboBox, QDialogButtonBox, QSlider
+from PyQt5.QtWidgets import QApplication, QComboBox, QDialogButtonBox, QPushButton, QSlider
 
 
 def click(widget, point):
@@ -90,6 +90,7 @@ def main():
     yield from inside.turns(3)
     inside.shot("dialog")
     facts["preview"] = yield from strengths()
+    facts["diagnostics"] = yield from diagnostics()
     yield from compared_with()
     inside.requests.clear()
     press(dialog(), QDialogButtonBox.Ok)
@@ -133,6 +134,14 @@ def strengths():
         before, after = look_of(shown._preview.before), look_of(shown._preview.after)
         differences[value] = sum(abs(a - b) for a, b in zip(before, after, strict=True)) / len(before)
     return differences
+
+
+def diagnostics():
+    """What the button leaves on the clipboard."""
+    button = next(one for one in dialog().findChildren(QPushButton) if "diagnostics" in one.text())
+    QTest.mouseClick(button, Qt.LeftButton)
+    yield from inside.wait(lambda: "copied" in button.text(), "the diagnostics are copied")
+    return QApplication.clipboard().text()
 
 
 def compared_with():

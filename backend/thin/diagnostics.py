@@ -1,0 +1,66 @@
+"""What a user sends along with a question: what this plug-in knows of itself, and what `gknet doctor` says."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from . import installed
+from .environment import own_environment
+from .protocol import BackendError
+
+COPY = "Copy &diagnostics"
+"""The button's words, with Qt's mark before the letter of its shortcut."""
+COPYING = "Looking…"
+COPIED = "Diagnostics copied"
+COPY_HELP = (
+    "What is installed, what runs and what is wrong, as text to paste into a question. No pictures, no paths of any."
+)
+_DOCTOR_S = 60.0
+
+
+class Diagnosis:
+    """Asks on a thread of its own; `text` is whole when it is `done`, whatever happens.  host: its name and version."""
+
+    def __init__(self, host: tuple[str, str]) -> None:
+        self.text = ""
+        self._thread = threading.Thread(target=self._run, args=(host,), name="gknet-diagnosis", daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        return not self._thread.is_alive()
+
+    def _run(self, host: tuple[str, str]) -> None:
+        about = f"GKNet Harmonize in {' '.join(host)}, Python {platform.python_version()} on {sys.platform}"
+        try:
+            about += f", plug-in {installed.record()['version'] or 'of unknown version'}"
+            said = _doctor(installed.command("doctor"))
+        except BackendError as error:
+            said = str(error)
+        except Exception as error:  # whatever it is, the user wanted to tell of it
+            said = f"gknet doctor could not be run: {type(error).__name__}: {error}"
+        self.text = f"{about}\n{said}".replace(str(Path.home()), "~") + "\n"
+
+
+def _doctor(words: list[str]) -> str:
+    """What the command says.  Raises OSError, TimeoutExpired."""
+    flags = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
+    ran = subprocess.run(
+        words,
+        cwd=Path.home().anchor,
+        env=own_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_DOCTOR_S,
+        check=False,
+        creationflags=flags,
+    )
+    said = ran.stdout.decode("utf-8", "replace").strip()
+    if said:
+        return said
+    complained = ran.stderr.decode("utf-8", "replace").strip() or "It said nothing."
+    return f"{' '.join(words)} ended with status {ran.returncode}. {complained}"

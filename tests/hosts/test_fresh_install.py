@@ -1,0 +1,182 @@
+"""From what is published to the menu, without git or a compiler: wheel, `gknet install`, real hosts; and the archives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.hosts import chroot
+from tests.hosts.gimp import cases
+from tests.hosts.gimp.program import Desk, Program, Running, await_that
+from tests.hosts.krita.program import Krita
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "gknet" / "demo"
+RUN_S = 900.0
+IMPORT = """if True:
+    import builtins, json, sys
+    builtins.i18n = str
+    sys.path.insert(0, "/usr/share/krita/pykrita/plugin_importer")
+    from plugin_importer import PluginImporter
+    print(json.dumps([one["name"] for one in PluginImporter(sys.argv[1], sys.argv[2], lambda _: True).import_all()]))
+"""
+
+
+class Fresh:
+    """An environment with nothing in it but the wheel and what that brings, and the archives beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.dist = folder / "dist"
+        run([sys.executable, "-m", "backend.release", "-o", self.dist], cwd=ROOT)
+        self.python = folder / "venv" / "bin" / "python"
+        self.gknet = folder / "venv" / "bin" / "gknet"
+        run([sys.executable, "-m", "venv", folder / "venv"])
+        # Nothing on PATH: neither git nor a compiler; and packages that are built already, or none.
+        (wheel,) = self.dist.glob("*.whl")
+        install = [self.python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+        run([*install, "-c", ROOT / "constraints.txt", wheel], PATH=str(folder / "nothing"))
+        self.binds = [folder, Path(sys.base_prefix)]
+
+    def archive(self, host: str) -> Path:
+        (archive,) = self.dist.glob(f"*{host}*.zip")
+        return archive
+
+
+def run(words: list[str | Path], cwd: Path | None = None, **variables: str) -> str:
+    done = subprocess.run(
+        words, cwd=cwd, env={**os.environ, **variables}, capture_output=True, text=True, check=False, timeout=RUN_S
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def fresh(hosts: None, tmp_path_factory: pytest.TempPathFactory) -> Fresh:
+    del hosts
+    if sys.base_prefix == "/usr":
+        pytest.skip("the chroot has a /usr of its own, without this Python")
+    return Fresh(tmp_path_factory.mktemp("fresh"))
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the backend that a host starts will say that it is: nowhere yet."""
+    folder = tmp_path_factory.mktemp("connection") / "run"
+    folder.mkdir(mode=0o700)
+    return folder / "backend.json"
+
+
+def opened(gimp: Program, connection: Path) -> Iterator[Desk]:
+    running = gimp.start("fresh", connection, display=True)
+    cases.write_photographs(running.folder)
+    yield Desk(running, gimp.folder)
+    running.close()
+
+
+def from_the_menu(desk: Desk) -> None:
+    """Filters → Harmonize… by the keyboard, to the new layer."""
+    desk.show(cases.opened()[0])
+    desk.image_window()
+    desk.key("alt+r", "Up", "Return")
+    desk.await_window("Harmonize")
+    desk.key("alt+h")
+    await_that(lambda: "object (harmonized)" in desk.running.ask("names")[0], "the new layer")
+
+
+def test_the_demo_works_from_the_wheel(fresh: Fresh, tmp_path: Path) -> None:
+    run([fresh.gknet, "demo"], cwd=tmp_path, PATH="")
+    assert np.asarray(Image.open(tmp_path / "gknet-demo.png")).std() > 20
+
+
+def test_gimps_menu_works_with_a_backend_that_the_plug_in_starts(
+    fresh: Fresh, connection: Path, tmp_path: Path
+) -> None:
+    gimp = Program(tmp_path / "gimp", [fresh.gknet], fresh.binds)
+    assert json.loads((gimp.plug_in / "installed.json").read_text())["command"][0] == str(fresh.python)
+    for desk in opened(gimp, connection):
+        from_the_menu(desk)
+        assert connection.exists()
+
+
+def test_kritas_menu_works_with_a_backend_that_the_plug_in_starts(
+    fresh: Fresh, connection: Path, tmp_path: Path
+) -> None:
+    krita = Krita(tmp_path / "home", tmp_path / "shots", [fresh.gknet])
+    assert through_krita(krita, connection, tmp_path, fresh.binds)["changed"]
+
+
+def through_krita(krita: Krita, connection: Path, folder: Path, binds: list[Path]) -> dict[str, bool]:
+    given = folder / "given"
+    given.mkdir()
+    Image.open(DEMO / "background.jpg").convert("RGB").save(given / "photograph.png")
+    pasted = np.asarray(Image.open(DEMO / "cutout.png").convert("RGBA"))
+    pasted[..., [2, 1, 0, 3]].tofile(given / "pasted")
+    box = [1200, 950, pasted.shape[1], pasted.shape[0]]
+    names = {"photograph": str(given / "photograph.png"), "pasted": str(given / "pasted"), "box": box}
+    krita.run("from_the_menu.py", names, folder / "out", connection, binds=[given, *binds])
+    facts: dict[str, bool] = json.loads((folder / "out" / "facts.json").read_text())
+    return facts
+
+
+def test_gimps_archive_works_as_unpacked_and_says_what_is_missing_without_the_command(
+    fresh: Fresh, connection: Path, tmp_path: Path
+) -> None:
+    gimp = Program(tmp_path / "gimp", [fresh.gknet], fresh.binds)
+    gimp.gknet("uninstall", "gimp")
+    assert not gimp.plug_in.exists()
+    run([sys.executable, "-m", "zipfile", "-e", fresh.archive("gimp"), gimp.plug_in.parent])
+    (gimp.plug_in / "gknet-harmonize.py").chmod(0o755)  # as unzip and file managers do; Python's own does not
+    with zipfile.ZipFile(fresh.archive("gimp")) as archive:
+        assert archive.getinfo("gknet-harmonize/gknet-harmonize.py").external_attr >> 16 & 0o111
+    nowhere = connection.with_name("nowhere.json")
+    running = gimp.start("without", nowhere)
+    assert "`gknet` command, which does the work, was not found" in harmonized(running)[1]
+    (gimp.home / ".local" / "bin").mkdir(parents=True)
+    (gimp.home / ".local" / "bin" / "gknet").symlink_to(fresh.gknet)
+    running = gimp.start("with", nowhere)
+    assert harmonized(running) == ("success", "")
+
+
+def harmonized(running: Running) -> tuple[str, str]:
+    try:
+        cases.write_photographs(running.folder)
+        running.ask("show", cases.case("archive"))
+        status, error, _ = running.ask("harmonize", "object", {})
+    finally:
+        running.close()
+    return status, error
+
+
+def test_kritas_own_importer_takes_the_archive(fresh: Fresh, connection: Path, tmp_path: Path) -> None:
+    krita = Krita(tmp_path / "home", tmp_path / "shots", [fresh.gknet])
+    folder = krita.data / "pykrita" / "gknet_harmonize"
+    run([fresh.gknet, "uninstall", "krita"], HOME=str(krita.home))
+    assert not folder.exists()
+    assert "gknet_harmonize" not in krita.settings.read_text()
+    words = chroot.command(
+        ["python3", "-c", IMPORT, fresh.archive("krita"), krita.data],
+        home=krita.home,
+        binds=[fresh.dist],
+        display=False,
+    )
+    said = subprocess.run(words, env=chroot.environment({}), capture_output=True, text=True, check=True)
+    assert json.loads(said.stdout.splitlines()[-1]) == ["gknet_harmonize"]
+    assert (krita.data / "actions" / "gknet_harmonize.action").exists()
+    assert not (folder / "gknet_harmonize.action").exists()
+    # What Krita's Python Plugin Manager does when the box is ticked.
+    krita.settings.write_text(
+        krita.settings.read_text().replace("[python]\n", "[python]\nenable_gknet_harmonize=true\n")
+    )
+    (krita.home / ".local" / "bin").mkdir(parents=True)
+    (krita.home / ".local" / "bin" / "gknet").symlink_to(fresh.gknet)
+    assert through_krita(krita, connection.with_name("other.json"), tmp_path, fresh.binds)["changed"]
