@@ -48,7 +48,9 @@ class Diagnosis:
 
 def _doctor(words: list[str]) -> str:
     """What the command says.  Raises OSError, TimeoutExpired."""
-    flags = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
+    flags = 0
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NO_WINDOW
     ran = subprocess.run(
         words,
         cwd=Path.home().anchor,

@@ -1,4 +1,4 @@
-"""From what is published to the menu, without git or a compiler: wheel, `gknet install`, real hosts; and the archives."""
+"""From what is published to the real hosts' menus, without git or a compiler: wheel, `gknet install`, archives."""
 
 from __future__ import annotations
 
@@ -41,9 +41,11 @@ class Fresh:
         self.python = folder / "venv" / "bin" / "python"
         self.gknet = folder / "venv" / "bin" / "gknet"
         run([sys.executable, "-m", "venv", folder / "venv"])
-        # Nothing on PATH: neither git nor a compiler; and packages that are built already, or none.
+        # Nothing on PATH: neither git nor a compiler. All packages are built already, but for pyvips, of which there is
+        # a source archive alone; it does without a compiler.
         (wheel,) = self.dist.glob("*.whl")
-        install = [self.python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+        built = ["--only-binary", ":all:", "--no-binary", "pyvips"]
+        install = [self.python, "-m", "pip", "install", "--quiet", *built]
         run([*install, "-c", ROOT / "constraints.txt", wheel], PATH=str(folder / "nothing"))
         self.binds = [folder, Path(sys.base_prefix)]
 

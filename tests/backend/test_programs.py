@@ -1,0 +1,144 @@
+"""Which GIMPs and Kritas are found, however they were installed; and that install and uninstall follow them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from backend import gimp, hosts, krita, programs, release
+from backend.programs import Program
+from gknet.errors import BadRequest, HarmonizeError
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Linux machine with nothing on it, its root included."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(programs, "_ROOT", tmp_path / "root")
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "GIMP3_DIRECTORY", "GKNET_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def program(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o755)
+    return path
+
+
+def test_every_kind_is_found_on_linux(home: Path) -> None:
+    root = home.parent / "root"
+    found = [
+        Program(program(root / "usr/bin/krita"), programs.PACKAGE),
+        Program(program(root / "snap/bin/krita"), programs.SNAP),
+        Program(program(root / "var/lib/flatpak/exports/bin/org.kde.krita"), programs.FLATPAK),
+        Program(program(home / ".local/share/flatpak/exports/bin/org.kde.krita"), programs.FLATPAK),
+        Program(program(home / "Downloads/krita-5.2.9-x86_64.appimage"), programs.APP_IMAGE),
+    ]
+    assert programs.find("Krita") == found
+    assert programs.find("GIMP") == []
+    assert len(programs.told("Krita")) == len(found)
+
+
+def test_the_gimp_before_3_does_not_count_and_links_count_once(home: Path) -> None:
+    folder = home.parent / "root" / "usr" / "bin"
+    (folder / "gimp").parent.mkdir(parents=True)
+    (folder / "gimp").symlink_to(program(folder / "gimp-2.10"))
+    program(home / "GIMP-2.10.38.AppImage")
+    assert programs.find("GIMP") == []
+    (folder / "gimp").unlink()
+    (folder / "gimp").symlink_to(program(folder / "gimp-3.0"))
+    assert programs.find("GIMP") == [Program(folder / "gimp", programs.PACKAGE)]
+
+
+def test_mac_and_windows_are_searched_in_their_usual_places(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    app = program(home.parent / "root/Applications/GIMP.app")
+    own = program(home / "Applications/krita.app")
+    assert programs.find("GIMP") == [Program(app, programs.PACKAGE)]
+    assert programs.find("Krita") == [Program(own, programs.PACKAGE)]
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("PROGRAMFILES", str(home / "Program Files"))
+    monkeypatch.setenv("LOCALAPPDATA", str(home / "Local"))
+    program(home / "Program Files/GIMP 2/bin/gimp.exe")
+    for_all = program(home / "Program Files/Krita (x64)/bin/krita.exe")
+    of_user = program(home / "Local/Programs/GIMP 3/bin/gimp-3.0.exe")
+    assert programs.find("Krita") == [Program(for_all, programs.PACKAGE)]
+    assert programs.find("GIMP") == [Program(of_user, programs.PACKAGE)]
+
+
+def test_a_host_that_was_never_started_is_served_where_it_will_look(home: Path) -> None:
+    flatpaks = home / ".local/share/flatpak/exports/bin"
+    program(flatpaks / "org.gimp.GIMP")
+    program(flatpaks / "org.kde.krita")
+    assert gimp.plug_in_folders() == [home / ".var/app/org.gimp.GIMP/config/GIMP/3.0/plug-ins"]
+    assert [place.data for place in krita.places()] == [home / ".var/app/org.kde.krita/data/krita"]
+    program(home / "krita.AppImage")
+    assert krita.places()[0].data == home / ".local/share/krita"
+
+
+def test_all_means_those_that_are_there(home: Path) -> None:
+    with pytest.raises(HarmonizeError, match="Neither GIMP nor Krita"):
+        hosts.found(None)
+    program(home / "krita.AppImage")
+    assert hosts.found(None) == [krita]
+    assert hosts.named("all", None) == [gimp, krita]
+    with pytest.raises(BadRequest, match="One folder"):
+        hosts.named("all", home)
+
+
+def test_nothing_is_left_by_uninstalling(home: Path) -> None:
+    home.mkdir()
+    for host in (gimp, krita):
+        host.install(None)
+    settings = home / ".config" / "kritarc"
+    settings.write_text(settings.read_text() + "\n[gknet_harmonize]\nstrength=0.5\n")
+    kept = home / ".config/GIMP/3.0/plug-in-settings/GimpProcedureConfigRun-gknet-harmonize.last"
+    program(kept)
+    for host in (gimp, krita):
+        host.uninstall(None)
+    assert [file for file in home.rglob("*") if file.is_file()] == [settings]
+    assert settings.read_text().split() == ["[python]"]
+
+
+def test_the_archives_hold_what_install_puts(home: Path) -> None:
+    dist = home.parent / "dist"
+    dist.mkdir()
+    with zipfile.ZipFile(release.gimp_archive(dist)) as archive:
+        archive.extractall(home / "by-hand")
+        assert archive.getinfo(f"{gimp.NAME}/{gimp.MAIN}").external_attr >> 16 & 0o111 == 0o111
+    with zipfile.ZipFile(release.krita_archive(dist)) as archive:
+        archive.extractall(home / "by-hand")
+    gimp.install(home / "put")
+    krita.install(home / "put")
+    for by_hand, put in ((gimp.NAME, gimp.NAME), (krita.NAME, f"pykrita/{krita.NAME}")):
+        names = [{file.relative_to(folder) for file in folder.rglob("*")} for folder in folders(home, by_hand, put)]
+        assert names[0] == names[1]
+    # They can be taken away like any other.
+    assert gimp.uninstall(home / "by-hand") == [f"Removed {home / 'by-hand' / gimp.NAME}."]
+
+
+def folders(home: Path, by_hand: str, put: str) -> tuple[Path, Path]:
+    return home / "by-hand" / by_hand, home / "put" / put
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_model_weights_backend_and_plug_ins(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "backend.release", "-o", str(tmp_path)]
+    subprocess.run(words, cwd=Path(release.__file__).parents[1], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {
+        "gknet/weights/gknet-s.safetensors",
+        "gknet/weights/gknet-s.safetensors.sha256",
+        "gknet/demo/cutout.png",
+        "backend/thin/client.py",
+        "plugin_gimp/gknet-harmonize.py",
+        "plugin_krita/gknet_harmonize.desktop",
+    } <= names
