@@ -139,8 +139,10 @@ def _write_setting(file: Path, value: str | None) -> None:
     try:
         before = file.read_bytes() if file.exists() else b""
         after = _with_setting(before, value)
-        if after != before:
+        if after != before and after.strip():
             _replace(file, after)
+        elif after != before:
+            file.unlink()
     except OSError as error:
         raise HarmonizeError(
             f"Krita's settings in {file} cannot be changed: {error.strerror or error}.",
@@ -164,7 +166,7 @@ def _with_setting(settings: bytes, value: str | None) -> bytes:
         if section == b"python" and _SECTION.fullmatch(one):
             place = place or len(kept)
     if not line:
-        return b"".join(kept)
+        return _without_empty_section(b"".join(kept))
     if kept and not kept[-1].endswith(b"\n"):
         kept[-1] += newline
     if place is None:
@@ -172,6 +174,14 @@ def _with_setting(settings: bytes, value: str | None) -> bytes:
         kept.append(b"[python]" + newline)
         place = len(kept)
     return b"".join([*kept[:place], line, *kept[place:]])
+
+
+def _without_empty_section(settings: bytes) -> bytes:
+    """Without Krita's section of plug-ins, if nothing is left in it."""
+    lines = list(_lines(settings))
+    if any(section == b"python" and line.strip() and not _SECTION.fullmatch(line) for section, line in lines):
+        return settings
+    return b"".join(line for section, line in lines if section != b"python")
 
 
 def _lines(settings: bytes) -> Iterator[tuple[bytes, bytes]]:

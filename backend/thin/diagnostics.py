@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 from . import installed
+from .connection import VARIABLE, connection_path
 from .environment import own_environment
 from .protocol import BackendError
 
@@ -47,14 +48,14 @@ class Diagnosis:
 
 
 def _doctor(words: list[str]) -> str:
-    """What the command says.  Raises OSError, TimeoutExpired."""
+    """What the command says.  Raises OSError, TimeoutExpired, BackendError."""
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.CREATE_NO_WINDOW
     ran = subprocess.run(
         words,
         cwd=Path.home().anchor,
-        env=own_environment(),
+        env={**own_environment(), VARIABLE: str(connection_path())},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=_DOCTOR_S,

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,10 +115,18 @@ def test_kritas_menu_works_with_a_backend_that_the_plug_in_starts(
     fresh: Fresh, connection: Path, tmp_path: Path
 ) -> None:
     krita = Krita(tmp_path / "home", tmp_path / "shots", [fresh.gknet])
-    assert through_krita(krita, connection, tmp_path, fresh.binds)["changed"]
+    facts = through_krita(krita, connection, tmp_path, fresh.binds)
+    assert facts["changed"]
+    first, *rest = facts["diagnostics"].splitlines()
+    assert first.startswith("GKNet Harmonize in Krita 5.")
+    told = "\n".join(rest)
+    for line in ("fine     weights: ", "fine     Krita: /usr/bin/krita", "fine     Krita plug-in: It is enabled"):
+        assert line in told, told
+    assert "\nerror" not in told
+    assert str(krita.home) not in told
 
 
-def through_krita(krita: Krita, connection: Path, folder: Path, binds: list[Path]) -> dict[str, bool]:
+def through_krita(krita: Krita, connection: Path, folder: Path, binds: list[Path]) -> dict[str, Any]:
     given = folder / "given"
     given.mkdir()
     Image.open(DEMO / "background.jpg").convert("RGB").save(given / "photograph.png")
@@ -126,7 +135,7 @@ def through_krita(krita: Krita, connection: Path, folder: Path, binds: list[Path
     box = [1200, 950, pasted.shape[1], pasted.shape[0]]
     names = {"photograph": str(given / "photograph.png"), "pasted": str(given / "pasted"), "box": box}
     krita.run("from_the_menu.py", names, folder / "out", connection, binds=[given, *binds])
-    facts: dict[str, bool] = json.loads((folder / "out" / "facts.json").read_text())
+    facts: dict[str, Any] = json.loads((folder / "out" / "facts.json").read_text())
     return facts
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -86,5 +85,5 @@ def test_a_plug_in_without_a_record_finds_the_command_where_installers_put_it(
     installed.INSTALLED.write_text('{"command": ["/p/python", "-m", "backend", "serve"]}')
     assert installed.command("serve") == ["/p/python", "-m", "backend", "serve"]
     assert installed.command("doctor") == ["/p/python", "-m", "backend", "doctor"]
-    monkeypatch.setenv(installed.VARIABLE, os.path.join("~", "gknet"))
+    monkeypatch.setenv(installed.VARIABLE, "~/gknet")
     assert installed.command("serve") == [str(home / "gknet"), "serve"]

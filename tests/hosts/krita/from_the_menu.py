@@ -2,7 +2,7 @@
 
 import inside
 from PyQt5.QtWidgets import QDialogButtonBox
-from windows import dialog, open_photograph, press, preview_ready, the_result, through_the_menu
+from windows import diagnostics, dialog, open_photograph, press, preview_ready, the_result, through_the_menu
 
 
 def main():
@@ -11,9 +11,10 @@ def main():
     yield from through_the_menu("gknet_harmonize")
     yield from inside.wait(dialog, "the dialog is open")
     yield from inside.wait(preview_ready, "the preview is there")
+    copied = yield from diagnostics()
     press(dialog(), QDialogButtonBox.Ok)
     new = yield from inside.wait(lambda: the_result(document, pasted), "the new layer is there")
     yield from inside.wait(lambda: inside.named("Progress") is None, "the progress window has gone")
     changed = new.pixelData(*inside.box_of(pasted)) != pasted.pixelData(*inside.box_of(pasted))
-    inside.report("facts", {"changed": changed})
+    inside.report("facts", {"changed": changed, "diagnostics": copied})
     yield from inside.close(document)
