@@ -22,12 +22,22 @@ VARIABLE = "GKNET_COMMAND"
 _NAME = "gknet"
 # Hosts started from a desktop's menu often don't have these on their PATH.
 _PLACES = (
-    *("~/.local/bin", "~/bin", "~/.venv/bin", "/usr/local/bin", "/opt/homebrew/bin", "~/Library/Python/3.*/bin"),
-    *("~/.local/share/pipx/venvs/gknet-harmonize/bin", "~/.local/share/uv/tools/gknet-harmonize/bin"),
+    "~/.local/bin",
+    "~/bin",
+    "~/.venv/bin",
+    "/usr/local/bin",
+    "/opt/homebrew/bin",
+    "~/Library/Python/3.*/bin",
+    "~/.local/share/pipx/venvs/gknet-harmonize/bin",
+    "~/.local/share/uv/tools/gknet-harmonize/bin",
 )
 _PLACES_ON_WINDOWS = (
-    *("~/.local/bin", "~/pipx/venvs/gknet-harmonize/Scripts", "~/AppData/Roaming/Python/Python3*/Scripts"),
-    *("~/AppData/Local/Programs/Python/Python3*/Scripts", "~/AppData/Roaming/uv/tools/gknet-harmonize/Scripts"),
+    "~/.local/bin",
+    "~/.venv/Scripts",
+    "~/pipx/venvs/gknet-harmonize/Scripts",
+    "~/AppData/Roaming/Python/Python3*/Scripts",
+    "~/AppData/Local/Programs/Python/Python3*/Scripts",
+    "~/AppData/Roaming/uv/tools/gknet-harmonize/Scripts",
 )
 
 
