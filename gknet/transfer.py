@@ -125,7 +125,7 @@ class ColourTransfer:
         with ThreadPoolExecutor(1, "colour-transfer", work_alone) as pool:
             weight = torch.full((len(y),), 1 / len(y), dtype=torch.float64)
             parts = (_hats(tensors[0]).double(), change.double(), weight, y, x)
-            curves = pool.submit(_solve, *parts).result().view(self.curves.shape)
+            curves = pool.submit(_solve_smooth, *parts).result().view(self.curves.shape)
         return replace(self, curves=self.curves + curves.numpy())
 
     @staticmethod
@@ -297,15 +297,18 @@ def _solve(features: Tensor, change: Tensor, weight: Tensor, y: Tensor, x: Tenso
     on that; then what is left over, at every node by itself, at a price for every difference of neighbours.
     Neighbouring rows of nodes are all that is coupled, so the matrix is block-tridiagonal: 8 blocks of 256.
     """
-    diagonal, below, right_side = _normal_equations(features, change, weight, y, x)
-    # Beyond the nodes around what is known a parabola would rise for ever.
-    nodes = torch.arange(NODES, dtype=features.dtype)
-    known = [nodes.clamp(at.min().floor().clamp(0, NODES - 1), at.max().ceil().clamp(0, NODES - 1)) for at in (y, x)]
-    smooth = _solve_parabolas(diagonal, below, right_side, known)
+    equations = _normal_equations(features, change, weight, y, x)
+    smooth = _solve_parabolas(*equations, y, x)
+    diagonal, below, right_side = equations
     right_side = right_side - _times(diagonal, below, smooth)
     _add_priors(diagonal, below)
     diagonal, below = (t.flatten(3).flatten(1, 2) for t in (diagonal, below))  # (8 or 7, 256, 256)
     return (smooth + _solve_block_tridiagonal(diagonal, below, right_side)).flatten(0, 1)
+
+
+def _solve_smooth(features: Tensor, change: Tensor, weight: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """As `_solve`, but of curves that vary like a parabola alone: (8, 8, 32, 3)."""
+    return _solve_parabolas(*_normal_equations(features, change, weight, y, x), y, x)
 
 
 def _normal_equations(
@@ -344,7 +347,7 @@ def _products_by_cell(known: Tensor, others: Tensor, weight: Tensor, y: Tensor, 
     cell = row * (NODES - 1) + column
     order, counts = cell.argsort(stable=True), cell.bincount(minlength=(NODES - 1) ** 2).tolist()
     sums = known.new_empty(NODES - 1, NODES - 1, others.shape[1], 3, 3, known.shape[1])
-    parts = zip(*(t[order].split(counts) for t in (known, others, share)), strict=True)
+    parts = zip(*(torch.split(t[order], counts) for t in (known, others, share)), strict=True)
     for out, (one, other, of_pairs) in zip(sums.flatten(0, 1).flatten(2), parts, strict=True):
         torch.mm(other.T, (of_pairs[:, :, None] * one[:, None]).flatten(1), out=out)
     return sums.permute(0, 1, 3, 4, 5, 2)
@@ -358,13 +361,13 @@ def _times(diagonal: Tensor, below: Tensor, curves: Tensor) -> Tensor:
     return product
 
 
-def _solve_parabolas(diagonal: Tensor, below: Tensor, right_side: Tensor, places: list[Tensor]) -> Tensor:
-    """The same equations for curves that are a quadratic polynomial of the place, at all nodes (8, 8, 32, 3).
-
-    places: of the nodes, down (8,) and across (8,), in 0..7.
-    """
+def _solve_parabolas(diagonal: Tensor, below: Tensor, right_side: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """The same equations for curves that are a quadratic polynomial of the place, at all nodes (8, 8, 32, 3)."""
     size = right_side.shape[2]
-    y, x = torch.meshgrid(*(2 * place / (NODES - 1) - 1 for place in places), indexing="ij")
+    # Beyond the nodes around what is known a parabola would rise for ever.
+    nodes = torch.arange(NODES, dtype=diagonal.dtype)
+    known = [nodes.clamp(at.min().floor().clamp(0, NODES - 1), at.max().ceil().clamp(0, NODES - 1)) for at in (y, x)]
+    y, x = torch.meshgrid(*(2 * place / (NODES - 1) - 1 for place in known), indexing="ij")
     shapes = torch.stack((torch.ones_like(y), y, x, y * y, x * y, x * x), -1)  # (8, 8, 6)
     count = shapes.shape[-1]
     unit = torch.eye(size, dtype=diagonal.dtype)
