@@ -47,6 +47,9 @@ _NO_CHANGE = 1e-7
 _EDGE = 30
 """How much more than others the last three small pixels inside the object's edge count."""
 
+_ENOUGH = 8192
+"""Small pixels of an object from which on half of them is enough for the fit."""
+
 _LOOKED_AT = 4096
 """Pixels of a layer that say whether its colours leave the range."""
 _BEYOND = 0.005
@@ -238,7 +241,10 @@ def _fit(small: list[Tensor], box: tuple[float, float, float, float], size: tupl
     colour, change, weight = colour[known], change[known], weight[known]
     features, change = _blur(_hats(colour), change, weight)
     # From the centres of small pixels to the layer's pixels to cells of the grid, (n,) each.
-    at = weight.nonzero(as_tuple=True)
+    worth = weight > 0
+    if int(worth.sum()) > _ENOUGH:  # after the blur, every second one says it all, as the black fields of a chessboard
+        worth[::2, ::2] = worth[1::2, 1::2] = False
+    at = worth.nonzero(as_tuple=True)
     left, top, width, height = box
     y = (at[0] + first[0] + 0.5 - top) * (size[0] / height) / cell_size(size[0])
     x = (at[1] + first[1] + 0.5 - left) * (size[1] / width) / cell_size(size[1])
