@@ -16,7 +16,7 @@ from PIL import Image
 from psd_tools.composite.blend import get_blend_func
 from psd_tools.constants import BlendMode, Resource
 
-from gknet import BadRequest, Harmonizer
+from gknet import BadRequest, Harmonizer, edges
 from gknet.blending import laid_over
 from gknet.cli import main
 from gknet.errors import MissingExtra
@@ -133,6 +133,15 @@ def test_a_layer_is_harmonized_as_its_scene_asks(shipped: Harmonizer, file: Path
     run("harmonize", "a.ora", "-o", "b.ora", "--layer", "cup")
     found = np.asarray(Image.open(io.BytesIO(ora.contents(tmp_path / "b.ora")["data/harmonized-0.png"])))
     assert np.abs(found.astype(int) - fit.apply(layers.foreground.pixels)).max() <= 1
+
+
+def test_a_layer_of_a_file_is_cleaned_first_if_that_is_asked_for(run: Run, file: Path, tmp_path: Path, cutout) -> None:
+    """At strength 0 the new layer is the source with clean edges, and nothing else."""
+    run("harmonize", file, "-o", "b.ora", "--layer", "cup", "--clean-edges", "--strength", "0")
+    found = np.asarray(Image.open(io.BytesIO(ora.contents(tmp_path / "b.ora")["data/harmonized-0.png"])))
+    clean = edges.cleaned(cutout, lambda *_: None)
+    assert np.array_equal(found, clean)
+    assert not np.array_equal(clean, cutout)
 
 
 def test_without_a_name_the_topmost_visible_layer_with_transparency_is_meant(

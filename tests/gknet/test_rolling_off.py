@@ -10,6 +10,7 @@ import pytest
 
 from gknet import Harmonizer
 from gknet.transfer import ColourTransfer
+from tests.gknet import icc
 
 Array = npt.NDArray[Any]
 SIZE = (64, 1024)
@@ -96,6 +97,20 @@ def test_light_above_one_stays_finite_and_in_order(space: Any) -> None:
     assert np.isfinite(result).all()
     assert (np.diff(result[0, :, 0]) >= 0).all()
     assert result.max() > 12
+
+
+def test_a_layer_with_a_profile_is_rolled_off_alike(brightening: Harmonizer, photograph: Array) -> None:
+    """Grays are the same in sRGB and in a profile with its curve, so their highlights have to be, too."""
+    layer = np.dstack([gradient(np.uint16, size=(300, 2048)), np.full((300, 2048), 65535, np.uint16)])
+    layer[:20, :, 3] = 0
+    background = np.tile(photograph[..., 1:2], (2, 5, 3)).astype(np.uint16) * 257
+    profile = icc.rgb(icc.DISPLAY_P3, icc.srgb_curve())
+    plain, with_profile = (
+        brightening.layer(layer, background, (40, 60), profile=named)[150, :, 0].astype(int)
+        for named in (None, profile)
+    )
+    assert len(np.unique(with_profile)) > 0.95 * 2048
+    assert np.abs(with_profile - plain).max() < 0.005 * 65535
 
 
 def test_a_16_bit_gradient_keeps_its_levels_through_the_harmonizer(
