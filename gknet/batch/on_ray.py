@@ -7,7 +7,6 @@ pyarrow and pandas, take jobs in blocks, of which a dead worker loses all, and t
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -54,8 +53,6 @@ def on_ray(
 
     Raises HarmonizeError if no cluster can be reached or no actor can start.
     """
-    # Without it Ray sets CUDA_VISIBLE_DEVICES to nothing for whoever asks for no GPU, and warns that it will not.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
     import ray
 
     ours = not ray.is_initialized()
@@ -126,10 +123,13 @@ def _outcome(reference: Any, job: Job) -> Outcome:
     try:
         outcome: Outcome = ray.get(reference)
         return outcome
-    except ray.exceptions.RayActorError as error:
+    except ray.exceptions.RayError as error:
+        if getattr(error, "actor_init_failed", False):
+            reason = str(error).strip().splitlines()[-1]
+            hint = "Install the same version of gknet on every machine of the cluster."
+            raise HarmonizeError(f"A worker could not start: {reason}", hint) from error
         lost = HarmonizeError(
-            f"{job.inputs[0]} could not be harmonized: its worker ended, {RETRIES + 1} times in all.",
+            f"{job.inputs[0]} could not be harmonized: its worker ended, at the last of {RETRIES + 1} attempts.",
             "It may lack memory: try the picture alone with gknet harmonize.",
         )
-        lost.__cause__ = error
-        return Outcome.failure(job, lost)
+        return replace(Outcome.failure(job, lost), traceback=str(error))
