@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from gknet.batch.command import batch
 from gknet.errors import BadRequest, Cancelled, HarmonizeError, MissingExtra
 
 if TYPE_CHECKING:
@@ -286,6 +287,9 @@ def info(*, model: str | None = None, device: str = "auto") -> None:
     from gknet.summary import describe
 
     Console().print(describe(model, device))
+
+
+app.command(batch)
 
 
 def _keep_apart(inputs: list[Path], outputs: list[Path]) -> None:

@@ -324,11 +324,16 @@ def _for_use(net: GKNet) -> GKNet:
     return net
 
 
-def _check(strength: float, network_size: int, pixels: np.ndarray) -> None:
+def check_choices(strength: float, network_size: int) -> None:
+    """Nothing, if these may be chosen. Raises BadRequest."""
     if not 0 <= strength <= 1:
         raise BadRequest(f"The strength is {strength}.", "Choose one between 0 and 1.")
     if not 64 <= network_size <= 1024:
         raise BadRequest(f"The network size is {network_size}.", "Choose one between 64 and 1024.")
+
+
+def _check(strength: float, network_size: int, pixels: np.ndarray) -> None:
+    check_choices(strength, network_size)
     if pixels.dtype not in _DEPTHS:
         raise BadRequest(
             f"Pixels of type {pixels.dtype} cannot be worked on.",

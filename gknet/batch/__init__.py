@@ -1,0 +1,1 @@
+"""Many pictures in one go: `gknet batch`, see docs/batch.md."""

@@ -1,0 +1,170 @@
+"""Where a job is done, from its files to a file: on many threads at once, one network for all of them."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+import traceback
+from pathlib import Path, PurePosixPath
+
+import torch
+
+from gknet import edges, weights
+from gknet.batch.job import Job, Outcome, Settings, Stamp
+from gknet.cores import work_alone
+from gknet.device import choose_device
+from gknet.errors import Cancelled, HarmonizeError
+from gknet.harmonizer import Harmonizer, check_choices
+
+MOST_BYTES = 1 << 30
+"""Of source pixels that are worked on at once. Masks, results and what is being read come on top."""
+
+
+class Workbench:
+    """A network, and order among the threads that use it.
+
+    Each thread does a whole job. Up to `slots` of them compute, on one core each; meanwhile others read and write.
+    One core a picture: two pictures side by side take less time than one after the other on both cores
+    (docs/batch.md), and the result does not depend on how many cores there are.
+    """
+
+    def __init__(
+        self, settings: Settings, device: str, unfinished: Path, stop: threading.Event, slots: int | None = None
+    ) -> None:
+        """unfinished: folder for the results.   stop: once set, no job begins, and those that compute end within
+        moments.   slots: without it, one a core, or two on a GPU.
+
+        Raises WeightsError or BadRequest for a model or device that is not there.
+        """
+        self.harmonizer = Harmonizer.load(settings.model, device)
+        self.slots = slots or (torch.get_num_threads() if self.harmonizer.device.type == "cpu" else 2)
+        self._settings = settings
+        self._unfinished = unfinished
+        self._computing = threading.Semaphore(self.slots)
+        self._reading = threading.Semaphore(self.slots)
+        self._room = _Room(MOST_BYTES)
+        self._stopped = stop
+        self._thread = threading.local()
+
+    @property
+    def threads(self) -> int:
+        """How many may work here at once, to some purpose."""
+        return 2 * self.slots
+
+    def do(self, job: Job) -> Outcome:
+        """The job done, or what went wrong; the result waits in the folder for the unfinished.
+
+        Whatever a single picture can bring about ends this picture alone.
+        """
+        if self._stopped.is_set():
+            return Outcome(job=job, state="not reached")
+        clock = _Clock()
+        try:
+            if job.trouble is not None:
+                raise job.trouble
+            return self._done(job, clock)
+        except Cancelled:
+            return Outcome(job=job, state="not reached")
+        except HarmonizeError as error:
+            return Outcome.failure(job, error, clock.seconds)
+        except Exception as error:
+            return Outcome(
+                job=job,
+                state="failed",
+                seconds=clock.seconds,
+                message=f"{job.inputs[0]} could not be harmonized: {type(error).__name__}: {error}.",
+                hint="Try it alone with gknet harmonize; the traceback is in the report.",
+                traceback=traceback.format_exc(),
+            )
+
+    def _done(self, job: Job, clock: _Clock) -> Outcome:
+        if not hasattr(self._thread, "is_alone"):
+            work_alone()
+            self._thread.is_alone = True
+        settings = self._settings
+        target = self._unfinished / f"{secrets.token_hex(8)}{PurePosixPath(job.output).suffix}"
+        inputs = tuple(Stamp.of(path) for path in job.inputs)
+        with self._reading:
+            with clock:
+                scene = job.scene(settings.layer, self._step)
+                scene.check_writable(target)
+            size = scene.before.nbytes
+            self._room.enter(size)
+        try:
+            with self._computing, clock:
+                self._step("clean", 0, 1)
+                if settings.clean_edges:
+                    scene.clean_edges()  # type: ignore[attr-defined]
+                after = scene.harmonized(self.harmonizer, settings.strength, settings.network_size)
+            with clock:
+                scene.write(target, after)
+        finally:
+            self._room.leave(size)
+        return Outcome(
+            job=job,
+            state="written",
+            unfinished=target,
+            written=Stamp.of(target),
+            inputs=inputs,
+            seconds=clock.seconds,
+            notes=tuple(scene.notes),
+        )
+
+    def _step(self, stage: str, done: int, total: int) -> None:
+        del stage, done, total
+        if self._stopped.is_set():
+            raise Cancelled("The batch was stopped.")
+
+
+class _Clock:
+    """Adds up the seconds inside its `with` blocks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._began
+
+
+class _Room:
+    """Lets in so many bytes at a time; what is larger than that, alone."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+        self._changed = threading.Condition()
+
+    def enter(self, size: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held or self._held + size <= self._limit)
+            self._held += size
+
+    def leave(self, size: int) -> None:
+        with self._changed:
+            self._held -= size
+            self._changed.notify_all()
+
+
+def settings_of(
+    *, model: str, strength: float, network_size: int, clean_edges: bool, layer: str | None, device: str
+) -> Settings:
+    """The settings, with the weights as they are now.
+
+    Raises WeightsError, BadRequest for what is out of range or not there, Unsupported if PyMatting is missing.
+    """
+    check_choices(strength, network_size)
+    choose_device(device)
+    if clean_edges:
+        edges.check_available()
+    return Settings(
+        model=model,
+        weights=weights.digest(weights.shipped(model)),
+        strength=strength,
+        network_size=network_size,
+        clean_edges=clean_edges,
+        layer=layer,
+    )
