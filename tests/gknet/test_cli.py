@@ -257,7 +257,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
         "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
         "print('heavy:', sorted({'torch', 'numpy', 'pyvips', 'PIL', 'matplotlib'} & set(sys.modules)))"
     )
-    for arguments in (["--help"], ["harmonize", "--help"], ["inspect", "--help"], ["--version"]):
+    for arguments in (["--help"], ["harmonize", "--help"], ["inspect", "--help"], ["batch", "--help"], ["--version"]):
         done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
         assert done.stdout.endswith("heavy: []\n")
         assert len(done.stdout) > len("heavy: []\n")

@@ -1,0 +1,65 @@
+"""A batch that a CSV file lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gknet.batch.manifest import jobs_of
+from gknet.errors import BadRequest
+from tests.gknet import many
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_a_table_says_what_is_made_of_what(
+    run: Run, tmp_path: Path, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    (tmp_path / "set").mkdir()
+    many.write(tmp_path / "set", 1, suffix=".png", side=320)
+    Image.fromarray(np.dstack([photograph, object_mask])[::2, ::2]).save(tmp_path / "set" / "cut out.png")
+    Image.fromarray(photograph[::-1]).save(tmp_path / "set" / "room.png")
+    table = tmp_path / "set" / "list.csv"
+    table.write_text(
+        "output;foreground;background;x;y;scale;composite;mask\n"
+        "a/pasted.png;cut out.png;room.png;40;-30;0.5;;\n"
+        ";;;;;;;\n"
+        "whole.png;;;;;;000.png;000_mask.png\n",
+        encoding="utf-8-sig",
+    )
+    assert run("batch", "set/list.csv", "out") == (0, "Wrote 2 pictures.\n", "")
+    alone = ("--foreground", "set/cut out.png", "--background", "set/room.png", "--at", "40,-30", "--scale", "0.5")
+    assert run("harmonize", *alone, "-o", "alone.png")[0] == 0
+    pasted, expected = (np.asarray(Image.open(tmp_path / name), int) for name in ("out/a/pasted.png", "alone.png"))
+    assert np.abs(pasted - expected).max() <= 1
+    assert run("harmonize", "set/000.png", "set/000_mask.png", "-o", "alone.png")[0] == 0
+    whole, expected = (np.asarray(Image.open(tmp_path / name), int) for name in ("out/whole.png", "alone.png"))
+    assert np.abs(whole - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("composite,mask\na.png,b.png\n", "lacks the column output"),
+        ("output,composite,colour\na.png,b.png,red\n", "'colour'"),
+        ("output,composite\n", "no rows"),
+        ("output,composite\na.png,b.png,c.png\n", "line 2: there are more values than columns"),
+        ("output,foreground\na.png,b.png\n", "line 2: it is not clear what to harmonize"),
+        ("output,composite,x\na.png,b.png,3\n", "line 2: a composite has no place"),
+        ("output,composite\n../a.png,b.png\n", "line 2: the output is no name below"),
+        ("output,composite\n/a.png,b.png\n", "line 2: the output is no name below"),
+        ("output,composite\n.a/b.png,b.png\n", "would be hidden"),
+        ("output,foreground,background,x\na.png,b.png,c.png,left\n", "line 2: x, y or scale is not a number"),
+        ("output,foreground,background,scale\na.png,b.png,c.png,0\n", "line 2: the scale is 0"),
+    ],
+)
+def test_a_table_that_is_not_clear_is_refused_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "list.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(BadRequest) as refusal:
+        jobs_of(tmp_path / "list.csv")
+    assert told in refusal.value.message
+    assert refusal.value.hint
