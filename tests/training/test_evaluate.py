@@ -91,10 +91,17 @@ def test_any_folder_of_pairs_is_judged_and_bad_ones_are_told(pairs_folder: Path,
     assert "small &lt;b&gt;&amp;.v1.PNG" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
-def test_ctrl_c_ends_with_one_line_and_leaves_nothing(pool: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_with_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     out = tmp_path / "report"
+    for name in ("composite", "mask", "real"):  # a thousand pairs: more than are done before the signal comes
+        (tmp_path / name).mkdir()
+        picture = Image.new("L" if name == "mask" else "RGB", (64, 64))
+        picture.paste(255 if name == "mask" else (200, 90, 30), (16, 16, 48, 48))
+        picture.save(tmp_path / name / "0000.png")
+        for index in range(1, 1000):
+            os.link(tmp_path / name / "0000.png", tmp_path / name / f"{index:04}.png")
     process = subprocess.Popen(
-        [*COMMAND, "--pool", str(pool), "-o", str(out)],
+        [*COMMAND, "--pairs", str(tmp_path), "-o", str(out)],
         cwd=ROOT,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
