@@ -271,7 +271,7 @@ def test_progress_moves_throughout_a_long_run(desk: Desk, client: Client, long_o
     whole, longest = frames[-1][0] - frames[0][0], longest_stillness(frames[:-2])
     print(f"{len(frames)} frames in {whole:.1f} s, still for {longest:.2f} s")
     assert whole > 1
-    assert longest <= whole / 3  # a busy machine draws late
+    assert longest <= whole / 5
 
 
 def test_progress_moves_and_cancel_works_while_the_backend_hangs(
