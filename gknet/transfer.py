@@ -19,9 +19,9 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +31,14 @@ from torch import Tensor
 
 from gknet.color import LUMA, linear_to_srgb
 from gknet.cores import on_all_cores, work_alone
-from gknet.curve_equations import solve, solve_smooth
+from gknet.curve_equations import looked_up, solve, solve_smooth
 from gknet.errors import BadRequest, Unsupported
 from gknet.slicing import KNOTS, LARGEST, NODES, Pixels, Slicer, cell_size
 
 if TYPE_CHECKING:
     from gknet.fused_slicing import FusedSlicer
+
+T = TypeVar("T")
 
 _EDGE = 30
 """How much more than others the last three small pixels inside the object's edge count."""
@@ -93,10 +95,7 @@ class ColourTransfer:
         if min(*layer_size, *layer_box[2:]) <= 0:
             raise BadRequest("The layer is empty.")
         small = [torch.from_numpy(np.array(a, np.float32)) for a in (composite, harmonized, mask, foreground)]
-        # One thread: the matrices are too small to be worth dividing, above all beside other busy programs.
-        with ThreadPoolExecutor(1, "colour-transfer", work_alone) as pool:
-            curves = pool.submit(_fit, small, layer_box, layer_size).result()
-        return cls(curves.numpy(), layer_size)
+        return cls(_in_halves(_fit, small, layer_box, layer_size).numpy(), layer_size)
 
     def rolled_off(
         self, layer: Pixels, mask: Pixels | None = None, space: Literal["srgb", "linear"] = "srgb"
@@ -110,20 +109,12 @@ class ColourTransfer:
         """
         shown = self.looked_at(layer)
         colour, seen = _visible(layer[shown], None if mask is None else mask[shown], space)
-        new = replace(self, layer_size=seen.shape).apply(colour)
         if not seen.any():
-            return self
-        tensors = [torch.from_numpy(values[seen]) for values in (colour, new)]
-        change = _roll_off(tensors[1])
-        if not change.any():
             return self
         y, x = (torch.from_numpy(at) for at in np.nonzero(seen))
         y, x = ((at + 0.5) / cell_size(length) for at, length in zip((y, x), seen.shape, strict=True))
-        with ThreadPoolExecutor(1, "colour-transfer", work_alone) as pool:
-            weight = torch.full((len(y),), 1 / len(y), dtype=torch.float64)
-            parts = (_hats(tensors[0]).double(), change.double(), weight, y, x)
-            curves = pool.submit(solve_smooth, *parts).result().view(self.curves.shape)
-        return replace(self, curves=self.curves + curves.numpy())
+        more = _in_halves(_rolled_off, torch.from_numpy(self.curves), torch.from_numpy(colour[seen]), y, x)
+        return self if more is None else replace(self, curves=self.curves + more.numpy())
 
     @staticmethod
     def looked_at(layer: Pixels) -> tuple[slice, slice]:
@@ -204,6 +195,29 @@ def _visible(layer: Pixels, mask: Pixels | None, space: str) -> tuple[npt.NDArra
     return (colour / colour.max(-1, keepdims=True).clip(1)).clip(0, 1), seen
 
 
+def _in_halves(work: Callable[..., T], *arguments: object) -> T:
+    """work(*arguments, pool) on a thread of its own; it may divide in two, on the pool, what is worth it.
+
+    Most matrices of the fit are too small to be divided by torch, above all beside other busy programs.
+    """
+    one, two = (ThreadPoolExecutor(n, "colour-transfer", work_alone) for n in (1, min(2, torch.get_num_threads())))
+    with one, two:
+        return one.submit(work, *arguments, two).result()
+
+
+def _rolled_off(curves: Tensor, colour: Tensor, y: Tensor, x: Tensor, pool: Executor) -> Tensor | None:
+    """What to add to curves (8, 8, 4, 8, 3) so that they lead no colour out of the range; None if they lead none.
+
+    colour: (n, 3), encoded, in 0..1.   y, x: (n,) in cells of the grid.
+    """
+    features = _hats(colour).double()
+    change = _roll_off(colour + looked_up(curves.flatten(2, 3), features, y, x))
+    if not change.any():
+        return None
+    weight = torch.full((len(y),), 1 / len(y), dtype=torch.float64)
+    return solve_smooth(features, change, weight, y, x, pool).view(curves.shape)
+
+
 def _roll_off(colour: Tensor) -> Tensor:
     """What to add to colours (n, 3) so that highlights and shadows stay in 0..1; exactly 0 if all do."""
     high = float(colour.amax(1).quantile(1 - _BEYOND)) - 1
@@ -223,16 +237,18 @@ def _excess(value: Tensor, low: float) -> Tensor:
     return beyond - beyond / (1 + beyond * (1 / room - 1 / (room + low)))
 
 
-def _fit(small: list[Tensor], box: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:
+def _fit(small: list[Tensor], box: tuple[float, float, float, float], size: tuple[int, int], pool: Executor) -> Tensor:
     """The nodes' curves, (8, 8, 4, 8, 3)."""
-    colour, change, weight = _observations(*small)
-    found = weight.nonzero()  # (n, 2)
+    nothing = torch.zeros(NODES, NODES, 4, KNOTS, 3, dtype=torch.float64)
+    found = (small[2] > 0).nonzero()  # (n, 2)
     if len(found) == 0:
-        return torch.zeros(NODES, NODES, 4, KNOTS, 3, dtype=torch.float64)
-    # Nothing beyond what is known enters the blur, which gives weight 0 no say.
-    first, last = found.amin(0), found.amax(0)
+        return nothing
+    # Nothing is looked at beyond the object and the three pixels that tell what is near its edge.
+    first, last = (found.amin(0) - 3).clamp(min=0), found.amax(0) + 3
     known = (slice(int(first[0]), int(last[0]) + 1), slice(int(first[1]), int(last[1]) + 1))
-    colour, change, weight = colour[known], change[known], weight[known]
+    colour, change, weight = _observations(*(values[known] for values in small))
+    if not weight.any():
+        return nothing
     features, change = _blur(_hats(colour), change, weight)
     # From the centres of small pixels to the layer's pixels to cells of the grid, (n,) each.
     worth = weight > 0
@@ -244,7 +260,7 @@ def _fit(small: list[Tensor], box: tuple[float, float, float, float], size: tupl
     x = (at[1] + first[1] + 0.5 - left) * (size[1] / width) / cell_size(size[1])
     # The equations need the precision, not what stands in them.
     features, change, weight = (values[at].double() for values in (features, change, weight))
-    solution = solve(features, change, weight / weight.sum(), y, x)
+    solution = solve(features, change, weight / weight.sum(), y, x, pool)
     # Only an answer that contradicts itself needs more; this keeps its echo in unseen colours small.
     return solution.clamp_(-1, 1).view(NODES, NODES, 4, KNOTS, 3)
 
@@ -253,7 +269,7 @@ def _observations(composite: Tensor, harmonized: Tensor, mask: Tensor, foregroun
     """Straight colour (h, w, 3), its change (h, w, 3) and how much each pixel is worth (h, w)."""
     # Dividing by alpha undoes the blending with the background; this is what keeps halos out.
     change = ((harmonized - composite) / mask.clamp(min=0.01)[..., None]).clamp(-1, 1)
-    inner, deep = (-F.max_pool2d(-mask[None, None], n, stride=1, padding=n // 2)[0, 0] for n in (3, 7))
+    inner, deep = (_least_around(mask, n) for n in (3, 7))
     # Near the edge curves are known from one side only: what is known there counts more, or they would err more.
     weight = torch.where(mask > 0.05, (mask * inner) ** 2 * (1 + _EDGE * (1 - deep)), 0.0)
     known = torch.isfinite(change).all(-1) & torch.isfinite(foreground).all(-1)
@@ -262,6 +278,13 @@ def _observations(composite: Tensor, harmonized: Tensor, mask: Tensor, foregroun
     weight = torch.where(known & (weight > 0), weight, 0.0)  # NaN in the mask is 0, too
     used = weight[..., None] > 0
     return torch.where(used, foreground, 0.0).clamp(0, 1), torch.where(used, change, 0.0), weight
+
+
+def _least_around(mask: Tensor, size: int) -> Tensor:
+    """The least value of the size x size pixels around each of (h, w); what lies outside does not count."""
+    for window in ((size, 1), (1, size)):
+        mask = -F.max_pool2d(-mask[None], window, stride=1, padding=(window[0] // 2, window[1] // 2))[0]
+    return mask
 
 
 def _hats(colour: Tensor) -> Tensor:
