@@ -5,9 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 Strip = tuple[int, int]
 """Rows (first, end)."""
@@ -15,18 +18,28 @@ Strip = tuple[int, int]
 _starting = threading.Lock()
 
 
-def work_alone() -> None:
-    """Makes torch use this thread only, for what this thread does: the work is divided already.
+def work_alone(threads: int = 1) -> None:
+    """Makes torch use this thread only, or so many, for what this thread does: the work is divided already.
 
     torch keeps this number per thread, but hands the last one set to threads to come. So it is set back, in a
-    passing thread, as here that would change ours. The lock keeps two of us from reading each other's 1.
+    passing thread, as here that would change ours. The lock keeps two of us from reading each other's number.
     """
     with _starting:
         process = torch.get_num_threads()
-        torch.set_num_threads(1)
+        torch.set_num_threads(threads)
         passing = threading.Thread(target=torch.set_num_threads, args=(process,))
         passing.start()
         passing.join()
+
+
+def in_halves(work: Callable[[Executor], T]) -> T:
+    """work(pool) on a thread of its own; it may divide in two, on the pool, what is worth it.
+
+    For many small operations, none of which torch could divide well, least of all beside other busy programs.
+    """
+    one, two = (ThreadPoolExecutor(n, "colour-transfer", work_alone) for n in (1, min(2, torch.get_num_threads())))
+    with one, two:
+        return one.submit(work, two).result()
 
 
 def on_all_cores(

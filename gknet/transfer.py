@@ -19,32 +19,24 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from gknet.color import LUMA, linear_to_srgb
-from gknet.cores import on_all_cores, work_alone
-from gknet.curve_equations import looked_up, solve, solve_smooth
+from gknet.color import linear_to_srgb
+from gknet.cores import in_halves, on_all_cores
+from gknet.curve_equations import looked_up, solve_smooth
+from gknet.curve_fit import CurveFit, hats
 from gknet.errors import BadRequest, Unsupported
-from gknet.slicing import KNOTS, LARGEST, NODES, Pixels, Slicer, cell_size
+from gknet.slicing import LARGEST, Pixels, Slicer, cell_size
 
 if TYPE_CHECKING:
     from gknet.fused_slicing import FusedSlicer
-
-T = TypeVar("T")
-
-_EDGE = 30
-"""How much more than others the last three small pixels inside the object's edge count."""
-
-_ENOUGH = 8192
-"""Small pixels of an object from which on half of them is enough for the fit."""
 
 _LOOKED_AT = 4096
 """Pixels of a layer that say whether its colours leave the range."""
@@ -89,13 +81,8 @@ class ColourTransfer:
         the nearest that it does. Pixels with NaN or infinity are left out; the result is always finite.
         Raises BadRequest if shapes disagree.
         """
-        height, width = mask.shape
-        if not composite.shape == harmonized.shape == foreground.shape == (height, width, 3):
-            raise BadRequest("The small pictures for the colour transfer differ in size.")
-        if min(*layer_size, *layer_box[2:]) <= 0:
-            raise BadRequest("The layer is empty.")
-        small = [torch.from_numpy(np.array(a, np.float32)) for a in (composite, harmonized, mask, foreground)]
-        return cls(_in_halves(_fit, small, layer_box, layer_size).numpy(), layer_size)
+        fit = CurveFit(mask=mask, foreground=foreground, layer_box=layer_box, layer_size=layer_size)
+        return cls(fit.curves(composite, harmonized), layer_size)
 
     def rolled_off(
         self, layer: Pixels, mask: Pixels | None = None, space: Literal["srgb", "linear"] = "srgb"
@@ -113,7 +100,8 @@ class ColourTransfer:
             return self
         y, x = (torch.from_numpy(at) for at in np.nonzero(seen))
         y, x = ((at + 0.5) / cell_size(length) for at, length in zip((y, x), seen.shape, strict=True))
-        more = _in_halves(_rolled_off, torch.from_numpy(self.curves), torch.from_numpy(colour[seen]), y, x)
+        curves, seen_colour = torch.from_numpy(self.curves), torch.from_numpy(colour[seen])
+        more = in_halves(lambda pool: _rolled_off(curves, seen_colour, y, x, pool))
         return self if more is None else replace(self, curves=self.curves + more.numpy())
 
     @staticmethod
@@ -195,22 +183,12 @@ def _visible(layer: Pixels, mask: Pixels | None, space: str) -> tuple[npt.NDArra
     return (colour / colour.max(-1, keepdims=True).clip(1)).clip(0, 1), seen
 
 
-def _in_halves(work: Callable[..., T], *arguments: object) -> T:
-    """work(*arguments, pool) on a thread of its own; it may divide in two, on the pool, what is worth it.
-
-    Most matrices of the fit are too small to be divided by torch, above all beside other busy programs.
-    """
-    one, two = (ThreadPoolExecutor(n, "colour-transfer", work_alone) for n in (1, min(2, torch.get_num_threads())))
-    with one, two:
-        return one.submit(work, *arguments, two).result()
-
-
 def _rolled_off(curves: Tensor, colour: Tensor, y: Tensor, x: Tensor, pool: Executor) -> Tensor | None:
     """What to add to curves (8, 8, 4, 8, 3) so that they lead no colour out of the range; None if they lead none.
 
     colour: (n, 3), encoded, in 0..1.   y, x: (n,) in cells of the grid.
     """
-    features = _hats(colour).double()
+    features = hats(colour).double()
     change = _roll_off(colour + looked_up(curves.flatten(2, 3), features, y, x))
     if not change.any():
         return None
@@ -235,78 +213,3 @@ def _excess(value: Tensor, low: float) -> Tensor:
     room = min(2 * low, _WIDEST)
     beyond = (room - value).clamp(min=0)
     return beyond - beyond / (1 + beyond * (1 / room - 1 / (room + low)))
-
-
-def _fit(small: list[Tensor], box: tuple[float, float, float, float], size: tuple[int, int], pool: Executor) -> Tensor:
-    """The nodes' curves, (8, 8, 4, 8, 3)."""
-    nothing = torch.zeros(NODES, NODES, 4, KNOTS, 3, dtype=torch.float64)
-    found = (small[2] > 0).nonzero()  # (n, 2)
-    if len(found) == 0:
-        return nothing
-    # Nothing is looked at beyond the object and the three pixels that tell what is near its edge.
-    first, last = (found.amin(0) - 3).clamp(min=0), found.amax(0) + 3
-    known = (slice(int(first[0]), int(last[0]) + 1), slice(int(first[1]), int(last[1]) + 1))
-    colour, change, weight = _observations(*(values[known] for values in small))
-    if not weight.any():
-        return nothing
-    features, change = _blur(_hats(colour), change, weight)
-    # From the centres of small pixels to the layer's pixels to cells of the grid, (n,) each.
-    worth = weight > 0
-    if int(worth.sum()) > _ENOUGH:  # after the blur, every second one says it all, as the black fields of a chessboard
-        worth[::2, ::2] = worth[1::2, 1::2] = False
-    at = worth.nonzero(as_tuple=True)
-    left, top, width, height = box
-    y = (at[0] + first[0] + 0.5 - top) * (size[0] / height) / cell_size(size[0])
-    x = (at[1] + first[1] + 0.5 - left) * (size[1] / width) / cell_size(size[1])
-    # The equations need the precision, not what stands in them.
-    features, change, weight = (values[at].double() for values in (features, change, weight))
-    solution = solve(features, change, weight / weight.sum(), y, x, pool)
-    # Only an answer that contradicts itself needs more; this keeps its echo in unseen colours small.
-    return solution.clamp_(-1, 1).view(NODES, NODES, 4, KNOTS, 3)
-
-
-def _observations(composite: Tensor, harmonized: Tensor, mask: Tensor, foreground: Tensor) -> tuple[Tensor, ...]:
-    """Straight colour (h, w, 3), its change (h, w, 3) and how much each pixel is worth (h, w)."""
-    # Dividing by alpha undoes the blending with the background; this is what keeps halos out.
-    change = ((harmonized - composite) / mask.clamp(min=0.01)[..., None]).clamp(-1, 1)
-    inner, deep = (_least_around(mask, n) for n in (3, 7))
-    # Near the edge curves are known from one side only: what is known there counts more, or they would err more.
-    weight = torch.where(mask > 0.05, (mask * inner) ** 2 * (1 + _EDGE * (1 - deep)), 0.0)
-    known = torch.isfinite(change).all(-1) & torch.isfinite(foreground).all(-1)
-    if not (weight[known] > 0).any():  # thinner than three pixels: its edge is all we have
-        weight = mask**2
-    weight = torch.where(known & (weight > 0), weight, 0.0)  # NaN in the mask is 0, too
-    used = weight[..., None] > 0
-    return torch.where(used, foreground, 0.0).clamp(0, 1), torch.where(used, change, 0.0), weight
-
-
-def _least_around(mask: Tensor, size: int) -> Tensor:
-    """The least value of the size x size pixels around each of (h, w); what lies outside does not count."""
-    for window in ((size, 1), (1, size)):
-        mask = -F.max_pool2d(-mask[None], window, stride=1, padding=(window[0] // 2, window[1] // 2))[0]
-    return mask
-
-
-def _hats(colour: Tensor) -> Tensor:
-    """(h, w, 3) -> (h, w, 32): where each of r, g, b, luma stands between its two knots."""
-    z = torch.cat((colour, (colour * colour.new_tensor(LUMA)).sum(-1, keepdim=True)), -1)
-    knots = torch.arange(KNOTS, dtype=z.dtype)
-    return (1 - (z[..., None] * (KNOTS - 1) - knots).abs()).clamp(min=0).flatten(-2)
-
-
-def _blur(features: Tensor, change: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Both sides of the equations, blurred alike (Gaussian, sigma 1 pixel).
-
-    A network's answer is softer than its input. Fitting a soft change to sharp colours gives slopes that are
-    too flat; blurring both gives the right ones (+1.1 dB, measured on real photographs).
-    """
-    tap = torch.exp(-0.5 * torch.arange(-3, 4, dtype=weight.dtype) ** 2)
-    both = torch.cat((features, change, torch.ones_like(change[..., :1])), -1) * weight[..., None]
-    for axis in (0, 1):
-        size = both.shape[axis]
-        padded = F.pad(both, (0, 0, 3, 3) if axis else (0, 0, 0, 0, 3, 3))
-        both = tap[0] * padded.narrow(axis, 0, size)
-        for k in range(1, 7):
-            both.add_(padded.narrow(axis, k, size), alpha=float(tap[k]))
-    both = both[..., :-1] / both[..., -1:].clamp(min=torch.finfo(both.dtype).tiny)
-    return both[..., : features.shape[-1]], both[..., features.shape[-1] :]
