@@ -46,6 +46,9 @@ class GKNetConfig:
     """Factor on the colour matrix, for the same reason as head_scale."""
     global_head_widths: tuple[int, int] = (448, 256)
     """Hidden widths of the global head."""
+    restraint: float = 0.0
+    """Root mean square change of the foreground, values in [0, 1], of which half is made; of smaller ones less, of
+    larger ones soon all. In use, not in training: what is right already should stay. 0: every change is made whole."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.stem < 1:
@@ -56,6 +59,8 @@ class GKNetConfig:
             raise ValueError(f"correlation_groups {self.correlation_groups} must divide width {self.width}")
         if 8 * self.width % self.reference_heads:
             raise ValueError(f"reference_heads {self.reference_heads} must divide 8 x width {self.width}")
+        if not 0 <= self.restraint < 1:
+            raise ValueError(f"restraint must be from 0 to 1, not {self.restraint}")
         if self.head not in ("affine", "rgb"):
             raise ValueError(f"head must be 'affine' or 'rgb', not {self.head!r}")
         if not self.kernel_prediction and (self.long_distance_reference or self.selective_correlation):

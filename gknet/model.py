@@ -165,7 +165,7 @@ class GKNet(nn.Module):
     whole: works the last level out all over the picture rather than around the foreground alone, for those who look
     at what happens on the way; the result is the same but for rounding.
     Source: Shen et al., "Learning Global-aware Kernel for Image Harmonization", ICCV 2023; the affine head,
-    the residual path of the modulation and the global head are ours (`GKNetConfig`).
+    the residual path of the modulation, the global head and the restraint are ours (`GKNetConfig`).
     """
 
     def __init__(self, config: GKNetConfig) -> None:
@@ -209,7 +209,16 @@ class GKNet(nn.Module):
 
     def _blended(self, composite: Tensor, mask: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
         """I M + (1 - M) I_c, written so that M = 0 and an unchanged picture give I_c to the bit."""
-        return composite + mask * (self._picture(composite, decoded, matrix) - composite)
+        return composite + self._restrained(mask * (self._picture(composite, decoded, matrix) - composite), mask)
+
+    def _restrained(self, change: Tensor, mask: Tensor) -> Tensor:
+        """Of a change (B, 3, H, W) of the foreground, as much as `GKNetConfig.restraint` allows."""
+        if self.training or self.config.restraint == 0:
+            return change
+        covered = 3 * mask.float().square().sum(dim=(1, 2, 3))
+        square = change.float().square().sum(dim=(1, 2, 3)) / covered.clamp_min(1e-12)  # mean over the foreground, (B,)
+        share = square**2 / (square**2 + self.config.restraint**4)
+        return change * share.to(change.dtype)[:, None, None, None]
 
     def _picture(self, composite: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
         """phi_D of the paper's output: the harmonized colours before they are blended in (B, 3, H, W)."""

@@ -43,6 +43,24 @@ def test_untrained_network_returns_its_input(config: GKNetConfig) -> None:
         assert torch.equal(GKNet(config).eval()(composite, mask), composite)
 
 
+def test_a_change_is_made_the_more_the_larger_it_is() -> None:
+    """Half of one that is as large as the restraint, each picture's by itself; the whole of it in training."""
+    net = perturbed(replace(SMALL, global_head=True, global_head_widths=(16, 8))).eval()
+    composite, mask = scene(net.config)
+    with torch.no_grad():
+        change = net(composite, mask) - composite
+        covered = 3 * mask.square().sum(dim=(1, 2, 3))
+        sizes = (change.square().sum(dim=(1, 2, 3)) / covered).sqrt()  # root mean square over the foreground, (B,)
+        assert sizes[0] != sizes[1]
+        for restraint in (float(sizes[0]), float(sizes[1]) / 4):
+            restrained = GKNet(replace(net.config, restraint=restraint)).eval()
+            restrained.load_state_dict(net.state_dict())
+            shares = 1 / (1 + (restraint / sizes) ** 4)
+            torch.testing.assert_close(restrained(composite, mask), composite + change * shares[:, None, None, None])
+            torch.testing.assert_close(restrained(composite[:1], mask[:1])[0], restrained(composite, mask)[0])
+        assert torch.equal(restrained.train()(composite, mask), net.train()(composite, mask))
+
+
 @pytest.mark.parametrize("head", ["affine", "rgb"])
 def test_background_is_equal_to_the_bit(head: str) -> None:
     config = replace(SMALL, head=head, global_head=True, global_head_widths=(16, 8))
@@ -181,7 +199,8 @@ def test_a_descriptor_is_the_mean_of_its_convolution(size: tuple[int, int]) -> N
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_network_in_use_is_the_trained_one(name: str) -> None:
-    net = perturbed(preset(name), 0.02).train()
+    # A network made by lot changes less than restraint lets through.
+    net = perturbed(replace(preset(name), restraint=0.0), 0.02).train()
     composite, mask = scene(net.config)
     with torch.no_grad():
         for _ in range(3):  # gives batch norm something to fold
