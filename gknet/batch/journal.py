@@ -2,20 +2,24 @@
 
 The line that describes a result is written just before the result takes its name, and holds what the file is then known
 by (size and time, which a rename keeps). So a line is true if the file it describes is there, whenever a kill comes.
+A power cut takes what the disk does not have yet, in any order. So each step is on the disk before the next one begins:
+the result's bytes (the workbench sees to them), the line, the name.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from gknet.batch.disk import sync_folder
 from gknet.batch.job import Job, Outcome, Settings, Stamp
 from gknet.errors import BadRequest, PictureError
 from gknet.picture import refused
@@ -57,6 +61,8 @@ class Journal:
                 held.callback(shutil.rmtree, unfinished, ignore_errors=True)
                 file = held.enter_context((home / "journal.jsonl").open("ab+"))
                 journal = cls(out, unfinished, file, _read(file))
+                for folder in (home, out):  # without the journal, nothing would know the results again
+                    sync_folder(folder)
             except Timeout:
                 hint = "Wait until it has ended, or choose another folder."
                 raise BadRequest(f"Another gknet batch is writing into {out}.", hint) from None
@@ -84,7 +90,7 @@ class Journal:
         return None if ours[-1]["inputs"] == _described(job, stamps) else "its files have changed"
 
     def finish(self, outcome: Outcome, settings: Settings) -> None:
-        """Gives a written result its name. Raises PictureError if the disk refuses."""
+        """Gives a written result its name, for good: on the disk too. Raises PictureError if the disk refuses."""
         assert outcome.unfinished is not None
         assert outcome.written is not None
         job = outcome.job
@@ -99,7 +105,10 @@ class Journal:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._file.write(json.dumps(line).encode() + b"\n")
             self._file.flush()
+            os.fsync(self._file.fileno())
             outcome.unfinished.replace(target)
+            for folder in PurePosixPath(job.output).parents:  # those above hold the names of those just made
+                sync_folder(self.out / folder)
         except OSError as error:
             raise refused(target, "written", error) from error
 

@@ -11,11 +11,13 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from gknet import edges, weights
+from gknet.batch.disk import sync_file
 from gknet.batch.job import Job, Outcome, Settings, Stamp
 from gknet.cores import work_alone
 from gknet.device import choose_device
 from gknet.errors import Cancelled, HarmonizeError
 from gknet.harmonizer import Harmonizer, check_choices
+from gknet.picture import refused
 
 MOST_BYTES = 1 << 30
 """Of source pixels that are worked on at once. Masks, results and what is being read come on top."""
@@ -99,6 +101,7 @@ class Workbench:
                 after = scene.harmonized(self.harmonizer, settings.strength, settings.network_size)
             with clock:
                 scene.write(target, after)
+                _onto_disk(target)
         finally:
             self._room.leave(size)
         return Outcome(
@@ -115,6 +118,14 @@ class Workbench:
         del stage, done, total
         if self._stopped.is_set():
             raise Cancelled("The batch was stopped.")
+
+
+def _onto_disk(target: Path) -> None:
+    """Here, not where it gets its name: a thread waits for the disk while others compute."""
+    try:
+        sync_file(target)
+    except OSError as error:
+        raise refused(target, "written", error) from error
 
 
 class _Clock:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from PIL import Image
+from torch import Tensor
 
 from gknet import GKNet, Harmonizer, preset
 from gknet.cli import main
@@ -80,3 +82,13 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
         return code, out, err
 
     return command
+
+
+@pytest.fixture(scope="module")
+def given(photograph: np.ndarray, object_mask: np.ndarray) -> tuple[Tensor, Tensor]:
+    """A composite (1, 3, 64, 48) and its mask, in colours that do not belong."""
+    small = np.asarray(Image.fromarray(photograph[:448, 60:396]).resize((48, 64), Image.Resampling.BOX))
+    mask = np.asarray(Image.fromarray(object_mask[:448, 60:396]).resize((48, 64), Image.Resampling.BOX))
+    inside = torch.from_numpy(mask / np.float32(255))[None, None]
+    picture = torch.from_numpy(small / np.float32(255)).permute(2, 0, 1)[None]
+    return picture * (1 - 0.4 * inside), inside

@@ -231,3 +231,41 @@ def test_a_folder_that_is_locked_is_said_to_be_so(run: Run, tmp_path: Path, name
     del names
     (tmp_path / "locked").mkdir(mode=0o500)
     refused(run("batch", "in", "locked/out"), "cannot be written")
+
+
+def test_each_step_is_on_the_disk_before_the_next_begins(
+    run: Run, tmp_path: Path, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who loses power finds no line without its result's bytes, and no name without its line."""
+    done: list[tuple[str, object]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def file_of(path: Path | int) -> tuple[int, int]:
+        status = os.stat(path)  # noqa: PTH116 - a descriptor, too
+        return status.st_dev, status.st_ino
+
+    def watched_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        done.append(("synced", file_of(descriptor)))
+
+    def watched_replace(source: Path, target: Path) -> None:
+        replace(source, target)
+        done.append(("named", Path(target).absolute()))
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "replace", watched_replace)
+    assert run("batch", "in", "out")[0] == 0
+    out = tmp_path / "out"
+    journal = file_of(out / FOLDER / "journal.jsonl")
+    assert {("synced", file_of(out)), ("synced", file_of(out / FOLDER))} <= set(done[:2])
+    line, folder = ("synced", journal), ("synced", file_of(out))
+    for name in names:
+        named = done.index(("named", out / name))
+        before = [
+            step for step in done[:named] if step == line or (step[0] == "named" and Path(str(step[1])).parent == out)
+        ]
+        assert before[-1] == line  # written since the last name was given
+        written = max(index for index, step in enumerate(done[:named]) if step == line)
+        assert ("synced", file_of(out / name)) in done[:written]
+        after = [step for step in done[named + 1 :] if step in (line, folder)]
+        assert after[0] == folder
