@@ -151,6 +151,19 @@ def colour_change(matrix: Tensor, composite: Tensor) -> Tensor:
     return change + matrix[:, :, 3, None, None]
 
 
+def restrained(change: Tensor, mask: Tensor, restraint: float) -> Tensor:
+    """Of a change (B, 3, H, W) of the foreground, as much as `GKNetConfig.restraint` allows: s^4 / (s^4 + restraint^4).
+
+    mask: (B, 1, H, W), which the change has in it.   s: root mean square of the change over a picture's foreground.
+    """
+    if restraint == 0:
+        return change
+    covered = 3 * mask.float().square().sum(dim=(1, 2, 3))
+    square = change.float().square().sum(dim=(1, 2, 3)) / covered.clamp_min(1e-12)  # (B,)
+    share = square**2 / (square**2 + restraint**4)
+    return change * share.to(change.dtype)[:, None, None, None]
+
+
 def _region_mean(feature: Tensor, weights: Tensor) -> Tensor:
     """(B, C): the feature's mean where the weights (B, 1, h, w) are."""
     return (feature * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3)).clamp_min(1e-4)
@@ -209,16 +222,8 @@ class GKNet(nn.Module):
 
     def _blended(self, composite: Tensor, mask: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
         """I M + (1 - M) I_c, written so that M = 0 and an unchanged picture give I_c to the bit."""
-        return composite + self._restrained(mask * (self._picture(composite, decoded, matrix) - composite), mask)
-
-    def _restrained(self, change: Tensor, mask: Tensor) -> Tensor:
-        """Of a change (B, 3, H, W) of the foreground, as much as `GKNetConfig.restraint` allows."""
-        if self.training or self.config.restraint == 0:
-            return change
-        covered = 3 * mask.float().square().sum(dim=(1, 2, 3))
-        square = change.float().square().sum(dim=(1, 2, 3)) / covered.clamp_min(1e-12)  # mean over the foreground, (B,)
-        share = square**2 / (square**2 + self.config.restraint**4)
-        return change * share.to(change.dtype)[:, None, None, None]
+        change = mask * (self._picture(composite, decoded, matrix) - composite)
+        return composite + (change if self.training else restrained(change, mask, self.config.restraint))
 
     def _picture(self, composite: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
         """phi_D of the paper's output: the harmonized colours before they are blended in (B, 3, H, W)."""

@@ -4,7 +4,8 @@ A composite whose object is a disc of 15 % of its pixels, harmonized from array 
 1, 6, 24 and 100 megapixels, uint8, uint16 and float32, on one thread and on all. Beside each stage stands what bounds
 it, measured in the same run: the network's arithmetic at the rate of a 2048 x 2048 float32 matrix product; a copy of
 the bytes that are reduced; `a*x+b` over the pixels that the transfer colours, and over all of them for the whole. The
-stages are timed inside the whole run, by its own progress. Then the networks and the modulation by themselves, and the
+stages are timed inside the whole run, by its own progress; on several threads the fit is prepared beside the network,
+whose stage includes it then, and on one thread after it. Then the networks and the modulation by themselves, and the
 transfer of a whole RGBA layer. Times are the best of all rounds. Linux, for the memory.
 """
 

@@ -1,0 +1,133 @@
+"""How much of a small change to make: `python -m training.restraint --pool FOLDER`.
+
+The change that the network makes of an object that is right already is small, and of one that is not it is seldom so.
+`GKNetConfig.restraint` makes less of small changes. What it costs where something had to be done, and what it spares
+where nothing had: the validation split's composites, and its photographs as they are, with their own masks, at
+256 x 256, 8 bit, by the network alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from gknet import weights
+from gknet.errors import HarmonizeError
+from gknet.model import GKNet, restrained
+from training.evaluate import pool_samples
+from training.metrics import Record, judged
+from training.score_tables import ScoreTable
+from training.steadiness import Agreement, agreement
+from training.validation import Sample
+
+LEVELS = (0, 6, 8, 10, 12, 14, 16, 20)
+"""Restraints that are tried, in levels of 255."""
+HARDLY = 0.3
+"""dB by which a picture may get worse and still count as left alone."""
+
+
+class Tried(NamedTuple):
+    """With one restraint: what becomes of composites, and of photographs that are right already."""
+
+    composites: list[Record]
+    photographs: list[Agreement]
+
+
+class UnrestrainedNetwork:
+    """A network's whole change of pictures of its own size, of which any share may be made."""
+
+    def __init__(self, net: GKNet) -> None:
+        self.net = GKNet(replace(net.config, restraint=0.0)).eval()
+        self.net.load_state_dict(net.state_dict())
+
+    @torch.inference_mode()
+    def change(self, composite: np.ndarray, mask: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Of (H, W, 3) uint8 and (H, W) bool: the picture, its change (1, 3, H, W) each, and the mask (1, 1, H, W)."""
+        picture = torch.from_numpy(composite).permute(2, 0, 1)[None].float() / 255
+        inside = torch.from_numpy(mask)[None, None].float()
+        return picture, self.net(picture, inside) - picture, inside
+
+
+def made(picture: Tensor, change: Tensor, mask: Tensor, levels: float) -> np.ndarray:
+    """The picture with as much of the change as a restraint allows, (H, W, 3) uint8."""
+    harmonized = (picture + restrained(change, mask, levels / 255)).clamp(0, 1)
+    pixels: np.ndarray = (harmonized[0] * 255).round().byte().permute(1, 2, 0).numpy()
+    return pixels
+
+
+def measure(network: UnrestrainedNetwork, samples: Iterable[Sample]) -> dict[int, Tried]:
+    """What every restraint of `LEVELS` gives."""
+    found = {levels: Tried([], []) for levels in LEVELS}
+    seen: set[str] = set()
+    for sample in samples:
+        parts = network.change(sample.composite, sample.mask)
+        for levels, tried in found.items():
+            tried.composites.append(judged(sample, made(*parts, levels)))
+        if sample.key in seen:
+            continue
+        seen.add(sample.key)
+        parts = network.change(sample.real, sample.mask)
+        for levels, tried in found.items():
+            tried.photographs.append(agreement(sample.real, made(*parts, levels), sample.mask))
+    return found
+
+
+def table(found: dict[int, Tried], name: str) -> ScoreTable:
+    """A row a restraint."""
+    return ScoreTable(
+        title=f"How much of a small change is made: {name}, 256 x 256, 8 bit",
+        headings=["restraint", "fMSE", "change", "PSNR dB", "gain dB", "not worse", "levels", "above 32 dB"],
+        sections=[[[f"{levels}", *_figures(tried)] for levels, tried in found.items()]],
+        notes=[
+            "restraint: levels of 255; half is made of a change that has this root mean square over the foreground.",
+            f"not worse: composites that get better, or worse by less than {HARDLY} dB.",
+            "levels, above 32 dB: how much real photographs' objects change in the mean, and how many stay so near.",
+        ],
+    )
+
+
+def _figures(tried: Tried) -> Iterator[str]:
+    before, after = (np.array([getattr(record, when) for record in tried.composites]) for when in ("before", "after"))
+    gain = after[:, 1] - before[:, 1]  # of PSNR
+    yield f"{after[:, 2].mean():.1f}"
+    yield f"{100 * (after[:, 2].mean() / before[:, 2].mean() - 1):+.1f} %"
+    yield f"{after[:, 1].mean():.2f}"
+    yield f"{gain.mean():+.2f}"
+    yield f"{100 * (gain > -HARDLY).mean():.1f} %"
+    levels, psnr = (np.array(values) for values in zip(*tried.photographs, strict=True))
+    yield f"{levels.mean():.2f}"
+    yield f"{100 * (psnr > 32).mean():.1f} %"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.restraint", description=__doc__)
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is judged")
+    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
+    options = parser.parse_args()
+    path = options.weights or weights.shipped("gknet-s")
+    try:
+        network = UnrestrainedNetwork(weights.load(path))
+        count, samples = pool_samples(options.pool)
+        found = measure(network, track(samples, "Trying restraints", count))
+    except (HarmonizeError, OSError) as error:
+        print(f"restraint: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("restraint: stopped", file=sys.stderr)
+        return 130
+    table(found, f"{path.name} {weights.digest(path)}").show(Console(width=max(110, Console().width)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
