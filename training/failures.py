@@ -132,13 +132,13 @@ def _write(
     if doubts:
         tables.append(doubts_table(measured))
     told = "\n".join(map(in_markdown, tables))
-    print(told)
     with appearing(folder / "failures.csv") as lines, appearing(folder / "failures.md") as text:
         write_failures(lines, failures, everything, measured)
         text.write(told)
     write_sheet(folder / "worst.jpg", [tile for _, tile in worst])
     if doubts:
         write_sheet(folder / "pasted.jpg", [tile for _, tile in doubts])
+    print(told)
     print(f"Wrote {folder}", file=sys.stderr)
 
 
