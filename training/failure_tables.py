@@ -10,7 +10,19 @@ from typing import TextIO
 import numpy as np
 
 from training.error_parts import Parts
-from training.failure_kinds import CASES, DOUBTS, FAILURES, Change, Kind, Measured, Result, Scene, named
+from training.failure_kinds import (
+    CASES,
+    DOUBTS,
+    FAILURES,
+    LEADING,
+    VISIBLE,
+    Change,
+    Kind,
+    Measured,
+    Result,
+    Scene,
+    named,
+)
 from training.score_tables import UNKNOWN, ScoreTable
 
 PART_NAMES = {
@@ -54,16 +66,16 @@ def kinds_table(worst: Sequence[Failure], everything: Sequence[Failure], title: 
 
     title: whose results these are.   Neither sequence may be empty.
     """
-    total = sum(failure.result.fmse_after for failure in everything)
+    held, total = (sum(failure.result.fmse_after for failure in group) for group in (worst, everything))
 
     def row(name: str, of_worst: list[bool], of_all: list[bool]) -> list[str]:
         ratio = np.mean(of_worst) / np.mean(of_all) if any(of_all) else None
-        held = sum(one.result.fmse_after for one, holds in zip(everything, of_all, strict=True) if holds)
+        having = sum(one.result.fmse_after for one, holds in zip(everything, of_all, strict=True) if holds)
         return [
             name,
             *map(_counted, (of_worst, of_all)),
             UNKNOWN if ratio is None else f"{ratio:.1f}",
-            f"{100 * held / total:.1f} %" if total else UNKNOWN,
+            f"{100 * having / total:.1f} %" if total else UNKNOWN,
         ]
 
     def rows(kinds: Mapping[str, Kind[Measured]], measured: str) -> list[list[str]]:
@@ -80,7 +92,15 @@ def kinds_table(worst: Sequence[Failure], everything: Sequence[Failure], title: 
         title=f"What went wrong: {title}",
         headings=["kind", f"{len(worst)} worst", f"all {len(everything)}", "times as often", "of all fMSE left"],
         sections=[rows(FAILURES, "result"), rows(CASES, "scene"), recolourings],
-        notes=_rules(FAILURES) + _rules(CASES),
+        notes=[
+            f"The {len(worst)} worst hold {100 * held / total:.1f} % of all fMSE left."
+            if total
+            else "No error is left.",
+            f"The mean colour's kinds need an error of the mean of {VISIBLE:g} levels; the parts' kinds as much, and "
+            f"{100 * LEADING:g} % of the fMSE left.",
+            *_rules(FAILURES),
+            *_rules(CASES),
+        ],
     )
 
 
