@@ -136,6 +136,8 @@ def _write(
         write_failures(lines, failures, everything, measured)
         text.write(told)
     write_sheet(folder / "worst.jpg", [tile for _, tile in worst])
+    # None may stay there from another run.
+    (folder / "pasted.jpg").unlink(missing_ok=True)
     if doubts:
         write_sheet(folder / "pasted.jpg", [tile for _, tile in doubts])
     print(told)
