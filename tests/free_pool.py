@@ -40,13 +40,13 @@ def objects() -> dict[str, tuple[Image.Image, Image.Image]]:
     samples = {
         name: Image.fromarray(getattr(skimage.data, name)()) for name in ("astronaut", "chelsea", "coffee", "rocket")
     }
-    dogs = Image.open(DEMO / "real.jpg").convert("RGB").resize((900, 1200))
+    dogs = _read(DEMO / "real.jpg", "RGB").resize((900, 1200))
     flower = Image.fromarray(load_sample_image("flower.jpg"))
     petals = Image.new("L", flower.size)
     ImageDraw.Draw(petals).ellipse((173, 86, 445, 359), fill=255)
     found = {
-        "astronaut": (samples["astronaut"], Image.open(FOLDER / "astronaut.png")),
-        "cat": (samples["chelsea"], Image.open(FOLDER / "cat.png")),
+        "astronaut": (samples["astronaut"], _read(FOLDER / "astronaut.png", "L")),
+        "cat": (samples["chelsea"], _read(FOLDER / "cat.png", "L")),
         "cup": (samples["coffee"], _outlined(CUP, samples["coffee"].size)),
         "rocket": (samples["rocket"], _outlined(ROCKET, samples["rocket"].size)),
         "flower": (flower, petals),
@@ -56,6 +56,11 @@ def objects() -> dict[str, tuple[Image.Image, Image.Image]]:
     china = Image.fromarray(load_sample_image("china.jpg"))
     found["pagoda"] = (china, _outlined(PAGODA, china.size))
     return found
+
+
+def _read(path: Path, mode: str) -> Image.Image:
+    with Image.open(path) as picture:
+        return picture.convert(mode)
 
 
 def _outlined(outline: str, size: tuple[int, int]) -> Image.Image:
@@ -70,7 +75,7 @@ def _within(
 ) -> tuple[Image.Image, Image.Image]:
     """A part of a photograph, and the mask whose matte lies in the box."""
     mask = Image.new("L", photograph.size)
-    mask.paste(Image.open(FOLDER / f"{name}.png"), box)
+    mask.paste(_read(FOLDER / f"{name}.png", "L"), box)
     return photograph.crop(shown), mask.crop(shown)
 
 
