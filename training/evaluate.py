@@ -89,7 +89,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
     path = options.weights or weights.shipped(options.model)
-    with _uninterrupted():
+    with uninterrupted():
         harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
     count, found = _chosen(options, bad)
     # Piped or in a narrow window too, no row may break.
@@ -120,7 +120,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Lets a Ctrl-C wait until the block is done: safetensors would make another error of it."""
     pressed: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
