@@ -271,32 +271,26 @@ class Harmonizer:
             raise BadRequest("The picture holds values that are not numbers.", "Remove NaN and infinity first.")
         composite, foreground = sight.composite.clip(0, 1), sight.foreground.clip(0, 1)
         on_progress("network", 0, 1)
-        answer, fit = self._see_and_prepare(
-            composite, sight.mask, foreground, sight.place(box), (box.height, box.width)
+        place, size = sight.place(box), (box.height, box.width)
+        answer, fit = self._see_beside(
+            composite,
+            sight.mask,
+            lambda: CurveFit(mask=sight.mask, foreground=foreground, layer_box=place, layer_size=size),
         )
         on_progress("network", 1, 1)
-        return ColourTransfer(fit.curves(composite, answer), fit.layer_size)
+        return ColourTransfer(fit.curves(composite, answer), size)
 
-    def _see_and_prepare(
-        self,
-        composite: np.ndarray,
-        mask: np.ndarray,
-        foreground: np.ndarray,
-        layer_box: tuple[float, float, float, float],
-        layer_size: tuple[int, int],
+    def _see_beside(
+        self, composite: np.ndarray, mask: np.ndarray, prepare: Callable[[], CurveFit]
     ) -> tuple[np.ndarray, CurveFit]:
-        """The network's answer, and the fit, ready for it. What takes long of the fit needs no answer: where a second
-        core would be half idle, it is done beside the network."""
-
-        def prepared() -> CurveFit:
-            return CurveFit(mask=mask, foreground=foreground, layer_box=layer_box, layer_size=layer_size)
-
+        """The network's answer, and the fit for it. What takes long of the fit needs no answer: where the network would
+        leave a core half idle, it is done beside it."""
         threads = torch.get_num_threads()
         if threads == 1 or (self.device.type == "cpu" and self.net.config.width > _LIGHT):
-            return self._see(composite, mask), prepared()
+            return self._see(composite, mask), prepare()
         with ThreadPoolExecutor(1, "network", work_alone, (threads - 1,)) as beside:
             answer = beside.submit(self._see, composite, mask)
-            fit = prepared()
+            fit = prepare()
             return answer.result(), fit
 
     def sight(self, rgb: np.ndarray, mask: np.ndarray, box: Box, network_size: int, encoding: Encoding) -> Sight:
