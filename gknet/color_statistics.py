@@ -25,6 +25,10 @@ _HIGHEST = (100.0, 48.0, 48.0)
 # from 256 to 128 pixels: fMSE 1147 without, 1060 with the fourth power, 1070 with the eighth, 1079 with the sixteenth.
 _PURITY = 4
 
+# Grays lie on a border of a's and b's bins. Set aside by half a unit of Lab, their bin is no longer told by the
+# last bit of a profile's or a depth's values. Weights that were trained without it lose 0.3 % of fMSE by it.
+_ASIDE = 0.5 / 96 * BINS
+
 
 def color_statistics(composite: Tensor, mask: Tensor) -> Tensor:
     """Both regions' Lab histograms (as square roots), means and deviations, and the foreground's share.
@@ -48,7 +52,9 @@ def _region(unit: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Histogram (B, BINS**3), mean (B, 3) and deviation (B, 3) of the pixels a weight is given to."""
     batch = unit.shape[0]
     weights = weights / weights.sum(dim=1, keepdim=True).clamp_min(1e-6)  # (B, H*W)
-    bins = (unit * BINS).long().clamp_(0, BINS - 1)  # (B, 3, H*W)
+    places = unit * BINS  # (B, 3, H*W)
+    places[:, 1:] += _ASIDE
+    bins = places.long().clamp_(0, BINS - 1)
     index = (bins[:, 0] * BINS + bins[:, 1]) * BINS + bins[:, 2]  # (B, H*W)
     histogram = weights.new_zeros(batch, BINS**3).scatter_add_(1, index, weights)
     mean = (unit * weights[:, None]).sum(dim=2)  # (B, 3)

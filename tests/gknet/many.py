@@ -1,4 +1,7 @@
-"""Folders of pictures for tests of batches: crops and flips of free photographs, each with a mask beside it."""
+"""Folders of composites for tests of batches: crops and flips of free photographs, each with a mask beside it.
+
+What is in the mask has lost half of its light: so there is something to harmonize.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,7 @@ def write(folder: Path, count: int, *, suffix: str = ".jpg", side: int = 1152) -
         distance = np.hypot((rows / height - middle[0]) / 0.25, (columns / width - middle[1]) / 0.2)
         mask = (255 * np.clip((1.05 - distance) / 0.1, 0, 1)).astype(np.uint8)
         names.append(f"{index:03}{suffix}")
-        Image.fromarray(np.ascontiguousarray(picture)).save(folder / names[-1], quality=92)
+        composite = (picture * (1 - mask[..., None] / 510)).astype(np.uint8)
+        Image.fromarray(composite).save(folder / names[-1], quality=92)
         Image.fromarray(mask).save(folder / f"{index:03}_mask.png", compress_level=1)
     return names

@@ -22,7 +22,7 @@ Shown = tuple[int, str, str]
 
 @pytest.fixture
 def names(tmp_path: Path) -> list[str]:
-    """Four small photographs with masks in the folder `in`."""
+    """Four small composites with masks in the folder `in`."""
     (tmp_path / "in").mkdir()
     return many.write(tmp_path / "in", 4, suffix=".png", side=320)
 
