@@ -21,11 +21,12 @@ from rich.progress import track
 
 from gknet import weights
 from gknet.device import choose_device
-from gknet.errors import HarmonizeError, PictureError
+from gknet.errors import PictureError
 from gknet.harmonizer import Harmonizer
 from training import iharmony4, pairs, quality_plot
 from training.bad_files import BadFiles
 from training.classical import CLASSICAL
+from training.command import ended
 from training.metrics import Record, judged
 from training.published import TABLE_1, TABLE_2
 from training.report import Case, Extremes, write_report
@@ -159,16 +160,9 @@ def main() -> int:
     options = _arguments()
     bad = BadFiles(skip=options.skip_bad)
     try:
-        _run(options, bad)
-    except (HarmonizeError, OSError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("evaluate: stopped", file=sys.stderr)
-        return 130
+        return ended("evaluate", lambda: _run(options, bad))
     finally:
         bad.tell()
-    return 0
 
 
 if __name__ == "__main__":

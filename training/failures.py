@@ -20,9 +20,10 @@ from rich.progress import track
 
 from gknet import weights
 from gknet.device import choose_device
-from gknet.errors import BadRequest, HarmonizeError, PictureError
+from gknet.errors import BadRequest, PictureError
 from gknet.harmonizer import Harmonizer
 from training.bad_files import BadFiles
+from training.command import ended
 from training.evaluate import cases, uninterrupted
 from training.failure_kinds import change, result, scene
 from training.failure_sheet import Tile, write_sheet
@@ -177,16 +178,9 @@ def main() -> int:
     options = _arguments()
     bad = BadFiles(skip=options.skip_bad)
     try:
-        _run(options, bad)
-    except (HarmonizeError, OSError) as error:
-        print(f"failures: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("failures: stopped", file=sys.stderr)
-        return 130
+        return ended("failures", lambda: _run(options, bad))
     finally:
         bad.tell()
-    return 0
 
 
 if __name__ == "__main__":

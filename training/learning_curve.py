@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gknet.errors import BadRequest, HarmonizeError
+from gknet.errors import BadRequest
 from training import quality_plot
+from training.command import ended
 from training.score_tables import ScoreTable, in_markdown
 
 POWERS = np.geomspace(0.03, 4, 300)
@@ -188,6 +189,15 @@ def draw(path: Path, series: dict[str, Points]) -> None:
     figure.savefig(path, dpi=110)
 
 
+def _run(options: argparse.Namespace) -> None:
+    if options.plot:
+        quality_plot.check(options.plot)
+    series = read_points(options.points)
+    print(in_markdown(table(series)))
+    if options.plot:
+        draw(options.plot, series)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.learning_curve", description=__doc__)
     parser.add_argument("points", type=Path, help="CSV file of points")
@@ -197,17 +207,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = _arguments()
-    try:
-        if options.plot:
-            quality_plot.check(options.plot)
-        series = read_points(options.points)
-        print(in_markdown(table(series)))
-        if options.plot:
-            draw(options.plot, series)
-    except (HarmonizeError, OSError) as error:
-        print(f"learning_curve: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return ended("learning_curve", lambda: _run(options))
 
 
 if __name__ == "__main__":

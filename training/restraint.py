@@ -22,8 +22,8 @@ from rich.progress import track
 from torch import Tensor
 
 from gknet import weights
-from gknet.errors import HarmonizeError
 from gknet.model import GKNet, restrained
+from training.command import ended
 from training.evaluate import pool_samples
 from training.metrics import Record, judged
 from training.score_tables import ScoreTable
@@ -114,19 +114,15 @@ def main() -> int:
     parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is judged")
     parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
     options = parser.parse_args()
+    return ended("restraint", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
     path = options.weights or weights.shipped("gknet-s")
-    try:
-        network = UnrestrainedNetwork(weights.load(path))
-        count, samples = pool_samples(options.pool)
-        found = measure(network, track(samples, "Trying restraints", count))
-    except (HarmonizeError, OSError) as error:
-        print(f"restraint: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("restraint: stopped", file=sys.stderr)
-        return 130
+    network = UnrestrainedNetwork(weights.load(path))
+    count, samples = pool_samples(options.pool)
+    found = measure(network, track(samples, "Trying restraints", count))
     table(found, f"{path.name} {weights.digest(path)}").show(Console(width=max(110, Console().width)))
-    return 0
 
 
 if __name__ == "__main__":

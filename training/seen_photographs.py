@@ -18,8 +18,9 @@ from rich.console import Console
 from rich.progress import track
 
 from gknet import weights
-from gknet.errors import BadRequest, HarmonizeError
+from gknet.errors import BadRequest
 from gknet.harmonizer import Harmonizer
+from training.command import ended
 from training.evaluate import evaluate, uninterrupted
 from training.metrics import Record
 from training.score_tables import ScoreTable, in_markdown
@@ -116,15 +117,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = _arguments()
-    try:
-        _run(options)
-    except (HarmonizeError, OSError) as error:
-        print(f"seen_photographs: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("seen_photographs: stopped", file=sys.stderr)
-        return 130
-    return 0
+    return ended("seen_photographs", lambda: _run(options))
 
 
 if __name__ == "__main__":
