@@ -46,6 +46,10 @@ class GKNetConfig:
     """Factor on the colour matrix, for the same reason as head_scale."""
     global_head_widths: tuple[int, int] = (448, 256)
     """Hidden widths of the global head."""
+    recognition: bool = False
+    """Adds to the global head's matrix another, from what a frozen EfficientNet-Lite0 recognizes in the picture."""
+    recognition_head_widths: tuple[int, int] = (512, 256)
+    """Hidden widths of what makes that matrix."""
     restraint: float = 0.0
     """Root mean square change of the foreground, values in [0, 1], of which half is made; of smaller ones less, of
     larger ones soon all. In use, not in training: what is right already should stay. 0: every change is made whole."""
@@ -63,6 +67,8 @@ class GKNetConfig:
             raise ValueError(f"restraint must be from 0 to 1, not {self.restraint}")
         if self.head not in ("affine", "rgb"):
             raise ValueError(f"head must be 'affine' or 'rgb', not {self.head!r}")
+        if self.recognition and not self.global_head:
+            raise ValueError("recognition needs global_head")
         if not self.kernel_prediction and (self.long_distance_reference or self.selective_correlation):
             raise ValueError("long_distance_reference and selective_correlation need kernel_prediction")
 
@@ -87,9 +93,10 @@ class GKNetConfig:
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown network settings: {', '.join(unknown)}")
         plain = dict(values)
-        if "global_head_widths" in plain:
-            first, second = plain["global_head_widths"]
-            plain["global_head_widths"] = (int(first), int(second))
+        for name in ("global_head_widths", "recognition_head_widths"):
+            if name in plain:
+                first, second = plain[name]
+                plain[name] = (int(first), int(second))
         return cls(**plain)
 
 
@@ -98,8 +105,8 @@ _PAPER = GKNetConfig()
 PRESETS: dict[str, GKNetConfig] = {
     # The paper's network: 32 channels, full-resolution stem, 256 x 256.
     "gknet": _PAPER,
-    # The same blocks at a sixteenth of the arithmetic, for a CPU.
-    "gknet-s": replace(_PAPER, width=16, stem=2, global_head=True),
+    # The same blocks and recognition at a twelfth of the arithmetic, for a CPU.
+    "gknet-s": replace(_PAPER, width=16, stem=2, global_head=True, recognition=True),
 }
 
 

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from gknet.attention import ConvBlock, SpatialSeparatedAttention
 from gknet.color_statistics import LENGTH, color_statistics
 from gknet.config import GKNetConfig
+from gknet.global_head import GlobalHead, RecognitionHead, colour_change
 from gknet.kernel_prediction import KernelPrediction, fusion
 from gknet.long_distance_reference import LongDistanceReference
 from gknet.modulation import Modulation
+from gknet.recognition import Recognition
 from gknet.selective_correlation import upsample_like
+from gknet.surroundings import surroundings
 from gknet.window import Window
 
 
@@ -113,44 +116,6 @@ class Decoder(nn.Module):
         return decoded
 
 
-class GlobalHead(nn.Module):
-    """One 3x4 colour matrix a picture, from the deepest feature and `color_statistics` of both regions.
-
-    composite: (B, 3, H, W).   mask: (B, 1, H, W).   reference: F_LR (B, C, h, w).   Returns (B, 3, 4), for
-    `colour_change`. Zero when untrained.
-    """
-
-    def __init__(self, channels: int, widths: tuple[int, int], scale: float) -> None:
-        super().__init__()
-        self.scale = scale
-        first, second = widths
-        self.statistics = nn.Linear(LENGTH, first)
-        self.regions = nn.Linear(2 * channels, first, bias=False)
-        self.hidden = nn.Linear(first, second)
-        self.matrix = nn.Linear(second, 12)
-        for layer in (self.regions, self.matrix):
-            # The regions at zero let training start from a head that knows the statistics alone.
-            nn.init.zeros_(layer.weight)
-        nn.init.zeros_(self.matrix.bias)
-
-    def forward(self, composite: Tensor, mask: Tensor, reference: Tensor) -> Tensor:
-        statistics = color_statistics(composite, mask).to(reference.dtype)  # (B, LENGTH)
-        small_mask = F.adaptive_avg_pool2d(mask, (reference.shape[2], reference.shape[3]))
-        inside = _region_mean(reference, small_mask)  # (B, C)
-        outside = _region_mean(reference, 1 - small_mask)  # (B, C)
-        hidden = self.statistics(statistics) + self.regions(torch.cat([inside, outside], dim=1))
-        hidden = self.hidden(F.elu(hidden))
-        matrix: Tensor = self.scale * self.matrix(F.elu(hidden)).view(-1, 3, 4)
-        return matrix
-
-
-def colour_change(matrix: Tensor, composite: Tensor) -> Tensor:
-    """What a `GlobalHead`'s matrix (B, 3, 4) adds to a composite (B, 3, H, W): (B, 3, H, W)."""
-    # A sum rather than a matrix product, which autocast would round to bfloat16.
-    change = (matrix[:, :, :3, None, None] * composite[:, None]).sum(dim=2)
-    return change + matrix[:, :, 3, None, None]
-
-
 def restrained(change: Tensor, mask: Tensor, restraint: float) -> Tensor:
     """Of a change (B, 3, H, W) of the foreground, as much as `GKNetConfig.restraint` allows: s^4 / (s^4 + restraint^4).
 
@@ -164,11 +129,6 @@ def restrained(change: Tensor, mask: Tensor, restraint: float) -> Tensor:
     return change * share.to(change.dtype)[:, None, None, None]
 
 
-def _region_mean(feature: Tensor, weights: Tensor) -> Tensor:
-    """(B, C): the feature's mean where the weights (B, 1, h, w) are."""
-    return (feature * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3)).clamp_min(1e-4)
-
-
 class GKNet(nn.Module):
     """The whole network.
 
@@ -178,7 +138,7 @@ class GKNet(nn.Module):
     whole: works the last level out all over the picture rather than around the foreground alone, for those who look
     at what happens on the way; the result is the same but for rounding.
     Source: Shen et al., "Learning Global-aware Kernel for Image Harmonization", ICCV 2023; the affine head,
-    the residual path of the modulation, the global head and the restraint are ours (`GKNetConfig`).
+    the residual path of the modulation, the global head, recognition and the restraint are ours (`GKNetConfig`).
     """
 
     def __init__(self, config: GKNetConfig) -> None:
@@ -197,6 +157,10 @@ class GKNet(nn.Module):
             if config.global_head
             else None
         )
+        self.recognition = Recognition() if config.recognition else None
+        self.recognition_head = (
+            RecognitionHead(config.recognition_head_widths, config.global_head_scale) if config.recognition else None
+        )
 
     def forward(self, composite: Tensor, mask: Tensor, *, whole: bool = False) -> Tensor:
         self._check(composite, mask)
@@ -212,13 +176,30 @@ class GKNet(nn.Module):
         if self.kernels is not None:
             reference, kernels = self.kernels(features, window)
         decoded = self.decoder(features, small_mask, kernels, window)  # (B, c, H/s, W/s), or the window of it
-        matrix = None if self.global_head is None else self.global_head(composite, mask, reference)
+        matrix = self.colour_matrix(composite, mask, reference)
         if window is None:
             return self._blended(composite, mask, decoded, matrix)
         result = composite.clone()
         part = window.cut(result)
         part.copy_(self._blended(window.cut(composite), window.cut(mask), decoded, matrix))
         return result
+
+    def colour_matrix(self, composite: Tensor, mask: Tensor, reference: Tensor) -> Tensor | None:
+        """The whole foreground's colour matrix (B, 3, 4), for `colour_change`; None for a network without global head.
+
+        composite, mask: as `forward`.   reference: F_LR (B, 8c, h, w).
+        """
+        if self.global_head is None:
+            return None
+        if self.recognition is None or self.recognition_head is None:
+            known: Tensor = self.global_head(color_statistics(composite, mask), mask, reference)
+            return known
+        recognized = self.recognition(composite, mask)
+        near_and_alike, cosine = surroundings(mask, recognized.places)
+        statistics = color_statistics(composite, mask, near_and_alike)
+        known = self.global_head(statistics[:, :LENGTH], mask, reference)
+        told: Tensor = self.recognition_head(torch.cat([statistics, cosine], dim=1), mask, recognized.things)
+        return known + told
 
     def _blended(self, composite: Tensor, mask: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
         """I M + (1 - M) I_c, written so that M = 0 and an unchanged picture give I_c to the bit."""

@@ -28,9 +28,17 @@ def describe(model: str | None, device: str) -> Table:
         shown.add_column(heading, overflow="fold")
     for name in [model] if model else PRESETS:
         net = GKNet(preset(name)).eval()
-        count = sum(parameter.numel() for parameter in net.parameters())
-        shown.add_row(name, f"{count / 1e6:.2f} M", f"{flops(net) / 1e9:.2f} G", str(chosen), _weights(name))
+        count = f"{parameters(net) / 1e6:.2f} M"
+        if net.recognition is not None:
+            count += f", {sum(buffer.numel() for buffer in net.recognition.buffers()) / 1e6:.2f} M of them frozen"
+        shown.add_row(name, count, f"{flops(net) / 1e9:.2f} G", str(chosen), _weights(name))
     return shown
+
+
+def parameters(net: GKNet) -> int:
+    """Numbers that the network has learned, those of the frozen recognition among them."""
+    own = sum(parameter.numel() for parameter in net.parameters())
+    return own + (0 if net.recognition is None else sum(buffer.numel() for buffer in net.recognition.buffers()))
 
 
 def flops(net: GKNet, size: int = SIZE) -> int:

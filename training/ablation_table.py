@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gknet.model import GKNet
-from gknet.summary import flops
+from gknet.summary import flops, parameters
 from training.metrics import Record
 from training.published import NOT_READ, TABLE_4
 from training.run import Parts, TrainingRun
@@ -112,8 +112,7 @@ def _published() -> list[list[str]]:
 def _size(run: TrainingRun, parts: Parts) -> list[str]:
     """A row's parameters and arithmetic."""
     net = GKNet(replace(run, parts=parts).network()).eval()
-    count = sum(parameter.numel() for parameter in net.parameters())
-    return [f"{count / 1e6:.2f} M", f"{flops(net) / 1e9:.2f}"]
+    return [f"{parameters(net) / 1e6:.2f} M", f"{flops(net) / 1e9:.2f}"]
 
 
 def _scores(results: Sequence[list[Record]], before: float) -> list[str]:

@@ -78,9 +78,16 @@ def without_local_head(net: GKNet, _: Sequence[Sample]) -> None:
     _silence(net.head)
 
 
+def without_recognition(net: GKNet, _: Sequence[Sample]) -> None:
+    """Nothing told of what things are, nor of the colours of what is near and of what is alike."""
+    if net.recognition_head is not None:
+        _silence(net.recognition_head.matrix)
+
+
 def statistics_alone(net: GKNet, samples: Sequence[Sample]) -> None:
     """The colour statistics' path without any convolution."""
     without_local_head(net, samples)
+    without_recognition(net, samples)
     if net.global_head is not None:
         _silence(net.global_head.regions)
 
@@ -96,6 +103,7 @@ CUTS: dict[str, Callable[[GKNet, Sequence[Sample]], None] | None] = {
     "without kernel modulation": without_modulation,
     "without LRE": without_reference,
     "without SCF's selection": without_selection,
+    "without recognition": without_recognition,
     "without the local gain and bias": without_local_head,
     "its statistics' path alone": statistics_alone,
 }

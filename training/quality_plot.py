@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gknet.config import GKNetConfig, preset
 from gknet.errors import BadRequest
 from gknet.model import GKNet
-from gknet.summary import flops
+from gknet.summary import flops, parameters
 from training.metrics import Record
 from training.published import TABLE_1
 
@@ -152,4 +152,4 @@ def _limits(marks: Sequence[Mark]) -> tuple[float, float]:
 def _size(config: GKNetConfig) -> tuple[int, int]:
     """Parameters, and operations for a picture of 256 x 256."""
     net = GKNet(config).eval()
-    return sum(parameter.numel() for parameter in net.parameters()), flops(net)
+    return parameters(net), flops(net)

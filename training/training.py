@@ -17,7 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from gknet import weights
-from gknet.model import GKNet, GlobalHead, colour_change
+from gknet.global_head import colour_change
+from gknet.model import GKNet
 from training import loss
 from training.batch import Batch, Stream
 from training.parallel import Parallel
@@ -36,24 +37,25 @@ class NotFinite(Exception):
 
 
 def in_statistics_path(name: str) -> bool:
-    """Whether a parameter of `GKNet` belongs to the global head's part that colour statistics go through."""
-    return name.startswith("global_head.") and "regions" not in name
+    """Whether a parameter of `GKNet` belongs to the part that colour statistics and recognition go through."""
+    return name.startswith(("global_head.", "recognition_head.")) and "regions" not in name
 
 
 class StatisticsPath(nn.Module):
-    """The global head without the convolutions' part: what the colour statistics know by themselves.
+    """The global head without the convolutions' part: what colour statistics, and recognition, know by themselves.
 
     Arguments and result as `GKNet`.
     """
 
-    def __init__(self, head: GlobalHead) -> None:
+    def __init__(self, net: GKNet) -> None:
         super().__init__()
-        self.head = head
+        self.net = net
 
     def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
-        channels = self.head.regions.in_features // 2
-        nothing = composite.new_zeros(composite.shape[0], channels, 1, 1)
-        return composite + mask * colour_change(self.head(composite, mask, nothing), composite)
+        nothing = composite.new_zeros(composite.shape[0], 8 * self.net.config.width, 1, 1)
+        matrix = self.net.colour_matrix(composite, mask, nothing)
+        assert matrix is not None
+        return composite + mask * colour_change(matrix, composite)
 
 
 def _average(ema: float, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:
@@ -107,8 +109,7 @@ class Training:
         """The network, or the statistics' path alone when that is what is trained."""
         trained: nn.Module = self.net
         if self.run.only == "global_head":
-            assert self.net.global_head is not None
-            trained = StatisticsPath(self.net.global_head)
+            trained = StatisticsPath(self.net)
         if self.parallel.count > 1:
             trained = DistributedDataParallel(trained)
         return trained
@@ -202,6 +203,8 @@ class Training:
     def learn(self, stream: Stream) -> float:
         """One step. Returns the loss; raises NotFinite before the weights are touched if it is no number."""
         started = time.process_time()
+        # Dropout draws from torch's own generator, which a saved state does not hold.
+        torch.manual_seed(self.run.seed + 1_000_003 * self.parallel.rank + 7_919 * self.step)
         batch = stream.batch()
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate() * group["factor"]
@@ -229,7 +232,10 @@ class Training:
         """Makes batch norm's running statistics those of all processes, not the first one's alone."""
         if self.parallel.count == 1:
             return
-        buffers = [buffer for buffer in self.net.buffers() if buffer.is_floating_point()]
+        kept = self.net.state_dict(keep_vars=True)  # not the frozen trunk's
+        buffers = [
+            kept[name] for name, buffer in self.net.named_buffers() if name in kept and buffer.is_floating_point()
+        ]
         means = self.parallel.mean(torch.cat([buffer.flatten() for buffer in buffers]))
         for buffer, mean in zip(buffers, torch.split(means, [buffer.numel() for buffer in buffers]), strict=True):
             buffer.copy_(mean.view_as(buffer))

@@ -55,6 +55,8 @@ def learn(steps: list[list[Tensor]], parallel: Parallel) -> None:
         clip=1.0,
     )
     training = Training(run, "cpu", parallel)
+    if training.net.recognition_head is not None:
+        training.net.recognition_head.forgetting.p = 0.0  # each process would forget something else
     shares = Shares(steps, parallel)
     losses = []
     for step in range(len(steps)):

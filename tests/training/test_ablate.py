@@ -76,11 +76,10 @@ def test_rows_see_the_same_composites_and_start_alike(pool: Path, tmp_path: Path
 def test_rows_start_from_the_statistics_path_of_given_weights(pool: Path, tmp_path: Path) -> None:
     start = weights.shipped("gknet-s")
     given = weights.load(start)
-    assert given.global_head is not None
     ablation = Ablation(RUN, [pool], pool, tmp_path / "out", start, 1)
     picture, mask = torch.rand(2, 3, 32, 32), (torch.rand(2, 1, 32, 32) > 0.5).float()
     with torch.inference_mode():
-        wanted = StatisticsPath(given.global_head)(picture, mask)
+        wanted = StatisticsPath(given)(picture, mask)
         for parts in ROWS:
             net = ablation.training(0, parts).net.eval()
             assert torch.allclose(net(picture, mask), wanted, atol=1e-5)

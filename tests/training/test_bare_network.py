@@ -60,7 +60,7 @@ def test_every_part_of_the_shipped_weights_matters_to_the_picture(cut: str, samp
 
 @pytest.mark.parametrize("residual", [True, False])
 def test_without_modulation_the_decoder_is_the_baselines(residual: bool, samples: list[Sample]) -> None:
-    config = replace(preset("gknet-s"), global_head=False, residual_modulation=residual)
+    config = replace(preset("gknet-s"), global_head=False, recognition=False, residual_modulation=residual)
     torch.manual_seed(0)
     net = GKNet(config).eval()
     with torch.no_grad():

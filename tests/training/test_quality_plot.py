@@ -33,7 +33,10 @@ def test_quality_is_the_share_of_the_error_that_is_left() -> None:
     assert (network.share, classical.share) == (pytest.approx(0.3), pytest.approx(2.0))
     assert classical.size is None
     assert network.size is not None
-    assert network.size[0] == sum(parameter.numel() for parameter in GKNet(NETWORK).parameters())
+    net = GKNet(NETWORK)
+    assert net.recognition is not None
+    learned = [*net.parameters(), *net.recognition.buffers()]
+    assert network.size[0] == sum(tensor.numel() for tensor in learned)
     same = [Record("key", "mkl", 0.1, Scores(0, 100, 0), Scores(0, 100, 0))]
     with pytest.raises(BadRequest, match="nothing to draw"):
         measured({"ours": same}, {})
