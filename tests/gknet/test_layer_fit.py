@@ -42,10 +42,12 @@ def test_over_the_whole_scene_it_is_what_layer_does(shipped: Harmonizer, layer: 
 def test_a_reduced_scene_gives_nearly_the_same(
     shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray, width: int
 ) -> None:
-    whole = shipped.layer(layer, scene, AT).astype(int)
-    fit = shipped.fit_layer(layer, reduced(scene, width), at=AT, canvas=(900, 600))
-    difference = np.abs(fit.apply(layer).astype(int) - whole)[layer[..., 3] > 0]
-    change = np.abs(whole - layer)[layer[..., 3] > 0]
+    # At half its light: as it is it nearly fits, and rounding would weigh as much as what is to be done.
+    dark = np.dstack([layer[..., :3] // 2, layer[..., 3]])
+    whole = shipped.layer(dark, scene, AT).astype(int)
+    fit = shipped.fit_layer(dark, reduced(scene, width), at=AT, canvas=(900, 600))
+    difference = np.abs(fit.apply(dark).astype(int) - whole)[dark[..., 3] > 0]
+    change = np.abs(whole - dark)[dark[..., 3] > 0]
     assert difference.mean() < 0.1 * change.mean()
     assert difference.mean() < 1
 
