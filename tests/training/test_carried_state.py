@@ -44,10 +44,11 @@ def run(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_pieces_are_small_and_hold_the_whole_state(
     run: Path, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(carried_state, "LARGEST", 2**21)
+    # Tensors stay whole: the largest holds 3.2 MB.
+    monkeypatch.setattr(carried_state, "LARGEST", 2**22)
     pieces = carried_state.split(run, tmp_path / "pieces")
     assert len(pieces) > 5
-    assert max(piece.stat().st_size for piece in pieces) < 2**21 + 2**16
+    assert max(piece.stat().st_size for piece in pieces) < 2**22 + 2**16
     carried_state.join(tmp_path / "pieces", tmp_path / "joined")
     whole, joined = Training(TINY), Training(TINY)
     whole.resume(run / "state.pt")
