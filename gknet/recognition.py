@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gknet.color import LUMA
+from gknet.errors import WeightsError
 
 WEIGHTS = Path(__file__).parent / "weights" / "recognition" / "efficientnet-lite0.safetensors"
 """The trunk's weights, batch norm folded into the convolutions; the folder's README tells where they come from."""
@@ -96,17 +98,22 @@ class _Block(nn.Module):
 
 class Recognition(nn.Module):
     """The frozen trunk. (composite (B, 3, H, W) sRGB in [0, 1], mask (B, 1, H, W) in [0, 1]) -> `Recognized`, of the
-    composite brought to a long side of about SIZE. Not differentiable.
+    composite brought to a long side of about SIZE. Not differentiable. Raises WeightsError where its own file is
+    missing or damaged.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = _Convolution(3, 32, 3, 2)
         self.blocks = nn.ModuleList(_Block(*block) for block in _BLOCKS)
-        tensors = load_file(WEIGHTS)
+        try:
+            tensors = load_file(WEIGHTS)
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(
+                f"The weights {WEIGHTS} cannot be read: {error}.", "Install the package again."
+            ) from error
         for name, buffer in self.named_buffers():
-            buffer.copy_(tensors.pop(name))
-        assert not tensors, f"{WEIGHTS} is of another network: {sorted(tensors)}"
+            buffer.copy_(tensors[name])
 
     def forward(self, composite: Tensor, mask: Tensor) -> Recognized:
         with torch.no_grad():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from gknet import GKNet, Harmonizer, preset
+from gknet import GKNet, Harmonizer, WeightsError, preset, recognition
 from gknet.recognition import PLACES, SIZE, THINGS, Recognition, without_light
 from gknet.surroundings import REACHES, REGIONS, surroundings
 
@@ -103,6 +104,18 @@ def test_a_foreground_without_background_and_none_at_all_stay_finite(trunk: Reco
         weights, cosine = surroundings(mask, trunk(picture, mask).places)
         assert torch.isfinite(weights).all()
         assert torch.isfinite(cosine).all()
+
+
+@pytest.mark.parametrize("content", [None, b"no weights"])
+def test_a_trunk_that_is_missing_or_damaged_is_named(
+    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trunk.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setattr(recognition, "WEIGHTS", path)
+    with pytest.raises(WeightsError, match=r"trunk\.safetensors cannot be read"):
+        Harmonizer.load(device="cpu")
 
 
 @pytest.mark.parametrize("size", [(64, 48), (256, 96), (48, 256)])
