@@ -48,7 +48,9 @@ class GKNetConfig:
     """Hidden widths of the global head."""
     recognition: bool = False
     """Adds to the global head's matrix another, from what a frozen EfficientNet-Lite0 recognizes in the picture."""
-    recognition_head_widths: tuple[int, int] = (512, 256)
+    recognition_head_bottlenecks: tuple[int, int] = (256, 160)
+    """How many numbers are made of the colours, and of the things, before that matrix is made of them."""
+    recognition_head_widths: tuple[int, int] = (1024, 512)
     """Hidden widths of what makes that matrix."""
     restraint: float = 0.0
     """Root mean square change of the foreground, values in [0, 1], of which half is made; of smaller ones less, of
@@ -93,7 +95,7 @@ class GKNetConfig:
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown network settings: {', '.join(unknown)}")
         plain = dict(values)
-        for name in ("global_head_widths", "recognition_head_widths"):
+        for name in ("global_head_widths", "recognition_head_bottlenecks", "recognition_head_widths"):
             if name in plain:
                 first, second = plain[name]
                 plain[name] = (int(first), int(second))

@@ -49,14 +49,21 @@ class RecognitionHead(nn.Module):
     Returns (B, 3, 4), for `colour_change`. Zero when untrained.
     """
 
-    def __init__(self, widths: tuple[int, int], scale: float) -> None:
+    def __init__(self, bottlenecks: tuple[int, int], widths: tuple[int, int], scale: float) -> None:
         super().__init__()
         self.scale = scale
+        of_colours, of_things = bottlenecks
         first, second = widths
-        self.colours = nn.Linear(LENGTH + REGIONS * REGION_LENGTH + 1, first)
-        self.things = nn.Linear(2 * THINGS, first, bias=False)
-        # A photograph is easily known again by what is in it: without this, training would learn its colours by heart.
-        self.forgetting = nn.Dropout(0.3)
+        # A photograph is easily known again by what is in it, and its colours learnt by heart. Training forgets a part
+        # of what it is told at random, and only so much passes the bottlenecks.
+        self.forgotten_colours = nn.Dropout(0.1)
+        self.forgotten_things = nn.Dropout(0.2)
+        self.colours = nn.Sequential(
+            nn.Linear(LENGTH + REGIONS * REGION_LENGTH + 1, of_colours, bias=False), nn.Linear(of_colours, first)
+        )
+        self.things = nn.Sequential(
+            nn.Linear(2 * THINGS, of_things, bias=False), nn.Linear(of_things, first, bias=False)
+        )
         self.hidden = nn.Linear(first, second)
         self.matrix = nn.Linear(second, 12)
         nn.init.zeros_(self.matrix.weight)
@@ -65,7 +72,7 @@ class RecognitionHead(nn.Module):
     def forward(self, colours: Tensor, mask: Tensor, things: Tensor) -> Tensor:
         small_mask = F.adaptive_avg_pool2d(mask, (things.shape[2], things.shape[3]))
         seen = torch.cat([_region_mean(things, small_mask), _region_mean(things, 1 - small_mask)], dim=1)
-        hidden = self.colours(colours) + self.things(self.forgetting(seen))
+        hidden = self.colours(self.forgotten_colours(colours)) + self.things(self.forgotten_things(seen))
         hidden = self.hidden(F.elu(hidden))
         matrix: Tensor = self.scale * self.matrix(F.elu(hidden)).view(-1, 3, 4)
         return matrix

@@ -159,7 +159,11 @@ class GKNet(nn.Module):
         )
         self.recognition = Recognition() if config.recognition else None
         self.recognition_head = (
-            RecognitionHead(config.recognition_head_widths, config.global_head_scale) if config.recognition else None
+            RecognitionHead(
+                config.recognition_head_bottlenecks, config.recognition_head_widths, config.global_head_scale
+            )
+            if config.recognition
+            else None
         )
 
     def forward(self, composite: Tensor, mask: Tensor, *, whole: bool = False) -> Tensor:

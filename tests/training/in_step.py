@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.batch import Batch
 from training.parallel import Parallel, end_process
@@ -55,8 +55,9 @@ def learn(steps: list[list[Tensor]], parallel: Parallel) -> None:
         clip=1.0,
     )
     training = Training(run, "cpu", parallel)
-    if training.net.recognition_head is not None:
-        training.net.recognition_head.forgetting.p = 0.0  # each process would forget something else
+    for module in training.net.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0  # each process would forget something else
     shares = Shares(steps, parallel)
     losses = []
     for step in range(len(steps)):
