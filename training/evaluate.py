@@ -2,7 +2,8 @@
 
 Harmonizes every composite at 256 x 256 through the same way users' pictures go, and prints the paper's metrics
 (section 4.1) on the 8-bit results, by kind and by the foreground's share of the picture; for iHarmony4 also the paper's
-Tables 1 and 2 with these figures beside its own, and for --pool classical colour transfer on the same composites.
+Tables 1 and 2 with these figures beside its own, for --pool the metrics by the photographs' source and those of
+classical colour transfer on the same composites.
 -o writes every image's scores, the tables, and a page of the worst and the best; --plot draws the paper's Fig. 2.
 """
 
@@ -30,7 +31,7 @@ from training.command import ended
 from training.metrics import Record, judged
 from training.published import TABLE_1, TABLE_2
 from training.report import Case, Extremes, write_report
-from training.score_tables import ScoreTable, by_kind, by_share, change_table, methods_table, paper_table
+from training.score_tables import ScoreTable, by_kind, by_share, by_source, change_table, methods_table, paper_table
 from training.shards import find_shards, read_photographs
 from training.synthesis import KINDS
 from training.triplets import samples
@@ -71,6 +72,8 @@ def _tables(options: argparse.Namespace, results: dict[str, list[Record]], ours:
     records = results[ours]
     kinds, shares = by_kind(records), by_share(records)
     shown = [change_table(shares, "foreground share")]
+    if options.pool:
+        shown.append(change_table(by_source(records), "source"))
     if not options.pairs:
         shown.insert(0, change_table(kinds, "sub-set" if options.iharmony4 else "kind"))
     if options.iharmony4:
@@ -94,7 +97,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
         harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
     count, found = _chosen(options, bad)
     # Piped or in a narrow window too, no row may break.
-    console = Console(width=max(110, Console().width))
+    console = Console(width=max(130, Console().width))
     ours = f"{path.name} {weights.digest(path)}"
     beside = CLASSICAL if options.pool else ()
     results: dict[str, list[Record]] = {name: [] for name in (*(method.name for method in beside), ours)}

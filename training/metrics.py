@@ -8,6 +8,9 @@ import numpy as np
 
 from training.validation import Sample
 
+HARDLY = 0.3
+"""dB of PSNR by which a picture may get worse and still count as left alone."""
+
 
 class Scores(NamedTuple):
     """Errors of one picture, in 8-bit levels squared; PSNR in dB, capped at 100 for equal pictures."""
@@ -29,6 +32,11 @@ class Record(NamedTuple):
     share: float
     before: Scores
     after: Scores
+
+    @property
+    def not_worse(self) -> bool:
+        """Whether the composite got better, or worse by less than HARDLY."""
+        return self.after.psnr - self.before.psnr > -HARDLY
 
 
 def score(harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) -> Scores:

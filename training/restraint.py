@@ -25,15 +25,13 @@ from gknet import weights
 from gknet.model import GKNet, restrained
 from training.command import ended
 from training.evaluate import pool_samples
-from training.metrics import Record, judged
+from training.metrics import HARDLY, Record, judged
 from training.score_tables import ScoreTable
 from training.steadiness import Agreement, agreement
 from training.validation import Sample
 
 LEVELS = (0, 6, 8, 10, 12, 14, 16, 20)
 """Restraints that are tried, in levels of 255."""
-HARDLY = 0.3
-"""dB by which a picture may get worse and still count as left alone."""
 
 
 class Tried(NamedTuple):
@@ -98,12 +96,11 @@ def table(found: dict[int, Tried], name: str) -> ScoreTable:
 
 def _figures(tried: Tried) -> Iterator[str]:
     before, after = (np.array([getattr(record, when) for record in tried.composites]) for when in ("before", "after"))
-    gain = after[:, 1] - before[:, 1]  # of PSNR
     yield f"{after[:, 2].mean():.1f}"
     yield f"{100 * (after[:, 2].mean() / before[:, 2].mean() - 1):+.1f} %"
     yield f"{after[:, 1].mean():.2f}"
-    yield f"{gain.mean():+.2f}"
-    yield f"{100 * (gain > -HARDLY).mean():.1f} %"
+    yield f"{after[:, 1].mean() - before[:, 1].mean():+.2f}"
+    yield f"{100 * np.mean([record.not_worse for record in tried.composites]):.1f} %"
     levels, psnr = (np.array(values) for values in zip(*tried.photographs, strict=True))
     yield f"{levels.mean():.2f}"
     yield f"{100 * (psnr > 32).mean():.1f} %"

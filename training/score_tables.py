@@ -1,4 +1,4 @@
-"""Tables of scores: by kind, by the foreground's share, and beside the paper's Tables 1 and 2."""
+"""Tables of scores: by kind, source and share of the picture, and beside the paper's Tables 1 and 2."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from training.metrics import Record, Scores
+from training.metrics import HARDLY, Record, Scores
 from training.published import METHODS, NOT_READ, Published, PublishedRow
 
 SHARES = {"0–5 %": (0.0, 0.05), "5–15 %": (0.05, 0.15), "15–100 %": (0.15, 1.01)}
@@ -74,13 +74,23 @@ def by_share(records: Sequence[Record]) -> Groups:
     return {**groups, "all": list(records)}
 
 
+def by_source(records: Sequence[Record]) -> Groups:
+    """The records of each collection of a pool's photographs, told by the first part of their keys; largest first."""
+    groups: Groups = {}
+    for record in records:
+        groups.setdefault(record.key.partition("_")[0], []).append(record)
+    largest_first = sorted(groups, key=lambda source: -len(groups[source]))
+    return {**{source: groups[source] for source in largest_first}, "all": list(records)}
+
+
 def change_table(groups: Groups, heading: str) -> ScoreTable:
     """A row a group, means over pictures, untouched -> harmonized; heading: what tells the groups apart."""
     *parts, everything = ([name, *_changes(records)] for name, records in groups.items())
     return ScoreTable(
         title=f"By {heading}, 256 x 256, 8-bit levels: untouched → harmonized",
-        headings=[heading, "pictures", "MSE", "PSNR dB", "fMSE", "fMSE change", "PSNR change"],
+        headings=[heading, "pictures", "MSE", "PSNR dB", "fMSE", "fMSE change", "PSNR change", "not worse"],
         sections=[parts, [everything]],
+        notes=[f"not worse: composites that get better, or worse by less than {HARDLY} dB."],
     )
 
 
@@ -138,7 +148,7 @@ def _line(cells: Sequence[str]) -> str:
 
 def _changes(records: Sequence[Record]) -> list[str]:
     if not records:
-        return ["0", *[UNKNOWN] * 5]
+        return ["0", *[UNKNOWN] * 6]
     before = np.mean([record.before for record in records], axis=0)  # (3,): MSE, PSNR, fMSE
     after = np.mean([record.after for record in records], axis=0)
     return [
@@ -148,6 +158,7 @@ def _changes(records: Sequence[Record]) -> list[str]:
         f"{before[2]:.1f} → {after[2]:.1f}",
         f"{100 * (after[2] / before[2] - 1):+.1f} %" if before[2] else UNKNOWN,
         f"{after[1] - before[1]:+.2f}",
+        f"{100 * np.mean([record.not_worse for record in records]):.1f} %",
     ]
 
 

@@ -47,13 +47,16 @@ def some(pool: Path, count: int) -> list[Sample]:
     return [sample for _, sample in zip(range(count), samples, strict=False)]
 
 
-def test_a_pool_is_judged_by_kind_and_by_foreground_share(pool: Path, tmp_path: Path) -> None:
+def test_a_pool_is_judged_by_kind_foreground_share_and_source(pool: Path, tmp_path: Path) -> None:
     printed = run("--pool", pool, "-o", tmp_path / "new" / "report").stdout
     for kind in KINDS:
         (row,) = rows(printed, kind)
         assert row.count("→") == 3
-    assert len(rows(printed, "all")) == 2
+    assert len(rows(printed, "all")) == 3
     assert len(rows(printed, "0–5 %") + rows(printed, "5–15 %") + rows(printed, "15–100 %")) == 3
+    _, samples = pool_samples(pool)
+    for source in {sample.key.partition("_")[0] for sample in samples}:
+        assert len(rows(printed, source)) == 1
     assert sorted(path.name for path in (tmp_path / "new" / "report").iterdir()) == [
         "index.html",
         "scores.csv",

@@ -16,6 +16,7 @@ from training.score_tables import (
     ScoreTable,
     by_kind,
     by_share,
+    by_source,
     change_table,
     in_markdown,
     methods_table,
@@ -49,16 +50,30 @@ def test_every_record_is_in_one_group_and_in_all() -> None:
 def test_a_row_shows_means_over_pictures() -> None:
     table = change_table(by_kind(RECORDS), "sub-set")
     assert table.sections[0][0] == [
-        "HCOCO", "2", "15.0 → 6.0", "30.00 → 33.00", "150.0 → 60.0", "-60.0 %", "+3.00",
+        "HCOCO", "2", "15.0 → 6.0", "30.00 → 33.00", "150.0 → 60.0", "-60.0 %", "+3.00", "100.0 %",
     ]  # fmt: skip
     assert [row[0] for row in table.sections[1]] == ["all"]
+
+
+def test_a_picture_that_hardly_gets_worse_is_not_worse() -> None:
+    gains = (-0.31, -0.29, 0.0, 2.0)
+    records = [RECORDS[0]._replace(after=Scores(1.0, 30.0 + gain, 10.0)) for gain in gains]
+    assert change_table({"all": records}, "kind").sections[1][0][-1] == "75.0 %"
+
+
+def test_sources_are_told_by_the_keys_and_the_largest_comes_first() -> None:
+    keys = ["flowers_1", "coco_2", "coco_2", "flowers_3_4", "coco_5"]
+    records = [RECORDS[0]._replace(key=key) for key in keys]
+    sources = by_source(records)
+    assert {source: len(found) for source, found in sources.items()} == {"coco": 3, "flowers": 2, "all": 5}
+    assert list(sources) == ["coco", "flowers", "all"]
 
 
 def test_groups_without_pictures_or_without_error_show_dashes() -> None:
     shares = by_share([record("x", 0.01, 0, 0)])
     rows = [row for rows in change_table(shares, "foreground share").sections for row in rows]
     assert rows[0][5] == UNKNOWN
-    assert rows[1][1:] == ["0", *[UNKNOWN] * 5]
+    assert rows[1][1:] == ["0", *[UNKNOWN] * 6]
 
 
 def test_our_rows_stand_below_the_published_ones() -> None:
@@ -109,7 +124,7 @@ def test_published_figures_of_all_are_the_means_of_the_sub_sets() -> None:
 def test_tables_are_printed_as_they_are() -> None:
     """Names may hold what rich would take for markup."""
     printed = io.StringIO()
-    change_table(by_kind([record("[bold]dogs[/]", 0.1, 100, 40)]), "kind").show(Console(file=printed, width=110))
+    change_table(by_kind([record("[bold]dogs[/]", 0.1, 100, 40)]), "kind").show(Console(file=printed, width=130))
     assert "│ [bold]dogs[/] │" in printed.getvalue()
 
 
