@@ -78,22 +78,30 @@ def enlarged(ask: Ask, sample: Sample) -> Agreement:
 def noised(ask: Ask, sample: Sample) -> Agreement:
     """Noise of two levels' deviation everywhere; it is taken off again before results are compared."""
     noise = np.random.default_rng(0).normal(0, 2, sample.composite.shape).round()
-    noisy = np.clip(sample.composite + noise, 0, 255).astype(np.uint8)
-    change = ask(noisy, sample.mask).astype(np.int16) - noisy
-    return agreement(ask(sample.composite, sample.mask), _with(sample.composite, change), sample.mask)
+    return _same_change(ask, sample, np.clip(sample.composite + noise, 0, 255).astype(np.uint8))
 
 
 def compressed(ask: Ask, sample: Sample) -> Agreement:
     """JPEG at quality 85; results are compared as they are, with what JPEG itself loses."""
+    return agreement(ask(sample.composite, sample.mask), ask(_as_jpeg(sample.composite), sample.mask), sample.mask)
+
+
+def compressed_aside(ask: Ask, sample: Sample) -> Agreement:
+    """The same, but what JPEG itself loses is taken off again before results are compared."""
+    return _same_change(ask, sample, _as_jpeg(sample.composite))
+
+
+def _as_jpeg(composite: np.ndarray) -> np.ndarray:
     file = io.BytesIO()
-    Image.fromarray(sample.composite).save(file, "JPEG", quality=85)
-    jpeg = np.asarray(Image.open(file))
-    return agreement(ask(sample.composite, sample.mask), ask(jpeg, sample.mask), sample.mask)
+    Image.fromarray(composite).save(file, "JPEG", quality=85)
+    return np.asarray(Image.open(file))
 
 
-def _with(composite: np.ndarray, change: np.ndarray) -> np.ndarray:
-    changed: np.ndarray = np.clip(composite.astype(np.int16) + change, 0, 255).astype(np.uint8)
-    return changed
+def _same_change(ask: Ask, sample: Sample, other: np.ndarray) -> Agreement:
+    """What is done to another form of the composite (H, W, 3) uint8, done to the composite itself."""
+    change = ask(other, sample.mask).astype(np.int16) - other
+    changed = np.clip(sample.composite.astype(np.int16) + change, 0, 255).astype(np.uint8)
+    return agreement(ask(sample.composite, sample.mask), changed, sample.mask)
 
 
 Change = Callable[[Ask, Sample], Agreement | None]
@@ -104,6 +112,7 @@ CHANGES: dict[str, Change] = {
     "enlarged twice": enlarged,
     "noise of two levels": noised,
     "JPEG, quality 85": compressed,
+    "JPEG, its own loss aside": compressed_aside,
 }
 
 
