@@ -60,10 +60,7 @@ def in_markdown(table: ScoreTable) -> str:
 
 def by_kind(records: Sequence[Record]) -> Groups:
     """The records of each kind, and "all", kinds in the order they come in."""
-    groups: Groups = {}
-    for record in records:
-        groups.setdefault(record.kind, []).append(record)
-    return {**groups, "all": list(records)}
+    return {**_grouped(records, lambda record: record.kind), "all": list(records)}
 
 
 def by_share(records: Sequence[Record]) -> Groups:
@@ -76,11 +73,8 @@ def by_share(records: Sequence[Record]) -> Groups:
 
 def by_source(records: Sequence[Record]) -> Groups:
     """The records of each collection of a pool's photographs, told by the first part of their keys; largest first."""
-    groups: Groups = {}
-    for record in records:
-        groups.setdefault(record.key.partition("_")[0], []).append(record)
-    largest_first = sorted(groups, key=lambda source: -len(groups[source]))
-    return {**{source: groups[source] for source in largest_first}, "all": list(records)}
+    groups = _grouped(records, lambda record: record.key.partition("_")[0])
+    return {**dict(sorted(groups.items(), key=lambda group: -len(group[1]))), "all": list(records)}
 
 
 def change_table(groups: Groups, heading: str) -> ScoreTable:
@@ -139,6 +133,13 @@ def paper_table(groups: Groups, published: Sequence[PublishedRow], title: str, o
             f"{METHODS}.",
         ],
     )
+
+
+def _grouped(records: Sequence[Record], name: Callable[[Record], str]) -> Groups:
+    groups: Groups = {}
+    for record in records:
+        groups.setdefault(name(record), []).append(record)
+    return groups
 
 
 def _line(cells: Sequence[str]) -> str:
