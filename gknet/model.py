@@ -15,7 +15,7 @@ from gknet.global_head import GlobalHead, RecognitionHead, colour_change
 from gknet.kernel_prediction import KernelPrediction, fusion
 from gknet.long_distance_reference import LongDistanceReference
 from gknet.modulation import Modulation
-from gknet.recognition import Recognition
+from gknet.recognition import Recognition, Recognized
 from gknet.selective_correlation import upsample_like
 from gknet.surroundings import surroundings
 from gknet.window import Window
@@ -137,6 +137,7 @@ class GKNet(nn.Module):
     not clamped. H and W are multiples of `config.multiple`; ValueError otherwise.
     whole: works the last level out all over the picture rather than around the foreground alone, for those who look
     at what happens on the way; the result is the same but for rounding.
+    recognized: what `Recognition` saw in the same pictures, for those who know it already; else it looks at them.
     Source: Shen et al., "Learning Global-aware Kernel for Image Harmonization", ICCV 2023; the affine head,
     the residual path of the modulation, the global head, recognition and the restraint are ours (`GKNetConfig`).
     """
@@ -166,7 +167,9 @@ class GKNet(nn.Module):
             else None
         )
 
-    def forward(self, composite: Tensor, mask: Tensor, *, whole: bool = False) -> Tensor:
+    def forward(
+        self, composite: Tensor, mask: Tensor, *, whole: bool = False, recognized: Recognized | None = None
+    ) -> Tensor:
         self._check(composite, mask)
         entry = torch.cat([composite, mask], dim=1)  # (B, 4, H, W)
         if self.config.stem > 1:
@@ -180,7 +183,7 @@ class GKNet(nn.Module):
         if self.kernels is not None:
             reference, kernels = self.kernels(features, window)
         decoded = self.decoder(features, small_mask, kernels, window)  # (B, c, H/s, W/s), or the window of it
-        matrix = self.colour_matrix(composite, mask, reference)
+        matrix = self.colour_matrix(composite, mask, reference, recognized)
         if window is None:
             return self._blended(composite, mask, decoded, matrix)
         result = composite.clone()
@@ -188,17 +191,19 @@ class GKNet(nn.Module):
         part.copy_(self._blended(window.cut(composite), window.cut(mask), decoded, matrix))
         return result
 
-    def colour_matrix(self, composite: Tensor, mask: Tensor, reference: Tensor) -> Tensor | None:
+    def colour_matrix(
+        self, composite: Tensor, mask: Tensor, reference: Tensor, recognized: Recognized | None = None
+    ) -> Tensor | None:
         """The whole foreground's colour matrix (B, 3, 4), for `colour_change`; None for a network without global head.
 
-        composite, mask: as `forward`.   reference: F_LR (B, 8c, h, w).
+        composite, mask, recognized: as `forward`.   reference: F_LR (B, 8c, h, w).
         """
         if self.global_head is None:
             return None
         if self.recognition is None or self.recognition_head is None:
             known: Tensor = self.global_head(color_statistics(composite, mask), mask, reference)
             return known
-        recognized = self.recognition(composite, mask)
+        recognized = recognized or self.recognition(composite, mask)
         near_and_alike, cosine = surroundings(mask, recognized.places)
         statistics = color_statistics(composite, mask, near_and_alike)
         known = self.global_head(statistics[:, :LENGTH], mask, reference)

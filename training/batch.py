@@ -6,13 +6,19 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from gknet.recognition import Recognized
+
 
 class Batch(NamedTuple):
-    """composite, real: (B, 3, H, W) sRGB in [0, 1].   mask: (B, 1, H, W) in [0, 1]."""
+    """composite, real: (B, 3, H, W) sRGB in [0, 1].   mask: (B, 1, H, W) in [0, 1].
+
+    recognized: what there is to recognize in them, where that was looked up before.
+    """
 
     composite: Tensor
     real: Tensor
     mask: Tensor
+    recognized: Recognized | None = None
 
 
 class Stream(Protocol):

@@ -47,7 +47,7 @@ class Board:
         if training.latest is not None:
             batch, harmonized = training.latest
             self.writer.add_image(
-                "composite, harmonized, real, mask", picture_grid(*batch, harmonized), training.samples
+                "composite, harmonized, real, mask", picture_grid(*batch[:3], harmonized), training.samples
             )
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from gknet.errors import BadRequest
+from gknet.recognition import Recognized
 from training.batch import Batch
 from training.run import TrainingRun
 from training.shards import Photographs
@@ -50,13 +51,20 @@ class CompositeStream:
         # One in five is not usable; drawing that many more costs less than looking for them one by one.
         count = self.run.batch * 5 // 4
         for _ in range(_TRIES):
-            made = self._make(count)
+            made, drawn = self._make(count)
             chosen = made.usable.nonzero().squeeze(1)[: self.run.batch]
             if len(chosen):
-                return Batch(made.composite[chosen], made.real[chosen], made.mask[chosen])
+                fields = made.composite[chosen], made.real[chosen], made.mask[chosen]
+                return Batch(*fields, self._recognized(drawn[chosen]))
         raise BadRequest("The photographs give no usable composite.", "Train on others, or on larger batches.")
 
-    def _make(self, count: int) -> Composites:
+    def _recognized(self, drawn: Tensor) -> Recognized | None:
+        """What there is to recognize in the pictures of the drawn mask numbers (B,), where that is known."""
+        del drawn
+        return None
+
+    def _make(self, count: int) -> tuple[Composites, Tensor]:
+        """So many composites, and the number (B,) of each one's mask."""
         drawn = torch.multinomial(self.weights, 2 * count, replacement=True, generator=self.generator)
         alike = self._chance(count, self.run.alike).flatten()
         drawn[count:] = torch.where(alike, self._of_the_same_source(drawn[:count]), drawn[count:])
@@ -72,7 +80,7 @@ class CompositeStream:
         kind = torch.randint(len(KINDS), (count,), generator=self.generator, device=real.device)
         made = recolour(real, mask, reference, reference_mask, kind, self.generator)
         untouched = self._chance(count, self.run.untouched)
-        return made._replace(composite=torch.where(untouched, made.real, made.composite))
+        return made._replace(composite=torch.where(untouched, made.real, made.composite)), drawn[:count]
 
     def _of_the_same_source(self, drawn: Tensor) -> Tensor:
         """For each mask number (B,) another of a photograph from the same collection, so of similar content."""

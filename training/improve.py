@@ -67,7 +67,7 @@ def main() -> int:
         if (options.out / "state.pt").exists():
             raise ValueError(f"{options.out} holds a run already; name a new folder")
         training.start_from(shipped)
-        stream = photographs_stream(training, options.data, BadFiles(skip=False))
+        stream = photographs_stream(training, options.data, options.out, BadFiles(skip=False))
         if not train(training, stream, options.out, options.minutes, anneal=True):
             print("interrupted: the shipped weights stay", file=sys.stderr)
             return 130

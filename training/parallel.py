@@ -47,6 +47,11 @@ class Parallel:
             values /= self.count
         return values
 
+    def wait(self) -> None:
+        """Until every process has come here."""
+        if self.count > 1:
+            distributed.barrier()
+
     def any(self, here: bool, device: torch.device) -> bool:
         """Whether it is so in any process: all get the same answer at the same step."""
         if self.count == 1:

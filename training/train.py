@@ -29,6 +29,7 @@ from training.run import read_run
 from training.shards import find_shards, read_photographs
 from training.training import NotFinite, Training
 from training.triplet_stream import TripletStream
+from training.views import HELD, ViewStream, views_of
 
 REPORT_SECONDS = 10
 SAVE_SECONDS = 300
@@ -49,7 +50,7 @@ def train(training: Training, stream: Stream, out: Path, minutes: float, *, anne
     before = [(number, signal.signal(number, stop)) for number in (signal.SIGTERM, signal.SIGINT)]
     board = Board(out, training, minutes) if training.parallel.rank == 0 else None
     start = saved = reported = time.monotonic()
-    training.net.train()
+    training.learning_mode()
     try:
         ended = False
         while training.samples < training.run.samples and not ended:
@@ -82,12 +83,19 @@ def _leave(training: Training, board: Board | None, out: Path) -> None:
         board.pictures(training)
 
 
-def photographs_stream(training: Training, folders: list[Path], bad: BadFiles) -> CompositeStream:
-    """Composites made on the fly of the photographs in folders of shards, but never of the validation split's."""
-    size = round(training.run.size * MARGIN)
+def photographs_stream(training: Training, folders: list[Path], out: Path, bad: BadFiles) -> CompositeStream:
+    """Composites made on the fly of the photographs in folders of shards, but never of the validation split's.
+
+    out: the run's folder, which keeps the views of a run that learns from those.
+    """
+    of_views = training.run.only == "recognition_head"
+    size = HELD if of_views else round(training.run.size * MARGIN)
     photographs = read_photographs(find_shards(folders), size, validation=False, bad=bad)
     if training.parallel.rank == 0:
         print(f"{len(photographs.keys)} photographs, {len(photographs.masks)} masks", flush=True)
+    if of_views:
+        views = views_of(photographs, training.run, out / "views", training.parallel)
+        return ViewStream(views, training.run, training.generator)
     return CompositeStream(photographs, training.run, training.generator)
 
 
@@ -136,7 +144,7 @@ def _run(options: argparse.Namespace, started: float, parallel: Parallel, device
             training.start_from(options.weights)
         stream: Stream
         if options.data:
-            stream = photographs_stream(training, options.data, bad)
+            stream = photographs_stream(training, options.data, options.out, bad)
         else:
             stream = iharmony4_stream(training, options.iharmony4, bad)
     except (HarmonizeError, ValueError, OSError) as error:
@@ -148,7 +156,8 @@ def _run(options: argparse.Namespace, started: float, parallel: Parallel, device
         return _refuse(error)
     except NotFinite as error:
         path = options.out / f"not-finite-{parallel.rank}.pt"
-        torch.save({"step": error.step, **error.batch._asdict()}, path)
+        composite, real, mask, _ = error.batch
+        torch.save({"step": error.step, "composite": composite, "real": real, "mask": mask}, path)
         print(f"training: {error}; its composites are in {path}, the last good state is kept", file=sys.stderr)
         return 1
     return 0

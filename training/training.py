@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from gknet import weights
 from gknet.global_head import colour_change
 from gknet.model import GKNet
+from gknet.recognition import Recognized
 from training import loss
 from training.batch import Batch, Stream
 from training.parallel import Parallel
@@ -41,6 +42,11 @@ def in_statistics_path(name: str) -> bool:
     return name.startswith(("global_head.", "recognition_head.")) and "regions" not in name
 
 
+def learns(run: TrainingRun, name: str) -> bool:
+    """Whether a run trains a parameter of `GKNet`."""
+    return run.only == "all" or (name.startswith(f"{run.only}.") and in_statistics_path(name))
+
+
 class StatisticsPath(nn.Module):
     """The global head without the convolutions' part: what colour statistics, and recognition, know by themselves.
 
@@ -51,9 +57,9 @@ class StatisticsPath(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, composite: Tensor, mask: Tensor, *, recognized: Recognized | None = None) -> Tensor:
         nothing = composite.new_zeros(composite.shape[0], 8 * self.net.config.width, 1, 1)
-        matrix = self.net.colour_matrix(composite, mask, nothing)
+        matrix = self.net.colour_matrix(composite, mask, nothing, recognized)
         assert matrix is not None
         return composite + mask * colour_change(matrix, composite)
 
@@ -76,6 +82,7 @@ class Training:
         self.parallel = parallel or Parallel()
         torch.manual_seed(run.seed)
         self.net = GKNet(run.network()).to(device)
+        self.learning_mode()
         self.optimizer = torch.optim.Adam(self._parameters(), lr=run.learning_rate, eps=1e-8)
         self.trained = self._trained()
         self.average = AveragedModel(self.net, avg_fn=partial(_average, run.ema), use_buffers=True)
@@ -95,15 +102,20 @@ class Training:
         self.generator.manual_seed(self.run.seed + 1_000_003 * self.parallel.rank + 7_919 * self.step)
 
     def _parameters(self) -> list[dict[str, Any]]:
-        head = self.net.global_head
-        slow = [] if head is None else list(head.parameters())
-        fast = [p for p in self.net.parameters() if all(p is not other for other in slow)]
-        if self.run.only == "global_head":
-            fast = []
-            for name, parameter in self.net.named_parameters():
-                parameter.requires_grad_(in_statistics_path(name))
+        fast: list[nn.Parameter] = []
+        slow: list[nn.Parameter] = []
+        for name, parameter in self.net.named_parameters():
+            parameter.requires_grad_(learns(self.run, name))
+            if parameter.requires_grad:
+                (slow if name.startswith("global_head.") else fast).append(parameter)
         groups = [{"params": fast, "factor": 1.0}, {"params": slow, "factor": self.run.global_head_rate}]
         return [group for group in groups if group["params"]]
+
+    def learning_mode(self) -> None:
+        """Puts the parts that learn into training, and those that stay as they are into use."""
+        self.net.train()
+        for name, part in self.net.named_children():
+            part.train(self.run.only in ("all", name))
 
     def _trained(self) -> nn.Module:
         """The network, or the statistics' path alone when that is what is trained."""
@@ -192,12 +204,12 @@ class Training:
         ramp = min(1.0, (self.step + 1) / self.run.warmup) if self.run.warmup else 1.0
         return self.run.learning_rate * cosine * ramp
 
-    def forward(self, composite: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """(B, 3, H, W), the harmonized pictures."""
         # On the CPU the fused attention's backward takes twice as long as the plain one for so few tokens.
         plain = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
         with plain, torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.bfloat16):
-            harmonized: Tensor = self.trained(composite, mask)
+            harmonized: Tensor = self.trained(batch.composite, batch.mask, recognized=batch.recognized)
         return harmonized.float()
 
     def learn(self, stream: Stream) -> float:
@@ -208,7 +220,7 @@ class Training:
         batch = stream.batch()
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate() * group["factor"]
-        harmonized = self.forward(batch.composite, batch.mask)
+        harmonized = self.forward(batch)
         error = LOSSES[self.run.loss](harmonized, batch.real, batch.mask)
         seen = torch.stack([error.detach(), error.new_tensor(len(batch.composite))])
         mean_error, mean_count = self.parallel.mean(seen).tolist()
@@ -224,7 +236,7 @@ class Training:
         self.average.update_parameters(self.net)
         self.step += 1
         self.samples += round(mean_count * self.parallel.count)
-        self.latest = Batch(*(field[:8] for field in batch[:3])), harmonized.detach()[:8]
+        self.latest = Batch(batch.composite[:8], batch.real[:8], batch.mask[:8]), harmonized.detach()[:8]
         self.seconds += time.process_time() - started
         return float(mean_error)
 
