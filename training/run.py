@@ -26,6 +26,8 @@ class TrainingRun:
     is made of what is recognized, beside the rest as it is, on `training.views`, four times as fast."""
     views: int = 4
     """Of each photograph, for "recognition_head"."""
+    heads: int = 1
+    """The recognition head is one of so many that `training.mean_of_heads` makes the preset's of: as much narrower."""
     size: int = 256
     """Height and width of the network's input, pixels."""
     batch: int = 16
@@ -66,7 +68,7 @@ class TrainingRun:
     """Of the weights and of every draw."""
 
     def __post_init__(self) -> None:
-        for name in ("size", "batch", "samples", "learning_rate", "views"):
+        for name in ("size", "batch", "samples", "learning_rate", "views", "heads"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0")
         for name, known in (
@@ -87,11 +89,27 @@ class TrainingRun:
             raise ValueError(f"only: the preset {self.preset!r} has no global head")
         if self.only == "recognition_head" and not self.network().recognition:
             raise ValueError(f"only: the preset {self.preset!r} recognizes nothing")
+        if self.heads > 1 and self.only != "recognition_head":
+            raise ValueError("heads: only a recognition head that is trained alone can be one of several")
 
     def network(self) -> GKNetConfig:
         """The network this run trains."""
         whole = replace(preset(self.preset), head=self.head, residual_modulation=self.residual_modulation)
-        return ablations(whole)[self.parts]
+        return ablations(one_of(self.heads, whole))[self.parts]
+
+
+def one_of(heads: int, whole: GKNetConfig) -> GKNetConfig:
+    """The network with a recognition head so narrow that `heads` of them side by side are as wide as the whole one's.
+
+    What goes through the colours' bottleneck is alike in all of them, so that stays as wide.
+    """
+    colours, things = whole.recognition_head_bottlenecks
+    first, second = whole.recognition_head_widths
+    return replace(
+        whole,
+        recognition_head_bottlenecks=(colours, things // heads),
+        recognition_head_widths=(first // heads, second // heads),
+    )
 
 
 def read_run(path: Path) -> TrainingRun:

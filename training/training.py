@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,11 +139,17 @@ class Training:
         return net
 
     def start_from(self, path: Path) -> None:
-        """Takes over the weights of a file. Raises WeightsError or ValueError if they are of another network."""
+        """Takes over the weights of a file. Raises WeightsError or ValueError if they are of another network.
+
+        A recognition head that is one of several begins from nothing beside a whole network.
+        """
         given = weights.load(path)
-        if given.config != self.net.config:
+        values = given.state_dict()
+        if self.run.heads > 1 and given.config == replace(self.run, heads=1).network():
+            values = {name: value for name, value in values.items() if not learns(self.run, name)}
+        elif given.config != self.net.config:
             raise ValueError(f"{path} holds another network than this run trains")
-        self.start_with(given.state_dict())
+        self.start_with(values)
 
     def start_with(self, values: dict[str, Tensor]) -> None:
         """Takes over values by name; what is not among them stays as it is."""

@@ -163,6 +163,7 @@ def test_unknown_and_impossible_settings_are_named(tmp_path: Path) -> None:
         ("size = 100", "size must be a multiple of 16"),
         ("only = 'everything'", "only must be one of"),
         ("views = 0", "views must be"),
+        ("heads = 2", "heads: only a recognition head"),
         ("loss = 'l1'", "loss must be one of"),
         ("warmup = -5", "warmup"),
         ("ema = 2", "ema must be within"),
