@@ -48,7 +48,7 @@ class GKNetConfig:
     """Hidden widths of the global head."""
     recognition: bool = False
     """Adds to the global head's matrix another, from what a frozen EfficientNet-Lite0 recognizes in the picture."""
-    recognition_head_bottlenecks: tuple[int, int] = (256, 160)
+    recognition_head_bottlenecks: tuple[int, int] = (256, 64)
     """How many numbers are made of the colours, and of the things, before that matrix is made of them."""
     recognition_head_widths: tuple[int, int] = (1024, 512)
     """Hidden widths of what makes that matrix."""

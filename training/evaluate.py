@@ -1,9 +1,9 @@
 """How good weights are: `python -m training.evaluate` with one of --iharmony4, --pool and --pairs.
 
-Harmonizes every composite at 256 x 256 through the same way users' pictures go, and prints the paper's metrics
-(section 4.1) on the 8-bit results, by kind and by the foreground's share of the picture; for iHarmony4 also the paper's
-Tables 1 and 2 with these figures beside its own, for --pool the metrics by the photographs' source and those of
-classical colour transfer on the same composites.
+Harmonizes every composite through the same way users' pictures go, and prints the paper's metrics (section 4.1) on the
+8-bit results, at 256 x 256 or for --pool at --size: by kind and by the foreground's share of the picture; for iHarmony4
+also the paper's Tables 1 and 2 with these figures beside its own, for --pool the metrics by the photographs' source and
+those of classical colour transfer on the same composites.
 -o writes every image's scores, the tables, and a page of the worst and the best; --plot draws the paper's Fig. 2.
 """
 
@@ -50,16 +50,16 @@ def cases(harmonizer: Harmonizer, samples: Iterable[Sample]) -> Iterator[Case]:
         yield Case(judged(sample, harmonized), sample, harmonized)
 
 
-def pool_samples(folder: Path, *, bad: BadFiles | None = None) -> tuple[int, Iterator[Sample]]:
-    """At most how many, and the composites of the validation split of a folder of shards."""
-    photographs = read_photographs(find_shards([folder]), SIZE, validation=True, mask_share=MASK_SHARE, bad=bad)
+def pool_samples(folder: Path, size: int = SIZE, *, bad: BadFiles | None = None) -> tuple[int, Iterator[Sample]]:
+    """At most how many, and the composites of the validation split of a folder of shards, size x size."""
+    photographs = read_photographs(find_shards([folder]), size, validation=True, mask_share=MASK_SHARE, bad=bad)
     return len(photographs.keys) * len(KINDS), validation_samples(photographs)
 
 
 def _chosen(options: argparse.Namespace, bad: BadFiles) -> tuple[int, Iterator[Sample]]:
     """At most how many, and the composites that the command line names."""
     if options.pool:
-        return pool_samples(options.pool, bad=bad)
+        return pool_samples(options.pool, options.size, bad=bad)
     if options.pairs:
         triplets = pairs.triplets(options.pairs, bad=bad)
     else:
@@ -71,19 +71,22 @@ def _tables(options: argparse.Namespace, results: dict[str, list[Record]], ours:
     """What is printed of the records of each method; ours: the name of what was evaluated."""
     records = results[ours]
     kinds, shares = by_kind(records), by_share(records)
-    shown = [change_table(shares, "foreground share")]
+    size = options.size
+    shown = [change_table(shares, "foreground share", size)]
     if options.pool:
-        shown.append(change_table(by_source(records), "source"))
+        shown.append(change_table(by_source(records), "source", size))
     if not options.pairs:
-        shown.insert(0, change_table(kinds, "sub-set" if options.iharmony4 else "kind"))
+        shown.insert(0, change_table(kinds, "sub-set" if options.iharmony4 else "kind", size))
     if options.iharmony4:
         subsets = {subset: kinds.get(subset, []) for subset in (*iharmony4.SUBSETS, "all")}
         shown.append(paper_table(subsets, TABLE_1, "Table 1 of the paper: iHarmony4's sub-sets", ours))
         shown.append(paper_table(shares, TABLE_2, "Table 2 of the paper: iHarmony4 by the foreground's share", ours))
     if len(results) > 1:
         notes = [f"{method.name}: {method.source}." for method in CLASSICAL]
-        shown.append(methods_table({name: by_kind(found) for name, found in results.items()}, "kind", notes))
-        shown.append(methods_table({name: by_share(found) for name, found in results.items()}, "foreground share", []))
+        found = {name: by_kind(records) for name, records in results.items()}
+        shown.append(methods_table(found, "kind", notes, size))
+        found = {name: by_share(records) for name, records in results.items()}
+        shown.append(methods_table(found, "foreground share", [], size))
     return shown
 
 
@@ -151,12 +154,23 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, help="where to write scores.csv, tables.md and index.html"
     )
+    parser.add_argument(
+        "--size",
+        metavar="PIXELS",
+        type=int,
+        default=SIZE,
+        help=f"height and width of the pool's composites; what is larger than {SIZE} goes through the full-resolution "
+        "transfer",
+    )
     parser.add_argument("--plot", metavar="FILE", type=Path, help="PNG or SVG to draw quality against size into")
     parser.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and count them")
     parser.add_argument("--model", default="gknet-s", help="preset whose shipped weights to evaluate")
     parser.add_argument("--weights", type=Path, help="another weight file")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.size < SIZE or (options.size != SIZE and not options.pool):
+        parser.error(f"--size wants --pool, and {SIZE} or more")
+    return options
 
 
 def main() -> int:

@@ -25,10 +25,9 @@ HEAD = "recognition_head."
 
 
 def mean_of_heads(nets: Sequence[GKNet]) -> GKNet:
-    """The network whose recognition head tells the mean of what theirs tell; else it is the first one.
+    """The network whose recognition head tells the mean of what theirs tell.
 
-    Exact but for what doesn't pass the bottleneck of the colours, which is as wide as each one's. Raises ValueError if
-    the networks are no such family.
+    Raises ValueError if they differ in more than that.
     """
     narrow = nets[0].config
     count = len(nets)
@@ -36,7 +35,7 @@ def mean_of_heads(nets: Sequence[GKNet]) -> GKNet:
     colours, things = narrow.recognition_head_bottlenecks
     whole = replace(
         narrow,
-        recognition_head_bottlenecks=(colours, things * count),
+        recognition_head_bottlenecks=(colours * count, things * count),
         recognition_head_widths=(first * count, second * count),
     )
     if not narrow.recognition or any(net.config != narrow for net in nets):
@@ -47,13 +46,13 @@ def mean_of_heads(nets: Sequence[GKNet]) -> GKNet:
             if not name.startswith(HEAD) and not torch.equal(value, values[name]):
                 raise ValueError(f"these networks differ in more than their recognition heads: in {name}")
     result = GKNet(whole)
-    head = _side_by_side([net.recognition_head for net in nets if net.recognition_head is not None], colours)
+    head = _side_by_side([net.recognition_head for net in nets if net.recognition_head is not None])
     values = {name: value for name, value in values.items() if not name.startswith(HEAD)}
     result.load_state_dict(values | {HEAD + name: value for name, value in head.items()})
     return result.eval()
 
 
-def _side_by_side(heads: list[RecognitionHead], colours: int) -> dict[str, Tensor]:
+def _side_by_side(heads: list[RecognitionHead]) -> dict[str, Tensor]:
     """The values of one head with the hidden units of all."""
     values = [head.state_dict() for head in heads]
 
@@ -64,25 +63,12 @@ def _side_by_side(heads: list[RecognitionHead], colours: int) -> dict[str, Tenso
         blocks: Tensor = torch.block_diag(*(value[name] for value in values))  # type: ignore[no-untyped-call]
         return blocks
 
-    narrowed, widened = _through(colours, torch.cat([v["colours.1.weight"] @ v["colours.0.weight"] for v in values]))
     return {
-        "colours.0.weight": narrowed,
-        "colours.1.weight": widened,
-        "colours.1.bias": beside("colours.1.bias"),
-        "things.0.weight": beside("things.0.weight"),
-        "things.1.weight": apart("things.1.weight"),
-        "hidden.weight": apart("hidden.weight"),
-        "hidden.bias": beside("hidden.bias"),
+        **{name: beside(name) for name in ("colours.0.weight", "colours.1.bias", "things.0.weight", "hidden.bias")},
+        **{name: apart(name) for name in ("colours.1.weight", "things.1.weight", "hidden.weight")},
         "matrix.weight": torch.cat([value["matrix.weight"] for value in values], dim=1) / len(values),
-        "matrix.bias": sum(value["matrix.bias"] for value in values) / len(values),
+        "matrix.bias": torch.stack([value["matrix.bias"] for value in values]).mean(dim=0),
     }
-
-
-def _through(width: int, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """The two maps, first the one down to `width` numbers, whose product is nearest to a weight (N, M)."""
-    left, strength, right = torch.linalg.svd(weight.double(), full_matrices=False)
-    root = strength[:width].sqrt()
-    return (root[:, None] * right[:width]).float(), (left[:, :width] * root).float()
 
 
 def main() -> int:

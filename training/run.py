@@ -99,15 +99,12 @@ class TrainingRun:
 
 
 def one_of(heads: int, whole: GKNetConfig) -> GKNetConfig:
-    """The network with a recognition head so narrow that `heads` of them side by side are as wide as the whole one's.
-
-    What goes through the colours' bottleneck is alike in all of them, so that stays as wide.
-    """
+    """The network with so narrow a recognition head that `heads` of them, side by side, are as wide as its own."""
     colours, things = whole.recognition_head_bottlenecks
     first, second = whole.recognition_head_widths
     return replace(
         whole,
-        recognition_head_bottlenecks=(colours, things // heads),
+        recognition_head_bottlenecks=(colours // heads, things // heads),
         recognition_head_widths=(first // heads, second // heads),
     )
 

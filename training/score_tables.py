@@ -13,6 +13,7 @@ from rich.table import Table
 
 from training.metrics import HARDLY, Record, Scores
 from training.published import METHODS, NOT_READ, Published, PublishedRow
+from training.validation import SIZE
 
 SHARES = {"0–5 %": (0.0, 0.05), "5–15 %": (0.05, 0.15), "15–100 %": (0.15, 1.01)}
 """The paper's groups by the foreground's share of the picture: from the first bound up to, without, the second."""
@@ -77,21 +78,24 @@ def by_source(records: Sequence[Record]) -> Groups:
     return {**dict(sorted(groups.items(), key=lambda group: -len(group[1]))), "all": list(records)}
 
 
-def change_table(groups: Groups, heading: str) -> ScoreTable:
-    """A row a group, means over pictures, untouched -> harmonized; heading: what tells the groups apart."""
+def change_table(groups: Groups, heading: str, size: int = SIZE) -> ScoreTable:
+    """A row a group, means over pictures, untouched -> harmonized.
+
+    heading: what tells the groups apart.   size: height and width of the pictures.
+    """
     *parts, everything = ([name, *_changes(records)] for name, records in groups.items())
     return ScoreTable(
-        title=f"By {heading}, 256 x 256, 8-bit levels: untouched → harmonized",
+        title=f"By {heading}, {size} x {size}, 8-bit levels: untouched → harmonized",
         headings=[heading, "pictures", "MSE", "PSNR dB", "fMSE", "fMSE change", "PSNR change", "not worse"],
         sections=[parts, [everything]],
         notes=[f"not worse: composites that get better, or worse by less than {HARDLY} dB."],
     )
 
 
-def methods_table(methods: dict[str, Groups], heading: str, notes: list[str]) -> ScoreTable:
+def methods_table(methods: dict[str, Groups], heading: str, notes: list[str], size: int = SIZE) -> ScoreTable:
     """A row a method, a section a metric, a column a group.
 
-    methods: each one's records of the same composites in the same groups.   heading: what tells the groups apart.
+    methods: each one's records of the same composites in the same groups.   heading, size: as `change_table`.
     """
     groups = next(iter(methods.values()))
     sections = [[["pictures", *(str(len(records)) for records in groups.values())]]]
@@ -100,7 +104,7 @@ def methods_table(methods: dict[str, Groups], heading: str, notes: list[str]) ->
         rows = [[method, *_measured(found, metric, lambda record: record.after)] for method, found in methods.items()]
         sections.append([[name, *[""] * len(groups)], untouched, *rows])
     return ScoreTable(
-        title=f"By {heading}, beside classical colour transfer, 256 x 256, 8 bit",
+        title=f"By {heading}, beside classical colour transfer, {size} x {size}, 8 bit",
         headings=["", *groups],
         sections=sections,
         notes=notes,

@@ -66,6 +66,20 @@ def test_a_pool_is_judged_by_kind_foreground_share_and_source(pool: Path, tmp_pa
         assert {row["kind"] for row in csv.DictReader(file)} <= set(KINDS)
 
 
+def test_a_pool_can_be_judged_at_full_resolution(pool: Path, tmp_path: Path) -> None:
+    printed = run("--pool", pool, "--size", "384", "-o", tmp_path).stdout
+    assert printed.count("384 x 384") == 5
+    assert "256 x 256" not in printed
+    _, larger = pool_samples(pool, 384)
+    sample = next(larger)
+    assert sample.composite.shape == sample.real.shape == (384, 384, 3)
+    with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    harmonized = Harmonizer.load(device="cpu")(sample.composite, sample.mask, network_size=256)
+    fmse = mean_squared_error(sample.real[sample.mask], harmonized[sample.mask])
+    assert float(row["fmse_after"]) == pytest.approx(fmse, abs=1e-3)
+
+
 def test_iharmony4_is_printed_beside_the_papers_tables(iharmony4_tree: Path, tmp_path: Path) -> None:
     printed = run("--iharmony4", iharmony4_tree, "-o", tmp_path).stdout
     for subset in SUBSETS:
@@ -177,8 +191,11 @@ def test_nothing_usable_is_an_error_even_with_skipping(
     assert told[1] == "left out 3 bad files:"
 
 
-@pytest.mark.parametrize("sources", [[], ["--pool", ".", "--pairs", "."]])
-def test_exactly_one_source_is_judged(sources: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "sources",
+    [[], ["--pool", ".", "--pairs", "."], ["--pairs", ".", "--size", "512"], ["--pool", ".", "--size", "128"]],
+)
+def test_exactly_one_source_is_judged_at_a_size_it_has(sources: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["evaluate", *sources])
     with pytest.raises(SystemExit, match="2"):
         command.main()
