@@ -8,6 +8,7 @@ fast.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 from torch import Generator, Tensor
 
 from gknet.recognition import PLACES, SIZE, THINGS, Recognition, Recognized
@@ -35,6 +35,7 @@ _KEPT = 0.65
 _MASK_SHARE = (0.01, 0.75)
 """Least and most of a view that its foreground may cover."""
 _TRIES = 12
+_REPORT_SECONDS = 30
 _AT_ONCE = 16
 
 
@@ -112,8 +113,11 @@ def _make(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Pa
     trunk = Recognition().eval()
     numbers = list(range(total))[parallel.rank :: parallel.count]
     masks_of = photographs.masks_of
-    steps = range(0, len(numbers), _AT_ONCE)
-    for first in track(steps, f"Looking at {total} views", disable=parallel.rank > 0):
+    reported = time.monotonic()
+    for first in range(0, len(numbers), _AT_ONCE):
+        if parallel.rank == 0 and time.monotonic() - reported > _REPORT_SECONDS:
+            reported = time.monotonic()
+            print(f"{first * parallel.count} of {total} views looked at", flush=True)
         chosen = numbers[first : first + _AT_ONCE]
         views = torch.cat(list(_cut_out(photographs, masks_of, run.seed, chosen)))  # (B, 4, SIZE, SIZE)
         small = F.interpolate(views, (run.size, run.size), mode="bilinear", antialias=True).clamp(0, 1)

@@ -50,7 +50,7 @@ def learn(steps: list[list[Tensor]], parallel: Parallel) -> None:
         size=32,
         batch=len(steps[0][0]) // parallel.count,
         samples=10_000,
-        learning_rate=5e-4,
+        learning_rate=3e-4,
         loss="foreground_rmse",
         clip=1.0,
     )

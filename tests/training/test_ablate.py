@@ -61,7 +61,7 @@ def test_rows_see_the_same_composites_and_start_alike(pool: Path, tmp_path: Path
         batches.append([stream.batch() for _ in range(3)])
     for other in batches[1:]:
         for mine, yours in zip(batches[0], other, strict=True):
-            assert all(torch.equal(one, two) for one, two in zip(mine, yours, strict=True))
+            assert all(torch.equal(one, two) for one, two in zip(mine[:3], yours[:3], strict=True))
     whole = rows[-1].net.state_dict()
     for training, network in zip(rows, ablations(preset("gknet-s")).values(), strict=True):
         assert training.net.config == network
