@@ -84,7 +84,9 @@ def views_of(photographs: Photographs, run: TrainingRun, folder: Path, parallel:
     """
     about = {"size": run.size, "views": run.views, "seed": run.seed, "keys": photographs.keys}
     done = folder / "views.json"
-    if parallel.any(not done.is_file() or json.loads(done.read_text(encoding="utf-8")) != about, torch.device("cpu")):
+    missing = not done.is_file() or json.loads(done.read_text(encoding="utf-8")) != about
+    parallel.wait()  # until all have looked, so that all go the same way
+    if missing:
         _make(photographs, run, folder, parallel)
         if parallel.rank == 0:
             done.write_text(json.dumps(about), encoding="utf-8")

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from gknet import weights
-from gknet.recognition import SIZE
 from training.parallel import Parallel
 from training.run import TrainingRun
 from training.shards import Photographs, find_shards, read_photographs
@@ -25,7 +24,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 RUN = TrainingRun(
     preset="gknet-s",
     only="recognition_head",
-    size=SIZE // 2 // 16 * 16,
+    size=112,
     batch=8,
     views=2,
     learning_rate=1e-3,
