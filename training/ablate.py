@@ -31,7 +31,7 @@ from gknet.errors import HarmonizeError
 from gknet.model import GKNet
 from training.ablation_table import Ablated, ablation_table
 from training.bare_network import BareNetwork
-from training.composites import MARGIN, CompositeStream
+from training.composites import CompositeStream, held
 from training.metrics import Record
 from training.records import appearing, read_records, write_records
 from training.run import Parts, TrainingRun, read_run
@@ -91,7 +91,7 @@ class Ablation:
     @cached_property
     def photographs(self) -> Photographs:
         """What is trained on; read when the first row needs it."""
-        return read_photographs(self.data, round(self.run.size * MARGIN), validation=False)
+        return read_photographs(self.data, held(self.run), validation=False)
 
     @cached_property
     def samples(self) -> list[Sample]:

@@ -62,6 +62,7 @@ def main() -> int:
     parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is judged")
     parser.add_argument("--weights", type=Path, required=True, help="weight file")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--around", type=int, default=0, help="pixels around it recoloured with the foreground")
     parser.add_argument("--seconds", type=float, default=math.inf, help="end this long after the start")
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
@@ -71,7 +72,7 @@ def main() -> int:
     except (HarmonizeError, OSError) as error:
         print(f"bare_network: {error}", file=sys.stderr)
         return 2
-    records = judge(network, validation_samples(photographs), end)
+    records = judge(network, validation_samples(photographs, options.around), end)
     by_kind: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_kind[record.kind].append(record)

@@ -9,9 +9,12 @@ from torch import Generator, Tensor
 from gknet.errors import BadRequest
 from gknet.recognition import Recognized
 from training.batch import Batch
+from training.crops import cut_out, parts_of, sums_of
+from training.fringe import recolour_around
 from training.run import TrainingRun
 from training.shards import Photographs
 from training.synthesis import KINDS, Composites, recolour, retouch
+from training.wear import worn
 
 _TRIES = 100
 
@@ -19,8 +22,15 @@ MARGIN = 9 / 8
 """Photographs are held larger than the network's input by this, and cropped at random."""
 
 
+def held(run: TrainingRun) -> int:
+    """Height and width, pixels, of the photographs that a run's composites are made of."""
+    return round(run.size * MARGIN)
+
+
 class CompositeStream:
-    """Draws batches: random photographs, one mask of each, a random kind of change for each, one crop for all.
+    """Draws batches: random photographs, one mask of each, a random kind of change for each.
+
+    One crop for all, or with `run.crops` one for each; then they are `worn` where the run says so.
 
     Photographs, draws and recolouring are all on the generator's device. The draws depend on the generator alone,
     so a run that restores its state goes on as if it had never stopped.
@@ -40,6 +50,7 @@ class CompositeStream:
         self.by_source = torch.from_numpy(np.argsort(source, kind="stable")).to(device)  # (M,) masks, sources in a row
         self.source_first = torch.from_numpy(np.searchsorted(np.sort(source), source)).to(device)  # (M,) into by_source
         self.source_count = torch.from_numpy(np.bincount(source)[source]).to(device)  # (M,)
+        self.sums = sums_of(self.masks) if run.crops else None
         self.run = run
         self.generator = generator
 
@@ -54,8 +65,10 @@ class CompositeStream:
             made, drawn = self._make(count)
             chosen = made.usable.nonzero().squeeze(1)[: self.run.batch]
             if len(chosen):
-                fields = made.composite[chosen], made.real[chosen], made.mask[chosen]
-                return Batch(*fields, self._recognized(drawn[chosen]))
+                composite, real, mask = made.composite[chosen], made.real[chosen], made.mask[chosen]
+                if self.run.worn:
+                    composite, real = worn(composite, real, mask, self.run.worn, self.generator)
+                return Batch(composite, real, mask, self._recognized(drawn[chosen]))
         raise BadRequest("The photographs give no usable composite.", "Train on others, or on larger batches.")
 
     def _recognized(self, drawn: Tensor) -> Recognized | None:
@@ -78,7 +91,9 @@ class CompositeStream:
         plain = (real[jittered], mask[jittered], real[jittered], mask[jittered])
         real[jittered] = retouch(*plain, self.generator, amount=0.4).clamp(0, 1)
         kind = torch.randint(len(KINDS), (count,), generator=self.generator, device=real.device)
-        made = recolour(real, mask, reference, reference_mask, kind, self.generator)
+        pictures_of = (real, mask, reference, reference_mask, kind, self.generator)
+        share = self.run.fringeless
+        made = recolour_around(*pictures_of, share) if share else recolour(*pictures_of)
         untouched = self._chance(count, self.run.untouched)
         return made._replace(composite=torch.where(untouched, made.real, made.composite)), drawn[:count]
 
@@ -91,6 +106,13 @@ class CompositeStream:
     def _crop(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, s, s) in [0, 1] and masks (B, 1, s, s) of the drawn mask numbers (B,)."""
         size, whole = self.run.size, self.pictures.shape[-1]
+        if self.sums is not None:
+            part = parts_of(self.sums[drawn], self.generator)
+            cropped = self._chance(len(drawn), self.run.crops).flatten(1)
+            part = torch.where(cropped, part, part.new_tensor([0.0, 0.0, 1.0, 1.0]))
+            both = torch.cat([self.pictures[self.owner[drawn]], self.masks[drawn][:, None]], dim=1).float() / 255
+            cut = cut_out(both, part, self._chance(len(drawn), 0.5).flatten(), size)
+            return cut[:, :3], cut[:, 3:]
         chosen = torch.randint(whole - size + 1, (2,), generator=self.generator, device=self.generator.device)
         offsets = chosen.tolist()
         rows, columns = (slice(offset, offset + size) for offset in offsets)

@@ -25,7 +25,7 @@ from training.run import read_run
 from training.train import photographs_stream, train
 from training.training import NotFinite, Training
 
-CONFIG = Path(__file__).parent / "configs" / "gknet_s_128.toml"
+CONFIG = Path(__file__).parent / "configs" / "gknet_s_fringeless.toml"
 
 
 def mean_fmse(path: Path, pool: Path) -> float:

@@ -13,6 +13,9 @@ Parts = Literal["baseline", "+KPB", "+LRE", "+SCF"]
 """What a network has, as in the paper's Table 4: each with all before it; "+SCF" is the whole network."""
 
 
+_SHARES = ("crops", "worn", "fringeless", "foreign_masks", "hard_masks", "untouched", "alike", "jitter")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRun:
     """One run. Raises ValueError, naming the field, for a value out of range."""
@@ -30,6 +33,12 @@ class TrainingRun:
     """The recognition head is one of so many that `training.mean_of_heads` makes the preset's of: as much narrower."""
     size: int = 256
     """Height and width of the network's input, pixels."""
+    crops: float = 0.0
+    """Share of photographs that are seen in part, each in its own (`training.crops`); 0 crops a whole batch alike."""
+    worn: float = 0.0
+    """Share of batches that are softened, and of composites that noise is added to (`training.wear`)."""
+    fringeless: float = 0.0
+    """Share of composites around whose foreground nothing of its own colours is left (`training.fringe`)."""
     batch: int = 16
     """Composites a step."""
     samples: int = 1_000_000
@@ -80,7 +89,7 @@ class TrainingRun:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
         if self.warmup < 0 or self.clip < 0:
             raise ValueError("warmup and clip must not be below 0")
-        for name in ("foreign_masks", "hard_masks", "untouched", "alike", "jitter", "ema", "final_rate"):
+        for name in (*_SHARES, "ema", "final_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within 0..1")
         if self.size % self.network().multiple:
@@ -89,6 +98,8 @@ class TrainingRun:
             raise ValueError(f"only: the preset {self.preset!r} has no global head")
         if self.only == "recognition_head" and not self.network().recognition:
             raise ValueError(f"only: the preset {self.preset!r} recognizes nothing")
+        if self.only == "recognition_head" and self.crops:
+            raise ValueError("crops: views are parts of photographs already")
         if self.heads > 1 and self.only != "recognition_head":
             raise ValueError("heads: only a recognition head that is trained alone can be one of several")
 

@@ -12,6 +12,7 @@ import math
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -20,10 +21,11 @@ from gknet import weights
 from gknet.device import choose_device
 from gknet.errors import HarmonizeError
 from training import iharmony4
+from training.ahead import Ahead
 from training.bad_files import BadFiles
 from training.batch import Stream
 from training.board import Board
-from training.composites import MARGIN, CompositeStream
+from training.composites import CompositeStream, held
 from training.parallel import Parallel, end_process
 from training.run import read_run
 from training.shards import find_shards, read_photographs
@@ -89,7 +91,7 @@ def photographs_stream(training: Training, folders: list[Path], out: Path, bad: 
     out: the run's folder, which keeps the views of a run that learns from those.
     """
     of_views = training.run.only == "recognition_head"
-    size = HELD if of_views else round(training.run.size * MARGIN)
+    size = HELD if of_views else held(training.run)
     photographs = read_photographs(find_shards(folders), size, validation=False, bad=bad)
     if training.parallel.rank == 0:
         print(f"{len(photographs.keys)} photographs, {len(photographs.masks)} masks", flush=True)
@@ -151,7 +153,9 @@ def _run(options: argparse.Namespace, started: float, parallel: Parallel, device
         return _refuse(error)
     try:
         minutes = options.minutes - (time.monotonic() - started) / 60  # reading took its part
-        train(training, stream, options.out, minutes, anneal=options.anneal)
+        # On the CPU a thread more would only be in the network's way, and a run must go on bit for bit.
+        with Ahead(stream, device) if device.type == "cuda" else nullcontext(stream) as batches:
+            train(training, batches, options.out, minutes, anneal=options.anneal)
     except HarmonizeError as error:  # anything else from in there is a fault of ours, and keeps its traceback
         return _refuse(error)
     except NotFinite as error:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from training.fringe import widened
 from training.shards import Photographs
 from training.synthesis import KINDS, recolour
 
@@ -30,8 +31,11 @@ class Sample(NamedTuple):
     mask: np.ndarray
 
 
-def validation_samples(photographs: Photographs) -> Iterator[Sample]:
+def validation_samples(photographs: Photographs, around: int = 0) -> Iterator[Sample]:
     """Every kind of every photograph, always the same: draws depend on the photograph's key and the kind alone.
+
+    around: so many pixels around the foreground are recoloured with it, and are so in `Sample.real`, too: as if the
+    object had been cut out with them. Its true colours show nowhere then.
 
     The foreground is the photograph's first mask; the reference another photograph of the set. A kind that gives
     no usable composite in a number of tries is left out for that photograph.
@@ -42,9 +46,10 @@ def validation_samples(photographs: Photographs) -> Iterator[Sample]:
         for number, kind in enumerate(KINDS):
             seed = hashlib.sha256(f"{key}:{kind}".encode()).digest()[:6]
             generator = torch.Generator().manual_seed(int.from_bytes(seed, "big"))
-            composite = _composite(photographs, real, mask, number, first, generator)
+            composite = _composite(photographs, real, widened(mask, around), number, first, generator)
             if composite is not None:
-                yield Sample(key, kind, _bytes(composite), _bytes(real), mask[0, 0].numpy() > 0.5)
+                truth = torch.where(mask > 0, real, composite)
+                yield Sample(key, kind, _bytes(composite), _bytes(truth), mask[0, 0].numpy() > 0.5)
 
 
 def _composite(

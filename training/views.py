@@ -20,20 +20,13 @@ from torch import Generator, Tensor
 
 from gknet.recognition import PLACES, SIZE, THINGS, Recognition, Recognized
 from training.composites import CompositeStream
+from training.crops import KEPT, MASK_SHARE, SMALLEST, STRETCH
 from training.parallel import Parallel
 from training.run import TrainingRun
 from training.shards import Photographs
 
 HELD = SIZE * 9 // 7
 """Height and width, pixels, of the photographs that views are cut out of."""
-_SMALLEST = 0.5
-"""Least side of a view, as a share of the photograph's."""
-_STRETCH = 1.18
-"""Most that a view is squeezed, in height or in width."""
-_KEPT = 0.65
-"""Least share of a foreground that must lie in a view."""
-_MASK_SHARE = (0.01, 0.75)
-"""Least and most of a view that its foreground may cover."""
 _TRIES = 12
 _REPORT_SECONDS = 30
 _AT_ONCE = 16
@@ -151,11 +144,11 @@ def _part(mask: np.ndarray, draws: np.random.Generator) -> tuple[slice, slice]:
     """Rows and columns of a part that shows most of the foreground; all of them where none is found."""
     side, whole = len(mask), mask.sum(dtype=np.int64)
     for _ in range(_TRIES):
-        share, stretch = draws.uniform(_SMALLEST, 1), draws.uniform(1 / _STRETCH, _STRETCH)
+        share, stretch = draws.uniform(SMALLEST, 1), draws.uniform(1 / STRETCH, STRETCH)
         height, width = (min(side, round(side * share * by)) for by in (stretch, 1 / stretch))
         top, left = (int(draws.integers(side - length + 1)) for length in (height, width))
         rows, columns = slice(top, top + height), slice(left, left + width)
         part = mask[rows, columns]
-        if part.sum(dtype=np.int64) >= _KEPT * whole and _MASK_SHARE[0] <= part.mean() / 255 <= _MASK_SHARE[1]:
+        if part.sum(dtype=np.int64) >= KEPT * whole and MASK_SHARE[0] <= part.mean() / 255 <= MASK_SHARE[1]:
             return rows, columns
     return slice(None), slice(None)

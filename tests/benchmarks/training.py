@@ -23,7 +23,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from gknet.config import GKNetConfig, preset
-from training.composites import MARGIN, CompositeStream
+from training.composites import CompositeStream, held
 from training.run import TrainingRun, read_run
 from training.shards import Photographs
 from training.training import Training
@@ -78,7 +78,7 @@ def photographs(size: int, count: int = 64) -> Photographs:
 def begin(run: TrainingRun) -> tuple[Training, CompositeStream]:
     training = Training(run)
     training.net.train()
-    return training, CompositeStream(photographs(round(run.size * MARGIN)), run, training.generator)
+    return training, CompositeStream(photographs(held(run)), run, training.generator)
 
 
 def main() -> None:

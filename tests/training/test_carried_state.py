@@ -15,7 +15,7 @@ import torch
 
 from gknet import weights
 from training import carried_state
-from training.composites import MARGIN, CompositeStream
+from training.composites import CompositeStream, held
 from training.run import TrainingRun
 from training.shards import find_shards, read_photographs
 from training.training import Training
@@ -25,7 +25,7 @@ TINY = TrainingRun(preset="gknet-s", size=32, batch=4, samples=400, learning_rat
 
 
 def stream(training: Training, pool: Path) -> CompositeStream:
-    photographs = read_photographs(find_shards([pool]), round(32 * MARGIN), validation=False)
+    photographs = read_photographs(find_shards([pool]), held(training.run), validation=False)
     return CompositeStream(photographs, training.run, training.generator)
 
 

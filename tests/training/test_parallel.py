@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gknet import weights
-from training.composites import MARGIN, CompositeStream
+from training.composites import CompositeStream, held
 from training.run import TrainingRun
 from training.shards import find_shards, read_photographs
 
@@ -23,7 +23,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 def steps(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty batches of sixteen composites."""
     run = TrainingRun(preset="gknet-s", size=32, batch=16)
-    photographs = read_photographs(find_shards([pool]), round(run.size * MARGIN), validation=False)
+    photographs = read_photographs(find_shards([pool]), held(run), validation=False)
     stream = CompositeStream(photographs, run, torch.Generator().manual_seed(0))
     made: list[list[torch.Tensor]] = []
     while len(made) < 40:

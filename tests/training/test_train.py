@@ -8,13 +8,14 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gknet import BadRequest, GKNet, weights
-from training.composites import MARGIN, CompositeStream
+from training.composites import CompositeStream, held
 from training.run import TrainingRun, read_run
 from training.shards import find_shards, read_photographs
 from training.train import train
@@ -25,14 +26,14 @@ TINY = TrainingRun(preset="gknet-s", size=32, batch=4, samples=400, learning_rat
 
 
 def stream(training: Training, pool: Path) -> CompositeStream:
-    size = round(training.run.size * MARGIN)
+    size = held(training.run)
     photographs = read_photographs(find_shards([pool]), size, validation=False)
     return CompositeStream(photographs, training.run, training.generator)
 
 
-@pytest.mark.parametrize("bfloat16", [False, True])
-def test_a_resumed_run_continues_bit_for_bit(pool: Path, tmp_path: Path, bfloat16: bool) -> None:
-    run = replace(TINY, bfloat16=bfloat16)
+@pytest.mark.parametrize("settings", [{}, {"bfloat16": True}, {"crops": 0.7, "worn": 0.5, "fringeless": 0.7}], ids=str)
+def test_a_resumed_run_continues_bit_for_bit(pool: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
+    run = replace(TINY, **settings)
     whole, half = Training(run), Training(run)
     draws = stream(whole, pool)
     losses = [whole.learn(draws) for _ in range(6)]

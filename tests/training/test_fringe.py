@@ -1,0 +1,86 @@
+"""Composites around whose foreground nothing of its own colours is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from training.fringe import recolour_around, widened
+from training.shards import find_shards, read_photographs
+from training.synthesis import Composites
+from training.validation import MASK_SHARE, SIZE, validation_samples
+
+RETOUCH = 4
+WIDEST = 6
+
+
+def photograph() -> tuple[Tensor, Tensor]:
+    """Eight times a bright disc on a dark ground, and a mask that leaves out two pixels along the disc's edge."""
+    rows, columns = torch.meshgrid(torch.arange(64) - 31.5, torch.arange(64) - 31.5, indexing="ij")
+    distance = rows.hypot(columns).expand(8, 1, 64, 64)
+    real = torch.where(distance < 16, torch.tensor([0.7, 0.5, 0.3]).view(3, 1, 1), torch.tensor(0.1))
+    return real, (distance < 14).float()
+
+
+def made(share: float, seed: int = 0) -> tuple[Composites, Tensor, Tensor]:
+    """Composites, their photographs and masks."""
+    real, mask = photograph()
+    kind = torch.full((len(real),), RETOUCH)
+    generator = torch.Generator().manual_seed(seed)
+    return recolour_around(real, mask, real, mask, kind, generator, share), real, mask
+
+
+def test_composite_and_truth_differ_in_the_mask_alone() -> None:
+    batch, real, mask = made(1.0)
+    outside = (mask == 0).expand_as(real)
+    assert torch.equal(batch.composite[outside], batch.real[outside])
+    assert torch.equal(batch.real[~outside], real[~outside])
+    assert torch.equal(batch.mask, mask)
+
+
+def test_beyond_the_fringe_nothing_changes() -> None:
+    batch, real, mask = made(1.0)
+    far = (widened(mask, WIDEST) == 0).expand_as(real)
+    assert torch.equal(batch.composite[far], real[far])
+
+
+def test_the_rest_of_an_object_shows_its_colours_in_a_share_of_the_composites() -> None:
+    rest = None
+    shown = {0.0: 0, 0.5: 0, 1.0: 0}
+    for share in shown:
+        for seed in range(12):
+            batch, real, mask = made(share, seed)
+            rest = (widened(mask, 1) > mask).expand_as(real)
+            for composite, truth, here in zip(batch.composite, real, rest, strict=True):
+                shown[share] += bool(torch.equal(composite[here], truth[here]))
+    assert shown[0.0] == 96
+    assert 30 < shown[0.5] < 66
+    assert shown[1.0] == 0
+
+
+def test_what_is_filled_has_the_colours_beyond() -> None:
+    real, mask = photograph()
+    filled = 0
+    for seed in range(12):
+        batch, _, _ = made(1.0, seed)
+        for composite, inside in zip(batch.composite, mask, strict=True):
+            ring = composite[:, (widened(inside[None], 1)[0] > inside)[0]]
+            filled += bool((ring - 0.1).abs().max() < 1e-3)
+    # About half are filled, and of those the ones that reach past the two pixels of the disc that are left.
+    assert 15 < filled < 60
+    assert real.amin() == pytest.approx(0.1)
+
+
+def test_validation_samples_can_be_recoloured_around_their_foreground(pool: Path) -> None:
+    photographs = read_photographs(find_shards([pool]), SIZE, validation=True, mask_share=MASK_SHARE)
+    plain, around = (list(validation_samples(photographs, pixels)) for pixels in (0, 2))
+    truths = {sample.key: sample.real for sample in plain}
+    assert around
+    for sample in around:
+        assert np.array_equal(sample.composite[~sample.mask], sample.real[~sample.mask])
+        assert np.array_equal(sample.real[sample.mask], truths[sample.key][sample.mask])
+    assert any(not np.array_equal(sample.real, truths[sample.key]) for sample in around)

@@ -1,0 +1,55 @@
+"""Softer and noisier composites, which stay the same outside the mask."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from training.wear import worn
+
+SIZE = 32
+
+
+def made() -> tuple[Tensor, Tensor, Tensor]:
+    """Composite, real and mask of four plain pictures, (4, C, SIZE, SIZE)."""
+    real = torch.linspace(0.3, 0.6, 4)[:, None, None, None].expand(4, 3, SIZE, SIZE)
+    mask = torch.zeros(4, 1, SIZE, SIZE)
+    mask[:, :, 8:-8, 8:-8] = 1
+    return torch.lerp(real, real + 0.2, mask), real, mask
+
+
+def apart(pictures: Tensor) -> Tensor:
+    """(B, 3): how far their pixels are from one another."""
+    return pictures.flatten(2).std(dim=2)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_worn_composites_have_eight_bits_and_differ_in_the_mask_alone(share: float) -> None:
+    composite, real, mask = made()
+    for seed in range(8):
+        worn_composite, worn_real = worn(composite, real, mask, share, torch.Generator().manual_seed(seed))
+        outside = (mask == 0).expand_as(real)
+        assert torch.equal(worn_composite[outside], worn_real[outside])
+        for picture in (worn_composite, worn_real):
+            assert torch.allclose(picture * 255, (picture * 255).round(), atol=1e-4)
+
+
+def test_noise_is_the_same_in_composite_and_photograph() -> None:
+    generator = torch.Generator().manual_seed(1)
+    noisy = 0
+    for _ in range(20):
+        composite, real = worn(*made(), 1.0, generator)
+        middle = slice(14, 18)  # where softening brings nothing in from outside
+        assert ((composite - real)[:, :, middle, middle] - 0.2).abs().max() <= 1.01 / 255  # but for rounding
+        noisy += int((apart(real[:, :, middle, middle]) > 1 / 255).sum())
+    assert noisy > 60  # of 240 channels
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_of_batches_is_softened(share: float) -> None:
+    generator = torch.Generator().manual_seed(2)
+    rough, mask = torch.rand(4, 3, SIZE, SIZE, generator=generator), made()[2]
+    softer = [apart(worn(rough, rough, mask, share, generator)[1]) for _ in range(8)]
+    ratios = torch.stack(softer) / apart(rough)
+    assert (ratios < 0.97).all() if share else torch.allclose(ratios, torch.ones_like(ratios), atol=1e-3)

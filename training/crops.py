@@ -1,0 +1,78 @@
+"""Parts of photographs, each cut out in its own way: a photograph that is always seen whole is soon known by heart."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+SMALLEST = 0.5
+"""Least side of a part, as a share of the photograph's."""
+STRETCH = 1.18
+"""Most that a part is squeezed, in height or in width."""
+KEPT = 0.65
+"""Least share of a foreground that must lie in a part."""
+MASK_SHARE = (0.01, 0.75)
+"""Least and most of a part that its foreground may cover."""
+
+_CELLS = 32
+"""A foreground is measured on so many cells a side."""
+_TRIES = 8
+_AT_ONCE = 512
+
+
+def sums_of(masks: Tensor) -> Tensor:
+    """How much of each mask lies above and left of the corners of _CELLS x _CELLS cells: (M, _CELLS + 1, _CELLS + 1).
+
+    masks: (M, S, S) uint8.   Measured in cells.
+    """
+    found = []
+    for start in range(0, len(masks), _AT_ONCE):
+        some = masks[start : start + _AT_ONCE, None]
+        cells = F.adaptive_avg_pool2d(some.float() / 255, _CELLS)[:, 0]
+        found.append(F.pad(cells.cumsum(1).cumsum(2), (1, 0, 1, 0)))
+    return torch.cat(found)
+
+
+def parts_of(sums: Tensor, generator: Generator) -> Tensor:
+    """A part for each of the masks that `sums_of` measured, (B, 4): top, left, height and width as shares of the side.
+
+    It shows most of the foreground; where a few tries find none that does, it is all of the photograph.
+    """
+    batch, device = len(sums), sums.device
+
+    def drawn() -> Tensor:
+        return torch.rand(batch, _TRIES, generator=generator, device=device)
+
+    share, stretch = SMALLEST + (1 - SMALLEST) * drawn(), STRETCH ** (2 * drawn() - 1)
+    height, width = (share * stretch).clamp_max(1), (share / stretch).clamp_max(1)
+    top, left = drawn() * (1 - height), drawn() * (1 - width)
+    rows, columns = ([(_CELLS * edge).round().long() for edge in edges] for edges in _edges(top, left, height, width))
+
+    def within(row: int, column: int) -> Tensor:
+        return sums.flatten(1).gather(1, rows[row] * (_CELLS + 1) + columns[column])
+
+    foreground = within(1, 1) - within(0, 1) - within(1, 0) + within(0, 0)
+    area = ((rows[1] - rows[0]) * (columns[1] - columns[0])).clamp_min(1)
+    least, most = MASK_SHARE
+    fits = (foreground >= KEPT * sums[:, -1, -1:]) & (foreground >= least * area) & (foreground <= most * area)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    part = torch.cat([edge.gather(1, first) for edge in (top, left, height, width)], dim=1)
+    return torch.where(fits.any(dim=1, keepdim=True), part, part.new_tensor([0.0, 0.0, 1.0, 1.0]))
+
+
+def _edges(top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+    return (top, top + height), (left, left + width)
+
+
+def cut_out(pictures: Tensor, parts: Tensor, mirrored: Tensor, size: int) -> Tensor:
+    """The parts (B, 4) of pictures (B, C, S, S), those `mirrored` (B,) turned left to right: (B, C, size, size)."""
+    top, left, height, width = parts.unbind(1)
+    turn = torch.where(mirrored, -1.0, 1.0)
+    nothing = torch.zeros_like(top)
+    rows = torch.stack([nothing, height, 2 * top + height - 1], dim=1)
+    columns = torch.stack([turn * width, nothing, 2 * left + width - 1], dim=1)
+    places = F.affine_grid(
+        torch.stack([columns, rows], dim=1), [len(pictures), 1, size, size], align_corners=False
+    )  # (B, size, size, 2)
+    return F.grid_sample(pictures, places, padding_mode="border", align_corners=False)
