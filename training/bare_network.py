@@ -65,6 +65,8 @@ def main() -> int:
     parser.add_argument("--around", type=int, default=0, help="pixels around it recoloured with the foreground")
     parser.add_argument("--seconds", type=float, default=math.inf, help="end this long after the start")
     options = parser.parse_args()
+    if options.around < 0:
+        parser.error("--around must be at least 0")
     end = time.monotonic() + options.seconds
     try:
         network = BareNetwork(weights.load(options.weights), choose_device(options.device))

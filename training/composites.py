@@ -20,11 +20,13 @@ _TRIES = 100
 
 MARGIN = 9 / 8
 """Photographs are held larger than the network's input by this, and cropped at random."""
+PARTS_MARGIN = 3 / 2
+"""The same where parts of them are cut out, which would be soft otherwise."""
 
 
 def held(run: TrainingRun) -> int:
     """Height and width, pixels, of the photographs that a run's composites are made of."""
-    return round(run.size * MARGIN)
+    return round(run.size * (PARTS_MARGIN if run.crops else MARGIN))
 
 
 class CompositeStream:
