@@ -50,7 +50,7 @@ class Ahead:
             raise made
         batch, ready = made
         if ready is not None:
-            here = torch.cuda.current_stream()
+            here = torch.cuda.current_stream(batch.composite.device)
             here.wait_event(ready)
             for part in _tensors(batch):  # or its memory would be given away while it is still used here
                 part.record_stream(here)

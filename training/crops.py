@@ -47,7 +47,9 @@ def parts_of(sums: Tensor, generator: Generator) -> Tensor:
     share, stretch = SMALLEST + (1 - SMALLEST) * drawn(), STRETCH ** (2 * drawn() - 1)
     height, width = (share * stretch).clamp_max(1), (share / stretch).clamp_max(1)
     top, left = drawn() * (1 - height), drawn() * (1 - width)
-    rows, columns = ([(_CELLS * edge).round().long() for edge in edges] for edges in _edges(top, left, height, width))
+    rows, columns = (
+        [(_CELLS * edge).round().long() for edge in edges] for edges in ((top, top + height), (left, left + width))
+    )
 
     def within(row: int, column: int) -> Tensor:
         return sums.flatten(1).gather(1, rows[row] * (_CELLS + 1) + columns[column])
@@ -59,10 +61,6 @@ def parts_of(sums: Tensor, generator: Generator) -> Tensor:
     first = fits.int().argmax(dim=1, keepdim=True)
     part = torch.cat([edge.gather(1, first) for edge in (top, left, height, width)], dim=1)
     return torch.where(fits.any(dim=1, keepdim=True), part, part.new_tensor([0.0, 0.0, 1.0, 1.0]))
-
-
-def _edges(top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
-    return (top, top + height), (left, left + width)
 
 
 def cut_out(pictures: Tensor, parts: Tensor, mirrored: Tensor, size: int) -> Tensor:
