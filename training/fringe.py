@@ -15,13 +15,16 @@ from torch import Generator, Tensor
 
 from training.synthesis import Composites, recolour
 
-_FURTHEST = 6
-"""Most pixels around a foreground that hold nothing of its own colours."""
+_REACHES = (1, 2, 3, 4, 6, 9)
+"""Pixels around a foreground, of pictures 128 high, that hold nothing of its own colours: one of these."""
+_OF_OBJECT = 0.35
+"""Most that a reach may be, in roots of the foreground's area: around a small object the scene begins soon."""
 
 
 def widened(mask: Tensor, reach: int) -> Tensor:
-    """The mask (B, 1, H, W) and all that is up to `reach` pixels from it."""
-    return F.max_pool2d(mask, 2 * reach + 1, 1, reach)
+    """The mask (B, 1, H, W) and all that is up to `reach` pixels from it in both directions."""
+    side = 2 * reach + 1
+    return F.max_pool2d(F.max_pool2d(mask, (side, 1), 1, (reach, 0)), (1, side), 1, (0, reach))
 
 
 def recolour_around(
@@ -38,13 +41,28 @@ def recolour_around(
     It is recoloured with the foreground in half of those, as if the object had been cut out with it, and made of what
     lies beyond in the others. So it is in `Composites.real`, too, which equals the composite outside the mask.
     """
-    reach = int(torch.randint(1, _FURTHEST + 1, (), generator=generator, device=mask.device))
-    wide = widened(mask, reach)
-    chance = torch.rand(len(mask), 1, 1, 1, generator=generator, device=mask.device)
+    chance = torch.rand(len(mask), generator=generator, device=mask.device)
     with_it, beyond = chance < share / 2, (chance >= share / 2) & (chance < share)
-    made = recolour(real, torch.where(with_it, wide, mask), reference, reference_mask, kind, generator)
-    composite = torch.where(beyond, _filled(made.composite, mask, wide, reach), made.composite)
+    reaches = _reaches(mask, generator)
+    wide = mask.clone()
+    for reach in sorted(set(reaches.tolist())):
+        wide[reaches == reach] = widened(mask[reaches == reach], reach)
+    recoloured = torch.where(with_it[:, None, None, None], wide, mask)
+    made = recolour(real, recoloured, reference, reference_mask, kind, generator)
+    composite = made.composite
+    for reach in sorted(set(reaches[beyond].tolist())):
+        here = beyond & (reaches == reach)
+        composite[here] = _filled(composite[here], mask[here], wide[here], reach)
     return made._replace(composite=composite, mask=mask, real=torch.lerp(composite, real, mask))
+
+
+def _reaches(mask: Tensor, generator: Generator) -> Tensor:
+    """A reach for each of the masks (B, 1, H, W), pixels, (B,)."""
+    known = mask.new_tensor(_REACHES)
+    pixel = mask.shape[2] / 128
+    fitting = (known[1:] * pixel <= _OF_OBJECT * mask.sum(dim=(1, 2, 3)).sqrt()[:, None]).sum(dim=1)
+    drawn = torch.randint(len(_REACHES), (len(mask),), generator=generator, device=mask.device)
+    return (known[torch.minimum(drawn, fitting)] * pixel).round().clamp_min(1).int()
 
 
 def _filled(composite: Tensor, mask: Tensor, wide: Tensor, reach: int) -> Tensor:
@@ -52,6 +70,11 @@ def _filled(composite: Tensor, mask: Tensor, wide: Tensor, reach: int) -> Tensor
     weight = 1 - wide
     colours = composite * weight
     for _ in range(3):  # so that the further ones count less
-        weight, colours = (F.avg_pool2d(part, 2 * reach + 1, 1, reach) for part in (weight, colours))
+        weight, colours = (_blurred(part, reach) for part in (weight, colours))
     ring = (wide - mask) * (weight > 1e-3)
     return torch.lerp(composite, colours / weight.clamp_min(1e-3), ring)
+
+
+def _blurred(planes: Tensor, reach: int) -> Tensor:
+    side = 2 * reach + 1
+    return F.avg_pool2d(F.avg_pool2d(planes, (side, 1), 1, (reach, 0)), (1, side), 1, (0, reach))
