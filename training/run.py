@@ -36,7 +36,7 @@ class TrainingRun:
     crops: float = 0.0
     """Share of photographs that are seen in part, each in its own (`training.crops`); 0 crops a whole batch alike."""
     worn: float = 0.0
-    """Share of composites that are softened, of those that are noisy, and of those that are compressed (`training.wear`)."""
+    """Share of composites that are soft, of all that are noisy, and of all that are compressed (`training.wear`)."""
     fringeless: float = 0.0
     """Share of composites around whose foreground nothing of its own colours is left (`training.fringe`)."""
     batch: int = 16
