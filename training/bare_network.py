@@ -62,11 +62,13 @@ def main() -> int:
     parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is judged")
     parser.add_argument("--weights", type=Path, required=True, help="weight file")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--around", type=int, default=0, help="pixels around it recoloured with the foreground")
+    fringe = parser.add_mutually_exclusive_group()
+    fringe.add_argument("--around", type=int, default=0, help="pixels around the foreground recoloured with it")
+    fringe.add_argument("--beyond", type=int, default=0, help="pixels around it made of what lies beyond")
     parser.add_argument("--seconds", type=float, default=math.inf, help="end this long after the start")
     options = parser.parse_args()
-    if options.around < 0:
-        parser.error("--around must be at least 0")
+    if min(options.around, options.beyond) < 0:
+        parser.error("--around and --beyond must be at least 0")
     end = time.monotonic() + options.seconds
     try:
         network = BareNetwork(weights.load(options.weights), choose_device(options.device))
@@ -74,7 +76,7 @@ def main() -> int:
     except (HarmonizeError, OSError) as error:
         print(f"bare_network: {error}", file=sys.stderr)
         return 2
-    records = judge(network, validation_samples(photographs, options.around), end)
+    records = judge(network, validation_samples(photographs, options.around, options.beyond), end)
     by_kind: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_kind[record.kind].append(record)

@@ -52,7 +52,7 @@ def recolour_around(
     composite = made.composite
     for reach in sorted(set(reaches[beyond].tolist())):
         here = beyond & (reaches == reach)
-        composite[here] = _filled(composite[here], mask[here], wide[here], reach)
+        composite[here] = filled(composite[here], mask[here], wide[here], reach)
     return made._replace(composite=composite, mask=mask, real=torch.lerp(composite, real, mask))
 
 
@@ -65,8 +65,11 @@ def _reaches(mask: Tensor, generator: Generator) -> Tensor:
     return (known[torch.minimum(drawn, fitting)] * pixel).round().clamp_min(1).int()
 
 
-def _filled(composite: Tensor, mask: Tensor, wide: Tensor, reach: int) -> Tensor:
-    """The composite with what `wide` adds to the mask made of the colours beyond, where there are any."""
+def filled(composite: Tensor, mask: Tensor, wide: Tensor, reach: int) -> Tensor:
+    """The composite with what `wide` adds to the mask made of the colours beyond, where there are any.
+
+    composite: (B, 3, H, W).   mask, and wide, which is it widened by `reach`: (B, 1, H, W) in [0, 1].
+    """
     weight = 1 - wide
     colours = composite * weight
     for _ in range(3):  # so that the further ones count less

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from training.fringe import widened
+from training.fringe import filled, widened
 from training.shards import Photographs
 from training.synthesis import KINDS, recolour
 
@@ -31,11 +31,12 @@ class Sample(NamedTuple):
     mask: np.ndarray
 
 
-def validation_samples(photographs: Photographs, around: int = 0) -> Iterator[Sample]:
+def validation_samples(photographs: Photographs, around: int = 0, beyond: int = 0) -> Iterator[Sample]:
     """Every kind of every photograph, always the same: draws depend on the photograph's key and the kind alone.
 
     around: so many pixels around the foreground are recoloured with it, and are so in `Sample.real`, too: as if the
     object had been cut out with them. Its true colours show nowhere then.
+    beyond: so many pixels around it are made of what lies beyond, as around an object from another photograph.
 
     The foreground is the photograph's first mask; the reference another photograph of the set. A kind that gives
     no usable composite in a number of tries is left out for that photograph.
@@ -48,6 +49,8 @@ def validation_samples(photographs: Photographs, around: int = 0) -> Iterator[Sa
             generator = torch.Generator().manual_seed(int.from_bytes(seed, "big"))
             composite = _composite(photographs, real, widened(mask, around), number, first, generator)
             if composite is not None:
+                if beyond:
+                    composite = filled(composite, mask, widened(mask, beyond), beyond)
                 truth = torch.where(mask > 0, real, composite)
                 yield Sample(key, kind, _bytes(composite), _bytes(truth), mask[0, 0].numpy() > 0.5)
 

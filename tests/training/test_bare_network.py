@@ -99,12 +99,13 @@ def test_the_commands_print_a_row_for_everything_judged(pool: Path) -> None:
         assert name in done.stdout
 
 
-def test_pixels_around_the_foreground_cannot_be_less_than_none() -> None:
-    arguments = ["--pool", "nowhere", "--weights", "none.safetensors", "--around", "-1"]
+@pytest.mark.parametrize("option", ["--around", "--beyond"])
+def test_pixels_around_the_foreground_cannot_be_less_than_none(option: str) -> None:
+    arguments = ["--pool", "nowhere", "--weights", "none.safetensors", option, "-1"]
     command = [sys.executable, "-m", "training.bare_network", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "--around must be at least 0" in done.stderr
+    assert "--around and --beyond must be at least 0" in done.stderr
 
 
 def test_only_better_weights_take_the_shipped_ones_place(

@@ -81,3 +81,16 @@ def test_validation_samples_can_be_recoloured_around_their_foreground(pool: Path
         assert np.array_equal(sample.composite[~sample.mask], sample.real[~sample.mask])
         assert np.array_equal(sample.real[sample.mask], truths[sample.key][sample.mask])
     assert any(not np.array_equal(sample.real, truths[sample.key]) for sample in around)
+
+
+def test_validation_samples_can_be_made_of_what_lies_beyond_around_their_foreground(pool: Path) -> None:
+    photographs = read_photographs(find_shards([pool]), SIZE, validation=True, mask_share=MASK_SHARE)
+    plain, beyond = (list(validation_samples(photographs, beyond=pixels)) for pixels in (0, 4))
+    assert len(plain) == len(beyond) > 0
+    for was, sample in zip(plain, beyond, strict=True):
+        mask = torch.from_numpy(sample.mask)[None, None].float()
+        ring = (widened(mask, 4) > mask)[0, 0].numpy()
+        assert np.array_equal(sample.composite[~ring], was.composite[~ring])
+        assert np.array_equal(sample.composite[~sample.mask], sample.real[~sample.mask])
+        assert np.array_equal(sample.real[sample.mask], was.real[sample.mask])
+        assert (sample.composite != was.composite)[ring].any(axis=1).mean() > 0.5
