@@ -32,12 +32,12 @@ SOFT = [130, 90, 70, 90, 20]
 
 
 def photographs() -> dict[str, np.ndarray]:
-    """A photograph and two objects cut out of others, float32, sRGB-encoded.
+    """A photograph and two objects cut out of others, float32, sRGB-encoded; the face is too dark for where it comes.
 
     The astronaut is NASA's, coffee and cat are public domain too (scikit-image).
     """
     ground = np.asarray(skimage.data.coffee())[60 : 60 + HEIGHT, 100 : 100 + WIDTH] / 255
-    face = np.asarray(skimage.data.astronaut())[20:170, 160:280] / 255
+    face = 0.7 * np.asarray(skimage.data.astronaut())[20:170, 160:280] / 255
     rows, columns = np.mgrid[: OBJECT[1], : OBJECT[0]]
     distance = np.hypot((rows - 75) / 70, (columns - 60) / 52)
     alpha = np.clip((1.05 - distance) / 0.1, 0, 1)

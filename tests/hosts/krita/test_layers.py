@@ -49,7 +49,8 @@ CASES: dict[str, dict[str, Any]] = {
     "chosen-layer": {"scene": "against_a_layer"},
     "whole-image": {"scene": "against_all"},
     "clean-edges": {"scene": "clean_edges"},
-    "half-way": {"scene": "half_way"},
+    # What shows through is dark already.
+    "half-way": {"scene": "half_way", "levels": [128, 255]},
     "hidden-after": {"scene": "hidden_after"},
 }
 USUAL = {
@@ -60,6 +61,7 @@ USUAL = {
     "height": 512,
     "box": [150, 200, 120, 160],
     "scene": "plain",
+    "levels": [0, 178],
 }
 
 Pixels = np.ndarray
@@ -130,9 +132,10 @@ def photograph(width: int, height: int) -> Pixels:
     return np.dstack([tiled, np.full((height, width), 255, np.uint8)])
 
 
-def cut_out() -> Pixels:
+def cut_out(spec: dict[str, Any]) -> Pixels:
     """(160, 120, 4) uint8: the astronaut's face, cut out with a soft edge that touches all sides."""
-    face = np.asarray(skimage.data.astronaut())[40:200, 160:280]
+    black, white = spec["levels"]
+    face = (black + (white - black) / 255 * skimage.data.astronaut()[40:200, 160:280]).round().astype(np.uint8)
     rows, columns = np.mgrid[:160, :120]
     distance = np.hypot((rows - 79.5) / 80, (columns - 59.5) / 60)
     alpha = (255 * np.clip((1.05 - distance) / 0.3, 0, 1)).round().astype(np.uint8)
@@ -157,7 +160,7 @@ def prepared(folder: Path) -> list[dict[str, Any]]:
         spec = {**USUAL, **own, "name": name}
         pictures = {
             "ground": painted(spec, photograph(spec["width"], spec["height"])),
-            "object": painted(spec, cut_out()),
+            "object": painted(spec, cut_out(spec)),
             "green": painted(spec, green()),
         }
         for part, picture in pictures.items():
@@ -226,7 +229,7 @@ def test_the_backend_is_sent_what_the_layer_shows(name: str, case: Callable[[str
         )
     if one.spec["scene"] in ("plain", "in_a_group", "the_group", "between", "with_selection", "cloned"):
         left, top, width, height = (one.layer_map[key] for key in ("x", "y", "width", "height"))
-        whole = painted(one.spec, cut_out())
+        whole = painted(one.spec, cut_out(one.spec))
         x, y = left - one.spec["box"][0], top - one.spec["box"][1]
         assert np.array_equal(shown, whole[y : y + height, x : x + width])
 
@@ -303,7 +306,8 @@ def test_a_large_picture_is_sent_reduced(case: Callable[[str], Case]) -> None:
 
 
 def test_a_transparency_mask_shapes_what_is_sent(case: Callable[[str], Case]) -> None:
-    alpha, whole = case("mask").native("shown")[..., 3], cut_out()[..., 3]
+    one = case("mask")
+    alpha, whole = one.native("shown")[..., 3], cut_out(one.spec)[..., 3]
     assert np.array_equal(alpha[:, :60], whole[:, :60])
     assert np.abs(alpha[:, 60:90].astype(float) - whole[:, 60:90] * (100 / 255)).max() <= 1
     assert not alpha[:, 90:].any()
