@@ -296,7 +296,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # two cores take five minutes
+@pytest.mark.timeout(900)  # two cores take four to six minutes
 def test_many_clients_survive_a_backend_that_is_killed_now_and_then(
     nowhere: Path, layer: np.ndarray, reference: np.ndarray
 ) -> None:
