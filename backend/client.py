@@ -94,7 +94,8 @@ class Client:
         strength: 0..1.   space: "srgb" (encoded) or "linear", of both.   profile: ICC profile of both, None for sRGB.
         model: None for the backend's default.   selection: (h, w) uint8, 255 where the layer is the object.
         fit: `last_fit` of an earlier call: no network runs. If the backend has forgotten it, the reference, unless
-        None, is used.   network_size: 64..1024, long side of what the network sees.   opacity: the layer's.
+        None, is used.   network_size: 64..1024, long side of what the network sees.   opacity: the layer's;
+        the object itself is looked at as if it were opaque.
         clean_edges: take the colours of the layer's old background out of its soft edge first; needs PyMatting where
         the backend runs (`unsupported` without).
         If the backend dies meanwhile, it is started and asked once more.

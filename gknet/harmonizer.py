@@ -226,7 +226,8 @@ class Harmonizer:
         or (H, W, C) likewise, what lies below, all of the canvas, at its own size or reduced; where it is transparent,
         its mean colour stands in.   canvas: (width, height) in the layer's pixels.   at: (x, y) of the layer on the
         canvas.   selection: (h, w) uint8, 255 where the layer is the foreground; what is not selected is part of the
-        scene.   opacity: of the layer, in (0, 1].
+        scene.   opacity: of the layer, in (0, 1]; of what is not selected, for the foreground is seen as if it were
+        opaque.
         space, profile, reference_space, reference_profile: as `__call__`, each picture's own.
         Raises BadRequest, NoForeground (also for an opaque layer without selection) and NoBackground.
         """
@@ -260,7 +261,7 @@ class Harmonizer:
             selection=selection,
             opacity=opacity,
         )
-        if sight.mask.min() > 0.995 * opacity:
+        if sight.mask.min() > 0.995:
             raise NoBackground("The foreground covers the whole background.", "Erase around the object, or select it.")
         transfer = _rolled_off(self._fit(sight, box, on_progress), rgba, selection, encoding)
         return LayerFit(transfer, encoding, self.device)

@@ -50,6 +50,20 @@ def as_rgb(pixels: np.ndarray) -> np.ndarray:
     return pixels[:, :, [0, 0, 0, *range(1, pixels.shape[2])]]
 
 
+def strongest(alpha: np.ndarray, part: np.ndarray | None = None) -> float:
+    """The largest of alphas (H, W), in [0, 1]; of those alone where `part` (H, W) is above 0."""
+    full = 1.0 if alpha.dtype.kind == "f" else float(np.iinfo(alpha.dtype).max)
+
+    def largest(every: int) -> float:
+        some = alpha[::every, ::every]
+        if part is not None:
+            some = some[part[::every, ::every] > 0]
+        return min(float(np.fmax.reduce(some, axis=None, initial=0)) / full, 1.0)  # fmax, as there may be NaN
+
+    few = largest(8)
+    return few if few == 1 else largest(1)
+
+
 def without_gaps(pixels: np.ndarray) -> np.ndarray:
     """(H, W, 3) of a scene (H, W, 3 or 4): where it shows nothing, the mean colour of what it does show.
 

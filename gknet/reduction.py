@@ -12,6 +12,7 @@ import numpy as np
 
 from gknet.encoding import Encoding, unit
 from gknet.errors import NoForeground
+from gknet.pixels import strongest
 
 
 class Box(NamedTuple):
@@ -75,8 +76,11 @@ def bounding_box(mask: np.ndarray) -> Box:
 def reduce_masked(
     rgb: np.ndarray, mask: np.ndarray, box: Box, window: Box, size: tuple[int, int], encoding: Encoding
 ) -> Sight:
-    """A composite (H, W, 3 or 4) and its mask (H, W), seen at size (h, w).   box: outside of it the mask is 0."""
-    picture, alpha = encoding.seen(rgb), unit(mask)
+    """A composite (H, W, 3 or 4) and its mask (H, W), seen at size (h, w).   box: outside of it the mask is 0.
+
+    The mask is seen as if it were full where it is strongest: a network knows objects, not parts of their change.
+    """
+    picture, alpha = encoding.seen(rgb), unit(mask) * (1 / strongest(mask))
     if picture.bands == 4:  # what is wholly transparent may hold anything, even NaN
         picture = (picture[3] > 0).ifthenelse(picture, 0.0)
     # The alpha of a composite goes along: libvips takes long to part bands.
@@ -100,18 +104,28 @@ def reduce_layer(
 ) -> Sight:
     """A layer (h', w', 3 or 4) with straight alpha laid over what lies below it, seen at size (h, w).
 
+    The foreground is seen as if it were opaque where it is strongest, whatever its opacity: where the scene shines
+    through, an object half has the scene's colours, and a network would leave it alone.
     background: (H, W, 3), all of the canvas, at its own size or reduced.   box: the layer's, on the canvas.   shown:
     outside of it the layer is transparent, or lies beside the canvas.
-    selection: (h', w') uint8, what of the layer is the foreground; the rest of it is part of the scene.
+    selection: (h', w') uint8, what of the layer is the foreground; the rest of it is part of the scene, as opaque as
+    `opacity` says.
     """
-    below, above = below_encoding.seen(background), _premultiplied(layer, encoding) * opacity
+    below = below_encoding.seen(background)
+    most = strongest(layer[..., 3], selection) if layer.shape[2] == 4 else 1.0
+    foreground = above = _premultiplied(layer, encoding) * (1 / most)
+    if selection is not None:
+        part = unit(selection)
+        foreground = above * part
+        if most * opacity < 1:
+            above = above * (part + (1 - part) * (most * opacity))
 
     def seen(picture: Any) -> np.ndarray:
         placed = picture.embed(box.left, box.top, canvas.width, canvas.height)
         return _shrunk(placed, window, size, shown)
 
     over = seen(above)  # (h, w, 4)
-    chosen = over if selection is None else seen(above * unit(selection))
+    chosen = over if selection is None else seen(foreground)
     if (below.width, below.height) == (canvas.width, canvas.height):
         # Pixel by pixel, and only where the layer is: what it takes of the scene.
         hidden = _shrunk(below * above[3].embed(box.left, box.top, canvas.width, canvas.height), window, size, shown)

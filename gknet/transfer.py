@@ -33,6 +33,7 @@ from gknet.cores import in_halves, on_all_cores
 from gknet.curve_equations import looked_up, solve_smooth
 from gknet.curve_fit import CurveFit, hats
 from gknet.errors import BadRequest, Unsupported
+from gknet.pixels import strongest
 from gknet.slicing import LARGEST, Pixels, Slicer, cell_size
 
 if TYPE_CHECKING:
@@ -173,10 +174,9 @@ def _visible(layer: Pixels, mask: Pixels | None, space: str) -> tuple[npt.NDArra
     """Encoded colours (h, w, 3) of a layer, those above 1 scaled down as in `apply`, and which of them count (h, w)."""
     colour = layer[..., :3].astype(np.float32) / np.float32(LARGEST[layer.dtype])
     seen = np.isfinite(colour).all(-1)
-    if layer.shape[2] == 4:
-        seen &= layer[..., 3] > 0.5 * LARGEST[layer.dtype]
-    if mask is not None:
-        seen &= mask > 0.5 * LARGEST[mask.dtype]
+    for alpha in (layer[..., 3] if layer.shape[2] == 4 else None, mask):
+        if alpha is not None:
+            seen &= alpha > 0.5 * strongest(alpha) * LARGEST[alpha.dtype]
     colour = np.where(seen[..., None], colour, 0)
     if space == "linear":
         colour = linear_to_srgb(torch.from_numpy(colour)).numpy()

@@ -216,6 +216,16 @@ def test_masks_of_any_type_mean_the_same(shipped: Harmonizer, photograph: np.nda
         assert np.array_equal(shipped(photograph, mask), expected)
 
 
+def test_a_mask_that_is_nowhere_full_takes_its_part_of_the_change(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    composite = (photograph * (1 - object_mask[..., None] / 510)).astype(np.uint8)
+    full, half = shipped(composite, object_mask), shipped(composite, object_mask // 2)
+    change, part = (picture.astype(float) - composite for picture in (full, half))
+    assert np.abs(part - change * (127 / 255)).max() < 2
+    assert np.abs(change[object_mask == 255]).mean() > 3
+
+
 def test_progress_names_the_stages_and_cancel_changes_nothing(
     shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from gknet import BadRequest, Harmonizer, NoBackground, NoForeground
 from gknet.color import srgb_to_linear
+from gknet.harmonizer import LayerFit
 
 AT = (60, -40)
 
@@ -99,13 +100,44 @@ def test_scene_and_layer_may_be_in_other_spaces(shipped: Harmonizer, layer: np.n
     assert np.abs(fit.apply(linear)[..., :3] - result)[inside].mean() < 0.01
 
 
-def test_opacity_lets_the_scene_shine_through(shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray) -> None:
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_a_layer_that_the_scene_shines_through_is_harmonized_like_an_opaque_one(
+    shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray, kind: type[np.generic]
+) -> None:
+    layer = layer.copy()
+    layer[..., :3] //= 2
     opaque = shipped.fit_layer(layer, scene, at=AT, canvas=(900, 600)).apply(layer)
-    half = shipped.fit_layer(layer, scene, at=AT, canvas=(900, 600), opacity=0.5).apply(layer)
-    assert np.array_equal(half[..., 3], layer[..., 3])
-    assert not np.array_equal(half, opaque)
-    change = np.abs(half.astype(int) - layer)
-    assert change.max() < 160
+    by_opacity = shipped.fit_layer(layer, scene, at=AT, canvas=(900, 600), opacity=0.3).apply(layer)
+    assert np.array_equal(by_opacity, opaque)
+    pale = layer if kind is np.uint8 else (layer / np.float32(255)).astype(kind)
+    pale = np.dstack([pale[..., :3], (pale[..., 3] * 0.4).astype(kind)])
+    by_alpha = shipped.fit_layer(pale, scene, at=AT, canvas=(900, 600)).apply(pale)
+    assert np.array_equal(by_alpha[..., 3], pale[..., 3])
+    shown = layer[..., 3] == 255
+    found = by_alpha[..., :3] * (1 if kind is np.uint8 else 255)
+    assert np.abs(found - opaque[..., :3].astype(float))[shown].mean() < 1
+    assert np.abs(opaque[..., :3].astype(int) - layer[..., :3])[shown].mean() > 5
+
+
+def test_what_is_not_selected_is_as_opaque_as_its_layer(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    white, canvas = np.full_like(photograph, 255), (512, 512)
+    inside = object_mask > 127
+    selection = inside.astype(np.uint8) * np.uint8(255)
+    composite, half_white = photograph.copy(), photograph // 2 + 128
+    composite[inside] //= 2
+    half = shipped.fit_layer(composite, white, at=(0, 0), canvas=canvas, selection=selection, opacity=0.5)
+    opaque = shipped.fit_layer(composite, white, at=(0, 0), canvas=canvas, selection=selection)
+    shown = np.where(inside[..., None], composite, half_white)
+    expected = shipped.fit_layer(shown, white, at=(0, 0), canvas=canvas, selection=selection)
+
+    def apart(first: LayerFit, second: LayerFit) -> float:
+        results = [fit.apply(composite)[inside].astype(int) for fit in (first, second)]
+        return float(np.abs(results[0] - results[1]).mean())
+
+    assert apart(half, expected) < 1
+    assert apart(half, opaque) > 2
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float16, np.float32])
