@@ -50,10 +50,15 @@ def cases(harmonizer: Harmonizer, samples: Iterable[Sample]) -> Iterator[Case]:
         yield Case(judged(sample, harmonized), sample, harmonized)
 
 
-def pool_samples(folder: Path, size: int = SIZE, *, bad: BadFiles | None = None) -> tuple[int, Iterator[Sample]]:
-    """At most how many, and the composites of the validation split of a folder of shards, size x size."""
+def pool_samples(
+    folder: Path, size: int = SIZE, *, beyond: int = 0, bad: BadFiles | None = None
+) -> tuple[int, Iterator[Sample]]:
+    """At most how many, and the composites of the validation split of a folder of shards, size x size.
+
+    beyond: as `validation_samples` takes it.
+    """
     photographs = read_photographs(find_shards([folder]), size, validation=True, mask_share=MASK_SHARE, bad=bad)
-    return len(photographs.keys) * len(KINDS), validation_samples(photographs)
+    return len(photographs.keys) * len(KINDS), validation_samples(photographs, beyond=beyond)
 
 
 def _chosen(options: argparse.Namespace, bad: BadFiles) -> tuple[int, Iterator[Sample]]:

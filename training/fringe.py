@@ -17,6 +17,8 @@ from training.synthesis import Composites, recolour
 
 _REACHES = (1, 2, 3, 4, 6, 9)
 """Pixels around a foreground, of pictures 128 high, that hold nothing of its own colours: one of these."""
+_FADED = 0.5
+"""Share of such surroundings that fade into the scene: where they end at once, that edge tells of them."""
 _OF_OBJECT = 0.35
 """Most that a reach may be, in roots of the foreground's area: around a small object the scene begins soon."""
 
@@ -39,20 +41,25 @@ def recolour_around(
     """As `recolour`, but of about a `share` of the composites the fringe tells nothing.
 
     It is recoloured with the foreground in half of those, as if the object had been cut out with it, and made of what
-    lies beyond in the others. So it is in `Composites.real`, too, which equals the composite outside the mask.
+    lies beyond in the others. Some of it ends at once, some fades. So it is in `Composites.real`, too, which equals the
+    composite outside the mask.
     """
     chance = torch.rand(len(mask), generator=generator, device=mask.device)
     with_it, beyond = chance < share / 2, (chance >= share / 2) & (chance < share)
     reaches = _reaches(mask, generator)
-    wide = mask.clone()
+    fades = torch.rand(len(mask), generator=generator, device=mask.device) < _FADED
+    around = mask.clone()
     for reach in sorted(set(reaches.tolist())):
-        wide[reaches == reach] = widened(mask[reaches == reach], reach)
-    recoloured = torch.where(with_it[:, None, None, None], wide, mask)
+        sharp, soft = (reaches == reach) & ~fades, (reaches == reach) & fades
+        around[sharp] = widened(mask[sharp], reach)
+        around[soft] = faded(mask[soft], reach)
+    recoloured = torch.where(with_it[:, None, None, None], around, mask)
     made = recolour(real, recoloured, reference, reference_mask, kind, generator)
     composite = made.composite
     for reach in sorted(set(reaches[beyond].tolist())):
         here = beyond & (reaches == reach)
-        composite[here] = filled(composite[here], mask[here], wide[here], reach)
+        without = filled(composite[here], mask[here], widened(mask[here], reach), reach)
+        composite[here] = torch.lerp(composite[here], without, around[here])
     return made._replace(composite=composite, mask=mask, real=torch.lerp(composite, real, mask))
 
 
@@ -63,6 +70,12 @@ def _reaches(mask: Tensor, generator: Generator) -> Tensor:
     fitting = (known[1:] * pixel <= _OF_OBJECT * mask.sum(dim=(1, 2, 3)).sqrt()[:, None]).sum(dim=1)
     drawn = torch.randint(len(_REACHES), (len(mask),), generator=generator, device=mask.device)
     return (known[torch.minimum(drawn, fitting)] * pixel).round().clamp_min(1).int()
+
+
+def faded(mask: Tensor, reach: int) -> Tensor:
+    """As `widened`, but from a third of the reach on it falls to nothing."""
+    slope = (reach + 1) // 3
+    return torch.maximum(mask, _blurred(widened(mask, reach - slope), slope))
 
 
 def filled(composite: Tensor, mask: Tensor, wide: Tensor, reach: int) -> Tensor:

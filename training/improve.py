@@ -2,7 +2,8 @@
 
 Trains the shipped gknet-s further for N minutes, its learning rate annealed within them, judges old and new weights on
 the validation split through the way that users' pictures go, and replaces the shipped file only if the new ones have
-the lower mean fMSE. Judging takes some ten minutes on top. A run that is interrupted replaces nothing.
+the lower mean fMSE. It is judged without the fringe of an object's own colours (`training.fringe`), which a pasted
+object has not. Judging takes some ten minutes on top. A run that is interrupted replaces nothing.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from training.train import photographs_stream, train
 from training.training import NotFinite, Training
 
 CONFIG = Path(__file__).parent / "configs" / "gknet_s_fringeless.toml"
+BEYOND = 4
+"""Pixels around the foreground that are made of what lies beyond when weights are judged."""
 
 
 def mean_fmse(path: Path, pool: Path) -> float:
     """Of a weight file's results on the validation split."""
     harmonizer = Harmonizer(weights.load(path), "cpu")
-    count, samples = pool_samples(pool)
+    count, samples = pool_samples(pool, beyond=BEYOND)
     records = evaluate(harmonizer, track(samples, f"Judging {path}", count))
     return sum(record.after.fmse for record in records) / len(records)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
-from training.fringe import recolour_around, widened
+from training.fringe import faded, recolour_around, widened
 from training.shards import find_shards, read_photographs
 from training.synthesis import Composites
 from training.validation import MASK_SHARE, SIZE, validation_samples
@@ -58,6 +59,31 @@ def test_the_rest_of_an_object_shows_its_colours_in_a_share_of_the_composites() 
     assert shown[0.0] == 96
     assert 30 < shown[0.5] < 66
     assert shown[1.0] == 0
+
+
+@pytest.mark.parametrize("reach", [1, 2, 5, 9])
+def test_what_fades_is_whole_at_the_object_and_nothing_beyond_its_reach(reach: int) -> None:
+    mask = torch.zeros(1, 1, 48, 48)
+    mask[..., 18:30, 20:28] = 1
+    around = faded(mask, reach)
+    assert torch.equal(around[mask > 0], mask[mask > 0])
+    assert torch.equal(around > 0, widened(mask, reach) > 0)
+    outwards = around[0, 0, 24, 27 : 29 + reach]
+    assert outwards[0] == 1
+    assert outwards[-1] == 0
+    assert bool((outwards.diff() <= 0).all())
+    assert outwards.diff().abs().max() <= 1 / 3 + 2 / (3 * reach) + 1e-6
+
+
+def test_about_half_of_what_surrounds_an_object_fades() -> None:
+    fading = 0
+    for seed in range(12):
+        batch, real, mask = made(1.0, seed)
+        for composite, truth, inside in zip(batch.composite, real, mask, strict=True):
+            change = (composite - truth).abs().sum(dim=0)[(widened(inside[None], WIDEST)[0] > inside)[0]]
+            levels = change[change > 0.01].div(change.max()).round(decimals=1).unique()
+            fading += len(levels) > 4
+    assert 15 < fading < 60
 
 
 def test_what_is_filled_has_the_colours_beyond() -> None:
