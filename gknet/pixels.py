@@ -33,9 +33,8 @@ def checked_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.n
         )
     if not flat.any():
         raise NoForeground("The mask is all black.", "Paint the object white in the mask.")
-    full = 1.0 if flat.dtype == np.float32 else np.iinfo(flat.dtype).max
-    if flat.min() == full:
-        raise NoBackground("The mask is all white.", "Paint everything but the object black in the mask.")
+    if flat.min() == flat.max():
+        raise NoBackground("The mask is equally bright everywhere.", "Paint all but the object black in the mask.")
     return flat
 
 

@@ -150,7 +150,7 @@ def test_a_very_long_picture_works(run: Run, tmp_path: Path, shape: tuple[int, i
 
 
 def test_masks_that_cannot_be_right_are_refused(run: Run, files: Path) -> None:
-    for name, level, word in (("black", 0, "all black"), ("white", 255, "all white")):
+    for name, level, word in (("black", 0, "all black"), ("white", 255, "equally bright")):
         Image.new("L", (512, 512), level).save(files / f"{name}.png")
         refused(run("harmonize", "picture.png", f"{name}.png", "-o", "out.png"), word, "Paint")
     Image.new("L", (100, 200), 255).save(files / "small.png")

@@ -276,7 +276,8 @@ def test_requests_that_cannot_be_met_are_refused_with_a_hint(
         assert caught.value.hint
 
     refused(NoForeground, "all black", photograph, np.zeros_like(object_mask))
-    refused(NoBackground, "all white", photograph, np.full_like(object_mask, 255))
+    refused(NoBackground, "equally bright", photograph, np.full_like(object_mask, 255))
+    refused(NoBackground, "equally bright", photograph, np.full_like(object_mask, 100))
     refused(BadRequest, "100x200 pixels, the picture 512x512", photograph, object_mask[:200, :100])
     refused(BadRequest, "largest value is 1 of 255", photograph, (object_mask > 127).astype(np.uint8))
     refused(BadRequest, "shape", photograph, photograph)

@@ -162,6 +162,8 @@ def test_what_cannot_be_fitted_is_refused(shipped: Harmonizer, layer: np.ndarray
     full = np.full((600, 900, 4), 255, np.uint8)
     with pytest.raises(NoBackground):
         shipped.fit_layer(full, scene, at=(0, 0), canvas=canvas)
+    with pytest.raises(NoBackground):
+        shipped.fit_layer(full // 2, scene, at=(0, 0), canvas=canvas, opacity=0.5)
     with pytest.raises(BadRequest, match="opacity"):
         shipped.fit_layer(layer, scene, at=AT, canvas=canvas, opacity=0)
     with pytest.raises(BadRequest, match="one byte"):
