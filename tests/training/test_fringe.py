@@ -83,7 +83,8 @@ def test_about_half_of_what_surrounds_an_object_fades() -> None:
             change = (composite - truth).abs().sum(dim=0)[(widened(inside[None], WIDEST)[0] > inside)[0]]
             levels = change[change > 0.01].div(change.max()).round(decimals=1).unique()
             fading += len(levels) > 4
-    assert 15 < fading < 60
+    # What is made of what lies beyond has as many levels by itself: 26 if nothing faded, 61 if everything did.
+    assert 34 < fading < 52
 
 
 def test_what_is_filled_has_the_colours_beyond() -> None:
