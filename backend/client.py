@@ -19,6 +19,7 @@ from backend.link import Link
 from backend.requests import Space
 from backend.thin import protocol
 from backend.thin.protocol import BackendError
+from gknet.config import NETWORK_SIZE
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, steps done and steps in all. Whatever it raises cancels the request and comes out."""
@@ -79,7 +80,7 @@ class Client:
         model: str | None = None,
         selection: np.ndarray | None = None,
         fit: str | None = None,
-        network_size: int = 256,
+        network_size: int = NETWORK_SIZE,
         opacity: float = 1.0,
         clean_edges: bool = False,
         on_progress: Progress | None = None,

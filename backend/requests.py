@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 from backend.fields import Fields, bad, unpack
 from backend.thin import protocol
 from backend.thin.protocol import BackendError
+from gknet.config import NETWORK_SIZE
 
 Space = Literal["srgb", "linear"]
 
@@ -178,7 +179,7 @@ def _harmonize(fields: Fields, message_id: int, frames: Sequence[Any]) -> Harmon
         selection=selection,
         strength=options.number("strength", 0, 1, 1.0),
         model=options.optional_text("model"),
-        network_size=options.integer("network_size", 64, 1024, 256),
+        network_size=options.integer("network_size", 64, 1024, NETWORK_SIZE),
         clean_edges=options.truth("clean_edges", False),
         fit=fit,
     )

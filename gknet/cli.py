@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from gknet.batch.command import batch
+from gknet.config import NETWORK_SIZE
 from gknet.errors import BadRequest, Cancelled, HarmonizeError, MissingExtra
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def harmonize(
     clean_edges: bool = False,
     strength: float = 1.0,
     model: str = "gknet-s",
-    network_size: int = 256,
+    network_size: int = NETWORK_SIZE,
     device: str = "auto",
     show: bool = False,
 ) -> None:
@@ -222,7 +223,7 @@ def inspect(
     output: Output,
     point: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     model: str = "gknet-s",
-    network_size: int = 256,
+    network_size: int = NETWORK_SIZE,
     device: str = "auto",
 ) -> None:
     """Show what the network does with a picture, and on what grounds: a page with pictures and words.

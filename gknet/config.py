@@ -8,6 +8,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
+NETWORK_SIZE = 384
+"""Long side of what a network is shown of a picture unless somebody asks for another, pixels. It learns at 256 and does
+better when shown more: docs/training.md has the figures."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GKNetConfig:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gknet import edges, reduction, weights
 from gknet.attention import ConvBlock
+from gknet.config import NETWORK_SIZE
 from gknet.cores import work_alone
 from gknet.curve_fit import CurveFit
 from gknet.device import choose_device
@@ -40,6 +41,9 @@ SMALLEST_OBJECT = 24
 """Pixels at network size: an object smaller than this is looked at through a window around it."""
 OBJECT_IN_WINDOW = 48
 """Pixels at network size that such an object then has."""
+
+_LARGER = 2
+"""A small picture is enlarged for the network by this at most."""
 
 _LIGHT = 16
 """Channels of a network that gains less from a CPU's last core than the fit does: 32 ms on one, 22 ms on two."""
@@ -118,7 +122,7 @@ class Harmonizer:
         mask: np.ndarray | Image.Image,
         *,
         strength: float = 1.0,
-        network_size: int = 256,
+        network_size: int = NETWORK_SIZE,
         space: Space = "srgb",
         profile: bytes | None = None,
         on_progress: Progress = _silent,
@@ -128,7 +132,8 @@ class Harmonizer:
         composite: (H, W) or (H, W, C) uint8, uint16, float16 or float32, C = 1 gray, 2 gray + alpha, 3 RGB,
         4 RGB + alpha; or a PIL image. Integers span 0..max, floats are encoded in [0, 1] and may exceed it.
         mask: (H, W) bool, uint8, uint16 or float in [0, 1], or a PIL image of mode "1" or "L"; full = foreground.
-        strength: 0 (nothing) .. 1.   network_size: long side of what the network sees, pixels.
+        strength: 0 (nothing) .. 1.   network_size: long side of what the network sees, pixels;
+        a small picture is enlarged, twice at most.
         space: "linear" for pixels in linear light with sRGB's primaries; they have no profile then.
         profile: ICC profile of the pixels, None for sRGB; a PIL image brings its own.
         Where the mask is 0 the result equals the composite bit for bit; alpha never changes.
@@ -170,7 +175,7 @@ class Harmonizer:
         at: tuple[int, int] = (0, 0),
         *,
         strength: float = 1.0,
-        network_size: int = 256,
+        network_size: int = NETWORK_SIZE,
         space: Space = "srgb",
         profile: bytes | None = None,
         clean_edges: bool = False,
@@ -213,7 +218,7 @@ class Harmonizer:
         canvas: tuple[int, int],
         selection: np.ndarray | None = None,
         opacity: float = 1.0,
-        network_size: int = 256,
+        network_size: int = NETWORK_SIZE,
         space: Space = "srgb",
         profile: bytes | None = None,
         reference_space: Space = "srgb",
@@ -311,9 +316,9 @@ class Harmonizer:
             return harmonized[0].permute(1, 2, 0).float().cpu().numpy()
 
     def _sight_size(self, window: Box, network_size: int) -> tuple[int, int]:
-        """(height, width) the network sees a window at: multiples of what it needs, never much enlarged."""
+        """(height, width) the network sees a window at: multiples of what it needs."""
         multiple = self.net.config.multiple
-        scale = min(1.0, network_size / max(window.height, window.width))
+        scale = min(_LARGER, network_size / max(window.height, window.width))
 
         def fit(side: int) -> int:
             return max(multiple, round(side * scale / multiple) * multiple)

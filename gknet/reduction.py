@@ -133,7 +133,8 @@ def reduce_layer(
         return _sight(composite, chosen[:, :, :3], chosen[:, :, 3], window)
     across, down = size[1] / window.width, size[0] / window.height
     whole = (round(canvas.width * across), round(canvas.height * down))
-    scene = below.resize(whole[0] / below.width, vscale=whole[1] / below.height, kernel="linear")
+    kernel = _kernel(below.width, whole[0])
+    scene = below.resize(whole[0] / below.width, vscale=whole[1] / below.height, kernel=kernel)
     left = min(round(window.left * across), scene.width - size[1])
     top = min(round(window.top * down), scene.height - size[0])
     scene = np.asarray(scene.crop(left, top, size[1], size[0]).numpy(), dtype=np.float32)
@@ -189,7 +190,8 @@ def _shrunk(picture: Any, window: Box, size: tuple[int, int], box: Box | None = 
     box: of the canvas; outside of it the picture is black, so that nothing else of it needs to be looked at.
     """
     height, width = size
-    small = picture.crop(*window).resize(width / window.width, vscale=height / window.height, kernel="linear")
+    part = picture.crop(*window)
+    small = part.resize(width / window.width, vscale=height / window.height, kernel=_kernel(part.width, width))
     if (small.height, small.width) != size:  # libvips rounds; it never did otherwise here
         raise AssertionError(f"reduced to {(small.height, small.width)} instead of {size}")
     if box is None:
@@ -203,6 +205,11 @@ def _shrunk(picture: Any, window: Box, size: tuple[int, int], box: Box | None = 
     values = np.zeros((height, width, picture.bands), np.float32)
     values[top:bottom, left:right] = small.crop(left, top, right - left, bottom - top).numpy()
     return values
+
+
+def _kernel(before: int, after: int) -> str:
+    """libvips's name of how a side is brought to another size: a picture enlarged by cubics is less soft."""
+    return "cubic" if after > before else "linear"
 
 
 def _premultiplied(pixels: np.ndarray, encoding: Encoding) -> Any:

@@ -1,7 +1,8 @@
 """The network by itself on the validation split: `python -m training.bare_network --pool FOLDER --weights FILE`.
 
-At 256 x 256 the whole pipeline gives the same figures as the network alone, which needs nothing but torch, numpy and
-Pillow: so weights can be judged where they are trained. What is told to users comes from `training.evaluate`.
+The network is shown the pictures as large as users' are, and what it changes is brought to their own size by itself.
+That gives about the figures of the whole pipeline, whose smooth curves do a little better, and needs nothing but torch,
+numpy and Pillow: so weights can be judged where they are trained. What is told to users comes from `training.evaluate`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from gknet import weights
+from gknet.config import NETWORK_SIZE
 from gknet.device import choose_device
 from gknet.errors import HarmonizeError
 from gknet.model import GKNet
@@ -26,8 +31,40 @@ from training.shards import find_shards, read_photographs
 from training.validation import MASK_SHARE, SIZE, Sample, validation_samples
 
 
+class Shown(NamedTuple):
+    """A small picture as it is shown to a network.
+
+    composite: (H, W, 3) uint8, the picture itself.   foreground: (H, W) bool.   picture, mask: (1, 3, h, w) and
+    (1, 1, h, w) float32 in [0, 1], both enlarged to `NETWORK_SIZE`.
+    """
+
+    composite: np.ndarray
+    foreground: np.ndarray
+    picture: Tensor
+    mask: Tensor
+
+    @classmethod
+    def of(cls, composite: np.ndarray, foreground: np.ndarray, device: torch.device | str = "cpu") -> Self:
+        """composite: (H, W, 3) uint8, a square.   foreground: (H, W) bool."""
+        size = (NETWORK_SIZE, NETWORK_SIZE)
+        picture = torch.from_numpy(composite).to(device).permute(2, 0, 1)[None].float() / 255
+        inside = torch.from_numpy(foreground).to(device)[None, None].float()
+        larger = F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(0, 1)
+        return cls(composite, foreground, larger, F.interpolate(inside, size, mode="bilinear", antialias=True))
+
+    def changed(self, change: Tensor) -> np.ndarray:
+        """The picture itself, (H, W, 3) uint8, with a change (1, 3, h, w) of what is shown, the mask in it."""
+        both = torch.cat([change, self.mask], dim=1)
+        small = F.interpolate(both, self.foreground.shape, mode="bilinear", antialias=True)[0].permute(1, 2, 0)
+        values = small.cpu().numpy()
+        # Enlarging mixed the mask along its edge, so that the change is weaker there than what was changed.
+        whole = values[..., :3] / values[..., 3:].clip(1e-3) * self.foreground[..., None]
+        changed: np.ndarray = (self.composite + 255 * whole).clip(0, 255).round().astype(np.uint8)
+        return changed
+
+
 class BareNetwork:
-    """Harmonizes pictures of the network's own size, with nothing around the network."""
+    """Harmonizes small pictures, with nothing around the network."""
 
     def __init__(self, net: GKNet, device: torch.device | str = "cpu") -> None:
         self.net = net.to(device).eval()
@@ -36,11 +73,8 @@ class BareNetwork:
     @torch.inference_mode()
     def __call__(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """composite: (H, W, 3) uint8.   mask: (H, W) bool.   Returns (H, W, 3) uint8."""
-        picture = torch.from_numpy(composite).to(self.device).permute(2, 0, 1)[None].float() / 255
-        inside = torch.from_numpy(mask).to(self.device)[None, None].float()
-        harmonized = self.net(picture, inside).clamp(0, 1)
-        pixels: np.ndarray = (harmonized[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        return pixels
+        shown = Shown.of(composite, mask, self.device)
+        return shown.changed(self.net(shown.picture, shown.mask) - shown.picture)
 
     def record(self, sample: Sample) -> Record:
         """What becomes of a sample."""

@@ -46,7 +46,7 @@ def evaluate(harmonizer: Harmonizer, samples: Iterable[Sample]) -> list[Record]:
 def cases(harmonizer: Harmonizer, samples: Iterable[Sample]) -> Iterator[Case]:
     """The same with the pictures, one at a time."""
     for sample in samples:
-        harmonized = harmonizer(sample.composite, sample.mask, network_size=SIZE)
+        harmonized = harmonizer(sample.composite, sample.mask)
         yield Case(judged(sample, harmonized), sample, harmonized)
 
 

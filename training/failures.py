@@ -70,7 +70,7 @@ def composites(
 def pasted(harmonizer: Harmonizer, found: Iterable[PastedObject]) -> Iterator[tuple[Doubt, Tile]]:
     """What was measured of each pasted object, with its pictures."""
     for case in found:
-        harmonized = harmonizer(case.composite, case.mask, network_size=SIZE)
+        harmonized = harmonizer(case.composite, case.mask)
         doubt = Doubt(case.key, scene(case.composite, case.mask), change(case.composite, harmonized, case.mask))
         told = f"changed by {doubt.change.size:.1f} levels"
         pictures = {"pasted": case.composite, "harmonized": harmonized}

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from gknet import weights
 from gknet.model import GKNet, restrained
+from training.bare_network import Shown
 from training.command import ended
 from training.evaluate import pool_samples
 from training.metrics import HARDLY, Record, judged
@@ -42,25 +43,22 @@ class Tried(NamedTuple):
 
 
 class UnrestrainedNetwork:
-    """A network's whole change of pictures of its own size, of which any share may be made."""
+    """A network's whole change of small pictures, of which any share may be made."""
 
     def __init__(self, net: GKNet) -> None:
         self.net = GKNet(replace(net.config, restraint=0.0)).eval()
         self.net.load_state_dict(net.state_dict())
 
     @torch.inference_mode()
-    def change(self, composite: np.ndarray, mask: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Of (H, W, 3) uint8 and (H, W) bool: the picture, its change (1, 3, H, W) each, and the mask (1, 1, H, W)."""
-        picture = torch.from_numpy(composite).permute(2, 0, 1)[None].float() / 255
-        inside = torch.from_numpy(mask)[None, None].float()
-        return picture, self.net(picture, inside) - picture, inside
+    def change(self, composite: np.ndarray, mask: np.ndarray) -> tuple[Shown, Tensor]:
+        """Of (H, W, 3) uint8 and (H, W) bool: what is shown of it, and that one's change (1, 3, h, w)."""
+        shown = Shown.of(composite, mask)
+        return shown, self.net(shown.picture, shown.mask) - shown.picture
 
 
-def made(picture: Tensor, change: Tensor, mask: Tensor, levels: float) -> np.ndarray:
+def made(shown: Shown, change: Tensor, levels: float) -> np.ndarray:
     """The picture with as much of the change as a restraint allows, (H, W, 3) uint8."""
-    harmonized = (picture + restrained(change, mask, levels / 255)).clamp(0, 1)
-    pixels: np.ndarray = (harmonized[0] * 255).round().byte().permute(1, 2, 0).numpy()
-    return pixels
+    return shown.changed(restrained(change, shown.mask, levels / 255))
 
 
 def measure(network: UnrestrainedNetwork, samples: Iterable[Sample]) -> dict[int, Tried]:

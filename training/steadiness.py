@@ -24,7 +24,7 @@ from gknet.errors import HarmonizeError
 from gknet.harmonizer import Harmonizer
 from training.evaluate import pool_samples
 from training.score_tables import ScoreTable
-from training.validation import SIZE, Sample
+from training.validation import Sample
 
 Ask = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """What harmonizes a composite (H, W, 3) uint8 with its mask (H, W) bool: (H, W, 3) uint8."""
@@ -164,7 +164,7 @@ def main() -> int:
         return 2
 
     def ask(composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        harmonized: np.ndarray = harmonizer(composite, mask, network_size=SIZE)
+        harmonized: np.ndarray = harmonizer(composite, mask)
         return harmonized
 
     shown = track(samples, "Asking twice", count)

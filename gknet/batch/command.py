@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from gknet.config import NETWORK_SIZE
 from gknet.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def batch(
     layer: str | None = None,
     clean_edges: bool = False,
     model: str = "gknet-s",
-    network_size: int = 256,
+    network_size: int = NETWORK_SIZE,
     device: str = "auto",
     report: Path | None = None,
     ray: bool = False,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from gknet import reduction
+from gknet.config import NETWORK_SIZE
 from gknet.harmonizer import Harmonizer, Progress
 from gknet.inspect.attention_maps import attention_maps
 from gknet.inspect.channel_weights import channel_weights
@@ -62,7 +63,7 @@ def sections_of(
     harmonizer: Harmonizer,
     *,
     point: tuple[int, int] | None = None,
-    network_size: int = 256,
+    network_size: int = NETWORK_SIZE,
     on_progress: Progress,
 ) -> list[Section]:
     """The page's sections for one composite, harmonized as `gknet harmonize` does it.

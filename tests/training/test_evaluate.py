@@ -75,7 +75,7 @@ def test_a_pool_can_be_judged_at_full_resolution(pool: Path, tmp_path: Path) -> 
     assert sample.composite.shape == sample.real.shape == (384, 384, 3)
     with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
         row = next(csv.DictReader(file))
-    harmonized = Harmonizer.load(device="cpu")(sample.composite, sample.mask, network_size=256)
+    harmonized = Harmonizer.load(device="cpu")(sample.composite, sample.mask)
     fmse = mean_squared_error(sample.real[sample.mask], harmonized[sample.mask])
     assert float(row["fmse_after"]) == pytest.approx(fmse, abs=1e-3)
 
