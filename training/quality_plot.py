@@ -13,12 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from gknet.config import GKNetConfig, preset
+from gknet.config import NETWORK_SIZE, GKNetConfig, preset
 from gknet.errors import BadRequest
 from gknet.model import GKNet
 from gknet.summary import flops, parameters
 from training.metrics import Record
 from training.published import TABLE_1
+from training.validation import SIZE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +59,7 @@ def measured(results: Mapping[str, Sequence[Record]], networks: Mapping[str, GKN
         if not before:
             raise BadRequest("The composites are equal to their real photographs: there is nothing to draw.")
         share = sum(record.after.mse for record in records) / before
-        marks.append(Mark(name, share, _size(networks[name]) if name in networks else None))
+        marks.append(Mark(name, share, _size(networks[name], NETWORK_SIZE) if name in networks else None))
     return marks
 
 
@@ -69,7 +70,7 @@ def published() -> list[Mark]:
     marks = [Mark(method, mse / untouched[1]) for method, mse in rows if mse is not None]
     papers = replace(preset("gknet"), head="rgb", residual_modulation=False)
     return [
-        Mark("GKNet (its size: as rebuilt here)", mark.share, _size(papers)) if mark.name == "GKNet" else mark
+        Mark("GKNet (its size: as rebuilt here)", mark.share, _size(papers, SIZE)) if mark.name == "GKNet" else mark
         for mark in marks
     ]
 
@@ -95,7 +96,7 @@ def draw(path: Path, ours: Sequence[Mark], data: str) -> None:
         _panel(axes[0], marks, 0)
         _panel(axes[1], marks, 1)
         _name(axes[1], marks)
-    for axis, what in zip(grid[-1], ("parameters, millions", "GFLOPs at 256 × 256"), strict=True):
+    for axis, what in zip(grid[-1], ("parameters, millions", "GFLOPs a picture, as large as it is shown"), strict=True):
         axis.set_xlabel(what)
     figure.supxlabel("Lines across: methods without parameters, or whose size was not read anywhere", fontsize=9)
     figure.savefig(path, dpi=120)
@@ -149,7 +150,7 @@ def _limits(marks: Sequence[Mark]) -> tuple[float, float]:
     return min([50, *shares]) / 1.3, max([100, *shares]) * 1.3
 
 
-def _size(config: GKNetConfig) -> tuple[int, int]:
-    """Parameters, and operations for a picture of 256 x 256."""
+def _size(config: GKNetConfig, shown: int) -> tuple[int, int]:
+    """Parameters, and operations for a picture that the network is shown shown x shown pixels large."""
     net = GKNet(config).eval()
-    return parameters(net), flops(net)
+    return parameters(net), flops(net, shown)
