@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gknet import GKNet, Harmonizer, preset
+from gknet.config import NETWORK_SIZE
 from gknet.encoding import Encoding
 from gknet.errors import BadRequest
 from gknet.inspect.colour_change import ColourChange
@@ -140,7 +141,7 @@ def test_what_is_overheard_is_the_sight(shipped: Harmonizer, photograph: np.ndar
     with overheard(shipped.net) as heard:
         shipped(photograph, object_mask)
     assert len(heard) == 1
-    sight = shipped.sight(photograph, object_mask, bounding_box(object_mask), 256, Encoding())
+    sight = shipped.sight(photograph, object_mask, bounding_box(object_mask), NETWORK_SIZE, Encoding())
     assert np.array_equal(heard[0][0][0].permute(1, 2, 0).numpy(), sight.composite.clip(0, 1))
     assert np.array_equal(heard[0][1][0, 0].numpy(), sight.mask)
 
