@@ -164,8 +164,7 @@ def _arguments() -> argparse.Namespace:
         metavar="PIXELS",
         type=int,
         default=SIZE,
-        help=f"height and width of the pool's composites; what is larger than {SIZE} goes through the full-resolution "
-        "transfer",
+        help=f"height and width of the pool's composites, {SIZE} or more",
     )
     parser.add_argument("--plot", metavar="FILE", type=Path, help="PNG or SVG to draw quality against size into")
     parser.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and count them")

@@ -8,7 +8,9 @@ import pyvips
 from PIL import Image
 
 from gknet import BadRequest, Cancelled, Harmonizer, NoBackground, NoForeground, Unsupported
-from gknet.reduction import Box
+from gknet.config import NETWORK_SIZE
+from gknet.encoding import Encoding
+from gknet.reduction import Box, bounding_box
 
 DEPTHS = [np.uint8, np.uint16, np.float16, np.float32]
 
@@ -164,6 +166,18 @@ def test_tiny_objects_are_seen_through_a_window(share: float) -> None:
     # One that is large enough is seen with the whole canvas.
     large = Box(1000, 1000, 600, 600)
     assert module._window(large, canvas, 256) == canvas
+
+
+@pytest.mark.parametrize(("side", "seen"), [(96, 192), (200, 384), (384, 384), (1000, 384)])
+def test_small_pictures_are_shown_larger_but_never_more_than_twice(shipped: Harmonizer, side: int, seen: int) -> None:
+    picture = np.full((side, side // 2, 3), 90, np.uint8)
+    picture[side // 4 : side // 2, side // 8 : side // 4] = 180
+    mask = (picture[..., 0] == 180).astype(np.uint8) * 255
+    sight = shipped.sight(picture, mask, bounding_box(mask), NETWORK_SIZE, Encoding())
+    assert sight.composite.shape == (seen, seen // 2, 3)
+    assert abs(sight.mask.mean() - (mask > 0).mean()) < 0.005
+    place = sight.place(bounding_box(mask))
+    assert place == pytest.approx((seen / 8, seen / 4, seen / 8, seen / 4), abs=0.5)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.001])
