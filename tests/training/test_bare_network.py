@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from gknet import GKNet, preset, weights
+from gknet.config import NETWORK_SIZE
 from gknet.harmonizer import Harmonizer
 from training import improve
 from training.bare_network import BareNetwork, judge
@@ -36,10 +37,17 @@ def shipped() -> GKNet:
     return weights.load(weights.shipped("gknet-s"))
 
 
-def test_the_network_alone_scores_about_as_the_pipeline_does(samples: list[Sample], shipped: GKNet) -> None:
-    bare = judge(BareNetwork(shipped), samples)
-    piped = evaluate(Harmonizer(shipped, "cpu"), samples)
+def test_the_network_alone_scores_as_the_pipeline_does(pool: Path, shipped: GKNet) -> None:
+    photographs = read_photographs(find_shards([pool]), NETWORK_SIZE, validation=True, mask_share=MASK_SHARE)
+    large = list(validation_samples(photographs))  # as large as they are shown
+    bare, piped = judge(BareNetwork(shipped), large), evaluate(Harmonizer(shipped, "cpu"), large)
     assert [record.key for record in bare] == [record.key for record in piped]
+    alone = np.mean([record.after.fmse for record in bare])
+    assert alone == pytest.approx(np.mean([record.after.fmse for record in piped]), rel=0.05)
+
+
+def test_small_pictures_score_about_as_in_the_pipeline(samples: list[Sample], shipped: GKNet) -> None:
+    bare, piped = judge(BareNetwork(shipped), samples), evaluate(Harmonizer(shipped, "cpu"), samples)
     before, alone, whole = (
         np.array([getattr(record, when).fmse for record in records])
         for when, records in (("before", bare), ("after", bare), ("after", piped))
