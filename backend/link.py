@@ -79,12 +79,19 @@ class Link:
         return not self._ended
 
     def send(self, header: Mapping[str, Any], pixels: Sequence[Any] = ()) -> int:
-        """Sends a request and returns its id. Pixels, C-contiguous arrays, are not copied: leave them alone."""
+        """Sends a request and returns its id. Pixels, C-contiguous arrays, are not copied: leave them alone.
+
+        Raises BackendError: `backend_lost` when the backend has gone or takes no more, `bad_request`.
+        """
         message_id = next(self._ids)
         frames = [_packed({**header, "id": message_id}), *pixels]
         if not self.is_open:
             raise _lost()
-        self._socket.send_multipart(frames, zmq.DONTWAIT, copy=False)
+        try:
+            self._socket.send_multipart(frames, zmq.DONTWAIT, copy=False)
+        except zmq.Again:  # a refused connection ends before its monitor can say so
+            self._ended = True
+            raise _lost() from None
         return message_id
 
     def receive(self, message_id: int, timeout_s: float | None = None) -> Reply:

@@ -64,6 +64,7 @@ class Peer:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.linger = 0
+        self.socket.sndtimeo = 5_000
         self.socket.plain_username = user.encode()
         self.socket.plain_password = (facts["key"] if key is None else key).encode()
         self.socket.connect(f"tcp://127.0.0.1:{facts['port']}")
@@ -76,8 +77,11 @@ class Peer:
         return int(header["id"])
 
     def send_raw(self, *frames: Any) -> None:
-        """Sends frames as they are."""
-        self.socket.send_multipart(frames, copy=False)
+        """Sends frames as they are. Raises TimeoutError where nobody takes them: the backend has refused this peer."""
+        try:
+            self.socket.send_multipart(frames, copy=False)
+        except zmq.Again:
+            raise TimeoutError from None
 
     def receive(self, timeout_s: float = 60) -> tuple[dict[str, Any], list[bytes]]:
         """The next reply. Raises TimeoutError."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ import psutil
 import pytest
 
 from backend import BackendError, Client
+from backend.link import Link
+from backend.thin.connection import Address
 from tests.backend.real_backend import Backend, Peer, await_that, harmonize_header
 
 Start = Callable[..., Backend]
@@ -72,7 +75,8 @@ def test_keys_are_nowhere_but_in_the_file(own_backend: Start, layer: np.ndarray,
     with Client.connect(start=False) as client:
         client.harmonize(layer, reference, at=AT)
     stranger = Peer(facts, key="0" * 64)
-    stranger.send({"op": "status"})
+    with suppress(TimeoutError):  # where it is refused before it has sent
+        stranger.send({"op": "status"})
     stranger.close()
     process = psutil.Process(backend.process.pid)
     elsewhere = [*process.cmdline(), *process.environ().values()]
@@ -80,6 +84,20 @@ def test_keys_are_nowhere_but_in_the_file(own_backend: Start, layer: np.ndarray,
     elsewhere += [out, err, backend.log.read_text()]
     for key in (facts["key"], facts["proof_key"]):
         assert not any(key in text for text in elsewhere)
+
+
+def test_a_backend_that_takes_no_more_is_lost(own_backend: Start) -> None:
+    backend = own_backend()
+    facts = backend.facts
+    address = Address("127.0.0.1", facts["port"], facts["key"].encode(), bytes.fromhex(facts["proof_key"]))
+    link = Link(address, 60, {"name": "tests", "version": "1"})
+    backend.process.send_signal(signal.SIGSTOP)
+    much = [np.zeros(1 << 16, np.uint8)]
+    with pytest.raises(BackendError) as error:
+        deque((link.send({"op": "status"}, much) for _ in range(10_000)), maxlen=0)
+    assert error.value.code == "backend_lost"
+    assert not link.is_open
+    link.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
