@@ -36,6 +36,8 @@ _BREATH_S = 0.05
 """Between two reports of progress within one stage."""
 _ROOM = 256 * 2**20
 """Bytes that harmonizing takes beside the layer and its result."""
+_UNSEEN = 2.0
+"""Levels of 255: whoever sees a change smaller than this looks for it."""
 
 
 @dataclass(eq=False, slots=True)
@@ -199,6 +201,8 @@ class Worker(threading.Thread):
         if request.selection is not None:
             selection = np.frombuffer(request.selection, np.uint8).reshape(layer.shape[:2])
         name, fit = kept or self._fitted(request, layer, selection, stages, warnings)
+        if fit.change < _UNSEEN:
+            warnings.append("Hardly any change: the object fits already, as far as can be told.")
         changed = fit.apply(layer, selection=selection, strength=request.strength, on_progress=stages)
         stages.end()
         pixels = np.ascontiguousarray(changed, changed.dtype.newbyteorder("<"))

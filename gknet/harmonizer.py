@@ -58,11 +58,15 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LayerFit:
-    """What the network would do to one layer: a colour map, kept apart from the layer's pixels."""
+    """What the network would do to one layer: a colour map, kept apart from the layer's pixels.
+
+    change: root mean square of it over the foreground, levels of 255, as the network sees that.
+    """
 
     transfer: ColourTransfer
     encoding: Encoding
     device: torch.device
+    change: float
 
     @property
     def space(self) -> Space:
@@ -151,7 +155,7 @@ class Harmonizer:
         encoding = Encoding(space, profile)
         on_progress("reduce", 0, 1)
         sight = self.sight(rgb, flat, box, network_size, encoding)
-        transfer = self._fit(sight, box, on_progress)
+        transfer, _ = self._fit(sight, box, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
         transfer = _rolled_off(transfer, rgb[inside], flat[inside], encoding)
         result = pixels.copy()
@@ -268,11 +272,12 @@ class Harmonizer:
         )
         if sight.mask.min() > 0.995:
             raise NoBackground("The foreground covers the whole background.", "Erase around the object, or select it.")
-        transfer = _rolled_off(self._fit(sight, box, on_progress), rgba, selection, encoding)
-        return LayerFit(transfer, encoding, self.device)
+        transfer, change = self._fit(sight, box, on_progress)
+        return LayerFit(_rolled_off(transfer, rgba, selection, encoding), encoding, self.device, change)
 
-    def _fit(self, sight: Sight, box: Box, on_progress: Progress) -> ColourTransfer:
-        """The network's answer as a map from any colour at any place of the box to its harmonized colour."""
+    def _fit(self, sight: Sight, box: Box, on_progress: Progress) -> tuple[ColourTransfer, float]:
+        """The network's answer as a map from any colour at any place of the box to its harmonized colour, and
+        `LayerFit.change`."""
         if not np.isfinite(sight.composite).all():
             raise BadRequest("The picture holds values that are not numbers.", "Remove NaN and infinity first.")
         composite, foreground = sight.composite.clip(0, 1), sight.foreground.clip(0, 1)
@@ -284,7 +289,8 @@ class Harmonizer:
             lambda: CurveFit(mask=sight.mask, foreground=foreground, layer_box=place, layer_size=size),
         )
         on_progress("network", 1, 1)
-        return ColourTransfer(fit.curves(composite, answer), size)
+        change = 255 * math.sqrt(np.square(answer - composite).sum() / (3 * np.square(sight.mask).sum()))
+        return ColourTransfer(fit.curves(composite, answer), size), change
 
     def _see_beside(
         self, composite: np.ndarray, mask: np.ndarray, prepare: Callable[[], CurveFit]

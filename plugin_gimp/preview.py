@@ -93,7 +93,7 @@ class Preview:
         assert self._scene is not None
         self._fits[_scene_of(settings)] = result["fit"]
         self._after.set_from_pixbuf(self._scene.with_layer(bytes(pixels)))
-        self._say("")
+        self._say("\n".join(result["warnings"]))
 
     def _fail(self, error: BackendError) -> None:
         self._after.set_from_icon_name("dialog-warning", Gtk.IconSize.DIALOG)

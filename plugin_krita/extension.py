@@ -10,7 +10,7 @@ from krita import Extension, Krita
 from .dialog import HarmonizeDialog
 from .harmonizing import harmonize
 from .progress import Progress
-from .qt import QtCore, QtWidgets
+from .qt import QtCore, QtGui, QtWidgets
 from .source import Source, active_source
 from .steps import Steps
 from .thin.choices import TITLE, told
@@ -19,6 +19,9 @@ from .thin.protocol import CANCELLED, INTERNAL, OUT_OF_MEMORY, BackendError
 from .values import Values, last, remember
 
 ACTION, ACTION_AGAIN = "gknet_harmonize", "gknet_harmonize_again"
+
+_NOTICE_MS = 6000
+"""How long a notice stays on the canvas."""
 
 
 class Harmonize(Extension):
@@ -94,8 +97,9 @@ class Harmonize(Extension):
 
     def _done(self, warnings: list[str]) -> None:
         self._end()
-        if warnings:
-            QtWidgets.QMessageBox.information(_window(), TITLE, "\n\n".join(warnings))
+        window = Krita.instance().activeWindow()
+        if warnings and window is not None:
+            window.activeView().showFloatingMessage("\n".join(warnings), QtGui.QIcon(), _NOTICE_MS, 1)
 
     def _failed(self, error: Exception) -> None:
         self._end()

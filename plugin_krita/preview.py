@@ -42,7 +42,7 @@ class Preview:
     """The pictures of one layer before and after, kept in step with the dialog's values.
 
     on_change: called when `before`, `after` or `text` have changed.
-    before, after: QImage, None while there is none.   text: what happens or went wrong, or empty.
+    before, after: QImage, None while there is none.   text: what happens, went wrong or is worth knowing, or empty.
     """
 
     def __init__(self, source: Source, backend: Backend, on_change: Callable[[], object]) -> None:
@@ -56,6 +56,7 @@ class Preview:
         self._values: Values | None = None
         self._wanted: Values | None = None
         self._fit = ""
+        self._warnings: list[str] = []
         self._steps: Steps | None = None
 
     def show(self, values: Values) -> None:
@@ -81,7 +82,7 @@ class Preview:
 
     def _looked(self, _: object) -> None:
         self._steps = None
-        self._say("")
+        self._say("\n".join(self._warnings))
         if self._wanted is not None and self._wanted != self._values:
             self._begin()
 
@@ -136,7 +137,8 @@ class Preview:
             selection=scene.selection_at(scene.shown_layer),
             options={**values.options, "fit": self._fit},
         )
-        _, pixels = yield from self._wait(job)
+        answer, pixels = yield from self._wait(job)
+        self._warnings = answer["warnings"]
         return pixels
 
     def _wait(self, job: Job) -> Generator[Any, None, tuple[dict[str, Any], bytearray]]:

@@ -11,6 +11,7 @@ import msgpack
 import numpy as np
 import psutil
 import pytest
+import skimage.data
 
 from backend.thin import protocol
 from tests.backend.real_backend import NONCE, Backend, Peer, await_that, harmonize_header, proof
@@ -94,6 +95,21 @@ def test_a_result_repeats_the_layers_kind_and_keeps_its_alpha(
     result = np.frombuffer(pixels, np.uint8).reshape(layer.shape)
     assert np.array_equal(result[..., 3], layer[..., 3])
     assert not np.array_equal(result, layer)
+
+
+def test_what_fits_already_is_said_to(peer: Peer) -> None:
+    """A part of a table lies on the table that it is a part of."""
+    table = np.ascontiguousarray(skimage.data.coffee()[60:300, 100:420])
+    part = np.dstack([table[80:230, 20:140], np.full((150, 120), 255, np.uint8)])
+    for light, said in ((1.0, 1), (0.5, 0)):
+        lit = np.dstack([(part[..., :3] * light).astype(np.uint8), part[..., 3]])
+        lit[:2, :2, 3] = 0  # opaque layers are none that was cut out
+        header = harmonize_header(lit, table)
+        header["layer"] |= {"x": 20, "y": 80}
+        result = peer.ask(header, lit, table)
+        assert result["op"] == "result"
+        assert len(result["warnings"]) == said
+        assert all(warning.startswith("Hardly any change") for warning in result["warnings"])
 
 
 def test_questions_are_answered_while_a_request_runs(peer: Peer, layer: np.ndarray, reference: np.ndarray) -> None:

@@ -39,6 +39,15 @@ def test_over_the_whole_scene_it_is_what_layer_does(shipped: Harmonizer, layer: 
         assert np.array_equal(fit.apply(layer, strength=strength), expected)
 
 
+@pytest.mark.parametrize("light", [1.0, 0.5])
+def test_it_knows_how_much_it_changes(shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray, light: float) -> None:
+    given = np.dstack([(layer[..., :3] * light).astype(np.uint8), layer[..., 3]])
+    fit = shipped.fit_layer(given, scene, at=AT, canvas=(900, 600))
+    shown = (given[..., 3] > 127) & (np.mgrid[:512, :512][0] >= -AT[1])
+    change = (fit.apply(given)[shown].astype(float) - given[shown])[:, :3]
+    assert fit.change == pytest.approx(np.sqrt(np.square(change).mean()), rel=0.1)
+
+
 @pytest.mark.parametrize("width", [300, 450])
 def test_a_reduced_scene_gives_nearly_the_same(
     shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray, width: int

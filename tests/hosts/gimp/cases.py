@@ -27,12 +27,15 @@ WIDTH, HEIGHT = 320, 240
 DEMO = Path(gknet.__file__).parent / "demo"
 AT = (100, 70)
 OBJECT = (120, 150)
+PART = (20, 80)
+"""Where in the photograph the part of it lies."""
 SOFT = [130, 90, 70, 90, 20]
 """A selection: left, top, width, height, and how far its edge is feathered."""
 
 
 def photographs() -> dict[str, np.ndarray]:
-    """A photograph and two objects cut out of others, float32, sRGB-encoded; the face is too dark for where it comes.
+    """A photograph, a part of it, and objects cut out of others, float32, sRGB-encoded; the face is too dark for where
+    it comes.
 
     The astronaut is NASA's, coffee and cat are public domain too (scikit-image).
     """
@@ -46,6 +49,7 @@ def photographs() -> dict[str, np.ndarray]:
         "ground": ground.astype("<f4"),
         "cat": cat.astype("<f4"),
         "object": np.dstack([face, alpha]).astype("<f4"),
+        "part": np.dstack([ground[PART[1] :, PART[0] :][: OBJECT[1], : OBJECT[0]], alpha]).astype("<f4"),
         "opaque": face.astype("<f4"),
         "large": np.dstack([cat, np.hypot(*np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]) < 0.8]).astype("<f4"),
         "mask": np.rint(alpha * 255).astype("u1"),
@@ -75,9 +79,9 @@ def opened() -> list[Case]:
 
 def layer(name: str, file: str, **more: Any) -> Case:
     """A layer filled with one of the photographs."""
-    shapes = {"object": OBJECT, "opaque": OBJECT}
+    shapes = {"object": OBJECT, "opaque": OBJECT, "part": OBJECT}
     width, height = shapes.get(file, (WIDTH, HEIGHT))
-    alpha = file in ("object", "large")
+    alpha = file in ("object", "large", "part")
     kind = {"type": "RGBA_IMAGE" if alpha else "RGB_IMAGE", "format": "R'G'B'A float" if alpha else "R'G'B' float"}
     return {"name": name, "file": file, "width": width, "height": height, **kind, **more}
 

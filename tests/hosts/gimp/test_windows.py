@@ -207,21 +207,21 @@ def test_repeat_asks_nothing_and_keeps_the_last_values(desk: Desk, photograph: d
     assert shown == {NEW: True, "object": True, "ground": True}
 
 
+def explained(desk: Desk) -> bool:
+    """Whether the dialog has a picture, and text below its two places for them."""
+    left, top, width, height = desk.geometry(WINDOW)
+    lower = desk.pixels(left, top + height // 2 - 80, width, 40)
+    words = bool((lower.max(-1) > 150).sum() > 300)
+    return is_painted(desk) and has_picture(preview(desk)[0]) and words
+
+
 def test_an_opaque_layer_is_explained_in_the_dialog_and_after_it(desk: Desk) -> None:
     layers = [cases.layer("ground", "ground"), cases.layer("object", "opaque", x=100, y=70)]
     before = desk.show(cases.case("no-object", layers=layers))
     desk.image_window()
     desk.key(KEY)
     desk.await_window(WINDOW)
-
-    def explained() -> bool:
-        """Whether there is text below the two pictures, of which there is but one."""
-        left, top, width, height = desk.geometry(WINDOW)
-        lower = desk.pixels(left, top + height // 2 - 60, width, 90)
-        words = bool((lower[:40].max(-1) > 150).sum() > 300)
-        return is_painted(desk) and has_picture(preview(desk)[0]) and words
-
-    await_that(explained, "the reason in the dialog")
+    await_that(lambda: explained(desk), "the reason in the dialog")
     desk.shot("explained")
     desk.key("alt+h")
     desk.await_window("GIMP Message")
@@ -229,6 +229,28 @@ def test_an_opaque_layer_is_explained_in_the_dialog_and_after_it(desk: Desk) -> 
     desk.key("Return")
     desk.await_no_window("GIMP Message")
     assert same(desk, before, desk.running.ask("state", "refused"))
+    desk.close_image()
+
+
+def test_an_object_that_fits_already_is_said_to(desk: Desk) -> None:
+    layers = [cases.layer("ground", "ground"), cases.layer("object", "part", x=cases.PART[0], y=cases.PART[1])]
+    desk.show(cases.case("fitting", layers=layers))
+    desk.image_window()
+    desk.key(KEY)
+    desk.await_window(WINDOW)
+    await_that(lambda: explained(desk) and has_picture(preview(desk)[1]), "the notice in the dialog")
+    desk.shot("fits")
+    desk.key("alt+h")
+    desk.await_window("GIMP Message")
+    desk.shot("fits-message")
+
+    def answered() -> bool:
+        """Return is pressed until GIMP heeds it, which it does not while a run is just ending."""
+        desk.key("Return")
+        return "GIMP Message" not in desk.windows()
+
+    await_that(answered, "the end of the notice")
+    assert is_there(desk)
     desk.close_image()
 
 

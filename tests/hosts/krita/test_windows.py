@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
 from backend import Client
@@ -38,6 +39,14 @@ def session(krita: Krita, backend: Backend, tmp_path_factory: pytest.TempPathFac
     pasted[..., [2, 1, 0, 3]].tofile(given / "pasted")
     box = [*PLACE, pasted.shape[1], pasted.shape[0]]
     names = {"photograph": str(given / "photograph.png"), "pasted": str(given / "pasted"), "box": box}
+    # A part of a table that lies where it was: nothing fits better.
+    table = np.dstack([skimage.data.coffee()[60:300, 100:420], np.full((240, 320), 255, np.uint8)])
+    part = table[80:230, 20:140].copy()
+    part[:2, :2, 3] = 0
+    for name, pixels in (("table", table), ("part", part)):
+        pixels[..., [2, 1, 0, 3]].tofile(given / name)
+        names[name] = str(given / name)
+    names |= {"part_box": [20, 80, 120, 150], "table_size": [320, 240]}
     krita.run("windows.py", names, out, backend.path, binds=[given])
     return Session(out, box)
 
@@ -95,6 +104,10 @@ def test_diagnostics_are_copied_also_where_the_command_cannot_be_run(session: Se
     assert "in Krita 5." in first
     assert "plug-in 0." in first
     assert "gknet doctor could not be run" in second
+
+
+def test_an_object_that_fits_already_is_said_to(session: Session) -> None:
+    assert session.facts["fits"].startswith("Hardly any change")
 
 
 def test_escape_leaves_the_document_as_it_was(session: Session) -> None:

@@ -120,6 +120,7 @@ def main():
     yield from saved(document, facts, after)
     yield from repeated(document, pasted, facts)
     yield from cancelled(document, pasted, facts)
+    yield from fitting(facts)
     yield from large_cancelled(facts)
     inside.report("facts", facts)
 
@@ -196,6 +197,37 @@ def cancelled(document, pasted, facts):
     yield from inside.wait(lambda: dialog() is None, "the dialog has gone")
     facts["escaped"] = inside.state(document) == before and not document.modified()
     yield from inside.close(document)
+
+
+def fitting(facts):
+    """An object that fits already: the dialog says so, and so does the canvas after a run without one."""
+    inside.forget_values()
+    x, y, width, height = GIVEN["part_box"]
+    document, ground = yield from inside.new_document(*GIVEN["table_size"])
+    inside.fill(ground, Path(GIVEN["table"]).read_bytes(), 0, 0, *GIVEN["table_size"])
+    part = inside.put(document, "part", Path(GIVEN["part"]).read_bytes(), [x, y, width, height])
+    inside.settle(document)
+    yield from inside.choose(document, part)
+    KRITA.action("gknet_harmonize").trigger()
+    yield from inside.wait(dialog, "the dialog is open")
+    yield from inside.wait(lambda: dialog()._preview.after is not None and dialog()._preview.text, "it says something")
+    facts["fits"] = dialog()._preview.text
+    yield from inside.turns(3)
+    inside.shot("fits")
+    QTest.keyClick(dialog(), Qt.Key_Escape)
+    yield from inside.wait(lambda: dialog() is None, "the dialog has gone")
+    KRITA.action("gknet_harmonize_again").trigger()
+    yield from inside.wait(lambda: the_result(document, part), "the new layer is there")
+    yield from inside.wait(notice, "the canvas says something")
+    yield from inside.turns(3)
+    inside.shot("fits-notice")
+    yield from inside.close(document)
+
+
+def notice():
+    """What Krita shows on the canvas for a while."""
+    shown = (w for w in QApplication.allWidgets() if w.metaObject().className() == "KisFloatingMessage")
+    return next((w for w in shown if w.isVisible()), None)
 
 
 def large_cancelled(facts):
