@@ -289,8 +289,9 @@ class Harmonizer:
             lambda: CurveFit(mask=sight.mask, foreground=foreground, layer_box=place, layer_size=size),
         )
         on_progress("network", 1, 1)
-        change = 255 * math.sqrt(np.square(answer - composite).sum() / (3 * np.square(sight.mask).sum()))
-        return ColourTransfer(fit.curves(composite, answer), size), change
+        covered = 3 * float(np.square(sight.mask, dtype=np.float64).sum())
+        change = math.sqrt(np.square(answer - composite).sum() / covered) if covered else 0.0
+        return ColourTransfer(fit.curves(composite, answer), size), 255 * change
 
     def _see_beside(
         self, composite: np.ndarray, mask: np.ndarray, prepare: Callable[[], CurveFit]
