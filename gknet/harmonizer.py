@@ -24,9 +24,8 @@ from gknet.device import choose_device
 from gknet.encoding import Encoding, Space
 from gknet.errors import BadRequest, NoBackground, NoForeground
 from gknet.model import GKNet
-from gknet.pillow import from_pillow, to_pillow
+from gknet.pillow import from_pillow, profile_of, to_pillow
 from gknet.pixels import as_rgb, checked_mask, without_gaps
-from gknet.profile import fits
 from gknet.recolour import recoloured
 from gknet.reduction import Box, Sight
 from gknet.transfer import ColourTransfer
@@ -145,7 +144,7 @@ class Harmonizer:
         """
         if isinstance(composite, Image.Image):
             pixels = from_pillow(composite)
-            profile = profile or (_profile(composite) if space == "srgb" else None)
+            profile = profile or (profile_of(composite) if space == "srgb" else None)
         else:
             pixels = composite
         rgb = as_rgb(pixels)
@@ -384,12 +383,6 @@ def _window(box: Box, canvas: Box, network_size: int) -> Box:
     left = min(max(left, 0), canvas.width - width)
     top = min(max(top, 0), canvas.height - height)
     return Box(left, top, width, height)
-
-
-def _profile(image: Image.Image) -> bytes | None:
-    """The image's own profile, if it speaks of the colours the image has."""
-    embedded: bytes | None = image.info.get("icc_profile")
-    return embedded if fits(embedded, gray=image.mode in ("L", "LA", "I;16", "F")) else None
 
 
 def _coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray:

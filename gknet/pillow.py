@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from gknet.errors import Unsupported
+from gknet.profile import fits
 
 _MODES = {
     "L": np.uint8,
@@ -33,3 +34,9 @@ def to_pillow(pixels: np.ndarray, like: Image.Image) -> Image.Image:
     assert image.mode == like.mode, f"{image.mode} is not {like.mode}"
     image.info.update(like.info)
     return image
+
+
+def profile_of(image: Image.Image) -> bytes | None:
+    """The image's own ICC profile, if it speaks of the colours the image has."""
+    embedded: bytes | None = image.info.get("icc_profile")
+    return embedded if fits(embedded, gray=image.mode in ("L", "LA", "I;16", "F")) else None
