@@ -93,6 +93,7 @@ class Server:
         self._models = sorted(file.stem for file in Path(gknet.__file__).parent.glob("weights/*.safetensors"))
         self._process = psutil.Process()
         self._ending = False
+        self._farewells: list[tuple[bytes, int]] = []
         self._idle_s = idle_s
         self._last_use = self._last_tick = time.monotonic()
 
@@ -126,8 +127,13 @@ class Server:
                 signal.signal(number, handler)
 
     def close(self) -> None:
-        """Cancels what is open, sends the last answers and frees everything."""
+        """Cancels what is open, sends the last answers and frees everything.
+
+        Withdraw the connection file before: whoever hears `bye` may start another backend at once.
+        """
         self._ending = True
+        for peer, message_id in self._farewells:
+            self._answers.send(peer, {"op": "bye", "id": message_id})
         for job in self._waiting.clear():
             self._answers.error(job.peer, job.request.id, _cancelled())
         if self._worker.is_alive():
@@ -231,7 +237,7 @@ class Server:
                     self._answers.error(peer, request.id, error)
             case Shutdown():
                 _log.info("told to end")
-                self._answers.send(peer, {"op": "bye", "id": request.id})
+                self._farewells.append((peer, request.id))
                 self._ending = True
 
     def _hello(self, request: Hello) -> dict[str, Any]:

@@ -123,6 +123,20 @@ def test_shutdown_cancels_what_is_open(own_backend: Start, layer: np.ndarray, re
     assert not backend.path.exists()
 
 
+def test_after_its_farewell_nobody_finds_it(own_backend: Start) -> None:
+    backend = own_backend()
+    peer = Peer(backend.facts)
+    # What comes with it keeps the backend busy in the moment in which it ends.
+    operations = ["status"] * 5 + ["shutdown"] + ["status"] * 26
+    bye = [peer.send({"op": operation}) for operation in operations][5]
+    while peer.receive()[0]["id"] != bye:
+        pass
+    assert not backend.path.exists()
+    peer.close()
+    own_backend()  # the next one starts while this one still ends
+    assert backend.process.wait(20) == 0
+
+
 def test_it_can_be_ended_while_it_still_loads(own_backend: Start) -> None:
     backend = own_backend()
     assert backend.end()[::2] == (0, "")

@@ -64,9 +64,10 @@ class Fake:
                     self.answer(peer, error)
                 self.answer(peer, {**header, "op": "cancelled", "found": found})
             else:
+                if header["op"] == "shutdown":
+                    self.path.unlink()
                 self.answer(peer, {"id": header["id"], **getattr(self, header["op"])(header)})
             if header["op"] == "shutdown":
-                self.path.unlink()
                 time.sleep(0.1)  # for the farewell to go out
                 os._exit(0)
 
