@@ -57,8 +57,9 @@ class GKNetConfig:
     recognition_head_widths: tuple[int, int] = (1024, 512)
     """Hidden widths of what makes that matrix."""
     restraint: float = 0.0
-    """Root mean square change of the foreground, values in [0, 1], of which half is made; of smaller ones less, of
-    larger ones soon all. In use, not in training: what is right already should stay. 0: every change is made whole."""
+    """Root mean square change of a white foreground, values in [0, 1], of which half is made; of smaller ones less, of
+    larger ones soon all. A darker one's is less, by the root of its mean value (`restrained`). In use, not in training:
+    what is right already should stay. 0: every change is made whole."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.stem < 1:
@@ -112,7 +113,7 @@ PRESETS: dict[str, GKNetConfig] = {
     # The paper's network: 32 channels, full-resolution stem, 256 x 256.
     "gknet": _PAPER,
     # The same blocks and recognition at a twelfth of the arithmetic, for a CPU; small changes are mostly error.
-    "gknet-s": replace(_PAPER, width=16, stem=2, global_head=True, recognition=True, restraint=8 / 255),
+    "gknet-s": replace(_PAPER, width=16, stem=2, global_head=True, recognition=True, restraint=16 / 255),
 }
 
 

@@ -116,16 +116,20 @@ class Decoder(nn.Module):
         return decoded
 
 
-def restrained(change: Tensor, mask: Tensor, restraint: float) -> Tensor:
-    """Of a change (B, 3, H, W) of the foreground, as much as `GKNetConfig.restraint` allows: s^4 / (s^4 + restraint^4).
+def restrained(change: Tensor, composite: Tensor, mask: Tensor, restraint: float) -> Tensor:
+    """Of a change of the foreground (B, 3, H, W), as much as `GKNetConfig.restraint` allows: s^6 / (s^6 + r^6).
 
-    mask: (B, 1, H, W), which the change has in it.   s: root mean square of the change over a picture's foreground.
+    composite: (B, 3, H, W) in [0, 1].   mask: (B, 1, H, W), which the change has in it.
+    s: root mean square of the change over a picture's foreground.   r: restraint times the root of the foreground's
+    mean value, for the darker an object is, the better a change is seen in it.
     """
     if restraint == 0:
         return change
-    covered = 3 * mask.float().square().sum(dim=(1, 2, 3))
-    square = change.float().square().sum(dim=(1, 2, 3)) / covered.clamp_min(1e-12)  # (B,)
-    share = square**2 / (square**2 + restraint**4)
+    weight = mask.float()
+    # A black foreground's r is 0, an empty one's s: neither may divide by nothing.
+    square = change.float().square().sum(dim=(1, 2, 3)) / (3 * weight.square().sum(dim=(1, 2, 3))).clamp_min(1e-12)
+    light = (composite.float() * weight).sum(dim=(1, 2, 3)) / (3 * weight.sum(dim=(1, 2, 3))).clamp_min(1e-12)  # (B,)
+    share = square**3 / (square**3 + (restraint**2 * light.clamp_min(0)) ** 3).clamp_min(1e-30)
     return change * share.to(change.dtype)[:, None, None, None]
 
 
@@ -213,7 +217,9 @@ class GKNet(nn.Module):
     def _blended(self, composite: Tensor, mask: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
         """I M + (1 - M) I_c, written so that M = 0 and an unchanged picture give I_c to the bit."""
         change = mask * (self._picture(composite, decoded, matrix) - composite)
-        return composite + (change if self.training else restrained(change, mask, self.config.restraint))
+        if self.training:
+            return composite + change
+        return composite + restrained(change, composite, mask, self.config.restraint)
 
     def _picture(self, composite: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
         """phi_D of the paper's output: the harmonized colours before they are blended in (B, 3, H, W)."""

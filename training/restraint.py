@@ -31,7 +31,7 @@ from training.score_tables import ScoreTable
 from training.steadiness import Agreement, agreement
 from training.validation import Sample
 
-LEVELS = (0, 6, 8, 10, 12, 14, 16, 20)
+LEVELS = (0, 12, 14, 16, 18, 20, 24, 28)
 """Restraints that are tried, in levels of 255."""
 
 
@@ -58,7 +58,7 @@ class UnrestrainedNetwork:
 
 def made(shown: Shown, change: Tensor, levels: float) -> np.ndarray:
     """The picture with as much of the change as a restraint allows, (H, W, 3) uint8."""
-    return shown.changed(restrained(change, shown.mask, levels / 255))
+    return shown.changed(restrained(change, shown.picture, shown.mask, levels / 255))
 
 
 def measure(network: UnrestrainedNetwork, samples: Iterable[Sample]) -> dict[int, Tried]:
@@ -85,7 +85,7 @@ def table(found: dict[int, Tried], name: str) -> ScoreTable:
         headings=["restraint", "fMSE", "change", "PSNR dB", "gain dB", "not worse", "levels", "above 32 dB"],
         sections=[[[f"{levels}", *_figures(tried)] for levels, tried in found.items()]],
         notes=[
-            "restraint: levels of 255; half is made of a change that has this root mean square over the foreground.",
+            "restraint: levels of 255; half is made of a change of a white object that has this root mean square.",
             f"not worse: composites that get better, or worse by less than {HARDLY} dB.",
             "levels, above 32 dB: how much real photographs' objects change in the mean, and how many stay so near.",
         ],

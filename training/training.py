@@ -62,7 +62,9 @@ class StatisticsPath(nn.Module):
         matrix = self.net.colour_matrix(composite, mask, nothing, recognized)
         assert matrix is not None
         change = mask * colour_change(matrix, composite)
-        return composite + (change if self.net.training else restrained(change, mask, self.net.config.restraint))
+        if self.net.training:
+            return composite + change
+        return composite + restrained(change, composite, mask, self.net.config.restraint)
 
 
 def _average(ema: float, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:

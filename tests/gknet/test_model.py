@@ -44,18 +44,21 @@ def test_untrained_network_returns_its_input(config: GKNetConfig) -> None:
 
 
 def test_a_change_is_made_the_more_the_larger_it_is() -> None:
-    """Half of one that is as large as the restraint, each picture's by itself; the whole of it in training."""
+    """Half of one that is as large as the restraint by the root of the object's light, each picture's by itself; the
+    whole of it in training."""
     net = perturbed(replace(SMALL, global_head=True, global_head_widths=(16, 8))).eval()
     composite, mask = scene(net.config)
     with torch.no_grad():
         change = net(composite, mask) - composite
         covered = 3 * mask.square().sum(dim=(1, 2, 3))
         sizes = (change.square().sum(dim=(1, 2, 3)) / covered).sqrt()  # root mean square over the foreground, (B,)
+        light = (composite * mask).sum(dim=(1, 2, 3)) / (3 * mask.sum(dim=(1, 2, 3)))  # mean value there, (B,)
+        sizes /= light.sqrt()
         assert sizes[0] != sizes[1]
-        for restraint in (float(sizes[0]), float(sizes[1]) / 4):
+        for restraint in (float(sizes[0]), float(sizes[1]) / 2):
             restrained = GKNet(replace(net.config, restraint=restraint)).eval()
             restrained.load_state_dict(net.state_dict())
-            shares = 1 / (1 + (restraint / sizes) ** 4)
+            shares = 1 / (1 + (restraint / sizes) ** 6)
             torch.testing.assert_close(restrained(composite, mask), composite + change * shares[:, None, None, None])
             torch.testing.assert_close(restrained(composite[:1], mask[:1])[0], restrained(composite, mask)[0])
         assert torch.equal(restrained.train()(composite, mask), net.train()(composite, mask))

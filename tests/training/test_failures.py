@@ -66,7 +66,8 @@ def test_the_worst_come_first_and_parts_add_up(gallery: tuple[Path, str]) -> Non
     assert len(pasted) == 2
     for line in pasted:
         assert line["fmse_after"] == line["wanted"] == ""
-        assert float(line["change_size"]) > 0
+    # The network may find that an object fits already, and leave it to the bit.
+    assert max(float(line["change_size"]) for line in pasted) > 0
 
 
 def test_every_composite_is_measured_once_and_as_an_evaluation_does(
