@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_script_harmonizes_a_layer_through_a_backend_that_it_starts(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     (script,) = (block for block in blocks if "from backend import Client" in block)
-    photo, cup = skimage.data.astronaut(), skimage.data.coffee()[100:300, 150:400]
+    photo, cup = skimage.data.astronaut(), skimage.data.coffee()[100:300, 150:400] // 2  # in half the light
     rows, columns = np.mgrid[: cup.shape[0], : cup.shape[1]]
     alpha = np.where((rows - 100) ** 2 + (columns - 125) ** 2 < 90**2, 255, 0).astype(np.uint8)
     Image.fromarray(np.asarray(Image.fromarray(photo).resize((800, 600)))).save(tmp_path / "photo.jpg")
