@@ -216,7 +216,13 @@ class GKNet(nn.Module):
 
     def _blended(self, composite: Tensor, mask: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
         """I M + (1 - M) I_c, written so that M = 0 and an unchanged picture give I_c to the bit."""
-        change = mask * (self._picture(composite, decoded, matrix) - composite)
+        return self.changed(composite, mask, mask * (self._picture(composite, decoded, matrix) - composite))
+
+    def changed(self, composite: Tensor, mask: Tensor, change: Tensor) -> Tensor:
+        """The composite with a change that has the mask in it: in use what the restraint allows, in training all of it.
+
+        Arguments as `restrained`.
+        """
         if self.training:
             return composite + change
         return composite + restrained(change, composite, mask, self.config.restraint)

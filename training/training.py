@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from gknet import weights
 from gknet.global_head import colour_change
-from gknet.model import GKNet, restrained
+from gknet.model import GKNet
 from gknet.recognition import Recognized
 from training import loss
 from training.batch import Batch, Stream
@@ -61,10 +61,7 @@ class StatisticsPath(nn.Module):
         nothing = composite.new_zeros(composite.shape[0], 8 * self.net.config.width, 1, 1)
         matrix = self.net.colour_matrix(composite, mask, nothing, recognized)
         assert matrix is not None
-        change = mask * colour_change(matrix, composite)
-        if self.net.training:
-            return composite + change
-        return composite + restrained(change, composite, mask, self.net.config.restraint)
+        return self.net.changed(composite, mask, mask * colour_change(matrix, composite))
 
 
 def _average(ema: float, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:

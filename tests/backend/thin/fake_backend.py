@@ -64,8 +64,6 @@ class Fake:
                     self.answer(peer, error)
                 self.answer(peer, {**header, "op": "cancelled", "found": found})
             else:
-                if header["op"] == "shutdown":
-                    self.path.unlink()
                 self.answer(peer, {"id": header["id"], **getattr(self, header["op"])(header)})
             if header["op"] == "shutdown":
                 time.sleep(0.1)  # for the farewell to go out
@@ -85,6 +83,7 @@ class Fake:
         return {"op": "status", "environment": dict(os.environ), **here}
 
     def shutdown(self, _: dict[str, Any]) -> dict[str, Any]:
+        self.path.unlink()
         return {"op": "bye"}
 
     def harmonize(self, peer: bytes, header: dict[str, Any], frames: list[bytes]) -> bool:

@@ -28,6 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
     "u16": {"depth": "U16"},
     "u16-linear": {"depth": "U16", "profile": LINEAR},
     "f16-linear": {"depth": "F16", "profile": LINEAR, "gain": 1.5},
+    # As bright as its ground, the object would fit.
     "f32-linear": {"depth": "F32", "profile": LINEAR, "gain": 5.0, "levels": [0, 130]},
     "f32": {"depth": "F32"},
     "gray-u8": {"model": "GRAYA", "profile": GRAY},
