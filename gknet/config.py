@@ -113,7 +113,7 @@ PRESETS: dict[str, GKNetConfig] = {
     # The paper's network: 32 channels, full-resolution stem, 256 x 256.
     "gknet": _PAPER,
     # The same blocks and recognition at a twelfth of the arithmetic, for a CPU; small changes are mostly error.
-    "gknet-s": replace(_PAPER, width=16, stem=2, global_head=True, recognition=True, restraint=16 / 255),
+    "gknet-s": replace(_PAPER, width=16, stem=2, global_head=True, recognition=True, restraint=18 / 255),
 }
 
 

@@ -22,6 +22,8 @@ class GlobalHead(nn.Module):
         super().__init__()
         self.scale = scale
         first, second = widths
+        # Training forgets some at random, or a photograph would soon be known again by its histograms.
+        self.forgotten = nn.Dropout(0.1)
         self.statistics = nn.Linear(LENGTH, first)
         self.regions = nn.Linear(2 * channels, first, bias=False)
         self.hidden = nn.Linear(first, second)
@@ -35,7 +37,8 @@ class GlobalHead(nn.Module):
         small_mask = F.adaptive_avg_pool2d(mask, (reference.shape[2], reference.shape[3]))
         inside = _region_mean(reference, small_mask)  # (B, C)
         outside = _region_mean(reference, 1 - small_mask)  # (B, C)
-        hidden = self.statistics(statistics.to(reference.dtype)) + self.regions(torch.cat([inside, outside], dim=1))
+        known = self.forgotten(statistics).to(reference.dtype)
+        hidden = self.statistics(known) + self.regions(torch.cat([inside, outside], dim=1))
         hidden = self.hidden(F.elu(hidden))
         matrix: Tensor = self.scale * self.matrix(F.elu(hidden)).view(-1, 3, 4)
         return matrix

@@ -31,6 +31,9 @@ class TrainingRun:
     """Of each photograph, for "recognition_head"."""
     heads: int = 1
     """The recognition head is one of so many that `training.mean_of_heads` makes the preset's of: as much narrower."""
+    heads_apart: int = 1
+    """The recognition head is trained as so many side by side that know nothing of each other (`training.heads_apart`),
+    as `training.mean_of_heads` made it."""
     size: int = 256
     """Height and width of the network's input, pixels."""
     crops: float = 0.0
@@ -77,7 +80,7 @@ class TrainingRun:
     """Of the weights and of every draw."""
 
     def __post_init__(self) -> None:
-        for name in ("size", "batch", "samples", "learning_rate", "views", "heads"):
+        for name in ("size", "batch", "samples", "learning_rate", "views", "heads", "heads_apart"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0")
         for name, known in (
@@ -102,6 +105,9 @@ class TrainingRun:
             raise ValueError("crops: views are parts of photographs already")
         if self.heads > 1 and self.only != "recognition_head":
             raise ValueError("heads: only a recognition head that is trained alone can be one of several")
+
+        if self.heads_apart > 1 and (self.only != "all" or not self.network().recognition):
+            raise ValueError("heads_apart: only beside a whole network that recognizes things")
 
     def network(self) -> GKNetConfig:
         """The network this run trains."""

@@ -22,6 +22,7 @@ from gknet.model import GKNet
 from gknet.recognition import Recognized
 from training import loss
 from training.batch import Batch, Stream
+from training.heads_apart import keep_apart
 from training.parallel import Parallel
 from training.run import TrainingRun
 
@@ -83,6 +84,9 @@ class Training:
         torch.manual_seed(run.seed)
         self.net = GKNet(run.network()).to(device)
         self.learning_mode()
+        if run.heads_apart > 1:
+            assert self.net.recognition_head is not None
+            keep_apart(self.net.recognition_head, run.heads_apart)
         self.optimizer = torch.optim.Adam(self._parameters(), lr=run.learning_rate, eps=1e-8)
         self.trained = self._trained()
         self.average = AveragedModel(self.net, avg_fn=partial(_average, run.ema), use_buffers=True)
