@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from gknet import weights
 from gknet.color_statistics import LENGTH, REGION_LENGTH
 from gknet.global_head import RecognitionHead
 from gknet.recognition import THINGS
 from gknet.surroundings import REGIONS
+from training.batch import Batch
 from training.heads_apart import keep_apart
+from training.run import TrainingRun
+from training.training import Training
 
 COLOURS = LENGTH + REGIONS * REGION_LENGTH + 1
 UNITS = (8, 6)
 """Hidden units of two heads side by side."""
+
+
+def shared(head: RecognitionHead) -> list[nn.Linear]:
+    """The layers that two heads have blocks of."""
+    layers = [head.colours[1], head.things[1], head.hidden]
+    assert all(isinstance(layer, nn.Linear) for layer in layers)
+    return layers
+
+
+def between(weight: Tensor) -> Tensor:
+    """What of a weight leads from one of two heads to the other."""
+    rows, columns = weight.shape[0] // 2, weight.shape[1] // 2
+    return torch.stack([weight[:rows, columns:], weight[rows:, :columns]])
 
 
 @pytest.fixture
@@ -22,12 +41,24 @@ def head() -> RecognitionHead:
     torch.manual_seed(0)
     made = RecognitionHead((4, 2), UNITS, 1.0)
     torch.nn.init.normal_(made.matrix.weight)
-    for layer in (made.colours[1], made.things[1], made.hidden):
-        rows, columns = layer.weight.shape[0] // 2, layer.weight.shape[1] // 2
-        block = torch.ones(rows, columns)
+    for layer in shared(made):
+        block = torch.ones(layer.weight.shape[0] // 2, layer.weight.shape[1] // 2)
         layer.weight.data *= torch.block_diag(block, block)
     keep_apart(made, 2)
     return made
+
+
+class Noise:
+    """Composites of nothing, darker than they should be."""
+
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(2)
+
+    def batch(self) -> Batch:
+        real = torch.rand(4, 3, 32, 32, generator=self.generator)
+        mask = torch.zeros(4, 1, 32, 32)
+        mask[:, :, 8:24, 8:24] = 1
+        return Batch(real * (1 - 0.3 * mask), real, mask)
 
 
 def told(count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,18 +89,31 @@ def test_each_composite_teaches_one_head(head: RecognitionHead) -> None:
 
 
 def test_nothing_passes_from_one_head_to_the_other(head: RecognitionHead) -> None:
-    layers = (head.colours[1], head.things[1], head.hidden)
-    before = [layer.weight.detach().clone() for layer in layers]
+    before = [layer.weight.detach().clone() for layer in shared(head)]
     optimizer = torch.optim.Adam(head.parameters(), 1e-2)
     for _ in range(5):
         optimizer.zero_grad()
         head(*told(16)).square().sum().backward()
         optimizer.step()
-    for layer, old in zip(layers, before, strict=True):
-        rows, columns = old.shape[0] // 2, old.shape[1] // 2
-        own = torch.block_diag(torch.ones(rows, columns), torch.ones(rows, columns)) > 0
-        assert not layer.weight[~own].any()
-        assert (layer.weight[own] != old[own]).all()
+    for layer, old in zip(shared(head), before, strict=True):
+        assert not between(layer.weight).any()
+        assert (layer.weight != old).float().mean() == 0.5
+
+
+def test_a_run_that_asks_for_it_keeps_the_shipped_networks_heads_apart() -> None:
+    training = Training(TrainingRun(preset="gknet-s", size=32, batch=4, heads_apart=2, learning_rate=1e-3))
+    training.start_from(weights.shipped("gknet-s"))
+    head = training.net.recognition_head
+    assert head is not None
+    before = [layer.weight.detach().clone() for layer in shared(head)]
+    noise = Noise()
+    for _ in range(3):
+        training.learn(noise)
+    averaged = training.result.recognition_head
+    assert averaged is not None
+    for layer, old in zip(chain(shared(head), shared(averaged)), [*before, *before], strict=True):
+        assert torch.equal(between(layer.weight), between(old))
+        assert (layer.weight != old).any()
 
 
 def test_what_one_head_tells_is_as_strong_as_what_both_do_in_the_mean(head: RecognitionHead) -> None:

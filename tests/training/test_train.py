@@ -165,6 +165,7 @@ def test_unknown_and_impossible_settings_are_named(tmp_path: Path) -> None:
         ("only = 'everything'", "only must be one of"),
         ("views = 0", "views must be"),
         ("heads = 2", "heads: only a recognition head"),
+        ("only = 'global_head'\nheads_apart = 2", "heads_apart: only beside"),
         ("loss = 'l1'", "loss must be one of"),
         ("warmup = -5", "warmup"),
         ("ema = 2", "ema must be within"),
