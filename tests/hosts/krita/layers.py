@@ -82,7 +82,7 @@ def drawn(document, ground, thing, case):
     document.rootNode().addChildNode(vector, ground)
     width, height = case["width"], case["height"]
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-    circle = '<circle cx="230" cy="280" r="70" fill="#402060"/>'
+    circle = '<circle cx="230" cy="280" r="70" fill="#00ff00"/>'
     vector.addShapesFromSvg(f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{circle}</svg>')
     return vector
 
