@@ -105,7 +105,6 @@ class TrainingRun:
             raise ValueError("crops: views are parts of photographs already")
         if self.heads > 1 and self.only != "recognition_head":
             raise ValueError("heads: only a recognition head that is trained alone can be one of several")
-
         if self.heads_apart > 1 and (self.only != "all" or not self.network().recognition):
             raise ValueError("heads_apart: only beside a whole network that recognizes things")
 

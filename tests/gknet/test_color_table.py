@@ -88,10 +88,14 @@ def unit(pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def scene(photograph: np.ndarray) -> np.ndarray:
-    """(256, 256, 3) float64 linear light of sRGB, softened so that no gamut clips it, before or after."""
+def scene(photograph: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(256, 256, 3) float64 linear light of sRGB, softened so that no gamut clips it, before or after.
+
+    Its object is too dark: as it was, it would fit.
+    """
     encoded = photograph[::2, ::2] / 255
-    return srgb_decoded(0.2 + 0.5 * (0.4 * encoded + 0.6 * (encoded @ LUMA)[..., None]))
+    soft = 0.2 + 0.5 * (0.4 * encoded + 0.6 * (encoded @ LUMA)[..., None])
+    return srgb_decoded(np.where(mask[..., None] == 255, 0.7 * soft, soft))
 
 
 @pytest.fixture(scope="module")
