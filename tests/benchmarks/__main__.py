@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from gknet import GKNet, Harmonizer, preset
+from gknet.config import NETWORK_SIZE
 from gknet.modulation import modulate, modulate_reference
 from gknet.transfer import ColourTransfer
 from tests.benchmarks.transfer import Pixels, peak_over_start, plain_in_tiles
@@ -120,7 +121,7 @@ def whole_way(harmonizer: Harmonizer, threads: int, rounds: int) -> None:
         height = round((megapixels * 1e6 * 2 / 3) ** 0.5)
         width = height * 3 // 2
         mask = disc(height, width)
-        flops = arithmetic(harmonizer.net, torch.from_numpy(mask[:: max(1, height // 176), :: max(1, width // 256)]))
+        flops = arithmetic(harmonizer.net, torch.from_numpy(mask))
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         for depth in DEPTHS:
             picture = composite(height, width, depth)
@@ -139,10 +140,11 @@ def whole_way(harmonizer: Harmonizer, threads: int, rounds: int) -> None:
 
 
 def arithmetic(net: GKNet, mask: torch.Tensor) -> int:
-    """Floating-point operations that the network does at 176 x 256 for such a mask."""
-    flat = F.interpolate(mask[None, None].float() / 255, size=(176, 256))
+    """Floating-point operations that the network does for a picture of 3 x 2 with such a mask."""
+    shown = (NETWORK_SIZE * 2 // 3, NETWORK_SIZE)
+    flat = F.interpolate(mask[None, None].float() / 255, size=shown)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        net(torch.zeros(1, 3, 176, 256), flat)
+        net(torch.zeros(1, 3, *shown), flat)
     return int(counter.get_total_flops())
 
 
