@@ -66,9 +66,15 @@ def region_statistics(composite: Tensor, weights: Tensor) -> Tensor:
         weights = weights / weights.sum(dim=2, keepdim=True).clamp_min(1e-6)
         places = unit * BINS
         places[:, 1:] += _ASIDE
-        bins = places.long().clamp_(0, BINS - 1)
-        index = ((bins[:, 0] * BINS + bins[:, 1]) * BINS + bins[:, 2])[:, None].expand_as(weights)  # (B, R, H*W)
+        bins = places.clamp_(0, BINS - 0.5).floor_()
+        index = ((bins[:, 0] * BINS + bins[:, 1]) * BINS + bins[:, 2]).long()[:, None].expand_as(weights)  # (B, R, H*W)
         histogram = weights.new_zeros(*weights.shape[:2], BINS**3).scatter_add_(2, index, weights)
-        mean = (unit[:, None] * weights[:, :, None]).sum(dim=3)  # (B, R, 3)
-        variance = ((unit[:, None] - mean[..., None]).square() * weights[:, :, None]).sum(dim=3)
-        return torch.cat([histogram.sqrt(), mean, variance.sqrt()], dim=2)
+        # Region by region, in the same memory: that stays in the cache. Sums, as autocast would do a matrix product in
+        # bfloat16.
+        means, deviations, part = [], [], torch.empty_like(unit)
+        for weight in weights.unbind(1):
+            mean = torch.mul(unit, weight[:, None], out=part).sum(dim=2)  # (B, 3)
+            variance = torch.sub(unit, mean[..., None], out=part).square_().mul_(weight[:, None]).sum(dim=2)
+            means.append(mean)
+            deviations.append(variance.sqrt())
+        return torch.cat([histogram.sqrt(), torch.stack(means, dim=1), torch.stack(deviations, dim=1)], dim=2)
