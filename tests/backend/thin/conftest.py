@@ -160,7 +160,8 @@ class Peer:
         for waiting in (self._listening, *self._accepted):
             with suppress(OSError):
                 waiting.shutdown(socket.SHUT_RDWR)
-            waiting.close()
+        self._listening.close()
+        # What is played may still hold its connection: that is closed when it has seen that it is over.
         self._thread.join(ENDLESS_S)
         for accepted in self._accepted:
             accepted.close()
