@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
+from torch import Tensor
 
 from gknet.config import GKNetConfig
 from gknet.errors import WeightsError
@@ -36,15 +37,20 @@ def digest(path: Path) -> str:
 
 
 def save(net: GKNet, path: Path, *, dtype: torch.dtype = torch.float16) -> None:
-    """Writes the network and its settings under a temporary name, then renames."""
-    tensors = {name: tensor.detach().cpu() for name, tensor in net.state_dict().items()}
-    tensors = {
-        name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
-        for name, tensor in tensors.items()
-    }
+    """Writes the network and its settings under a temporary name, then renames.
+
+    dtype: of the numbers. A tensor that holds larger ones than it can hold stays as it is.
+    """
+    tensors = {name: _of(dtype, tensor.detach().cpu()).contiguous() for name, tensor in net.state_dict().items()}
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_bytes(to_bytes(tensors, metadata={"gknet_config": json.dumps(net.config.to_dict())}))
     temporary.replace(path)
+
+
+def _of(dtype: torch.dtype, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point() or tensor.abs().max() > torch.finfo(dtype).max:
+        return tensor
+    return tensor.to(dtype)
 
 
 def ship(net: GKNet, path: Path) -> None:
@@ -58,7 +64,7 @@ def load(path: Path) -> GKNet:
     """The network a file describes, in eval mode, float32, on the CPU.
 
     Raises WeightsError when the file is missing, damaged, or not this version's: every tensor must be there,
-    and no other.
+    and no other, and hold nothing but numbers.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -75,4 +81,10 @@ def load(path: Path) -> GKNet:
             f"The weights {path} are not of this version of GKNet: {str(error).splitlines()[0]}",
             "Use the weights that came with this version.",
         ) from error
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise WeightsError(
+                f"The weights {path} are damaged: {name} holds what is no number.",
+                "Install the package again, or train from an earlier state.",
+            )
     return net.eval()

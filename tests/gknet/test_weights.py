@@ -36,6 +36,16 @@ def test_half_precision_is_near_enough(tmp_path: Path) -> None:
         torch.testing.assert_close(half(picture, mask), net(picture, mask), atol=2e-3, rtol=0)
 
 
+def test_numbers_too_large_for_half_precision_survive(tmp_path: Path) -> None:
+    net, path = GKNet(SMALL), tmp_path / "net.safetensors"
+    variances = net.state_dict()["decoder.merge.1.1.running_var"]
+    variances[0] = 6e8
+    weights.save(net, path)
+    kept = load_file(path)
+    assert torch.equal(weights.load(path).state_dict()["decoder.merge.1.1.running_var"], variances)
+    assert {str(tensor.dtype) for name, tensor in kept.items() if name.endswith("weight")} == {"torch.float16"}
+
+
 def test_shipped_weights_are_small_and_of_their_preset() -> None:
     path = weights.shipped("gknet-s")
     assert path.stat().st_size <= 10_500_000
@@ -70,6 +80,12 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     save_file(tensors, path, metadata={"gknet_config": '{"depth": 9}'})
     with pytest.raises(WeightsError, match="depth"):
         weights.load(path)
+    for nothing in (float("nan"), float("inf")):
+        net = GKNet(SMALL)
+        net.state_dict()["decoder.merge.1.1.running_var"][0] = nothing
+        weights.save(net, path)
+        with pytest.raises(WeightsError, match=r"damaged: decoder\.merge\.1\.1\.running_var holds"):
+            weights.load(path)
     for name in ("gknet-xl", "../gknet-s", "x" * 300):
         with pytest.raises(WeightsError, match="Choose one of: gknet-s"):
             weights.shipped(name)
