@@ -135,6 +135,7 @@ def test_from_the_menu_to_the_result_and_back_by_one_undo(desk: Desk, photograph
     desk.image_window()
     before = screen(desk)
     desk.key("alt+r", "Up")
+    await_that(lambda: visible(np.abs(screen(desk) - before)) > 20_000, "the menu")
     desk.shot("menu")
     desk.key("Return")
     desk.await_window(WINDOW)
