@@ -106,11 +106,16 @@ class Preview:
     def _layout(self) -> Gtk.Widget:
         grid = Gtk.Grid(row_spacing=6, column_spacing=12, column_homogeneous=True, halign=Gtk.Align.CENTER)
         for column, (text, picture) in enumerate((("Before", self._before), ("After", self._after))):
-            picture.set_size_request(SIDE, SIDE * 3 // 4)
+            picture.set_size_request(*self._room())
             grid.attach(Gtk.Label(label=text), column, 0, 1, 1)
             grid.attach(picture, column, 1, 1, 1)
         grid.attach(self._note, 0, 2, 2, 1)
         return grid
+
+    def _room(self) -> tuple[int, int]:
+        """Pixels that each picture will take: the dialog must not grow when they come. Effects may make them larger."""
+        _, (_, _, width, height) = _shown(self._image, self._layer)
+        return max(width, SIDE), max(height, SIDE * 3 // 4)
 
 
 class _Scene:
@@ -123,7 +128,8 @@ class _Scene:
         with backdrop.twin(image, layer) as twin:
             if request.has_mask(twin):
                 twin.remove_mask(Gimp.MaskApplyMode.APPLY)
-            self._measure(image, twin)
+            self._scale, self._region = _shown(image, twin)
+            self._size = _scaled(twin.get_width(), twin.get_height(), self._scale)
             self.pixels = small(twin, _FORMAT, (0, 0, *self._size), self._scale)
             _, left, top = twin.get_offsets()
             place = {"x": round(left * self._scale), "y": round(top * self._scale)}
@@ -156,21 +162,24 @@ class _Scene:
             over.composite(picture, *first, *size, x, y, 1, 1, GdkPixbuf.InterpType.NEAREST, shown)
         return picture
 
-    def _measure(self, image: Gimp.Image, layer: Gimp.Layer) -> None:
-        """Chooses the part of the canvas that is shown, and the scale."""
-        _, left, top = layer.get_offsets()
-        width, height = layer.get_width(), layer.get_height()
-        region = surroundings((left, top, width, height), image.get_width(), image.get_height())
-        self._scale = min(1.0, SIDE / max(region[2:]))
-        scaled = [round(value * self._scale) for value in region]
-        self._region = (scaled[0], scaled[1], max(1, scaled[2]), max(1, scaled[3]))
-        self._size = (max(1, round(width * self._scale)), max(1, round(height * self._scale)))
-
     def _selection(self, image: Gimp.Image, place: dict[str, int]) -> bytes | None:
         if Gimp.Selection.is_empty(image):
             return None
         box = (place["x"], place["y"], *self._size)
         return small(image.get_selection(), "Y u8", box, self._scale, Gegl.AbyssPolicy.NONE)
+
+
+def _shown(image: Gimp.Image, layer: Gimp.Layer) -> tuple[float, tuple[int, int, int, int]]:
+    """The pictures' scale, and the part of the canvas that they show: left, top, width, height in their pixels."""
+    _, left, top = layer.get_offsets()
+    box = (left, top, layer.get_width(), layer.get_height())
+    region = surroundings(box, image.get_width(), image.get_height())
+    scale = min(1.0, SIDE / max(region[2:]))
+    return scale, (round(region[0] * scale), round(region[1] * scale), *_scaled(*region[2:], scale))
+
+
+def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _scene_of(settings: Settings) -> tuple[str, int]:

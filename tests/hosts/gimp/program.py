@@ -222,9 +222,11 @@ class Desk:
 
     def geometry(self, title: str) -> tuple[int, int, int, int]:
         """(left, top, width, height) of a window's inside on the screen."""
-        said = self.do("xdotool", "search", "--onlyvisible", "--name", f"^{title}$", "getwindowgeometry", "--shell")
-        found = dict(line.split("=") for line in said.split())
-        return int(found["X"]), int(found["Y"]), int(found["WIDTH"]), int(found["HEIGHT"])
+        number = self.do("xdotool", "search", "--onlyvisible", "--name", f"^{title}$").split()[0]
+        said = self.do("xwininfo", "-id", number)  # xdotool counts the window's frame twice
+        found = dict(line.strip().rsplit(": ", 1) for line in said.splitlines() if ": " in line)
+        left, top = int(found["Absolute upper-left X"]), int(found["Absolute upper-left Y"])
+        return left, top, int(found["Width"]), int(found["Height"])
 
     def pixels(self, left: int, top: int, width: int, height: int) -> np.ndarray:
         """What a part of the screen shows, (h, w, 3) float32."""

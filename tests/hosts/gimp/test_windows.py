@@ -32,6 +32,7 @@ def desk(gimp: Program, backend: Backend, tmp_path_factory: pytest.TempPathFacto
     running = gimp.start("windows", backend.path, display=True)
     cases.write_photographs(running.folder)
     made = Desk(running, shots)
+    made.do("xdotool", "mousemove", "1599", "999")  # where it brings no tooltip up over a dialog
     yield made
     made.shot("last")
     running.close()
@@ -96,8 +97,14 @@ def preview(desk: Desk) -> tuple[np.ndarray, np.ndarray]:
     """The dialog's two pictures, float32 (h, w, 3), as the screen shows them."""
     left, top, width, height = desk.geometry(WINDOW)
     window = desk.pixels(left, top, width, height)
-    upper = window[50 : height // 2 - 10]
+    upper = window[40 : height // 2 - 80]
     return upper[:, : width // 2], upper[:, width // 2 :]
+
+
+def lower_half(desk: Desk) -> np.ndarray:
+    """The dialog below its pictures."""
+    left, top, width, height = desk.geometry(WINDOW)
+    return desk.pixels(left, top + height // 2, width, height - height // 2)
 
 
 def difference(desk: Desk) -> np.ndarray:
@@ -118,9 +125,13 @@ def visible(difference: np.ndarray) -> int:
 
 
 def is_painted(desk: Desk) -> bool:
-    """Whether the dialog is more than a frame: its buttons, at the bottom, have words on them."""
+    """Whether the dialog is more than a frame through which one sees GIMP: its margins are of one colour, and the
+    buttons, at the bottom, have words on them."""
     left, top, width, height = desk.geometry(WINDOW)
-    return bool((desk.pixels(left, top + height - 60, width, 50).max(-1) > 150).sum() > 100)
+    window = desk.pixels(left, top, width, height)
+    margins = np.concatenate([window[:, 3:8], window[:, -8:-3]], 1)
+    words = bool((window[-60:-10].max(-1) > 150).sum() > 100)
+    return words and bool((margins == margins[0, 0]).all())
 
 
 def screen(desk: Desk) -> np.ndarray:
@@ -139,8 +150,10 @@ def test_from_the_menu_to_the_result_and_back_by_one_undo(desk: Desk, photograph
     desk.shot("menu")
     desk.key("Return")
     desk.await_window(WINDOW)
+    size = desk.geometry(WINDOW)[2:]
     await_that(lambda: is_painted(desk) and has_picture(preview(desk)[1]), "the preview")
     desk.shot("dialog")
+    assert desk.geometry(WINDOW)[2:] == size, "the dialog grew under the user's hand"
     assert has_picture(preview(desk)[0])
     change = shown_change(desk)
     assert change > 0.5, "the preview shows no change"
@@ -196,7 +209,10 @@ def test_repeat_asks_nothing_and_keeps_the_last_values(desk: Desk, photograph: d
     desk.image_window()
     desk.key(KEY)
     desk.await_window(WINDOW)
+    await_that(lambda: is_painted(desk) and has_picture(preview(desk)[1]), "the preview")
+    before = lower_half(desk)
     desk.key("alt+p", "space", "Down", "Return")  # the second output: the original stays
+    await_that(lambda: 100 < visible(np.abs(lower_half(desk) - before)) < 10_000, "the choice, and the end of the list")
     desk.shot("chosen")
     desk.key("alt+h")
     await_that(lambda: is_there(desk), "the new layer")
@@ -211,7 +227,7 @@ def test_repeat_asks_nothing_and_keeps_the_last_values(desk: Desk, photograph: d
 def explained(desk: Desk) -> bool:
     """Whether the dialog has a picture, and text below its two places for them."""
     left, top, width, height = desk.geometry(WINDOW)
-    lower = desk.pixels(left, top + height // 2 - 80, width, 40)
+    lower = desk.pixels(left, top + height // 2 - 60, width, 40)
     words = bool((lower.max(-1) > 150).sum() > 300)
     return is_painted(desk) and has_picture(preview(desk)[0]) and words
 
