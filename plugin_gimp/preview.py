@@ -114,8 +114,8 @@ class Preview:
 
     def _room(self) -> tuple[int, int]:
         """Pixels that each picture will take: the dialog must not grow when they come. Effects may make them larger."""
-        _, (_, _, width, height) = _shown(self._image, self._layer)
-        return max(width, SIDE), max(height, SIDE * 3 // 4)
+        height = _shown(self._image, self._layer)[1][3]
+        return SIDE, max(height, SIDE * 3 // 4)
 
 
 class _Scene:

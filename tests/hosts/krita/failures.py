@@ -23,6 +23,8 @@ def message(document, before):
     """The plug-in's message, when it has been shown; the document is as it was."""
     box = yield from inside.wait(inside.message_box, "there is a message")
     text = box.text()
+    yield from inside.wait(lambda: box.windowHandle().isExposed(), "the message is on the screen")
+    yield from inside.turns(5)
     inside.shot(f"message-{len(list(inside.OUT.glob('*.json')))}")
     box.close()
     yield from inside.wait(lambda: inside.message_box() is None, "the message has gone")
