@@ -105,17 +105,14 @@ class Preview:
 
     def _layout(self) -> Gtk.Widget:
         grid = Gtk.Grid(row_spacing=6, column_spacing=12, column_homogeneous=True, halign=Gtk.Align.CENTER)
+        # The dialog must not grow when the pictures come. Effects may make them larger than this.
+        height = max(_shown(self._image, self._layer)[1][3], SIDE * 3 // 4)
         for column, (text, picture) in enumerate((("Before", self._before), ("After", self._after))):
-            picture.set_size_request(*self._room())
+            picture.set_size_request(SIDE, height)
             grid.attach(Gtk.Label(label=text), column, 0, 1, 1)
             grid.attach(picture, column, 1, 1, 1)
         grid.attach(self._note, 0, 2, 2, 1)
         return grid
-
-    def _room(self) -> tuple[int, int]:
-        """Pixels that each picture will take: the dialog must not grow when they come. Effects may make them larger."""
-        height = _shown(self._image, self._layer)[1][3]
-        return SIDE, max(height, SIDE * 3 // 4)
 
 
 class _Scene:

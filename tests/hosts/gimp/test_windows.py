@@ -97,7 +97,7 @@ def preview(desk: Desk) -> tuple[np.ndarray, np.ndarray]:
     """The dialog's two pictures, float32 (h, w, 3), as the screen shows them."""
     left, top, width, height = desk.geometry(WINDOW)
     window = desk.pixels(left, top, width, height)
-    upper = window[40 : height // 2 - 80]
+    upper = window[40 : height // 2 - 80]  # below their names, above the note
     return upper[:, : width // 2], upper[:, width // 2 :]
 
 
