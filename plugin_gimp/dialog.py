@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gi.repository import Gdk, Gimp, GimpUi, GLib, GObject, Gtk
+from gi.repository import Gdk, Gimp, GimpUi, GLib, Gtk
 from preview import Preview
 from request import settings_of
 from thin import diagnostics
@@ -26,9 +26,12 @@ def ask(
     preview.widget.set_margin_bottom(6)
     dialog.get_content_area().pack_start(preview.widget, False, False, 0)
     dialog.get_scale_entry("strength", 1.0)  # a slider; a number has a spin button otherwise
+    # Combo boxes in every version: GIMP 3.2 would show so few choices as radio buttons.
+    compare = dialog.get_widget("compare", Gtk.ComboBox.__gtype__)
+    dialog.get_widget("output", Gtk.ComboBox.__gtype__)
     dialog.fill(["strength", "compare"])
     labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
-    labels.add_widget(dialog.get_widget("compare", GObject.TYPE_NONE).get_label())
+    labels.add_widget(compare.get_label())
     chooser = _LayerChooser(config, image, layer, labels)
     dialog.get_content_area().pack_start(chooser.widget, False, False, 0)
     dialog.fill(["clean-edges", "output"])

@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 from tests.backend.real_backend import Backend
-from tests.hosts import chroot
+from tests.hosts.chroot import TRIXIE
 from tests.hosts.gimp import cases
 from tests.hosts.gimp.program import Program, Running
 
@@ -61,13 +61,13 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=24)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    if reason := chroot.ready():
+    if reason := TRIXIE.why_unusable():
         raise SystemExit(reason)
     height = round((options.megapixels * 1e6 * 2 / 3) ** 0.5)
     side = (height * 3 // 2, height)
     with tempfile.TemporaryDirectory() as folder:
         backend = Backend(Path(folder))
-        running = Program(Path(folder) / "gimp").start("benchmark", backend.path, BABL_TOLERANCE="")
+        running = Program(TRIXIE, Path(folder) / "gimp").start("benchmark", backend.path, BABL_TOLERANCE="")
         try:
             cases.write_photographs(running.folder)
             show(running, KINDS[0], (32, 32))

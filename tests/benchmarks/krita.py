@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.backend.real_backend import Backend
-from tests.hosts import chroot
+from tests.hosts.chroot import TRIXIE
 from tests.hosts.krita.program import Krita
 
 SIZE = (6000, 4000)
@@ -28,12 +28,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kinds", nargs="+", default=["u8", "f32"], choices=list(PIXEL_BYTES))
     options = parser.parse_args()
-    if reason := chroot.ready():
+    if reason := TRIXIE.why_unusable():
         parser.error(reason)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         backend = Backend(place)
-        krita = Krita(place / "home", place / "shots")
+        krita = Krita(TRIXIE, place / "home", place / "shots")
         given = {"size": SIZE, "rounds": options.rounds, "kinds": options.kinds}
         try:
             krita.run("costs.py", given, place / "out", backend.path)

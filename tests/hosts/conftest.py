@@ -1,4 +1,7 @@
-"""Tests in real hosts are left out, with the reason, where there is none; GKNET_HOSTS=required makes that a failure."""
+"""Tests in real hosts are left out, with the reason, where there is none; GKNET_HOSTS=required makes that a failure.
+
+Each runs once in every Debian system that has its host: `pytest tests/hosts -k debian-sid` runs those of one.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.backend.real_backend import Backend
-from tests.hosts import chroot
+from tests.hosts.chroot import EXPERIMENTAL, SID, TRIXIE, WITH_GIMP, WITH_KRITA, Chroot
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,19 +21,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(1800))
 
 
-@pytest.fixture(scope="session")
-def hosts() -> None:
-    """A GIMP and a Krita are there."""
-    if reason := chroot.ready():
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which versions were there: the mirror goes on, and what was tested is what it had."""
+    for chroot in (TRIXIE, SID, EXPERIMENTAL):
+        if (chroot.root / ".hosts-version").exists():
+            hosts = f"GIMP {chroot.version('gimp')}, Krita {chroot.version('krita')}"
+            terminalreporter.write_line(f"hosts in {chroot.suite}: {hosts}")
+
+
+@pytest.fixture(scope="session", params=WITH_GIMP, ids=lambda chroot: f"debian-{chroot.suite}")
+def gimp_chroot(request: pytest.FixtureRequest) -> Chroot:
+    """A system with a GIMP."""
+    return usable(request.param)
+
+
+@pytest.fixture(scope="session", params=WITH_KRITA, ids=lambda chroot: f"debian-{chroot.suite}")
+def krita_chroot(request: pytest.FixtureRequest) -> Chroot:
+    """A system with a Krita."""
+    return usable(request.param)
+
+
+def usable(chroot: Chroot) -> Chroot:
+    """The chroot; skips the test where it cannot be used, or fails it if hosts are required."""
+    if reason := chroot.why_unusable():
         if os.environ.get("GKNET_HOSTS") == "required":
             pytest.fail(reason)
         pytest.skip(reason)
+    return chroot
 
 
 @pytest.fixture(scope="module")
-def backend(hosts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """A real backend outside the chroot, whose network the host shares."""
-    del hosts
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """A real backend outside the chroots, whose network the hosts share."""
     running = Backend(tmp_path_factory.mktemp("backend"))
     yield running
     running.end()

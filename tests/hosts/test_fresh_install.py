@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.hosts import chroot
+from tests.hosts.chroot import Chroot
 from tests.hosts.gimp import cases
 from tests.hosts.gimp.program import Desk, Program, Running, await_that
 from tests.hosts.krita.program import Krita
@@ -64,8 +64,7 @@ def run(words: list[str | Path], cwd: Path | None = None, **variables: str) -> s
 
 
 @pytest.fixture(scope="module")
-def fresh(hosts: None, tmp_path_factory: pytest.TempPathFactory) -> Fresh:
-    del hosts
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
     if sys.base_prefix == "/usr":
         pytest.skip("the chroot has a /usr of its own, without this Python")
     return Fresh(tmp_path_factory.mktemp("fresh"))
@@ -102,9 +101,9 @@ def test_the_demo_works_from_the_wheel(fresh: Fresh, tmp_path: Path) -> None:
 
 
 def test_gimps_menu_works_with_a_backend_that_the_plug_in_starts(
-    fresh: Fresh, connection: Path, tmp_path: Path
+    gimp_chroot: Chroot, fresh: Fresh, connection: Path, tmp_path: Path
 ) -> None:
-    gimp = Program(tmp_path / "gimp", [fresh.gknet], fresh.binds)
+    gimp = Program(gimp_chroot, tmp_path / "gimp", [fresh.gknet], fresh.binds)
     assert json.loads((gimp.plug_in / "installed.json").read_text())["command"][0] == str(fresh.python)
     for desk in opened(gimp, connection):
         from_the_menu(desk)
@@ -112,9 +111,9 @@ def test_gimps_menu_works_with_a_backend_that_the_plug_in_starts(
 
 
 def test_kritas_menu_works_with_a_backend_that_the_plug_in_starts(
-    fresh: Fresh, connection: Path, tmp_path: Path
+    krita_chroot: Chroot, fresh: Fresh, connection: Path, tmp_path: Path
 ) -> None:
-    krita = Krita(tmp_path / "home", tmp_path / "shots", [fresh.gknet])
+    krita = Krita(krita_chroot, tmp_path / "home", tmp_path / "shots", [fresh.gknet])
     facts = through_krita(krita, connection, tmp_path, fresh.binds)
     assert facts["changed"]
     first, *rest = facts["diagnostics"].splitlines()
@@ -140,9 +139,9 @@ def through_krita(krita: Krita, connection: Path, folder: Path, binds: list[Path
 
 
 def test_gimps_archive_works_as_unpacked_and_says_what_is_missing_without_the_command(
-    fresh: Fresh, connection: Path, tmp_path: Path
+    gimp_chroot: Chroot, fresh: Fresh, connection: Path, tmp_path: Path
 ) -> None:
-    gimp = Program(tmp_path / "gimp", [fresh.gknet], fresh.binds)
+    gimp = Program(gimp_chroot, tmp_path / "gimp", [fresh.gknet], fresh.binds)
     gimp.gknet("uninstall", "gimp")
     assert not gimp.plug_in.exists()
     run([sys.executable, "-m", "zipfile", "-e", fresh.archive("gimp"), gimp.plug_in.parent])
@@ -168,19 +167,21 @@ def harmonized(running: Running) -> tuple[str, str]:
     return status, error
 
 
-def test_kritas_own_importer_takes_the_archive(fresh: Fresh, connection: Path, tmp_path: Path) -> None:
-    krita = Krita(tmp_path / "home", tmp_path / "shots", [fresh.gknet])
+def test_kritas_own_importer_takes_the_archive(
+    krita_chroot: Chroot, fresh: Fresh, connection: Path, tmp_path: Path
+) -> None:
+    krita = Krita(krita_chroot, tmp_path / "home", tmp_path / "shots", [fresh.gknet])
     folder = krita.data / "pykrita" / "gknet_harmonize"
     run([fresh.gknet, "uninstall", "krita"], HOME=str(krita.home))
     assert not folder.exists()
     assert "gknet_harmonize" not in krita.settings.read_text()
-    words = chroot.command(
+    words = krita_chroot.command(
         ["python3", "-c", IMPORT, fresh.archive("krita"), krita.data],
         home=krita.home,
         binds=[fresh.dist],
         display=False,
     )
-    said = subprocess.run(words, env=chroot.environment({}), capture_output=True, text=True, check=True)
+    said = subprocess.run(words, env=krita_chroot.environment({}), capture_output=True, text=True, check=True)
     assert json.loads(said.stdout.splitlines()[-1]) == ["gknet_harmonize"]
     assert (krita.data / "actions" / "gknet_harmonize.action").exists()
     assert not (folder / "gknet_harmonize.action").exists()

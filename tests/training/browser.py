@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts import chroot
+from tests.hosts.chroot import TRIXIE
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 STARTED_WITHIN_S = 60
@@ -47,7 +47,7 @@ def chromium(home: Path) -> Iterator[str]:
         ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "CHROOT": str(chroot.ROOT)},
+        env=TRIXIE.environment({}),
     ) as process:
         try:
             yield _address(process, profile / "DevToolsActivePort")
@@ -59,14 +59,11 @@ def _command(*flags: str, home: Path) -> list[str | Path]:
     for name in NAMES:
         if found := shutil.which(name):
             return [found, *flags]
-    reason = chroot.ready()
-    if not reason and not (chroot.ROOT / "usr/bin/chromium").exists():
-        reason = f"{chroot.ROOT} was built before it held one: run tests/hosts/make-chroot again"
-    if reason:
+    if reason := TRIXIE.why_unusable():
         if os.environ.get("GKNET_HOSTS") == "required":
             pytest.fail(reason)
         pytest.skip(f"there is no {', '.join(NAMES)}, and {reason}")
-    return chroot.command(["chromium", *flags], home=home, display=False)
+    return TRIXIE.command(["chromium", *flags], home=home, display=False)
 
 
 def _address(process: subprocess.Popen[bytes], told: Path) -> str:

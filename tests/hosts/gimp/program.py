@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.hosts import chroot
+from tests.hosts.chroot import Chroot
 
 HERE = Path(__file__).parent
 START_S = 90.0
@@ -25,7 +25,7 @@ ENDLESS_S = 900.0
 OF_THE_USER = ("XDG_CONFIG_HOME", "GIMP3_DIRECTORY", "GKNET_CONNECTION")
 
 GIMPRC = """\
-(config-version "3.0.4")
+(config-version "{version}")
 (check-updates no)
 (show-welcome-dialog no)
 (color-profile-policy keep)
@@ -36,8 +36,8 @@ EXACT = {"BABL_TOLERANCE": "0.0"}
 """GIMP's colour library chooses among its conversions by how fast they just were, and those differ in the last bit of
 16. This leaves only the exact ones: the same picture is the same bytes in every run."""
 COMMAND = (sys.executable, "-m", "backend")
-KEY = "ctrl+shift+F9"
-SHORTCUTS = '(action "gknet-harmonize" "<Primary><Shift>F9")\n'
+KEY = "ctrl+alt+h"
+SHORTCUTS = '(action "gknet-harmonize" "<Primary><Alt>h")\n'
 
 
 def await_that(condition: Callable[[], Any], what: str, timeout_s: float = START_S) -> Any:
@@ -81,19 +81,22 @@ class Line:
 
 
 class Program:
-    """GIMP's home, with the plug-in in it.
+    """The home of a chroot's GIMP, with the plug-in in it.
 
     command: the `gknet` that puts it there.   binds: what the chroot needs to run that.
     """
 
-    def __init__(self, folder: Path, command: Sequence[str | Path] = COMMAND, binds: Sequence[Path] = ()) -> None:
-        self.folder, self.command, self.binds = folder, command, binds
+    def __init__(
+        self, chroot: Chroot, folder: Path, command: Sequence[str | Path] = COMMAND, binds: Sequence[Path] = ()
+    ) -> None:
+        self.chroot, self.folder, self.command, self.binds = chroot, folder, command, binds
+        version = chroot.version("gimp")
         self.home = folder / "home"
-        self.settings = self.home / ".config" / "GIMP" / "3.0"
+        self.settings = self.home / ".config" / "GIMP" / version.rpartition(".")[0]
         self.plug_in = self.settings / "plug-ins" / "gknet-harmonize"
         folder.mkdir(exist_ok=True)
         self.settings.mkdir(parents=True)
-        (self.settings / "gimprc").write_text(GIMPRC)
+        (self.settings / "gimprc").write_text(GIMPRC.format(version=version))
         (self.settings / "shortcutsrc").write_text(SHORTCUTS)
         self.told = self.gknet("install", "gimp")
 
@@ -138,8 +141,8 @@ class Running:
         self._said = (folder / "said").open("w+")
         binds = [HERE, folder, connection.parent, *program.binds]
         self._process = subprocess.Popen(
-            chroot.command(words, home=program.home, binds=binds, display=display),
-            env=chroot.environment(variables),
+            program.chroot.command(words, home=program.home, binds=binds, display=display),
+            env=program.chroot.environment(variables),
             cwd=folder,
             stdout=self._said,
             stderr=subprocess.STDOUT,

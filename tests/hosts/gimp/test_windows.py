@@ -26,8 +26,9 @@ LONG = (7200, 4800)
 
 @pytest.fixture(scope="module")
 def desk(gimp: Program, backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """GIMP with its windows; screenshots go to the folder `gimp` of GKNET_SHOTS, if that is set."""
-    shots = Path(os.environ.get("GKNET_SHOTS") or tmp_path_factory.mktemp("shots")).absolute() / "gimp"
+    """GIMP with its windows; screenshots go to the folder `gimp-VERSION` of GKNET_SHOTS, if that is set."""
+    shots = Path(os.environ.get("GKNET_SHOTS") or tmp_path_factory.mktemp("shots")).absolute()
+    shots /= f"gimp-{gimp.chroot.version('gimp')}"
     shots.mkdir(parents=True, exist_ok=True)
     running = gimp.start("windows", backend.path, display=True)
     cases.write_photographs(running.folder)

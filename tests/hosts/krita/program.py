@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.hosts import chroot
+from tests.hosts.chroot import Chroot
 
 DRIVERS = Path(__file__).parent
 COMMAND = (sys.executable, "-m", "backend")
 
 
 class Krita:
-    """One user's Krita: a home with the plug-in and the test driver in it. One run at a time."""
+    """One user of a chroot's Krita: a home with the plug-in and the test driver in it. One run at a time."""
 
-    def __init__(self, home: Path, shots: Path, command: Sequence[str | Path] = COMMAND) -> None:
-        self.home, self.shots = home, shots
+    def __init__(self, chroot: Chroot, home: Path, shots: Path, command: Sequence[str | Path] = COMMAND) -> None:
+        self.chroot, self.home, self.shots = chroot, home, shots
         self.data = home / ".local" / "share" / "krita"
         self.settings = home / ".config" / "kritarc"
         shots.mkdir(parents=True, exist_ok=True)
@@ -50,10 +50,10 @@ class Krita:
             "GKNET_CONNECTION": str(connection),
         }
         binds = [DRIVERS, out, self.shots, connection.parent, *binds]
-        words = chroot.command(["krita", "--nosplash"], home=self.home, binds=binds)
+        words = self.chroot.command(["krita", "--nosplash"], home=self.home, binds=binds)
         with (out / "log").open("w") as log:
             return subprocess.Popen(
-                words, env=chroot.environment(variables), stdout=log, stderr=subprocess.STDOUT, text=True
+                words, env=self.chroot.environment(variables), stdout=log, stderr=subprocess.STDOUT, text=True
             )
 
     def run(self, driver: str, given: Mapping[str, Any], out: Path, connection: Path, **more: Any) -> str:
