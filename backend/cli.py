@@ -97,8 +97,16 @@ def install(host: HostName, *, dest: Path | None = None) -> None:
 
     chosen = hosts.named(host, dest) if host != "all" else hosts.found(dest)
     installation.check_command()
-    for one in chosen:
-        print("\n".join(one.install(dest)))
+    failures: list[HarmonizeError] = []
+    for one in chosen:  # what is wrong with one host shall not keep the plug-in from the other
+        try:
+            print("\n".join(one.install(dest)))
+        except HarmonizeError as error:
+            failures.append(error)
+    for failure in failures[1:]:
+        print(f"gknet: {failure}", file=sys.stderr)
+    if failures:
+        raise failures[0]
 
 
 @app.command

@@ -15,23 +15,33 @@ NAME = "gknet-harmonize"
 MAIN = f"{NAME}.py"
 """GIMP runs the file that is called like its folder."""
 
-_FIRST = "3.0"
 _VERSION = re.compile(r"3\.\d+")
+_NAMED = "GIMP3_DIRECTORY"
+"""Names the settings folder, whatever the version."""
+_START_FIRST = (
+    "Start it once and quit it, so that it sets its folder up and takes your older settings over; then run "
+    "`gknet install gimp` again."
+)
 _FLATPAK = Path(".var", "app", "org.gimp.GIMP", "config", "GIMP")
 
 
 def install(dest: Path | None) -> list[str]:
-    """Puts the plug-in into a plug-ins folder, or into that of every GIMP 3 of this user.
+    """Puts the plug-in into a plug-ins folder, or into that of every GIMP 3 that this user has started.
 
-    Returns what to tell the user, line by line. Raises HarmonizeError.
+    GIMP takes an older version's settings over only if its own folder isn't there yet when it is started first, so that
+    folder is never made here. Returns what to tell the user, line by line. Raises HarmonizeError.
     """
-    lines = programs.told("GIMP") if dest is None else []
+    lines = programs.describe("GIMP") if dest is None else []
     folders = plug_in_folders() if dest is None else [dest.expanduser().absolute()]
+    if not folders:
+        raise HarmonizeError(*never_started())
     for folder in folders:
         installation.put(PACKAGE, folder / NAME)
         _make_runnable(folder / NAME / MAIN)
         installation.check(PACKAGE, folder / NAME)
         lines.append(f"Put the plug-in into {folder / NAME}.")
+    if dest is None:
+        lines += [f"{found} {remedy}".rstrip() for found, remedy in unstarted()]
     lines.append("Start GIMP, or start it again: it is in the menu Filters → Harmonize…")
     if dest is not None:
         lines.append("GIMP looks there if Edit → Preferences → Folders → Plug-ins names the folder.")
@@ -50,27 +60,53 @@ def uninstall(dest: Path | None) -> list[str]:
     for folder in folders if dest is None else []:
         for settings in (folder.parent / "plug-in-settings").glob(f"*{NAME}*"):
             installation.take_file_away(settings)
+    if not folders:
+        return ["The plug-in is not installed: GIMP 3 has no settings folder here."]
     if not gone:
         return ["The plug-in is not installed in " + " or ".join(map(str, folders)) + "."]
     return [f"Removed {folder}." for folder in gone]
 
 
 def plug_in_folders() -> list[Path]:
-    """The plug-ins folders of this user's GIMP 3: of every version that has been run, and 3.0's of a GIMP that was
-    found but not run yet. The usual one if there is neither."""
-    named = os.environ.get("GIMP3_DIRECTORY")
-    if named:
-        return [Path(named).expanduser().absolute() / "plug-ins"]
-    installed = {program.kind for program in programs.find("GIMP")}
-    folders: list[Path] = []
-    for place, kinds in _places():
-        used = [
-            folder
-            for folder in (sorted(place.iterdir(), key=_minor) if place.is_dir() else [])
-            if _VERSION.fullmatch(folder.name) and folder.is_dir()
-        ]
-        folders += used or ([place / _FIRST] if kinds & installed else [])
-    return [folder / "plug-ins" for folder in folders or [_places()[0][0] / _FIRST]]
+    """The plug-ins folders of this user's GIMP 3: one for every version that has been started."""
+    if named := os.environ.get(_NAMED):
+        settings = [Path(named).expanduser().absolute()]
+        return [folder / "plug-ins" for folder in settings if folder.is_dir()]
+    return [folder / "plug-ins" for place, _ in _places() for folder in _settings_folders(place)]
+
+
+def unstarted() -> list[tuple[str, str]]:
+    """Installed GIMPs that have not been started yet, beside others that have: what to say, and what to do or ""."""
+    said = []
+    for place, kinds in [] if os.environ.get(_NAMED) else _places():
+        started = {folder.name for folder in _settings_folders(place)}
+        for program in programs.find("GIMP") if started else []:
+            series = programs.release_series(program.version)
+            if program.kind not in kinds or not series or series in started:
+                continue
+            name = f"GIMP {program} has not been started yet."
+            if any(_minor(other) < _minor(series) for other in started):
+                said.append((f"{name} At its first start it takes over the plug-in with your other settings.", ""))
+            else:
+                said.append((name, _START_FIRST))
+    return said
+
+
+def never_started() -> tuple[str, str]:
+    """What to say where no GIMP 3 has been started, and what to do."""
+    found = programs.find("GIMP")
+    if not found:
+        return "GIMP 3 was not found on this machine.", f"Install GIMP 3.0 or newer. {_START_FIRST}"
+    return f"GIMP {found[0]} has not been started yet.", _START_FIRST
+
+
+def _settings_folders(place: Path) -> list[Path]:
+    """GIMP 3's settings folders in a place, oldest version first."""
+    try:
+        found = [folder for folder in place.iterdir() if _VERSION.fullmatch(folder.name) and folder.is_dir()]
+    except OSError:
+        return []
+    return sorted(found, key=lambda folder: _minor(folder.name))
 
 
 def _places() -> list[tuple[Path, set[str]]]:
@@ -90,9 +126,8 @@ def _places() -> list[tuple[Path, set[str]]]:
     ]
 
 
-def _minor(folder: Path) -> int:
-    _, _, minor = folder.name.partition(".")
-    return int(minor) if minor.isdecimal() else 0
+def _minor(series: str) -> int:
+    return int(series.partition(".")[2])
 
 
 def _make_runnable(main: Path) -> None:

@@ -40,7 +40,7 @@ def install(dest: Path | None) -> list[str]:
 
     Raises HarmonizeError for a folder or settings file that cannot be written.
     """
-    told = programs.told("Krita") if dest is None else []
+    told = programs.describe("Krita") if dest is None else []
     for place in _places(dest):
         folder = folder_in(place.data)
         put(PACKAGE, folder)

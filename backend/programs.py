@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import plistlib
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,11 +14,16 @@ from pathlib import Path
 
 PACKAGE, FLATPAK, SNAP, APP_IMAGE = "package", "Flatpak", "snap", "AppImage"
 
+NEWEST_TESTED = {"GIMP": "3.2", "Krita": "6.0"}
+"""What the tests in the real programs were last passed with."""
+
 _ROOT = Path("/")
 _NAMES = {"GIMP": ("gimp", "gimp-3", "gimp-3.0", "gimp-3.2"), "Krita": ("krita",)}
 _FLATPAKS = {"GIMP": "org.gimp.GIMP", "Krita": "org.kde.krita"}
 _OLD = re.compile(r"gimp-2\.\d+")
 """What `gimp` is a link to where it is the GIMP before 3."""
+_VERSION = re.compile(r"(?<![\d.])\d+\.\d+(?:\.\d+)*")
+_ANSWER_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,15 @@ class Program:
 
     path: Path
     kind: str
+
+    @functools.cached_property
+    def version(self) -> str:
+        """Such as "3.2.6"; "" where it can't be found out."""
+        found = _VERSION.search(_version_text(self))
+        return found[0] if found else ""
+
+    def __str__(self) -> str:
+        return f"{self.version or 'unknown version'}, {self.path} ({self.kind})"
 
 
 def find(host: str) -> list[Program]:
@@ -37,12 +54,20 @@ def find(host: str) -> list[Program]:
     return list(found.values())
 
 
-def told(host: str) -> list[str]:
+def describe(host: str) -> list[str]:
     """What was found, for the user, line by line."""
-    found = find(host)
-    if not found:
-        return [f"Warning: {host} was not found on this machine; the plug-in waits where it will look for it."]
-    return [f"Found {host}: {program.path} ({program.kind})." for program in found]
+    return [f"Found {host} {program}." for program in find(host)] or [f"{host} was not found on this machine."]
+
+
+def release_series(version: str) -> str:
+    """The part of a version for which settings are kept: "3.2" of "3.2.6", "" of ""."""
+    return ".".join(version.split(".")[:2])
+
+
+def is_newer_than_tested(host: str, version: str) -> bool:
+    """Whether a version's series is newer than any that the tests know."""
+    series, newest = release_series(version), NEWEST_TESTED[host]
+    return bool(series) and _numbers(series) > _numbers(newest)
 
 
 def _on_linux(host: str) -> Iterator[Program]:
@@ -81,6 +106,50 @@ def _on_windows(host: str) -> Iterator[Program]:
             if folder.name.lower().startswith(host.lower()) and not folder.name.startswith("GIMP 2"):
                 programs = [folder / "bin" / f"{name}.exe" for name in _NAMES[host]]
                 yield from (Program(path, PACKAGE) for path in programs if path.exists())
+
+
+def _version_text(program: Program) -> str:
+    """A text that holds the program's version, or "". Nothing is started but what ends at once."""
+    if program.kind == APP_IMAGE:
+        return program.path.name
+    if program.kind == SNAP:
+        return _version_line(_ROOT / "snap" / program.path.name / "current" / "meta" / "snap.yaml")
+    if program.kind == FLATPAK:
+        return _answer(["flatpak", "info", program.path.name])
+    if program.path.suffix == ".app":
+        try:
+            facts = plistlib.loads((program.path / "Contents" / "Info.plist").read_bytes())
+        except (OSError, plistlib.InvalidFileException):
+            return ""
+        return str(facts.get("CFBundleShortVersionString", ""))
+    return _answer([str(program.path), "--version"])
+
+
+def _answer(words: list[str]) -> str:
+    """What a program says of its version; "" if it can't be run."""
+    # Krita's Qt looks for a screen even for this.
+    environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ, "LC_ALL": "C"}
+    try:
+        done = subprocess.run(words, env=environment, capture_output=True, timeout=_ANSWER_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return _line_of_version(done.stdout.decode("utf-8", "replace"))
+
+
+def _version_line(file: Path) -> str:
+    try:
+        return _line_of_version(file.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return ""
+
+
+def _line_of_version(text: str) -> str:
+    """The line that names the version, of several; else all of them."""
+    return next((line for line in text.splitlines() if line.strip().lower().startswith("version:")), text)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
 
 
 def _is_program(path: Path) -> bool:

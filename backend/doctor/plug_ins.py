@@ -19,8 +19,13 @@ from .finding import ERROR, FINE, WARNING, Finding
 
 def gimp() -> Iterator[Finding]:
     """Every GIMP, and the plug-in in each plug-ins folder."""
-    yield _hosts("GIMP", "3.0")
-    for folder in in_gimp.plug_in_folders():
+    yield from _hosts("GIMP", "3.0")
+    folders = in_gimp.plug_in_folders()
+    if not folders and programs.find("GIMP"):
+        yield Finding("GIMP plug-in", WARNING, *in_gimp.never_started())
+    for text, remedy in in_gimp.unstarted():
+        yield Finding("GIMP plug-in", WARNING if remedy else FINE, text, remedy)
+    for folder in folders:
         plug_in = folder / in_gimp.NAME
         findings = list(_plug_in("GIMP", plug_in, in_gimp.PACKAGE, ()))
         main = plug_in / in_gimp.MAIN
@@ -38,7 +43,7 @@ def gimp() -> Iterator[Finding]:
 
 def krita() -> Iterator[Finding]:
     """Every Krita, and the plug-in in each data folder."""
-    yield _hosts("Krita", "5.2")
+    yield from _hosts("Krita", "5.2")
     for place in in_krita.places():
         folder = in_krita.folder_in(place.data)
         yield from _plug_in("Krita", folder, in_krita.PACKAGE, in_krita.BESIDE)
@@ -55,12 +60,19 @@ def krita() -> Iterator[Finding]:
             )
 
 
-def _hosts(name: str, oldest: str) -> Finding:
+def _hosts(name: str, oldest: str) -> Iterator[Finding]:
+    """Every program of a host, and whether the tests know its version."""
     found = programs.find(name)
     if not found:
         remedy = f"Install {name} {oldest} or newer if you want to use it, then run `gknet install {name.lower()}`."
-        return Finding(name, WARNING, f"{name} was not found on this machine.", remedy)
-    return Finding(name, FINE, "; ".join(f"{program.path} ({program.kind})" for program in found) + ".")
+        yield Finding(name, WARNING, f"{name} was not found on this machine.", remedy)
+    for program in found:
+        if programs.is_newer_than_tested(name, program.version):
+            text = f"{program}: newer than {programs.NEWEST_TESTED[name]}, the newest version that was tested."
+            remedy = "If something does not work there, look for a newer version of GKNet Harmonize."
+            yield Finding(name, WARNING, text, remedy)
+        else:
+            yield Finding(name, FINE, f"{program}.")
 
 
 def _plug_in(host: str, folder: Path, package: str, beside: tuple[str, ...]) -> Iterator[Finding]:

@@ -77,6 +77,12 @@ def krita_there(setup: Setup) -> None:
     (setup.home / "Applications" / "krita-5.2.9-x86_64.AppImage").touch(mode=0o755)
 
 
+def test_a_host_newer_than_the_tested_ones_is_warned_of(setup: Setup) -> None:
+    (setup.home / "Applications").mkdir()
+    (setup.home / "Applications" / "krita-9.1.0-x86_64.AppImage").touch(mode=0o755)
+    setup.names("warning", "Krita", "9.1.0", "newer than", programs.NEWEST_TESTED["Krita"])
+
+
 @pytest.fixture
 def squatter() -> Iterator[int]:
     """A program that took a port and answers there with something else; the port."""
@@ -188,6 +194,7 @@ def test_a_plug_in_that_is_disabled(setup: Setup) -> None:
     settings = setup.home / ".config" / "kritarc"
     settings.write_text(settings.read_text().replace("=true", "=false"))
     setup.names("error", "Krita plug-in", "is disabled in ~/.config/kritarc")
+    (setup.home / ".config/GIMP/3.0").mkdir(parents=True)
     setup.gknet("install", "gimp")
     (setup.home / ".config/GIMP/3.0/plug-ins/gknet-harmonize/gknet-harmonize.py").chmod(0o644)
     setup.names("error", "GIMP plug-in", "not executable")

@@ -28,8 +28,26 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_it_goes_to_version_3_0_where_gimp_has_not_been_run_yet(home: Path) -> None:
-    assert gimp.plug_in_folders() == [home / ".config" / "GIMP" / "3.0" / "plug-ins"]
+@pytest.fixture
+def started(home: Path) -> Path:
+    """The plug-ins folder of a GIMP 3.0 that has been started."""
+    folder = home / ".config" / "GIMP" / "3.0" / "plug-ins"
+    folder.parent.mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("older", ["", "2.10"])
+def test_no_settings_folder_is_made_before_gimp_has_made_it(home: Path, older: str) -> None:
+    """GIMP takes an older version's settings over only where its own folder is not there yet."""
+    if older:
+        (home / ".config" / "GIMP" / older / "brushes").mkdir(parents=True)
+    before = sorted(home.rglob("*"))
+    assert gimp.plug_in_folders() == []
+    with pytest.raises(HarmonizeError, match="GIMP 3") as caught:
+        gimp.install(None)
+    assert "Start it once" in caught.value.hint
+    assert gimp.uninstall(None) == ["The plug-in is not installed: GIMP 3 has no settings folder here."]
+    assert sorted(home.rglob("*")) == before
 
 
 def test_it_goes_to_every_gimp_3_there_is_and_to_no_other(home: Path) -> None:
@@ -51,8 +69,11 @@ def test_it_goes_to_every_gimp_3_there_is_and_to_no_other(home: Path) -> None:
 
 def test_the_users_own_settings_folder_counts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "settings"))
+    (home / "settings" / "GIMP" / "3.0").mkdir(parents=True)
     assert gimp.plug_in_folders() == [home / "settings" / "GIMP" / "3.0" / "plug-ins"]
     monkeypatch.setenv("GIMP3_DIRECTORY", str(home / "elsewhere"))
+    assert gimp.plug_in_folders() == []
+    (home / "elsewhere").mkdir()
     assert gimp.plug_in_folders() == [home / "elsewhere" / "plug-ins"]
 
 
@@ -71,12 +92,13 @@ def test_other_systems_have_other_places(
     monkeypatch.delenv("APPDATA", raising=False)
     if roaming is not None:
         monkeypatch.setenv("APPDATA", str(home / roaming))
+    (home / expected).parent.mkdir(parents=True)
     assert gimp.plug_in_folders() == [home / expected]
 
 
-def test_what_is_installed_is_complete_and_can_be_run(home: Path) -> None:
+def test_what_is_installed_is_complete_and_can_be_run(started: Path) -> None:
     lines = gimp.install(None)
-    folder = home / ".config" / "GIMP" / "3.0" / "plug-ins" / NAME
+    folder = started / NAME
     main = folder / f"{NAME}.py"
     assert main.read_text().startswith("#!/usr/bin/env python3\n")
     assert stat.S_IMODE(main.stat().st_mode) == 0o755
@@ -88,9 +110,8 @@ def test_what_is_installed_is_complete_and_can_be_run(home: Path) -> None:
 
 
 def test_the_bit_that_an_archive_lost_is_set_and_gimp_is_made_to_look_again(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    started: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    del home
     seen: list[tuple[int, float]] = []
     put = gimp.installation.put
 
@@ -103,7 +124,7 @@ def test_the_bit_that_an_archive_lost_is_set_and_gimp_is_made_to_look_again(
 
     monkeypatch.setattr(gimp.installation, "put", put_from_an_archive)
     gimp.install(None)
-    main = gimp.plug_in_folders()[0] / NAME / f"{NAME}.py"
+    main = started / NAME / f"{NAME}.py"
     assert seen == [(0, 0.0)]
     assert main.stat().st_mode & 0o111 == 0o111
     assert main.stat().st_mtime > 1e9
@@ -119,23 +140,23 @@ def test_a_named_folder_is_used_and_cleared_again(home: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_installing_again_replaces_what_is_there(home: Path) -> None:
+def test_installing_again_replaces_what_is_there(started: Path) -> None:
     gimp.install(None)
-    folder = home / ".config" / "GIMP" / "3.0" / "plug-ins" / NAME
+    folder = started / NAME
     (folder / "left-over.py").touch()
     gimp.install(None)
     assert not (folder / "left-over.py").exists()
     assert (folder / f"{NAME}.py").exists()
 
 
-def test_uninstalling_what_is_not_there_says_so(home: Path) -> None:
+def test_uninstalling_what_is_not_there_says_so(started: Path) -> None:
     (line,) = gimp.uninstall(None)
     assert "not installed" in line
-    assert str(home / ".config" / "GIMP" / "3.0" / "plug-ins") in line
+    assert str(started) in line
 
 
-def test_a_folder_of_somebody_elses_is_left_alone(home: Path) -> None:
-    folder = home / ".config" / "GIMP" / "3.0" / "plug-ins" / NAME
+def test_a_folder_of_somebody_elses_is_left_alone(started: Path) -> None:
+    folder = started / NAME
     folder.mkdir(parents=True)
     (folder / "mine.py").touch()
     with pytest.raises(HarmonizeError, match="was not put there"):

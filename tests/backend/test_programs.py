@@ -43,7 +43,7 @@ def test_every_kind_is_found_on_linux(home: Path) -> None:
     ]
     assert programs.find("Krita") == found
     assert programs.find("GIMP") == []
-    assert len(programs.told("Krita")) == len(found)
+    assert len(programs.describe("Krita")) == len(found)
 
 
 def test_the_gimp_before_3_does_not_count_and_links_count_once(home: Path) -> None:
@@ -77,10 +77,67 @@ def test_a_host_that_was_never_started_is_served_where_it_will_look(home: Path) 
     flatpaks = home / ".local/share/flatpak/exports/bin"
     program(flatpaks / "org.gimp.GIMP")
     program(flatpaks / "org.kde.krita")
-    assert gimp.plug_in_folders() == [home / ".var/app/org.gimp.GIMP/config/GIMP/3.0/plug-ins"]
+    assert gimp.plug_in_folders() == []
+    with pytest.raises(HarmonizeError, match=r"org.gimp.GIMP .* has not been started yet"):
+        gimp.install(None)
     assert [place.data for place in krita.places()] == [home / ".var/app/org.kde.krita/data/krita"]
     program(home / "krita.AppImage")
     assert krita.places()[0].data == home / ".local/share/krita"
+
+
+def answering(path: Path, text: str) -> Path:
+    """A program that says this, whatever it is asked."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho '{text}'\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_versions_are_found_out_by_each_kinds_own_way(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = home.parent / "root"
+    answering(root / "usr/bin/gimp", "GNU Image Manipulation Program version 3.2.6")
+    program(home / "Downloads/GIMP-3.0.4-x86_64.AppImage")
+    program(root / "snap/bin/gimp")
+    facts = root / "snap/gimp/current/meta/snap.yaml"
+    facts.parent.mkdir(parents=True)
+    facts.write_text("name: gimp\nversion: '3.0.6'\nbase: core24\n")
+    answering(
+        home / "bin/flatpak", "GIMP 2 is older\n\n          ID: org.gimp.GIMP\n     Version: 3.2.4\n   License: GPL-3.0"
+    )
+    monkeypatch.setenv("PATH", str(home / "bin"))
+    program(root / "var/lib/flatpak/exports/bin/org.gimp.GIMP")
+    program(root / "usr/bin/krita")
+    found = {one.kind: one.version for one in programs.find("GIMP")}
+    assert found == {
+        programs.PACKAGE: "3.2.6",
+        programs.APP_IMAGE: "3.0.4",
+        programs.SNAP: "3.0.6",
+        programs.FLATPAK: "3.2.4",
+    }
+    assert [one.version for one in programs.find("Krita")] == [""]  # an empty file cannot be run
+
+
+def test_a_newer_gimp_takes_the_plug_in_over_from_the_older_ones_folder(home: Path) -> None:
+    answering(home.parent / "root/usr/bin/gimp", "GNU Image Manipulation Program version 3.2.6")
+    (home / ".config/GIMP/3.0").mkdir(parents=True)
+    lines = gimp.install(None)
+    assert (home / ".config/GIMP/3.0/plug-ins" / gimp.NAME).exists()
+    assert not (home / ".config/GIMP/3.2").exists()
+    assert any("has not been started yet" in line and "takes over the plug-in" in line for line in lines)
+
+
+def test_an_older_gimp_beside_a_newer_ones_folder_has_to_be_started_first(home: Path) -> None:
+    answering(home.parent / "root/usr/bin/gimp", "GNU Image Manipulation Program version 3.0.4")
+    (home / ".config/GIMP/3.2").mkdir(parents=True)
+    lines = gimp.install(None)
+    assert any("has not been started yet" in line and "Start it once" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("version", "newer"), [("3.2.6", False), ("3.10.0", True), ("4.0", True), ("3.0", False), ("", False)]
+)
+def test_versions_newer_than_the_tested_ones_are_told_apart(version: str, newer: bool) -> None:
+    assert programs.is_newer_than_tested("GIMP", version) == newer
 
 
 def test_all_means_those_that_are_there(home: Path) -> None:
@@ -94,7 +151,7 @@ def test_all_means_those_that_are_there(home: Path) -> None:
 
 
 def test_nothing_is_left_by_uninstalling(home: Path) -> None:
-    home.mkdir()
+    (home / ".config/GIMP/3.0").mkdir(parents=True)
     for host in (gimp, krita):
         host.install(None)
     settings = home / ".config" / "kritarc"
