@@ -130,7 +130,8 @@ def is_painted(desk: Desk) -> bool:
     buttons, at the bottom, have words on them."""
     left, top, width, height = desk.geometry(WINDOW)
     window = desk.pixels(left, top, width, height)
-    margins = np.concatenate([window[:, 3:8], window[:, -8:-3]], 1)
+    inside = window[3:-3]  # GIMP 3.2 draws a thin line around it
+    margins = np.concatenate([inside[:, 3:8], inside[:, -8:-3]], 1)
     words = bool((window[-60:-10].max(-1) > 150).sum() > 100)
     return words and bool((margins == margins[0, 0]).all())
 
