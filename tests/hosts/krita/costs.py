@@ -6,8 +6,8 @@ from pathlib import Path
 
 import gknet_harmonize.thin.job as job
 import inside
-from inside import GIVEN, KRITA
-from PyQt5.QtCore import QTimer
+import menu
+from inside import GIVEN, QtCore
 
 WIDTH, HEIGHT = GIVEN["size"]
 
@@ -38,7 +38,7 @@ class Pulse:
     def __init__(self):
         self.worst = 0.0
         self.last = time.monotonic()
-        self.timer = QTimer()
+        self.timer = QtCore.QTimer()
         self.timer.timeout.connect(self.beat)
         self.timer.start(5)
 
@@ -98,7 +98,7 @@ def plug_in(document, thing, pulse):
     asked.clear()
     pulse.begin()
     start = time.monotonic()
-    KRITA.action("gknet_harmonize_again").trigger()
+    menu.choose(menu.AGAIN)
     yield from inside.wait(lambda: inside.named("Progress") is None, "it has ended")
     worst = pulse.worst
     document.waitForDone()

@@ -1,6 +1,7 @@
 """Driver: what goes wrong, and that the document is then as it was. The test outside sees to the backend."""
 
 import inside
+import menu
 from inside import KRITA
 
 
@@ -16,7 +17,7 @@ def scene():
 
 
 def start():
-    KRITA.action("gknet_harmonize_again").trigger()
+    menu.choose(menu.AGAIN)
 
 
 def message(document, before):

@@ -1,5 +1,6 @@
 """What the drivers share. It runs in Krita's Python, which has no numpy."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -7,8 +8,10 @@ import time
 from pathlib import Path
 
 import gknet_harmonize.thin.job as job
+from gknet_harmonize.qt import QtCore, QtWidgets
 from krita import Krita
-from PyQt5.QtWidgets import QApplication, QMessageBox
+
+QtTest = importlib.import_module(f"{QtCore.__package__}.QtTest")
 
 OUT = Path(os.environ["DRIVER_OUT"])
 GIVEN = json.loads(Path(os.environ["DRIVER_GIVEN"]).read_text())
@@ -48,7 +51,9 @@ def wait(condition, what, seconds=PATIENCE_S):
             return value
         if time.monotonic() > end:
             shot("failed")
-            shown = [(type(w).__name__, w.windowTitle()) for w in QApplication.topLevelWidgets() if w.isVisible()]
+            shown = [
+                (type(w).__name__, w.windowTitle()) for w in QtWidgets.QApplication.topLevelWidgets() if w.isVisible()
+            ]
             raise AssertionError(f"waited in vain until {what}; windows: {shown}; messages: {messages()}")
         yield
 
@@ -75,17 +80,21 @@ def shot(name):
     subprocess.run(["scrot", "-o", f"{os.environ['DRIVER_SHOTS']}/{name}.png"], check=True)
 
 
+def windows():
+    return [w for w in QtWidgets.QApplication.topLevelWidgets() if w.isVisible()]
+
+
 def named(kind):
     """The visible window of one of the plug-in's classes."""
-    return next((w for w in QApplication.topLevelWidgets() if w.isVisible() and type(w).__name__ == kind), None)
+    return next((w for w in windows() if type(w).__name__ == kind), None)
 
 
 def message_box():
-    return next((w for w in QApplication.topLevelWidgets() if w.isVisible() and isinstance(w, QMessageBox)), None)
+    return next((w for w in windows() if isinstance(w, QtWidgets.QMessageBox)), None)
 
 
 def messages():
-    return [w.text() for w in QApplication.topLevelWidgets() if w.isVisible() and isinstance(w, QMessageBox)]
+    return [w.text() for w in windows() if isinstance(w, QtWidgets.QMessageBox)]
 
 
 def new_document(width, height, model="RGBA", depth="U8", profile="sRGB-elle-V2-srgbtrc.icc"):
@@ -154,14 +163,6 @@ def state(document):
         return looks, pixels, tuple(of(one) for one in node.childNodes())
 
     return of(document.rootNode())
-
-
-def harmonize_again(document, node):
-    """The action without a dialog, until its window has gone."""
-    yield from choose(document, node)
-    KRITA.action("gknet_harmonize_again").trigger()
-    yield from wait(lambda: named("Progress") is None, "the progress window has gone")
-    document.waitForDone()
 
 
 def close(document):

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import inside
-from inside import GIVEN, KRITA
+import menu
+from inside import GIVEN, KRITA, QtCore
 from krita import Selection
-from PyQt5.QtCore import QByteArray
 
 
 def read(name):
@@ -63,7 +63,7 @@ def with_mask(document, thing, case, **_):
 
 def with_selection(document, thing, case, **_):
     selection = Selection()
-    selection.setPixelData(QByteArray(read(case["selection"])), 0, 0, case["width"], case["height"])
+    selection.setPixelData(QtCore.QByteArray(read(case["selection"])), 0, 0, case["width"], case["height"])
     document.setSelection(selection)
     return thing
 
@@ -163,6 +163,14 @@ def one_step_further_back(document, facts):
     yield from inside.wait(lambda: inside.state(document) == before, "that step is redone")
 
 
+def harmonize_again(document, node):
+    """The entry without a dialog, until its window has gone."""
+    yield from inside.choose(document, node)
+    menu.choose(menu.AGAIN)
+    yield from inside.wait(lambda: inside.named("Progress") is None, "the progress window has gone")
+    document.waitForDone()
+
+
 def run(case):
     print("CASE", case["name"], flush=True)
     remember()
@@ -178,7 +186,7 @@ def run(case):
     yield from inside.unmodified(document)
     before, tree_before = inside.state(document), inside.tree(document.rootNode())
     inside.requests.clear()
-    yield from inside.harmonize_again(document, thing)
+    yield from harmonize_again(document, thing)
     name = thing.name()
     assert not inside.messages(), inside.messages()
     new = next(one for one in thing.parentNode().childNodes() if one.name() == f"{name} (harmonized)")

@@ -1,42 +1,26 @@
 """Driver: as a user does it, with the mouse: menu, dialog, progress, result, undo, redo, cancel, save."""
 
-import subprocess
 import time
 from pathlib import Path
 
+import gknet_harmonize.extension as extension
 import inside
-from inside import GIVEN, KRITA
-from PyQt5.QtCore import Qt
-from PyQt5.QtTest import QTest
-from PyQt5.QtWidgets import QApplication, QComboBox, QDialogButtonBox, QPushButton, QSlider
+import menu
+from inside import GIVEN, KRITA, QtCore, QtTest, QtWidgets
+
+_BUTTONS = QtWidgets.QDialogButtonBox.StandardButton
+
+runs = []
+"""The steps of every run so far."""
 
 
-def click(widget, point):
-    """A click of the X server's own mouse; it arrives when Krita's event loop has its turn."""
-    at = widget.mapToGlobal(point)
-    subprocess.Popen(["xdotool", "mousemove", str(at.x()), str(at.y()), "click", "1"])
+class _RecordedSteps(extension.Steps):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        runs.append(self)
 
 
-def filter_menu():
-    bar = KRITA.activeWindow().qwindow().menuBar()
-    return bar, next(action.menu() for action in bar.actions() if action.objectName().lower() == "filter")
-
-
-def entry(name):
-    _, menu = filter_menu()
-    return next(action for action in menu.actions() if action.objectName() == name)
-
-
-def through_the_menu(name, shot=None):
-    bar, menu = filter_menu()
-    yield from inside.wait(lambda: QApplication.activeModalWidget() is None, "no window is in front")
-    click(bar, bar.actionGeometry(menu.menuAction()).center())
-    yield from inside.wait(menu.isVisible, "the Filter menu is open")
-    if shot:
-        menu.setActiveAction(entry(name))
-        yield from inside.turns(3)
-        inside.shot(shot)
-    click(menu, menu.actionGeometry(entry(name)).center())
+extension.Steps = _RecordedSteps
 
 
 def dialog():
@@ -56,7 +40,9 @@ def preview_at(strength):
 
 
 def press(window, which):
-    QTest.mouseClick(window.findChild(QDialogButtonBox).button(which), Qt.LeftButton)
+    QtTest.QTest.mouseClick(
+        window.findChild(QtWidgets.QDialogButtonBox).button(which), QtCore.Qt.MouseButton.LeftButton
+    )
 
 
 def look_of(image):
@@ -83,8 +69,8 @@ def main():
     inside.forget_values()
     document, pasted = yield from open_photograph()
     before = inside.state(document)
-    yield from through_the_menu("gknet_harmonize", shot="menu")
-    facts = {"menu": [a.text() for a in filter_menu()[1].actions() if a.objectName().startswith("gknet")]}
+    yield from menu.choose_with_the_mouse(menu.OPEN, shot="menu")
+    facts = {"menu": [a.text() for a in menu.filter_menu()[1].actions() if a.objectName().startswith("gknet")]}
     yield from inside.wait(dialog, "the dialog is open")
     yield from inside.wait(preview_ready, "the preview is there")
     yield from inside.turns(3)
@@ -93,7 +79,7 @@ def main():
     facts["diagnostics"] = yield from diagnostics()
     yield from compared_with()
     inside.requests.clear()
-    press(dialog(), QDialogButtonBox.Ok)
+    press(dialog(), _BUTTONS.Ok)
     yield from inside.wait(lambda: inside.named("Progress"), "the progress window is open")
     progress = inside.named("Progress")
     yield from inside.wait(lambda: progress._text.text() and progress._bar.value() >= 0, "it says something")
@@ -128,7 +114,7 @@ def main():
 def strengths():
     """How far the preview is from the layer as it was, at three strengths, set with the slider."""
     differences = {}
-    slider = dialog().findChild(QSlider)
+    slider = dialog().findChild(QtWidgets.QSlider)
     for value in (0, 50, 100):
         slider.setValue(value)
         shown = yield from inside.wait(lambda v=value: preview_at(v / 100), "the preview follows the slider")
@@ -139,15 +125,15 @@ def strengths():
 
 def diagnostics():
     """What the button leaves on the clipboard."""
-    button = next(one for one in dialog().findChildren(QPushButton) if "diagnostics" in one.text())
-    QTest.mouseClick(button, Qt.LeftButton)
+    button = next(one for one in dialog().findChildren(QtWidgets.QPushButton) if "diagnostics" in one.text())
+    QtTest.QTest.mouseClick(button, QtCore.Qt.MouseButton.LeftButton)
     yield from inside.wait(lambda: "copied" in button.text(), "the diagnostics are copied")
-    return QApplication.clipboard().text()
+    return QtWidgets.QApplication.clipboard().text()
 
 
 def compared_with():
     """The other choices in turn, then the first one again, each with a preview of its own."""
-    compare, asked = dialog().findChildren(QComboBox)[0], len(inside.requests)
+    compare, asked = dialog().findChildren(QtWidgets.QComboBox)[0], len(inside.requests)
     for index in (1, 2):
         compare.setCurrentIndex(index)
         yield from inside.wait(lambda count=asked: len(inside.requests) > count, "the preview asks anew")
@@ -178,7 +164,7 @@ def repeated(document, pasted, facts):
     yield from inside.choose(document, pasted)
     inside.requests.clear()
     count = len(document.rootNode().childNodes())
-    yield from through_the_menu("gknet_harmonize_again")
+    yield from menu.choose_with_the_mouse(menu.AGAIN)
     yield from inside.wait(lambda: len(document.rootNode().childNodes()) == count + 1, "there is one more layer")
     yield from inside.wait(lambda: inside.named("Progress") is None, "the progress window has gone")
     facts["again"] = {"options": inside.requests[-1]["options"], "requests": len(inside.requests)}
@@ -191,9 +177,9 @@ def cancelled(document, pasted, facts):
     yield from inside.choose(document, pasted)
     yield from inside.unmodified(document)
     before = inside.state(document)
-    KRITA.action("gknet_harmonize").trigger()
+    menu.choose(menu.OPEN)
     shown = yield from inside.wait(dialog, "the dialog is open")
-    QTest.keyClick(shown, Qt.Key_Escape)
+    QtTest.QTest.keyClick(shown, QtCore.Qt.Key.Key_Escape)
     yield from inside.wait(lambda: dialog() is None, "the dialog has gone")
     facts["escaped"] = inside.state(document) == before and not document.modified()
     yield from inside.close(document)
@@ -208,15 +194,15 @@ def fitting(facts):
     part = inside.put(document, "part", Path(GIVEN["part"]).read_bytes(), [x, y, width, height])
     inside.settle(document)
     yield from inside.choose(document, part)
-    KRITA.action("gknet_harmonize").trigger()
+    menu.choose(menu.OPEN)
     yield from inside.wait(dialog, "the dialog is open")
     yield from inside.wait(lambda: dialog()._preview.after is not None and dialog()._preview.text, "it says something")
     facts["fits"] = dialog()._preview.text
     yield from inside.turns(3)
     inside.shot("fits")
-    QTest.keyClick(dialog(), Qt.Key_Escape)
+    QtTest.QTest.keyClick(dialog(), QtCore.Qt.Key.Key_Escape)
     yield from inside.wait(lambda: dialog() is None, "the dialog has gone")
-    KRITA.action("gknet_harmonize_again").trigger()
+    menu.choose(menu.AGAIN)
     yield from inside.wait(lambda: the_result(document, part), "the new layer is there")
     yield from inside.wait(notice, "the canvas says something")
     yield from inside.turns(3)
@@ -226,7 +212,7 @@ def fitting(facts):
 
 def notice():
     """What Krita shows on the canvas for a while."""
-    shown = (w for w in QApplication.allWidgets() if w.metaObject().className() == "KisFloatingMessage")
+    shown = (w for w in QtWidgets.QApplication.allWidgets() if w.metaObject().className() == "KisFloatingMessage")
     return next((w for w in shown if w.isVisible()), None)
 
 
@@ -245,7 +231,7 @@ def large_cancelled(facts):
     yield from inside.choose(document, thing)
     facts["cancelled"], facts["held_s"] = {}, []
     for stage in ("Looking", "Reading", "Sending"):
-        KRITA.action("gknet_harmonize_again").trigger()
+        menu.choose(menu.AGAIN)
         progress = yield from inside.wait(lambda: inside.named("Progress"), "the progress window is open")
         text = progress._text
         yield from inside.wait(lambda t=text, s=stage: stage_reached(t, s), f"{stage} is under way")
@@ -253,9 +239,9 @@ def large_cancelled(facts):
             yield from inside.wait(progress.windowHandle().isExposed, "it is on the screen")
             yield from inside.turns(10)
             inside.shot("progress")
-        steps = next(one for one in KRITA.extensions() if type(one).__name__ == "Harmonize")._steps
+        steps = runs[-1]
         job, start = steps._job, time.monotonic()
-        press(progress, QDialogButtonBox.Cancel)  # Krita's event loop has no turn between this and the next lines
+        press(progress, _BUTTONS.Cancel)  # Krita's event loop has no turn between this and the next lines
         ended = steps._work.gi_frame is None and (job is None or job.cancelled)
         facts["cancelled"][stage] = ended and inside.named("Progress") is None
         yield from inside.wait(lambda j=job: j is None or j.done, "the request has ended")

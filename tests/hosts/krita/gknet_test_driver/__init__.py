@@ -9,7 +9,11 @@ import traceback
 from pathlib import Path
 
 from krita import Extension, Krita
-from PyQt5.QtCore import QTimer
+
+if "PyQt6.QtCore" in sys.modules:  # `krita` brings Krita's own Qt with it; the other one is refused
+    from PyQt6.QtCore import QTimer
+else:
+    from PyQt5.QtCore import QTimer
 
 
 class Driver(Extension):
