@@ -37,7 +37,7 @@ def install(dest: Path | None) -> list[str]:
         raise HarmonizeError(*never_started())
     for folder in folders:
         installation.put(PACKAGE, folder / NAME)
-        _make_runnable(folder / NAME / MAIN)
+        make_runnable(folder / NAME / MAIN)
         installation.check(PACKAGE, folder / NAME)
         lines.append(f"Put the plug-in into {folder / NAME}.")
     if dest is None:
@@ -45,7 +45,7 @@ def install(dest: Path | None) -> list[str]:
     lines.append("Start GIMP, or start it again: it is in the menu Filters → Harmonize…")
     if dest is not None:
         lines.append("GIMP looks there if Edit → Preferences → Folders → Plug-ins names the folder.")
-    if any(Path.home() / _FLATPAK in folder.parents for folder in folders):
+    if dest is None and any(program.kind == programs.FLATPAK for program in programs.find("GIMP")):
         lines.append("GIMP from Flatpak may not start programs of yours: run `gknet serve` before you use it.")
     return lines
 
@@ -78,17 +78,17 @@ def plug_in_folders() -> list[Path]:
 def unstarted() -> list[tuple[str, str]]:
     """Installed GIMPs that have not been started yet, beside others that have: what to say, and what to do or ""."""
     said = []
-    for place, kinds in [] if os.environ.get(_NAMED) else _places():
-        started = {folder.name for folder in _settings_folders(place)}
-        for program in programs.find("GIMP") if started else []:
-            series = programs.release_series(program.version)
-            if program.kind not in kinds or not series or series in started:
-                continue
-            name = f"GIMP {program} has not been started yet."
-            if any(_minor(other) < _minor(series) for other in started):
-                said.append((f"{name} At its first start it takes over the plug-in with your other settings.", ""))
-            else:
-                said.append((name, _START_FIRST))
+    for program in [] if os.environ.get(_NAMED) else programs.find("GIMP"):
+        places = [place for place, kinds in _places() if program.kind in kinds]
+        started = {folder.name for place in places for folder in _settings_folders(place)}
+        series = programs.release_series(program.version)
+        if series in started or (started and not series):
+            continue
+        name = f"GIMP {program} has not been started yet."
+        if any(_minor(other) < _minor(series) for other in started):
+            said.append((f"{name} At its first start it takes over the plug-in with your other settings.", ""))
+        else:
+            said.append((name, _START_FIRST))
     return said
 
 
@@ -120,7 +120,8 @@ def _places() -> list[tuple[Path, set[str]]]:
     config = os.environ.get("XDG_CONFIG_HOME", "")
     usual = Path(config) if config.startswith("/") else home / ".config"
     return [
-        (usual / "GIMP", own),
+        # Flatpak's GIMP uses this one too where it exists, and else its own.
+        (usual / "GIMP", own | {programs.FLATPAK}),
         (home / _FLATPAK, {programs.FLATPAK}),
         (home / "snap" / "gimp" / "current" / ".config" / "GIMP", {programs.SNAP}),
     ]
@@ -130,8 +131,11 @@ def _minor(series: str) -> int:
     return int(series.partition(".")[2])
 
 
-def _make_runnable(main: Path) -> None:
-    """Archives lose the bit that says so; and GIMP asks a plug-in anew what it does only if this file is newer."""
+def make_runnable(main: Path) -> None:
+    """Set the bit that archives lose, and the time: GIMP asks a plug-in anew what it does only if this file is newer.
+
+    Raises HarmonizeError.
+    """
     try:
         main.chmod(0o755)
         os.utime(main)

@@ -29,7 +29,7 @@ def gimp_archive(into: Path) -> Path:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         installation.assemble(gimp.PACKAGE, folder / gimp.NAME, _record())
-        (folder / gimp.NAME / gimp.MAIN).chmod(0o755)
+        gimp.make_runnable(folder / gimp.NAME / gimp.MAIN)
         return _zipped(folder, into / f"{gimp.NAME}-gimp-{installation.our_version()}.zip")
 
 

@@ -23,7 +23,7 @@ def gimp() -> Iterator[Finding]:
     folders = in_gimp.plug_in_folders()
     if not folders and programs.find("GIMP"):
         yield Finding("GIMP plug-in", WARNING, *in_gimp.never_started())
-    for text, remedy in in_gimp.unstarted():
+    for text, remedy in in_gimp.unstarted() if folders else []:
         yield Finding("GIMP plug-in", WARNING if remedy else FINE, text, remedy)
     for folder in folders:
         plug_in = folder / in_gimp.NAME

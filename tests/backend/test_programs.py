@@ -133,6 +133,15 @@ def test_an_older_gimp_beside_a_newer_ones_folder_has_to_be_started_first(home: 
     assert any("has not been started yet" in line and "Start it once" in line for line in lines)
 
 
+def test_flatpaks_gimp_uses_the_usual_folder_too_and_is_said_to_need_the_backend(home: Path) -> None:
+    program(home / ".local/share/flatpak/exports/bin/org.gimp.GIMP")
+    (home / ".config/GIMP/3.2").mkdir(parents=True)
+    assert gimp.unstarted() == []
+    lines = gimp.install(None)
+    assert (home / ".config/GIMP/3.2/plug-ins" / gimp.NAME).exists()
+    assert "gknet serve" in lines[-1]
+
+
 @pytest.mark.parametrize(
     ("version", "newer"), [("3.2.6", False), ("3.10.0", True), ("4.0", True), ("3.0", False), ("", False)]
 )

@@ -6,12 +6,14 @@ Each runs once in every Debian system that has its host: `pytest tests/hosts -k 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.backend.real_backend import Backend
 from tests.hosts.chroot import EXPERIMENTAL, SID, TRIXIE, WITH_GIMP, WITH_KRITA, Chroot
+from tests.hosts.fresh import Fresh
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,6 +50,14 @@ def usable(chroot: Chroot) -> Chroot:
             pytest.fail(reason)
         pytest.skip(reason)
     return chroot
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
+    """An environment that the wheel was installed into."""
+    if sys.base_prefix == "/usr":
+        pytest.skip("the chroots have a /usr of their own, without this Python")
+    return Fresh(tmp_path_factory.mktemp("fresh"))
 
 
 @pytest.fixture(scope="module")

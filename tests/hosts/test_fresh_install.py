@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import zipfile
@@ -16,13 +15,12 @@ import pytest
 from PIL import Image
 
 from tests.hosts.chroot import Chroot
+from tests.hosts.fresh import Fresh, run
 from tests.hosts.gimp import cases
 from tests.hosts.gimp.program import Desk, Program, Running, await_that
 from tests.hosts.krita.program import Krita
 
-ROOT = Path(__file__).parents[2]
-DEMO = ROOT / "gknet" / "demo"
-RUN_S = 900.0
+DEMO = Path(__file__).parents[2] / "gknet" / "demo"
 IMPORT = """if True:
     import builtins, json, sys
     builtins.i18n = str
@@ -30,44 +28,6 @@ IMPORT = """if True:
     from plugin_importer import PluginImporter
     print(json.dumps([one["name"] for one in PluginImporter(sys.argv[1], sys.argv[2], lambda _: True).import_all()]))
 """
-
-
-class Fresh:
-    """An environment with nothing in it but the wheel and what that brings, and the archives beside it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.dist = folder / "dist"
-        run([sys.executable, "-m", "backend.release", "-o", self.dist], cwd=ROOT)
-        self.python = folder / "venv" / "bin" / "python"
-        self.gknet = folder / "venv" / "bin" / "gknet"
-        run([sys.executable, "-m", "venv", folder / "venv"])
-        # Nothing on PATH: neither git nor a compiler. All packages are built already, but for pyvips, of which there is
-        # a source archive alone; it does without a compiler.
-        (wheel,) = self.dist.glob("*.whl")
-        built = ["--only-binary", ":all:", "--no-binary", "pyvips"]
-        install = [self.python, "-m", "pip", "install", "--quiet", *built]
-        run([*install, "-c", ROOT / "constraints.txt", wheel], PATH=str(folder / "nothing"))
-        self.binds = [folder, Path(sys.base_prefix)]
-
-    def archive(self, host: str) -> Path:
-        (archive,) = self.dist.glob(f"*{host}*.zip")
-        return archive
-
-
-def run(words: list[str | Path], cwd: Path | None = None, **variables: str) -> str:
-    done = subprocess.run(
-        words, cwd=cwd, env={**os.environ, **variables}, capture_output=True, text=True, check=False, timeout=RUN_S
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
-    if sys.base_prefix == "/usr":
-        pytest.skip("the chroot has a /usr of its own, without this Python")
-    return Fresh(tmp_path_factory.mktemp("fresh"))
 
 
 @pytest.fixture(scope="module")
