@@ -65,8 +65,13 @@ def turns(count):
 
 
 def trigger(document, name):
-    """Undo or redo: Krita ignores them as long as it is busy with what came before."""
+    """Undo or redo: Krita ignores them as long as it is busy with what came before.
+
+    Its list of layers follows a tenth of a second later, and crashes if a layer that it was about to update has gone by
+    then (KisNodeModel::processUpdateQueue in 5.3.4 and 6.0.4).
+    """
     action = KRITA.action(name)
+    yield from turns(8)
 
     def ready():
         document.waitForDone()

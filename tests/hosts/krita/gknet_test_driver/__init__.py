@@ -3,6 +3,7 @@
 Each `yield` gives Krita's event loop a turn. Says DRIVER OK or DRIVER FAILED, with the traceback, at the end.
 """
 
+import faulthandler
 import os
 import sys
 import traceback
@@ -55,4 +56,5 @@ class Driver(Extension):
 
 
 if os.environ.get("KRITA_DRIVER"):
+    faulthandler.enable()  # a crash says where it was
     Krita.instance().addExtension(Driver(Krita.instance()))
