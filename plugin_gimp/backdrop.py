@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gi.repository import Gimp
-from pixels import Kind, OnStep, small
+from pixels import Kind, OnStep, copy_pixels, is_opaque, small
 from thin.choices import BELOW, CHOSEN_LAYER, reference_size
 from thin.protocol import BAD_REQUEST, INTERNAL, BackendError
 
@@ -56,24 +56,50 @@ def reference(visible: Gimp.Layer, kind: Kind, on_step: OnStep) -> tuple[dict[st
     return {**fields, "canvas_width": canvas_width, "canvas_height": canvas_height}, pixels
 
 
-@contextmanager
-def twin(image: Gimp.Image, layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
-    """The same layer in a copy of its image, its effects merged into its pixels, for as long as the block lasts."""
-    with _copy(image) as copy:
-        like = _twin(image, copy, layer)
-        if like.get_filters() and not like.merge_filters():
-            raise BackendError(INTERNAL, "GIMP could not apply the layer's effects.")
-        yield like
+def has_mask(layer: Gimp.Layer) -> bool:
+    """Whether a mask hides parts of it."""
+    return layer.get_mask() is not None and layer.get_apply_mask()
+
+
+def is_plain(layer: Gimp.Layer) -> bool:
+    """Whether its pixels are all there is to it: no text, no path, no link, no group."""
+    return type(layer) is Gimp.Layer
 
 
 @contextmanager
 def as_seen(image: Gimp.Image, layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
-    """The layer, or one in a copy of its image whose pixels have its effects in them; that may be of another size."""
-    if layer.get_filters():
-        with twin(image, layer) as like:
-            yield like
-    else:
+    """A layer of pixels that show what this one does, before its mask, opacity and mode; it has its mask.
+
+    The layer itself if its pixels are all there is to it. Otherwise a layer in a copy of the image, with effects, text
+    or a group's layers merged into its pixels, for as long as the block lasts; that may be of another size.
+    Raises BackendError if GIMP does not do it.
+    """
+    if is_plain(layer) and not layer.get_filters():
         yield layer
+        return
+    with _copy(image) as copy:
+        merged = _merge(copy, _twin(image, copy, layer))
+        if not layer.has_alpha() and is_opaque(merged):
+            _check(merged.flatten())  # merging gave it an alpha channel
+        if layer.get_mask() is not None:
+            mask = merged.create_mask(Gimp.AddMaskType.BLACK)
+            _check(merged.add_mask(mask))
+            copy_pixels(layer.get_mask(), mask, *(layer.get_offsets()[i] - merged.get_offsets()[i] for i in (1, 2)))
+            _check(merged.set_apply_mask(layer.get_apply_mask()))
+        yield merged
+
+
+@contextmanager
+def with_mask_applied(layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
+    """The layer, or one in a copy of its image where what its mask hides is transparent instead."""
+    if not has_mask(layer):
+        yield layer
+        return
+    image = layer.get_image()
+    with _copy(image) as copy:
+        twin = _twin(image, copy, layer)
+        _check(twin.remove_mask(Gimp.MaskApplyMode.APPLY))
+        yield twin
 
 
 def _check_chosen(image: Gimp.Image, layer: Gimp.Layer, chosen: Gimp.Layer | None) -> None:
@@ -85,7 +111,8 @@ def _check_chosen(image: Gimp.Image, layer: Gimp.Layer, chosen: Gimp.Layer | Non
 
 @contextmanager
 def _copy(image: Gimp.Image) -> Iterator[Gimp.Image]:
-    """A copy of an image, for as long as the block lasts; its layers are as they were, its canvas is a single pixel.
+    """A copy of an image, for as long as the block lasts; its layers are as they were but for locks, its canvas is a
+    single pixel.
 
     Whenever it is left alone for a moment, GIMP goes on rendering its images for a fifteenth of a second, and lets
     questions wait. Nobody looks at this one.
@@ -95,6 +122,7 @@ def _copy(image: Gimp.Image) -> Iterator[Gimp.Image]:
         raise BackendError(INTERNAL, "GIMP could not copy the image.")
     try:
         _resize(copy, 1, 1)
+        _unlock(copy.get_layers())
         yield copy
     finally:
         copy.delete()
@@ -124,6 +152,37 @@ def _twin(image: Gimp.Image, copy: Gimp.Image, layer: Gimp.Layer) -> Gimp.Layer:
     return found
 
 
+def _merge(copy: Gimp.Image, twin: Gimp.Layer) -> Gimp.Layer:
+    """Turns a layer of any kind in a copy of the image into a plain one that shows the same, without its mask.
+
+    By a group around it: merging that renders whatever is in it.
+    """
+    group = Gimp.GroupLayer.new(copy, twin.get_name())
+    _check(copy.insert_layer(group, None, 0))
+    _check(copy.reorder_item(twin, group, 0))
+    _show_plainly(twin)
+    if twin.get_mask() is not None:
+        _check(twin.set_show_mask(False))
+        _check(twin.set_apply_mask(False))
+    _, left, top = twin.get_offsets()
+    width, height = twin.get_width(), twin.get_height()
+    merged = group.merge()
+    _check(merged is not None)
+    grown = (merged.get_width() - width, merged.get_height() - height)
+    if max(grown) <= 0 or merged.get_offsets()[1:] != (left, top):
+        return merged
+    # An effect made it larger, and GIMP 3.0 does not tell to which side, so take as much on every side.
+    across, down = (max(0, side) for side in grown)
+    for item in copy.get_layers():
+        _check(item.set_visible(item.get_id() == merged.get_id()))
+    _check(copy.resize(width + 2 * across, height + 2 * down, across - left, down - top))
+    visible = Gimp.Layer.new_from_visible(copy, copy, merged.get_name())
+    _check(visible is not None and copy.insert_layer(visible, None, 0))
+    _check(visible.set_offsets(left - across, top - down))
+    _resize(copy, 1, 1)
+    return visible
+
+
 def _hide(copy: Gimp.Image, path: list[int], above: bool) -> None:
     """Hides the item at a path and, with `above`, what lies over it at every level."""
     siblings = copy.get_layers()
@@ -141,5 +200,38 @@ def _show_only(copy: Gimp.Image, chosen: Gimp.Layer) -> None:
         copy.reorder_item(chosen, None, 0)
     for item in copy.get_layers():
         item.set_visible(item.get_id() == chosen.get_id())
-    chosen.set_opacity(100.0)
-    chosen.set_mode(Gimp.LayerMode.NORMAL)
+    _show_plainly(chosen)
+
+
+def _show_plainly(layer: Gimp.Layer) -> None:
+    """Lets a layer of a copy show without regard to what lies below it."""
+    _check(layer.set_visible(True))
+    _check(layer.set_opacity(100.0))
+    _check(layer.set_mode(Gimp.LayerMode.NORMAL))
+    _check(layer.set_composite_mode(Gimp.LayerCompositeMode.AUTO))
+
+
+def _unlock(layers: list[Gimp.Layer], locked: bool = False) -> None:
+    """Unlocks the pixels of a copy's layers. Locks of place and transparency stay: they change what effects show.
+
+    A locked vector layer is drawn anew, as GIMP 3.2 copies it without some or all of its pixels.
+    locked: whether the group that the layers are in was locked.
+    """
+    for layer in layers:
+        was_locked = layer.get_lock_content()
+        if was_locked:
+            _check(layer.set_lock_content(False))
+        if layer.is_group():
+            _unlock(layer.get_children(), locked or was_locked)
+        elif type(layer).__name__ == "VectorLayer" and not layer.is_rasterized():
+            alpha_locked = layer.get_lock_alpha()
+            if locked or was_locked or alpha_locked:
+                _check(layer.set_lock_alpha(False))
+                _check(layer.refresh())
+                _check(layer.set_lock_alpha(alpha_locked))
+
+
+def _check(done: bool) -> None:
+    """libgimp's calls return False where others would raise."""
+    if not done:
+        raise BackendError(INTERNAL, f"GIMP could not render the layer: {Gimp.get_pdb().get_last_error()}.")

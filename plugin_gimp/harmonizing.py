@@ -23,15 +23,15 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
     try:
         target = Target(image, layer, settings.output)
         with backdrop.as_seen(image, layer) as seen:
-            selected = request.selection(seen, settings.output)
-            request.check_has_object(seen, selected)
+            selected = request.selection(image, seen, settings.output)
+            request.check_has_object(request.has_shape(seen), selected)
             source = request.source(seen, progress.part("Reading the layer…", 0.0, _READ))
             look = progress.part("Looking at the picture around it…", _READ, _COMPARE)
             look(0.0)
             with backdrop.backdrop(image, layer, settings.compare, settings.chosen) as visible:
                 reference, reference_pixels = backdrop.reference(visible, source.kind, look)
             job = backend.harmonize(
-                layer={**source.kind.picture(source.width, source.height, source.alpha), **request.place(seen)},
+                layer={**source.kind.picture(source.width, source.height, source.alpha), **request.place(layer, seen)},
                 layer_bytes=source.pixels,
                 reference=reference,
                 reference_bytes=reference_pixels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ _TILE = 64
 _STRIPE_BYTES = 4 * 2**20
 """What is read or written at once, about: GIMP's bindings copy each such piece two or three times, which takes longer
 when they have to ask the system for memory first."""
+
+_OPAQUE = struct.pack("f", 1.0)
 
 OnStep = Callable[[float], object]
 """Told how much is done, 0..1. What it raises ends the work."""
@@ -153,11 +156,30 @@ def copy_alpha(source: Gimp.Drawable, buffer: Gegl.Buffer) -> None:
     buffer.flush()
 
 
-def copy_pixels(source: Gimp.Drawable, target: Gimp.Drawable) -> None:
-    """Gives a drawable the pixels of another of its size and format."""
+def copy_pixels(source: Gimp.Drawable, target: Gimp.Drawable, left: int = 0, top: int = 0) -> None:
+    """Puts the pixels of a drawable into another of its format.
+
+    left, top: where they come to lie there.
+    """
     name, size = str(Babl.get_name(target.get_format())), Babl.format_get_bytes_per_pixel(target.get_format())
-    pixels = read(source, name, size)
-    write(target.get_buffer(), target.get_width(), target.get_height(), name, pixels)
+    width, height = source.get_width(), source.get_height()
+    buffer = target.get_buffer()
+    for row, rows in _stripes(height, width * size):
+        stripe = source.get_buffer().get(Gegl.Rectangle.new(0, row, width, rows), 1.0, name, Gegl.AbyssPolicy.NONE)
+        buffer.set(Gegl.Rectangle.new(left, top + row, width, rows), name, stripe)
+    buffer.flush()
+    target.update(0, 0, target.get_width(), target.get_height())
+
+
+def is_opaque(drawable: Gimp.Drawable) -> bool:
+    """Whether nothing shows through any of its pixels."""
+    width, height = drawable.get_width(), drawable.get_height()
+    for top, rows in _stripes(height, width * DEPTHS["f32"]):
+        rect = Gegl.Rectangle.new(0, top, width, rows)
+        alpha = drawable.get_buffer().get(rect, 1.0, "A float", Gegl.AbyssPolicy.NONE)
+        if alpha != _OPAQUE * (width * rows):
+            return False
+    return True
 
 
 def put_alpha(pixels: bytearray, alpha: bytearray, kind: Kind) -> None:

@@ -73,7 +73,7 @@ class Preview:
             self._before.set_from_pixbuf(self._scene.with_layer(self._scene.pixels))
         scene = self._scene
         asked: dict[str, Any] = {"layer": scene.fields, "layer_bytes": scene.pixels, "selection": scene.selection}
-        request.check_has_object(self._layer, scene.selection)
+        request.check_has_object(scene.shaped, scene.selection)
         fit = self._fits.get(_scene_of(settings))
         if fit is not None:
             return self._backend.harmonize(**asked, options={**settings.options, "fit": fit})
@@ -119,18 +119,18 @@ class _Scene:
     """The reduced layer, and a reduced picture of the part of the canvas around it.
 
     pixels, fields: the layer's, as the protocol has them.   selection: one byte a pixel, or None.
+    shaped: whether some of the layer may be transparent.
     """
 
     def __init__(self, image: Gimp.Image, layer: Gimp.Layer) -> None:
-        with backdrop.twin(image, layer) as twin:
-            if request.has_mask(twin):
-                twin.remove_mask(Gimp.MaskApplyMode.APPLY)
-            self._scale, self._region = _shown(image, twin)
-            self._size = _scaled(twin.get_width(), twin.get_height(), self._scale)
-            self.pixels = small(twin, _FORMAT, (0, 0, *self._size), self._scale)
-            _, left, top = twin.get_offsets()
-            place = {"x": round(left * self._scale), "y": round(top * self._scale)}
-            self.fields = {**_kind(*self._size), **request.place(twin), **place}
+        with backdrop.as_seen(image, layer) as seen, backdrop.with_mask_applied(seen) as bare:
+            self.shaped = request.has_shape(seen)
+            self._scale, self._region = _shown(image, seen)
+            self._size = _scaled(seen.get_width(), seen.get_height(), self._scale)
+            self.pixels = small(bare, _FORMAT, (0, 0, *self._size), self._scale)
+            whole = request.place(layer, seen)
+        place = {axis: round(whole[axis] * self._scale) for axis in ("x", "y")}
+        self.fields = {**_kind(*self._size), **whole, **place}
         self.selection = self._selection(image, place)
         with backdrop.backdrop(image, layer, BELOW, None) as visible:
             self._below = _pixbuf(small(visible, _FORMAT, self._region, self._scale), *self._region[2:])

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import backdrop
+from backdrop import has_mask, is_plain, with_mask_applied
 from gi.repository import Gegl, Gimp
 from pixels import Kind, OnStep, kind_of, put_alpha, read, take_alpha
 from thin.choices import HIDE_ORIGINAL, OPAQUE, OPAQUE_HINT, REPLACE
-from thin.protocol import BAD_REQUEST, INTERNAL, NO_FOREGROUND, UNSUPPORTED, BackendError
+from thin.protocol import BAD_REQUEST, DEPTHS, NO_FOREGROUND, UNSUPPORTED, BackendError
 
 _HARD = bytes([0] + [255] * 255)
 """Translates a selection to one without soft edges."""
+_KINDS = {
+    "GroupLayer": "layer group",
+    "LinkLayer": "link layer",
+    "TextLayer": "text layer",
+    "VectorLayer": "vector layer",
+}
+"""What GIMP calls the classes of layers that are more than their pixels; not every version has each."""
+_OVER = (Gimp.LayerCompositeMode.AUTO, Gimp.LayerCompositeMode.UNION)
+"""Ways to put a layer of mode Normal over what is below it, which are the same."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +79,11 @@ def checked_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output:
         layer = Gimp.Layer.from_mask(layer)
     if not isinstance(layer, Gimp.Layer):
         raise BackendError(UNSUPPORTED, "Only layers can be harmonized.", "Choose a layer and try again.")
-    if layer.is_group():
+    if layer.get_mode() == Gimp.LayerMode.PASS_THROUGH and _blends_with_below(layer):
         raise BackendError(
             UNSUPPORTED,
-            "A layer group has no pixels of its own.",
-            "Choose a layer in it, or merge a copy of the group into one layer.",
+            "The layers in this pass-through group blend with what is below the group.",
+            "Set the mode of the group to Normal, or harmonize the layers in it one by one.",
         )
     if layer.is_floating_sel():
         raise BackendError(
@@ -92,40 +101,28 @@ def checked_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output:
     return layer
 
 
-def has_mask(layer: Gimp.Layer) -> bool:
-    """Whether a mask hides parts of it."""
-    return layer.get_mask() is not None and layer.get_apply_mask()
-
-
-def is_plain(layer: Gimp.Layer) -> bool:
-    """Whether its pixels are all there is to it: no text, no path, no link."""
-    return type(layer) is Gimp.Layer
-
-
 def source(layer: Gimp.Layer, on_step: OnStep) -> Source:
     """A layer's own pixels; what its mask hides counts as transparent, so that the network does not see it.
 
     As alpha and not as a selection: a selection says how much of the change a pixel takes, and the soft edge of a
     mask would keep the old colours in half.
     """
-    image, masked = layer.get_image(), has_mask(layer)
-    kind = kind_of(image)
+    kind, masked = kind_of(layer.get_image()), has_mask(layer)
     alpha = layer.has_alpha() or masked
     pixels = read(layer, kind.format(alpha), kind.pixel_bytes(alpha), on_step)
     made = Source(kind, alpha, layer.get_width(), layer.get_height(), pixels, None)
     if masked:
         made.own_alpha = take_alpha(pixels, kind)
-        with backdrop.twin(image, layer) as twin:
-            if not twin.remove_mask(Gimp.MaskApplyMode.APPLY):
-                raise BackendError(INTERNAL, "GIMP could not apply the layer mask.")
-            size = kind.pixel_bytes(True) // kind.channels(True)
-            put_alpha(pixels, read(twin, kind.alpha_format, size), kind)
+        with with_mask_applied(layer) as bare:
+            put_alpha(pixels, read(bare, kind.alpha_format, DEPTHS[kind.depth]), kind)
     return made
 
 
-def selection(layer: Gimp.Layer, output: str) -> bytes | None:
-    """How much of each of the layer's pixels is selected, one byte each; None if nothing is, which means all."""
-    image = layer.get_image()
+def selection(image: Gimp.Image, layer: Gimp.Layer, output: str) -> bytes | None:
+    """How much of each of the layer's pixels is selected, one byte each; None if nothing is, which means all.
+
+    layer: may be a copy's, of this image.
+    """
     if Gimp.Selection.is_empty(image):
         return None
     _, left, top = layer.get_offsets()
@@ -135,44 +132,66 @@ def selection(layer: Gimp.Layer, output: str) -> bytes | None:
     return selected.translate(_HARD) if output == REPLACE else selected
 
 
-def check_has_object(layer: Gimp.Layer, selected: bytes | None) -> None:
+def has_shape(layer: Gimp.Layer) -> bool:
+    """Whether some of the layer may be transparent, which says what the object is."""
+    return layer.has_alpha() or has_mask(layer)
+
+
+def check_has_object(shaped: bool, selected: bytes | None) -> None:
     """Raises BackendError where nothing can say what of the layer is the object: before anything is read and sent."""
-    if selected is None and not layer.has_alpha() and not has_mask(layer):
+    if selected is None and not shaped:
         raise BackendError(NO_FOREGROUND, OPAQUE, OPAQUE_HINT)
 
 
-def place(layer: Gimp.Layer) -> dict[str, Any]:
-    """Where the layer lies on the canvas, and how much of it shows: with the opacity of the groups it is in."""
-    _, left, top = layer.get_offsets()
-    opacity, item = 1.0, layer
-    while item is not None:
+def place(layer: Gimp.Layer, seen: Gimp.Layer) -> dict[str, Any]:
+    """Where a layer lies on the canvas, and how much of it shows: with the opacity of the groups it is in.
+
+    seen: the layer, or what shows its pixels (backdrop.as_seen).
+    """
+    _, left, top = seen.get_offsets()
+    opacity = 1.0
+    for item in _with_groups(layer):
         opacity *= item.get_opacity() / 100
-        item = item.get_parent()
     return {"x": left, "y": top, "opacity": min(max(opacity, 0.0), 1.0)}
 
 
 def _check_replaceable(layer: Gimp.Layer) -> None:
+    hint = "Let the result go into a new layer."
     if not is_plain(layer):
-        raise BackendError(
-            UNSUPPORTED,
-            "The pixels of a text layer cannot be replaced: it would be no text any more.",
-            "Let the result go into a new layer.",
-        )
+        kind = _KINDS.get(type(layer).__name__, "layer of this kind")
+        raise BackendError(UNSUPPORTED, f"The pixels of a {kind} cannot be replaced.", hint)
     if layer.get_filters():
         raise BackendError(
             UNSUPPORTED,
             "The layer's pixels cannot be replaced while it has effects.",
             "Merge the effects first, or let the result go into a new layer.",
         )
-    if _is_locked(layer):
-        raise BackendError(
-            UNSUPPORTED, "The layer's pixels are locked.", "Unlock them, or let the result go into a new layer."
-        )
-
-
-def _is_locked(item: Gimp.Layer) -> bool:
-    while item is not None:
+    for item in _with_groups(layer):
         if item.get_lock_content():
-            return True
+            raise BackendError(
+                UNSUPPORTED,
+                f"The pixels of “{item.get_name()}” are locked.",
+                "Unlock them, or let the result go into a new layer.",
+            )
+
+
+def _with_groups(item: Gimp.Layer | None) -> Iterator[Gimp.Layer]:
+    """A layer, then the groups it is in, the innermost first."""
+    while item is not None:
+        yield item
         item = item.get_parent()
+
+
+def _blends_with_below(group: Gimp.GroupLayer) -> bool:
+    """Whether a pass-through group shows something else than it would as a group of mode Normal."""
+    if any(effect.get_visible() for effect in group.get_filters()):
+        return True
+    for item in group.get_children():
+        if not item.get_visible():
+            continue
+        if item.get_mode() == Gimp.LayerMode.PASS_THROUGH:
+            if _blends_with_below(item):
+                return True
+        elif item.get_mode() != Gimp.LayerMode.NORMAL or item.get_composite_mode() not in _OVER:
+            return True
     return False

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gi.repository import Babl, Gegl, Gimp
-from pixels import OnStep, copy_alpha, copy_pixels, write
-from request import Source, has_mask, is_plain
+from pixels import OnStep, copy_alpha, write
+from request import Source
 from thin.choices import HIDE_ORIGINAL, REPLACE, result_name
 from thin.protocol import INTERNAL, BackendError
 
@@ -36,10 +36,12 @@ class Target:
 
     def _add(self, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
         """A new layer above. It gets its pixels before the image gets it: they are no undo step of their own."""
-        new = _like(self.image, seen, self.layer.get_name())
+        new = _empty_like(self.image, self.layer, seen)
         try:
+            _style(new, self.layer)
             _fill(new.get_buffer(), seen, source, pixels, on_step)
             _do(new.update(0, 0, source.width, source.height))
+            _lock(new, self.layer)
             self._check()
         except BaseException:
             new.delete()
@@ -82,36 +84,34 @@ def _fill(buffer: Gegl.Buffer, seen: Gimp.Layer, source: Source, pixels: bytearr
         copy_alpha(seen, buffer)
 
 
-def _like(image: Gimp.Image, layer: Gimp.Layer, name: str) -> Gimp.Layer:
-    """A layer like this one, which may be another image's, in everything but its name; not in the image yet."""
-    if not is_plain(layer):
-        new = _raster(image, layer)
-    elif layer.get_image().get_id() == image.get_id():
-        new = layer.copy()
-    else:
-        new = Gimp.Layer.new_from_drawable(layer, image)
+def _empty_like(image: Gimp.Image, layer: Gimp.Layer, seen: Gimp.Layer) -> Gimp.Layer:
+    """A plain layer of the size and with the mask of the one that was read; not in the image yet."""
+    own = seen.get_id() == layer.get_id()
+    new = layer.copy() if own else Gimp.Layer.new_from_drawable(seen, image)
     if new is None:
         raise BackendError(INTERNAL, "GIMP could not make a new layer.")
-    _do(new.set_name(result_name(name)))
-    _do(new.set_visible(True))
     return new
 
 
-def _raster(image: Gimp.Image, layer: Gimp.Layer) -> Gimp.Layer:
-    """A layer of pixels that lies, blends and is masked like one of text, whose copy would be text again."""
-    gray = image.get_base_type() == Gimp.ImageBaseType.GRAY
-    kind = Gimp.ImageType.GRAYA_IMAGE if gray else Gimp.ImageType.RGBA_IMAGE
-    size = (layer.get_width(), layer.get_height())
-    new = Gimp.Layer.new(image, layer.get_name(), *size, kind, layer.get_opacity(), layer.get_mode())
-    _do(new.set_offsets(*layer.get_offsets()[1:]))
+def _style(new: Gimp.Layer, layer: Gimp.Layer) -> None:
+    """Lets a new layer blend like the old one. It is visible and can be written to, whatever is locked there."""
+    passes = layer.get_mode() == Gimp.LayerMode.PASS_THROUGH  # which is for groups only
+    _do(new.set_name(result_name(layer.get_name())))
+    _do(new.set_lock_content(False))
+    _do(new.set_lock_alpha(False))
+    _do(new.set_lock_visibility(False))
+    _do(new.set_visible(True))
+    _do(new.set_opacity(layer.get_opacity()))
+    _do(new.set_mode(Gimp.LayerMode.NORMAL if passes else layer.get_mode()))
     _do(new.set_blend_space(layer.get_blend_space()))
     _do(new.set_composite_space(layer.get_composite_space()))
     _do(new.set_composite_mode(layer.get_composite_mode()))
-    if has_mask(layer):
-        mask = new.create_mask(Gimp.AddMaskType.WHITE)
-        _do(new.add_mask(mask))
-        copy_pixels(layer.get_mask(), mask)
-    return new
+
+
+def _lock(new: Gimp.Layer, layer: Gimp.Layer) -> None:
+    """Locks place and transparency of the finished layer where the old one's are; its colours can be worked on."""
+    _do(new.set_lock_position(layer.get_lock_position()))
+    _do(new.set_lock_alpha(layer.get_lock_alpha()))
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Images with a pasted object, one for everything that an image in GIMP may be, and what the backend should be asked.
 
-A case is a dictionary that `run_cases.py` understands inside GIMP. `wire` is the pixel format, in babl's words, that
+A case is a dictionary that `in_gimp.py` understands inside GIMP. `wire` is the pixel format, in babl's words, that
 the layer should travel in ("?" stands for the alpha, if it has one), `reference_shows` the layers that the reference
 should show, and no others. `rounding`: where GIMP turns what comes back into the image's own numbers, by how much of
 the light that may be off.
@@ -61,6 +61,8 @@ def write_photographs(folder: Path) -> None:
     for name, picture in photographs().items():
         (folder / name).write_bytes(picture.tobytes())
     (folder / "photograph.jpg").write_bytes((DEMO / "background.jpg").read_bytes())
+    pasted_pixels = np.rint(photographs()["object"] * 255).astype("u1")
+    Image.fromarray(pasted_pixels).save(folder / "object.png")
     (folder / "drum").write_bytes(np.asarray(Image.open(DEMO / "cutout.png").convert("RGBA")).tobytes())
     turned = Image.fromarray(np.asarray(skimage.data.coffee()))
     exif = turned.getexif()
@@ -184,20 +186,99 @@ def arrangements() -> list[Case]:
     ]
 
 
+def group(name: str, *, child_mode: str = "NORMAL", **more: Any) -> list[Case]:
+    """A group of two layers: the object, and a smaller one over it that is half transparent."""
+    small = layer(f"{name} 2", "object", x=AT[0] + 50, y=AT[1] + 60, opacity=60, mode=child_mode, group=name)
+    return [{"name": name, "is_group": True, **more}, pasted(group=name) | {"name": f"{name} 1"}, small]
+
+
+NO_SUCH = ("clone layer", "fill layer", "with a layer style", "animated")
+"""Kinds of layers that no version of GIMP has."""
+CLASSES = {"vector layer": "VectorLayer", "link or file layer": "LinkLayer"}
+"""Kinds that only some versions have, and what GIMP calls them."""
+TRIANGLE = [[AT[0], AT[1]], [AT[0] + 110, AT[1] + 20], [AT[0] + 40, AT[1] + 120]]
+SHADOW = "gegl:dropshadow"
+"""An effect that makes a layer larger."""
+
+
+def kinds(name: str) -> dict[str, list[Case]]:
+    """The layers, the lowest first, that make up one layer of each kind (tests.hosts.matrix), called `name`."""
+    paint, at = pasted() | {"name": name}, {"name": name, "x": AT[0], "y": AT[1]}
+    return {
+        "paint layer": [paint],
+        "text layer": [{**at, "text": "Text", "text_outline": True}],
+        "vector layer": [{"name": name, "outline": TRIANGLE}],
+        "link or file layer": [{**at, "link": "object.png"}],
+        "group": group(name),
+        "pass-through group": group(name, mode="PASS_THROUGH"),
+        "with a filter": [{**paint, "effect": SHADOW}],
+        "with a layer mask": [layer(name, "opaque", x=AT[0], y=AT[1], mask="mask")],
+        "content locked": [{**paint, "locks": ["content"]}],
+        "alpha locked": [{**paint, "locks": ["alpha"]}],
+        "partly off the canvas": [{**paint, "x": 260, "y": -40}],
+    }
+
+
+def combinations() -> dict[str, list[Case]]:
+    """Layers of more than one such kind at once, as `kinds`."""
+    one = {kind: entries[-1] for kind, entries in kinds("object").items()}
+    text, vector, link, paint = (one[kind] for kind in ("text layer", *CLASSES, "paint layer"))
+    masked, holder = one["with a layer mask"], {"name": "holder", "is_group": True}
+    every_lock = ["content", "position", "alpha"]
+    styled = {"opacity": 70, "mode": "MULTIPLY"}
+    return {
+        "text, effect": [text | {"effect": SHADOW}],
+        "text, locked": [text | {"locks": every_lock}],
+        "vector, effect": [vector | {"effect": SHADOW}],
+        "vector, locked, effect": [vector | {"locks": every_lock, "effect": SHADOW}],
+        "link, effect": [link | {"effect": SHADOW}],
+        "link, locked, effect": [link | {"locks": every_lock, "effect": SHADOW}],
+        "link, styled": [link | styled],
+        "opaque, effect": [layer("object", "opaque", x=AT[0], y=AT[1], effect=SHADOW)],
+        "mask, effect": [masked | {"effect": SHADOW}],
+        "mask, every lock": [masked | {"locks": every_lock}],
+        "mask, effect, every lock": [masked | {"effect": "gegl:invert-gamma", "locks": every_lock}],
+        "effect, every lock": [paint | {"effect": "gegl:gaussian-blur", "locks": every_lock}],
+        "effect to the left": [paint | {"effect": SHADOW, "effect_values": {"x": -15, "y": -25}}],
+        "vector, in a locked group": [holder | {"locks": ["content"]}, vector | {"group": "holder"}],
+        "in a locked group": [holder | {"locks": every_lock}, paint | {"group": "holder"}],
+        "in a locked group, mask": [holder | {"locks": every_lock}, masked | {"group": "holder"}],
+        "in a locked group, effect": [holder | {"locks": every_lock}, paint | {"group": "holder", "effect": SHADOW}],
+        "in a group, effect": [holder, paint | {"group": "holder", "effect": SHADOW}],
+        "group, effect": group("object", effect=SHADOW),
+        "group, locked": group("object", locks=every_lock),
+        "group, styled, mask": group("object", mask="copy", **styled),
+        "group that blends inside": group("object", child_mode="MULTIPLY"),
+        "in a group": [holder, {"name": "object", "is_group": True, "group": "holder"}, *group("object")[1:]],
+        "pass-through, half transparent": group("object", mode="PASS_THROUGH", opacity=50),
+        "pass-through, mask": group("object", mode="PASS_THROUGH", mask="copy"),
+    }
+
+
 def refusals() -> list[Case]:
     """What cannot be done; `says`: words of the message."""
     ground = layer("ground", "ground")
-    group = {"name": "object", "is_group": True}
+    empty = {"name": "object", "is_group": True}
+    locked_group = {"name": "holder", "is_group": True, "locks": ["content"]}
     text = {"name": "object", "text": "Text", "x": 10, "y": 10}
     table = [
-        case("group", layers=[ground, group], says="layer group has no pixels"),
+        case("empty-group", layers=[ground, empty], says="transparent"),
         case("indexed", layers=[ground, pasted()], indexed=True, says="Image → Mode → RGB"),
         case("opaque", layers=[ground, layer("object", "opaque")], says="no transparency and nothing is selected"),
         case("nothing-below", layers=[pasted()], says="Nothing is visible below"),
         case("two-layers", targets=["ground", "object"], says="More than one layer"),
         case("text-replaced", layers=[ground, text], args={"output": "replace"}, says="text layer"),
-        case("locked-replaced", layers=[ground, pasted(locked=True)], args={"output": "replace"}, says="locked"),
-        case("cannot-be-hidden", layers=[ground, pasted(lock_visibility=True)], says="visibility is locked"),
+        case("group-replaced", layers=[ground, *group("object")], args={"output": "replace"}, says="of a layer group"),
+        case("locked-replaced", layers=[ground, pasted(locks=["content"])], args={"output": "replace"})
+        | {"says": "The pixels of “object” are locked.\n\nUnlock them"},
+        case("group-locked-replaced", args={"output": "replace"})
+        | {"layers": [ground, locked_group, pasted(group="holder")], "says": "The pixels of “holder” are locked."},
+        case("cannot-be-hidden", layers=[ground, pasted(locks=["visibility"])], says="visibility is locked"),
+        case("pass-through-blends", layers=[ground, *group("object", mode="PASS_THROUGH", child_mode="MULTIPLY")])
+        | {"says": "blend with what is below the group"},
+        case("pass-through-effect")
+        | {"layers": [ground, *group("object", mode="PASS_THROUGH", effect="gegl:invert-gamma")]}
+        | {"says": "blend with what is below the group"},
         case("no-layer-chosen", args={"compare": "layer"}, says="No layer was chosen"),
         case("itself-chosen", args={"compare": "layer", "reference": "object"}, says="with itself"),
         case("beside-canvas", layers=[ground, pasted(x=2000)], says="beside the background"),

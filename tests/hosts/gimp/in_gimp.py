@@ -15,6 +15,7 @@ from pathlib import Path
 from gi.repository import Babl, Gegl, Gimp, Gio
 
 FOLDER = Path(os.environ["GKNET_FOLDER"])
+LOCKS = ("content", "position", "alpha", "visibility")
 
 
 def pixels_of(drawable, pixel_format=None, scale=1.0, size=None):
@@ -59,6 +60,11 @@ def make_image(case):
         assert image.set_color_profile(Gimp.ColorProfile.new_d50_gray_lab_trc())
     for entry in case["layers"]:
         add_layer(image, entry)
+    for entry in case["layers"]:  # a group has the size of its mask once its layers are there
+        finish_layer(named(image, entry["name"]), entry)
+    for entry in case["layers"]:  # what a lock keeps out is there now
+        for what in entry.get("locks", ()):
+            assert getattr(named(image, entry["name"]), f"set_lock_{what}")(True)
     if "indexed" in case:
         assert image.convert_indexed(
             Gimp.ConvertDitherType.NONE, Gimp.ConvertPaletteType.GENERATE, 16, False, False, ""
@@ -81,29 +87,52 @@ def add_layer(image, entry):
         layer = Gimp.GroupLayer.new(image, entry["name"])
     elif "text" in entry:
         layer = Gimp.TextLayer.new(image, entry["text"], Gimp.fonts_get_list("")[0], 40.0, Gimp.Unit.pixel())
-        layer.set_name(entry["name"])
+    elif "link" in entry:
+        layer = Gimp.LinkLayer.new(image, Gio.File.new_for_path(str(FOLDER / entry["link"])))
+    elif "outline" in entry:
+        layer = Gimp.VectorLayer.new(image, add_path(image, entry["outline"]))
     else:
         kind = getattr(Gimp.ImageType, entry["type"])
         layer = Gimp.Layer.new(image, entry["name"], entry["width"], entry["height"], kind, 100, Gimp.LayerMode.NORMAL)
+    layer.set_name(entry["name"])
     assert image.insert_layer(layer, parent, 0)
+    if "outline" in entry:
+        layer.refresh()
+    if "text_outline" in entry and hasattr(layer, "set_outline"):
+        layer.set_outline(Gimp.TextOutline.STROKE_FILL)
+        layer.set_outline_width(4.0, Gimp.Unit.pixel())
     if "file" in entry:
         fill(layer, entry["format"], (FOLDER / entry["file"]).read_bytes())
     if "enlarged" in entry:
         assert layer.scale(*entry["enlarged"], False)
     if "x" in entry:
         layer.set_offsets(entry["x"], entry["y"])
-    if "mask" in entry:
-        mask = layer.create_mask(Gimp.AddMaskType.WHITE)
-        assert layer.add_mask(mask)
-        if entry["mask"] != "white":
-            fill(mask, "Y u8", (FOLDER / entry["mask"]).read_bytes())
-    if "effect" in entry:
-        layer.append_filter(Gimp.DrawableFilter.new(layer, entry["effect"], "effect"))
     layer.set_opacity(entry.get("opacity", 100))
     layer.set_mode(getattr(Gimp.LayerMode, entry.get("mode", "NORMAL")))
     layer.set_visible(entry.get("visible", True))
-    layer.set_lock_content(entry.get("locked", False))
-    layer.set_lock_visibility(entry.get("lock_visibility", False))
+
+
+def finish_layer(layer, entry):
+    if "mask" in entry:
+        mask = layer.create_mask(Gimp.AddMaskType.COPY if entry["mask"] == "copy" else Gimp.AddMaskType.WHITE)
+        assert layer.add_mask(mask)
+        if entry["mask"] not in ("copy", "white"):
+            fill(mask, "Y u8", (FOLDER / entry["mask"]).read_bytes())
+    if "effect" in entry:
+        effect = Gimp.DrawableFilter.new(layer, entry["effect"], "effect")
+        for name, value in entry.get("effect_values", {}).items():
+            effect.get_config().set_property(name, value)
+        layer.append_filter(effect)
+
+
+def add_path(image, corners):
+    path = Gimp.Path.new(image, "path")
+    image.insert_path(path, None, 0)
+    stroke = path.bezier_stroke_new_moveto(*corners[0])
+    for corner in corners[1:]:
+        path.bezier_stroke_lineto(stroke, *corner)
+    path.stroke_close(stroke)
+    return path
 
 
 def state_of(image, stem):
@@ -122,13 +151,14 @@ def state_of(image, stem):
             "visible": layer.get_visible(),
             "alpha": layer.has_alpha(),
             "effects": len(layer.get_filters()),
+            "locks": [what for what in LOCKS if getattr(layer, f"get_lock_{what}")()],
             "format": Babl.get_name(layer.get_format()),
             "parent": parent and parent.get_name(),
             "position": image.get_item_position(layer),
         }
+        entry["mask"] = mask and keep(f"{stem}-{number}-mask", pixels_of(mask, "Y u8"))
         if not layer.is_group():
             entry["pixels"] = keep(f"{stem}-{number}", pixels_of(layer))
-            entry["mask"] = mask and keep(f"{stem}-{number}-mask", pixels_of(mask, "Y u8"))
         state.append(entry)
     selection = keep(f"{stem}-selection", pixels_of(image.get_selection(), "Y u8"))
     guides, guide = [], image.find_next_guide(0)
@@ -217,6 +247,48 @@ def outcome_of(case):
         again = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, file)
         outcome["reopened"] = state_of(again, f"{stem}-reopened")
         again.delete()
+    image.delete()
+    return outcome
+
+
+def has_kind(name):
+    """Whether this version has a class of layers."""
+    return hasattr(Gimp, name)
+
+
+def picture_of(image, only, name):
+    """What the canvas shows, of one layer alone if `only` names it; by GIMP's own rendering of the image itself."""
+    was_visible = [(layer, layer.get_visible()) for layer in all_layers(image.get_layers())]
+    if only:
+        layer = named(image, only)
+        shown = {one.get_id() for one in all_layers([layer])}
+        while layer := layer.get_parent():
+            shown.add(layer.get_id())
+        for layer, _ in was_visible:
+            if layer.get_id() not in shown:
+                layer.set_visible(False)
+    visible = Gimp.Layer.new_from_visible(image, image, "picture")
+    for layer, was in was_visible:
+        layer.set_visible(was)
+    kept = keep(name, pixels_of(visible))
+    visible.delete()
+    return kept
+
+
+def object_outcome(case, strength):
+    """What a run at a strength made of an image: pictures before and after, of everything and of the object alone."""
+    stem = f"{case['name']}-{strength}"
+    image = make_image(case)
+    outcome = {
+        "before": [picture_of(image, "", f"{stem}-before"), picture_of(image, "object", f"{stem}-object")],
+        "was": state_of(image, f"{stem}-was"),
+    }
+    outcome["error"] = run(image, [named(image, "object")], {"strength": strength})[1]
+    outcome["is"] = state_of(image, f"{stem}-is")
+    if not outcome["error"]:
+        new = picture_of(image, "object (harmonized)", f"{stem}-new")
+        outcome["after"] = [picture_of(image, "", f"{stem}-after"), new]
+    outcome["images"] = len(Gimp.get_images())
     image.delete()
     return outcome
 
