@@ -26,10 +26,10 @@ def backdrop(image: Gimp.Image, layer: Gimp.Layer, compare: str, chosen: Gimp.La
     if compare == CHOSEN_LAYER:
         _check_chosen(image, layer, chosen)
     with _copy(image) as copy:
-        if compare == CHOSEN_LAYER:
-            _show_only(copy, _twin(image, copy, chosen))
-        else:
-            _hide(copy, _path(image, layer), above=compare == BELOW)
+        shown = _twin(image, copy, chosen) if compare == CHOSEN_LAYER else None
+        _hide(copy, _path(image, layer), above=compare == BELOW)  # also where it is in the chosen group
+        if shown is not None:
+            _show_only(copy, shown)
         _resize(copy, image.get_width(), image.get_height())
         visible = Gimp.Layer.new_from_visible(copy, copy, "visible")
         if visible is None:

@@ -25,23 +25,27 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
         with backdrop.as_seen(image, layer) as seen:
             selected = request.selection(image, seen, settings.output)
             request.check_has_object(request.has_shape(seen), selected)
+            place = request.place(layer, seen)
             source = request.source(seen, progress.part("Reading the layer…", 0.0, _READ))
-            look = progress.part("Looking at the picture around it…", _READ, _COMPARE)
-            look(0.0)
-            with backdrop.backdrop(image, layer, settings.compare, settings.chosen) as visible:
-                reference, reference_pixels = backdrop.reference(visible, source.kind, look)
-            job = backend.harmonize(
-                layer={**source.kind.picture(source.width, source.height, source.alpha), **request.place(layer, seen)},
-                layer_bytes=source.pixels,
-                reference=reference,
-                reference_bytes=reference_pixels,
-                selection=selected,
-                options=settings.options,
-                into=source.pixels,  # the answer takes their place: they may be half of this process's memory
-            )
-            progress.follow(job, _COMPARE, _ASK)
-            result, pixels = job.answer()
-            source.restore_alpha(pixels)
+        look = progress.part("Looking at the picture around it…", _READ, _COMPARE)
+        look(0.0)
+        with backdrop.backdrop(image, layer, settings.compare, settings.chosen) as visible:
+            reference, reference_pixels = backdrop.reference(visible, source.kind, look)
+        # No copy of the image is open here: GIMP's own Cancel ends the plug-in at once, and would leave it behind.
+        job = backend.harmonize(
+            layer={**source.kind.picture(source.width, source.height, source.alpha), **place},
+            layer_bytes=source.pixels,
+            reference=reference,
+            reference_bytes=reference_pixels,
+            selection=selected,
+            options=settings.options,
+            into=source.pixels,  # the answer takes their place: they may be half of this process's memory
+        )
+        progress.follow(job, _COMPARE, _ASK)
+        result, pixels = job.answer()
+        source.restore_alpha(pixels)
+        target.check()
+        with backdrop.as_seen(image, layer) as seen:
             target.put(seen, source, pixels, progress.part("Writing the result…", _ASK, 1.0))
     finally:
         progress.close()

@@ -24,11 +24,12 @@ class Target:
     def put(self, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
         """Brings the pixels into the image.
 
-        seen: the layer that was read: this one, or its like with its effects in its pixels.   source: what was read.
+        seen: what shows the layer's pixels (backdrop.as_seen).   source: what was read of it.
         on_step: may raise to end the work; the image is untouched then.
         Raises BackendError if the layer is not what it was, or GIMP refuses.
         """
-        self._check()
+        if (seen.get_width(), seen.get_height()) != (source.width, source.height):
+            raise _changed()
         if self.output == REPLACE:
             self._replace(source, pixels, on_step)
         else:
@@ -42,7 +43,7 @@ class Target:
             _fill(new.get_buffer(), seen, source, pixels, on_step)
             _do(new.update(0, 0, source.width, source.height))
             _lock(new, self.layer)
-            self._check()
+            self.check()
         except BaseException:
             new.delete()
             raise
@@ -57,7 +58,7 @@ class Target:
         shadow = self.layer.get_shadow_buffer()
         try:
             _fill(shadow, self.layer, source, pixels, on_step)
-            self._check()
+            self.check()
         except BaseException:
             self.layer.free_shadow()
             raise
@@ -65,16 +66,18 @@ class Target:
             _do(self.layer.merge_shadow(True))
         _do(self.layer.update(0, 0, source.width, source.height))
 
-    def _check(self) -> None:
-        """The user may have gone on working meanwhile."""
+    def check(self) -> None:
+        """Raises BackendError if the layer is not what it was: the user may have gone on working meanwhile."""
         if not self.image.is_valid() or not self.layer.is_valid() or self._state() != self._before:
-            raise BackendError(
-                INTERNAL, "The layer was changed or removed meanwhile. The image is as it was.", "Try again."
-            )
+            raise _changed()
 
     def _state(self) -> tuple[object, ...]:
         layer = self.layer
         return (layer.get_width(), layer.get_height(), Babl.get_name(layer.get_format()))
+
+
+def _changed() -> BackendError:
+    return BackendError(INTERNAL, "The layer was changed or removed meanwhile. The image is as it was.", "Try again.")
 
 
 def _fill(buffer: Gegl.Buffer, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:

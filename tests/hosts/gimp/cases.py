@@ -148,6 +148,7 @@ def arrangements() -> list[Case]:
     """Layers at every place, and images with everything around them."""
     ground, over = layer("ground", "ground"), layer("over", "large", opacity=40)
     group = {"name": "group", "is_group": True, "opacity": 80}
+    holder = {"name": "holder", "is_group": True}
     text = {"name": "object", "text": "Text", "x": 60, "y": 90}
     masked = layer("object", "opaque", x=AT[0], y=AT[1], mask="mask")
     return [
@@ -170,6 +171,12 @@ def arrangements() -> list[Case]:
         | {"reference_shows": ["ground", "over"]},
         case("chosen-layer", layers=[ground, layer("cat", "cat", visible=False), pasted(), over])
         | {"args": {"compare": "layer", "reference": "cat"}, "reference_shows": ["cat"]},
+        case("chosen-group", layers=[ground, holder, layer("cat", "cat", group="holder"), pasted(group="holder")])
+        | {"args": {"compare": "layer", "reference": "holder"}, "reference_shows": ["cat"]},
+        case(
+            "effect-and-selection", layers=[ground, pasted(effect="gegl:invert-gamma")], selection=[130, 90, 70, 90, 0]
+        )
+        | {"effects": True},
         case("reduced-reference", width=2500, height=1700, layers=[layer("ground", "ground"), pasted()]),
         case(
             "effects",
@@ -280,6 +287,8 @@ def refusals() -> list[Case]:
         | {"layers": [ground, *group("object", mode="PASS_THROUGH", effect="gegl:invert-gamma")]}
         | {"says": "blend with what is below the group"},
         case("no-layer-chosen", args={"compare": "layer"}, says="No layer was chosen"),
+        case("other-images-layer-chosen", args={"compare": "layer", "reference": "of another image"})
+        | {"says": "No layer was chosen"},
         case("itself-chosen", args={"compare": "layer", "reference": "object"}, says="with itself"),
         case("beside-canvas", layers=[ground, pasted(x=2000)], says="beside the background"),
         case("all-invisible", layers=[ground, pasted(opacity=0)], says="opacity is 0"),

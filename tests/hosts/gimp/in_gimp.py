@@ -196,11 +196,17 @@ def run(image, targets, args):
     config.set_property("run-mode", Gimp.RunMode.NONINTERACTIVE)
     config.set_property("image", image)
     config.set_core_object_array("drawables", targets)
+    other = image.duplicate() if args.get("reference") == "of another image" else None
     for name, value in args.items():
-        config.set_property(name, named(image, value) if name == "reference" else value)
+        if name == "reference":
+            value = other.get_layers()[0] if other else named(image, value)
+        config.set_property(name, value)
     result = procedure.run(config)
     status = result.index(0).value_nick
-    return status, "" if status == "success" else Gimp.get_pdb().get_last_error()
+    error = "" if status == "success" else Gimp.get_pdb().get_last_error()
+    if other:
+        other.delete()
+    return status, error
 
 
 def outcome_of(case):
@@ -328,6 +334,11 @@ def names():
     """Layers' names, topmost first, whether the image is unsaved, and whether each layer is visible."""
     layers = all_layers(Shown.image.get_layers())
     return [[one.get_name() for one in layers], Shown.image.is_dirty(), [one.get_visible() for one in layers]]
+
+
+def images():
+    """How many images there are, shown or not."""
+    return len(Gimp.get_images())
 
 
 def harmonize(target, args):

@@ -36,17 +36,22 @@ def running(gimp: Program) -> Iterator[Running]:
 
 @pytest.fixture
 def image(running: Running) -> Iterator[Callable[[], None]]:
-    """An image with a pasted object; the function it gives checks that it is as it was."""
-    before = running.ask("show", cases.case("trouble"))
+    """An image with a pasted object that is read from copies; the function it gives checks that it is as it was."""
+    holder = {"name": "holder", "is_group": True, "locks": ["content"]}
+    layer = cases.layer("object", "opaque", x=100, y=70, mask="mask", effect=cases.SHADOW, group="holder")
+    layers = [cases.layer("ground", "ground"), holder, layer]
+    before = running.ask("show", cases.case("trouble", layers=layers))
 
     def check() -> None:
         after = running.ask("state", "after")
+        assert running.ask("images") == 1
         assert not after["dirty"]
         assert [entry["name"] for entry in after["layers"]] == [entry["name"] for entry in before["layers"]]
         for was, now in zip(before["layers"], after["layers"], strict=True):
             for key in set(was) - {"pixels", "mask"}:
                 assert now[key] == was[key]
-            assert (running.folder / now["pixels"]).read_bytes() == (running.folder / was["pixels"]).read_bytes()
+            if "pixels" in was:
+                assert (running.folder / now["pixels"]).read_bytes() == (running.folder / was["pixels"]).read_bytes()
 
     yield check
     running.ask("close")
@@ -125,7 +130,8 @@ def test_a_backend_that_is_not_running_is_started_and_waited_for(
             assert answer.result() == ("success", "")
         finally:
             backend.end()
-    assert running.ask("names")[0][0] == "object (harmonized)"
+    assert running.ask("names")[0][1] == "object (harmonized)"
+    assert running.ask("images") == 1
 
 
 def test_a_backend_killed_midway(

@@ -356,3 +356,18 @@ def test_gimps_own_cancel_leaves_the_image_untouched(
         desk.await_no_window(WINDOW)
     await_that(lambda: client.status()["state"] == "idle", "the end of the dropped work")
     assert same(desk, long_one, desk.running.ask("state", "killed"))
+
+
+def test_no_copy_of_the_image_is_left_by_gimps_own_cancel(desk: Desk, backend: Backend) -> None:
+    """A group is read from a copy of the image; that must be gone while the plug-in may be ended at any time."""
+    desk.show(cases.case("cancelled", layers=[cases.layer("ground", "ground"), *cases.group("object")]))
+    desk.image_window()
+    with hanging(backend):
+        desk.key("ctrl+f")
+        desk.await_window(WINDOW)
+        time.sleep(1)  # a copy is there for a moment
+        await_that(lambda: desk.running.ask("images") == 1, "the end of all copies", 5)
+        assert WINDOW in desk.windows()
+        desk.do("pkill", "-KILL", "-f", "plug-ins/gknet-harmonize/gknet-harmonize.py -gimp")
+        desk.await_no_window(WINDOW)
+    assert desk.running.ask("images") == 1
