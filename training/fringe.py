@@ -9,11 +9,13 @@ cut out of another photograph has no such fringe.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from training.synthesis import Composites, recolour
+from training.synthesis import KINDS, Composites, Recolour, recolour
 
 _REACHES = (1, 2, 3, 4, 6, 9)
 """Pixels around a foreground, of pictures 128 high, that hold nothing of its own colours: one of these."""
@@ -37,6 +39,7 @@ def recolour_around(
     kind: Tensor,
     generator: Generator,
     share: float,
+    kinds: Mapping[str, Recolour] = KINDS,
 ) -> Composites:
     """As `recolour`, but of about a `share` of the composites the fringe tells nothing.
 
@@ -54,7 +57,7 @@ def recolour_around(
         around[sharp] = widened(mask[sharp], reach)
         around[soft] = faded(mask[soft], reach)
     recoloured = torch.where(with_it[:, None, None, None], around, mask)
-    made = recolour(real, recoloured, reference, reference_mask, kind, generator)
+    made = recolour(real, recoloured, reference, reference_mask, kind, generator, kinds)
     composite = made.composite
     for reach in sorted(set(reaches[beyond].tolist())):
         here = beyond & (reaches == reach)

@@ -29,6 +29,24 @@ def worn(composite: Tensor, real: Tensor, mask: Tensor, share: float, generator:
     return composite, torch.lerp(composite, real, mask)
 
 
+def worn_objects(
+    composite: Tensor, real: Tensor, mask: Tensor, share: float, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """As `worn`, but only the objects are, as where they come from a worse file than the scene; some are sharpened."""
+    both = sharpened(torch.cat([composite, real], dim=1), share, generator)
+    found = worn(*both.chunk(2, dim=1), mask, share, generator)
+    changed = [torch.lerp(whole, object_, mask) for whole, object_ in zip((composite, real), found, strict=True)]
+    return changed[0], changed[1]
+
+
+def sharpened(pictures: Tensor, share: float, generator: Generator) -> Tensor:
+    """A share of pictures (B, C, H, W) in [0, 1] with an unsharp mask, up to as strong as what it takes away."""
+    chance = _chance(len(pictures), generator) < share
+    amount = torch.where(chance, _chance(len(pictures), generator), 0.0)[:, None, None, None]
+    blurred = F.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
+    return (pictures + amount * (pictures - blurred)).clamp(0, 1)
+
+
 def softened(pictures: Tensor, share: float, generator: Generator) -> Tensor:
     """A share of pictures (B, C, H, W) reduced and enlarged again."""
     found, size = pictures.clone(), pictures.shape[2:]

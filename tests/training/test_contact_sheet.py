@@ -8,6 +8,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from training.synthesis.__main__ import SIZE
+from training.synthesis.scenes import RENDERINGS
+from training.synthesis.wide import WIDE_KINDS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -15,5 +19,5 @@ def test_the_sheet_shows_a_row_a_photograph(pool: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "training.synthesis", "--pool", str(pool), "--photographs", "2"]
     subprocess.run([*command, "--sheet", str(tmp_path / "sheet.png")], cwd=ROOT, check=True, capture_output=True)
     with Image.open(tmp_path / "sheet.png") as sheet:
-        assert sheet.width >= 7 * 256
-        assert 2 * 256 < sheet.height < 3 * 256 + 120
+        assert sheet.width >= (1 + len(WIDE_KINDS) + len(RENDERINGS)) * SIZE
+        assert 2 * SIZE < sheet.height < 3 * SIZE

@@ -9,7 +9,7 @@ foreground, an expert's retouch, another time of day. Every kind here is one fun
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -167,7 +167,8 @@ class Composites(NamedTuple):
     """A batch of composites.
 
     composite, real: (B, 3, H, W) in [0, 1], equal outside the mask.   mask: (B, 1, H, W).
-    kind: (B,) index into KINDS.   usable: (B,) bool, False where the foreground hardly changes, or clips.
+    kind: (B,) index into the kinds that were chosen from.
+    usable: (B,) bool, False where the foreground hardly changes, or clips.
     """
 
     composite: Tensor
@@ -178,14 +179,20 @@ class Composites(NamedTuple):
 
 
 def recolour(
-    real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, kind: Tensor, generator: Generator
+    real: Tensor,
+    mask: Tensor,
+    reference: Tensor,
+    reference_mask: Tensor,
+    kind: Tensor,
+    generator: Generator,
+    kinds: Mapping[str, Recolour] = KINDS,
 ) -> Composites:
-    """One composite a photograph, of the given kind (B,), at random strength.
+    """One composite a photograph, of the given kind (B,), an index into `kinds`, at random strength.
 
     Pictures (B, 3, H, W) in [0, 1], masks (B, 1, H, W) in [0, 1]. Two in ten get a varying light on top.
     """
     changed = real.clone()
-    for number, make in enumerate(KINDS.values()):
+    for number, make in enumerate(kinds.values()):
         chosen = (kind == number).nonzero().squeeze(1)
         if len(chosen):
             arguments = (real[chosen], mask[chosen], reference[chosen], reference_mask[chosen])
