@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from .alone import show_plainly, switch_off_style
 from .pixels import stripes
 from .qt import QtCore, QtGui
 from .source import is_mask
@@ -40,12 +41,15 @@ class View:
 
     def show_alone(self, node: Any) -> None:
         """Show one layer of the original, fully opaque, whether it is visible or not."""
-        for level in self._way_to(node):
-            for other in _layers_in(level.parentNode()):
-                other.setVisible(_is_same(other, level))
-            level.setOpacity(255)
-            level.setBlendingMode("normal")
-            level.setInheritAlpha(False)
+        self._leave_only(self._way_to(node))
+        self._refresh()
+
+    def show_object(self, node: Any) -> None:
+        """The same without layer styles, which aren't harmonized."""
+        way = self._way_to(node)
+        for level in way:
+            switch_off_style(level)
+        self._leave_only(way)
         self._refresh()
 
     def picture(self, box: Box, size: tuple[int, int]) -> Picture:
@@ -66,6 +70,12 @@ class View:
         finally:
             painter.end()
         return picture
+
+    def _leave_only(self, way: list[Any]) -> None:
+        for level in way:
+            for other in _layers_in(level.parentNode()):
+                other.setVisible(_is_same(other, level))
+            show_plainly(level)
 
     def _same(self, node: Any) -> Any:
         return self._document.nodeByUniqueID(node.uniqueId())

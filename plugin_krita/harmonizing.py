@@ -42,7 +42,7 @@ def described(picture: Any, canvas: tuple[int, int]) -> dict[str, Any]:
 
 
 def harmonize(source: Source, values: Values, backend: Backend, report: Report) -> Generator[Any, None, list[str]]:
-    """Work for `Steps`: adds the harmonized layer, and returns the backend's warnings.
+    """Work for `Steps`: adds the harmonized layer, and returns what the user should know of it.
 
     Raises BackendError, the document as it was.
     """
@@ -74,7 +74,7 @@ def harmonize(source: Source, values: Values, backend: Backend, report: Report) 
     layer = yield from _reported(result_layer(source, pixels), "Adding the layer…", _ASKED, 1.0, report)
     add_above(source, layer, hide=values.output == HIDE_ORIGINAL)
     warnings = answer.get("warnings")
-    return [str(one) for one in warnings] if isinstance(warnings, list) else []
+    return [*source.notes, *(str(one) for one in warnings)] if isinstance(warnings, list) else source.notes
 
 
 def _reported(work: Generator[float, None, Any], text: str, start: float, end: float, report: Report) -> Any:

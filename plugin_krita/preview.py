@@ -138,7 +138,7 @@ class Preview:
             options={**values.options, "fit": self._fit},
         )
         answer, pixels = yield from self._wait(job)
-        self._warnings = answer["warnings"]
+        self._warnings = [*self._source.notes, *answer["warnings"]]
         return pixels
 
     def _wait(self, job: Job) -> Generator[Any, None, tuple[dict[str, Any], bytearray]]:
@@ -210,7 +210,7 @@ def _scene_of(source: Source, values: Values) -> Generator[Any, None, _Scene]:
         scene.ground = yield from view.picture(region, _scaled(region, shown))
     with hidden_copy(source.document) as copy:
         view = View(copy)
-        view.show_alone(source.node)
+        view.show_object(source.node)
         scene.small_layer = yield from view.picture(visible, _scaled(visible, asked))
         scene.shown_layer = yield from view.picture(visible, _scaled(visible, shown))
     scene.at = (round(visible[0] * asked), round(visible[1] * asked))

@@ -13,7 +13,7 @@ from .thin.choices import result_name
 
 
 def result_layer(source: Source, pixels: bytearray) -> Generator[float, None, Any]:
-    """A layer with these pixels that is in no document yet: the source's place, opacity and blending mode.
+    """A layer with these pixels that is in no document yet: the source's place, opacity, blending mode and style.
 
     Work in short pieces: yields how far it is, 0..1. pixels: as `source.described()` says; they are used up.
     Raises what `Source.check` does.
@@ -24,6 +24,8 @@ def result_layer(source: Source, pixels: bytearray) -> Generator[float, None, An
     layer = shaped_layer(source.document, result_name(source.node.name()), colors.own, source.node.blendingMode())
     layer.setOpacity(source.node.opacity())
     layer.setInheritAlpha(source.node.inheritAlpha())
+    if style := source.node.layerStyleToAsl():  # what a layer's pixels don't have; Krita draws it around them
+        layer.setLayerStyleFromAsl(style)
     with hidden_copy(source.document) if colors.converted else nullcontext() as copy:
         # From the bottom up: what has been written is cut off, and its memory free for the layer.
         for first, rows in reversed(list(stripes(height, row_bytes))):

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from krita import Krita
 
+from .alone import alone, box_of, is_passing_through
 from .colors import Colors, colors_of
 from .hidden_copy import hidden_copy
 from .pixels import stripes, swap_red_and_blue
+from .thin.preview import Box
 from .thin.protocol import BAD_REQUEST, CANCELLED, NO_FOREGROUND, UNSUPPORTED, BackendError
 
 _WITHOUT_PIXELS = ("filterlayer", "adjustmentlayer")
+_KEEPING_THE_EXTENT = ("transparencymask", "selectionmask")
+"""Masks beyond which nothing of a layer shows; others move it or make it larger."""
+_BAND = 32
+"""Pixels that are looked at beside a box, to see whether a layer reaches further."""
+
+ONE_FRAME = "The layer is animated: only this frame is harmonized, and the new layer shows it in all frames."
 
 Stripes = Generator[float, None, bytearray]
 """Work in short pieces: yields how far it is, 0..1, and returns pixels."""
@@ -26,13 +34,15 @@ class Source:
 
     box: left, top, width, height in document pixels; may reach beyond the canvas.
     projected: whether its pixels are what it shows, with its masks and all that is in it, rather than its own.
+    composed: whether that has to be composed in a hidden copy, as the document itself doesn't hold it.
     """
 
     document: Any
     node: Any
-    box: tuple[int, int, int, int]
+    box: Box
     colors: Colors
     projected: bool
+    composed: bool
 
     @property
     def opacity(self) -> float:
@@ -59,21 +69,29 @@ class Source:
         left, top, width, height = self.box
         row_bytes = width * self.colors.pixel_bytes
         pixels = bytearray()  # one of the full size would be written with zeros first, the interface dead meanwhile
-        with hidden_copy(self.document) if self.colors.converted else nullcontext() as copy:
+        with ExitStack() as copies:
+            copy = copies.enter_context(hidden_copy(self.document)) if self.colors.converted else None
+            node = copies.enter_context(alone(self.document, self.node)).layer if self.composed else self.node
             for first, rows in stripes(height, row_bytes):
                 self.check()
-                pixels += self._stripe(copy, left, top + first, width, rows)
+                pixels += self._stripe(node, copy, (left, top + first, width, rows))
                 yield (first + rows) / height
         return pixels
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the result, a sentence each."""
+        return [ONE_FRAME] if any(one.animated() for one in _with_descendants(self.node)) else []
 
     def selection(self) -> bytes | None:
         """One byte a pixel of the layer's box, None where nothing is selected."""
         selection = self.document.selection()
         return None if selection is None else bytes(selection.pixelData(*self.box))
 
-    def _stripe(self, copy: Any, left: int, top: int, width: int, rows: int) -> bytes | bytearray:
-        read = self.node.projectionPixelData if self.projected else self.node.pixelData
-        data: bytes = read(left, top, width, rows).data()
+    def _stripe(self, node: Any, copy: Any, box: Box) -> bytes | bytearray:
+        read = node.projectionPixelData if self.projected else node.pixelData
+        data: bytes = read(*box).data()
+        width, rows = box[2:]
         if len(data) != width * rows * self.colors.own_pixel_bytes:
             raise BackendError(UNSUPPORTED, "Krita does not give this layer's pixels.", "Try a paint layer.")
         if self.colors.converted:
@@ -95,15 +113,100 @@ def active_source(document: Any) -> Source:
         raise BackendError(
             UNSUPPORTED, "A filter layer has no pixels of its own.", "Choose a paint, group, vector or clone layer."
         )
+    _check_groups(node)
     document.waitForDone()  # strokes that are still being painted
-    bounds = node.bounds()
-    if bounds.isEmpty():
+    masks = [child for child in node.childNodes() if is_mask(child) and child.visible()]
+    projected = node.type() != "paintlayer" or bool(masks)
+    composed = is_passing_through(node) or (bool(masks) and not _is_shown(node))
+    if composed or any(mask.type() not in _KEEPING_THE_EXTENT for mask in masks):
+        with alone(document, node) as found:
+            box = found.box
+    else:
+        box = box_of(node)
+    colors = colors_of(document, node)
+    if projected and not composed:
+        box = _grown(document, node, box, colors)
+    if box[2] <= 0 or box[3] <= 0:
         raise BackendError(NO_FOREGROUND, "The layer is empty.", "Choose a layer with something on it.")
-    masked = any(is_mask(child) and child.visible() for child in node.childNodes())
-    box = (bounds.x(), bounds.y(), bounds.width(), bounds.height())
-    return Source(document, node, box, colors_of(document, node), node.type() != "paintlayer" or masked)
+    return Source(document, node, box, colors, projected, composed)
 
 
 def is_mask(node: Any) -> bool:
     """Whether a node is a mask of a layer rather than a layer."""
     return str(node.type()).endswith("mask")
+
+
+def _check_groups(node: Any) -> None:
+    """Raises BackendError (`unsupported`) where the result could not look like, or not be put beside, the layer."""
+    if is_passing_through(node) and any(map(_is_blended, _with_descendants(node)[1:])):
+        raise BackendError(
+            UNSUPPORTED,
+            f"The group “{node.name()}” passes through, and layers in it are blended with the picture below.",
+            "Turn off Pass Through for the group, see whether the picture still looks right, and try again.",
+        )
+    group = node.parentNode()
+    while group is not None and group.parentNode() is not None:
+        if group.locked():
+            raise BackendError(
+                UNSUPPORTED,
+                f"The layer is in the locked group “{group.name()}”, to which no layer can be added.",
+                "Unlock the group in the Layers docker and try again.",
+            )
+        group = group.parentNode()
+
+
+def _with_descendants(node: Any) -> list[Any]:
+    """A layer and all that shows in it, without masks."""
+    return [
+        node,
+        *(
+            one
+            for child in node.childNodes()
+            if child.visible() and not is_mask(child)
+            for one in _with_descendants(child)
+        ),
+    ]
+
+
+def _is_blended(node: Any) -> bool:
+    return node.type() in _WITHOUT_PIXELS or node.blendingMode() not in ("normal", "pass through")
+
+
+def _is_shown(node: Any) -> bool:
+    """Whether a layer and all groups that it is in are visible; else Krita doesn't keep up what its masks do."""
+    while node is not None and node.parentNode() is not None:
+        if not node.visible():
+            return False
+        node = node.parentNode()
+    return True
+
+
+def _grown(document: Any, node: Any, box: Box, colors: Colors) -> Box:
+    """The box, wider within the canvas as long as the layer shows something beside it.
+
+    Krita computes transform masks roughly at first and in all detail seconds later; and a clone layer's own bounds may
+    be those of its source without masks.
+    """
+    left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
+    while left < right and top < bottom:
+        up, down = min(top, max(0, top - _BAND)), max(bottom, min(document.height(), bottom + _BAND))
+        before, after = min(left, max(0, left - _BAND)), max(right, min(document.width(), right + _BAND))
+        wider = (
+            before if _shows(node, (before, top, left - before, bottom - top), colors) else left,
+            up if _shows(node, (left, up, right - left, top - up), colors) else top,
+            after if _shows(node, (right, top, after - right, bottom - top), colors) else right,
+            down if _shows(node, (left, bottom, right - left, down - bottom), colors) else bottom,
+        )
+        if wider == (left, top, right, bottom):
+            break
+        left, top, right, bottom = wider
+    return left, top, right - left, bottom - top
+
+
+def _shows(node: Any, box: Box, colors: Colors) -> bool:
+    """Whether a layer's projection has anything that isn't transparent in a box."""
+    if box[2] <= 0 or box[3] <= 0:
+        return False
+    data: bytes = node.projectionPixelData(*box).data()
+    pixel, alpha = colors.own_pixel_bytes, colors.own_pixel_bytes // colors.channels
+    return any(data[byte::pixel].strip(b"\0") for byte in range(pixel - alpha, pixel))

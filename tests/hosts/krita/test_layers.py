@@ -44,6 +44,7 @@ CASES: dict[str, dict[str, Any]] = {
     "the-group": {"scene": "the_group"},
     "between": {"scene": "between"},
     "mask": {"scene": "with_mask"},
+    "mask-f32": {"scene": "with_mask", "depth": "F32"},
     "selection": {"scene": "with_selection"},
     "clone": {"scene": "cloned"},
     "vector": {"scene": "drawn"},
