@@ -121,8 +121,8 @@ def _copy(image: Gimp.Image) -> Iterator[Gimp.Image]:
     if copy is None:
         raise BackendError(INTERNAL, "GIMP could not copy the image.")
     try:
-        _resize(copy, 1, 1)
         _unlock(copy.get_layers())
+        _resize(copy, 1, 1)
         yield copy
     finally:
         copy.delete()
@@ -132,6 +132,7 @@ def _resize(copy: Gimp.Image, width: int, height: int) -> None:
     """Gives a copy's canvas another size; the layers stay where they are."""
     if not copy.resize(width, height, 0, 0):
         raise BackendError(INTERNAL, "GIMP could not resize a copy of the image.")
+    _redraw(copy.get_layers())
 
 
 def _path(image: Gimp.Image, item: Gimp.Layer) -> list[int]:
@@ -211,24 +212,25 @@ def _show_plainly(layer: Gimp.Layer) -> None:
     _check(layer.set_composite_mode(Gimp.LayerCompositeMode.AUTO))
 
 
-def _unlock(layers: list[Gimp.Layer], locked: bool = False) -> None:
-    """Unlocks the pixels of a copy's layers. Locks of place and transparency stay: they change what effects show.
-
-    A locked vector layer is drawn anew, as GIMP 3.2 copies it without some or all of its pixels.
-    locked: whether the group that the layers are in was locked.
-    """
+def _unlock(layers: list[Gimp.Layer]) -> None:
+    """Unlocks the pixels of a copy's layers. Locks of place and transparency stay: they change what effects show."""
     for layer in layers:
-        was_locked = layer.get_lock_content()
-        if was_locked:
+        if layer.get_lock_content():
             _check(layer.set_lock_content(False))
         if layer.is_group():
-            _unlock(layer.get_children(), locked or was_locked)
+            _unlock(layer.get_children())
+
+
+def _redraw(layers: list[Gimp.Layer]) -> None:
+    """Draws a copy's vector layers anew: GIMP 3.2 loses pixels of locked ones when it copies or resizes an image."""
+    for layer in layers:
+        if layer.is_group():
+            _redraw(layer.get_children())
         elif type(layer).__name__ == "VectorLayer" and not layer.is_rasterized():
             alpha_locked = layer.get_lock_alpha()
-            if locked or was_locked or alpha_locked:
-                _check(layer.set_lock_alpha(False))
-                _check(layer.refresh())
-                _check(layer.set_lock_alpha(alpha_locked))
+            _check(layer.set_lock_alpha(False))
+            _check(layer.refresh())
+            _check(layer.set_lock_alpha(alpha_locked))
 
 
 def _check(done: bool) -> None:

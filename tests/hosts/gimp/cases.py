@@ -250,7 +250,11 @@ def combinations() -> dict[str, list[Case]]:
         "vector, in a locked group": [holder | {"locks": ["content"]}, vector | {"group": "holder"}],
         "in a locked group": [holder | {"locks": every_lock}, paint | {"group": "holder"}],
         "in a locked group, mask": [holder | {"locks": every_lock}, masked | {"group": "holder"}],
-        "in a locked group, effect": [holder | {"locks": every_lock}, paint | {"group": "holder", "effect": SHADOW}],
+        # Not the group's alpha: GIMP 3.0 heeds that only when it applies the effect the next time.
+        "in a locked group, effect": [
+            holder | {"locks": ["content", "position"]},
+            paint | {"group": "holder", "effect": SHADOW},
+        ],
         "in a group, effect": [holder, paint | {"group": "holder", "effect": SHADOW}],
         "group, effect": group("object", effect=SHADOW),
         "group, locked": group("object", locks=every_lock),

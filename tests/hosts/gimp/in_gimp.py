@@ -332,7 +332,7 @@ def state(stem):
 
 def names():
     """Layers' names, topmost first, whether the image is unsaved, and whether each layer is visible."""
-    layers = all_layers(Shown.image.get_layers())
+    layers = list(all_layers(Shown.image.get_layers()))
     return [[one.get_name() for one in layers], Shown.image.is_dirty(), [one.get_visible() for one in layers]]
 
 
