@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from training.fringe import filled, widened
+from training.halves import Half, half_of
 from training.shards import Photographs
 from training.synthesis import KINDS, recolour
 
@@ -31,18 +32,23 @@ class Sample(NamedTuple):
     mask: np.ndarray
 
 
-def validation_samples(photographs: Photographs, around: int = 0, beyond: int = 0) -> Iterator[Sample]:
+def validation_samples(
+    photographs: Photographs, around: int = 0, beyond: int = 0, half: Half | None = None
+) -> Iterator[Sample]:
     """Every kind of every photograph, always the same: draws depend on the photograph's key and the kind alone.
 
     around: so many pixels around the foreground are recoloured with it, and are so in `Sample.real`, too: as if the
     object had been cut out with them. Its true colours show nowhere then.
     beyond: so many pixels around it are made of what lies beyond, as around an object from another photograph.
+    half: those of one half of the photographs alone (`training.halves`).
 
     The foreground is the photograph's first mask; the reference another photograph of the set. A kind that gives
     no usable composite in a number of tries is left out for that photograph.
     """
     first = [int(masks[0]) for masks in photographs.masks_of]
     for index, key in enumerate(photographs.keys):
+        if half and half_of(key) != half:
+            continue
         real, mask = _tensors(photographs, index, first[index])
         for number, kind in enumerate(KINDS):
             seed = hashlib.sha256(f"{key}:{kind}".encode()).digest()[:6]

@@ -34,9 +34,9 @@ def worn_objects(
 ) -> tuple[Tensor, Tensor]:
     """As `worn`, but only the objects are, as where they come from a worse file than the scene; some are sharpened."""
     both = sharpened(torch.cat([composite, real], dim=1), share, generator)
-    found = worn(*both.chunk(2, dim=1), mask, share, generator)
-    changed = [torch.lerp(whole, object_, mask) for whole, object_ in zip((composite, real), found, strict=True)]
-    return changed[0], changed[1]
+    changed, truth = both.chunk(2, dim=1)
+    changed, truth = worn(changed, truth, mask, share, generator)
+    return torch.lerp(composite, changed, mask), torch.lerp(real, truth, mask)
 
 
 def sharpened(pictures: Tensor, share: float, generator: Generator) -> Tensor:

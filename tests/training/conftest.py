@@ -17,6 +17,7 @@ from PIL import Image
 
 from tests.training import running_study
 from training.iharmony4 import SUBSETS
+from training.real_light import CAMERAS
 from training.shards import is_validation
 
 
@@ -63,6 +64,21 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 mask[20 + 20 * index : 90, 40:110] = True
                 _add(archive, f"{key}.mask{index}.png", _encoded(mask, "PNG"))
             _add(archive, f"{key}.json", json.dumps({"source": "free"}).encode())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shard of five frames and an object for each camera of real light; its frames differ in brightness."""
+    folder = tmp_path_factory.mktemp("light")
+    mask = np.zeros((64, 64), bool)
+    mask[20:40, 20:40] = True
+    with tarfile.open(folder / "light-000.tar", "w") as archive:
+        for camera in (*CAMERAS["choosing"], *CAMERAS["final"]):
+            _add(archive, f"{camera}.tower.mask.png", _encoded(mask, "PNG"))
+            for hour in range(5):
+                frame = np.full((64, 64, 3), 40 + 40 * hour, np.uint8)
+                _add(archive, f"{camera}_2013_{hour}.webp", _encoded(frame, "WEBP"))
     return folder
 
 

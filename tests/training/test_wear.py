@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.wear import noisy, softened, worn
+from training.wear import noisy, sharpened, softened, worn, worn_objects
 
 SIZE = 32
 
@@ -65,3 +65,24 @@ def test_a_share_of_composites_is_compressed(share: float) -> None:
         found, _ = worn(composite, real, mask, share, generator)
         changed += int(((found - composite).abs() > 2 / 255).flatten(1).any(dim=1).sum())
     assert changed > 24 if share else changed == 0
+
+
+def test_worn_objects_leave_their_scene_as_it_is() -> None:
+    composite, real, mask = made()
+    noise = 0.1 * torch.rand(real.shape, generator=torch.Generator().manual_seed(0))
+    composite, real = composite + noise, real + noise
+    found, truth = worn_objects(composite, real, mask, 1.0, torch.Generator().manual_seed(0))
+    outside = (mask == 0).expand_as(real)
+    assert torch.equal(found[outside], composite[outside])
+    assert torch.equal(truth[outside], real[outside])
+    inside = (mask > 0).expand_as(real)
+    assert (truth[inside] != real[inside]).float().mean() > 0.5
+    # Both are worn alike: what was to be undone is still to be undone.
+    torch.testing.assert_close((found - truth)[inside].mean(), (composite - real)[inside].mean(), atol=0.02, rtol=0)
+
+
+def test_sharpened_pictures_have_more_contrast_from_pixel_to_pixel() -> None:
+    pictures = 0.3 + 0.4 * torch.rand(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    found = sharpened(pictures, 1.0, torch.Generator().manual_seed(0))
+    assert (apart(found) > apart(pictures)).all()
+    assert torch.equal(sharpened(pictures, 0.0, torch.Generator().manual_seed(0)), pictures)

@@ -1,0 +1,128 @@
+"""Examples of composites to train heads on, kept in a folder.
+
+    python -m training.head_bank --data FOLDERS --bank BANK
+
+makes composites of the wide synthesis (`training.wide_stream`) and what heads learn from (`training.head_examples`),
+until --minutes are over or Ctrl-C or SIGTERM. It adds them to the bank in files that are whole or not there. A bank
+belongs to one weight file, whose frozen parts it was made with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+
+from gknet import weights
+from gknet.errors import WeightsError
+from gknet.model import GKNet
+from training.batch import Stream
+from training.command import ended
+from training.head_examples import Examples, examine
+from training.shards import find_shards, read_photographs
+from training.wide_stream import SEEN, WideStream
+
+MADE = 144
+"""Height and width, pixels, that composites are made at."""
+SHOWN = 256
+"""Height and width that the frozen network is shown of them."""
+_VIEWS, _EACH = 4, 6
+PIECE = 1000
+"""Examples in a file, at least."""
+_EXACT = ("quadratic", "to_change", "to_error", "scalars")
+"""What float16 is not enough for."""
+
+
+class Bank:
+    """A folder of examples. Raises WeightsError if it was made with another weight file."""
+
+    def __init__(self, folder: Path, weight_file: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        about = folder / "bank.json"
+        made_with = {"weights": weights.digest(weight_file), "shown": SHOWN}
+        if not about.exists():
+            about.write_text(json.dumps(made_with), encoding="utf-8")
+        elif json.loads(about.read_text(encoding="utf-8")) != made_with:
+            raise WeightsError(f"{folder} was made with other weights than {weight_file}.", "Name a new folder.")
+
+    @property
+    def pieces(self) -> list[Path]:
+        """The files, oldest first."""
+        return sorted(self.folder.glob("*.pt"))
+
+    def add(self, examples: Examples) -> None:
+        """Keep examples in a file of their own."""
+        self.write(self.folder / f"{len(self.pieces):06}.pt", examples)
+
+    def write(self, path: Path, examples: Examples) -> None:
+        """Keep examples in a file that is whole or not there, for `read_pieces`."""
+        fields = {name: part if name in _EXACT else part.half() for name, part in examples._asdict().items()}
+        temporary = path.with_suffix(".part")
+        torch.save(fields, temporary)
+        temporary.replace(path)
+
+
+def read_pieces(paths: Iterable[Path]) -> Examples:
+    """Return the examples of several pieces, in memory, as they are kept."""
+    parts = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
+    return Examples(**{name: torch.cat([part[name] for part in parts]) for name in Examples._fields})
+
+
+def extend(bank: Bank, stream: Stream, net: GKNet, goes_on: Callable[[], bool]) -> int:
+    """Add examples as long as it goes on; what is begun is ended. Returns their number."""
+    total = 0
+    while goes_on():
+        made: list[Examples] = []
+        while sum(len(part.colours) for part in made) < PIECE:
+            batch = stream.batch()
+            made.append(examine(net, batch.composite, batch.real, batch.mask, SHOWN, batch.recognized))
+        piece = Examples(*(torch.cat(parts) for parts in zip(*made, strict=True)))
+        bank.add(piece)
+        total += len(piece.colours)
+    return total
+
+
+def open_stream(folders: list[Path], bank: Bank) -> WideStream:
+    """Composites of the photographs in folders of shards, but not of the validation split's; others than the bank's."""
+    photographs = read_photographs(find_shards(folders), SEEN, validation=False)
+    print(f"{len(photographs.keys)} photographs, {len(photographs.masks)} masks", flush=True)
+    return WideStream(photographs, MADE, _VIEWS, _EACH, torch.Generator().manual_seed(1 + len(bank.pieces)))
+
+
+def _run(options: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    path = options.weights or weights.shipped("gknet-s")
+    bank = Bank(options.bank, path)
+    net = weights.load(path).eval()
+    stream = open_stream(options.data, bank)
+    asked = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked.append(True))
+    started = time.monotonic()
+    while not asked and time.monotonic() - started < 60 * options.minutes:
+        before = time.monotonic()
+        count = extend(bank, stream, net, iter([True, False]).__next__)
+        speed = count / (time.monotonic() - before)
+        print(f"{len(bank.pieces)} pieces, {speed:.1f} composites a second", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.head_bank", description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of shards to train on")
+    parser.add_argument("--bank", type=Path, required=True, help="folder of the bank; extended if it is there")
+    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end this long after the start")
+    options = parser.parse_args()
+    return ended("head_bank", lambda: _run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
