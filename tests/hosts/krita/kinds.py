@@ -317,39 +317,38 @@ def at_once(name):
     yield
 
 
-def as_object(kind):
-    """At strength 0 with the mouse, the original hidden; then with full strength."""
-    document, layer = yield from made(kind)
+def as_object(document, layer, kind):
+    """At strength 0 with the mouse, the original hidden; then, for kinds of the matrix, with full strength."""
     yield from inside.unmodified(document)
     before, state = shown(document), inside.state(document)
     remember(strength="0.0", output="hide")
     new, said = yield from run(document, layer, menu.choose_with_the_mouse)
     if said:
-        facts = {"said": said, "untouched": inside.state(document) == state and not document.modified()}
-        yield from inside.close(document)
-        return facts
+        return {"said": said, "untouched": inside.state(document) == state and not document.modified()}
     told = notices[-1]
     if kind == "hidden and blurred":
-        layer.setVisible(True)
-        inside.settle(document)
-        new.setVisible(False)
-        inside.settle(document)
+        show_instead(document, new, layer)
         before = shown(document)
-        new.setVisible(True)
-        layer.setVisible(False)
-        inside.settle(document)
+        show_instead(document, layer, new)
     box = inside.box_of(new)
     facts = {"off": most_difference(shown(document), before), "box": box, "notices": told}
-    plain = bytes(new.pixelData(*box))
+    if kind in GIVEN["backgrounds"]:
+        plain = bytes(new.pixelData(*box))
+        show_instead(document, new, layer)
+        new.remove()
+        remember()
+        new, said = yield from run(document, layer, at_once)
+        assert not said, said
+        facts["changed"] = mean_difference(plain, bytes(new.pixelData(*box)))
     new.remove()
-    layer.setVisible(True)
     inside.settle(document)
-    remember()
-    new, said = yield from run(document, layer, at_once)
-    assert not said, said
-    facts["changed"] = mean_difference(plain, bytes(new.pixelData(*box)))
-    yield from inside.close(document)
     return facts
+
+
+def show_instead(document, hidden, visible):
+    hidden.setVisible(False)
+    visible.setVisible(True)
+    inside.settle(document)
 
 
 def most_difference(one, other):
@@ -360,18 +359,15 @@ def mean_difference(one, other):
     return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
-def as_background(kind):
+def as_background(document):
     """Below a pasted object: the reference must be what was shown before it was pasted."""
-    document, _ = yield from made(kind)
     image = document.projection(*CANVAS).convertToFormat(QtGui.QImage.Format.Format_RGBA8888)
     before = bytes(image.constBits().asstring(WIDTH * HEIGHT * 4))
     pasted = inside.put(document, "pasted", read("object"), GIVEN["pasted"])
     inside.settle(document)
     remember()
     _, said = yield from run(document, pasted, at_once)
-    facts = {"said": said} if said else {"off": most_difference(inside.requests[-1]["reference_bytes"], before)}
-    yield from inside.close(document)
-    return facts
+    return {"said": said} if said else {"off": most_difference(inside.requests[-1]["reference_bytes"], before)}
 
 
 def main():
@@ -379,7 +375,9 @@ def main():
     facts = {}
     for kind in GIVEN["kinds"]:
         print("CASE", kind, flush=True)
-        facts[kind] = {"object": (yield from as_object(kind))}
+        document, layer = yield from made(kind)
+        facts[kind] = {"object": (yield from as_object(document, layer, kind))}
         if kind in GIVEN["backgrounds"]:
-            facts[kind]["background"] = yield from as_background(kind)
+            facts[kind]["background"] = yield from as_background(document)
+        yield from inside.close(document)
     inside.report("kinds", facts)

@@ -87,7 +87,7 @@ def test_all_kinds_are_shown_exactly_as_before_at_strength_0(kind: str, facts: F
         assert np.abs(np.subtract(found["box"], WHOLE[kind])).max() <= 3, found["box"]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in (*matrix.KINDS, *BESIDE) if kind not in REFUSED])
+@pytest.mark.parametrize("kind", matrix.KINDS)
 def test_all_kinds_change_at_full_strength(kind: str, facts: Facts) -> None:
     assert facts[kind]["object"]["changed"] > 0.5
 
