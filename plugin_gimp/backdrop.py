@@ -1,4 +1,4 @@
-"""What a layer is compared with, rendered from a copy of the image: the image itself is never touched."""
+"""What a layer shows and what it is compared with, from copies of the image: the image itself is never touched."""
 
 from __future__ import annotations
 
