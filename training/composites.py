@@ -14,7 +14,8 @@ from training.fringe import recolour_around
 from training.run import TrainingRun
 from training.shards import Photographs
 from training.synthesis import KINDS, Composites, recolour, retouch
-from training.wear import worn
+from training.synthesis.wide import recolour_widely
+from training.wear import worn, worn_objects
 
 _TRIES = 100
 
@@ -61,17 +62,29 @@ class CompositeStream:
 
         Raises BadRequest if the photographs give none in many tries, rather than look for them without end.
         """
-        # One in five is not usable; drawing that many more costs less than looking for them one by one.
-        count = self.run.batch * 5 // 4
         for _ in range(_TRIES):
-            made, drawn = self._make(count)
-            chosen = made.usable.nonzero().squeeze(1)[: self.run.batch]
-            if len(chosen):
-                composite, real, mask = made.composite[chosen], made.real[chosen], made.mask[chosen]
-                if self.run.worn:
-                    composite, real = worn(composite, real, mask, self.run.worn, self.generator)
-                return Batch(composite, real, mask, self._recognized(drawn[chosen]))
+            found = self._draw()
+            if len(found.composite):
+                return found
         raise BadRequest("The photographs give no usable composite.", "Train on others, or on larger batches.")
+
+    def _draw(self) -> Batch:
+        """The usable ones of some composites, perhaps none."""
+        # One in five is not usable; drawing that many more costs less than looking for them one by one.
+        made, drawn = self._make(self.run.batch * 5 // 4)
+        chosen = made.usable.nonzero().squeeze(1)[: self.run.batch]
+        composite, real, mask = made.composite[chosen], made.real[chosen], made.mask[chosen]
+        if len(chosen):
+            composite, real = self._worn(composite, real, mask)
+        return Batch(composite, real, mask, self._recognized(drawn[chosen]))
+
+    def _worn(self, composite: Tensor, real: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Composites and photographs (B, 3, s, s) as the run says that some are worn."""
+        if self.run.worn:
+            composite, real = worn(composite, real, mask, self.run.worn, self.generator)
+            if self.run.wide:
+                composite, real = worn_objects(composite, real, mask, self.run.worn, self.generator)
+        return composite, real
 
     def _recognized(self, drawn: Tensor) -> Recognized | None:
         """What there is to recognize in the pictures of the drawn mask numbers (B,), where that is known."""
@@ -86,18 +99,27 @@ class CompositeStream:
         pictures, masks = self._crop(drawn)
         real, reference = pictures[:count], pictures[count:]
         mask, reference_mask = masks[:count], masks[count:]
-        foreign = self._chance(count, self.run.foreign_masks)
-        mask = torch.where(foreign, reference_mask.flip(3), mask)
-        mask = torch.where(self._chance(count, self.run.hard_masks), (mask >= 0.5).float(), mask)
+        mask = self._varied(mask, reference_mask)
+        made = self._recoloured(real, mask, reference, reference_mask)
+        untouched = self._chance(count, self.run.untouched)
+        return made._replace(composite=torch.where(untouched, made.real, made.composite)), drawn[:count]
+
+    def _varied(self, mask: Tensor, other: Tensor) -> Tensor:
+        """Masks (B, 1, s, s), some of them another photograph's, some without mixed pixels."""
+        mask = torch.where(self._chance(len(mask), self.run.foreign_masks), other.flip(3), mask)
+        return torch.where(self._chance(len(mask), self.run.hard_masks), (mask >= 0.5).float(), mask)
+
+    def _recoloured(self, real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor) -> Composites:
+        """One composite a photograph."""
+        count, share = len(real), self.run.fringeless
+        if self.run.wide:
+            return recolour_widely(real, mask, reference, reference_mask, self.generator, share)
         jittered = self._chance(count, self.run.jitter).flatten()
         plain = (real[jittered], mask[jittered], real[jittered], mask[jittered])
         real[jittered] = retouch(*plain, self.generator, amount=0.4).clamp(0, 1)
         kind = torch.randint(len(KINDS), (count,), generator=self.generator, device=real.device)
         pictures_of = (real, mask, reference, reference_mask, kind, self.generator)
-        share = self.run.fringeless
-        made = recolour_around(*pictures_of, share) if share else recolour(*pictures_of)
-        untouched = self._chance(count, self.run.untouched)
-        return made._replace(composite=torch.where(untouched, made.real, made.composite)), drawn[:count]
+        return recolour_around(*pictures_of, share) if share else recolour(*pictures_of)
 
     def _of_the_same_source(self, drawn: Tensor) -> Tensor:
         """For each mask number (B,) another of a photograph from the same collection, so of similar content."""
@@ -105,9 +127,12 @@ class CompositeStream:
         place = (chance * self.source_count[drawn]).long()
         return self.by_source[self.source_first[drawn] + place]
 
-    def _crop(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures (B, 3, s, s) in [0, 1] and masks (B, 1, s, s) of the drawn mask numbers (B,)."""
-        size, whole = self.run.size, self.pictures.shape[-1]
+    def _crop(self, drawn: Tensor, size: int | None = None) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, s, s) in [0, 1] and masks (B, 1, s, s) of the drawn mask numbers (B,).
+
+        size: s, the run's when not given.
+        """
+        size, whole = size or self.run.size, self.pictures.shape[-1]
         if self.sums is not None:
             part = parts_of(self.sums[drawn], self.generator)
             cropped = self._chance(len(drawn), self.run.crops).flatten(1)

@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,14 +27,17 @@ from gknet.model import GKNet
 from training.batch import Stream
 from training.command import ended
 from training.head_examples import Examples, examine
+from training.run import read_run
 from training.shards import find_shards, read_photographs
-from training.wide_stream import SEEN, WideStream
+from training.wide_stream import SEEN, SharedViewStream
 
 MADE = 144
 """Height and width, pixels, that composites are made at."""
 SHOWN = 256
 """Height and width that the frozen network is shown of them."""
-_VIEWS, _EACH = 4, 6
+EACH = 6
+"""Composites of each view."""
+CONFIG = Path(__file__).parent / "configs" / "gknet_s_wide.toml"
 PIECE = 1000
 """Examples in a file, at least."""
 _EXACT = ("quadratic", "to_change", "to_error", "scalars")
@@ -90,11 +94,12 @@ def extend(bank: Bank, stream: Stream, net: GKNet, goes_on: Callable[[], bool]) 
     return total
 
 
-def open_stream(folders: list[Path], bank: Bank) -> WideStream:
+def open_stream(folders: list[Path], bank: Bank) -> SharedViewStream:
     """Composites of the photographs in folders of shards, but not of the validation split's; others than the bank's."""
+    run = replace(read_run(CONFIG), size=MADE, batch=4 * EACH)
     photographs = read_photographs(find_shards(folders), SEEN, validation=False)
     print(f"{len(photographs.keys)} photographs, {len(photographs.masks)} masks", flush=True)
-    return WideStream(photographs, MADE, _VIEWS, _EACH, torch.Generator().manual_seed(1 + len(bank.pieces)))
+    return SharedViewStream(photographs, run, EACH, torch.Generator().manual_seed(1 + len(bank.pieces)))
 
 
 def _run(options: argparse.Namespace) -> None:

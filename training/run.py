@@ -40,6 +40,9 @@ class TrainingRun:
     """Share of photographs that are seen in part, each in its own (`training.crops`); 0 crops a whole batch alike."""
     worn: float = 0.0
     """Share of composites that are soft, of all that are noisy, and of all that are compressed (`training.wear`)."""
+    wide: bool = False
+    """Makes composites by `training.synthesis.wide`: in scenes rendered anew and by more kinds of change. As many of
+    them as are `worn` have an object that is worn by itself."""
     fringeless: float = 0.0
     """Share of composites around whose foreground nothing of its own colours is left (`training.fringe`)."""
     batch: int = 16

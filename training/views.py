@@ -56,7 +56,8 @@ class ViewStream(CompositeStream):
         super().__init__(whole, run, generator)
         self.views = views
 
-    def _crop(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
+    def _crop(self, drawn: Tensor, size: int | None = None) -> tuple[Tensor, Tensor]:
+        del size
         # A view is a crop already, and mirrored or not.
         return self.pictures[drawn].float() / 255, self.masks[drawn][:, None].float() / 255
 

@@ -15,6 +15,7 @@ from gknet import GKNet, weights
 from gknet.errors import WeightsError
 from training import head_bank, head_judging, train_heads
 from training.bare_network import BareNetwork
+from training.composites import CompositeStream
 from training.four_sets import Summary, summarize
 from training.head_bank import Bank, extend, read_pieces
 from training.head_examples import (
@@ -27,10 +28,11 @@ from training.head_examples import (
 )
 from training.head_judging import compare, judge_heads, judging_examples
 from training.loss import foreground_rmse
+from training.run import read_run
 from training.shards import find_shards, read_photographs
 from training.train_heads import SETS, HeadTraining, mean_loss, relative_error
 from training.validation import Sample
-from training.wide_stream import WideStream
+from training.wide_stream import SharedViewStream
 
 SIZE = 64
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -111,9 +113,10 @@ def test_a_bank_keeps_what_was_added_and_belongs_to_its_weights(tmp_path: Path, 
         Bank(tmp_path / "bank", tmp_path / "other.safetensors")
 
 
-def test_the_wide_stream_gives_batches_that_the_bank_takes(tmp_path: Path, pool: Path, net: GKNet) -> None:
+def test_shared_views_give_batches_that_the_bank_takes(tmp_path: Path, pool: Path, net: GKNet) -> None:
     photographs = read_photographs(find_shards([pool]), 96, validation=False)
-    stream = WideStream(photographs, 48, 2, 3, Generator().manual_seed(0))
+    run = replace(read_run(head_bank.CONFIG), size=48, batch=6)
+    stream = SharedViewStream(photographs, run, 3, Generator().manual_seed(0))
     batch = stream.batch()
     assert 1 <= len(batch.composite) <= 6
     assert batch.composite.shape[1:] == (3, 48, 48)
@@ -121,7 +124,7 @@ def test_the_wide_stream_gives_batches_that_the_bank_takes(tmp_path: Path, pool:
     assert torch.equal(batch.composite[outside], batch.real[outside])
     assert batch.recognized is not None
     assert len(batch.recognized.things) == len(batch.composite)
-    same = WideStream(photographs, 48, 2, 3, Generator().manual_seed(0)).batch()
+    same = SharedViewStream(photographs, run, 3, Generator().manual_seed(0)).batch()
     assert torch.equal(same.composite, batch.composite)
 
     bank = Bank(tmp_path / "bank", weights.shipped("gknet-s"))
@@ -130,6 +133,15 @@ def test_the_wide_stream_gives_batches_that_the_bank_takes(tmp_path: Path, pool:
         patched.setattr(head_bank, "SHOWN", 64)
         assert extend(bank, stream, net, iter([True, True, False]).__next__) >= 10
     assert len(bank.pieces) == 2
+
+
+def test_a_run_of_the_whole_network_may_ask_for_the_wide_synthesis(pool: Path) -> None:
+    photographs = read_photographs(find_shards([pool]), 72, validation=False)
+    run = replace(read_run(head_bank.CONFIG), size=48, batch=8)
+    batch = CompositeStream(photographs, run, Generator().manual_seed(0)).batch()
+    plain = CompositeStream(photographs, replace(run, wide=False), Generator().manual_seed(0)).batch()
+    assert batch.composite.shape[1:] == plain.composite.shape[1:]
+    assert not torch.equal(batch.real[0], plain.real[0])
 
 
 def repeated(examples: Examples, times: int) -> Examples:

@@ -22,18 +22,21 @@ RENDERED_SCENES = 0.7
 """Share of photographs, and of references, that are rendered anew as a whole."""
 WHOLE_REFERENCES = 0.25
 """Share of references whose colours are taken from the whole photograph."""
-FRINGELESS = 0.6
-"""Share of composites around whose foreground nothing of its own colours is left (`training.fringe`)."""
-
 _WEIGHTS = {"rerender": 4.0, "retouch": 2.0, "other hour": 2.0}
 """How often a kind is drawn where it isn't once."""
 
 
 def recolour_widely(
-    pictures: Tensor, mask: Tensor, references: Tensor, reference_mask: Tensor, generator: Generator
+    pictures: Tensor,
+    mask: Tensor,
+    references: Tensor,
+    reference_mask: Tensor,
+    generator: Generator,
+    fringeless: float,
 ) -> Composites:
     """One composite a photograph: pictures (B, 3, H, W) in [0, 1], masks (B, 1, H, W) in [0, 1].
 
+    fringeless: share of composites around whose foreground nothing of its own colours is left (`training.fringe`).
     `Composites.real` is the photograph as it was rendered; `kind` an index into WIDE_KINDS.
     """
     both = render_scenes(torch.cat([pictures, references]), RENDERED_SCENES, generator)
@@ -42,4 +45,4 @@ def recolour_widely(
     reference_mask = torch.where(whole, 1.0, reference_mask)
     weights = torch.tensor([_WEIGHTS.get(name, 1.0) for name in WIDE_KINDS], device=mask.device)
     kind = torch.multinomial(weights, len(mask), replacement=True, generator=generator)
-    return recolour_around(real, mask, reference, reference_mask, kind, generator, FRINGELESS, kinds=WIDE_KINDS)
+    return recolour_around(real, mask, reference, reference_mask, kind, generator, fringeless, WIDE_KINDS)
