@@ -13,12 +13,11 @@ from .alone import alone, box_of, is_passing_through
 from .colors import Colors, colors_of
 from .hidden_copy import hidden_copy
 from .pixels import stripes, swap_red_and_blue
+from .qt import QtCore
 from .thin.preview import Box
 from .thin.protocol import BAD_REQUEST, CANCELLED, NO_FOREGROUND, UNSUPPORTED, BackendError
 
 _WITHOUT_PIXELS = ("filterlayer", "adjustmentlayer")
-_KEEPING_THE_EXTENT = ("transparencymask", "selectionmask")
-"""Masks beyond which nothing of a layer shows; others move it or make it larger."""
 _BAND = 32
 """Pixels that are looked at beside a box, to see whether a layer reaches further."""
 
@@ -118,14 +117,17 @@ def active_source(document: Any) -> Source:
     masks = [child for child in node.childNodes() if is_mask(child) and child.visible()]
     projected = node.type() != "paintlayer" or bool(masks)
     composed = is_passing_through(node) or (bool(masks) and not _is_shown(node))
-    if composed or any(mask.type() not in _KEEPING_THE_EXTENT for mask in masks):
+    colors = colors_of(document, node)
+    if composed:
         with alone(document, node) as found:
             box = found.box
     else:
         box = box_of(node)
-    colors = colors_of(document, node)
-    if projected and not composed:
-        box = _grown(document, node, box, colors)
+        for mask in masks:
+            if mask.type() == "transformmask":
+                box = _transformed(document, box, mask)
+        if projected:
+            box = _grown(document, node, box, colors)
     if box[2] <= 0 or box[3] <= 0:
         raise BackendError(NO_FOREGROUND, "The layer is empty.", "Choose a layer with something on it.")
     return Source(document, node, box, colors, projected, composed)
@@ -181,11 +183,21 @@ def _is_shown(node: Any) -> bool:
     return True
 
 
-def _grown(document: Any, node: Any, box: Box, colors: Colors) -> Box:
-    """The box, wider within the canvas as long as the layer shows something beside it.
+def _transformed(document: Any, box: Box, mask: Any) -> Box:
+    """Where a transform mask puts what lies in a box; all of the canvas for one that warps, as Krita doesn't tell."""
+    rect, width, height = QtCore.QRect(*box), document.width(), document.height()
+    if "free_transform" in mask.toXML():
+        rect = mask.finalAffineTransform().mapRect(QtCore.QRectF(rect)).toAlignedRect()
+        rect = rect.intersected(QtCore.QRect(-width, -height, 3 * width, 3 * height))  # Krita computes less than that
+    elif "tooltransformparams" in mask.toXML():
+        rect = rect.united(QtCore.QRect(0, 0, width, height))
+    return rect.x(), rect.y(), rect.width(), rect.height()
 
-    Krita computes transform masks roughly at first and in all detail seconds later; and a clone layer's own bounds may
-    be those of its source without masks.
+
+def _grown(document: Any, node: Any, box: Box, colors: Colors) -> Box:
+    """The box, wider within the canvas as long as the layer shows something beside it, as where a mask blurs it.
+
+    That is asked of what Krita shows, as composing it anew takes seconds for a large layer.
     """
     left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
     while left < right and top < bottom:
