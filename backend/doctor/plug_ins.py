@@ -38,7 +38,29 @@ def gimp() -> Iterator[Finding]:
                     "Run `gknet install gimp` again.",
                 )
             )
+        elif main.exists() and _is_left_out(main, folder.parent / "pluginrc"):
+            findings.append(
+                Finding(
+                    "GIMP plug-in",
+                    WARNING,
+                    f"GIMP left the plug-in out of its menus when it was started last: it could not run {main}.",
+                    "Start GIMP from a terminal to see why. The usual cause: the first python3 on its PATH is one "
+                    "without PyGObject (`import gi` fails), such as that of a virtual environment or of conda.",
+                )
+            )
         yield from findings
+
+
+def _is_left_out(main: Path, register: Path) -> bool:
+    """Whether GIMP has been started since the plug-in was installed, and does not know it.
+
+    register: where GIMP writes down what its plug-ins said of themselves, whenever it has asked one.
+    """
+    try:
+        asked = register.stat().st_mtime > main.stat().st_mtime
+        return asked and main.name not in register.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 def krita() -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -198,6 +199,30 @@ def test_a_plug_in_that_is_disabled(setup: Setup) -> None:
     setup.gknet("install", "gimp")
     (setup.home / ".config/GIMP/3.0/plug-ins/gknet-harmonize/gknet-harmonize.py").chmod(0o644)
     setup.names("error", "GIMP plug-in", "not executable")
+
+
+def test_a_plug_in_that_gimp_left_out(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    from backend.doctor import plug_ins
+
+    monkeypatch.setenv("HOME", str(setup.home))
+    for name in ("XDG_CONFIG_HOME", "GIMP3_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    register = setup.home / ".config/GIMP/3.0/pluginrc"
+    register.parent.mkdir(parents=True)
+    setup.gknet("install", "gimp")
+    installed = time.time()
+
+    def left_out(plug_in: str, written: float) -> list[Finding]:
+        """What is found where GIMP wrote at some time that it knows a plug-in."""
+        register.write_text(f'(plug-in-def "${{gimp_dir}}/plug-ins/{plug_in}/{plug_in}.py" 1)')
+        os.utime(register, (written, written))
+        return [found for found in plug_ins.gimp() if "left the plug-in out" in found.text]
+
+    assert left_out("other", installed - 60) == []
+    (finding,) = left_out("other", installed + 60)
+    assert (finding.subject, finding.state) == ("GIMP plug-in", "warning")
+    assert "PyGObject" in finding.remedy
+    assert left_out("gknet-harmonize", installed + 60) == []
 
 
 def test_an_old_or_damaged_plug_in(setup: Setup) -> None:
