@@ -38,7 +38,7 @@ SHOWN = 256
 EACH = 6
 """Composites of each view."""
 CONFIG = Path(__file__).parent / "configs" / "gknet_s_wide.toml"
-PIECE = 1000
+PIECE = 250
 """Examples in a file, at least."""
 _EXACT = ("quadratic", "to_change", "to_error", "scalars")
 """What float16 is not enough for."""
