@@ -345,6 +345,20 @@ def as_object(document, layer, kind):
     return facts
 
 
+def in_the_dialog(document, layer):
+    """What the dialog's preview says when it is there."""
+    remember()
+    yield from inside.choose(document, layer)
+    yield from menu.choose_with_the_mouse(menu.OPEN)
+    shown_dialog = yield from inside.wait(lambda: inside.named("HarmonizeDialog"), "the dialog is open")
+    preview = shown_dialog._preview
+    yield from inside.wait(lambda: preview._steps is None, "the preview is there")
+    said = preview.text if preview.after is not None else f"no preview: {preview.text}"
+    shown_dialog.reject()
+    yield from inside.wait(lambda: inside.named("HarmonizeDialog") is None, "the dialog has gone")
+    return said
+
+
 def show_instead(document, hidden, visible):
     hidden.setVisible(False)
     visible.setVisible(True)
@@ -377,6 +391,8 @@ def main():
         print("CASE", kind, flush=True)
         document, layer = yield from made(kind)
         facts[kind] = {"object": (yield from as_object(document, layer, kind))}
+        if kind in GIVEN["previewed"]:
+            facts[kind]["object"]["preview"] = yield from in_the_dialog(document, layer)
         if kind in GIVEN["backgrounds"]:
             facts[kind]["background"] = yield from as_background(document)
         yield from inside.close(document)

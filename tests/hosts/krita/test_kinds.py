@@ -41,6 +41,15 @@ BESIDE = (
 )
 """Kinds that are not in the matrix."""
 
+PREVIEWED = {
+    "vector layer": "",
+    "pass-through group": "",
+    "with a layer style": "",
+    "animated": "The layer is animated: only this frame is harmonized, and the new layer shows it in all frames.",
+    "with a transform mask": "",
+}
+"""Kinds tried in the dialog too, and what its preview says."""
+
 Facts = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -51,6 +60,7 @@ def facts(krita: Krita, backend: Backend, tmp_path_factory: pytest.TempPathFacto
     write_pictures(given)
     names = {"folder": str(given), "width": SIDE, "height": SIDE, "box": BOX, "pasted": [200, 120, 120, 160]}
     names |= {"kinds": [*matrix.KINDS, *BESIDE], "backgrounds": [*matrix.KINDS, "a filter layer"]}
+    names |= {"previewed": list(PREVIEWED)}
     krita.run("kinds.py", names, out, backend.path, binds=[given])
     found: Facts = json.loads((out / "kinds.json").read_text())
     return found
@@ -110,3 +120,8 @@ def test_kinds_that_are_animated_are_said_to_be_harmonized_in_one_frame(facts: F
     for kind in matrix.KINDS:
         told = any("only this frame" in notice for notice in facts[kind]["object"]["notices"])
         assert told == (kind == "animated"), kind
+
+
+@pytest.mark.parametrize("kind", PREVIEWED)
+def test_kinds_have_a_preview_in_the_dialog(kind: str, facts: Facts) -> None:
+    assert facts[kind]["object"]["preview"] == PREVIEWED[kind]
