@@ -122,7 +122,9 @@ class _CopyDiagnostics:
             return GLib.SOURCE_CONTINUE
         self._timer = 0
         Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).set_text(self._diagnosis.text, -1)
-        self.widget.set_label(diagnostics.COPIED)
+        # The text goes with this process, unless the desktop takes it over.
+        kept = self.widget.get_display().supports_clipboard_persistence()
+        self.widget.set_label(diagnostics.COPIED if kept else f"{diagnostics.COPIED}: paste before you close this")
         self.widget.set_sensitive(True)
         return GLib.SOURCE_REMOVE
 
