@@ -62,8 +62,13 @@ def has_mask(layer: Gimp.Layer) -> bool:
 
 
 def is_plain(layer: Gimp.Layer) -> bool:
-    """Whether its pixels are all there is to it: no text, no path, no link, no group."""
+    """Whether its pixels are all there is to it, and a copy's too: no text, no path, no link, no group."""
     return type(layer) is Gimp.Layer
+
+
+def is_rasterized(layer: Gimp.Layer) -> bool:
+    """Whether a text, vector or link layer was turned into mere pixels, which GIMP 3.2 can also undo."""
+    return hasattr(layer, "is_rasterized") and bool(layer.is_rasterized())
 
 
 @contextmanager
@@ -112,7 +117,7 @@ def _check_chosen(image: Gimp.Image, layer: Gimp.Layer, chosen: Gimp.Layer | Non
 @contextmanager
 def _copy(image: Gimp.Image) -> Iterator[Gimp.Image]:
     """A copy of an image, for as long as the block lasts; its layers are as they were but for locks, its canvas is a
-    single pixel.
+    single pixel where that can be.
 
     Whenever it is left alone for a moment, GIMP goes on rendering its images for a fifteenth of a second, and lets
     questions wait. Nobody looks at this one.
@@ -129,10 +134,26 @@ def _copy(image: Gimp.Image) -> Iterator[Gimp.Image]:
 
 
 def _resize(copy: Gimp.Image, width: int, height: int) -> None:
-    """Gives a copy's canvas another size; the layers stay where they are."""
+    """Gives a copy's canvas another size; the layers stay where they are.
+
+    It keeps its size where a pass-through group has effects: in GIMP 3.2 those don't grow with the canvas again.
+    """
+    if _has_effects_on_below(copy.get_layers()):
+        return
     if not copy.resize(width, height, 0, 0):
         raise BackendError(INTERNAL, "GIMP could not resize a copy of the image.")
     _redraw(copy.get_layers())
+
+
+def _has_effects_on_below(layers: list[Gimp.Layer]) -> bool:
+    """Whether there is a pass-through group whose effects change what is below it too."""
+    for layer in layers:
+        if layer.is_group():
+            if layer.get_mode() == Gimp.LayerMode.PASS_THROUGH and layer.get_filters():
+                return True
+            if _has_effects_on_below(layer.get_children()):
+                return True
+    return False
 
 
 def _path(image: Gimp.Image, item: Gimp.Layer) -> list[int]:
@@ -226,7 +247,7 @@ def _redraw(layers: list[Gimp.Layer]) -> None:
     for layer in layers:
         if layer.is_group():
             _redraw(layer.get_children())
-        elif type(layer).__name__ == "VectorLayer" and not layer.is_rasterized():
+        elif type(layer).__name__ == "VectorLayer" and not is_rasterized(layer):
             alpha_locked = layer.get_lock_alpha()
             _check(layer.set_lock_alpha(False))
             _check(layer.refresh())

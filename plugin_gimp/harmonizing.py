@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import backdrop
 import request
 from gi.repository import Gimp
 from progress import Progress
 from request import Settings
 from result import Target
+from thin.choices import REPLACE
 from thin.job import Backend
 
 _READ, _COMPARE, _ASK = 0.1, 0.2, 0.9
@@ -22,7 +25,7 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
     progress = Progress(window)
     try:
         target = Target(image, layer, settings.output)
-        with backdrop.as_seen(image, layer) as seen:
+        with _seen(image, layer, settings.output) as seen:
             selected = request.selection(image, seen, settings.output)
             request.check_has_object(request.has_shape(seen), selected)
             place = request.place(layer, seen)
@@ -45,7 +48,7 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
         result, pixels = job.answer()
         source.restore_alpha(pixels)
         target.check()
-        with backdrop.as_seen(image, layer) as seen:
+        with _seen(image, layer, settings.output) as seen:
             target.put(seen, source, pixels, progress.part("Writing the result…", _ASK, 1.0))
     finally:
         progress.close()
@@ -53,3 +56,8 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
     if window:  # last, as GIMP draws before it answers; who runs it unattended says when something is to be seen
         Gimp.displays_flush()
     return [str(warning) for warning in result.get("warnings") or []]
+
+
+def _seen(image: Gimp.Image, layer: Gimp.Layer, output: str) -> AbstractContextManager[Gimp.Layer]:
+    """What shows the layer's pixels: the layer itself where they are to be replaced, as it has nothing else then."""
+    return nullcontext(layer) if output == REPLACE else backdrop.as_seen(image, layer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -169,6 +170,12 @@ def copy_pixels(source: Gimp.Drawable, target: Gimp.Drawable, left: int = 0, top
         buffer.set(Gegl.Rectangle.new(left, top + row, width, rows), name, stripe)
     buffer.flush()
     target.update(0, 0, target.get_width(), target.get_height())
+
+
+def checksum(drawable: Gimp.Drawable) -> int:
+    """A number to tell by whether a drawable's pixels are still the same."""
+    own = drawable.get_format()
+    return zlib.crc32(read(drawable, str(Babl.get_name(own)), Babl.format_get_bytes_per_pixel(own)))
 
 
 def is_opaque(drawable: Gimp.Drawable) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backdrop import has_mask, is_plain, with_mask_applied
+from backdrop import has_mask, is_plain, is_rasterized, with_mask_applied
 from gi.repository import Gegl, Gimp
 from pixels import Kind, OnStep, kind_of, put_alpha, read, take_alpha
 from thin.choices import HIDE_ORIGINAL, OPAQUE, OPAQUE_HINT, REPLACE
@@ -157,7 +157,7 @@ def place(layer: Gimp.Layer, seen: Gimp.Layer) -> dict[str, Any]:
 
 def _check_replaceable(layer: Gimp.Layer) -> None:
     hint = "Let the result go into a new layer."
-    if not is_plain(layer):
+    if not is_plain(layer) and not is_rasterized(layer):
         kind = _KINDS.get(type(layer).__name__, "layer of this kind")
         raise BackendError(UNSUPPORTED, f"The pixels of a {kind} cannot be replaced.", hint)
     if layer.get_filters():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gi.repository import Babl, Gegl, Gimp
-from pixels import OnStep, copy_alpha, write
+from pixels import OnStep, checksum, copy_alpha, write
 from request import Source
 from thin.choices import HIDE_ORIGINAL, REPLACE, result_name
 from thin.protocol import INTERNAL, BackendError
@@ -73,7 +73,9 @@ class Target:
 
     def _state(self) -> tuple[object, ...]:
         layer = self.layer
-        return (layer.get_width(), layer.get_height(), Babl.get_name(layer.get_format()))
+        state = (layer.get_width(), layer.get_height(), Babl.get_name(layer.get_format()))
+        # GIMP loads a linked file again when that changes, without the user's doing anything.
+        return (*state, checksum(layer)) if type(layer).__name__ == "LinkLayer" else state
 
 
 def _changed() -> BackendError:

@@ -147,14 +147,14 @@ def profiles() -> list[Case]:
 def arrangements() -> list[Case]:
     """Layers at every place, and images with everything around them."""
     ground, over = layer("ground", "ground"), layer("over", "large", opacity=40)
-    group = {"name": "group", "is_group": True, "opacity": 80}
+    faded = {"name": "group", "is_group": True, "opacity": 80}
     holder = {"name": "holder", "is_group": True}
     text = {"name": "object", "text": "Text", "x": 60, "y": 90}
     masked = layer("object", "opaque", x=AT[0], y=AT[1], mask="mask")
     return [
         case("larger-than-canvas", layers=[ground, layer("object", "large", x=-60, y=-50)], width=200, height=150),
         case("partly-outside", layers=[ground, pasted(x=250, y=-40)]),
-        case("in-group", layers=[ground, group, layer("below", "large", group="group"), pasted(group="group", x=33)])
+        case("in-group", layers=[ground, faded, layer("below", "large", group="group"), pasted(group="group", x=33)])
         | {"reference_shows": ["ground", "below"], "opacity": 0.8},
         case("mask", layers=[ground, masked], alpha_is_mask=True),
         case("mask-chosen", layers=[ground, masked], alpha_is_mask=True, target_mask=True),
@@ -177,6 +177,11 @@ def arrangements() -> list[Case]:
             "effect-and-selection", layers=[ground, pasted(effect="gegl:invert-gamma")], selection=[130, 90, 70, 90, 0]
         )
         | {"effects": True},
+        case(
+            "effect-on-what-is-below",
+            layers=[ground, *group("group", mode="PASS_THROUGH", effect="gegl:invert-gamma"), pasted(x=10, y=10)],
+            reference_shows=["ground", "group 1", "group 2"],
+        ),
         case("reduced-reference", width=2500, height=1700, layers=[layer("ground", "ground"), pasted()]),
         case(
             "effects",
@@ -241,6 +246,8 @@ def combinations() -> dict[str, list[Case]]:
         "link, effect": [link | {"effect": SHADOW}],
         "link, locked, effect": [link | {"locks": every_lock, "effect": SHADOW}],
         "link, styled": [link | styled],
+        "vector, rasterized": [vector | {"rasterized": True}],
+        "link, rasterized": [link | {"rasterized": True}],
         "opaque, effect": [layer("object", "opaque", x=AT[0], y=AT[1], effect=SHADOW)],
         "mask, effect": [masked | {"effect": SHADOW}],
         "mask, every lock": [masked | {"locks": every_lock}],

@@ -63,6 +63,9 @@ def make_image(case):
     for entry in case["layers"]:  # a group has the size of its mask once its layers are there
         finish_layer(named(image, entry["name"]), entry)
     for entry in case["layers"]:  # what a lock keeps out is there now
+        if entry.get("rasterized"):
+            assert named(image, entry["name"]).rasterize()
+            assert named(image, entry["name"]).brightness_contrast(0.15, 0.0)
         for what in entry.get("locks", ()):
             assert getattr(named(image, entry["name"]), f"set_lock_{what}")(True)
     if "indexed" in case:

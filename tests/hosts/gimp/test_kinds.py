@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from backend import Client
 from tests.backend.real_backend import Backend
 from tests.hosts import matrix
 from tests.hosts.gimp import cases
-from tests.hosts.gimp.program import Program, Running
+from tests.hosts.gimp.program import Program, Running, await_that
 from tests.hosts.gimp.test_batch import TYPES, Ran, asked_of_the_client, by_name
 
 NOT_ALIKE = ("pixels", "mask", "position", "visible")
@@ -154,3 +159,77 @@ def test_kinds_a_locked_vector_layer_is_seen_below(running: Running) -> None:
     outcome = running.ask("object_outcome", cases.case("locked-vector", layers=[below, cases.pasted()]), 1.0)
     assert outcome["error"] == ""
     assert outcome["images"] == 1
+
+
+@pytest.mark.parametrize("kind", ["text layer", *cases.CLASSES])
+def test_kinds_rasterized_pixels_are_replaced(running: Running, kind: str) -> None:
+    """In GIMP 3.2 such a layer keeps its class, though its pixels are all there is to it then."""
+    if is_missing(running, "vector layer"):
+        pytest.skip("this version rasterizes layers into plain ones")
+    layer = cases.kinds("object")[kind][0] | {"rasterized": True}
+    before = running.ask("show", cases.case("rasterized", layers=[cases.layer("ground", "ground"), layer]))
+
+    def replace(strength: float) -> bytes:
+        status, error, _ = running.ask("harmonize", "object", {"output": "replace", "strength": strength})
+        assert (status, error) == ("success", "")
+        after = running.ask("state", "replaced")
+        assert running.ask("images") == 1
+        for was, now in zip(before["layers"], after["layers"], strict=True):
+            for key in set(was) - {"pixels"}:
+                assert now[key] == was[key], key
+        return pixels(after)
+
+    def pixels(state: dict[str, Any]) -> bytes:
+        return (running.folder / by_name(state)["object"]["pixels"]).read_bytes()
+
+    was = pixels(before)
+    assert replace(0.0) == was
+    assert replace(1.0) != was
+    running.ask("close")
+
+
+def test_kinds_a_link_without_its_file_works(running: Running) -> None:
+    """GIMP goes on showing what it read before the file went away."""
+    if is_missing(running, "link or file layer"):
+        pytest.skip("this version has no link layers")
+    file = running.folder / "gone.png"
+    file.write_bytes((running.folder / "object.png").read_bytes())
+    link = {**cases.kinds("object")["link or file layer"][0], "link": file.name}
+    shown = running.ask("show", cases.case("gone", layers=[cases.layer("ground", "ground"), link]))
+    was = by_name(shown)["object"]["pixels"]
+    file.unlink()
+    assert running.ask("harmonize", "object", {"strength": 0.0})[:2] == ["success", ""]
+    now = by_name(running.ask("state", "gone"))["object (harmonized)"]["pixels"]
+    size = (*cases.OBJECT[::-1], 4)
+    before, after = (np.frombuffer((running.folder / kept).read_bytes(), "u1").reshape(size) for kept in (was, now))
+    seen = before[..., 3] > 0
+    assert np.array_equal(after[..., 3], before[..., 3])
+    assert np.array_equal(after[seen], before[seen])
+    running.ask("close")
+
+
+def test_kinds_a_link_whose_file_changes_meanwhile_is_left_alone(
+    running: Running, backend: Backend, client: Client
+) -> None:
+    """GIMP reads a linked file again by itself; what comes back then belongs to pixels that are gone."""
+    if is_missing(running, "link or file layer"):
+        pytest.skip("this version has no link layers")
+    file, other = running.folder / "changing.png", running.folder / "other.png"
+    pasted = Image.open(running.folder / "object.png").resize((2400, 3000))  # keeps the backend busy for a while
+    pasted.save(file)
+    pasted.rotate(180).save(other)
+    link = {"name": "object", "link": file.name}
+    running.ask("show", cases.case("changing", layers=[cases.layer("ground", "ground"), link]))
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(running.ask, "harmonize", "object", {})
+        await_that(lambda: client.status()["state"] == "working", "the backend's work")
+        os.kill(backend.process.pid, signal.SIGSTOP)
+        other.replace(file)
+        time.sleep(4)  # GIMP notices within a second, and cannot be asked meanwhile
+        os.kill(backend.process.pid, signal.SIGCONT)
+        status, error, _ = answer.result()
+    assert status == "execution-error"
+    assert "The layer was changed or removed meanwhile." in error
+    assert running.ask("names")[0] == ["object", "ground"]
+    assert running.ask("images") == 1
+    running.ask("close")
