@@ -112,7 +112,7 @@ class CompositeStream:
     def _recoloured(self, real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor) -> Composites:
         """One composite a photograph."""
         count, share = len(real), self.run.fringeless
-        if self.run.wide:
+        if self.run.wide and self._chance(1, self.run.wide):
             return recolour_widely(real, mask, reference, reference_mask, self.generator, share)
         jittered = self._chance(count, self.run.jitter).flatten()
         plain = (real[jittered], mask[jittered], real[jittered], mask[jittered])

@@ -13,7 +13,7 @@ Parts = Literal["baseline", "+KPB", "+LRE", "+SCF"]
 """What a network has, as in the paper's Table 4: each with all before it; "+SCF" is the whole network."""
 
 
-_SHARES = ("crops", "worn", "fringeless", "foreign_masks", "hard_masks", "untouched", "alike", "jitter")
+_SHARES = ("crops", "worn", "wide", "fringeless", "foreign_masks", "hard_masks", "untouched", "alike", "jitter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +40,9 @@ class TrainingRun:
     """Share of photographs that are seen in part, each in its own (`training.crops`); 0 crops a whole batch alike."""
     worn: float = 0.0
     """Share of composites that are soft, of all that are noisy, and of all that are compressed (`training.wear`)."""
-    wide: bool = False
-    """Makes composites by `training.synthesis.wide`: in scenes rendered anew and by more kinds of change. As many of
-    them as are `worn` have an object that is worn by itself."""
+    wide: float = 0.0
+    """Share of batches made by `training.synthesis.wide`: in scenes rendered anew and by more kinds of change. Where it
+    is above 0, as many composites as are `worn` have an object that is worn by itself."""
     fringeless: float = 0.0
     """Share of composites around whose foreground nothing of its own colours is left (`training.fringe`)."""
     batch: int = 16

@@ -96,11 +96,14 @@ class HeadTraining:
         temporary.replace(path)
 
     def resume(self, path: Path) -> None:
-        """Go on from a saved state."""
+        """Go on from a saved state, at this run's own rate."""
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.heads.load_state_dict(state["heads"])
         self.average.load_state_dict(state["average"])
+        rates = [group["lr"] for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
         self.generator.set_state(state["generator"])
         self.steps = state["steps"]
 
@@ -186,7 +189,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, nargs="+", help="folders of shards for new composites; without, none join")
     parser.add_argument("--bank", type=Path, help="folder of the bank, if it is not the run's own")
     parser.add_argument("--weights", type=Path, help="weight file to start from; the shipped gknet-s when not given")
-    parser.add_argument("--rate", type=float, default=2e-4, help="Adam's learning rate")
+    parser.add_argument("--rate", type=float, default=2e-5, help="Adam's learning rate")
     parser.add_argument("--pieces", type=int, default=1, help="pieces of the bank that are made a round")
     parser.add_argument("--steps", type=int, default=50, help="steps of learning a round")
     parser.add_argument("--every", type=int, default=2, help="judge on one in so many composites of the sets")

@@ -137,9 +137,9 @@ def test_shared_views_give_batches_that_the_bank_takes(tmp_path: Path, pool: Pat
 
 def test_a_run_of_the_whole_network_may_ask_for_the_wide_synthesis(pool: Path) -> None:
     photographs = read_photographs(find_shards([pool]), 72, validation=False)
-    run = replace(read_run(head_bank.CONFIG), size=48, batch=8)
+    run = replace(read_run(head_bank.CONFIG), size=48, batch=8, wide=1.0)
     batch = CompositeStream(photographs, run, Generator().manual_seed(0)).batch()
-    plain = CompositeStream(photographs, replace(run, wide=False), Generator().manual_seed(0)).batch()
+    plain = CompositeStream(photographs, replace(run, wide=0.0), Generator().manual_seed(0)).batch()
     assert batch.composite.shape[1:] == plain.composite.shape[1:]
     assert not torch.equal(batch.real[0], plain.real[0])
 
@@ -176,6 +176,9 @@ def test_a_run_goes_on_from_its_state(tmp_path: Path, examples: Examples) -> Non
     again.resume(tmp_path / "state.pt")
     learn(again, 2, 1)
     assert again.steps == whole.steps == 4
+    slower = HeadTraining(weights.load(weights.shipped("gknet-s")), rate=1e-5)
+    slower.resume(tmp_path / "state.pt")
+    assert slower.optimizer.param_groups[0]["lr"] == 1e-5
     for name, value in whole.average.state_dict().items():
         assert torch.equal(again.average.state_dict()[name], value)
 

@@ -18,11 +18,11 @@ from training.synthesis.transfers import TRANSFERS
 
 WIDE_KINDS: dict[str, Recolour] = {**KINDS, **TRANSFERS, **HOURS, "rerender": rerender}
 
-RENDERED_SCENES = 0.5
+RENDERED_SCENES = 0.7
 """Share of photographs, and of references, that are rendered anew as a whole."""
 WHOLE_REFERENCES = 0.25
 """Share of references whose colours are taken from the whole photograph."""
-_WEIGHTS = dict.fromkeys(KINDS, 2.0) | {"rerender": 5.0, "other hour": 2.0}
+_WEIGHTS = {"rerender": 4.0, "retouch": 2.0, "other hour": 2.0}
 """How often a kind is drawn where it isn't once."""
 
 
