@@ -11,7 +11,7 @@ from typing import Any
 from .alone import show_plainly, switch_off_style
 from .pixels import stripes
 from .qt import QtCore, QtGui
-from .source import is_mask
+from .source import layers_in
 from .thin.choices import BELOW
 from .thin.preview import Box
 
@@ -35,7 +35,7 @@ class View:
                 for above in _layers_above(level):
                     above.setVisible(False)
         way[0].setVisible(False)
-        if len(_layers_in(way[0].parentNode())) == 2:
+        if len(layers_in(way[0].parentNode())) == 2:
             way[0].remove()  # Krita shows a layer that is alone in its group as it lies: without composing it, at once
         self._refresh()
 
@@ -73,7 +73,7 @@ class View:
 
     def _leave_only(self, way: list[Any]) -> None:
         for level in way:
-            for other in _layers_in(level.parentNode()):
+            for other in layers_in(level.parentNode()):
                 other.setVisible(_is_same(other, level))
             show_plainly(level)
 
@@ -117,11 +117,6 @@ def _is_same(one: Any, other: Any) -> bool:
 
 def _layers_above(node: Any) -> list[Any]:
     """Of the same group; masks of the group itself stay, as they hide what lies below too."""
-    siblings = _layers_in(node.parentNode())
+    siblings = layers_in(node.parentNode())
     place = next(index for index, one in enumerate(siblings) if _is_same(one, node))
     return siblings[place + 1 :]
-
-
-def _layers_in(group: Any) -> list[Any]:
-    """Lowest first, without the masks of the group itself."""
-    return [one for one in group.childNodes() if not is_mask(one)]

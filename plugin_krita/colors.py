@@ -127,7 +127,8 @@ def _convert(
     carrier = copy.createNode("", "paintlayer")
     if not carrier.setColorSpace(*source):
         raise _unusable(source)
-    carrier.setPixelData(data, 0, 0, width, rows)
+    if carrier.setPixelData(data, 0, 0, width, rows) is False:  # Krita 5.2 doesn't tell, and returns None
+        raise _unusable(source)
     if not carrier.setColorSpace(*target):
         raise _unusable(target)
     return bytes(carrier.pixelData(0, 0, width, rows))

@@ -6,7 +6,7 @@ from typing import Any
 
 from .preview import VIEW, Preview
 from .qt import QtCore, QtGui, QtWidgets, number
-from .source import Source, is_mask
+from .source import Source, layers_in
 from .thin import choices, diagnostics
 from .thin.job import Backend
 from .values import OUTPUTS, Values
@@ -261,8 +261,8 @@ def _layer_choice(source: Source, values: Values) -> Any:
     box = QtWidgets.QComboBox()
 
     def add(group: Any, depth: int) -> None:
-        for node in reversed(group.childNodes()):
-            if not is_mask(node) and node.uniqueId() != source.node.uniqueId():
+        for node in reversed(layers_in(group)):
+            if node.uniqueId() != source.node.uniqueId():
                 box.addItem("    " * depth + node.name(), node.uniqueId().toString())
                 add(node, depth + 1)
 

@@ -11,7 +11,7 @@ from .dialog import HarmonizeDialog
 from .harmonizing import harmonize
 from .progress import Progress
 from .qt import QtCore, QtGui, QtWidgets
-from .source import Source, active_source
+from .source import Source, active_source, checked
 from .steps import Steps
 from .thin.choices import TITLE, told
 from .thin.job import Backend
@@ -78,7 +78,12 @@ class Harmonize(Extension):
         values, source = dialog.values(), dialog.source
         self._forget_dialog()
         remember(values)
-        self._run(source, values)
+        try:
+            source.check()
+        except BackendError as error:
+            _tell(error)
+        else:
+            self._run(source, values)
 
     def _forget_dialog(self) -> None:
         dialog, self._dialog = self._dialog, None
@@ -93,7 +98,7 @@ class Harmonize(Extension):
         self._progress = progress
         progress.open()
         work = harmonize(source, values, self._backend, progress.report)
-        self._steps = Steps(work, self._done, self._failed)
+        self._steps = Steps(checked(source, work), self._done, self._failed)
 
     def _done(self, warnings: list[str]) -> None:
         self._end()

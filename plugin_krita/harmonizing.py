@@ -44,7 +44,7 @@ def described(picture: Any, canvas: tuple[int, int]) -> dict[str, Any]:
 def harmonize(source: Source, values: Values, backend: Backend, report: Report) -> Generator[Any, None, list[str]]:
     """Work for `Steps`: adds the harmonized layer, and returns what the user should know of it.
 
-    Raises BackendError, the document as it was.
+    Raises BackendError, the document as it was. It takes for granted that document and layer are there: see `checked`.
     """
     report("Looking at the picture…", 0.0)
     document = source.document
@@ -65,7 +65,6 @@ def harmonize(source: Source, values: Values, backend: Backend, report: Report) 
         del layer_bytes, picture
     # The copy is closed while the backend has its turn.
     while not job.done:
-        source.check()
         far = None if job.fraction is None else _READ + (_ASKED - _READ) * job.fraction
         report(job.text, far)
         yield job

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .thin.protocol import INTERNAL, BackendError
+
 
 @contextmanager
 def hidden_copy(document: Any) -> Iterator[Any]:
@@ -23,7 +25,8 @@ def hidden_copy(document: Any) -> Iterator[Any]:
 def shaped_layer(document: Any, name: str, space: tuple[str, str, str], blending: str) -> Any:
     """A new paint layer, in no document yet, of a color space (model, depth, profile) and blending mode.
 
-    As long as it is in the copy, it is the copy's undo that learns of its changes.
+    As long as it is in the copy, it is the copy's undo that learns of its changes. Raises BackendError (`internal`) if
+    Krita refuses one.
     """
     layer = document.createNode(name, "paintlayer")
     if (layer.colorModel(), layer.colorDepth(), layer.colorProfile(), layer.blendingMode()) == (*space, blending):
@@ -32,9 +35,19 @@ def shaped_layer(document: Any, name: str, space: tuple[str, str, str], blending
         copy.rootNode().addChildNode(layer, None)
         copy.waitForDone()
         there = copy.nodeByUniqueID(layer.uniqueId())
-        there.setColorSpace(*space)
+        if not there.setColorSpace(*space):
+            raise refused()
         there.setBlendingMode(blending)
         copy.waitForDone()
         there.remove()
         copy.waitForDone()
     return layer
+
+
+def refused() -> BackendError:
+    """For a call of Krita's that tells of failure by what it returns."""
+    return BackendError(
+        INTERNAL,
+        "Krita could not make the new layer.",
+        "Nothing was changed. Save the picture, restart Krita and try again.",
+    )

@@ -9,7 +9,7 @@ from .backdrop import View, pixels_of, reduced
 from .harmonizing import described, reference_picture
 from .hidden_copy import hidden_copy
 from .qt import QtGui
-from .source import Source
+from .source import Source, checked
 from .steps import Steps
 from .thin.choices import BELOW, reference_size, told
 from .thin.job import Backend, Job
@@ -78,7 +78,7 @@ class Preview:
     def _begin(self) -> None:
         assert self._wanted is not None
         self._values, self._wanted = self._wanted, None
-        self._steps = Steps(self._look(self._values), self._looked, self._failed)
+        self._steps = Steps(checked(self._source, self._look(self._values)), self._looked, self._failed)
 
     def _looked(self, _: object) -> None:
         self._steps = None

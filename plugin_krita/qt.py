@@ -5,11 +5,10 @@ Enumerations are written with their class, `Qt.WindowModality.WindowModal`: both
 
 from __future__ import annotations
 
-import sys
+from krita import Krita
 
-import krita  # noqa: F401  brings the right PyQt with it
-
-if "PyQt6.QtCore" in sys.modules:
+# Not what is in sys.modules: another plug-in may have put the other one there.
+if "PyQt6.QtCore" in (base.__module__ for base in Krita.__mro__):
     from PyQt6 import QtCore, QtGui, QtWidgets
 else:
     from PyQt5 import QtCore, QtGui, QtWidgets

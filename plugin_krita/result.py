@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import nullcontext
 from typing import Any
 
-from .hidden_copy import hidden_copy, shaped_layer
+from .hidden_copy import hidden_copy, refused, shaped_layer
 from .pixels import stripes, swap_red_and_blue
 from .source import Source
 from .thin.choices import result_name
@@ -16,11 +16,10 @@ def result_layer(source: Source, pixels: bytearray) -> Generator[float, None, An
     """A layer with these pixels that is in no document yet: the source's place, opacity, blending mode and style.
 
     Work in short pieces: yields how far it is, 0..1. pixels: as `source.described()` says; they are used up.
-    Raises what `Source.check` does.
+    Raises BackendError (`internal`) where Krita refuses to make it.
     """
     left, top, width, height = source.box
     colors, row_bytes = source.colors, width * source.colors.pixel_bytes
-    source.check()
     layer = shaped_layer(source.document, result_name(source.node.name()), colors.own, source.node.blendingMode())
     layer.setOpacity(source.node.opacity())
     layer.setInheritAlpha(source.node.inheritAlpha())
@@ -29,14 +28,14 @@ def result_layer(source: Source, pixels: bytearray) -> Generator[float, None, An
     with hidden_copy(source.document) if colors.converted else nullcontext() as copy:
         # From the bottom up: what has been written is cut off, and its memory free for the layer.
         for first, rows in reversed(list(stripes(height, row_bytes))):
-            source.check()
             stripe: bytes | bytearray = pixels[first * row_bytes :]
             del pixels[first * row_bytes :]
             if copy is not None:
                 stripe = colors.into_krita(copy, stripe, width, rows)
             elif colors.swapped:
                 stripe = swap_red_and_blue(stripe, colors.sent_depth)
-            layer.setPixelData(stripe, left, top + first, width, rows)
+            if layer.setPixelData(stripe, left, top + first, width, rows) is False:  # Krita 5.2 always returns None
+                raise refused()
             yield 1 - first / height
     return layer
 
@@ -44,10 +43,11 @@ def result_layer(source: Source, pixels: bytearray) -> Generator[float, None, An
 def add_above(source: Source, layer: Any, hide: bool) -> None:
     """Put the finished layer into the document; hide: the original then disappears, which undo does not take back.
 
-    Raises what `Source.check` does; the document is as it was then.
+    Raises what `Source.check` does, and `internal` where Krita refuses it; the document is as it was then.
     """
     source.check()
-    source.node.parentNode().addChildNode(layer, source.node)
+    if not source.node.parentNode().addChildNode(layer, source.node):
+        raise refused()
     if hide:
         source.node.setVisible(False)
         source.document.refreshProjection()

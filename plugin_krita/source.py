@@ -63,7 +63,7 @@ class Source:
     def pixels(self) -> Stripes:
         """The layer's pixels as they are sent; alpha is that of what is read, see `projected`.
 
-        Raises what `check` does, `unsupported` where Krita gives no pixels, and MemoryError.
+        Raises BackendError (`unsupported`) where Krita gives no pixels, and MemoryError.
         """
         left, top, width, height = self.box
         row_bytes = width * self.colors.pixel_bytes
@@ -72,7 +72,6 @@ class Source:
             copy = copies.enter_context(hidden_copy(self.document)) if self.colors.converted else None
             node = copies.enter_context(alone(self.document, self.node)).layer if self.composed else self.node
             for first, rows in stripes(height, row_bytes):
-                self.check()
                 pixels += self._stripe(node, copy, (left, top + first, width, rows))
                 yield (first + rows) / height
         return pixels
@@ -138,6 +137,23 @@ def is_mask(node: Any) -> bool:
     return str(node.type()).endswith("mask")
 
 
+def layers_in(group: Any) -> list[Any]:
+    """Lowest first, without the masks of the group itself."""
+    return [one for one in group.childNodes() if not is_mask(one)]
+
+
+def checked(source: Source, work: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
+    """Another generator's work, with a look before each piece; raises what `Source.check` does, and ends the work."""
+    try:
+        while True:
+            source.check()
+            yield next(work)
+    except StopIteration as stopped:
+        return stopped.value
+    finally:
+        work.close()
+
+
 def _check_groups(node: Any) -> None:
     """Raises BackendError (`unsupported`) where the result could not look like, or not be put beside, the layer."""
     if is_passing_through(node) and any(map(_is_blended, _with_descendants(node)[1:])):
@@ -161,12 +177,7 @@ def _with_descendants(node: Any) -> list[Any]:
     """A layer and all that shows in it, without masks."""
     return [
         node,
-        *(
-            one
-            for child in node.childNodes()
-            if child.visible() and not is_mask(child)
-            for one in _with_descendants(child)
-        ),
+        *(one for child in layers_in(node) if child.visible() for one in _with_descendants(child)),
     ]
 
 

@@ -1,8 +1,14 @@
 """Driver: what goes wrong, and that the document is then as it was. The test outside sees to the backend."""
 
+import importlib
+import sys
+from types import ModuleType
+
+import gknet_harmonize.qt as qt
 import inside
+import krita
 import menu
-from inside import KRITA
+from inside import KRITA, QtWidgets
 
 
 def scene():
@@ -142,6 +148,82 @@ def document_closed():
     return facts
 
 
+def closed_in_the_dialog():
+    """While the preview is made, and when it is there; what the dialog says then, and what comes after OK."""
+    facts = {}
+    for when in ("early", "late"):
+        document, _ = yield from scene()
+        preview = yield from previewed(wanted=when == "late")
+        document.setModified(False)
+        document.close()
+        if when == "late":
+            inside.named("HarmonizeDialog")._strength._slider.setValue(40)
+        yield from inside.wait(lambda p=preview: p._steps is None, "the preview has ended")
+        facts[when] = {"preview": preview.text, "messages": (yield from accepted())}
+    return facts
+
+
+def layer_removed_in_the_dialog():
+    document, thing = yield from scene()
+    preview = yield from previewed(wanted=True)
+    thing.remove()
+    document.waitForDone()
+    inside.named("HarmonizeDialog")._compare.setCurrentIndex(1)
+    yield from inside.wait(lambda: preview._steps is None, "the preview has ended")
+    facts = {"preview": preview.text, "messages": (yield from accepted())}
+    yield from inside.close(document)
+    return facts
+
+
+def previewed(wanted):
+    """The dialog's preview, when it is there if that is wanted, else when it is under way."""
+    menu.choose(menu.OPEN)
+    dialog = yield from inside.wait(lambda: inside.named("HarmonizeDialog"), "the dialog is open")
+    yield from inside.wait(lambda: dialog._preview.text, "the preview has begun")
+    if wanted:
+        yield from inside.wait(lambda: dialog._preview._steps is None, "the preview is there")
+        assert dialog._preview.after is not None, dialog._preview.text
+    return dialog._preview
+
+
+def accepted():
+    """All messages after the dialog's OK, closed again."""
+    inside.named("HarmonizeDialog").accept()
+    yield from inside.wait(lambda: inside.named("Progress") is None, "the progress window has gone")
+    yield from inside.turns(10)
+    messages = inside.messages()
+    for window in inside.windows():
+        if isinstance(window, QtWidgets.QMessageBox):
+            window.close()
+    yield from inside.wait(lambda: inside.message_box() is None, "the messages have gone")
+    return messages
+
+
+def refused_by_krita():
+    """Krita tells of what it did not do by what it returns."""
+    facts = {}
+    for name in ("setPixelData", "addChildNode"):
+        document, _ = yield from scene()
+        before, real = inside.state(document), getattr(krita.Node, name)
+        setattr(krita.Node, name, lambda *_: False)
+        start()
+        facts[name] = yield from message(document, before)
+        setattr(krita.Node, name, real)
+        yield from inside.close(document)
+    return facts
+
+
+def other_qt():
+    """Another plug-in has loaded the other PyQt, or both."""
+    names = [name for name in ("PyQt5.QtCore", "PyQt6.QtCore") if name not in sys.modules]
+    sys.modules.update({name: ModuleType(name) for name in names})
+    importlib.reload(qt)
+    for name in names:
+        del sys.modules[name]
+    yield
+    return {"used": qt.QtCore.__package__, "krita": KRITA.version()}
+
+
 def other_document_in_front():
     """The result goes to the document that it was asked for, though another is in front by then."""
     document, _ = yield from scene()
@@ -195,6 +277,10 @@ def main():
         ("warm", "", works),
         ("two documents", "", other_document_in_front),
         ("document closed", "", document_closed),
+        ("closed in the dialog", "", closed_in_the_dialog),
+        ("removed in the dialog", "", layer_removed_in_the_dialog),
+        ("refused by Krita", "", refused_by_krita),
+        ("other Qt", "", other_qt),
         ("layer removed", "", layer_removed),
         ("killed", "record the real command", killed),
         ("out of memory", "fake out-of-memory", refused),

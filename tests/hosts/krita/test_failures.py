@@ -162,5 +162,33 @@ def test_closing_the_document_ends_it_quietly(facts: Callable[[str], dict[str, A
     assert not found["modified"]
 
 
+@pytest.mark.parametrize("when", ["early", "late"])
+def test_closing_the_document_of_the_dialog_is_said_and_nothing_else(
+    when: str, facts: Callable[[str], dict[str, Any]]
+) -> None:
+    said = "The picture was closed."
+    assert facts("closed in the dialog")[when] == {"preview": said, "messages": [said]}
+
+
+def test_removing_the_layer_of_the_dialog_is_said_and_nothing_else(facts: Callable[[str], dict[str, Any]]) -> None:
+    said = "The layer was removed meanwhile.\n\nNothing was changed."
+    assert facts("removed in the dialog") == {"preview": said, "messages": [said]}
+
+
+@pytest.mark.parametrize("call", ["setPixelData", "addChildNode"])
+def test_what_krita_refuses_is_told_and_the_document_is_untouched(
+    call: str, facts: Callable[[str], dict[str, Any]]
+) -> None:
+    found = facts("refused by Krita")[call]
+    assert found["message"].startswith("Krita could not make the new layer.\n\nNothing was changed.")
+    assert found["untouched"]
+    assert not found["modified"]
+
+
+def test_a_qt_that_another_plug_in_has_loaded_is_left_alone(facts: Callable[[str], dict[str, Any]]) -> None:
+    found = facts("other Qt")
+    assert found["used"] == f"PyQt{found['krita'][0]}"
+
+
 def test_krita_can_be_quit_meanwhile(facts: Callable[[str], dict[str, Any]]) -> None:
     assert facts("quits")["status"] == 0
