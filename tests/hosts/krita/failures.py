@@ -3,6 +3,7 @@
 import importlib
 import sys
 from types import ModuleType
+from unittest import mock
 
 import gknet_harmonize.qt as qt
 import inside
@@ -204,11 +205,10 @@ def refused_by_krita():
     facts = {}
     for name in ("setPixelData", "addChildNode"):
         document, _ = yield from scene()
-        before, real = inside.state(document), getattr(krita.Node, name)
-        setattr(krita.Node, name, lambda *_: False)
-        start()
-        facts[name] = yield from message(document, before)
-        setattr(krita.Node, name, real)
+        before = inside.state(document)
+        with mock.patch.object(krita.Node, name, return_value=False):
+            start()
+            facts[name] = yield from message(document, before)
         yield from inside.close(document)
     return facts
 
