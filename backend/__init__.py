@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backend.client import Client
+    from backend.client.client import Client
     from backend.thin.protocol import BackendError
 
-_HOMES = {"Client": "backend.client", "BackendError": "backend.thin.protocol"}
+_HOMES = {"Client": "backend.client.client", "BackendError": "backend.thin.protocol"}
 
 __all__ = ["BackendError", "Client"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from backend.doctor import OLDEST_PYTHON, tell
+from backend.install.doctor import OLDEST_PYTHON, tell
 
 
 def main() -> None:

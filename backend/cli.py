@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from backend.thin import protocol
 from backend.thin.protocol import BackendError
-from gknet.cli import app, main
+from gknet.cli.app import app, main
 from gknet.errors import BadRequest, HarmonizeError
 
 if TYPE_CHECKING:
-    from backend.client import Client
+    from rich.table import Table
+
+    from backend.client.client import Client
 
 __all__ = ["app", "main"]
 
@@ -40,7 +43,7 @@ def serve(*, idle_minutes: float = 15.0, device: str = "auto", log: Path | None 
     """
     if not 0 <= idle_minutes <= 1e6:
         raise BadRequest(f"The idle time is {idle_minutes:g} minutes.", "Choose 0 for never, or a number above.")
-    from backend import journal, server, worker
+    from backend.server import journal, server, worker
     from backend.thin.connection import connection_path
 
     worker.check_device(device)
@@ -61,11 +64,9 @@ def status() -> None:
     """
     from rich.console import Console
 
-    from backend.summary import describe
-
     with _running_backend() as client:
         if client is not None:
-            Console().print(describe(client.status()))
+            Console().print(_status_table(client.status()))
 
 
 @app.command
@@ -93,7 +94,7 @@ def install(host: HostName, *, dest: Path | None = None) -> None:
     dest
         GIMP's plug-ins folder, or Krita's data folder (which holds `pykrita`). Without it: the user's own.
     """
-    from backend import hosts, installation
+    from backend.install import hosts, installation
 
     chosen = hosts.named(host, dest) if host != "all" else hosts.found(dest)
     installation.check_command()
@@ -122,7 +123,7 @@ def uninstall(host: HostName, *, dest: Path | None = None) -> None:
     dest
         The folder that was named when it was installed.
     """
-    from backend import hosts
+    from backend.install import hosts
 
     for one in hosts.named(host, dest):
         print("\n".join(one.uninstall(dest)))
@@ -141,7 +142,7 @@ def doctor(*, json: bool = False, device: str = "auto") -> None:
     device
         auto, or the device that the backend is to run on: cpu, cuda or mps.
     """
-    from backend.doctor import tell
+    from backend.install.doctor import tell
 
     sys.exit(tell(as_json=json, device=device))
 
@@ -149,7 +150,7 @@ def doctor(*, json: bool = False, device: str = "auto") -> None:
 @contextmanager
 def _running_backend() -> Iterator[Client | None]:
     """A client of the backend; None, and a line that says so, where none runs."""
-    from backend.client import Client
+    from backend.client.client import Client
 
     with _as_command_error():
         try:
@@ -171,6 +172,26 @@ def _as_command_error() -> Iterator[None]:
         yield
     except BackendError as error:
         raise HarmonizeError(error.message, error.hint) from error
+
+
+def _status_table(status: dict[str, Any]) -> Table:
+    """A table of what the backend says of itself."""
+    from rich.table import Table
+
+    shown = Table(show_header=False)
+    waiting = f", {status['queue']} waiting" if status["queue"] else ""
+    for name, value in (
+        ("state", f"{status['state']}{waiting}"),
+        ("device", status["device"]),
+        ("models in memory", ", ".join(status["models_loaded"]) or "none yet"),
+        ("pictures done", status["served"]),
+        ("memory", f"{status['memory'] / 1e6:.0f} MB"),
+        ("running for", timedelta(seconds=round(status["uptime"]))),
+        ("process", status["pid"]),
+        ("version", status["version"]),
+    ):
+        shown.add_row(name, str(value))
+    return shown
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gknet.config import GKNetConfig, preset
     from gknet.errors import (
         BadRequest,
         Cancelled,
@@ -20,13 +19,14 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from gknet.harmonizer import Harmonizer
-    from gknet.model import GKNet
+    from gknet.network.config import GKNetConfig, preset
+    from gknet.network.model import GKNet
 
 _HOMES = {
-    "GKNet": "gknet.model",
-    "GKNetConfig": "gknet.config",
+    "GKNet": "gknet.network.model",
+    "GKNetConfig": "gknet.network.config",
     "Harmonizer": "gknet.harmonizer",
-    "preset": "gknet.config",
+    "preset": "gknet.network.config",
     "BadRequest": "gknet.errors",
     "Cancelled": "gknet.errors",
     "HarmonizeError": "gknet.errors",

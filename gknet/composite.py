@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from gknet.color import LUMA
-from gknet.encoding import Encoding
 from gknet.errors import BadRequest, NoForeground, Unsupported
-from gknet.picture import MAX_PIXELS, Picture
-from gknet.reduction import Box
+from gknet.files.conversion import converted
+from gknet.files.picture import MAX_PIXELS, Picture
+from gknet.pixels.box import Box
 
 _STRIP = 256
 
@@ -35,23 +34,6 @@ def matching(cutout: Picture, background: Picture) -> np.ndarray:
         unit = converted(pixels[top : top + _STRIP], source, target, gray=gray)
         result[top : top + _STRIP] = unit if full == 1 else np.rint(unit.clip(0, 1) * full)
     return result
-
-
-def converted(pixels: np.ndarray, source: Encoding, target: Encoding, *, gray: bool) -> np.ndarray:
-    """Pixels (h, w, 2 or 4) with straight alpha as float32, integers in [0, 1], in another encoding.
-
-    gray: whether the result is (h, w, 2), the luma of encoded sRGB, or (h, w, 4).
-    """
-    if pixels.shape[2] == 2:
-        pixels = pixels[:, :, [0, 0, 0, 1]]
-    unit = pixels.astype(np.float32) / np.float32(1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max)
-    colours = np.ascontiguousarray(unit[:, :, :3])
-    if gray:
-        luma = source.to_srgb(colours) @ np.array(LUMA, np.float32)[:, None]
-        colours = target.from_srgb(np.repeat(luma, 3, axis=2))[:, :, :1]
-    elif source != target:
-        colours = target.from_srgb(source.to_srgb(colours))
-    return np.concatenate([colours, unit[:, :, 3:]], axis=2)
 
 
 def scaled(layer: np.ndarray, factor: float) -> np.ndarray:

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from gknet import reduction
 from gknet.errors import BadRequest, Unsupported
-from gknet.reduction import Box
+from gknet.pixels import reduction
+from gknet.pixels.box import Box, bounding_box
 
 LARGEST_COPY = 1 << 20
 """Pixels of the copy: about a second of PyMatting's time, and 100 MB."""
@@ -62,7 +62,7 @@ def cleaned(layer: np.ndarray, on_progress: Callable[[str, int, int], None]) -> 
     if not rows or layer[..., -1].max() <= 0.9 * full:
         return layer
     on_progress("clean", 0, len(layer))
-    shown = reduction.bounding_box(layer[..., -1])
+    shown = bounding_box(layer[..., -1])
     around = Box(shown.left - _MARGIN, shown.top - _MARGIN, shown.width + 2 * _MARGIN, shown.height + 2 * _MARGIN)
     box = around.within(Box(0, 0, layer.shape[1], layer.shape[0]))
     assert box is not None

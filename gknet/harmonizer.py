@@ -15,20 +15,23 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gknet import edges, reduction, weights
-from gknet.attention import ConvBlock
-from gknet.config import NETWORK_SIZE
-from gknet.cores import work_alone
-from gknet.curve_fit import CurveFit
-from gknet.device import choose_device
-from gknet.encoding import Encoding, Space
+from gknet import edges
+from gknet.color.encoding import Encoding, Space
 from gknet.errors import BadRequest, NoBackground, NoForeground
-from gknet.model import GKNet
-from gknet.pillow import from_pillow, profile_of, to_pillow
-from gknet.pixels import as_rgb, checked_mask, without_gaps
-from gknet.recolour import recoloured
-from gknet.reduction import Box, Sight
-from gknet.transfer import ColourTransfer
+from gknet.files.pillow import from_pillow, profile_of, to_pillow
+from gknet.network import weights
+from gknet.network.blocks import ConvBlock
+from gknet.network.config import NETWORK_SIZE
+from gknet.network.device import choose_device
+from gknet.network.model import GKNet
+from gknet.pixels import reduction
+from gknet.pixels.box import Box, bounding_box
+from gknet.pixels.pixels import as_rgb, checked_mask, without_gaps
+from gknet.pixels.reduction import Sight
+from gknet.transfer.color_transfer import ColourTransfer
+from gknet.transfer.cores import work_alone
+from gknet.transfer.fit import CurveFit
+from gknet.transfer.recolor import recoloured
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, steps done and steps in all, on the calling thread. To cancel, raise
@@ -149,7 +152,7 @@ class Harmonizer:
             pixels = composite
         rgb = as_rgb(pixels)
         flat = checked_mask(mask, pixels.shape[:2])
-        box = reduction.bounding_box(flat)
+        box = bounding_box(flat)
         _check(strength, network_size, rgb)
         encoding = Encoding(space, profile)
         on_progress("reduce", 0, 1)
@@ -248,7 +251,7 @@ class Harmonizer:
             raise BadRequest(f"The opacity is {opacity}.", "Choose one above 0, at most 1.")
         everything = Box(0, 0, *canvas)
         box = Box(at[0], at[1], rgba.shape[1], rgba.shape[0])
-        visible = reduction.bounding_box(_coverage(rgba, selection)).shifted(*at).within(everything)
+        visible = bounding_box(_coverage(rgba, selection)).shifted(*at).within(everything)
         if visible is None:
             raise NoForeground("The foreground lies beside the background.", "Move it over the picture.")
         window = _window(visible, everything, network_size)
@@ -308,7 +311,7 @@ class Harmonizer:
     def sight(self, rgb: np.ndarray, mask: np.ndarray, box: Box, network_size: int, encoding: Encoding) -> Sight:
         """What the network is shown of a composite (H, W, 3 or 4), and which part of it that is.
 
-        mask: (H, W), as `gknet.pixels.checked_mask` gives it.   box: outside of it the mask is 0.
+        mask: (H, W), as `gknet.pixels.pixels.checked_mask` gives it.   box: outside of it the mask is 0.
         encoding: of the composite.
         """
         window = _window(box, Box(0, 0, rgb.shape[1], rgb.shape[0]), network_size)

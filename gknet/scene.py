@@ -12,9 +12,10 @@ import numpy as np
 from gknet.composite import matching, paste, scaled
 from gknet.edges import cleaned
 from gknet.errors import BadRequest
+from gknet.files.formats import check_writable, read, read_mask, write
+from gknet.files.layered.layers import Layers, opened
+from gknet.files.picture import Picture, check_place
 from gknet.harmonizer import Harmonizer, Progress
-from gknet.layers import Layers, opened
-from gknet.picture import Picture, check_place, check_writable, read, read_mask, write
 
 
 class Scene(Protocol):

@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from gknet import weights
 from gknet.errors import HarmonizeError
-from gknet.model import GKNet
+from gknet.network import weights
+from gknet.network.model import GKNet
 from training.ablation_table import Ablated, ablation_table
 from training.bare_network import BareNetwork
 from training.composites import CompositeStream, held

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gknet.model import GKNet
-from gknet.summary import flops, parameters
+from gknet.network.complexity import flops, parameters
+from gknet.network.model import GKNet
 from training.metrics import Record
 from training.published import NOT_READ, TABLE_4
 from training.run import Parts, TrainingRun

@@ -21,11 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gknet import weights
-from gknet.config import NETWORK_SIZE
-from gknet.device import choose_device
 from gknet.errors import HarmonizeError
-from gknet.model import GKNet
+from gknet.network import weights
+from gknet.network.config import NETWORK_SIZE
+from gknet.network.device import choose_device
+from gknet.network.model import GKNet
 from training.metrics import Record, judged
 from training.shards import find_shards, read_photographs
 from training.validation import MASK_SHARE, SIZE, Sample, validation_samples

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from gknet.recognition import Recognized
+from gknet.network.extensions.recognition import Recognized
 
 
 class Batch(NamedTuple):

@@ -20,9 +20,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gknet import weights
-from gknet.config import GKNetConfig
-from gknet.model import GKNet
+from gknet.network import weights
+from gknet.network.config import GKNetConfig
+from gknet.network.model import GKNet
 
 LARGEST = 15 * 2**20
 """Bytes of tensors in a piece; with its header a piece stays under 16 MiB."""

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from gknet.errors import BadRequest
-from gknet.recognition import Recognized
+from gknet.network.extensions.recognition import Recognized
 from training.batch import Batch
 from training.crops import cut_out, parts_of, sums_of
 from training.fringe import recolour_around

@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 
-from gknet import weights
-from gknet.device import choose_device
 from gknet.errors import PictureError
 from gknet.harmonizer import Harmonizer
+from gknet.network import weights
+from gknet.network.device import choose_device
 from training import iharmony4, pairs, quality_plot
 from training.bad_files import BadFiles
 from training.classical import CLASSICAL

@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from gknet.color import srgb_to_lab
+from gknet.color.srgb import srgb_to_lab
 from training.error_parts import Parts, error_parts
 
 VISIBLE = 8.0

@@ -18,10 +18,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from gknet import weights
-from gknet.device import choose_device
 from gknet.errors import BadRequest, PictureError
 from gknet.harmonizer import Harmonizer
+from gknet.network import weights
+from gknet.network.device import choose_device
 from training.bad_files import BadFiles
 from training.command import ended
 from training.evaluate import cases, uninterrupted

@@ -21,8 +21,8 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from gknet import weights
 from gknet.errors import PictureError
+from gknet.network import weights
 from training.bare_network import BareNetwork
 from training.command import ended
 from training.halves import Half, is_among

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import torch
 
-from gknet import weights
 from gknet.errors import WeightsError
-from gknet.model import GKNet
+from gknet.network import weights
+from gknet.network.model import GKNet
 from training.batch import Stream
 from training.command import ended
 from training.head_examples import Examples, examine

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gknet.color_statistics import LENGTH, REGION_LENGTH
-from gknet.model import GKNet
-from gknet.recognition import Recognized
-from gknet.selective_correlation import upsample_like
-from gknet.surroundings import REGIONS
+from gknet.network.blocks import upsample_like
+from gknet.network.extensions.color_statistics import LENGTH, REGION_LENGTH
+from gknet.network.extensions.recognition import Recognized
+from gknet.network.extensions.surroundings import REGIONS
+from gknet.network.model import GKNet
 from training.loss import SMALLEST_AREA
 
 COLOURS = LENGTH + REGIONS * REGION_LENGTH + 1

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from gknet.config import NETWORK_SIZE
 from gknet.errors import PictureError
-from gknet.model import GKNet
+from gknet.network.config import NETWORK_SIZE
+from gknet.network.model import GKNet
 from training.four_sets import Summary, summarize
 from training.halves import is_among
 from training.head_bank import Bank, read_pieces

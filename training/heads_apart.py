@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gknet.global_head import RecognitionHead
+from gknet.network.extensions.global_head import RecognitionHead
 
 
 def keep_apart(head: RecognitionHead, heads: int) -> None:

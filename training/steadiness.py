@@ -19,9 +19,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from gknet import weights
 from gknet.errors import HarmonizeError
 from gknet.harmonizer import Harmonizer
+from gknet.network import weights
 from training.evaluate import pool_samples
 from training.score_tables import ScoreTable
 from training.validation import Sample

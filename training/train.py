@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 
-from gknet import weights
-from gknet.device import choose_device
 from gknet.errors import HarmonizeError
+from gknet.network import weights
+from gknet.network.device import choose_device
 from training import iharmony4
 from training.ahead import Ahead
 from training.bad_files import BadFiles

@@ -22,9 +22,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gknet import weights
 from gknet.errors import PictureError
-from gknet.model import GKNet
+from gknet.network import weights
+from gknet.network.model import GKNet
 from training.command import ended
 from training.four_sets import Summary, read_validation, sets_of
 from training.head_bank import Bank, extend, open_stream, read_pieces

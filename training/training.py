@@ -16,10 +16,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from gknet import weights
-from gknet.global_head import colour_change
-from gknet.model import GKNet
-from gknet.recognition import Recognized
+from gknet.network import weights
+from gknet.network.extensions.global_head import colour_change
+from gknet.network.extensions.recognition import Recognized
+from gknet.network.model import GKNet
 from training import loss
 from training.batch import Batch, Stream
 from training.heads_apart import keep_apart

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from gknet.recognition import PLACES, SIZE, THINGS, Recognition, Recognized
+from gknet.network.extensions.recognition import PLACES, SIZE, THINGS, Recognition, Recognized
 from training.composites import CompositeStream
 from training.crops import KEPT, MASK_SHARE, SMALLEST, STRETCH
 from training.parallel import Parallel

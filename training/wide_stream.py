@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from gknet.recognition import Recognition, Recognized
+from gknet.network.extensions.recognition import Recognition, Recognized
 from training.batch import Batch
 from training.composites import CompositeStream
 from training.run import TrainingRun

@@ -49,7 +49,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What all pictures of a batch have in common, as in `gknet harmonize`.   weights: `gknet.weights.digest`."""
+    """What all pictures of a batch have in common, as in `gknet harmonize`.
+
+    weights: `gknet.network.weights.digest`.
+    """
 
     model: str
     weights: str

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from gknet.batch.disk import sync_folder
 from gknet.batch.job import Job, Outcome, Settings, Stamp
 from gknet.errors import BadRequest, PictureError
-from gknet.picture import refused
+from gknet.files.picture import refused
 
 FOLDER = ".gknet-batch"
 """In the output folder: the lock, the journal, and what is not finished."""

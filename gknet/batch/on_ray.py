@@ -34,8 +34,8 @@ class Worker:
     """What an actor is: a workbench of one slot."""
 
     def __init__(self, settings: Settings, device: str, unfinished: Path) -> None:
-        from gknet import weights
         from gknet.batch.workbench import Workbench
+        from gknet.network import weights
 
         if weights.digest(weights.shipped(settings.model)) != settings.weights:
             raise WeightsError("A machine of the cluster has other weights.", "Install the same version everywhere.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gknet.batch.job import Outcome, Settings
-from gknet.picture import replacing
+from gknet.files.picture import replacing
 
 
 def write(

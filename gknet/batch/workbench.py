@@ -10,14 +10,15 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from gknet import edges, weights
+from gknet import edges
 from gknet.batch.disk import sync_file
 from gknet.batch.job import Job, Outcome, Settings, Stamp
-from gknet.cores import work_alone
-from gknet.device import choose_device
 from gknet.errors import Cancelled, HarmonizeError
+from gknet.files.picture import refused
 from gknet.harmonizer import Harmonizer, check_choices
-from gknet.picture import refused
+from gknet.network import weights
+from gknet.network.device import choose_device
+from gknet.transfer.cores import work_alone
 
 MOST_BYTES = 1 << 30
 """Of source pixels that are worked on at once. Masks, results and what is being read come on top."""

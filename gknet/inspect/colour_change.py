@@ -9,12 +9,13 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-from gknet.color import srgb_to_lab
-from gknet.encoding import Encoding
+from gknet.color.encoding import Encoding
+from gknet.color.srgb import srgb_to_lab
 from gknet.inspect.drawing import as_png, backdrop, extent, panel, sheet, steepness
 from gknet.inspect.page import Plate
-from gknet.pixels import as_rgb
-from gknet.reduction import Box, thumbnail
+from gknet.pixels.box import Box
+from gknet.pixels.pixels import as_rgb
+from gknet.pixels.reduction import thumbnail
 
 _LONG_SIDE = 720
 _SAMPLED = 100_000
@@ -53,7 +54,7 @@ class ColourChange:
     def between(
         cls, before: np.ndarray, after: np.ndarray, mask: np.ndarray, box: Box, encoding: Encoding
     ) -> ColourChange:
-        """before, after: (H, W, C) as `gknet.picture.Picture` has them, in its encoding.   mask: (H, W), any range.
+        """before, after: (H, W, C) as `Picture` has them, in its encoding.   mask: (H, W), any range.
 
         box: around the object.
         """

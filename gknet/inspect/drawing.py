@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gknet.color import LUMA
+from gknet.color.srgb import LUMA
 
 WIDTH = 11.0
 """Inches of a drawing; 110 pixels each."""

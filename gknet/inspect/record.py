@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from gknet.long_distance_reference import TransformerLayer
-from gknet.model import GKNet
-from gknet.modulation import Modulation
-from gknet.selective_correlation import SelectiveCorrelationFusion
+from gknet.network.long_distance_reference import TransformerLayer
+from gknet.network.model import GKNet
+from gknet.network.modulation import Modulation
+from gknet.network.selective_correlation import SelectiveCorrelationFusion
 
 
 @dataclass(frozen=True, slots=True, eq=False)

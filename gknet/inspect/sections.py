@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from gknet import reduction
-from gknet.config import NETWORK_SIZE
 from gknet.harmonizer import Harmonizer, Progress
 from gknet.inspect.attention_maps import attention_maps
 from gknet.inspect.channel_weights import channel_weights
@@ -16,7 +14,9 @@ from gknet.inspect.page import Plate, Section
 from gknet.inspect.record import overheard, record
 from gknet.inspect.sight_plate import sight_plate
 from gknet.inspect.spot import Spot
-from gknet.pixels import as_rgb, checked_mask
+from gknet.network.config import NETWORK_SIZE
+from gknet.pixels.box import bounding_box
+from gknet.pixels.pixels import as_rgb, checked_mask
 from gknet.scene import CompositeScene
 
 _TEXTS = {
@@ -76,7 +76,7 @@ def sections_of(
     with overheard(harmonizer.net) as heard:
         after = scene.harmonized(harmonizer, 1.0, network_size)
     rgb, mask = as_rgb(before), checked_mask(scene.mask, before.shape[:2])
-    box = reduction.bounding_box(mask)
+    box = bounding_box(mask)
     sight = harmonizer.sight(rgb, mask, box, network_size, encoding)
     spot = Spot.amid_foreground(sight) if point is None else Spot.in_sight(*point, sight)
     on_progress("record", 0, 1)

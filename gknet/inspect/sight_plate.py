@@ -9,7 +9,7 @@ from gknet.inspect.drawing import as_png, mark, panel, sheet, steepness
 from gknet.inspect.page import Plate
 from gknet.inspect.record import Record
 from gknet.inspect.spot import Spot
-from gknet.reduction import Box
+from gknet.pixels.box import Box
 
 
 def sight_plate(record: Record, whole: np.ndarray, canvas: tuple[int, int], window: Box, spot: Spot) -> Plate:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gknet.errors import BadRequest
-from gknet.reduction import Box, Sight
+from gknet.pixels.box import Box
+from gknet.pixels.reduction import Sight
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("gknet", "backend", "plugin_gimp", "plugin_krita")
-OF_OTHERS = ("gknet/batch",)
+OF_OTHERS = ("gknet/batch", "gknet/cli/batch.py")
 """What has a page of its own."""
 GAP = "…"
 _AFTER_A_CODE = ("BackendError", "NoAnswer")

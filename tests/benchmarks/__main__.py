@@ -24,9 +24,9 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from gknet import GKNet, Harmonizer, preset
-from gknet.config import NETWORK_SIZE
-from gknet.modulation import modulate, modulate_reference
-from gknet.transfer import ColourTransfer
+from gknet.network.config import NETWORK_SIZE
+from gknet.network.modulation import modulate, modulate_reference
+from gknet.transfer.color_transfer import ColourTransfer
 from tests.benchmarks.transfer import Pixels, peak_over_start, plain_in_tiles
 
 SIDE = 2048

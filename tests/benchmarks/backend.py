@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from backend import Client
-from backend.link import Link
+from backend.client.link import Link
 from backend.thin.connection import connection_path, read
 from backend.thin.protocol import BackendError
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gknet.transfer import ColourTransfer
+from gknet.transfer.color_transfer import ColourTransfer
 
 Array = npt.NDArray[Any]
 SIZE = (64, 4096)

@@ -22,9 +22,9 @@ from PIL import Image
 
 from gknet.batch import workbench
 from gknet.batch.run import jobs_of, on_threads
-from gknet.config import NETWORK_SIZE
-from gknet.cores import work_alone
 from gknet.harmonizer import Harmonizer
+from gknet.network.config import NETWORK_SIZE
+from gknet.transfer.cores import work_alone
 from tests.gknet import many
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]

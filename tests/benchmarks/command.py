@@ -22,7 +22,7 @@ def photograph(folder: Path) -> None:
     import numpy as np
     from PIL import Image
 
-    from gknet import example
+    from gknet.cli import demo as example
 
     with Image.open(example.FOLDER / "background.jpg") as source:
         large = source.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
@@ -47,7 +47,7 @@ def measured(command: list[str], folder: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    gknet = [sys.executable, "-m", "gknet.cli"]
+    gknet = [sys.executable, "-m", "gknet.cli.app"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # In a process of its own: Linux counts what a process held before it started another as the other's peak.

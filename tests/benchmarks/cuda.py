@@ -24,12 +24,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gknet.config import PRESETS, preset
-from gknet.cores import on_all_cores
-from gknet.model import GKNet
-from gknet.modulation import modulate, modulate_reference
-from gknet.slicing import Slicer
-from gknet.summary import SIZE, flops
+from gknet.network.complexity import SIZE, flops
+from gknet.network.config import PRESETS, preset
+from gknet.network.model import GKNet
+from gknet.network.modulation import modulate, modulate_reference
+from gknet.transfer.cores import on_all_cores
+from gknet.transfer.slicing import Slicer
 
 Run = Callable[[], object]
 Row = tuple[str, str, float, str, float]
@@ -110,7 +110,7 @@ def networks() -> Iterator[Row]:
                 return net(picture, mask)
 
             row = functools.partial(network_row, f"{model} {name(dtype)}", work, peak)
-            with patch("gknet.modulation._fused", lambda: None):
+            with patch("gknet.network.modulation._fused", lambda: None):
                 yield row("as on the CPU", run)
                 net.to(memory_format=torch.channels_last)
                 last = functools.partial(run, picture=picture.to(memory_format=torch.channels_last))
@@ -126,7 +126,7 @@ def network_row(what: str, work: int, peak: float, form: str, run: Run) -> Row:
 
 
 def modulations(batch: int = 8, channels: int = 32) -> Iterator[Row]:
-    from gknet.fused_modulation import predict_and_modulate
+    from gknet.network.fused_modulation import predict_and_modulate
 
     def reference(feature: Tensor, predictor: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return modulate_reference(feature, F.conv2d(predictor, weight, bias))
@@ -154,7 +154,7 @@ def forward_and_backward(function: Callable[..., Tensor], parts: list[Tensor], g
 
 
 def transfers() -> Iterator[Row]:
-    from gknet.fused_slicing import FusedSlicer, slice_rows
+    from gknet.transfer.fused_slicing import FusedSlicer, slice_rows
 
     random = np.random.default_rng(0)
     curves = torch.from_numpy(random.normal(0, 0.02, (8, 8, 4, 8, 3)))

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from gknet.config import GKNetConfig, preset
+from gknet.network.config import GKNetConfig, preset
 from training.composites import CompositeStream, held
 from training.run import TrainingRun, read_run
 from training.shards import Photographs

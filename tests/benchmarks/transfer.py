@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gknet.cores import work_alone
-from gknet.transfer import ColourTransfer
+from gknet.transfer.color_transfer import ColourTransfer
+from gknet.transfer.cores import work_alone
 
 Pixels = npt.NDArray[Any]
 A, B = 0.9, 12.0

@@ -23,10 +23,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from gknet.color import LUMA, linear_to_srgb, srgb_to_linear
-from gknet.encoding import Encoding
-from gknet.reduction import Box, Sight, reduce_layer
-from gknet.transfer import ColourTransfer
+from gknet.color.encoding import Encoding
+from gknet.color.srgb import LUMA, linear_to_srgb, srgb_to_linear
+from gknet.pixels.box import Box
+from gknet.pixels.reduction import Sight, reduce_layer
+from gknet.transfer.color_transfer import ColourTransfer
 from tests.benchmarks.edges import fitted, mattes, photographs
 
 Array = npt.NDArray[Any]

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from gknet import GKNet, Harmonizer, preset
-from gknet.cli import main
+from gknet.cli.app import main
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -12,7 +12,7 @@ import skimage.data
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from gknet import example
+from gknet.cli import demo as example
 
 
 def photographs() -> list[np.ndarray]:

@@ -8,7 +8,7 @@ import pyvips
 
 from gknet import BadRequest, NoForeground, Unsupported
 from gknet.composite import matching, paste, scaled
-from gknet.picture import Picture
+from gknet.files.picture import Picture
 
 WIDE_GAMUT = pyvips.Operation.call("profile_load", "p3")
 

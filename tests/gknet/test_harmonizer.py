@@ -8,9 +8,9 @@ import pyvips
 from PIL import Image
 
 from gknet import BadRequest, Cancelled, Harmonizer, NoBackground, NoForeground, Unsupported
-from gknet.config import NETWORK_SIZE
-from gknet.encoding import Encoding
-from gknet.reduction import Box, bounding_box
+from gknet.color.encoding import Encoding
+from gknet.network.config import NETWORK_SIZE
+from gknet.pixels.box import Box, bounding_box
 
 DEPTHS = [np.uint8, np.uint16, np.float16, np.float32]
 
@@ -117,7 +117,7 @@ def test_a_wide_profile_changes_what_is_seen_but_not_what_is_kept(
     shipped: Harmonizer, untrained: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:
     """The same colours, written in sRGB or in Display P3, come out as the same colours."""
-    from gknet.profile import from_srgb, to_srgb
+    from gknet.color.profile import from_srgb, to_srgb
 
     profile = pyvips.Operation.call("profile_load", "p3")
     encoded = at_depth(photograph, np.float32)

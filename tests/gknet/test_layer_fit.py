@@ -9,7 +9,7 @@ import skimage.data
 from PIL import Image
 
 from gknet import BadRequest, Harmonizer, NoBackground, NoForeground
-from gknet.color import srgb_to_linear
+from gknet.color.srgb import srgb_to_linear
 from gknet.harmonizer import LayerFit
 
 AT = (60, -40)

@@ -17,7 +17,7 @@ class Fresh:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.dist = folder / "dist"
-        run([sys.executable, "-m", "backend.release", "-o", self.dist], cwd=ROOT)
+        run([sys.executable, "-m", "backend.install.release", "-o", self.dist], cwd=ROOT)
         self.python = folder / "venv" / "bin" / "python"
         self.gknet = folder / "venv" / "bin" / "gknet"
         run([sys.executable, "-m", "venv", folder / "venv"])

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from gknet import GKNet, preset, weights
-from gknet.config import ablations
+from gknet import GKNet, preset
+from gknet.network import weights
+from gknet.network.config import ablations
 from training import ablate as command
 from training.ablate import ROWS, Ablation
 from training.composites import CompositeStream

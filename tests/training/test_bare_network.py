@@ -15,9 +15,10 @@ import skimage.data
 import torch
 from PIL import Image
 
-from gknet import GKNet, preset, weights
-from gknet.config import NETWORK_SIZE
+from gknet import GKNet, preset
 from gknet.harmonizer import Harmonizer
+from gknet.network import weights
+from gknet.network.config import NETWORK_SIZE
 from training import improve
 from training.bare_network import BareNetwork, judge
 from training.evaluate import evaluate

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gknet import weights
+from gknet.network import weights
 from training import carried_state
 from training.composites import CompositeStream, held
 from training.run import TrainingRun

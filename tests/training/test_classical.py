@@ -9,7 +9,7 @@ import torch
 from skimage.color import rgb2lab
 from torch import Tensor
 
-from gknet.color import srgb_to_lab
+from gknet.color.srgb import srgb_to_lab
 from training.classical import CLASSICAL, ClassicalMethod
 from training.metrics import judged
 from training.validation import Sample

@@ -11,8 +11,9 @@ import skimage.data
 import torch
 from torch import Generator, Tensor
 
-from gknet import GKNet, weights
+from gknet import GKNet
 from gknet.errors import WeightsError
+from gknet.network import weights
 from training import head_bank, head_judging, train_heads
 from training.bare_network import BareNetwork
 from training.composites import CompositeStream

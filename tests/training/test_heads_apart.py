@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gknet import weights
-from gknet.color_statistics import LENGTH, REGION_LENGTH
-from gknet.global_head import RecognitionHead
-from gknet.recognition import THINGS
-from gknet.surroundings import REGIONS
+from gknet.network import weights
+from gknet.network.extensions.color_statistics import LENGTH, REGION_LENGTH
+from gknet.network.extensions.global_head import RecognitionHead
+from gknet.network.extensions.recognition import THINGS
+from gknet.network.extensions.surroundings import REGIONS
 from training.batch import Batch
 from training.heads_apart import keep_apart
 from training.run import TrainingRun

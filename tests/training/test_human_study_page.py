@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-from gknet import Harmonizer, example
+from gknet import Harmonizer
+from gknet.cli import demo as example
 from tests.training.browser import chromium
 from tests.training.running_study import RunningStudy
 

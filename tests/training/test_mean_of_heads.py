@@ -11,7 +11,8 @@ import pytest
 import skimage.data
 import torch
 
-from gknet import GKNet, weights
+from gknet import GKNet
+from gknet.network import weights
 from training.mean_of_heads import mean_of_heads
 from training.run import TrainingRun
 from training.training import Training

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from gknet import weights
+from gknet.network import weights
 from training.composites import CompositeStream, held
 from training.run import TrainingRun
 from training.shards import find_shards, read_photographs

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gknet.recognition import WEIGHTS, Recognition
+from gknet.network.extensions.recognition import WEIGHTS, Recognition
 from tests.gknet.photographs import photograph
 from training import recognition_trunk
 from training.recognition_trunk import folded, package_file

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gknet.color import srgb_to_lab
+from gknet.color.srgb import srgb_to_lab
 from training.shards import find_shards, read_photographs
 from training.synthesis import (
     KINDS,

@@ -14,7 +14,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gknet import BadRequest, GKNet, weights
+from gknet import BadRequest, GKNet
+from gknet.network import weights
 from training.composites import CompositeStream, held
 from training.run import TrainingRun, read_run
 from training.shards import find_shards, read_photographs

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from gknet.color import srgb_to_lab
+from gknet.color.srgb import srgb_to_lab
 from training.synthesis import transfers
 from training.synthesis.hours import half_in_shade, inflated_normals, other_hour
 from training.synthesis.transfers import TRANSFERS, hsv_to_rgb, match_histograms, rgb_to_hsv

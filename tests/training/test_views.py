@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from gknet import weights
+from gknet.network import weights
 from training.parallel import Parallel
 from training.run import TrainingRun
 from training.shards import Photographs, find_shards, read_photographs

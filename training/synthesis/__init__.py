@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from gknet.color import LUMA, lab_to_srgb, linear_to_srgb, srgb_to_lab, srgb_to_linear
+from gknet.color.srgb import LUMA, lab_to_srgb, linear_to_srgb, srgb_to_lab, srgb_to_linear
 
 Recolour = Callable[[Tensor, Tensor, Tensor, Tensor, Generator], Tensor]
 

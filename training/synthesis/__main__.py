@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from gknet.errors import HarmonizeError
-from gknet.side_by_side import side_by_side
+from gknet.pixels.side_by_side import side_by_side
 from training.shards import Photographs, find_shards, read_photographs
 from training.synthesis import recolour
 from training.synthesis.scenes import RENDERINGS

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from gknet.color import linear_to_srgb, srgb_to_linear
+from gknet.color.srgb import linear_to_srgb, srgb_to_linear
 from training.synthesis.scenes import expose, light_colour, luma, uniform
 
 

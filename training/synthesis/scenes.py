@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from gknet.color import LUMA, linear_to_srgb, srgb_to_linear
+from gknet.color.srgb import LUMA, linear_to_srgb, srgb_to_linear
 
 Rendering = Callable[[Tensor, Generator], Tensor]
 

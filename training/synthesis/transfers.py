@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from gknet.color import lab_to_srgb, srgb_to_lab
+from gknet.color.srgb import lab_to_srgb, srgb_to_lab
 from training.synthesis.scenes import bend, mix_channels, uniform
 
 _YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))

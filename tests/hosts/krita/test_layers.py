@@ -13,7 +13,7 @@ import skimage.data
 
 from backend import Client
 from backend.thin.client import ThinClient
-from gknet.color import srgb_to_linear
+from gknet.color.srgb import srgb_to_linear
 from tests.backend.real_backend import Backend
 from tests.hosts.krita.program import Krita
 

@@ -1,0 +1,1 @@
+"""The scripts' way to it."""

@@ -1,0 +1,1 @@
+"""Plug-ins put into their hosts, and what may be wrong with that."""

@@ -1,0 +1,133 @@
+"""The hosts on this machine, and our plug-in in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from backend.install import gimp as in_gimp
+from backend.install import installation, programs
+from backend.install import krita as in_krita
+from backend.thin.installed import find_command
+from gknet.errors import HarmonizeError
+
+from .finding import ERROR, FINE, WARNING, Finding
+
+
+def gimp() -> Iterator[Finding]:
+    """Every GIMP, and the plug-in in each plug-ins folder."""
+    yield from _hosts("GIMP", "3.0")
+    folders = in_gimp.plug_in_folders()
+    if not folders and programs.find("GIMP"):
+        yield Finding("GIMP plug-in", WARNING, *in_gimp.never_started())
+    for text, remedy in in_gimp.unstarted() if folders else []:
+        yield Finding("GIMP plug-in", WARNING if remedy else FINE, text, remedy)
+    for folder in folders:
+        plug_in = folder / in_gimp.NAME
+        findings = list(_plug_in("GIMP", plug_in, in_gimp.PACKAGE, ()))
+        main = plug_in / in_gimp.MAIN
+        if main.exists() and not os.access(main, os.X_OK):
+            findings.append(
+                Finding(
+                    "GIMP plug-in",
+                    ERROR,
+                    f"{main} is disabled: it is not executable, so GIMP leaves it out.",
+                    "Run `gknet install gimp` again.",
+                )
+            )
+        elif main.exists() and _is_left_out(main, folder.parent / "pluginrc"):
+            findings.append(
+                Finding(
+                    "GIMP plug-in",
+                    WARNING,
+                    f"GIMP left the plug-in out of its menus when it was started last: it could not run {main}.",
+                    "Start GIMP from a terminal to see why. The usual cause: the first python3 on its PATH is one "
+                    "without PyGObject (`import gi` fails), such as that of a virtual environment or of conda.",
+                )
+            )
+        yield from findings
+
+
+def _is_left_out(main: Path, register: Path) -> bool:
+    """Whether GIMP has been started since the plug-in was installed, and does not know it.
+
+    register: where GIMP writes down what its plug-ins said of themselves, whenever it has asked one.
+    """
+    try:
+        asked = register.stat().st_mtime > main.stat().st_mtime
+        return asked and main.name not in register.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def krita() -> Iterator[Finding]:
+    """Every Krita, and the plug-in in each data folder."""
+    yield from _hosts("Krita", "5.2")
+    for place in in_krita.places():
+        folder = in_krita.folder_in(place.data)
+        yield from _plug_in("Krita", folder, in_krita.PACKAGE, in_krita.BESIDE)
+        if not folder.exists() or place.settings is None:
+            continue
+        if in_krita.is_enabled(place.settings):
+            yield Finding("Krita plug-in", FINE, f"It is enabled in {place.settings}.")
+        else:
+            yield Finding(
+                "Krita plug-in",
+                ERROR,
+                f"It is disabled in {place.settings}.",
+                f"Tick Harmonize in {in_krita.WHERE_ENABLED}, or run `gknet install krita`; then start Krita again.",
+            )
+
+
+def _hosts(name: str, oldest: str) -> Iterator[Finding]:
+    """Every program of a host, and whether the tests know its version."""
+    found = programs.find(name)
+    if not found:
+        remedy = f"Install {name} {oldest} or newer if you want to use it, then run `gknet install {name.lower()}`."
+        yield Finding(name, WARNING, f"{name} was not found on this machine.", remedy)
+    for program in found:
+        if programs.is_newer_than_tested(name, program.version):
+            text = f"{program}: newer than {programs.NEWEST_TESTED[name]}, the newest version that was tested."
+            remedy = "If something does not work there, look for a newer version of GKNet Harmonize."
+            yield Finding(name, WARNING, text, remedy)
+        else:
+            yield Finding(name, FINE, f"{program}.")
+
+
+def _plug_in(host: str, folder: Path, package: str, beside: tuple[str, ...]) -> Iterator[Finding]:
+    """Whether the plug-in in a folder is there, whole, of this version, and finds its backend."""
+    subject, install = f"{host} plug-in", f"Run `gknet install {host.lower()}`, then start {host} again."
+    if not folder.exists():
+        yield Finding(subject, WARNING, f"It is not installed in {folder.parent}.", install)
+        return
+    try:
+        record = installation.record_of(folder)
+        differing = installation.differences(package, folder, beside)
+    except HarmonizeError as error:
+        yield Finding(subject, ERROR, error.message, install)
+        return
+    ours = installation.our_version()
+    if record.get("version") != ours:
+        text = f"{folder} holds version {record.get('version') or 'unknown'}, and this is {ours}."
+        yield Finding(subject, ERROR, text, install)
+    elif differing:
+        names = ", ".join(differing[:3]) + (", …" if len(differing) > 3 else "")
+        yield Finding(subject, ERROR, f"{folder} is not as it was installed: {names}.", install)
+    else:
+        yield Finding(subject, FINE, f"{ours} in {folder}.")
+    yield from _start_command(subject, record, install)
+
+
+def _start_command(subject: str, record: dict[str, Any], install: str) -> Iterator[Finding]:
+    """Whether what the plug-in starts the backend with is there."""
+    command = record.get("command")
+    if command is not None:
+        if shutil.which(command[0]) is None:
+            text = f"It starts the backend with {command[0]}, which is not there any more."
+            yield Finding(subject, ERROR, text, install)
+    elif find_command() is None:
+        text = "It has no start command, and no `gknet` is on PATH or where installers put it."
+        yield Finding(subject, WARNING, text, f"{install} Or name the command in GKNET_COMMAND.")

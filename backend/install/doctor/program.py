@@ -1,0 +1,117 @@
+"""Python, the libraries, the device and the weights."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from .finding import ERROR, FINE, WARNING, Finding
+
+_PACKAGE = "gknet-harmonize"
+# Beside torch, which has a check of its own: what is imported, and what is to be installed for it.
+_LIBRARIES = {
+    **{name: name for name in ("numpy", "safetensors", "cyclopts", "rich", "msgpack", "platformdirs", "filelock")},
+    "psutil": "psutil",
+    "PIL": "pillow",
+    "pyvips": "pyvips[binary]",
+    "zmq": "pyzmq",
+}
+_TORCH_PAGE = "https://pytorch.org/get-started/locally/"
+
+
+def python(oldest: tuple[int, int]) -> Finding:
+    """Whether this Python is new enough."""
+    has = platform.python_version()
+    if tuple(sys.version_info) < oldest:
+        wanted = ".".join(map(str, oldest))
+        remedy = f"Make a new environment with Python {wanted} or newer, and install GKNet Harmonize there."
+        return Finding("Python", ERROR, f"{has} ({sys.executable}) is too old: {wanted} is needed.", remedy)
+    return Finding("Python", FINE, f"{has} on {platform.system()} {platform.machine()}, {sys.executable}.")
+
+
+def libraries(device: str) -> Iterator[Finding]:
+    """This package, what it needs, and the device."""
+    try:
+        yield Finding("GKNet Harmonize", FINE, f"{version(_PACKAGE)}, {Path(__file__).parents[3]}.")
+    except PackageNotFoundError:
+        remedy = f"Install it with pip into this Python: {sys.executable} -m pip install …"
+        yield Finding("GKNet Harmonize", ERROR, f"It is not installed for {sys.executable}.", remedy)
+    missing = {name: reason for name in _LIBRARIES if (reason := _cannot_import(name))}
+    if missing:
+        told = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+        needed = " ".join(f'"{_LIBRARIES[name]}"' for name in missing)
+        yield Finding("libraries", ERROR, told, f"{sys.executable} -m pip install {needed}")
+    else:
+        yield Finding("libraries", FINE, f"All {len(_LIBRARIES)} are there.")
+    if reason := _cannot_import("torch"):
+        remedy = f"Install PyTorch for this Python ({sys.executable}): {_TORCH_PAGE}"
+        yield Finding("torch", ERROR, f"PyTorch cannot be loaded: {reason}.", remedy)
+    else:
+        yield from _device(device)
+
+
+def weights() -> Iterator[Finding]:
+    """Whether the shipped weights are those that were recorded when they were written."""
+    import gknet
+
+    folder = Path(gknet.__file__).parent / "weights"
+    files = sorted(folder.glob("*.safetensors"))
+    again = "Install GKNet Harmonize again."
+    if not files:
+        yield Finding("weights", ERROR, f"There are none in {folder}.", again)
+    for file in files:
+        record = file.with_name(f"{file.name}.sha256")
+        try:
+            recorded = record.read_text(encoding="ascii").split()[0]
+            found = hashlib.sha256(file.read_bytes()).hexdigest()
+        except (OSError, ValueError, IndexError) as error:
+            yield Finding("weights", ERROR, f"{file.name} or its checksum cannot be read: {error}.", again)
+            continue
+        if found != recorded:
+            wrong = f"{file.name} is not what was shipped: its SHA-256 begins with {found[:8]}, not {recorded[:8]}."
+            yield Finding("weights", ERROR, wrong, again)
+        else:
+            yield Finding("weights", FINE, f"{file.name}, SHA-256 {found[:8]}… as recorded.")
+
+
+def _device(asked: str) -> Iterator[Finding]:
+    import torch
+
+    from gknet.errors import BadRequest
+    from gknet.network.device import choose_device
+
+    try:
+        chosen = choose_device(asked)
+    except BadRequest as error:
+        remedy = f"{error.hint} For a graphics card, PyTorch's build and the card's driver must fit: {_TORCH_PAGE}"
+        yield Finding("device", ERROR, f"{error.message} This is PyTorch {torch.__version__}.", remedy)
+        return
+    text = f"PyTorch {torch.__version__} on {chosen}."
+    if asked == "auto" and chosen.type == "cpu" and _has_nvidia_card():
+        yield Finding(
+            "device",
+            WARNING,
+            f"{text} There is an NVIDIA card, which this PyTorch cannot use.",
+            f"Install PyTorch's CUDA build, if the processor is too slow: {_TORCH_PAGE}",
+        )
+    else:
+        yield Finding("device", FINE, text)
+
+
+def _has_nvidia_card() -> bool:
+    return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
+
+
+def _cannot_import(name: str) -> str:
+    """Why a library cannot be loaded, or ""."""
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # whatever a broken library does when it is loaded
+        return f"{type(error).__name__}: {error}".rstrip(".")
+    return ""

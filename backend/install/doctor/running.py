@@ -1,0 +1,154 @@
+"""The backend that runs or doesn't: its connection file, its folders, the way to it, and its log."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from backend.thin.connection import Address, connection_path, read
+from backend.thin.protocol import BackendError
+
+from .finding import ERROR, FINE, WARNING, Finding
+
+_ANSWER_S = 3.0
+_TRIED = b"\0" * 65536
+"""What is written to see whether there is room."""
+_LOG_TAIL = 200_000
+_LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ (ERROR|CRITICAL) (.*)")
+_RECENT = timedelta(days=1)
+
+
+def loopback() -> Iterator[Finding]:
+    """Whether programs on this machine reach each other at all."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(_ANSWER_S)
+            with socket.create_connection(server.getsockname(), timeout=_ANSWER_S):
+                server.accept()[0].close()
+    except OSError as error:
+        yield Finding(
+            "ports",
+            ERROR,
+            f"Programs cannot connect to each other on 127.0.0.1: {error.strerror or error}.",
+            "Let the firewall, or the sandbox this runs in, allow connections within this machine.",
+        )
+    else:
+        yield Finding("ports", FINE, "Programs can connect to each other on 127.0.0.1.")
+
+
+def folders() -> Iterator[Finding]:
+    """Whether what has to be written can be: the connection file, and the log."""
+    try:
+        path = connection_path()
+    except BackendError as error:
+        yield Finding("connection file", ERROR, error.message, error.hint)
+        return
+    yield _writable("connection folder", path.parent, ERROR, "or name another file in GKNET_CONNECTION.")
+    try:
+        from backend.server.journal import default_path
+    except ImportError:
+        return  # platformdirs is missing, which was said
+    yield _writable("log folder", default_path().parent, WARNING, "or name another file: gknet serve --log FILE")
+
+
+def backend() -> Iterator[Finding]:
+    """The connection file and who answers there."""
+    try:
+        path = connection_path()
+        address = read(path)
+    except BackendError as error:
+        yield Finding("connection file", ERROR, error.message, error.hint)
+        return
+    try:
+        from backend.server.connection import is_held
+
+        held = is_held(path)
+    except ImportError:
+        return  # said already
+    except OSError as error:
+        yield Finding("connection file", ERROR, f"The lock beside {path} cannot be used: {error.strerror or error}.")
+        return
+    if address is None:
+        yield Finding("connection file", FINE, f"None at {path}: no backend is listening.")
+        if held:
+            yield Finding("backend", WARNING, "It is just starting or ending.", "Look again in a moment.")
+        else:
+            yield Finding("backend", FINE, "Not running. It is started when it is needed.")
+    else:
+        yield _who_answers(path, address, held)
+
+
+def log() -> Iterator[Finding]:
+    """The last errors in the backend's log."""
+    try:
+        from backend.server.journal import default_path
+    except ImportError:
+        return
+    path = default_path()
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LOG_TAIL))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        yield Finding("log", FINE, f"{path} does not exist yet.")
+        return
+    except OSError as error:
+        yield Finding("log", WARNING, f"{path} cannot be read: {error.strerror or error}.", "Make it readable.")
+        return
+    errors = [found for line in lines if (found := _LOG_LINE.match(line))]
+    recent = [found for found in errors if datetime.now() - datetime.fromisoformat(found[1]) < _RECENT]
+    if not recent:
+        yield Finding("log", FINE, f"{path}: no error within the last day.")
+        return
+    told = "; ".join(f"{found[1]} {found[3]}" for found in recent[-3:])
+    yield Finding("log", WARNING, f"{len(recent)} errors within a day, the last: {told}.", f"{path} says more.")
+
+
+def _who_answers(path: Path, address: Address, held: bool) -> Finding:
+    """The backend of a connection file, or what is there instead."""
+    try:
+        from backend.thin.conversation import Conversation
+    except ImportError:
+        return Finding("backend", WARNING, "It cannot be asked while msgpack is missing.")
+    try:
+        conversation = Conversation(address, ("gknet doctor", ""), timeout_s=_ANSWER_S)
+        try:
+            status, _ = conversation.ask("status", {}, timeout_s=_ANSWER_S)
+        finally:
+            conversation.close()
+    except BackendError as error:
+        if held:
+            text = f"It runs but cannot be reached at port {address.port}: {error.message}"
+            return Finding("backend", ERROR, text, "End it with `gknet stop`, or end its process, and try again.")
+        text = f"{path} is stale: its backend ended without a word, and port {address.port} is not its any more. "
+        return Finding("connection file", WARNING, text + error.message, "Nothing: the next backend replaces it.")
+    text = f"{status['version']} runs on {status['device']}, port {address.port}, process {status['pid']}."
+    try:
+        ours = version("gknet-harmonize")
+    except PackageNotFoundError:
+        ours = status["version"]
+    if status["version"] != ours:
+        return Finding("backend", WARNING, f"{text} This is {ours}.", "End it with `gknet stop`.")
+    return Finding("backend", FINE, text)
+
+
+def _writable(subject: str, folder: Path, state: str, otherwise: str) -> Finding:
+    """Whether a file of a usual size can be written into a folder, or where the folder would be made."""
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there, buffering=0) as file:
+            written = file.write(_TRIED)
+            if written != len(_TRIED):
+                raise OSError(errno.ENOSPC, "No space left on device")
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return Finding(subject, state, f"The disk that holds {folder} is full.", f"Make room, {otherwise}")
+        text = f"{folder} cannot be written: {error.strerror or error}."
+        return Finding(subject, state, text, f"Make it writable, {otherwise}")
+    return Finding(subject, FINE, f"{folder} can be written.")

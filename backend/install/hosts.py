@@ -1,0 +1,39 @@
+"""The hosts that a plug-in can be put into, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from backend.install import gimp, krita, programs
+from gknet.errors import BadRequest, HarmonizeError
+
+
+class Host(Protocol):
+    """Where one host keeps its plug-ins. Both return what to tell the user, line by line, or raise HarmonizeError."""
+
+    def install(self, dest: Path | None) -> list[str]: ...
+
+    def uninstall(self, dest: Path | None) -> list[str]: ...
+
+
+_HOSTS: dict[str, tuple[str, Host]] = {"gimp": ("GIMP", gimp), "krita": ("Krita", krita)}
+
+
+def named(name: str, dest: Path | None) -> list[Host]:
+    """The host "gimp" or "krita", or both: "all". Raises BadRequest if one folder is named for both."""
+    if name == "all" and dest is not None:
+        raise BadRequest("One folder cannot be that of GIMP and of Krita.", "Name the host that --dest belongs to.")
+    return [host for short, (_, host) in _HOSTS.items() if name in (short, "all")]
+
+
+def found(dest: Path | None) -> list[Host]:
+    """Those hosts that are on this machine. Raises HarmonizeError if none is, BadRequest if a folder is named."""
+    named("all", dest)
+    there = [host for program, host in _HOSTS.values() if programs.find(program)]
+    if not there:
+        raise HarmonizeError(
+            "Neither GIMP nor Krita was found on this machine.",
+            "Name the one that you mean, and the plug-in waits for it: gknet install gimp, or gknet install krita.",
+        )
+    return there

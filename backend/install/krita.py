@@ -1,0 +1,223 @@
+"""Krita's folders, and our plug-in in them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from backend.install import programs
+from backend.install.installation import check, put, take_away, take_file_away
+from gknet.errors import HarmonizeError
+
+PACKAGE = "plugin_krita"
+NAME = "gknet_harmonize"
+"""The plug-in's own name in Krita: its folder, its .desktop and .action files, its first action."""
+
+BESIDE = (f"{NAME}.desktop", f"{NAME}.action")
+"""The plug-in's files that do not lie in its own folder."""
+_SWITCH = f"enable_{NAME}"
+WHERE_ENABLED = "Settings → Configure Krita… → Python Plugin Manager"
+_SECTION = re.compile(rb"[ \t]*\[(.*)\][ \t]*\r?\n?")
+_SETTING = re.compile(rb"[ \t]*%s(\[\$\w+\])?[ \t]*=" % _SWITCH.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One Krita: where its data is (which holds `pykrita`), and its settings file; None where nobody knows."""
+
+    data: Path
+    settings: Path | None
+
+
+def install(dest: Path | None) -> list[str]:
+    """Puts the plug-in into every Krita of the user's, or into one data folder; what to tell the user.
+
+    Raises HarmonizeError for a folder or settings file that cannot be written.
+    """
+    told = programs.describe("Krita") if dest is None else []
+    for place in _places(dest):
+        folder = folder_in(place.data)
+        put(PACKAGE, folder)
+        check(PACKAGE, folder)
+        # Not copied: Krita finds an .action file in the plug-in's folder too, and complains of the second one.
+        _move(folder / f"{NAME}.desktop", place.data / "pykrita" / f"{NAME}.desktop")
+        _move(folder / f"{NAME}.action", place.data / "actions" / f"{NAME}.action")
+        told.append(f"Harmonize is in {folder}.")
+        if place.settings is not None:
+            _write_setting(place.settings, "true")
+            told.append(f"It is enabled in {place.settings}.")
+    if dest is None:
+        told.append("Start Krita, or quit it and start it again, and choose Filter → Harmonize….")
+        told.append(f"Is it not there? It did not see the change: tick Harmonize in {WHERE_ENABLED}.")
+    else:
+        told.append(f"Start Krita, tick Harmonize in {WHERE_ENABLED}, and start Krita again.")
+        told.append("Then choose Filter → Harmonize….")
+    return told
+
+
+def uninstall(dest: Path | None) -> list[str]:
+    """Takes the plug-in, its action and its setting away again; what to tell the user.
+
+    Raises HarmonizeError for what cannot be removed.
+    """
+    told = []
+    for place in _places(dest):
+        folder = folder_in(place.data)
+        found = take_away(folder)
+        # An archive unpacked by hand leaves the .action file beside the .desktop file.
+        for file in (*(folder.with_name(name) for name in BESIDE), place.data / "actions" / f"{NAME}.action"):
+            found |= take_file_away(file)
+        if place.settings is not None and place.settings.exists():
+            _write_setting(place.settings, None)
+        told.append(f"Harmonize was taken away from {place.data}." if found else f"Harmonize is not in {place.data}.")
+    return [*told, "If Krita is running, it stays in its menu until Krita is started again."]
+
+
+def folder_in(data: Path) -> Path:
+    """The plug-in's own folder in a data folder of Krita's."""
+    return data / "pykrita" / NAME
+
+
+def is_enabled(settings: Path) -> bool:
+    """Whether a settings file of Krita's switches the plug-in on, which it does not by default."""
+    try:
+        content = settings.read_bytes()
+    except OSError:
+        return False
+    return any(
+        section == b"python" and _SETTING.match(line) and line.partition(b"=")[2].strip().lower() == b"true"
+        for section, line in _lines(content)
+    )
+
+
+def places() -> list[Place]:
+    """Where the user's Kritas keep their data: that of a package or an AppImage, and on Linux those of Flatpak and snap
+    too if they are installed or have been started. The first is used where there is none yet."""
+    home = Path.home()
+    if sys.platform == "darwin":
+        library = home / "Library"
+        return [Place(library / "Application Support" / "krita", library / "Preferences" / "kritarc")]
+    if sys.platform == "win32":
+        roaming = Path(os.environ.get("APPDATA") or home / "AppData" / "Roaming")
+        local = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+        return [Place(roaming / "krita", local / "kritarc")]
+    own = Place(
+        _xdg("XDG_DATA_HOME", home / ".local" / "share") / "krita",
+        _xdg("XDG_CONFIG_HOME", home / ".config") / "kritarc",
+    )
+    installed = {program.kind for program in programs.find("Krita")}
+    flatpak = home / ".var" / "app" / "org.kde.krita"
+    snap = home / "snap" / "krita" / "current"
+    used = []
+    if flatpak.exists() or programs.FLATPAK in installed:
+        used.append(Place(flatpak / "data" / "krita", flatpak / "config" / "kritarc"))
+    if snap.exists() or programs.SNAP in installed:
+        used.append(Place(snap / ".local" / "share" / "krita", snap / ".config" / "kritarc"))
+    is_own = own.data.exists() or installed & {programs.PACKAGE, programs.APP_IMAGE}
+    return [own, *used] if is_own or not used else used
+
+
+def _places(dest: Path | None) -> list[Place]:
+    return places() if dest is None else [Place(dest.absolute(), None)]
+
+
+def _xdg(name: str, usual: Path) -> Path:
+    """A folder of the XDG base directory specification, which wants relative paths ignored."""
+    named = Path(os.environ.get(name, ""))
+    return named if named.is_absolute() else usual
+
+
+def _write_setting(file: Path, value: str | None) -> None:
+    """Sets, or takes away, the plug-in's switch in Krita's settings file; all else stays as it is, to the byte."""
+    file = file.resolve()  # a link stays one
+    try:
+        before = file.read_bytes() if file.exists() else b""
+        after = _with_setting(before, value)
+        if after != before and after.strip():
+            _replace(file, after)
+        elif after != before:
+            file.unlink()
+    except OSError as error:
+        raise HarmonizeError(
+            f"Krita's settings in {file} cannot be changed: {error.strerror or error}.",
+            f"Make the file writable, or tick Harmonize in Krita's {WHERE_ENABLED}.",
+        ) from error
+
+
+def _with_setting(settings: bytes, value: str | None) -> bytes:
+    """KConfig's lines, `[section]` and `name=value`, with our switch at that value; or (None) without it, and without
+    the values that the plug-in keeps in a section of its own."""
+    newline = b"\r\n" if b"\r\n" in settings else b"\n"
+    line = b"" if value is None else f"{_SWITCH}={value}".encode() + newline
+    kept: list[bytes] = []
+    place = None
+    for section, one in _lines(settings):
+        if section == b"python" and _SETTING.match(one):
+            continue
+        if value is None and section == NAME.encode():
+            continue
+        kept.append(one)
+        if section == b"python" and _SECTION.fullmatch(one):
+            place = place or len(kept)
+    if not line:
+        return _without_empty_section(b"".join(kept))
+    if kept and not kept[-1].endswith(b"\n"):
+        kept[-1] += newline
+    if place is None:
+        kept += [newline] if kept else []
+        kept.append(b"[python]" + newline)
+        place = len(kept)
+    return b"".join([*kept[:place], line, *kept[place:]])
+
+
+def _without_empty_section(settings: bytes) -> bytes:
+    """Without Krita's section of plug-ins, if nothing is left in it."""
+    lines = list(_lines(settings))
+    if any(section == b"python" and line.strip() and not _SECTION.fullmatch(line) for section, line in lines):
+        return settings
+    return b"".join(line for section, line in lines if section != b"python")
+
+
+def _lines(settings: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Every line of a settings file, after the name of its section, to which the section's own line belongs."""
+    section = b""
+    for line in settings.splitlines(keepends=True):
+        if found := _SECTION.fullmatch(line):
+            section = found[1]
+        yield section, line
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Another content for a file, at once: at every moment it holds the old one or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}-", delete=False) as new:
+        fresh = Path(new.name)
+        try:
+            new.write(content)
+            new.flush()
+            os.fsync(new.fileno())
+            new.close()
+            if file.exists():
+                shutil.copymode(file, fresh)
+            fresh.replace(file)
+        except BaseException:
+            new.close()
+            fresh.unlink(missing_ok=True)
+            raise
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(source, target)
+    except OSError as error:
+        raise HarmonizeError(
+            f"{target} cannot be written: {error.strerror or error}.",
+            "Make its folder writable, or name another with --dest.",
+        ) from error

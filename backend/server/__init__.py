@@ -1,0 +1,1 @@
+"""The process that hosts and scripts send their pictures to."""

@@ -1,0 +1,87 @@
+"""What goes out to the clients. One may have gone, and may not read: neither stops the socket loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+import zmq
+
+from backend.server.worker import Done, Job
+from backend.thin.protocol import BackendError
+
+_log = logging.getLogger(__name__)
+
+UNREAD = 256
+"""Messages kept for a client that does not read."""
+
+_TEXTS = {
+    "wait": "Waiting for other pictures",
+    "clean": "Cleaning the edges",
+    "load": "Loading the network",
+    "reduce": "Looking at the scene",
+    "network": "Harmonizing",
+    "apply": "Colouring every pixel",
+}
+
+
+class Answers:
+    """Sends through a ROUTER, never waiting.
+
+    forget: called with a client that turns out to have gone.
+    """
+
+    def __init__(self, peers: zmq.Socket[bytes], forget: Callable[[bytes], None]) -> None:
+        self.results = 0
+        """Results so far."""
+        self._peers = peers
+        self._forget = forget
+
+    def send(self, peer: bytes, header: dict[str, Any], pixels: Any = None) -> bool:
+        """Sends an answer; False if its client has gone or does not read."""
+        frames = [peer, msgpack.packb(header)]
+        if pixels is not None:
+            frames.append(pixels)
+        try:
+            self._peers.send_multipart(frames, zmq.DONTWAIT, copy=False)
+        except zmq.Again:
+            _log.warning("a client does not read its answers", extra={"request": header["id"]})
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self._forget(peer)
+            return False
+        return True
+
+    def progress(self, job: Job, stage: str, done: int, total: int) -> bool:
+        """Says how far a job is; False as `send`."""
+        header = {"op": "progress", "id": job.request.id, "stage": stage, "done": done, "total": total}
+        return self.send(job.peer, {**header, "text": _TEXTS[stage]})
+
+    def result(self, done: Done) -> None:
+        """Sends a job's pixels and what belongs to them."""
+        request = done.job.request
+        layer = request.layer
+        header = {
+            "op": "result",
+            "id": request.id,
+            "width": layer.width,
+            "height": layer.height,
+            "channels": layer.channels,
+            "depth": layer.depth,
+            "space": layer.space,
+            "fit": done.fit,
+            "timings": done.timings,
+            "warnings": done.warnings,
+        }
+        self.results += 1
+        _log.info("done in %.0f ms", sum(done.timings.values()), extra={"request": request.id})
+        self.send(done.job.peer, header, done.pixels)
+
+    def error(self, peer: bytes, message_id: int | None, error: BackendError) -> None:
+        """Says why a message has no other answer.   message_id: None if it could not be read."""
+        header = {"op": "error", "id": message_id, "code": error.code, "message": error.message, "hint": error.hint}
+        self.send(peer, header)

@@ -1,0 +1,235 @@
+"""What a message asks for, with every field and every size checked before anything is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from backend.server.fields import Fields, bad, unpack
+from backend.thin import protocol
+from backend.thin.protocol import BackendError
+from gknet.network.config import NETWORK_SIZE
+
+Space = Literal["srgb", "linear"]
+
+_ROUNDING = 2.0
+"""Pixels by which a reference's short side may miss the canvas's aspect: hosts round in their own ways."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """A client introduces itself."""
+
+    id: int
+    client: str
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pixels:
+    """One picture: its size, its kind, and its bytes, `data` (a frame, or anything with the buffer protocol)."""
+
+    width: int
+    height: int
+    channels: int
+    depth: str
+    space: Space
+    profile: bytes | None
+    data: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harmonize:
+    """A layer to be harmonized, with a reference or with the fit of an earlier answer.
+
+    at: (x, y) of the layer on the canvas.   canvas: (width, height) of the picture that the reference shows.
+    selection: the frame of one byte a pixel, None without.
+    """
+
+    id: int
+    layer: Pixels
+    at: tuple[int, int]
+    opacity: float
+    reference: Pixels | None
+    canvas: tuple[int, int]
+    selection: Any | None
+    strength: float
+    model: str | None
+    network_size: int
+    clean_edges: bool = False
+    fit: str | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its pixels."""
+        frames = [self.layer.data, self.selection, self.reference and self.reference.data]
+        return sum(len(frame) for frame in frames if frame is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Stop `request` of the same client."""
+
+    id: int
+    request: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Say how the backend is."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shutdown:
+    """End."""
+
+    id: int
+
+
+Request = Hello | Harmonize | Cancel | Status | Shutdown
+
+
+class BadMessage(BackendError):
+    """A message that cannot be followed; `id` is its own, None where that could not be read."""
+
+    def __init__(self, message_id: int | None, error: BackendError) -> None:
+        super().__init__(error.code, error.message, error.hint)
+        self.id = message_id
+
+
+def read(frames: Sequence[Any]) -> Request:
+    """The request that a message's frames hold: each with the buffer protocol and its bytes as its length.
+
+    Pixels are not copied. Raises BadMessage.
+    """
+    message_id: int | None = None
+    try:
+        if not frames:
+            raise bad("The message is empty.")
+        fields = unpack(frames[0])
+        message_id = fields.integer("id", 0, protocol.MAX_ID)
+        request = _request(fields, message_id, frames[1:])
+        _check_header(len(frames[0]), request)
+    except BackendError as error:
+        raise BadMessage(message_id, error) from None
+    return request
+
+
+def _request(fields: Fields, message_id: int, pixels: Sequence[Any]) -> Request:
+    operation = fields.text("op")
+    if operation == "harmonize":
+        return _harmonize(fields, message_id, pixels)
+    if pixels:
+        raise bad("Pixels came with an operation that takes none.")
+    if operation == "hello":
+        return _hello(fields, message_id)
+    if operation == "cancel":
+        return Cancel(id=message_id, request=fields.integer("request", 0, protocol.MAX_ID))
+    if operation == "status":
+        return Status(id=message_id)
+    if operation == "shutdown":
+        return Shutdown(id=message_id)
+    raise bad(f"The operation {operation!r} is unknown.")
+
+
+def _hello(fields: Fields, message_id: int) -> Hello:
+    version = fields.pair("protocol")
+    if version[0] > protocol.PROTOCOL[0]:
+        theirs, ours = (".".join(map(str, pair)) for pair in (version, protocol.PROTOCOL))
+        raise BackendError(
+            protocol.UNSUPPORTED,
+            f"The client speaks protocol {theirs}, the backend {ours}.",
+            "Update the backend, or use the client that came with it.",
+        )
+    client = fields.map("client")
+    name = f"{client.text('name')} {client.text('version')}"
+    return Hello(id=message_id, client=name, nonce=fields.data("nonce", 16, 64))
+
+
+def _harmonize(fields: Fields, message_id: int, frames: Sequence[Any]) -> Harmonize:
+    options = fields.map("options", {})
+    fit = options.optional_text("fit")
+    if (fit is None) != ("reference" in fields):
+        raise bad("A request has either a reference or options.fit.")
+    expected = 1 + ("reference" in fields) + ("selection" in fields)
+    if len(frames) != expected:
+        raise bad(f"The message has {len(frames)} frames of pixels instead of {expected}.")
+    place = fields.map("layer")
+    layer = _pixels(place, frames[0], protocol.MAX_SIDE)
+    at, canvas, reference = (0, 0), (layer.width, layer.height), None
+    if fit is None:
+        reach = protocol.MAX_SIDE
+        at = (place.integer("x", -reach, reach), place.integer("y", -reach, reach))
+        below = fields.map("reference")
+        reference = _pixels(below, frames[1], protocol.MAX_REFERENCE_SIDE)
+        canvas = _canvas(below, reference)
+    selection = frames[-1] if "selection" in fields else None
+    if selection is not None:
+        _check_selection(fields.map("selection"), layer, len(selection))
+    return Harmonize(
+        id=message_id,
+        layer=layer,
+        at=at,
+        opacity=place.number("opacity", 0, 1, 1.0),
+        reference=reference,
+        canvas=canvas,
+        selection=selection,
+        strength=options.number("strength", 0, 1, 1.0),
+        model=options.optional_text("model"),
+        network_size=options.integer("network_size", 64, 1024, NETWORK_SIZE),
+        clean_edges=options.truth("clean_edges", False),
+        fit=fit,
+    )
+
+
+def _pixels(fields: Fields, frame: Any, longest: int) -> Pixels:
+    width, height = fields.side("width", longest), fields.side("height", longest)
+    count = fields.integer("channels", 1, 4)
+    depth = fields.choice("depth", protocol.DEPTHS)
+    space = cast("Space", fields.choice("space", protocol.SPACES))
+    size = width * height * count * protocol.DEPTHS[depth]
+    if width * height > protocol.MAX_PIXELS or size > protocol.MAX_FRAME:
+        raise BackendError(
+            protocol.TOO_LARGE,
+            f"The layer has {width} x {height} pixels, more than can be taken at once.",
+            "Work on a smaller picture, or in a lower depth.",
+        )
+    if len(frame) != size:
+        raise bad(f"A frame of pixels has {len(frame)} bytes instead of {size}.")
+    profile = fields.data("profile", 1, protocol.MAX_PROFILE) if "profile" in fields else None
+    return Pixels(width=width, height=height, channels=count, depth=depth, space=space, profile=profile, data=frame)
+
+
+def _canvas(fields: Fields, reference: Pixels) -> tuple[int, int]:
+    """(width, height) of the picture that the reference shows, which must have its aspect."""
+    width = fields.side("canvas_width", protocol.MAX_SIDE)
+    height = fields.side("canvas_height", protocol.MAX_SIDE)
+    scale = max(reference.width, reference.height) / max(width, height)
+    missed = max(abs(reference.width - width * scale), abs(reference.height - height * scale))
+    if scale > 1 or missed > _ROUNDING:
+        raise bad(
+            f"A reference of {reference.width} x {reference.height} pixels cannot show a canvas of {width} x {height}."
+        )
+    return width, height
+
+
+def _check_selection(fields: Fields, layer: Pixels, length: int) -> None:
+    width, height = fields.side("width", protocol.MAX_SIDE), fields.side("height", protocol.MAX_SIDE)
+    if (width, height) != (layer.width, layer.height):
+        raise bad(f"The selection has {width} x {height} pixels, the layer {layer.width} x {layer.height}.")
+    if length != width * height:
+        raise bad(f"The selection's frame has {length} bytes instead of {width * height}.")
+
+
+def _check_header(length: int, request: Request) -> None:
+    """Only profiles may make a map longer than MAX_HEADER."""
+    if isinstance(request, Harmonize):
+        pictures = [request.layer, request.reference]
+        length -= sum(len(one.profile) for one in pictures if one is not None and one.profile is not None)
+    if length > protocol.MAX_HEADER:
+        raise BackendError(
+            protocol.TOO_LARGE, f"The message's map has {length} bytes.", f"Send at most {protocol.MAX_HEADER}."
+        )

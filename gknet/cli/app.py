@@ -1,0 +1,381 @@
+"""The `gknet` command. Heavy imports wait inside the subcommands, so that --help answers at once."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from gknet.cli.batch import batch
+from gknet.errors import BadRequest, Cancelled, HarmonizeError, MissingExtra
+from gknet.network.config import NETWORK_SIZE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gknet.files.picture import Picture
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("gknet-harmonize")
+
+
+app = App(
+    name="gknet",
+    help="Make a pasted object take on the colours and light of its scene.",
+    version=_version,
+    default_parameter=Parameter(negative=""),
+    suppress_keyboard_interrupt=False,
+)
+
+Step = Callable[[str, int, int], None]
+_STEPS = {
+    "read": "Reading",
+    "clean": "Cleaning the edges",
+    "load": "Loading the network",
+    "reduce": "Looking at the scene",
+    "network": "Harmonizing",
+    "apply": "Colouring every pixel",
+    "record": "Watching the network",
+    "draw": "Drawing",
+    "write": "Writing",
+}
+
+Output = Annotated[Path, Parameter(name=["--output", "-o"])]
+
+
+@app.command
+def harmonize(
+    composite: Path | None = None,
+    mask: Path | None = None,
+    /,
+    *,
+    output: Output,
+    foreground: Path | None = None,
+    background: Path | None = None,
+    at: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    scale: float | None = None,
+    layer: str | None = None,
+    clean_edges: bool = False,
+    strength: float = 1.0,
+    model: str = "gknet-s",
+    network_size: int = NETWORK_SIZE,
+    device: str = "auto",
+    show: bool = False,
+) -> None:
+    """Harmonize the object in a picture, at full resolution.
+
+    Either a finished composite and its mask:
+
+        gknet harmonize composite.png mask.png -o harmonized.png
+
+    or a cut-out with transparency and the picture it goes onto:
+
+        gknet harmonize --foreground cutout.png --background photo.jpg --at 420,310 -o harmonized.jpg
+
+    or a file of layers, OpenRaster or Photoshop, which gets one more layer or becomes a flat picture:
+
+        gknet harmonize picture.ora -o harmonized.ora
+
+    Depth, colour profile, EXIF and other metadata of the picture are kept. The format follows the output's name.
+
+    Parameters
+    ----------
+    composite
+        Picture that already holds the object, or a file of layers (.ora, .psd), which needs no mask.
+    mask
+        Picture of the same size, white where the object is, black elsewhere, gray along soft edges.
+    output
+        Where the result is written. It appears only when it is complete.
+    foreground
+        Cut-out object: a picture with transparency.
+    background
+        Picture that the cut-out goes onto.
+    at
+        X,Y of the cut-out's top left corner on the background, pixels; may be negative. Without it: 0,0.
+    scale
+        Factor on the cut-out's size. Without it: 1.
+    layer
+        Name of the layer to harmonize, in a file of layers. Without it: the topmost visible one with transparency.
+    clean_edges
+        Take the colours of the cut-out's old background out of its soft edge first. Needs PyMatting.
+    strength
+        0 leaves the object as it is, 1 harmonizes it fully.
+    model
+        Which network: a name that `gknet info` lists.
+    network_size
+        Long side of what the network sees, pixels, 64 to 1024. The result always has full resolution.
+    device
+        auto, cpu, cuda or mps.
+    show
+        Also write before and after side by side, next to the output.
+    """
+    pair, layers = (composite, mask), (foreground, background)
+    layered = composite is not None and mask is None and not any(layers)
+    if (None in pair and None in layers and not layered) or (any(pair) and any(layers)):
+        raise BadRequest(
+            "It is not clear what to harmonize.",
+            "Give COMPOSITE and MASK, or --foreground and --background.",
+        )
+    if any(pair) and (at is not None or scale is not None):
+        raise BadRequest("A composite has no place or scale to choose.", "Leave out --at and --scale.")
+    if layer is not None and not layered:
+        raise BadRequest("There are no layers to choose from.", "Leave out --layer.")
+    if mask is not None and clean_edges:
+        raise BadRequest(
+            "A finished composite's edge is mixed with the scene for good: there is nothing to clean it from.",
+            "Leave out --clean-edges, or give the cut-out: --foreground and --background.",
+        )
+    beside = output.with_name(f"{output.stem}-before-after.png") if show else None
+    inputs = [path for path in (*pair, *layers) if path is not None]
+    _keep_apart(inputs, [output] if beside is None else [output, beside])
+    with _progress() as step:
+        from gknet.files.formats import check_writable
+        from gknet.scene import CompositeScene, LayeredScene, LayerScene, Scene
+
+        if clean_edges:
+            from gknet.edges import check_available
+
+            check_available()
+        scene: Scene
+        if composite is not None and mask is not None:
+            scene = CompositeScene(composite, mask, step)
+        elif composite is not None:
+            scene = LayeredScene(composite, layer, step)
+        else:
+            assert foreground is not None
+            assert background is not None
+            place = _position(at or "0,0", "--at")
+            scene = LayerScene(foreground, background, place, 1.0 if scale is None else scale, step)
+        scene.check_writable(output)
+        if beside is not None:
+            check_writable(beside, 3)
+        before = None if beside is None else scene.before
+        if clean_edges and not isinstance(scene, CompositeScene):
+            scene.clean_edges()
+        step("load", 0, 1)
+        from gknet.harmonizer import Harmonizer
+
+        after = scene.harmonized(Harmonizer.load(model, device), strength, network_size)
+        step("write", 0, 1)
+        if beside is not None and before is not None:
+            rows = [{"before": before, "after": after}]
+            _write_side_by_side(beside, rows, scene.file)
+        scene.write(output, after)
+    if scene.notes:
+        print(f"gknet: Note: {'; '.join(scene.notes)}.", file=sys.stderr)
+    _say(f"Wrote {output}")
+    if beside is not None:
+        _say(f"Wrote {beside}")
+
+
+@app.command
+def demo(*, output: Output = Path("gknet-demo.png"), model: str = "gknet-s", device: str = "auto") -> None:
+    """Harmonize the bundled photographs and write a before/after picture.
+
+        gknet demo
+
+    Parameters
+    ----------
+    output
+        The before/after picture.
+    model
+        Which network: a name that `gknet info` lists.
+    device
+        auto, cpu, cuda or mps.
+    """
+    from gknet.cli import demo as example
+
+    with _progress() as step:
+        step("load", 0, 1)
+        from gknet.files.formats import check_writable
+        from gknet.harmonizer import Harmonizer
+
+        check_writable(output, 3)
+        harmonizer = Harmonizer.load(model, device)
+        rows = [
+            example.drum_in_the_mountains(harmonizer, step),
+            example.dog_in_the_wrong_light(harmonizer, step),
+        ]
+        step("write", 0, 1)
+        _write_side_by_side(output, rows)
+    _say(f"Wrote {output.absolute()}")
+
+
+@app.command
+def inspect(
+    composite: Path,
+    mask: Path,
+    /,
+    *,
+    output: Output,
+    point: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    model: str = "gknet-s",
+    network_size: int = NETWORK_SIZE,
+    device: str = "auto",
+) -> None:
+    """Show what the network does with a picture, and on what grounds: a page with pictures and words.
+
+        gknet inspect composite.png mask.png -o page
+
+    Open page/index.html in a browser. Needs the extra `figures`.
+
+    Parameters
+    ----------
+    composite
+        Picture that already holds the object.
+    mask
+        Picture of the same size, white where the object is, black elsewhere, gray along soft edges.
+    output
+        Folder for the page and its pictures, new or empty; an earlier page in it is replaced. It appears only when
+        it is complete.
+    point
+        X,Y of the composite's pixel whose attention is shown. Without it: the middle of the object.
+    model
+        Which network: a name that `gknet info` lists.
+    network_size
+        Long side of what the network sees, pixels, 64 to 1024.
+    device
+        auto, cpu, cuda or mps.
+    """
+    _need_figures()
+    place = None if point is None else _position(point, "--point")
+    with _progress() as step:
+        from gknet.inspect import page
+        from gknet.inspect.spot import check_inside
+        from gknet.scene import CompositeScene
+
+        page.check_folder(output)
+        scene = CompositeScene(composite, mask, step)
+        if place is not None:
+            check_inside(place, scene.before.shape[1], scene.before.shape[0])
+        step("load", 0, 1)
+        from gknet.harmonizer import Harmonizer
+        from gknet.inspect.sections import sections_of
+
+        harmonizer = Harmonizer.load(model, device)
+        sections = sections_of(scene, harmonizer, point=place, network_size=network_size, on_progress=step)
+        step("write", 0, 1)
+        page.write(output, composite.name, model, sections)
+    _say(f"Wrote {output / page.PAGE}")
+
+
+@app.command
+def info(*, model: str | None = None, device: str = "auto") -> None:
+    """Say which networks there are, how large they are, and what they would run on.
+
+        gknet info
+
+    Parameters
+    ----------
+    model
+        Only this network.
+    device
+        auto, cpu, cuda or mps.
+    """
+    from gknet.cli.info import describe
+
+    Console().print(describe(model, device))
+
+
+app.command(batch)
+
+
+def _keep_apart(inputs: list[Path], outputs: list[Path]) -> None:
+    """Raises BadRequest if an output, however it is spelt or linked, is one of the inputs."""
+    for output, path in itertools.product(outputs, inputs):
+        try:
+            same = output.samefile(path)
+        except OSError:  # one of them does not exist, or may not be looked at: reading or writing will say so
+            continue
+        if same:
+            raise BadRequest(f"{output} is one of the inputs.", "Choose another name for the output.")
+
+
+def _position(words: str, option: str) -> tuple[int, int]:
+    try:
+        x, y = (int(part) for part in words.split(","))
+    except ValueError:
+        hint = f"Give two whole numbers, as in {option} 420,310."
+        raise BadRequest(f"The position {words!r} is not X,Y.", hint) from None
+    return x, y
+
+
+def _need_figures() -> None:
+    """Raises MissingExtra, saying how to get it, if what draws is not there."""
+    if not all(find_spec(library) for library in ("matplotlib", "sklearn")):
+        how = 'Install them with: pip install "gknet-harmonize[figures]"'
+        raise MissingExtra("Drawing needs matplotlib and scikit-learn.", how)
+
+
+def _write_side_by_side(path: Path, rows: list[dict[str, np.ndarray]], like: Picture | None = None) -> None:
+    from gknet.files.formats import write
+    from gknet.files.picture import Picture
+    from gknet.pixels.side_by_side import side_by_side
+
+    beside = side_by_side(rows) if like is None else side_by_side(rows, like.encoding)
+    write(path, beside, Picture(pixels=beside))
+
+
+@contextmanager
+def _progress() -> Iterator[Step]:
+    """A bar on the terminal while work lasts; nothing where there is no terminal."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Starting", total=None)
+
+        def step(stage: str, done: int, total: int) -> None:
+            # A stage of one step says nothing until it ends: let the bar pulse.
+            progress.update(task, description=_STEPS[stage], completed=done, total=total if total > 1 else None)
+
+        yield step
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command and exits: 0, 2 with one line on what is wrong and what to do, or 130 if interrupted."""
+    # OpenMP's threads wait for each other by spinning unless told otherwise. Beside one other busy program on two cores
+    # they spun the network's 60 ms up to 3 s; sleeping costs 15 ms. It is read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # As an exception, so that unfinished files are cleared away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has gone; what was asked for is done. Python would complain again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except CycloptsError as error:
+        sentence = " ".join(str(error).split())
+        _fail(f"{sentence} See `gknet --help`.", 2)
+    except KeyboardInterrupt:
+        _fail("Cancelled.", Cancelled.exit_code)
+    except HarmonizeError as error:
+        _fail(str(error), error.exit_code)
+
+
+def _say(sentence: str) -> None:
+    """One line on standard output, whatever a file's name is made of."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(sentence.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _fail(sentence: str, code: int) -> None:
+    print(f"gknet: {' '.join(sentence.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""`gknet batch`: many pictures in one go."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from gknet.errors import BadRequest
+from gknet.network.config import NETWORK_SIZE
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from gknet.batch.job import Job, Outcome
+    from gknet.batch.run import Batch
+
+SOME_FAILED = 1
+
+
+def batch(
+    source: Path,
+    out: Path,
+    /,
+    *,
+    strength: float = 1.0,
+    layer: str | None = None,
+    clean_edges: bool = False,
+    model: str = "gknet-s",
+    network_size: int = NETWORK_SIZE,
+    device: str = "auto",
+    report: Path | None = None,
+    ray: bool = False,
+) -> None:
+    """Harmonize many pictures; one that fails is reported, and the rest goes on.
+
+        gknet batch pictures harmonized
+
+    harmonizes every name.jpg that has a name_mask.png beside it, and every .ora and .psd.
+
+        gknet batch list.csv harmonized
+
+    harmonizes what a table lists. Its first row names columns: output, and composite and mask, or foreground,
+    background, x, y and scale. Stop it, or lose it, at any time: the same command goes on where it was.
+
+    Parameters
+    ----------
+    source
+        Folder of pictures, or CSV file.
+    out
+        Folder for the results. It is made if need be.
+    strength
+        0 leaves the objects as they are, 1 harmonizes them fully.
+    layer
+        Name of the layer to harmonize, in files of layers. Without it: the topmost visible one with transparency.
+    clean_edges
+        Take the colours of cut-outs' old backgrounds out of their soft edges first. Needs PyMatting.
+    model
+        Which network: a name that `gknet info` lists.
+    network_size
+        Long side of what the network sees, pixels, 64 to 1024.
+    device
+        auto, cpu, cuda or mps.
+    report
+        JSON file that says what became of every picture.
+    ray
+        Spread the work over a Ray cluster (RAY_ADDRESS; without it, over this machine). Needs the extra `ray`.
+    """
+    from gknet.batch.run import Batch, jobs_of, on_threads
+
+    began = time.monotonic()
+    jobs = jobs_of(source, out)
+    if clean_edges and any(job.mask for job in jobs):
+        hint = "Leave out --clean-edges, or list foregrounds and backgrounds in a CSV file."
+        raise BadRequest(
+            "A finished composite's edge is mixed with the scene: there is nothing to clean it from.", hint
+        )
+    if report is not None:
+        _check_report(report, jobs, out)
+    from gknet.batch import on_ray
+    from gknet.batch import report as reports
+    from gknet.batch.journal import Journal
+    from gknet.batch.workbench import settings_of
+
+    if ray:
+        on_ray.check_available()
+    many = on_ray.on_ray if ray else on_threads
+    settings = settings_of(
+        model=model, strength=strength, network_size=network_size, clean_edges=clean_edges, layer=layer, device=device
+    )
+    with _stopping() as (stop, number), Journal.opened(out) as journal:
+        todo = Batch(jobs, journal, settings, stop)
+        outcomes = []
+        try:
+            with _progress(todo) as shown:
+                for outcome in todo.outcomes(many, device):
+                    outcomes.append(outcome)
+                    shown(outcome)
+        finally:
+            outcomes += todo.known
+            if report is not None:
+                seconds = time.monotonic() - began
+                reports.write(report, outcomes, settings, device=device, seconds=seconds, stopped=stop.is_set())
+    counts = Counter[str](outcome.state for outcome in outcomes)
+    print(_summary(counts))
+    if stop.is_set():
+        print("gknet: Stopped. What is done is kept; the same command goes on from here.", file=sys.stderr)
+        sys.exit(128 + number[0])
+    if counts["failed"]:
+        sys.exit(SOME_FAILED)
+
+
+def _check_report(report: Path, jobs: list[Job], out: Path) -> None:
+    from gknet.files.picture import check_place
+
+    check_place(report)
+    pictures = {path.resolve() for job in jobs for path in (*job.inputs, out / job.output)}
+    if report.resolve() in pictures:
+        raise BadRequest(f"{report} is one of the pictures.", "Choose another name for the report.")
+
+
+def _summary(counts: Counter[str]) -> str:
+    parts = [f"Wrote {counts['written']} {'picture' if counts['written'] == 1 else 'pictures'}"]
+    for state, words in (("kept", "were done before"), ("failed", "failed"), ("not reached", "are left")):
+        if counts[state]:
+            parts.append(f"{counts[state]} {words}")
+    return f"{', '.join(parts)}."
+
+
+@contextmanager
+def _stopping() -> Iterator[tuple[threading.Event, list[int]]]:
+    """An event that Ctrl-C or SIGTERM sets, and which of them did. The second one ends the command at once."""
+    stop, numbers = threading.Event(), list[int]()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del frame
+        stop.set()
+        numbers.append(number)
+        for signal_number, handler in before.items():
+            signal.signal(signal_number, handler)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop, numbers
+    finally:
+        for signal_number, handler in before.items():
+            signal.signal(signal_number, handler)
+
+
+@contextmanager
+def _progress(batch: Batch) -> Iterator[Callable[[Outcome], None]]:
+    """Shows how far it is, on a terminal; and everywhere, a line on what failed or is worth knowing, as it comes."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("Harmonizing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[failed]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=len(batch.todo), failed="")
+        failed = 0
+
+        def show(outcome: Outcome) -> None:
+            nonlocal failed
+            if outcome.state == "failed":
+                failed += 1
+                _line(f"{outcome.message} {outcome.hint}")
+            if outcome.notes:
+                _line(f"Note on {outcome.job.output}: {'; '.join(outcome.notes)}.")
+            progress.update(task, failed=f"{failed} failed" if failed else "")
+
+        def reached(outcome: Outcome) -> None:
+            show(outcome)
+            progress.advance(task, outcome.state != "not reached")
+
+        for why, count in batch.again.items():
+            _line(f"{count} {'picture is' if count == 1 else 'pictures are'} made again: {why}.")
+        for outcome in batch.known:
+            show(outcome)
+        yield reached
+
+
+def _line(sentence: str) -> None:
+    """On standard error, which a bar on the terminal makes room for."""
+    print(f"gknet: {' '.join(sentence.split())}", file=sys.stderr)

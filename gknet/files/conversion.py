@@ -1,0 +1,25 @@
+"""A layer's pixels in another picture's encoding."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gknet.color.encoding import Encoding
+from gknet.color.srgb import LUMA
+
+
+def converted(pixels: np.ndarray, source: Encoding, target: Encoding, *, gray: bool) -> np.ndarray:
+    """Pixels (h, w, 2 or 4) with straight alpha as float32, integers in [0, 1], in another encoding.
+
+    gray: whether the result is (h, w, 2), the luma of encoded sRGB, or (h, w, 4).
+    """
+    if pixels.shape[2] == 2:
+        pixels = pixels[:, :, [0, 0, 0, 1]]
+    unit = pixels.astype(np.float32) / np.float32(1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max)
+    colours = np.ascontiguousarray(unit[:, :, :3])
+    if gray:
+        luma = source.to_srgb(colours) @ np.array(LUMA, np.float32)[:, None]
+        colours = target.from_srgb(np.repeat(luma, 3, axis=2))[:, :, :1]
+    elif source != target:
+        colours = target.from_srgb(source.to_srgb(colours))
+    return np.concatenate([colours, unit[:, :, 3:]], axis=2)

@@ -1,0 +1,166 @@
+"""Picture files in and out: every depth, colour profile, orientation and metadata kept.
+
+What a file holds decides what it is, never its name; a format that is not known comes near no decoder.
+Of a file with several pages or frames the first is read, and it alone is written back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from gknet.color.encoding import Encoding, Space
+from gknet.errors import PictureError, Unsupported
+from gknet.files import heic, openexr, raster
+from gknet.files.picture import Picture, check_place, refused, replacing
+
+_STRIP = 256
+
+_SUFFIXES = {
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".png": "png",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".webp": "webp",
+    ".exr": "exr",
+}
+_LONGEST_SIDE = {"jpeg": 65_535, "webp": 16_383}  # the formats' own limits
+_DEPTHS = (np.uint8, np.uint16, np.float32)
+
+
+LAYERED = ("openraster", "photoshop")
+"""Formats of layers: `gknet.files.layered.layers` reads them."""
+_STARTS = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",
+    b"MM\0+": "tiff",
+    b"\x76\x2f\x31\x01": "exr",
+    b"PK\x03\x04": "openraster",
+    b"8BPS": "photoshop",
+}
+
+
+def read(path: Path) -> Picture:
+    """The picture in a file, upright and complete.
+
+    Palettes become RGB or RGBA, 1-bit and gray become gray, 16-bit floats float32, any alpha straight.
+    Raises PictureError if it is missing, damaged or above MAX_PIXELS, Unsupported if of a kind that is not
+    worked on, such as CMYK, MissingExtra if the package that reads its kind is not installed.
+    """
+    format = format_of(path)
+    if format in LAYERED:
+        raise Unsupported(f"{path} is a file of layers.", "Give it alone: gknet harmonize FILE -o OUT.")
+    known = {"heic": heic.read, "exr": openexr.read}
+    return known.get(format, raster.read)(path, format)
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """The mask in a file: (H, W) uint8, uint16 or float32, upright, large = foreground.
+
+    An alpha channel that is not opaque everywhere is the mask, for a cutout says itself what it is; else the
+    gray values as they stand; else the luma of RGB, 0.299 R + 0.587 G + 0.114 B, rounded. Raises as `read`.
+    """
+    pixels = read(path).pixels
+    channels = pixels.shape[2]
+    opaque = 1 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max
+    if channels in (2, 4) and pixels[..., -1].min() < opaque:
+        return np.ascontiguousarray(pixels[..., -1])
+    if channels < 3:
+        return np.ascontiguousarray(pixels[..., 0])
+    mask = np.empty(pixels.shape[:2], pixels.dtype)
+    for top in range(0, len(mask), _STRIP):  # in strips, for as floats they take four times the room
+        luma = pixels[top : top + _STRIP, :, :3] @ np.array([0.299, 0.587, 0.114], np.float32)
+        mask[top : top + _STRIP] = luma if mask.dtype == np.float32 else np.rint(luma)
+    return mask
+
+
+def check_writable(path: Path, channels: int) -> None:
+    """Nothing, if a picture of so many channels can be written there: to be asked before the work, not after.
+
+    Raises PictureError if the suffix is unknown or the folder missing, Unsupported for alpha in a JPEG.
+    """
+    format = _SUFFIXES.get(path.suffix.lower())
+    if format is None:
+        known = "End its name in .jpg, .png, .tif, .webp or .exr."
+        raise PictureError(f"{path} cannot be written: its suffix names no format.", known)
+    check_place(path)
+    if format == "jpeg" and channels in (2, 4):
+        raise Unsupported(f"{path} cannot hold transparency: JPEG has none.", "Write a .png instead.")
+    if format == "exr":
+        openexr.library(path)
+
+
+def write(path: Path, pixels: np.ndarray, like: Picture) -> None:
+    """A file at path, in its suffix's format, with all of like but its pixels: the whole file or none.
+
+    pixels: (H, W, C) uint8, uint16 or float32, upright, channels as in Picture; H and W need not be like's.
+    JPEG gets the source's quality but at least 95, and full colour resolution; WebP no loss if the source had
+    none, else 95. A depth the format lacks is rounded: floats to 16 bits in PNG, all to 8 in JPEG and WebP.
+    OpenEXR gets linear light and every other format encoded values, whichever they are here.
+    In the source's own format the orientation stays as stored; in any other, whose viewers may not look for
+    it, the picture is stored upright, and IPTC, which each packs differently, is left out.
+    Raises PictureError or Unsupported as `check_writable`, or if the disk refuses; an old file stays.
+    """
+    if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or pixels.dtype not in _DEPTHS:
+        raise Unsupported(f"{pixels.shape} of {pixels.dtype} is no picture.", "Give (height, width, 1 to 4).")
+    check_writable(path, pixels.shape[2])
+    format = _SUFFIXES[path.suffix.lower()]
+    limit = _LONGEST_SIDE.get(format)
+    if limit and max(pixels.shape[:2]) > limit:
+        raise Unsupported(f"{path} cannot hold more than {limit} pixels a side.", "Write a .png or .tif.")
+    pixels, like = _in_space(pixels, like, "linear" if format == "exr" else "srgb")
+    save = openexr.save if format == "exr" else raster.save
+    with replacing(path) as unfinished:
+        save(unfinished, format, pixels, like)
+
+
+def _in_space(pixels: np.ndarray, like: Picture, space: Space) -> tuple[np.ndarray, Picture]:
+    """Pixels, and what they are like, as linear light or as encoded values; themselves if they are that."""
+    if like.space == space:
+        return pixels, like
+    source, target = like.encoding, Encoding(space)
+    result = np.empty(pixels.shape, np.float32)
+    full = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    gray = pixels.shape[2] < 3
+    for top in range(0, len(pixels), _STRIP):
+        unit = pixels[top : top + _STRIP].astype(np.float32) / np.float32(full)
+        colours = np.repeat(unit[..., :1], 3, axis=2) if gray else np.ascontiguousarray(unit[..., :3])
+        colours = target.from_srgb(source.to_srgb(colours))
+        unit[..., : 1 if gray else 3] = colours[..., : 1 if gray else 3]
+        result[top : top + _STRIP] = unit
+    return result, replace(like, space=space, profile=None)
+
+
+def format_of(path: Path) -> str:
+    """The format, told by the file's first bytes. Raises PictureError, or Unsupported for one that is not known."""
+    try:
+        if path.is_dir():
+            raise PictureError(f"{path} is a folder, not a picture.", "Name a file in it.")
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise PictureError(f"{path} is not an ordinary file.", "Name a picture file.")
+        with path.open("rb") as file:
+            head = file.read(64)
+    except FileNotFoundError as error:
+        raise PictureError(f"There is no file {path}.", "Check its name and folder.") from error
+    except OSError as error:
+        raise refused(path, "opened", error) from error
+    if not head:
+        raise PictureError(f"{path} is empty.", "Copy or export it again.")
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head[4:12] in (b"ftypavif", b"ftypmif1", b"ftypavis"):
+        return "heif" if b"avif" in head else "heic"
+    if head[4:11] == b"ftyphei" or head[4:11] == b"ftyphev":
+        return "heic"
+    for start, format in _STARTS.items():
+        if head.startswith(start):
+            return format
+    known = "Save it as JPEG, PNG, TIFF, WebP, AVIF or OpenEXR."
+    raise Unsupported(f"{path} is not a picture of a known kind.", known)

@@ -1,0 +1,283 @@
+"""OpenRaster files, the layered pictures that Krita, GIMP and MyPaint exchange (openraster.org, version 0.0.6).
+
+A zip of one PNG a layer and `stack.xml`, which says how they lie. Nothing is ever unpacked to the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import Any, Protocol
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image
+
+from gknet.errors import PictureError, Unsupported
+from gknet.files.picture import Picture, check_size, refused, replacing
+from gknet.files.raster import png, read_png
+
+_MIMETYPE = b"image/openraster"
+_DEEPEST = 64  # groups within groups
+_MOST_LAYERS = 4096
+_MOST_BYTES = 4 << 30  # of all members together, unpacked
+_MOST_XML = 8 << 20
+_THUMBNAIL = 256
+_MADE_ANEW = ("mimetype", "stack.xml", "mergedimage.png", "Thumbnails/thumbnail.png")
+
+
+class Members(Protocol):
+    """The files inside: of a zip, or made from something else."""
+
+    names: list[str]
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes. Raises PictureError."""
+
+    def copy_to(self, target: zipfile.ZipFile) -> None:
+        """All files but those that are made anew, byte for byte."""
+
+
+class Painter(Protocol):
+    """Draws a picture whose format says more than OpenRaster can."""
+
+    profile: bytes | None
+    gray: bool
+
+    def painted(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
+        """As `gknet.files.layered.layers.Layers` would: (H, W, 4) float32, straight alpha."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A layer or a group.
+
+    element: of stack.xml.   groups: that it lies in, outermost first.   left, top: on the canvas, pixels.
+    """
+
+    element: ElementTree.Element
+    groups: tuple[Node, ...]
+    left: int
+    top: int
+    opacity: float
+
+    @property
+    def name(self) -> str:
+        """As the user gave it."""
+        return self.element.get("name", "")
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it holds others."""
+        return self.element.tag == "stack"
+
+    @property
+    def operator(self) -> str:
+        """How it is laid over what is below."""
+        return self.element.get("composite-op", "svg:src-over")
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether neither it nor a group that it lies in is hidden."""
+        return all(node.element.get("visibility", "visible") == "visible" for node in (*self.groups, self))
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether a group is drawn by itself before it is laid over what is below."""
+        plain = self.operator == "svg:src-over" and self.opacity == 1
+        return not plain or self.element.get("isolation", "auto") == "isolate"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenRaster:
+    """A layered picture.
+
+    root: of stack.xml.   size: (width, height) of the canvas.   nodes: groups and layers in the order they are drawn
+    in, lowest first, a group before what it holds.   notes: what of the file is not understood, in a user's words.
+    painter: who knows better how the file looks, if anybody does.
+    """
+
+    path: Path
+    root: ElementTree.Element
+    size: tuple[int, int]
+    nodes: list[Node]
+    members: Members
+    notes: list[str] = field(default_factory=list)
+    painter: Painter | None = None
+
+    def picture(self, node: Node) -> Picture:
+        """A layer's pixels. Raises PictureError or Unsupported."""
+        return read_png(self.members.read(node.element.get("src", "")), self.path)
+
+    def write(self, path: Path, source: Node, layer: Picture, merged: Picture) -> None:
+        """The file with one more layer, just above its source, which is hidden; all other files byte for byte.
+
+        layer: its pixels; place, opacity and operator are the source's.   merged: the whole picture as it looks then.
+        Raises PictureError if it cannot be written; an old file stays.
+        """
+        taken = set(self.members.names)
+        place = next(name for n in range(len(taken) + 1) if (name := f"data/harmonized-{n}.png") not in taken)
+        stack = ElementTree.tostring(_with_one_more(self.root, source, place), "UTF-8", xml_declaration=True)
+        with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
+            file.writestr("mimetype", _MIMETYPE)
+            self.members.copy_to(file)
+            file.writestr("stack.xml", stack, zipfile.ZIP_DEFLATED)
+            file.writestr(place, png(layer.pixels, layer))
+            file.writestr("mergedimage.png", png(merged.pixels, merged))
+            file.writestr("Thumbnails/thumbnail.png", _thumbnail(merged))
+
+
+def read(path: Path) -> OpenRaster:
+    """The layered picture in a file; its pixels are read when they are asked for.
+
+    Raises PictureError if it is damaged or too large, Unsupported if it is another kind of zip.
+    """
+    members = _Zip(path)
+    root = _parsed(path, members.read("stack.xml", _MOST_XML))
+    return stacked(path, root, members)
+
+
+def stacked(
+    path: Path,
+    root: ElementTree.Element,
+    members: Members,
+    notes: list[str] | None = None,
+    painter: Painter | None = None,
+) -> OpenRaster:
+    """The layered picture that a stack.xml describes. Raises PictureError for what it cannot mean."""
+    try:
+        size = (int(root.get("w", "")), int(root.get("h", "")))
+        stack = root.find("stack")
+        if min(size) < 1 or stack is None:
+            raise ValueError
+        check_size(path, *size)
+        if sum(1 for _ in stack.iter()) > _MOST_LAYERS:
+            raise PictureError(f"{path} has more than {_MOST_LAYERS} layers and groups.", "Merge some of them.")
+        nodes = list(_nodes(stack, (), int(stack.get("x", "0")), int(stack.get("y", "0"))))
+    except ValueError as error:
+        raise _damaged(path) from error
+    notes = [] if notes is None else notes
+    odd = {element.tag for element in stack.iter() if element.tag not in ("layer", "stack", ElementTree.Comment)}
+    notes += [f"what <{tag}> stands for is left out" for tag in sorted(map(str, odd))]
+    if not any(not node.is_group for node in nodes):
+        raise PictureError(f"{path} has no layers.", "Give one with a layer over what lies below it.")
+    return OpenRaster(path, root, size, nodes, members, notes, painter)
+
+
+def _nodes(stack: ElementTree.Element, groups: tuple[Node, ...], left: int, top: int) -> Iterator[Node]:
+    """What a stack holds, lowest first. Offsets of groups add up, as the format's older versions have it."""
+    if len(groups) > _DEEPEST:
+        raise ValueError
+    for element in reversed(stack):
+        if element.tag not in ("layer", "stack"):
+            continue
+        opacity = float(element.get("opacity", "1"))
+        if not 0 <= opacity <= 1:
+            raise ValueError
+        x, y = left + int(element.get("x", "0")), top + int(element.get("y", "0"))
+        node = Node(element, groups, x, y, opacity)
+        yield node
+        if node.is_group:
+            yield from _nodes(element, (*groups, node), x, y)
+
+
+def _parsed(path: Path, xml: bytes) -> ElementTree.Element:
+    """stack.xml's root, with comments and prefixes as they are. Raises PictureError."""
+    if b"<!DOCTYPE" in xml or b"<!ENTITY" in xml:  # no program writes them; what they could define has no bound
+        raise _damaged(path)
+    try:
+        for _, (prefix, uri) in ElementTree.iterparse(io.BytesIO(xml), ["start-ns"]):
+            with contextlib.suppress(ValueError):  # a prefix that only writers may use
+                ElementTree.register_namespace(prefix, uri)
+        builder = ElementTree.TreeBuilder(insert_comments=True)
+        return ElementTree.fromstring(xml, ElementTree.XMLParser(target=builder))
+    except ElementTree.ParseError as error:
+        raise _damaged(path) from error
+
+
+def _with_one_more(root: ElementTree.Element, source: Node, place: str) -> ElementTree.Element:
+    """A stack.xml with a layer above source, and source hidden: two soft edges one over the other look thicker."""
+    changed = copy.deepcopy(root)
+    hidden = list(changed.iter())[list(root.iter()).index(source.element)]
+    parent = next(element for element in changed.iter() if hidden in list(element))
+    kept = {name: value for name, value in hidden.items() if name in ("x", "y", "opacity", "composite-op")}
+    above = ElementTree.Element("layer", kept, name=f"{source.name} (harmonized)", src=place, visibility="visible")
+    above.tail = hidden.tail
+    parent.insert(list(parent).index(hidden), above)
+    hidden.set("visibility", "hidden")
+    return changed
+
+
+def _thumbnail(merged: Picture) -> bytes:
+    pixels = merged.pixels if merged.pixels.dtype == np.uint8 else (merged.pixels >> 8).astype(np.uint8)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    content = io.BytesIO()
+    image.save(content, "PNG", icc_profile=merged.profile)
+    return content.getvalue()
+
+
+class _Zip:
+    """The members of an OpenRaster file, checked before one of them is unpacked. Raises PictureError, Unsupported."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._opened() as file:
+            members = file.infolist()
+        self.names = names = [member.filename for member in members]
+        if "mimetype" not in names or self.read("mimetype", 64).strip() != _MIMETYPE:
+            raise Unsupported(f"{path} is a zip, but no OpenRaster file.", "Export it as .ora from Krita or GIMP.")
+        if any(path.anchor or ".." in path.parts for path in map(PureWindowsPath, names)):  # it knows both slashes
+            raise PictureError(f"{path} holds files with names that lead out of it.", "Export it again.")
+        if len(set(names)) < len(names) or any(member.flag_bits & 1 for member in members):
+            raise _damaged(path)
+        # PNG is packed already: what shrinks a hundredfold in a zip is there to fill memories.
+        swollen = any(member.file_size > 100 * member.compress_size + (1 << 20) for member in members)
+        if swollen or sum(member.file_size for member in members) > _MOST_BYTES:
+            raise PictureError(f"{path} unpacks to too much.", "Export it again, with less in it.")
+
+    def read(self, name: str, most: int = _MOST_BYTES) -> bytes:
+        """A member's bytes."""
+        with self._opened() as file:
+            try:
+                if file.getinfo(name).file_size > most:
+                    raise _damaged(self._path)
+                return file.read(name)
+            except KeyError as error:
+                raise _damaged(self._path) from error
+
+    def copy_to(self, target: zipfile.ZipFile) -> None:
+        """All files but those that are made anew, byte for byte."""
+        with self._opened() as file:
+            for member in file.infolist():
+                if member.filename not in _MADE_ANEW and not member.is_dir():
+                    with file.open(member) as source, target.open(_same(member), "w") as copied:
+                        shutil.copyfileobj(source, copied)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
+        try:
+            with zipfile.ZipFile(self._path) as file:
+                yield file
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise _damaged(self._path) from error
+        except OSError as error:
+            raise refused(self._path, "read", error) from error
+
+
+def _same(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(member.filename, member.date_time)
+    info.compress_type, info.external_attr = member.compress_type, member.external_attr
+    info.file_size = member.file_size  # from which the zip knows whether it needs long numbers
+    return info
+
+
+def _damaged(path: Path) -> PictureError:
+    return PictureError(f"{path} is damaged or not complete.", "Copy or export it again.")

@@ -1,0 +1,42 @@
+"""PIL images as arrays and back."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from gknet.color.profile import fits
+from gknet.errors import Unsupported
+
+_MODES = {
+    "L": np.uint8,
+    "LA": np.uint8,
+    "RGB": np.uint8,
+    "RGBA": np.uint8,
+    "I;16": np.uint16,
+    "F": np.float32,
+}
+
+
+def from_pillow(image: Image.Image) -> np.ndarray:
+    """The image's pixels, (H, W) or (H, W, C). Raises Unsupported for a mode that has no exact way back."""
+    if image.mode not in _MODES:
+        raise Unsupported(
+            f"Images of mode {image.mode} cannot be worked on.",
+            "Convert the image first: image.convert('RGB').",
+        )
+    return np.asarray(image)
+
+
+def to_pillow(pixels: np.ndarray, like: Image.Image) -> Image.Image:
+    """An image of the same mode, with the same profile and metadata."""
+    image = Image.fromarray(pixels)
+    assert image.mode == like.mode, f"{image.mode} is not {like.mode}"
+    image.info.update(like.info)
+    return image
+
+
+def profile_of(image: Image.Image) -> bytes | None:
+    """The image's own ICC profile, if it speaks of the colours the image has."""
+    embedded: bytes | None = image.info.get("icc_profile")
+    return embedded if fits(embedded, gray=image.mode in ("L", "LA", "I;16", "F")) else None

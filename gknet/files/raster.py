@@ -1,0 +1,232 @@
+"""JPEG, PNG, TIFF and WebP, in and out through libvips, and AVIF in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+
+from gknet.color.profile import fits
+from gknet.errors import PictureError, Unsupported
+from gknet.files.exif import complete_tiff, exif_of_tiff, without_thumbnail
+from gknet.files.heic import full_range
+from gknet.files.picture import Picture, WriteError, check_size
+
+JPEG_QUALITY = 95  # no loss that anybody sees, at half the bytes of 100
+
+# libvips would keep the last hundred operations, and each of ours holds a whole picture.
+pyvips.cache_set_max(0)
+
+
+def _text(text: Any) -> str:
+    decoded: str = pyvips.ffi.string(text).decode("utf-8", "replace")
+    return decoded
+
+
+# libvips quotes damaged files in its messages; pyvips, taking those for UTF-8, would fail over them, fail at
+# every later error too, and fill stderr. This touches its errors and its log, nothing else.
+pyvips._to_string = pyvips.error._to_string = _text
+
+
+def _log_less() -> None:
+    """No Python for libvips' debugging messages: a Ctrl-C that arrives in such a callback would be lost."""
+    levels = pyvips.GLogLevelFlags
+    worth = levels.LEVEL_MESSAGE | levels.LEVEL_WARNING | levels.LEVEL_CRITICAL | levels.LEVEL_ERROR
+    pyvips._remove_log_handler()
+    handler, none = pyvips._log_handler_cb, pyvips.ffi.NULL
+    pyvips._log_handler_id = pyvips.glib_lib.g_log_set_handler(b"VIPS", worth, handler, none)
+
+
+_log_less()
+
+_DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
+_WHITE = {"uchar": 255.0, "ushort": 65535.0, "float": 1.0}
+_DEEPEST = {"jpeg": "uchar", "webp": "uchar", "png": "ushort", "tiff": "float"}
+_INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}
+_READABLE = {"multiband", "rgb", *_INTERPRETATIONS["uchar"], *_INTERPRETATIONS["ushort"], "scrgb"}
+_TO_RGB = "Convert it to RGB first: Image > Mode > RGB in GIMP, Image > Convert Image Color Space in Krita."
+# What of a header is kept. Thumbnails and gain maps are not: they would go on showing the picture as it was.
+_BLOCKS = {"icc-profile-data", "exif-data", "xmp-data", "iptc-data", "photoshop-data"}
+_VALUES = {"orientation", "xres", "yres", "resolution-unit", "image-description"}
+
+
+def read(path: Path, format: str) -> Picture:
+    """The picture in a file, upright. Raises PictureError or Unsupported."""
+    try:
+        image = getattr(pyvips.Image, f"{format}load")(os.fsencode(path), access="sequential", fail_on="error")
+        picture = _picture(path, image, format)
+    except (pyvips.Error, UnicodeDecodeError) as error:
+        raise _damaged(path) from error
+    if format == "jpeg":
+        return replace(picture, quality=_jpeg_quality(path))
+    if format == "tiff":
+        return replace(picture, metadata={**picture.metadata, **_exif(exif_of_tiff(path))})
+    return replace(picture, lossless=True) if format == "webp" and _is_lossless_webp(path) else picture
+
+
+def read_png(content: bytes, path: Path) -> Picture:
+    """The picture in a PNG's bytes.   path: what errors name. Raises as `read`."""
+    try:
+        return _picture(path, pyvips.Image.pngload_buffer(content, access="sequential", fail_on="error"), "png")
+    except (pyvips.Error, UnicodeDecodeError) as error:
+        raise _damaged(path) from error
+
+
+def png(pixels: np.ndarray, like: Picture) -> bytes:
+    """A PNG's bytes: pixels (H, W, C) with like's profile and texts."""
+    image, options = _prepared(pixels, like, "png")
+    return bytes(image.pngsave_buffer(**options))
+
+
+def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
+    """The file, in one go and under the very name given. Raises OSError, or WriteError."""
+    image, options = _prepared(pixels, like, format)
+    try:
+        getattr(image, f"{format}save")(os.fsencode(path), **options)
+    except pyvips.Error as error:
+        raise WriteError from error
+    if format == "tiff":
+        complete_tiff(path, _kept(like, format))
+
+
+def _damaged(path: Path) -> PictureError:
+    return PictureError(f"{path} is damaged or not complete.", "Copy or export it again.")
+
+
+def _picture(path: Path, image: Any, format: str) -> Picture:
+    _check_readable(path, image)
+    metadata = _metadata(image)
+    pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
+    if format == "heif" and pixels.dtype == np.uint16:
+        pixels = full_range(pixels, image.get("bits-per-sample"))
+    profile, orientation = metadata.pop("icc-profile-data", None), metadata.pop("orientation", 1)
+    metadata |= _exif(without_thumbnail(metadata.pop("exif-data", b"")))
+    return Picture(
+        pixels=_turned(pixels, orientation),
+        profile=profile if fits(profile, gray=pixels.shape[2] < 3) else None,
+        format=format,
+        orientation=orientation,
+        metadata=metadata,
+    )
+
+
+def _exif(block: bytes) -> dict[str, bytes]:
+    return {"exif-data": block} if block else {}
+
+
+def _check_readable(path: Path, image: Any) -> None:
+    """Nothing, if the header promises pixels that can be worked on."""
+    check_size(path, image.width, image.height)
+    if image.interpretation not in _READABLE:
+        raise Unsupported(f"{path} holds {image.interpretation.upper()} colours.", _TO_RGB)
+    if image.bands > 4:
+        raise Unsupported(f"{path} has {image.bands} channels.", "Save it as RGB or RGBA.")
+    if image.format not in _DTYPES:
+        raise Unsupported(f"{path} has {image.format} pixels.", "Save it with 8 or 16 bits, or as float.")
+
+
+def _metadata(image: Any) -> dict[str, Any]:
+    """What is kept of a header."""
+    found = {}
+    for name in image.get_fields():
+        if _is_kept(name):
+            with contextlib.suppress(UnicodeDecodeError):  # a text from before Unicode
+                found[name] = image.get(name)
+    return found
+
+
+def _is_kept(name: str) -> bool:
+    return name in _BLOCKS | _VALUES or name.startswith("png-comment-")
+
+
+def _jpeg_quality(path: Path) -> int:
+    """The quality that a JPEG was saved at, on the reference encoder's scale; 0 if it cannot be told."""
+    with path.open("rb") as file:
+        file.seek(2)
+        while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
+            body = file.read(struct.unpack(">H", head[2:])[0] - 2)
+            if head[1] == 0xDB and len(body) >= 65 and body[0] == 0:  # table 0, of 8-bit numbers: luminance
+                if max(body[1:65]) == 1:
+                    return 100
+                percent = 100 * sum(body[1:65]) / 3688  # the sum at quality 50 (ITU-T T.81, table K.1)
+                return max(1, round(100 - percent / 2 if percent <= 100 else 5000 / percent))
+    return 0
+
+
+def _is_lossless_webp(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(12)
+        while len(head := file.read(8)) == 8 and head[:4] not in (b"VP8L", b"VP8 "):
+            (size,) = struct.unpack("<I", head[4:])
+            file.seek(size + size % 2, os.SEEK_CUR)
+    return head[:4] == b"VP8L"
+
+
+# ---- pixels
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Stored pixels upright, by EXIF's number; copied only if they have to turn."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
+    columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
+    return np.ascontiguousarray(pixels[rows, columns])
+
+
+def _image(pixels: np.ndarray) -> Any:
+    """The array as a libvips image, without a copy."""
+    height, width, channels = pixels.shape
+    format = next(name for name, dtype in _DTYPES.items() if pixels.dtype == dtype)
+    return pyvips.Image.new_from_memory(np.ascontiguousarray(pixels), width, height, channels, format)
+
+
+def _set(image: Any, name: str, value: bytes | str | int) -> None:
+    types = {bytes: pyvips.GValue.blob_type, str: pyvips.GValue.gstr_type, int: pyvips.GValue.gint_type}
+    image.set_type(types[type(value)], name, value)
+
+
+def _kept(like: Picture, format: str) -> dict[str, Any]:
+    """What of like's metadata goes into a format: IPTC is packed differently in each."""
+    other = "iptc-data" if format != like.format else ""
+    return {name: value for name, value in like.metadata.items() if _is_kept(name) and name != other}
+
+
+def _prepared(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any, dict[str, Any]]:
+    """A libvips image in a depth that the format has, with like's metadata, and how to save it."""
+    same = format == like.format
+    orientation = like.orientation if same else 1
+    image = _image(_turned(pixels, {6: 8, 8: 6}.get(orientation, orientation)))
+    depth = min(image.format, _DEEPEST[format], key=list(_DTYPES).index)
+    if image.format != depth:
+        image = (image * (_WHITE[depth] / _WHITE[image.format])).rint().cast(depth)
+    metadata = _kept(like, format)
+    image = image.copy(
+        interpretation=_INTERPRETATIONS[depth][image.bands > 2],
+        xres=metadata.pop("xres", image.xres),
+        yres=metadata.pop("yres", image.yres),
+    )
+    for name, value in metadata.items():
+        _set(image, name, value)
+    if like.profile is not None and fits(like.profile, gray=pixels.shape[2] < 3):
+        _set(image, "icc-profile-data", like.profile)
+    if orientation != 1 or "exif-data" in metadata:
+        _set(image, "orientation", orientation)
+    options: dict[str, dict[str, Any]] = {
+        "jpeg": {"Q": max(JPEG_QUALITY, like.quality), "subsample_mode": "off", "optimize_coding": True},
+        "png": {"bitdepth": 16 if depth == "ushort" else 8, "filter": "all"},
+        "tiff": {
+            "compression": "deflate",
+            "predictor": "none" if depth == "float" else "horizontal",  # few programs know the one for floats
+            "bigtiff": pixels.nbytes > 3 << 30,  # an ordinary one ends at 4 GiB
+        },
+        "webp": {"lossless": like.lossless, "Q": 95, "smart_subsample": True, "exact": True},
+    }
+    keep = "all" if "exif-data" in metadata else "xmp:iptc:icc:other"  # or libvips makes up an EXIF block
+    return image, {"keep": keep, **options[format]}

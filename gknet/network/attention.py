@@ -1,0 +1,51 @@
+"""Spatial-separated attention, the basic structure's block (the paper, section 3.1; Cun & Pun, TIP 2020)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gknet.network.blocks import ConvBlock
+from gknet.network.window import Window
+
+
+class ChannelAttention(nn.Module):
+    """One weight in (0, 1) a channel, from the feature's mean (squeeze and excitation).
+
+    (B, C), means over the picture -> (B, C, 1, 1).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = max(channels // 8, 4)
+        self.weigh = nn.Sequential(nn.Linear(channels, hidden), nn.ELU(), nn.Linear(hidden, channels), nn.Sigmoid())
+
+    def forward(self, means: Tensor) -> Tensor:
+        weights: Tensor = self.weigh(means)
+        return weights[:, :, None, None]
+
+
+class SpatialSeparatedAttention(nn.Module):
+    """Separate channel attentions for background, foreground and their mix, joined by the mask.
+
+    feature: (B, C, H, W).   mask: (B, 1, H, W) in [0, 1], 1 = foreground.   window: where it is asked for, a part of
+    the picture; means are of all of it.   Returns (B, C, H, W), or the window's part of it:
+    (1 - M) A_bg(F) + M (L(A_fg(F)) + A_mix(F)), L a learned convolution (Cun & Pun 2020, section 3.2).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.background = ChannelAttention(channels)
+        self.foreground = ChannelAttention(channels)
+        self.mix = ChannelAttention(channels)
+        self.learn = ConvBlock(channels, channels)
+
+    def forward(self, feature: Tensor, mask: Tensor, window: Window | None = None) -> Tensor:
+        means = feature.mean(dim=(2, 3))
+        if window is not None:
+            feature, mask = window.cut(feature), window.cut(mask)
+        background, mix = self.background(means), self.mix(means)
+        learned: Tensor = self.learn(feature * self.foreground(means))
+        # A_bg(F) is in both regions' terms: what the foreground adds to it is its own less that.
+        added = torch.addcmul(learned, feature, mix - background)
+        return torch.addcmul(feature * background, mask, added)

@@ -1,0 +1,33 @@
+"""Parts that several of the network's modules are made of."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+class ConvBlock(nn.Sequential):
+    """3x3 convolution, batch norm, ELU: (B, C_in, H, W) -> (B, C_out, H/stride, W/stride)."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
+        super().__init__(
+            # No bias: batch norm's own would take its place.
+            nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.ELU(inplace=True),
+        )
+
+    def fold(self) -> None:
+        """Makes one convolution of the first two, for use only: the same function, but it cannot be trained."""
+        convolution, norm = self[0], self[1]
+        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        self[0], self[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+
+
+def upsample_like(feature: Tensor, target: Tensor) -> Tensor:
+    """The feature at the target's height and width, bilinear; the identity where they agree already."""
+    if feature.shape[2:] == target.shape[2:]:
+        return feature
+    return F.interpolate(feature, size=target.shape[2:], mode="bilinear", align_corners=False)

@@ -1,0 +1,1 @@
+"""What the networks here have beside the paper."""

@@ -1,0 +1,161 @@
+"""Multi-level harmony kernel modulation (the paper, section 3.3, Eq. 5 and 6)."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+def _kernel_size(feature: Tensor, kernels: Tensor) -> int:
+    """N, from the number of kernel channels. Raises ValueError if the two do not belong together."""
+    batch, channels, height, width = feature.shape
+    taps = kernels.shape[1] // channels
+    size = math.isqrt(taps)
+    if kernels.shape != (batch, channels * size * size, height, width) or size % 2 == 0:
+        raise ValueError(f"kernels {tuple(kernels.shape)} do not fit a feature {tuple(feature.shape)}")
+    return size
+
+
+def modulate_reference(feature: Tensor, kernels: Tensor) -> Tensor:
+    """Eq. 6 word for word: F_mod[p] = sum over q of K_p[p - q] F[q], zero outside the picture.
+
+    feature: (B, C, H, W).   kernels: (B, C*N*N, H, W), N odd; channel c*N*N + (dy + r)*N + (dx + r) holds
+    K_p[(dy, dx)] for channel c, with r = N // 2.   Returns (B, C, H, W).
+    Memory: the unfolded feature is N*N copies of it; `modulate` computes the same without them.
+    """
+    size = _kernel_size(feature, kernels)
+    batch, channels, height, width = feature.shape
+    # unfold's tap j is the offset q - p; Eq. 6 indexes the kernel by p - q, hence the flip.
+    windows = F.unfold(feature, size, padding=size // 2)  # (B, C*N*N, H*W)
+    windows = windows.view(batch, channels, size * size, height, width).flip(2)  # (B, C, N*N, H, W)
+    per_tap = kernels.view(batch, channels, size * size, height, width)  # (B, C, N*N, H, W)
+    return (windows * per_tap).sum(dim=2)  # (B, C, H, W)
+
+
+def modulate(feature: Tensor, kernels: Tensor) -> Tensor:
+    """`modulate_reference` as N*N shifted multiply-adds, without the unfolded copy.
+
+    Same arguments, result and gradients (of the first order).
+    """
+    _kernel_size(feature, kernels)
+    modulated: Tensor = _Modulation.apply(feature, kernels)  # type: ignore[no-untyped-call]
+    return modulated
+
+
+def modulate_by(feature: Tensor, predictor: Tensor, prediction: nn.Conv2d, *, residual: bool) -> Tensor:
+    """`modulate(feature, prediction(predictor))`, plus the feature itself if residual; fused on CUDA with Triton.
+
+    feature, predictor: (B, C, H, W).   prediction: the 1x1 convolution C -> C*N*N.   Returns (B, C, H, W).
+    """
+    if feature.is_cuda and (fused := _fused()) is not None:
+        assert prediction.bias is not None
+        return fused(feature, predictor, prediction.weight, prediction.bias, residual=residual)
+    if not feature.is_cuda and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
+        return _modulate_in_strips(feature, predictor, prediction, residual)
+    modulated = modulate(feature, prediction(predictor))
+    return feature + modulated if residual else modulated
+
+
+class Modulation(nn.Module):
+    """`modulate_by` as a part of the network, so that a hook can see what goes in and comes out. No parameters."""
+
+    def __init__(self, residual: bool) -> None:
+        super().__init__()
+        self.residual = residual
+
+    def forward(self, feature: Tensor, predictor: Tensor, prediction: nn.Conv2d) -> Tensor:
+        return modulate_by(feature, predictor, prediction, residual=self.residual)
+
+
+@functools.cache
+def _fused() -> Callable[..., Tensor] | None:
+    """The Triton form, where there is Triton; imported late, as only CUDA needs it."""
+    if importlib.util.find_spec("triton") is None:
+        return None
+    from gknet.network.fused_modulation import predict_and_modulate
+
+    return predict_and_modulate
+
+
+_STRIP = 1 << 20
+"""Numbers of K^l that are made at a time: a part of the cache."""
+
+
+def _modulate_in_strips(feature: Tensor, predictor: Tensor, prediction: nn.Conv2d, residual: bool) -> Tensor:
+    """`modulate_by` in strips of rows: K^l, N*N times the feature, would not be in the cache any more when it is used.
+
+    All strips' kernels are made in the same memory: fresh memory costs as much as the work in it.
+    """
+    assert prediction.bias is not None
+    batch, channels, height, width = feature.shape
+    weight = prediction.weight.flatten(1).expand(batch, -1, -1)  # (B, C*N*N, C)
+    line = batch * prediction.out_channels * width
+    rows = min(height, max(1, _STRIP // line))
+    memory = feature.new_empty(rows * line)
+    radius = math.isqrt(prediction.out_channels // channels) // 2
+    padded = F.pad(feature, (radius, radius, radius, radius))
+    # What the bias gives to the kernels is the same everywhere: an ordinary convolution of each channel.
+    everywhere = prediction.bias.view(channels, 1, 2 * radius + 1, -1).flip(2, 3)
+    modulated = F.conv2d(padded, everywhere, groups=channels)
+    if residual:
+        modulated += feature
+    for top in range(0, height, rows):
+        part = modulated[:, :, top : top + rows]
+        count = part.shape[2]
+        kernels = memory[: count * line].view(batch, -1, count * width)
+        torch.bmm(weight, predictor[:, :, top : top + rows].flatten(2), out=kernels)
+        kernels = kernels.view(batch, -1, count, width)
+        for tap, shifted in _taps(padded[:, :, top : top + count + 2 * radius], part, kernels):
+            part.addcmul_(tap, shifted)
+    return modulated
+
+
+class _Modulation(torch.autograd.Function):
+    """Written out by hand, because autograd would make a whole kernels' gradient of zeros for every tap."""
+
+    @staticmethod
+    def forward(ctx: Any, feature: Tensor, kernels: Tensor) -> Tensor:
+        ctx.save_for_backward(feature, kernels)
+        modulated = torch.zeros_like(feature)
+        for tap, shifted in _taps(_padded(feature, kernels), feature, kernels):
+            modulated.addcmul_(tap, shifted)
+        return modulated
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        feature, kernels = ctx.saved_tensors
+        kernels_gradient = torch.empty_like(kernels)
+        padded = _padded(feature, kernels)
+        for tap, shifted in _taps(padded, feature, kernels_gradient):
+            torch.mul(gradient, shifted, out=tap)
+        padded_gradient = torch.zeros_like(padded)
+        for tap, shifted in _taps(padded_gradient, feature, kernels):
+            shifted.addcmul_(gradient, tap)
+        radius = (padded.shape[2] - feature.shape[2]) // 2
+        height, width = feature.shape[2:]
+        return padded_gradient[:, :, radius : radius + height, radius : radius + width], kernels_gradient
+
+
+def _padded(feature: Tensor, kernels: Tensor) -> Tensor:
+    """(B, C, H+2r, W+2r): the feature with zeros around it."""
+    radius = _kernel_size(feature, kernels) // 2
+    return F.pad(feature, (radius, radius, radius, radius))
+
+
+def _taps(padded: Tensor, feature: Tensor, kernels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each of the N*N taps the views (B, C, H, W) of its kernels K_p[(dy, dx)] and of F[p - (dy, dx)]."""
+    size = _kernel_size(feature, kernels)
+    batch, channels, height, width = feature.shape
+    per_tap = kernels.view(batch, channels, size * size, height, width)  # (B, C, N*N, H, W)
+    for tap in range(size * size):
+        top, left = size - 1 - tap // size, size - 1 - tap % size
+        yield per_tap[:, :, tap], padded[:, :, top : top + height, left : left + width]

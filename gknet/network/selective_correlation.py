@@ -1,0 +1,104 @@
+"""Fusing an encoder feature with the kernel-prediction feature of the level below (section 3.2, Eq. 2-4)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gknet.network.blocks import upsample_like
+from gknet.network.window import Window
+
+
+class ChannelDescriptor(nn.Module):
+    """alpha of Eq. 2: a 3x3 convolution, the mean over the picture, an MLP. (B, C_in, H, W) -> (B, C_out).
+
+    The mean of a convolution is the convolution of nine means, one a tap, each of what that tap sees: the same
+    numbers, but for rounding, without the convolution's work.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.perceptron = nn.Sequential(
+            nn.ELU(), nn.Linear(channels_out, channels_out), nn.ELU(), nn.Linear(channels_out, channels_out)
+        )
+
+    def forward(self, feature: Tensor) -> Tensor:
+        assert self.conv.bias is not None
+        means = F.linear(_tap_means(feature), self.conv.weight.flatten(1), self.conv.bias)
+        descriptor: Tensor = self.perceptron(means)
+        return descriptor
+
+
+def _tap_means(feature: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C*9): means over the picture of what the taps of a padded 3x3 convolution see, row by row."""
+    exact = torch.promote_types(feature.dtype, torch.float32)
+    rows = feature.sum(dim=3, dtype=exact)  # (B, C, H)
+    # The left taps never see the last column, nor the right ones the first; above and below likewise.
+    across = torch.stack((rows - feature[..., -1], rows, rows - feature[..., 0]), dim=3)  # (B, C, H, 3)
+    total = across.sum(dim=2)  # (B, C, 3)
+    sums = torch.stack((total - across[:, :, -1], total, total - across[:, :, 0]), dim=2)  # (B, C, 3, 3)
+    return sums.flatten(1) / (feature.shape[2] * feature.shape[3])
+
+
+class SelectiveCorrelationFusion(nn.Module):
+    """SCF: channel weights for both features, each told by their correlation with the other's.
+
+    encoded: (B, C, H, W), F_E of this level.   deeper: (B, C_deeper, H', W'), F_KPB of the level below (or
+    F_LR).   window: where it is asked for, a part of the picture.   Returns (B, C, H, W), or the window's part of it:
+    S_E Conv(F_E) + Upsample(S_KPB Conv(F_KPB)).
+    """
+
+    def __init__(self, channels: int, deeper_channels: int, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.describe_encoded = ChannelDescriptor(channels, channels)
+        self.describe_deeper = ChannelDescriptor(deeper_channels, channels)
+        # "N x N convolutions with splitting": a kernel as large as A is a linear map of its n*n entries.
+        self.correlate = nn.Linear(groups * groups, 2 * channels)
+        self.refine_encoded = nn.Linear(channels, channels)
+        self.refine_deeper = nn.Linear(channels, channels)
+        self.balance = nn.Parameter(torch.tensor(0.1))  # b of Eq. 4
+        self.convert_encoded = nn.Conv2d(channels, channels, 1)
+        self.convert_deeper = nn.Conv2d(deeper_channels, channels, 1)
+
+    def channel_weights(self, encoded: Tensor, deeper: Tensor) -> tuple[Tensor, Tensor]:
+        """S_E and S_KPB of Eq. 4, each (B, C) in (0, 1)."""
+        alpha_encoded = self.describe_encoded(encoded)  # (B, C)
+        alpha_deeper = self.describe_deeper(deeper)  # (B, C)
+        batch = alpha_encoded.shape[0]
+        grouped_encoded = alpha_encoded.view(batch, self.groups, -1)  # (B, n, m)
+        grouped_deeper = alpha_deeper.view(batch, self.groups, -1)  # (B, n, m)
+        correlation = grouped_deeper @ grouped_encoded.transpose(1, 2)  # A, Eq. 3: (B, n, n)
+        mixed = self.correlate(correlation.flatten(1))  # (B, 2*C)
+        mixed_deeper, mixed_encoded = mixed.chunk(2, dim=1)  # each (B, C)
+        weight_encoded = torch.sigmoid(alpha_encoded + self.balance * self.refine_encoded(mixed_encoded))
+        weight_deeper = torch.sigmoid(alpha_deeper + self.balance * self.refine_deeper(mixed_deeper))
+        return weight_encoded, weight_deeper
+
+    def forward(self, encoded: Tensor, deeper: Tensor, window: Window | None = None) -> Tensor:
+        weight_encoded, weight_deeper = self.channel_weights(encoded, deeper)
+        if window is not None:
+            encoded, deeper = window.cut(encoded), window.cut(deeper)
+        kept_encoded = weight_encoded[:, :, None, None] * self.convert_encoded(encoded)  # (B, C, H, W)
+        kept_deeper = weight_deeper[:, :, None, None] * self.convert_deeper(deeper)  # (B, C, H', W')
+        fused: Tensor = kept_encoded + upsample_like(kept_deeper, encoded)
+        return fused
+
+
+class ConcatenationFusion(nn.Module):
+    """What stands in SCF's place when it is ablated (Table 4): concatenation and a 1x1 convolution.
+
+    Same arguments and result as SelectiveCorrelationFusion.
+    """
+
+    def __init__(self, channels: int, deeper_channels: int) -> None:
+        super().__init__()
+        self.convert = nn.Conv2d(channels + deeper_channels, channels, 1)
+
+    def forward(self, encoded: Tensor, deeper: Tensor, window: Window | None = None) -> Tensor:
+        if window is not None:
+            encoded, deeper = window.cut(encoded), window.cut(deeper)
+        fused: Tensor = self.convert(torch.cat([encoded, upsample_like(deeper, encoded)], dim=1))
+        return fused

@@ -1,0 +1,46 @@
+"""Rectangles of the canvas."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from gknet.errors import NoForeground
+
+
+class Box(NamedTuple):
+    """A rectangle of the canvas, pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        """First column beyond."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> int:
+        """First row beyond."""
+        return self.top + self.height
+
+    def shifted(self, across: int, down: int) -> Self:
+        """The same rectangle elsewhere."""
+        return self._replace(left=self.left + across, top=self.top + down)
+
+    def within(self, other: Box) -> Box | None:
+        """What both cover, None if nothing."""
+        left, top = max(self.left, other.left), max(self.top, other.top)
+        right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
+        return Box(left, top, right - left, bottom - top) if left < right and top < bottom else None
+
+
+def bounding_box(mask: np.ndarray) -> Box:
+    """The smallest box that holds every pixel above 0 of (H, W). Raises NoForeground if there is none."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        raise NoForeground("The layer is transparent everywhere.", "Choose the layer that holds the object.")
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))

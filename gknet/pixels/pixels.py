@@ -1,0 +1,98 @@
+"""Pictures and masks as people hold them, and as the harmonizer works on them."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from gknet.color.srgb import LUMA
+from gknet.errors import BadRequest, NoBackground, NoForeground
+
+
+def checked_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.ndarray:
+    """The mask as (H, W) uint8, uint16 or float32. Raises BadRequest, NoForeground or NoBackground."""
+    if isinstance(mask, Image.Image) and mask.mode not in ("1", "L", "I;16", "F"):
+        raise BadRequest(f"The mask is an image of mode {mask.mode}.", "Give one of mode L, white = foreground.")
+    flat = np.asarray(mask)
+    if flat.ndim == 3 and flat.shape[2] == 1:
+        flat = flat[:, :, 0]
+    if flat.ndim != 2:
+        raise BadRequest(f"The mask is an array of shape {flat.shape}.", "Give (height, width).")
+    if flat.shape != tuple(shape):
+        want, have = "x".join(map(str, shape[1::-1])), "x".join(map(str, flat.shape[1::-1]))
+        raise BadRequest(f"The mask is {have} pixels, the picture {want}.", "Give a mask of the picture's size.")
+    if flat.dtype == np.bool_:
+        flat = flat.astype(np.uint8) * np.uint8(255)
+    elif flat.dtype not in (np.uint8, np.uint16):
+        flat = flat.astype(np.float32)
+        if not (flat.min() >= 0 and flat.max() <= 1):  # also refuses NaN
+            raise BadRequest("The mask's values leave 0..1.", "Scale the mask so that 1 is the foreground.")
+    if flat.dtype.kind == "u" and flat.max() == 1:
+        raise BadRequest(
+            f"The mask's largest value is 1 of {np.iinfo(flat.dtype).max}.", "Give a bool mask, or multiply it."
+        )
+    if not flat.any():
+        raise NoForeground("The mask is all black.", "Paint the object white in the mask.")
+    if flat.min() == flat.max():
+        raise NoBackground("The mask is equally bright everywhere.", "Paint all but the object black in the mask.")
+    return flat
+
+
+def as_rgb(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) or, with alpha, (H, W, 4) of any picture that can be worked on."""
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or 0 in pixels.shape:
+        raise BadRequest(f"An array of shape {pixels.shape} is no picture.", "Give (height, width, 1 to 4 channels).")
+    if pixels.shape[2] >= 3:
+        return pixels
+    return pixels[:, :, [0, 0, 0, *range(1, pixels.shape[2])]]
+
+
+def strongest(alpha: np.ndarray, part: np.ndarray | None = None) -> float:
+    """The largest of alphas (H, W), in [0, 1]; of those alone where `part` (H, W) is above 0."""
+    full = 1.0 if alpha.dtype.kind == "f" else float(np.iinfo(alpha.dtype).max)
+
+    def largest(every: int) -> float:
+        some = alpha[::every, ::every]
+        if part is not None:
+            some = some[part[::every, ::every] > 0]
+        return min(float(np.fmax.reduce(some, axis=None, initial=0)) / full, 1.0)  # fmax, as there may be NaN
+
+    few = largest(8)
+    return few if few == 1 else largest(1)
+
+
+def without_gaps(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) of a scene (H, W, 3 or 4): where it shows nothing, the mean colour of what it does show.
+
+    So what is not there moves neither the scene's light nor its colours. Raises NoBackground if nothing shows.
+    """
+    if pixels.shape[2] == 3:
+        return pixels
+    full = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
+    share = pixels[:, :, 3:].astype(np.float32) / full  # (H, W, 1)
+    if not share.any():
+        raise NoBackground("Nothing is visible below the foreground.", "Put it over a picture, or show what is hidden.")
+    # What is wholly transparent may hold anything, even NaN.
+    colours = np.where(share > 0, pixels[:, :, :3], 0).astype(np.float32)
+    mean = (colours * share).sum(axis=(0, 1), dtype=np.float64) / share.sum(dtype=np.float64)
+    filled = colours * share + mean.astype(np.float32) * (1 - share)
+    filled = filled if pixels.dtype.kind == "f" else np.rint(filled)
+    return np.where(share == 1, pixels[:, :, :3], filled.astype(pixels.dtype))
+
+
+def as_before(changed: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """The changed RGB(A) in the channels it came in: gray is the luma, exactly kept where nothing changed."""
+    if pixels.ndim == 3 and pixels.shape[2] >= 3:
+        return changed
+    gray = pixels if pixels.ndim == 2 else pixels[:, :, 0]
+    luma = changed[:, :, :3].astype(np.float32) @ np.array(LUMA, np.float32)
+    if not np.issubdtype(pixels.dtype, np.floating):
+        luma = np.rint(luma)
+    luma = np.where((changed[:, :, :3] == gray[:, :, None]).all(axis=2), gray, luma).astype(pixels.dtype)
+    result = pixels.copy()
+    if pixels.ndim == 2:
+        return luma
+    result[:, :, 0] = luma
+    return result

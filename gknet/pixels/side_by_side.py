@@ -1,0 +1,47 @@
+"""Pictures next to one another, for people who would rather look than read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from gknet.color.encoding import Encoding
+from gknet.pixels.reduction import thumbnail
+
+_HEIGHT = 900
+_GAP = 12
+_CAPTION = 40
+
+
+def side_by_side(rows: Sequence[dict[str, np.ndarray]], encoding: Encoding | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB: every picture of a row beside the next, each under its caption, row under row.
+
+    rows: caption -> (H, W, C) as `gknet.files.picture.Picture` has them; shown at most 900 px high.
+    encoding: what their numbers stand for, None for encoded sRGB.
+    """
+    drawn = [_row(pictures, encoding or Encoding()) for pictures in rows]
+    sheet = Image.new("RGB", (max(row.width for row in drawn), sum(row.height for row in drawn)), "white")
+    top = 0
+    for row in drawn:
+        sheet.paste(row, (0, top))
+        top += row.height
+    return np.asarray(sheet)
+
+
+def _row(pictures: dict[str, np.ndarray], encoding: Encoding) -> Image.Image:
+    small = []
+    for pixels in pictures.values():
+        values = thumbnail(pixels, _HEIGHT)
+        small.append(np.rint(encoding.to_srgb(values.clip(0, 1)).clip(0, 1) * 255).astype(np.uint8))
+    width = sum(picture.shape[1] for picture in small) + _GAP * (len(small) - 1)
+    height = max(picture.shape[0] for picture in small) + _CAPTION
+    row = Image.new("RGB", (width, height), "white")
+    pen, left = ImageDraw.Draw(row), 0
+    font = ImageFont.load_default(22)
+    for caption, picture in zip(pictures, small, strict=True):
+        row.paste(Image.fromarray(picture), (left, _CAPTION))
+        pen.text((left + 4, _CAPTION // 2), caption, fill="black", font=font, anchor="lm")
+        left += picture.shape[1] + _GAP
+    return row

@@ -1,0 +1,1 @@
+"""The network's small answer, on every full-resolution pixel."""

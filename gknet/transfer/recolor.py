@@ -1,0 +1,112 @@
+"""A colour map, which knows encoded sRGB and linear light, on pixels of any encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from gknet.color.encoding import Encoding
+from gknet.color.srgb import LUMA
+from gknet.errors import BadRequest
+from gknet.pixels.pixels import as_before, as_rgb
+from gknet.transfer.color_transfer import ColourTransfer
+from gknet.transfer.cores import Strip, on_all_cores
+from gknet.transfer.slicing import NODES, cell_size
+
+_STRIP = 262144
+"""About how many pixels a thread converts at once; the map is evaluated in 49 parts of them."""
+
+
+def recoloured(
+    transfer: ColourTransfer,
+    pixels: np.ndarray,
+    encoding: Encoding,
+    *,
+    mask: np.ndarray | None,
+    strength: float,
+    device: torch.device,
+    on_progress: Callable[[int, int], None],
+) -> np.ndarray:
+    """The pixels in their new colours: a new array, alpha and whatever does not change equal to the bit.
+
+    pixels: (h, w) or (h, w, C) of the size the map was made for; uint8, uint16, float16 or float32.
+    Other arguments, and errors, as ColourTransfer.apply.
+    """
+    rgb, gray = as_rgb(pixels), pixels.ndim == 2 or pixels.shape[2] < 3
+    if encoding.is_srgb or (encoding.space == "linear" and not gray):
+        changed = transfer.apply(
+            rgb, mask=mask, strength=strength, space=encoding.space, device=device, on_progress=on_progress
+        )
+        return as_before(changed, pixels)
+    if not 0 <= strength <= 1:
+        raise BadRequest(f"The strength must be from 0 to 1, not {strength}.")
+    if rgb.shape[:2] != transfer.layer_size or (mask is not None and mask.shape != rgb.shape[:2]):
+        raise BadRequest("The colour map was made for a layer of another size.")
+    changed = np.empty_like(rgb)
+
+    def worker() -> Callable[[Strip], int]:
+        def work(strip: Strip) -> int:
+            rows = slice(*strip)
+            weight = strength * _weight(rgb[rows], None if mask is None else mask[rows])
+            part = _rows(transfer, *strip)
+            changed[rows] = _through_srgb(part, rgb[rows], weight, encoding, gray, device)
+            return weight.size
+
+        return work
+
+    on_all_cores(_strips(*rgb.shape[:2]), worker, rgb.shape[0] * rgb.shape[1], on_progress)
+    return as_before(changed, pixels)
+
+
+def _through_srgb(
+    transfer: ColourTransfer, rgb: np.ndarray, weight: np.ndarray, encoding: Encoding, gray: bool, device: torch.device
+) -> np.ndarray:
+    """The map's change as the encoding has it, so that no change is none: (h, w, 3 or 4) of rgb's type."""
+    if not weight.any():
+        return rgb
+    whole = rgb.dtype.kind == "u"
+    full = np.iinfo(rgb.dtype).max if whole else 1
+    own = np.ascontiguousarray(rgb[..., :3], np.float32) / np.float32(full)
+    with np.errstate(all="ignore"):  # pixels that are no numbers keep what they are
+        before = encoding.to_srgb(own)
+        after = transfer.apply(before, device=device)
+        if gray:
+            luma = after @ np.array(LUMA, np.float32)[:, None]
+            after = np.where((after == before).all(axis=2, keepdims=True), before, luma)
+        change = (encoding.from_srgb(after) - encoding.from_srgb(before)) * weight[..., None]
+        moved = np.isfinite(own).all(axis=2, keepdims=True) & np.isfinite(change) & (change != 0)
+        most = full if whole else np.finfo(rgb.dtype).max
+        colours = ((own + change) * np.float32(full)).clip(0 if whole else -most, most)
+        colours = np.where(moved, np.rint(colours) if whole else colours, 0).astype(rgb.dtype)
+    result = rgb.copy()
+    np.copyto(result[..., :3], colours, where=moved)
+    return result
+
+
+def _weight(rgb: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """How much of the change each pixel takes, (h, w) float32 in [0, 1]."""
+    weight = np.ones(rgb.shape[:2], np.float32)
+    if mask is not None:
+        weight = mask.astype(np.float32) / np.float32(1 if mask.dtype.kind == "f" else np.iinfo(mask.dtype).max)
+    return weight * (rgb[..., 3] > 0) if rgb.shape[2] == 4 else weight
+
+
+def _strips(height: int, width: int) -> list[Strip]:
+    """Rows (first, end) of all strips; none crosses a row of the map's nodes."""
+    cell, step = cell_size(height), max(1, _STRIP // width)
+    cells = [(top, min(top + cell, height)) for top in range(0, height, cell)]
+    return [(y, min(y + step, end)) for top, end in cells for y in range(top, end, step)]
+
+
+def _rows(transfer: ColourTransfer, first: int, end: int) -> ColourTransfer:
+    """The same map for some rows of its layer alone; between two rows of its nodes it is linear from top to bottom."""
+    height, width = transfer.layer_size
+    cell = cell_size(height)
+    upper = first // cell
+    share = (first + np.arange(NODES) * cell_size(end - first)) / cell - upper
+    nodes = transfer.curves[upper], transfer.curves[upper + 1]
+    curves = nodes[0] + share[:, None, None, None, None] * (nodes[1] - nodes[0])
+    return replace(transfer, curves=curves, layer_size=(end - first, width))

@@ -1,0 +1,341 @@
+"""`backend.Client` as a script uses it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+import gknet
+from backend import BackendError, Client
+from backend.server.requests import Space
+from backend.thin.client import ThinClient
+from gknet import Harmonizer
+from gknet.color.srgb import linear_to_srgb, srgb_to_linear
+from gknet.edges import cleaned
+from tests.backend.real_backend import Backend
+from tests.gknet import icc
+
+AT = (150, 200)
+
+
+def as_depth(pixels: np.ndarray, depth: str) -> np.ndarray:
+    """8-bit pixels as another type, spread over its range."""
+    if depth == "uint16":
+        return pixels.astype(np.uint16) * np.uint16(257)
+    return pixels if depth == "uint8" else (pixels / np.float32(255)).astype(depth)
+
+
+@pytest.fixture(scope="module")
+def harmonizer() -> Harmonizer:
+    """The same network in this process."""
+    return Harmonizer.load(device="cpu")
+
+
+@pytest.mark.parametrize("depth", ["uint8", "uint16", "float16", "float32"])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_cutout_of_any_kind_comes_back_as_gknet_makes_it(
+    client: Client, harmonizer: Harmonizer, layer: np.ndarray, reference: np.ndarray, depth: str, channels: int
+) -> None:
+    pixels = as_depth(layer if channels == 4 else layer[..., [1, 3]], depth)
+    below = as_depth(reference, depth)
+    result = client.harmonize(pixels, below, at=AT)
+    assert (result.shape, result.dtype) == (pixels.shape, pixels.dtype)
+    assert np.array_equal(result[..., -1], pixels[..., -1])
+    assert not np.array_equal(result, pixels)
+    assert result.flags.writeable
+    ours = harmonizer.fit_layer(pixels, below, at=AT, canvas=(512, 512)).apply(pixels)
+    assert np.array_equal(result, ours)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_opaque_layer_is_harmonized_where_it_is_selected(
+    client: Client, layer: np.ndarray, reference: np.ndarray, channels: int
+) -> None:
+    pixels = layer[..., :3] if channels == 3 else layer[..., 1]
+    selection = layer[..., 3].copy()
+    result = client.harmonize(pixels, reference, at=AT, selection=selection)
+    assert (result.shape, result.dtype) == (pixels.shape, pixels.dtype)
+    assert np.array_equal(result[selection == 0], pixels[selection == 0])
+    assert not np.array_equal(result, pixels)
+
+
+def test_pixels_in_linear_light_are_taken(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:
+    def decoded(pixels: np.ndarray) -> np.ndarray:
+        return srgb_to_linear(torch.from_numpy(pixels / np.float32(255))).numpy()
+
+    linear = np.dstack([decoded(layer[..., :3]), layer[..., 3] / np.float32(255)])
+    below = decoded(reference)
+    result = client.harmonize(linear, below, at=AT, space="linear")
+    encoded = client.harmonize(layer, reference, at=AT)
+    inside = layer[..., 3] > 0
+    again = 255 * linear_to_srgb(torch.from_numpy(result[..., :3])).numpy()
+    assert np.abs(again - encoded[..., :3])[inside].mean() < 1
+
+
+PROFILES = {
+    "Display P3": icc.rgb(icc.DISPLAY_P3, icc.srgb_curve()),
+    "ProPhoto RGB": icc.rgb(icc.PROPHOTO, icc.gamma(1.8)),
+    "gray, gamma 2.2": icc.gray(icc.gamma(2.2)),
+}
+
+
+@pytest.mark.parametrize("depth", ["uint8", "uint16", "float16", "float32"])
+@pytest.mark.parametrize("values", ["linear", *PROFILES])
+def test_every_space_and_profile_is_taken_as_gknet_takes_it(
+    client: Client, harmonizer: Harmonizer, layer: np.ndarray, reference: np.ndarray, depth: str, values: str
+) -> None:
+    pixels = as_depth(layer[..., [1, 3]] if "gray" in values else layer, depth)
+    below = as_depth(reference[..., 1] if "gray" in values else reference, depth)
+    space: Space = "linear" if values == "linear" else "srgb"
+    result = client.harmonize(pixels, below, at=AT, space=space, profile=PROFILES.get(values))
+    assert (result.shape, result.dtype) == (pixels.shape, pixels.dtype)
+    assert np.array_equal(result[..., -1], pixels[..., -1])
+    fit = harmonizer.fit_layer(
+        pixels,
+        below,
+        at=AT,
+        canvas=(512, 512),
+        space=space,
+        profile=PROFILES.get(values),
+        reference_space=space,
+        reference_profile=PROFILES.get(values),
+    )
+    assert np.array_equal(result, fit.apply(pixels))
+    assert not np.array_equal(result, pixels)
+    assert np.array_equal(client.harmonize(pixels, None, fit=client.last_fit, space=space, strength=0), pixels)
+
+
+def test_a_large_reference_is_sent_reduced(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:
+    large = np.tile(reference, (4, 5, 1))
+    whole = client.harmonize(layer, large, at=AT)
+    small = np.ascontiguousarray(large.reshape(1024, 2, 1280, 2, 3).mean(axis=(1, 3)).round().astype(np.uint8))
+    shown = client.harmonize(layer, small, at=AT, canvas=(2560, 2048))
+    assert np.abs(whole.astype(int) - shown).mean() < 1
+
+
+def test_arrays_that_are_not_contiguous_are_taken(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:
+    turned = np.asfortranarray(layer)
+    assert np.array_equal(
+        client.harmonize(turned, reference[:, ::-1], at=AT), client.harmonize(layer, reference[:, ::-1].copy(), at=AT)
+    )
+
+
+def test_a_fit_applied_again_equals_a_request_of_its_own(
+    client: Client, layer: np.ndarray, reference: np.ndarray
+) -> None:
+    client.harmonize(layer, reference, at=AT)
+    fit = client.last_fit
+    assert fit is not None
+    for strength in (0.0, 0.37, 1.0):
+        again = client.harmonize(layer, None, fit=fit, strength=strength)
+        assert client.last_fit == fit
+        assert "network" not in client.last_timings
+        assert np.array_equal(again, client.harmonize(layer, reference, at=AT, strength=strength))
+    assert np.array_equal(client.harmonize(layer, None, fit=fit, strength=0), layer)
+
+
+def test_a_preview_looks_like_the_whole(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:
+    whole = client.harmonize(layer, reference, at=AT)
+    small = np.ascontiguousarray(layer[1::3, 1::3])
+    preview = client.harmonize(small, None, fit=client.last_fit)
+    assert preview.shape == small.shape
+    solid = small[..., 3] > 0
+    assert np.abs(preview.astype(int) - whole[1::3, 1::3])[solid].mean() < 1
+
+
+def test_a_forgotten_fit_is_made_again_where_there_is_a_reference(
+    client: Client, layer: np.ndarray, reference: np.ndarray
+) -> None:
+    with pytest.raises(BackendError) as error:
+        client.harmonize(layer, None, fit="0123456789abcdef")
+    assert error.value.code == "unknown_fit"
+    result = client.harmonize(layer, reference, at=AT, fit="0123456789abcdef")
+    assert np.array_equal(result, client.harmonize(layer, reference, at=AT))
+
+
+def test_only_the_last_sixteen_fits_are_kept(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:
+    fits = []
+    for _ in range(17):
+        client.harmonize(layer, reference, at=AT, network_size=64)
+        fits.append(client.last_fit)
+    client.harmonize(layer, None, fit=fits[1])
+    with pytest.raises(BackendError) as error:
+        client.harmonize(layer, None, fit=fits[0])
+    assert error.value.code == "unknown_fit"
+
+
+def test_progress_comes_in_order(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:
+    steps: list[tuple[str, int, int]] = []
+    client.harmonize(layer, reference, at=AT, on_progress=lambda *step: steps.append(step))
+    order = ["wait", "load", "reduce", "network", "apply"]
+    places = [(order.index(stage), done / total) for stage, done, total in steps]
+    assert places == sorted(places)
+    assert steps[-1][0] == "apply"
+
+
+@pytest.mark.parametrize("wanted", [gknet.Cancelled("Enough."), KeyboardInterrupt(), ZeroDivisionError()])
+def test_what_progress_raises_cancels_the_request(
+    client: Client, layer: np.ndarray, reference: np.ndarray, wanted: BaseException
+) -> None:
+    served = client.status()["served"]
+
+    def refuse(stage: str, done: int, total: int) -> None:
+        del done, total
+        if stage == "reduce":
+            raise wanted
+
+    with pytest.raises(type(wanted)):
+        client.harmonize(layer, reference, at=AT, network_size=576, on_progress=refuse)
+    result = client.harmonize(layer, reference, at=AT)
+    assert result.shape == layer.shape
+    assert client.status()["served"] == served + 1
+
+
+def test_four_clients_at_once_get_their_own_answers(backend: Backend, layer: np.ndarray, reference: np.ndarray) -> None:
+    del backend
+    kinds = [layer, as_depth(layer, "uint16"), as_depth(layer, "float32")[:90], layer[..., [0, 3]][:, ::-1]]
+    with Client.connect(start=False) as client:
+        alone = [
+            [client.harmonize(pixels, reference, at=AT, strength=part / 4, network_size=64) for part in range(1, 5)]
+            for pixels in kinds
+        ]
+    together = threading.Barrier(4)
+
+    def work(kind: int) -> None:
+        with Client.connect(start=False) as mine:
+            together.wait()
+            for part in range(1, 5):
+                result = mine.harmonize(kinds[kind], reference, at=AT, strength=part / 4, network_size=64)
+                assert np.array_equal(result, alone[kind][part - 1])
+                again = mine.harmonize(kinds[kind], None, fit=mine.last_fit, strength=0.25)
+                assert np.array_equal(again, alone[kind][0])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"layer": np.zeros((4, 4, 4), np.float64)}, "unsupported"),
+        ({"layer": np.zeros((4, 4, 5), np.uint8)}, "bad_request"),
+        ({"layer": np.zeros((0, 4, 4), np.uint8)}, "bad_request"),
+        ({"layer": np.zeros(4, np.uint8)}, "bad_request"),
+        ({"layer": np.broadcast_to(np.uint8(0), (20_000, 20_000, 4))}, "too_large"),
+        ({"layer": np.zeros((160, 120, 4), np.uint8)}, "no_foreground"),
+        ({"selection": np.zeros((3, 3), np.uint8)}, "bad_request"),
+        ({"selection": np.zeros((160, 120), bool)}, "bad_request"),
+        ({"strength": 1.5}, "bad_request"),
+        ({"strength": float("nan")}, "bad_request"),
+        ({"space": "cmyk"}, "unsupported"),
+        ({"model": "gknet-xl"}, "unsupported"),
+        ({"network_size": 8}, "bad_request"),
+        ({"opacity": -1.0}, "bad_request"),
+        ({"at": (5000, 5000)}, "no_foreground"),
+        ({"at": (10**7, 0)}, "bad_request"),
+        ({"canvas": (100, 900)}, "bad_request"),
+        ({"reference": None}, "bad_request"),
+        ({"profile": b"no profile"}, "bad_request"),
+    ],
+)
+def test_wrong_calls_are_refused(
+    client: Client, layer: np.ndarray, reference: np.ndarray, change: dict[str, object], code: str
+) -> None:
+    arguments = {"layer": layer, "reference": reference, "at": AT, **change}
+    with pytest.raises(BackendError) as error:
+        client.harmonize(**arguments)  # type: ignore[arg-type]
+    assert error.value.code == code
+    assert error.value.message
+    assert client.status()["state"] == "idle"
+
+
+def test_numbers_that_are_none_are_refused(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:
+    pixels = as_depth(layer, "float32")
+    pixels[80, 60, 1] = np.nan
+    with pytest.raises(BackendError) as error:
+        client.harmonize(pixels, as_depth(reference, "float32"), at=AT)
+    assert error.value.code == "bad_request"
+
+
+def test_a_layer_over_the_whole_canvas_has_no_background(client: Client, reference: np.ndarray) -> None:
+    selection = np.full(reference.shape[:2], 255, np.uint8)
+    with pytest.raises(BackendError) as error:
+        client.harmonize(reference, reference, selection=selection)
+    assert error.value.code == "no_background"
+
+
+def test_a_closed_client_may_be_closed_again(backend: Backend) -> None:
+    del backend
+    client = Client.connect(start=False)
+    client.close()
+    client.close()
+    assert client.status()["op"] == "status"  # connected anew
+    client.close()
+
+
+def test_what_a_host_imports_is_the_standard_library() -> None:
+    program = (
+        "import sys, backend.thin, backend.thin.protocol\n"
+        "print(sorted({'zmq', 'numpy', 'torch', 'msgpack', 'pyvips', 'psutil', 'gknet'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("depth", ["uint8", "uint16", "float16", "float32"])
+def test_a_large_reference_with_gaps_is_sent_reduced_without_what_lies_in_them(
+    client: Client, layer: np.ndarray, reference: np.ndarray, depth: str
+) -> None:
+    large = as_depth(np.repeat(np.repeat(reference, 3, axis=0), 3, axis=1), depth)
+    full = large.dtype.type(1 if large.dtype.kind == "f" else np.iinfo(large.dtype).max)
+    alpha = np.full((*large.shape[:2], 1), full)
+    alpha[1200:] = 0
+    gaps = large.copy()
+    gaps[1200:] = full
+    at = (3 * AT[0], 3 * AT[1])
+    results = [
+        client.harmonize(as_depth(layer, depth), np.dstack([below, alpha]), at=at).astype(np.float64)
+        for below in (large, gaps)
+    ]
+    assert np.abs(results[0] - results[1]).max() <= 0.01 * float(full)
+
+
+@pytest.mark.parametrize(
+    ("depth", "name"), [("uint8", "u8"), ("uint16", "u16"), ("float16", "f16"), ("float32", "f32")]
+)
+def test_the_hosts_client_gets_the_same_bytes(
+    client: Client, layer: np.ndarray, reference: np.ndarray, depth: str, name: str
+) -> None:
+    pixels, below = as_depth(layer, depth), as_depth(reference, depth)
+    selection = np.ascontiguousarray(255 - layer[..., 3] // 2)
+    ours = client.harmonize(pixels, below, at=AT, strength=0.8, selection=selection)
+    kind = {"channels": 4, "depth": name, "space": "srgb"}
+    with ThinClient.connect(start=False) as thin:
+        result, theirs = thin.harmonize(
+            {**kind, "width": 120, "height": 160, "x": AT[0], "y": AT[1]},
+            pixels.tobytes(),
+            {**kind, "channels": 3, "width": 512, "height": 512, "canvas_width": 512, "canvas_height": 512},
+            below.tobytes(),
+            selection.tobytes(),
+            {"strength": 0.8},
+        )
+    assert result["depth"] == name
+    assert bytes(theirs) == ours.tobytes()
+
+
+def test_clean_edges_are_those_of_the_harmonizer(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:
+    stages: list[str] = []
+    result = client.harmonize(
+        layer, reference, at=AT, clean_edges=True, on_progress=lambda stage, *_: stages.append(stage)
+    )
+    clean = cleaned(layer, lambda *_: None)
+    assert not np.array_equal(clean, layer)
+    assert np.array_equal(result, client.harmonize(clean, reference, at=AT))
+    assert "clean" in stages
+    assert np.array_equal(client.harmonize(layer, None, fit=client.last_fit, clean_edges=True, strength=0), clean)

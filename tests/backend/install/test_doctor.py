@@ -1,0 +1,352 @@
+"""`gknet doctor` names the fault in each of a dozen broken set-ups, and finds none in a sound one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+
+from backend.install import programs
+from backend.install.doctor import OLDEST_PYTHON
+from backend.install.doctor.finding import Finding, as_json_text, as_text
+from tests.backend.real_backend import Backend
+
+ROOT = Path(__file__).parents[3]
+OTHER_USER = 65534
+IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+class Setup:
+    """A user's home, folder for the connection file included, in which `gknet doctor` is asked."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.connection = home / "run" / "backend.json"
+        self.connection.parent.mkdir(mode=0o700)
+        self.command = [sys.executable, "-m", "backend"]
+        self.within: list[str] = []
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "GIMP3", "GKNET_"))}
+        self.environment = {**kept, "HOME": str(home), "GKNET_CONNECTION": str(self.connection)}
+
+    def gknet(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self.within, *self.command, *words],
+            cwd=self.home,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def doctor(self, *words: str) -> tuple[int, list[Finding]]:
+        """Exit code and what it found."""
+        done = self.gknet("doctor", "--json", *words)
+        assert done.stderr == ""
+        findings = [Finding(**found) for found in json.loads(done.stdout)]
+        assert done.returncode == int(any(finding.state == "error" for finding in findings))
+        assert all(finding.remedy for finding in findings if finding.state != "fine")
+        return done.returncode, findings
+
+    def names(self, state: str, subject: str, *words: str, arguments: tuple[str, ...] = ()) -> None:
+        """Asserts that a finding of this state and subject holds all these words."""
+        _, findings = self.doctor(*arguments)
+        found = [finding.text for finding in findings if (finding.state, finding.subject) == (state, subject)]
+        assert any(all(word in text for word in words) for text in found), findings
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    return Setup(tmp_path)
+
+
+@pytest.fixture
+def krita_there(setup: Setup) -> None:
+    """A program of that name, as an AppImage is found."""
+    (setup.home / "Applications").mkdir()
+    (setup.home / "Applications" / "krita-5.2.9-x86_64.AppImage").touch(mode=0o755)
+
+
+def test_a_host_newer_than_the_tested_ones_is_warned_of(setup: Setup) -> None:
+    (setup.home / "Applications").mkdir()
+    (setup.home / "Applications" / "krita-9.1.0-x86_64.AppImage").touch(mode=0o755)
+    setup.names("warning", "Krita", "9.1.0", "newer than", programs.NEWEST_TESTED["Krita"])
+
+
+@pytest.fixture
+def squatter() -> Iterator[int]:
+    """A program that took a port and answers there with something else; the port."""
+    program = (
+        "import socket\ns = socket.create_server(('127.0.0.1', 0))\nprint(s.getsockname()[1], flush=True)\n"
+        "while True: s.accept()[0].sendall(b'HTTP/1.1 400 Bad Request\\r\\n\\r\\n')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    yield int(process.stdout.readline())
+    process.kill()
+    process.communicate()
+
+
+def write_connection(setup: Setup, port: int) -> None:
+    said = {"host": "127.0.0.1", "port": port, "key": "a" * 64, "proof_key": "b" * 64, "pid": 1, "version": "0"}
+    setup.connection.write_text(json.dumps(said))
+    setup.connection.chmod(0o600)
+
+
+def namespace(script: str) -> list[str]:
+    """Words that run what follows them after a script, in mounts of its own; skips where that is not allowed."""
+    unshare = ["unshare", "--mount", *([] if IS_ROOT else ["--map-root-user"])]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], capture_output=True).returncode:
+        pytest.skip("this system allows no mounts of a test's own")
+    return [*unshare, "sh", "-ec", f'{script}\nexec "$@"', "sh"]
+
+
+def copied(setup: Setup) -> Path:
+    """A copy of our packages that the command uses instead of the installed ones."""
+    for package in ("gknet", "backend", "plugin_gimp", "plugin_krita"):
+        shutil.copytree(ROOT / package, setup.home / "copy" / package)
+    setup.environment["PYTHONPATH"] = str(setup.home / "copy")
+    return setup.home / "copy"
+
+
+@pytest.mark.usefixtures("krita_there")
+def test_a_sound_setup_has_no_error(setup: Setup) -> None:
+    setup.gknet("install", "krita")
+    backend = Backend(setup.home)
+    try:
+        code, findings = setup.doctor()
+    finally:
+        backend.end()
+    assert code == 0, findings
+    told = {finding.subject: finding for finding in findings if finding.subject != "GIMP plug-in"}
+    for subject in ("Python", "libraries", "device", "weights", "backend", "Krita", "Krita plug-in"):
+        assert told[subject].state != "error", told[subject]
+    assert str(backend.process.pid) in told["backend"].text
+    assert "~/" in told["Krita plug-in"].text
+
+
+def test_no_torch(setup: Setup) -> None:
+    """An environment in which nothing is installed: not even the command's own libraries."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", setup.home / "bare"], check=True)
+    setup.command = [str(setup.home / "bare" / "bin" / "python"), "-m", "backend"]
+    setup.environment["PYTHONPATH"] = str(ROOT)
+    setup.names("error", "torch", "No module named 'torch'")
+    setup.names("error", "libraries", "numpy", "zmq", "filelock")
+    done = setup.gknet("info")
+    assert done.returncode == 2
+    assert "gknet doctor" in done.stderr
+
+
+def test_a_torch_that_cannot_be_loaded(setup: Setup) -> None:
+    broken = setup.home / "broken" / "torch"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise OSError('libtorch_cpu.so: cannot open shared object file')")
+    setup.environment["PYTHONPATH"] = str(broken.parent)
+    setup.names("error", "torch", "libtorch_cpu.so")
+
+
+def test_wrong_weights(setup: Setup) -> None:
+    path = copied(setup) / "gknet" / "weights" / "gknet-s.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    setup.names("error", "weights", "gknet-s.safetensors is not what was shipped")
+    path.unlink()
+    setup.names("error", "weights", "There are none in")
+
+
+def test_a_stale_connection_file(setup: Setup) -> None:
+    backend = Backend(setup.home)
+    backend.end(signal.SIGKILL)
+    assert setup.connection.exists()
+    setup.names("warning", "connection file", "is stale")
+
+
+def test_a_port_that_another_program_took(setup: Setup, squatter: int) -> None:
+    write_connection(setup, squatter)
+    setup.names("warning", "connection file", "is stale", f"port {squatter}", "does not speak ZeroMQ")
+    with FileLock(f"{setup.connection}.lock"):
+        setup.names("error", "backend", f"cannot be reached at port {squatter}", "does not speak ZeroMQ")
+
+
+def test_a_port_that_is_blocked(setup: Setup) -> None:
+    """A network of its own, in which even the way to oneself is closed."""
+    words = ["unshare", "--net", *([] if IS_ROOT else ["--map-root-user"])]
+    if shutil.which("unshare") is None or subprocess.run([*words, "true"], capture_output=True).returncode:
+        pytest.skip("this system allows no network of a test's own")
+    setup.within = words
+    setup.names("error", "ports", "127.0.0.1")
+
+
+@pytest.mark.usefixtures("krita_there")
+def test_a_plug_in_that_is_disabled(setup: Setup) -> None:
+    setup.gknet("install", "krita")
+    settings = setup.home / ".config" / "kritarc"
+    settings.write_text(settings.read_text().replace("=true", "=false"))
+    setup.names("error", "Krita plug-in", "is disabled in ~/.config/kritarc")
+    (setup.home / ".config/GIMP/3.0").mkdir(parents=True)
+    setup.gknet("install", "gimp")
+    (setup.home / ".config/GIMP/3.0/plug-ins/gknet-harmonize/gknet-harmonize.py").chmod(0o644)
+    setup.names("error", "GIMP plug-in", "not executable")
+
+
+def test_a_plug_in_that_gimp_left_out(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    from backend.install.doctor import plug_ins
+
+    monkeypatch.setenv("HOME", str(setup.home))
+    for name in ("XDG_CONFIG_HOME", "GIMP3_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    register = setup.home / ".config/GIMP/3.0/pluginrc"
+    register.parent.mkdir(parents=True)
+    setup.gknet("install", "gimp")
+    installed = time.time()
+
+    def left_out(plug_in: str, written: float) -> list[Finding]:
+        """What is found where GIMP wrote at some time that it knows a plug-in."""
+        register.write_text(f'(plug-in-def "${{gimp_dir}}/plug-ins/{plug_in}/{plug_in}.py" 1)')
+        os.utime(register, (written, written))
+        return [found for found in plug_ins.gimp() if "left the plug-in out" in found.text]
+
+    assert left_out("other", installed - 60) == []
+    (finding,) = left_out("other", installed + 60)
+    assert (finding.subject, finding.state) == ("GIMP plug-in", "warning")
+    assert "PyGObject" in finding.remedy
+    assert left_out("gknet-harmonize", installed + 60) == []
+
+
+def test_an_old_or_damaged_plug_in(setup: Setup) -> None:
+    setup.gknet("install", "krita")
+    folder = setup.home / ".local/share/krita/pykrita/gknet_harmonize"
+    (folder / "thin" / "client.py").write_text("# cut off")
+    setup.names("error", "Krita plug-in", "not as it was installed", "thin/client.py")
+    record = json.loads((folder / "installed.json").read_text())
+    (folder / "installed.json").write_text(json.dumps({**record, "version": "0.0.9"}))
+    setup.names("error", "Krita plug-in", "version 0.0.9")
+    (folder / "installed.json").write_text(json.dumps({**record, "command": ["/gone/python", "-m", "x", "serve"]}))
+    setup.names("error", "Krita plug-in", "/gone/python", "not there any more")
+    assert setup.gknet("install", "krita").returncode == 0
+    assert not [found for found in setup.doctor()[1] if found.subject == "Krita plug-in" and found.state == "error"]
+
+
+def test_read_only_folders(setup: Setup) -> None:
+    folder = setup.connection.parent
+    if IS_ROOT:
+        setup.within = namespace(f"mount --bind {folder} {folder}; mount -o remount,ro,bind {folder}")
+    else:
+        folder.chmod(0o500)
+    setup.names("error", "connection folder", "cannot be written", "ead-only" if IS_ROOT else "denied")
+
+
+def test_a_full_disk(setup: Setup) -> None:
+    folder = setup.connection.parent
+    fill = f"dd if=/dev/zero of={folder}/fill bs=4k count=64 2>/dev/null || true"
+    setup.within = namespace(f"mount -t tmpfs -o size=64k,mode=700 tmpfs {folder}; {fill}")
+    setup.names("error", "connection folder", "disk", "is full")
+
+
+def old_pythons() -> list[Path]:
+    """Interpreters before 3.11, on PATH and beside this one's own installation."""
+    names = [f"python3.{minor}" for minor in (9, 10)]
+    places = [Path(found) for name in names if (found := shutil.which(name))]
+    for name in names:
+        places += Path(sys.base_prefix).parent.glob(f"{name.removeprefix('python')}*/bin/{name}")
+    answer = "import sys; print(sys.version_info < (3, 11))"
+
+    def is_old(path: Path) -> bool:
+        return subprocess.run([path, "-c", answer], capture_output=True, text=True, check=False).stdout == "True\n"
+
+    return [path for path in places if is_old(path)]
+
+
+def test_a_python_that_is_too_old(setup: Setup) -> None:
+    old = old_pythons()
+    if not old:
+        pytest.skip("there is no Python before 3.11")
+    setup.environment["PYTHONPATH"] = str(ROOT)
+    for path in old:
+        setup.command = [str(path), "-m", "backend"]
+        code, (finding,) = setup.doctor()
+        assert (code, finding.subject, finding.state) == (1, "Python", "error")
+        assert "3.11 is needed" in finding.text
+        done = setup.gknet("status")
+        assert done.returncode == 2
+        assert "is too old" in done.stderr
+
+
+def test_every_python_before_the_oldest_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no old one is at hand, this one says that it is."""
+    from backend.install.doctor import program
+
+    assert program.python(OLDEST_PYTHON).state == "fine"
+    monkeypatch.setattr(sys, "version_info", (3, 10, 13, "final", 0))
+    assert program.python(OLDEST_PYTHON).state == "error"
+
+
+def test_a_key_that_cannot_be_read(setup: Setup) -> None:
+    write_connection(setup, 9)
+    if IS_ROOT:
+        os.chown(setup.connection, OTHER_USER, OTHER_USER)
+        setup.names("error", "connection file", "belongs to another user")
+    else:
+        setup.connection.chmod(0o000)
+        setup.names("error", "connection file", "ermission denied")
+
+
+def test_a_key_that_others_can_read(setup: Setup) -> None:
+    write_connection(setup, 9)
+    setup.connection.chmod(0o644)
+    setup.names("error", "connection file", "others may read or write it")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the card that is to be missing")
+def test_a_gpu_that_was_asked_for_and_is_absent(setup: Setup) -> None:
+    setup.names("error", "device", "'cuda' is not there", arguments=("--device", "cuda"))
+
+
+def test_a_host_that_is_missing(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(setup.home))
+    if programs.find("GIMP") or programs.find("Krita"):
+        pytest.skip("this machine has one of the hosts that are to be missing")
+    setup.names("warning", "GIMP", "was not found")
+    setup.names("warning", "Krita", "was not found")
+    done = setup.gknet("install", "all")
+    assert done.returncode == 2
+    assert "Neither GIMP nor Krita was found" in done.stderr
+
+
+def test_errors_of_the_log_are_told(setup: Setup) -> None:
+    log = setup.home / ".local/state/gknet/log/backend.log"
+    program = (
+        "import logging, sys, pathlib\nfrom backend.server import journal\njournal.begin(pathlib.Path(sys.argv[1]))\n"
+        "logging.getLogger('backend.server.worker').error('failed on /home/me/My pictures/aunt.png')"
+    )
+    subprocess.run([sys.executable, "-c", program, str(log)], check=True)
+    setup.names("warning", "log", "1 errors", "backend.server.worker", "(a picture)")
+
+
+def test_text_and_json_show_neither_home_nor_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/anna")
+    finding = Finding("log", "error", "Lost /home/anna/Bilder/Tante Emma.JPEG in\n/home/anna/x.", "See /home/annabel.")
+    for text in (as_text([finding]), as_json_text([finding])):
+        assert "anna/" not in text
+        assert "Emma" not in text
+        assert "~/x" in text
+        assert "/home/annabel" in text
+
+
+def test_a_backend_that_hangs_is_named(setup: Setup) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    write_connection(setup, listening.getsockname()[1])
+    with listening, FileLock(f"{setup.connection}.lock"):
+        setup.names("error", "backend", "did not answer in time")

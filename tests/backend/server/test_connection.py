@@ -1,0 +1,81 @@
+"""The connection file and its lock, within one process."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from backend import BackendError
+from backend.server import connection
+from backend.server.connection import Connection
+from backend.thin.connection import read
+
+
+def made(port: int = 4711) -> Connection:
+    return Connection(port=port, device="cpu", key=connection.secret(), proof_key=connection.secret())
+
+
+def test_a_published_file_is_what_clients_read(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "backend.json"
+    with connection.held(path):
+        assert connection.is_held(path)
+        ours = made()
+        connection.publish(path, ours)
+        address = read(path)
+        assert address is not None
+        assert (address.host, address.port) == ("127.0.0.1", 4711)
+        assert (address.key.decode(), address.proof_key.hex()) == (ours.key, ours.proof_key)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert [stat.S_IMODE(folder.stat().st_mode) for folder in list(path.parents)[:2]] == [0o700, 0o700]
+        connection.withdraw(path, ours)
+        assert not path.exists()
+    assert not connection.is_held(path)
+
+
+def test_another_ones_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "backend.json"
+    connection.publish(path, made(1))
+    connection.withdraw(path, made(2))
+    assert json.loads(path.read_text())["port"] == 1
+    path.write_text("no JSON")
+    connection.withdraw(path, made(2))
+    assert path.exists()
+
+
+def test_secrets_are_new_each_time_and_not_shown() -> None:
+    ours = made()
+    assert len({ours.key, ours.proof_key, made().key}) == 3
+    assert ours.key not in repr(ours)
+    assert ours.proof_key not in repr(ours)
+
+
+def test_the_second_to_hold_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "backend.json"
+    with connection.held(path):
+        connection.publish(path, made())
+        with pytest.raises(BackendError, match="already running"), connection.held(path):
+            pass
+        assert path.exists()
+    with connection.held(path):
+        assert not path.exists()  # the first one's file, left behind, is cleared away
+
+
+def test_folders_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BackendError, match="file cannot be used"), connection.held(tmp_path / "file" / "backend.json"):
+        pass
+    (tmp_path / "backend.json").mkdir()
+    with pytest.raises(BackendError, match="cannot be used"), connection.held(tmp_path / "backend.json"):
+        pass
+    with pytest.raises(BackendError):
+        connection.publish(tmp_path / "backend.json", made())
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["backend.json", "backend.json.lock", "file"]
+
+
+def test_nothing_is_made_by_looking(tmp_path: Path) -> None:
+    assert not connection.is_held(tmp_path / "nowhere" / "backend.json")
+    assert not connection.is_held(tmp_path / "backend.json")
+    assert list(tmp_path.iterdir()) == []

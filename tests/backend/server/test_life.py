@@ -1,0 +1,369 @@
+"""How a backend begins and ends, and what is left of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from backend import BackendError, Client
+from backend.client.link import Link
+from backend.thin.connection import Address
+from tests.backend.real_backend import Backend, Peer, await_that, harmonize_header
+
+Start = Callable[..., Backend]
+AT = (150, 200)
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A connection file's path at which no backend runs; one that is started there is ended."""
+    path = tmp_path / "run" / "backend.json"
+    monkeypatch.setenv("GKNET_CONNECTION", str(path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    yield path
+    with suppress(BackendError):
+        Client.connect(start=False).shutdown()
+    await_that(lambda: not processes_of(path))
+
+
+def processes_of(path: Path) -> list[int]:
+    """Ids of the processes that serve a connection file."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if "serve" in process.cmdline() and process.environ().get("GKNET_CONNECTION") == str(path):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_files_are_their_owners_alone(own_backend: Start) -> None:
+    backend = own_backend()
+    assert stat.S_IMODE(backend.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(backend.path.parent.stat().st_mode) == 0o700
+    assert sorted(file.name for file in backend.path.parent.iterdir()) == ["backend.json", "backend.json.lock"]
+    facts = backend.facts
+    assert set(facts) == {"version", "host", "port", "key", "proof_key", "pid", "started", "device"}
+    assert (facts["host"], facts["pid"], facts["device"]) == ("127.0.0.1", backend.process.pid, "cpu")
+    assert len({facts["key"], facts["proof_key"]}) == 2
+    assert all(len(bytes.fromhex(facts[name])) == 32 for name in ("key", "proof_key"))
+
+
+def test_it_listens_on_this_machine_alone(own_backend: Start) -> None:
+    backend = own_backend()
+    listening = [one for one in psutil.Process(backend.process.pid).net_connections() if one.status == "LISTEN"]
+    assert [(one.laddr.ip, one.laddr.port) for one in listening] == [("127.0.0.1", backend.facts["port"])]
+
+
+def test_keys_are_nowhere_but_in_the_file(own_backend: Start, layer: np.ndarray, reference: np.ndarray) -> None:
+    backend = own_backend()
+    facts = backend.facts
+    with Client.connect(start=False) as client:
+        client.harmonize(layer, reference, at=AT)
+    stranger = Peer(facts, key="0" * 64)
+    with suppress(TimeoutError):  # where it is refused before it has sent
+        stranger.send({"op": "status"})
+    stranger.close()
+    process = psutil.Process(backend.process.pid)
+    elsewhere = [*process.cmdline(), *process.environ().values()]
+    _, out, err = backend.end()
+    elsewhere += [out, err, backend.log.read_text()]
+    for key in (facts["key"], facts["proof_key"]):
+        assert not any(key in text for text in elsewhere)
+
+
+def test_a_backend_that_takes_no_more_is_lost(own_backend: Start) -> None:
+    backend = own_backend()
+    facts = backend.facts
+    address = Address("127.0.0.1", facts["port"], facts["key"].encode(), bytes.fromhex(facts["proof_key"]))
+    link = Link(address, 60, {"name": "tests", "version": "1"})
+    backend.process.send_signal(signal.SIGSTOP)
+    much = [np.zeros(1 << 16, np.uint8)]
+    with pytest.raises(BackendError) as error:
+        deque((link.send({"op": "status"}, much) for _ in range(10_000)), maxlen=0)
+    assert error.value.code == "backend_lost"
+    assert not link.is_open
+    link.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly(own_backend: Start, layer: np.ndarray, reference: np.ndarray, number: int) -> None:
+    backend = own_backend()
+    with Client.connect(start=False) as client:
+        client.harmonize(layer, reference, at=AT)
+        assert backend.end(number)[::2] == (0, "")
+    assert [file.name for file in backend.path.parent.iterdir()] == ["backend.json.lock"]
+    assert "ended" in backend.log.read_text().splitlines()[-1]
+
+
+def test_shutdown_cancels_what_is_open(own_backend: Start, layer: np.ndarray, reference: np.ndarray) -> None:
+    backend = own_backend()
+    peer = Peer(backend.facts)
+    header = harmonize_header(layer, reference, network_size=576)
+    open_requests = [peer.send(header, layer, reference) for _ in range(3)]
+    bye = peer.send({"op": "shutdown"})
+    ends = {reply["id"]: reply.get("code", reply["op"]) for reply in peer.until_end(*open_requests, bye)}
+    assert ends == {bye: "bye", **dict.fromkeys(open_requests, "cancelled")}
+    peer.close()
+    assert backend.process.wait(20) == 0
+    assert not backend.path.exists()
+
+
+def test_after_its_farewell_nobody_finds_it(own_backend: Start) -> None:
+    backend = own_backend()
+    peer = Peer(backend.facts)
+    # What comes with it keeps the backend busy in the moment in which it ends.
+    operations = ["status"] * 5 + ["shutdown"] + ["status"] * 26
+    bye = [peer.send({"op": operation}) for operation in operations][5]
+    while peer.receive()[0]["id"] != bye:
+        pass
+    assert not backend.path.exists()
+    peer.close()
+    own_backend()  # the next one starts while this one still ends
+    assert backend.process.wait(20) == 0
+
+
+def test_it_can_be_ended_while_it_still_loads(own_backend: Start) -> None:
+    backend = own_backend()
+    assert backend.end()[::2] == (0, "")
+    assert not backend.path.exists()
+
+
+def test_it_ends_when_nobody_asks_for_anything(own_backend: Start) -> None:
+    backend = own_backend("--idle-minutes", "0.02")
+    with Client.connect(start=False):
+        assert backend.process.wait(60) == 0
+    assert not backend.path.exists()
+
+
+def test_a_client_whose_backend_has_ended_finds_the_next(own_backend: Start) -> None:
+    first = own_backend()
+    with Client.connect(start=False) as client:
+        first.end()
+        with pytest.raises(BackendError) as error:
+            client.status()
+        assert error.value.code == "backend_unavailable"
+        second = own_backend()
+        assert client.status()["pid"] == second.process.pid
+        client.shutdown()
+        client.shutdown()
+        assert second.process.wait(20) == 0
+
+
+def test_the_newer_start_gives_way(own_backend: Start) -> None:
+    backend = own_backend()
+    facts = backend.facts
+    second = backend.launch()
+    out, err = second.communicate(timeout=60)
+    assert (second.returncode, out) == (2, "")
+    assert err.startswith("gknet: A backend is already running.")
+    assert err.count("\n") == 1
+    assert backend.facts == facts
+    Client.connect(start=False).close()
+
+
+def test_two_clients_that_start_at_once_meet_in_one_backend(
+    nowhere: Path, layer: np.ndarray, reference: np.ndarray
+) -> None:
+    together, results, ids = threading.Barrier(2), list[np.ndarray](), list[int]()
+
+    def work() -> None:
+        together.wait()
+        with Client.connect() as client:
+            ids.append(client.status()["pid"])
+            results.append(client.harmonize(layer, reference, at=AT))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert np.array_equal(*results)
+    assert ids[0] == ids[1]
+    await_that(lambda: len(processes_of(nowhere)) == 1)
+
+
+def test_without_a_backend_there_is_none_unless_it_is_started(nowhere: Path) -> None:
+    with pytest.raises(BackendError) as error:
+        Client.connect(start=False)
+    assert error.value.code == "backend_unavailable"
+    assert not nowhere.exists()
+
+
+def test_a_backend_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("GKNET_CONNECTION", str(tmp_path / "file" / "backend.json"))
+    with pytest.raises(BackendError) as error:
+        Client.connect()
+    assert error.value.code == "backend_unavailable"
+    assert "cannot be used" in error.value.message
+
+
+def test_a_killed_backend_is_noticed_at_once(own_backend: Start, layer: np.ndarray, reference: np.ndarray) -> None:
+    backend = own_backend()
+    client = Client.connect(start=False)
+    killed = 0.0
+
+    def kill(stage: str, done: int, total: int) -> None:
+        nonlocal killed
+        del done, total
+        if stage == "network" and not killed:
+            backend.process.kill()
+            killed = time.monotonic()
+
+    with pytest.raises(BackendError) as error:
+        client.harmonize(layer, reference, at=AT, on_progress=kill)
+    assert time.monotonic() - killed < 2
+    assert error.value.code == "backend_lost"
+    assert error.value.hint
+    client.close()
+
+
+def test_a_killed_backend_is_started_again(
+    own_backend: Start, nowhere: Path, layer: np.ndarray, reference: np.ndarray
+) -> None:
+    backend = own_backend()
+    assert backend.path == nowhere
+    with Client.connect() as client:
+        whole = client.harmonize(layer, reference, at=AT)
+        fit = client.last_fit
+
+        def kill(stage: str, done: int, total: int) -> None:
+            del done, total
+            if stage == "network":
+                backend.process.kill()
+
+        assert np.array_equal(client.harmonize(layer, reference, at=AT, on_progress=kill), whole)
+        assert client.status()["pid"] != backend.process.pid
+        # The new one does not know what the old one kept.
+        assert np.array_equal(client.harmonize(layer, reference, at=AT, fit=fit), whole)
+
+
+@pytest.mark.parametrize("left", ["a dead backend's file", "{}", ""])
+def test_a_stale_file_blocks_nobody(own_backend: Start, nowhere: Path, left: str) -> None:
+    if left.startswith("a dead"):
+        backend = own_backend()
+        backend.end(signal.SIGKILL)
+    else:
+        nowhere.parent.mkdir()
+        nowhere.write_text(left)
+    with pytest.raises(BackendError) as error:
+        Client.connect(start=False)
+    assert error.value.code == "backend_unavailable"
+    with Client.connect() as client:
+        assert processes_of(nowhere) == [client.status()["pid"]]
+
+
+def test_a_stranger_at_a_dead_backends_port_sees_no_pixels(
+    own_backend: Start,
+) -> None:
+    backend = own_backend()
+    facts = backend.facts
+    backend.end(signal.SIGKILL)
+    program = (
+        "import sys, zmq, msgpack\n"
+        "context = zmq.Context()\n"
+        "gate, router = context.socket(zmq.REP), context.socket(zmq.ROUTER)\n"
+        "gate.bind('inproc://zeromq.zap.01')\n"
+        "router.plain_server, router.zap_domain = True, b'any'\n"
+        f"router.bind('tcp://127.0.0.1:{facts['port']}')\n"
+        "print('ready', flush=True)\n"
+        "asked = gate.recv_multipart()\n"
+        "gate.send_multipart([asked[0], asked[1], b'200', b'', b'', b''])\n"  # lets anybody in
+        "peer, header = router.recv_multipart()\n"
+        "hello = msgpack.unpackb(header)\n"
+        "router.send_multipart([peer, msgpack.packb({'op': 'hello', 'id': hello['id'], 'proof': bytes(32)})])\n"
+        "print('more' if router.poll(1000) else 'no more', flush=True)\n"
+    )
+    stranger = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert stranger.stdout is not None
+    assert stranger.stdout.readline() == "ready\n"
+    with pytest.raises(BackendError) as error:
+        Client.connect(start=False)
+    assert error.value.code == "backend_unavailable"
+    assert stranger.communicate(timeout=30)[0] == "no more\n"
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def a_full_disk(path: Path) -> None:
+    path.symlink_to("/dev/full")
+
+
+@pytest.mark.parametrize(("stands_there", "said"), [(a_folder, "log"), (a_full_disk, "No space left")])
+def test_a_log_that_cannot_be_written_stops_nothing(
+    own_backend: Start,
+    tmp_path: Path,
+    layer: np.ndarray,
+    reference: np.ndarray,
+    stands_there: Callable[[Path], None],
+    said: str,
+) -> None:
+    if stands_there is a_full_disk and not Path("/dev/full").exists():
+        pytest.skip("needs a device that is always full")
+    stands_there(tmp_path / "backend.log")
+    backend = own_backend()
+    with Client.connect(start=False) as client:
+        client.harmonize(layer, reference, at=AT)
+    status, _, err = backend.end()
+    assert status == 0
+    assert said in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # two cores take four to six minutes
+def test_many_clients_survive_a_backend_that_is_killed_now_and_then(
+    nowhere: Path, layer: np.ndarray, reference: np.ndarray
+) -> None:
+    small = np.ascontiguousarray(layer[::2, ::2])
+    strengths = np.linspace(0, 1, 10)
+    with Client.connect() as client:
+        alone = [client.harmonize(small, reference, at=AT, network_size=64, strength=s) for s in strengths]
+    failures: list[str] = []
+    going = threading.Event()
+
+    def work(seed: int) -> None:
+        with Client.connect() as mine:
+            for number in range(200):
+                which = (seed + number) % len(strengths)
+                for _ in range(20):
+                    try:
+                        got = mine.harmonize(small, reference, at=AT, network_size=64, strength=strengths[which])
+                        break
+                    except BackendError as error:
+                        failures.append(error.code)
+                assert np.array_equal(got, alone[which])
+
+    def kill() -> None:
+        while not going.wait(8):
+            for process in processes_of(nowhere):
+                os.kill(process, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in (killer, *workers):
+        thread.start()
+    for thread in workers:
+        thread.join()
+    going.set()
+    killer.join()
+    assert len(processes_of(nowhere)) <= 1
+    assert set(failures) <= {"backend_lost", "backend_unavailable", "busy"}
+    assert len(failures) < 100

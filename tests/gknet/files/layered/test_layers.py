@@ -1,0 +1,340 @@
+"""OpenRaster and Photoshop files: which layer is meant, how they look, and what is written back."""
+
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import psd_tools
+import pytest
+from PIL import Image
+from psd_tools.composite.blend import get_blend_func
+from psd_tools.constants import BlendMode, Resource
+
+from gknet import BadRequest, Harmonizer, edges
+from gknet.cli.app import main
+from gknet.errors import MissingExtra
+from gknet.files.layered.blending import laid_over
+from gknet.files.layered.layers import Layers, opened
+from gknet.files.picture import Picture
+from gknet.files.raster import png as png_of
+from tests.gknet import icc, ora
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command that must succeed, in an empty folder; its standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: object) -> str:
+        with pytest.raises(SystemExit, match="0"):
+            main([str(argument) for argument in arguments])
+        return capfd.readouterr().err
+
+    return command
+
+
+@pytest.fixture
+def background(photograph: np.ndarray) -> np.ndarray:
+    """(200, 256, 3) uint8."""
+    return np.ascontiguousarray(photograph[300:500, 256:])
+
+
+@pytest.fixture
+def cutout(photograph: np.ndarray, object_mask: np.ndarray) -> np.ndarray:
+    """(150, 120, 4) uint8, soft edges, too dark for the scene: what fits already would hardly change."""
+    return np.ascontiguousarray(np.dstack([photograph // 2, object_mask])[20:320:2, 110:350:2])
+
+
+@pytest.fixture
+def file(tmp_path: Path, background: np.ndarray, cutout: np.ndarray) -> Path:
+    """A cut-out in a moved group over a background, with a frame above and a hidden sketch on top."""
+    frame = np.zeros((200, 256, 4), np.uint8)
+    frame[:, :8] = frame[:, -8:] = (30, 30, 30, 255)
+    inner = """
+      <layer name="sketch" src="data/sketch.png" visibility="hidden"/>
+      <!-- a frame -->
+      <layer name="frame" src="data/frame.png"/>
+      <stack name="things" x="10" y="5" isolation="auto">
+        <layer name="cup" src="data/cup.png" x="60" y="20" opacity="0.9" composite-op="svg:src-over"/>
+      </stack>
+      <layer name="ground" src="data/ground.png"/>"""
+    members = {
+        "data/sketch.png": ora.png(frame),
+        "data/frame.png": ora.png(frame),
+        "data/cup.png": ora.png(cutout),
+        "data/ground.png": ora.png(background),
+        "mergedimage.png": ora.png(background),
+        "Thumbnails/thumbnail.png": ora.png(background[:9, :9]),
+        "extra/notes.txt": b"kept",
+    }
+    return ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), members)
+
+
+def test_the_harmonized_layer_lies_above_its_source_and_all_else_is_kept(run: Run, file: Path, tmp_path: Path) -> None:
+    assert run("harmonize", "a.ora", "-o", "b.ora", "--layer", "cup") == ""
+    before, after = ora.contents(file), ora.contents(tmp_path / "b.ora")
+    made = {"stack.xml", "mergedimage.png", "Thumbnails/thumbnail.png"}
+    assert {name: after[name] for name in before.keys() - made} == {name: before[name] for name in before.keys() - made}
+    with zipfile.ZipFile(tmp_path / "b.ora") as opened_again:
+        first = opened_again.infolist()[0]
+        assert (first.filename, first.compress_type) == ("mimetype", zipfile.ZIP_STORED)
+    group = ElementTree.fromstring(after["stack.xml"]).find("stack/stack")
+    assert group is not None
+    new, source = group
+    assert (new.get("name"), new.get("visibility")) == ("cup (harmonized)", "visible")
+    assert (source.get("name"), source.get("visibility")) == ("cup", "hidden")
+    for name in ("x", "y", "opacity", "composite-op"):
+        assert new.get(name) == source.get(name)
+    assert b"<!-- a frame -->" in after["stack.xml"]
+    pixels, old = (np.asarray(Image.open(io.BytesIO(after[str(layer.get("src"))]))) for layer in (new, source))
+    assert np.array_equal(pixels[..., 3], old[..., 3])
+    assert np.abs(pixels.astype(int) - old)[old[..., 3] == 255].mean() > 2
+    merged = np.asarray(Image.open(io.BytesIO(after["mergedimage.png"])))
+    flat = tmp_path / "flat.png"
+    run("harmonize", "a.ora", "-o", "flat.png", "--layer", "cup")
+    assert np.array_equal(np.asarray(Image.open(flat)), merged)
+    assert max(Image.open(io.BytesIO(after["Thumbnails/thumbnail.png"])).size) <= 256
+    # It can be done again, to another layer, or to the new one.
+    run("harmonize", "b.ora", "-o", "c.ora", "--layer", "cup (harmonized)")
+    assert "data/harmonized-1.png" in ora.contents(tmp_path / "c.ora")
+
+
+def test_the_flat_picture_is_what_the_layers_show(file: Path, background: np.ndarray, cutout: np.ndarray) -> None:
+    document = opened(file)
+    assert document is not None
+    layers = Layers(document, "cup")
+    below = layers.below()
+    assert np.array_equal(np.rint(below[..., :3] * 255), background)
+    expected = background.astype(float)
+    alpha = cutout[..., 3:] / 255 * 0.9
+    place = (slice(25, 175), slice(70, 190))
+    expected[place] += (cutout[..., :3] - expected[place]) * alpha
+    expected[:, :8] = expected[:, -8:] = 30
+    merged = layers.merged().pixels
+    assert merged.shape == background.shape
+    np.testing.assert_allclose(merged, expected, atol=0.51)
+
+
+def test_a_layer_is_harmonized_as_its_scene_asks(shipped: Harmonizer, file: Path, run: Run, tmp_path: Path) -> None:
+    """The same pixels as from Python."""
+    document = opened(file)
+    assert document is not None
+    layers = Layers(document, "cup")
+    below = np.rint(layers.below()[..., :3] * 255).astype(np.uint8)
+    fit = shipped.fit_layer(layers.foreground.pixels, below, at=(70, 25), canvas=(256, 200), opacity=0.9)
+    run("harmonize", "a.ora", "-o", "b.ora", "--layer", "cup")
+    found = np.asarray(Image.open(io.BytesIO(ora.contents(tmp_path / "b.ora")["data/harmonized-0.png"])))
+    assert np.abs(found.astype(int) - fit.apply(layers.foreground.pixels)).max() <= 1
+
+
+def test_a_layer_of_a_file_is_cleaned_first_if_that_is_asked_for(run: Run, file: Path, tmp_path: Path, cutout) -> None:
+    """At strength 0 the new layer is the source with clean edges, and nothing else."""
+    run("harmonize", file, "-o", "b.ora", "--layer", "cup", "--clean-edges", "--strength", "0")
+    found = np.asarray(Image.open(io.BytesIO(ora.contents(tmp_path / "b.ora")["data/harmonized-0.png"])))
+    clean = edges.cleaned(cutout, lambda *_: None)
+    assert np.array_equal(found, clean)
+    assert not np.array_equal(clean, cutout)
+
+
+def test_without_a_name_the_topmost_visible_layer_with_transparency_is_meant(
+    file: Path, tmp_path: Path, cutout, background
+) -> None:
+    document = opened(file)
+    assert document is not None
+    assert Layers(document, None).chosen.name == "frame"  # the sketch above it is hidden
+    empty, ground = ora.png(np.zeros((200, 256, 4), np.uint8)), ora.png(background)
+    inner = '<layer name="new" src="e"/><layer name="cup" src="c" x="9"/><layer name="ground" src="g"/>'
+    ora.write(tmp_path / "b.ora", ora.stack((256, 200), inner), {"e": empty, "c": ora.png(cutout), "g": ground})
+    other = opened(tmp_path / "b.ora")
+    assert other is not None
+    assert Layers(other, None).chosen.name == "cup"
+    inner = '<layer name="ground" src="g"/><layer name="ground" src="g"/>'
+    ora.write(tmp_path / "c.ora", ora.stack((256, 200), inner), {"g": ground})
+    opaque = opened(tmp_path / "c.ora")
+    assert opaque is not None
+    with pytest.raises(BadRequest, match="no visible layer with transparency"):
+        Layers(opaque, None)
+    with pytest.raises(BadRequest, match="Several layers"):
+        Layers(opaque, "ground")
+    with pytest.raises(BadRequest, match=r"no layer 'cap'.*'ground'"):
+        Layers(opaque, "cap")
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        *("MULTIPLY", "SCREEN", "OVERLAY", "DARKEN", "LIGHTEN", "COLOR_DODGE", "COLOR_BURN", "HARD_LIGHT"),
+        *("DIFFERENCE", "HUE", "SATURATION", "COLOR", "LUMINOSITY"),
+    ],
+)
+def test_layers_blend_as_psd_tools_blends_them(tmp_path, background, cutout, mode):
+    operator = f"svg:{mode.lower().replace('_', '-')}"
+    inner = f'<layer name="a" src="a" composite-op="{operator}" opacity="0.5"/><layer name="g" src="g"/>'
+    above = np.zeros((200, 256, 4), np.uint8)
+    above[:150, :120] = cutout
+    ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), {"a": ora.png(above), "g": ora.png(background)})
+    document = opened(tmp_path / "a.ora")
+    backdrop, source = (np.float32(pixels[..., :3] / 255) for pixels in (background, above))
+    alpha = above[..., 3:] / 255 / 2
+    expected = backdrop * (1 - alpha) + get_blend_func(BlendMode[mode])(backdrop, source) * alpha
+    found = Layers(document, "a").merged().pixels / 255
+    np.testing.assert_allclose(found, expected, atol=0.53 / 255)
+
+
+@pytest.mark.parametrize(
+    ("operator", "alpha"),
+    [
+        ("svg:plus", lambda a, b: np.minimum(1, a + b)),
+        ("svg:dst-in", lambda a, b: a * b),
+        ("svg:dst-out", lambda a, b: b * (1 - a)),
+        ("svg:src-atop", lambda _, b: b),
+        ("svg:dst-atop", lambda a, _: a),
+        ("svg:soft-light", lambda a, b: a + b - a * b),
+    ],
+)
+def test_operators_cover_as_porter_and_duff_have_it(operator, alpha):
+    random = np.random.default_rng(2)
+    below, above = random.random((2, 9, 9, 4)).astype(np.float32)
+    above[0, 0, 3] = below[0, 1, 3] = 0
+    result = laid_over(below, above, operator)
+    np.testing.assert_allclose(result[..., 3], alpha(above[..., 3], below[..., 3]), atol=1e-6)
+    assert np.isfinite(result).all()
+
+
+def test_an_operator_that_is_not_drawn_is_said(run: Run, file: Path) -> None:
+    members = ora.contents(file)
+    changed = members["stack.xml"].replace(b"svg:src-over", b"krita:dissolve")
+    del members["mimetype"], members["stack.xml"]
+    ora.write(file, changed, members)
+    said = run("harmonize", "a.ora", "-o", "b.ora", "--layer", "cup")
+    assert said.count("\n") == 1
+    assert "the blending of 'cup' is taken as normal" in said
+
+
+def test_depth_and_profile_of_a_layer_are_kept(run: Run, tmp_path: Path, background, cutout) -> None:
+    profile = icc.rgb(icc.ADOBE_RGB, icc.gamma(2.2))
+    deep = cutout.astype(np.uint16) * np.uint16(257) ^ np.uint16(0x2A)
+    members = {
+        "cup": png_of(deep, Picture(pixels=deep, profile=profile)),
+        "ground": png_of(background, Picture(pixels=background)),
+    }
+    inner = '<layer name="cup" src="cup" x="40"/><layer name="ground" src="ground"/>'
+    ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), members)
+    run("harmonize", "a.ora", "-o", "b.ora", "--strength", "0")
+    from gknet.files.raster import read_png
+
+    written = ora.contents(tmp_path / "b.ora")
+    again = read_png(written["data/harmonized-0.png"], tmp_path)
+    assert np.array_equal(again.pixels, deep)
+    assert again.profile == profile
+    merged = read_png(written["mergedimage.png"], tmp_path)
+    assert (merged.pixels.dtype, merged.profile) == (np.uint16, profile)
+    shown = Picture(pixels=merged.pixels, profile=profile).encoding.to_srgb(
+        (merged.pixels[180:] / np.float32(65535)).astype(np.float32)
+    )
+    np.testing.assert_allclose(shown * 255, background[180:], atol=0.6)
+
+
+# ---- Photoshop
+
+
+@pytest.fixture
+def photoshop(background: np.ndarray, cutout: np.ndarray) -> psd_tools.PSDImage:
+    """16 bits: a cut-out in a group over a background."""
+    document = psd_tools.PSDImage.new("RGB", (256, 200), depth=16)
+    document.create_pixel_layer_from_array(background.astype(np.uint16) * np.uint16(257), name="ground")
+    group = document.create_group(name="things")
+    group.create_pixel_layer_from_array(
+        cutout.astype(np.uint16) * np.uint16(257), name="cup", top=25, left=70, opacity=230
+    )
+    document.image_resources[Resource.ICC_PROFILE] = psd_tools.psd.image_resources.ImageResource(
+        key=Resource.ICC_PROFILE, data=icc.rgb(icc.DISPLAY_P3, icc.srgb_curve())
+    )
+    return document
+
+
+def test_a_photoshop_file_becomes_openraster_with_one_layer_more(
+    run: Run, tmp_path: Path, photoshop, background, cutout
+) -> None:
+    photoshop.save(tmp_path / "a.psd")
+    assert run("harmonize", "a.psd", "-o", "b.ora") == ""
+    document = opened(tmp_path / "b.ora")
+    assert document is not None
+    names = [node.name for node in document.nodes]
+    assert names == ["ground", "things", "cup", "cup (harmonized)"]
+    layers = Layers(document, "cup")
+    assert (layers.chosen.left, layers.chosen.top) == (70, 25)
+    assert np.array_equal(layers.foreground.pixels, cutout.astype(np.uint16) * np.uint16(257))
+    assert layers.profile == icc.rgb(icc.DISPLAY_P3, icc.srgb_curve())
+    assert np.array_equal(
+        document.picture(document.nodes[0]).pixels[..., :3], background.astype(np.uint16) * np.uint16(257)
+    )
+    run("harmonize", "a.psd", "-o", "b.tif")
+    from gknet.files import formats
+
+    flat = formats.read(tmp_path / "b.tif")
+    assert flat.pixels.dtype == np.uint16
+    # What the .ora shows, drawn by us, is what the .psd shows, drawn by psd-tools.
+    shown = Layers(document, "cup (harmonized)").merged().pixels
+    assert np.abs(flat.pixels.astype(int) - shown).max() <= 257 // 2
+    assert np.abs(flat.pixels.astype(int) - formats.read(tmp_path / "b.tif").pixels).max() == 0
+
+
+def test_masks_clipping_and_adjustments_are_drawn_and_said(run: Run, tmp_path: Path, photoshop, cutout) -> None:
+    cup = list(photoshop.descendants())[-1]
+    cup.create_mask(Image.fromarray(np.repeat(np.uint8([[0, 255]]), 75, axis=0).repeat(60, 1).repeat(2, 0)))
+    red = np.zeros((40, 120, 3), np.uint16)
+    red[..., 0] = 65535
+    glaze = cup.parent.create_pixel_layer_from_array(red, name="glaze", top=25, left=70)
+    glaze.clipping = True
+    photoshop.save(tmp_path / "a.psd")
+    said = run("harmonize", "a.psd", "-o", "b.ora", "--layer", "cup")
+    assert said == "gknet: Note: 'glaze' is part of the layer that it is clipped to.\n"
+    document = opened(tmp_path / "b.ora")
+    assert document is not None
+    source = Layers(document, "cup").foreground.pixels
+    alpha = cutout[..., 3].astype(int) * 257
+    assert not source[:, :60, 3].any()
+    assert np.array_equal(source[:, 60:, 3], alpha[:, 60:])
+    seen = source[..., 3] > 0
+    assert (source[:40, ..., 0][seen[:40]] == 65535).all()
+    run("harmonize", "a.psd", "-o", "b.png", "--layer", "cup")
+    shown = Layers(document, "cup (harmonized)").merged().pixels
+    from gknet.files import formats
+
+    assert np.abs(formats.read(tmp_path / "b.png").pixels.astype(int) - shown).max() <= 257 // 2
+
+
+def test_what_of_photoshop_has_no_place_in_openraster_is_said_in_one_line(run: Run, tmp_path: Path, photoshop) -> None:
+    list(photoshop.descendants())[-1].blend_mode = BlendMode.VIVID_LIGHT
+    photoshop.save(tmp_path / "a.psd")
+    said = run("harmonize", "a.psd", "-o", "b.ora")
+    assert said == "gknet: Note: the blending of 'cup' is normal among the layers.\n"
+
+
+def test_gray_photoshop_files_stay_gray(run: Run, tmp_path: Path, background, cutout) -> None:
+    document = psd_tools.PSDImage.new("L", (256, 200))
+    document.create_pixel_layer(Image.fromarray(background).convert("L"), name="ground")
+    document.create_pixel_layer(Image.fromarray(cutout).convert("LA"), name="cup", top=25, left=70)
+    document.save(tmp_path / "a.psd")
+    run("harmonize", "a.psd", "-o", "b.png")
+    with Image.open(tmp_path / "b.png") as flat:
+        assert (flat.mode, flat.size) == ("L", (256, 200))
+    run("harmonize", "a.psd", "-o", "b.ora")
+    with Image.open(io.BytesIO(ora.contents(tmp_path / "b.ora")["data/harmonized-0.png"])) as layer:
+        assert layer.mode == "LA"
+
+
+def test_without_the_package_the_extra_is_named(tmp_path: Path, photoshop, monkeypatch) -> None:
+    photoshop.save(tmp_path / "a.psd")
+    monkeypatch.setitem(sys.modules, "psd_tools", None)
+    with pytest.raises(MissingExtra, match=r"extra psd.*gknet-harmonize\[psd\]"):
+        opened(tmp_path / "a.psd")

@@ -1,0 +1,112 @@
+"""Weight files: they rebuild their own network, and say so when they cannot."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import gknet
+from gknet import GKNet, WeightsError, preset
+from gknet.network import weights
+
+SMALL = replace(preset("gknet-s"), width=8, global_head_widths=(8, 8))
+
+
+def test_a_file_rebuilds_its_own_network(tmp_path: Path) -> None:
+    net = GKNet(SMALL).eval()
+    path = tmp_path / "net.safetensors"
+    weights.save(net, path, dtype=torch.float32)
+    again = weights.load(path)
+    assert again.config == SMALL
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+    assert [file.name for file in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_half_precision_is_near_enough(tmp_path: Path) -> None:
+    net = weights.load(weights.shipped("gknet-s"))
+    weights.save(net, tmp_path / "half.safetensors")
+    half = weights.load(tmp_path / "half.safetensors")
+    picture, mask = torch.rand(1, 3, 64, 64), (torch.rand(1, 1, 64, 64) > 0.5).float()
+    with torch.no_grad():
+        torch.testing.assert_close(half(picture, mask), net(picture, mask), atol=2e-3, rtol=0)
+
+
+def test_numbers_too_large_for_half_precision_survive(tmp_path: Path) -> None:
+    net, path = GKNet(SMALL), tmp_path / "net.safetensors"
+    variances = net.state_dict()["decoder.merge.1.1.running_var"]
+    variances[0] = 6e8
+    weights.save(net, path)
+    kept = load_file(path)
+    assert torch.equal(weights.load(path).state_dict()["decoder.merge.1.1.running_var"], variances)
+    assert {str(tensor.dtype) for name, tensor in kept.items() if name.endswith("weight")} == {"torch.float16"}
+
+
+def test_shipped_weights_are_small_and_of_their_preset() -> None:
+    path = weights.shipped("gknet-s")
+    assert path.stat().st_size <= 10_500_000
+    assert weights.load(path).config == preset("gknet-s")
+
+
+def test_shipped_weights_are_those_whose_checksum_is_recorded(tmp_path: Path) -> None:
+    for path in weights.FOLDER.glob("*.safetensors"):
+        recorded = path.with_name(f"{path.name}.sha256").read_text()
+        assert recorded == f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+    weights.ship(GKNet(SMALL), tmp_path / "net.safetensors")
+    recorded = (tmp_path / "net.safetensors.sha256").read_text()
+    assert recorded == f"{hashlib.sha256((tmp_path / 'net.safetensors').read_bytes()).hexdigest()}  net.safetensors\n"
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    with pytest.raises(WeightsError, match="cannot be read"):
+        weights.load(path)
+    path.write_bytes(b"no weights")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        weights.load(path)
+    weights.save(GKNet(SMALL), path)
+    tensors = load_file(path)
+    save_file(tensors, path)
+    with pytest.raises(WeightsError, match="not of this version"):
+        weights.load(path)
+    one_less = dict(list(tensors.items())[1:])
+    save_file(one_less, path, metadata={"gknet_config": '{"width": 8}'})
+    with pytest.raises(WeightsError, match="not of this version"):
+        weights.load(path)
+    save_file(tensors, path, metadata={"gknet_config": '{"depth": 9}'})
+    with pytest.raises(WeightsError, match="depth"):
+        weights.load(path)
+    for nothing in (float("nan"), float("inf")):
+        net = GKNet(SMALL)
+        net.state_dict()["decoder.merge.1.1.running_var"][0] = nothing
+        weights.save(net, path)
+        with pytest.raises(WeightsError, match=r"damaged: decoder\.merge\.1\.1\.running_var holds"):
+            weights.load(path)
+    for name in ("gknet-xl", "../gknet-s", "x" * 300):
+        with pytest.raises(WeightsError, match="Choose one of: gknet-s"):
+            weights.shipped(name)
+
+
+def test_what_is_public_is_what_the_package_names() -> None:
+    assert sorted(gknet.__all__) == [
+        "BadRequest",
+        "Cancelled",
+        "GKNet",
+        "GKNetConfig",
+        "HarmonizeError",
+        "Harmonizer",
+        "NoBackground",
+        "NoForeground",
+        "PictureError",
+        "Unsupported",
+        "WeightsError",
+        "preset",
+    ]
+    assert all(getattr(gknet, name) for name in gknet.__all__)
+    with pytest.raises(AttributeError, match="nothing_such"):
+        _ = gknet.nothing_such
