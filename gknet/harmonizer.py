@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import operator
 from collections.abc import Callable
@@ -20,9 +19,8 @@ from gknet.color.encoding import Encoding, Space
 from gknet.errors import BadRequest, NoBackground, NoForeground
 from gknet.files.pillow import from_pillow, profile_of, to_pillow
 from gknet.network import weights
-from gknet.network.blocks import ConvBlock
-from gknet.network.config import NETWORK_SIZE
 from gknet.network.device import choose_device
+from gknet.network.inference import InferenceNetwork
 from gknet.network.model import GKNet
 from gknet.pixels import reduction
 from gknet.pixels.box import Box, bounding_box
@@ -110,7 +108,7 @@ class Harmonizer:
 
     def __init__(self, net: GKNet, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        self.net = _for_use(net).to(self.device)
+        self.net = InferenceNetwork(net).to(self.device)
         if self.device.type == "cuda":
             self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -128,7 +126,7 @@ class Harmonizer:
         mask: np.ndarray | Image.Image,
         *,
         strength: float = 1.0,
-        network_size: int = NETWORK_SIZE,
+        network_size: int | None = None,
         space: Space = "srgb",
         profile: bytes | None = None,
         on_progress: Progress = _silent,
@@ -139,7 +137,7 @@ class Harmonizer:
         4 RGB + alpha; or a PIL image. Integers span 0..max, floats are encoded in [0, 1] and may exceed it.
         mask: (H, W) bool, uint8, uint16 or float in [0, 1], or a PIL image of mode "1" or "L"; full = foreground.
         strength: 0 (nothing) .. 1.   network_size: long side of what the network sees, pixels;
-        a small picture is enlarged, twice at most.
+        None for the network's own (`GKNetConfig.network_size`). A small picture is enlarged, twice at most.
         space: "linear" for pixels in linear light with sRGB's primaries; they have no profile then.
         profile: ICC profile of the pixels, None for sRGB; a PIL image brings its own.
         Where the mask is 0 the result equals the composite bit for bit; alpha never changes.
@@ -156,7 +154,7 @@ class Harmonizer:
         _check(strength, network_size, rgb)
         encoding = Encoding(space, profile)
         on_progress("reduce", 0, 1)
-        sight = self.sight(rgb, flat, box, network_size, encoding)
+        sight = self.sight(rgb, flat, box, encoding, network_size)
         transfer, _ = self._fit(sight, box, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
         transfer = _rolled_off(transfer, rgb[inside], flat[inside], encoding)
@@ -181,7 +179,7 @@ class Harmonizer:
         at: tuple[int, int] = (0, 0),
         *,
         strength: float = 1.0,
-        network_size: int = NETWORK_SIZE,
+        network_size: int | None = None,
         space: Space = "srgb",
         profile: bytes | None = None,
         clean_edges: bool = False,
@@ -224,7 +222,7 @@ class Harmonizer:
         canvas: tuple[int, int],
         selection: np.ndarray | None = None,
         opacity: float = 1.0,
-        network_size: int = NETWORK_SIZE,
+        network_size: int | None = None,
         space: Space = "srgb",
         profile: bytes | None = None,
         reference_space: Space = "srgb",
@@ -254,9 +252,10 @@ class Harmonizer:
         visible = bounding_box(_coverage(rgba, selection)).shifted(*at).within(everything)
         if visible is None:
             raise NoForeground("The foreground lies beside the background.", "Move it over the picture.")
-        window = _window(visible, everything, network_size)
+        longest = self._network_size(network_size)
+        window = _window(visible, everything, longest)
         on_progress("reduce", 0, 1)
-        size = self._sight_size(window, network_size)
+        size = self._sight_size(window, longest)
         # What is not selected shows, too.
         shown = visible if selection is None else box
         sight = reduction.reduce_layer(
@@ -308,14 +307,17 @@ class Harmonizer:
             fit = prepare()
             return answer.result(), fit
 
-    def sight(self, rgb: np.ndarray, mask: np.ndarray, box: Box, network_size: int, encoding: Encoding) -> Sight:
+    def sight(
+        self, rgb: np.ndarray, mask: np.ndarray, box: Box, encoding: Encoding, network_size: int | None = None
+    ) -> Sight:
         """What the network is shown of a composite (H, W, 3 or 4), and which part of it that is.
 
         mask: (H, W), as `gknet.pixels.pixels.checked_mask` gives it.   box: outside of it the mask is 0.
-        encoding: of the composite.
+        encoding: of the composite.   network_size: as `__call__`.
         """
-        window = _window(box, Box(0, 0, rgb.shape[1], rgb.shape[0]), network_size)
-        return reduction.reduce_masked(rgb, mask, box, window, self._sight_size(window, network_size), encoding)
+        longest = self._network_size(network_size)
+        window = _window(box, Box(0, 0, rgb.shape[1], rgb.shape[0]), longest)
+        return reduction.reduce_masked(rgb, mask, box, window, self._sight_size(window, longest), encoding)
 
     def _see(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """The network's picture (h, w, 3) float32 for a composite and mask at network size."""
@@ -323,6 +325,10 @@ class Harmonizer:
             picture = torch.from_numpy(composite).to(self.device).permute(2, 0, 1)[None]  # (1, 3, h, w)
             harmonized: Tensor = self.net(picture, torch.from_numpy(mask).to(self.device)[None, None])
             return harmonized[0].permute(1, 2, 0).float().cpu().numpy()
+
+    def _network_size(self, asked: int | None) -> int:
+        """What is asked for, or the network's own if nothing is."""
+        return self.net.config.network_size if asked is None else asked
 
     def _sight_size(self, window: Box, network_size: int) -> tuple[int, int]:
         """(height, width) the network sees a window at: multiples of what it needs."""
@@ -347,24 +353,15 @@ def _rolled_off(
     return transfer.rolled_off(part, None if mask is None else mask[shown])
 
 
-def _for_use(net: GKNet) -> GKNet:
-    """A copy of the network that does the same with less work, and cannot be trained."""
-    net = copy.deepcopy(net).eval()
-    for block in net.modules():
-        if isinstance(block, ConvBlock):
-            block.fold()
-    return net
-
-
-def check_choices(strength: float, network_size: int) -> None:
-    """Nothing, if these may be chosen. Raises BadRequest."""
+def check_choices(strength: float, network_size: int | None) -> None:
+    """Raise BadRequest for a strength or a network size that is out of range; None is the network's own size."""
     if not 0 <= strength <= 1:
         raise BadRequest(f"The strength is {strength}.", "Choose one between 0 and 1.")
-    if not 64 <= network_size <= 1024:
+    if network_size is not None and not 64 <= network_size <= 1024:
         raise BadRequest(f"The network size is {network_size}.", "Choose one between 64 and 1024.")
 
 
-def _check(strength: float, network_size: int, pixels: np.ndarray) -> None:
+def _check(strength: float, network_size: int | None, pixels: np.ndarray) -> None:
     check_choices(strength, network_size)
     if pixels.dtype not in _DEPTHS:
         raise BadRequest(

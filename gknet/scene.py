@@ -29,7 +29,7 @@ class Scene(Protocol):
     @property
     def before(self) -> np.ndarray: ...
 
-    def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int) -> np.ndarray:
+    def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
         """The whole picture with its foreground harmonized: shape and type of `before`."""
         ...
 
@@ -72,7 +72,7 @@ class CompositeScene(_Flat):
         """The composite."""
         return self.file.pixels
 
-    def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int) -> np.ndarray:
+    def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
         """The composite with its foreground harmonized."""
         return harmonizer(
             self.file.pixels,
@@ -107,7 +107,7 @@ class LayerScene(_Flat):
         """Takes the cut-out's old background out of its soft edge. Raises as `gknet.edges.cleaned`."""
         self.layer = cleaned(self.layer, self.on_progress)
 
-    def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int) -> np.ndarray:
+    def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
         """The background with the cut-out harmonized."""
         layer = harmonizer.layer(
             self.layer,
@@ -151,7 +151,7 @@ class LayeredScene(_Flat):
         foreground = self.layers.foreground
         self.layers.foreground = replace(foreground, pixels=cleaned(foreground.pixels, self.on_progress))
 
-    def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int) -> np.ndarray:
+    def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
         """The picture with the layer harmonized."""
         layers = self.layers
         foreground, chosen = layers.foreground, layers.chosen

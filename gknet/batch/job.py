@@ -51,13 +51,13 @@ class Job:
 class Settings:
     """What all pictures of a batch have in common, as in `gknet harmonize`.
 
-    weights: `gknet.network.weights.digest`.
+    weights: `gknet.network.weights.digest`.   network_size: None for the network's own.
     """
 
     model: str
     weights: str
     strength: float
-    network_size: int
+    network_size: int | None
     clean_edges: bool
     layer: str | None
 

@@ -162,7 +162,7 @@ class _Room:
 
 
 def settings_of(
-    *, model: str, strength: float, network_size: int, clean_edges: bool, layer: str | None, device: str
+    *, model: str, strength: float, network_size: int | None, clean_edges: bool, layer: str | None, device: str
 ) -> Settings:
     """The settings, with the weights as they are now.
 

@@ -18,7 +18,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from gknet.cli.batch import batch
 from gknet.errors import BadRequest, Cancelled, HarmonizeError, MissingExtra
-from gknet.network.config import NETWORK_SIZE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +70,7 @@ def harmonize(
     clean_edges: bool = False,
     strength: float = 1.0,
     model: str = "gknet-s",
-    network_size: int = NETWORK_SIZE,
+    network_size: int | None = None,
     device: str = "auto",
     show: bool = False,
 ) -> None:
@@ -116,7 +115,8 @@ def harmonize(
     model
         Which network: a name that `gknet info` lists.
     network_size
-        Long side of what the network sees, pixels, 64 to 1024. The result always has full resolution.
+        Long side of what the network sees, pixels, 64 to 1024. Without it: what suits the network. The result always
+        has full resolution.
     device
         auto, cpu, cuda or mps.
     show
@@ -223,7 +223,7 @@ def inspect(
     output: Output,
     point: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     model: str = "gknet-s",
-    network_size: int = NETWORK_SIZE,
+    network_size: int | None = None,
     device: str = "auto",
 ) -> None:
     """Show what the network does with a picture, and on what grounds: a page with pictures and words.
@@ -246,7 +246,7 @@ def inspect(
     model
         Which network: a name that `gknet info` lists.
     network_size
-        Long side of what the network sees, pixels, 64 to 1024.
+        Long side of what the network sees, pixels, 64 to 1024. Without it: what suits the network.
     device
         auto, cpu, cuda or mps.
     """

@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from gknet.errors import BadRequest
-from gknet.network.config import NETWORK_SIZE
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -36,7 +35,7 @@ def batch(
     layer: str | None = None,
     clean_edges: bool = False,
     model: str = "gknet-s",
-    network_size: int = NETWORK_SIZE,
+    network_size: int | None = None,
     device: str = "auto",
     report: Path | None = None,
     ray: bool = False,
@@ -67,7 +66,7 @@ def batch(
     model
         Which network: a name that `gknet info` lists.
     network_size
-        Long side of what the network sees, pixels, 64 to 1024.
+        Long side of what the network sees, pixels, 64 to 1024. Without it: what suits the network.
     device
         auto, cpu, cuda or mps.
     report

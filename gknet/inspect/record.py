@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from gknet.network.inference import InferenceNetwork
 from gknet.network.long_distance_reference import TransformerLayer
-from gknet.network.model import GKNet
 from gknet.network.modulation import Modulation
 from gknet.network.selective_correlation import SelectiveCorrelationFusion
 
@@ -34,7 +34,7 @@ class Attention:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fusion:
-    """One SCF (Eq. 4): both sides' features, Conv(F_E) and Conv(F_KPB), and their channels' weights S.
+    """One SCF: both sides' features, Conv(F_E) and Conv(F_KPB) of Eq. 4, and their channels' weights S of Eq. 3.
 
     encoded: (C, H, W), deeper: (C, H', W') float32.   encoded_weights, deeper_weights: (C,) float32 in [0, 1].
     """
@@ -97,7 +97,7 @@ class Record:
 
 
 @contextmanager
-def overheard(net: GKNet) -> Iterator[list[tuple[Tensor, Tensor]]]:
+def overheard(net: InferenceNetwork) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """A list that gets composite (1, 3, H, W) and mask (1, 1, H, W) of every pass of the network meanwhile."""
     heard: list[tuple[Tensor, Tensor]] = []
     handle = net.register_forward_pre_hook(lambda _net, given: heard.append((given[0], given[1])))
@@ -108,7 +108,7 @@ def overheard(net: GKNet) -> Iterator[list[tuple[Tensor, Tensor]]]:
 
 
 @torch.inference_mode()
-def record(net: GKNet, composite: Tensor, mask: Tensor) -> Record:
+def record(net: InferenceNetwork, composite: Tensor, mask: Tensor) -> Record:
     """A pass over a composite (1, 3, H, W) and its mask (1, 1, H, W), as net(composite, mask) makes it.
 
     The last level is worked out over the whole picture, which changes the answer by rounding alone.
@@ -134,7 +134,7 @@ def record(net: GKNet, composite: Tensor, mask: Tensor) -> Record:
 
 
 def _listen(
-    net: GKNet, attention: list[Attention], fusions: list[Fusion], kernels: list[KernelField]
+    net: InferenceNetwork, attention: list[Attention], fusions: list[Fusion], kernels: list[KernelField]
 ) -> Iterator[RemovableHandle]:
     for module in net.modules():
         if isinstance(module, TransformerLayer):
@@ -150,15 +150,18 @@ def _hear_attention(heard: list[Attention], layer: TransformerLayer, given: Any,
 
 
 def _hear_fusion(heard: list[Fusion], fusion: SelectiveCorrelationFusion, given: Any, _result: Tensor) -> None:
-    encoded, deeper, _window = given
+    encoded, deeper = given[:2]
     encoded_weights, deeper_weights = fusion.channel_weights(encoded, deeper)
     encoded, deeper = fusion.convert_encoded(encoded), fusion.convert_deeper(deeper)
     heard.append(Fusion(*map(_array, (encoded, deeper, encoded_weights, deeper_weights))))
 
 
-def _hear_modulation(heard: list[KernelField], modulation: Modulation, given: Any, result: Tensor) -> None:
-    feature, predictor, prediction = given
-    heard.append(KernelField(_array(feature), _array(result), modulation.residual, predictor[0], prediction))
+def _hear_modulation(
+    heard: list[KernelField], modulation: Modulation, given: Any, result: tuple[Tensor, Tensor]
+) -> None:
+    feature, block = given[:2]
+    modulated, predictor = result
+    heard.append(KernelField(_array(feature), _array(modulated), modulation.residual, predictor[0], block.kernels))
 
 
 def _array(batch: Tensor) -> np.ndarray:

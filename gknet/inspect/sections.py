@@ -14,7 +14,6 @@ from gknet.inspect.page import Plate, Section
 from gknet.inspect.record import overheard, record
 from gknet.inspect.sight_plate import sight_plate
 from gknet.inspect.spot import Spot
-from gknet.network.config import NETWORK_SIZE
 from gknet.pixels.box import bounding_box
 from gknet.pixels.pixels import as_rgb, checked_mask
 from gknet.scene import CompositeScene
@@ -63,13 +62,14 @@ def sections_of(
     harmonizer: Harmonizer,
     *,
     point: tuple[int, int] | None = None,
-    network_size: int = NETWORK_SIZE,
+    network_size: int | None = None,
     on_progress: Progress,
 ) -> list[Section]:
     """The page's sections for one composite, harmonized as `gknet harmonize` does it.
 
     point: (x, y) of the composite, whose attention is shown; None for the middle of the foreground. It lies in the
-    picture (`spot.check_inside`).   network_size: long side of what the network sees, pixels.
+    picture (`spot.check_inside`).   network_size: long side of what the network sees, pixels;
+    None for its own.
     Raises as the harmonizer, and BadRequest for a point where the network did not look.
     """
     before, encoding = scene.before, scene.file.encoding
@@ -77,7 +77,7 @@ def sections_of(
         after = scene.harmonized(harmonizer, 1.0, network_size)
     rgb, mask = as_rgb(before), checked_mask(scene.mask, before.shape[:2])
     box = bounding_box(mask)
-    sight = harmonizer.sight(rgb, mask, box, network_size, encoding)
+    sight = harmonizer.sight(rgb, mask, box, encoding, network_size)
     spot = Spot.amid_foreground(sight) if point is None else Spot.in_sight(*point, sight)
     on_progress("record", 0, 1)
     seen = record(harmonizer.net, *heard[0])

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from gknet.network.blocks import ConvBlock
-from gknet.network.window import Window
 
 
 class ChannelAttention(nn.Module):
@@ -28,8 +27,8 @@ class ChannelAttention(nn.Module):
 class SpatialSeparatedAttention(nn.Module):
     """Separate channel attentions for background, foreground and their mix, joined by the mask.
 
-    feature: (B, C, H, W).   mask: (B, 1, H, W) in [0, 1], 1 = foreground.   window: where it is asked for, a part of
-    the picture; means are of all of it.   Returns (B, C, H, W), or the window's part of it:
+    feature: (B, C, H, W).   mask: (B, 1, H, W) in [0, 1], 1 = foreground.   means: (B, C), the feature's over the whole
+    picture, where `feature` and `mask` are only a part of it.   Returns (B, C, H, W):
     (1 - M) A_bg(F) + M (L(A_fg(F)) + A_mix(F)), L a learned convolution (Cun & Pun 2020, section 3.2).
     """
 
@@ -40,10 +39,9 @@ class SpatialSeparatedAttention(nn.Module):
         self.mix = ChannelAttention(channels)
         self.learn = ConvBlock(channels, channels)
 
-    def forward(self, feature: Tensor, mask: Tensor, window: Window | None = None) -> Tensor:
-        means = feature.mean(dim=(2, 3))
-        if window is not None:
-            feature, mask = window.cut(feature), window.cut(mask)
+    def forward(self, feature: Tensor, mask: Tensor, means: Tensor | None = None) -> Tensor:
+        if means is None:
+            means = feature.mean(dim=(2, 3))
         background, mix = self.background(means), self.mix(means)
         learned: Tensor = self.learn(feature * self.foreground(means))
         # A_bg(F) is in both regions' terms: what the foreground adds to it is its own less that.

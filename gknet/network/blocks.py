@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class ConvBlock(nn.Sequential):
@@ -17,13 +16,6 @@ class ConvBlock(nn.Sequential):
             nn.BatchNorm2d(channels_out),
             nn.ELU(inplace=True),
         )
-
-    def fold(self) -> None:
-        """Makes one convolution of the first two, for use only: the same function, but it cannot be trained."""
-        convolution, norm = self[0], self[1]
-        assert isinstance(convolution, nn.Conv2d)
-        assert isinstance(norm, nn.BatchNorm2d)
-        self[0], self[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
 
 
 def upsample_like(feature: Tensor, target: Tensor) -> Tensor:

@@ -8,15 +8,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-NETWORK_SIZE = 384
-"""Long side of what a network is shown of a picture unless somebody asks for another, pixels. It learns at 256 and does
-better when shown more: docs/training.md has the figures."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GKNetConfig:
-    """Sizes and switches of GKNet. "The paper" is Shen et al., ICCV 2023.
+    """Sizes and switches of GKNet. The defaults are the paper's network (Shen et al., ICCV 2023).
 
+    tests/gknet/network/test_paper_preset.py says for every field what the paper states about it.
     Raises ValueError, naming the field, for a combination that cannot be built.
     """
 
@@ -33,19 +30,21 @@ class GKNetConfig:
     kernel_size: int = 3
     """N of Eq. 5-6, odd."""
     reference_layers: int = 2
-    """Transformer layers in LRE (the paper leaves their number open)."""
+    """Transformer layers in LRE."""
     reference_heads: int = 8
     """Attention heads in LRE."""
     correlation_groups: int = 8
-    """n of Eq. 3: the channel weights are split into n groups before they are correlated."""
-    residual_modulation: bool = True
-    """Adds the feature itself to Eq. 6's sum, so that zero kernels change nothing. The paper's form: False."""
-    head: Literal["affine", "rgb"] = "affine"
-    """"affine": a gain and a bias a pixel, identity when untrained. "rgb": the decoder's own picture (paper)."""
+    """n of Eq. 2: the channel weights are split into n groups before they are correlated."""
+    residual_modulation: bool = False
+    """Adds the feature itself to Eq. 6's sum, so that zero kernels change nothing. Ours."""
+    head: Literal["affine", "rgb"] = "rgb"
+    """"rgb": the decoder's own picture (section 3.3). "affine", ours: a gain and a bias a pixel, the identity when
+    untrained."""
     head_scale: float = 0.05
     """Factor on the affine head's output; Adam moves a zero-initialised last layer too fast without it."""
     global_head: bool = False
-    """Adds one 3x4 colour matrix a picture, from the deepest feature and colour statistics of both regions."""
+    """Adds one 3x4 colour matrix a picture, from the deepest feature and colour statistics of both regions. Ours; needs
+    the affine head."""
     global_head_scale: float = 0.3
     """Factor on the colour matrix, for the same reason as head_scale."""
     global_head_widths: tuple[int, int] = (448, 256)
@@ -53,13 +52,14 @@ class GKNetConfig:
     recognition: bool = False
     """Adds to the global head's matrix another, from what a frozen EfficientNet-Lite0 recognizes in the picture."""
     recognition_head_bottlenecks: tuple[int, int] = (256, 64)
-    """How many numbers are made of the colours, and of the things, before that matrix is made of them."""
+    """How many numbers are made of the colours, and of what is recognized, before that matrix is made of them."""
     recognition_head_widths: tuple[int, int] = (1024, 512)
-    """Hidden widths of what makes that matrix."""
+    """Hidden widths of the recognition head."""
     restraint: float = 0.0
-    """Root mean square change of a white foreground, values in [0, 1], of which half is made; of smaller ones less, of
-    larger ones soon all. A darker one's is less, by the root of its mean value (`restrained`). In use, not in training:
-    what is right already should stay. 0: every change is made whole."""
+    """Shrinkage of small changes at inference, not in training: `gknet.network.inference.restrained`. The root mean
+    square change of a white foreground, values in [0, 1], of which half is made. 0: every change is made whole."""
+    network_size: int = 256
+    """Long side of what the network is shown of a picture unless somebody asks for another, pixels."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.stem < 1:
@@ -74,6 +74,10 @@ class GKNetConfig:
             raise ValueError(f"restraint must be from 0 to 1, not {self.restraint}")
         if self.head not in ("affine", "rgb"):
             raise ValueError(f"head must be 'affine' or 'rgb', not {self.head!r}")
+        if self.global_head and self.head != "affine":
+            raise ValueError("global_head needs the affine head")
+        if not 64 <= self.network_size <= 1024:
+            raise ValueError(f"network_size must be from 64 to 1024, not {self.network_size}")
         if self.recognition and not self.global_head:
             raise ValueError("recognition needs global_head")
         if not self.kernel_prediction and (self.long_distance_reference or self.selective_correlation):
@@ -99,7 +103,8 @@ class GKNetConfig:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown network settings: {', '.join(unknown)}")
-        plain = dict(values)
+        # Files from before this field: all networks were shown 384.
+        plain = {"network_size": 384, **values}
         for name in ("global_head_widths", "recognition_head_bottlenecks", "recognition_head_widths"):
             if name in plain:
                 first, second = plain[name]
@@ -107,18 +112,21 @@ class GKNetConfig:
         return cls(**plain)
 
 
-_PAPER = GKNetConfig()
+_RESIDUAL = GKNetConfig(residual_modulation=True, head="affine", network_size=384)
 
 PRESETS: dict[str, GKNetConfig] = {
-    # The paper's network: 32 channels, full-resolution stem, 256 x 256.
-    "gknet": _PAPER,
-    # The same blocks and recognition at a twelfth of the arithmetic, for a CPU; small changes are mostly error.
-    "gknet-s": replace(_PAPER, width=16, stem=2, global_head=True, recognition=True, restraint=18 / 255),
+    # The paper's network.
+    "gknet": GKNetConfig(),
+    # The paper's size; starts as the identity and says what to do with the composite's colours, not what they become.
+    "gknet-residual": _RESIDUAL,
+    # The same blocks and recognition at a twelfth of the arithmetic, for a CPU; small changes are mostly error. It
+    # learns at 256 and does better when shown more: docs/training.md has the figures.
+    "gknet-s": replace(_RESIDUAL, width=16, stem=2, global_head=True, recognition=True, restraint=18 / 255),
 }
 
 
 def preset(name: str) -> GKNetConfig:
-    """The named network's settings: "gknet" or "gknet-s". Raises ValueError for another name."""
+    """The named network's settings, one of `PRESETS`. Raises ValueError for another name."""
     try:
         return PRESETS[name]
     except KeyError:

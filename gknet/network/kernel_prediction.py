@@ -6,16 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from gknet.network.blocks import ConvBlock
-from gknet.network.selective_correlation import ConcatenationFusion, SelectiveCorrelationFusion
-from gknet.network.window import Window
+from gknet.network.selective_correlation import ChannelWeights, ConcatenationFusion, SelectiveCorrelationFusion
 
 
 class KernelPrediction(nn.Module):
-    """One block: F_KPB^l of KPBlock(F_E^l, F_KPB^(l-1)); `kernels` is the convolution that makes K^l of it.
+    """One block, Eq. 1: K^l, F_KPB^l = KPBlock(F_E^l, F_KPB^(l-1)), where K^l = Conv(F_KPB^l).
 
-    encoded: (B, C, H, W).   deeper: (B, C_deeper, H', W').   window: where it is asked for, a part of the picture.
-    Returns F_KPB (B, C, H, W), or the window's part of it. The kernels themselves,
-    (B, C*N*N, H, W), are left to `gknet.network.modulation`, which can do without them in memory.
+    encoded: (B, C, H, W), F_E^l.   deeper: (B, C_deeper, H', W'), F_KPB^(l-1), or F_LR at the deepest level.
+    weights: SCF's for the whole picture, where `encoded` and `deeper` are only a part of it.
+    Returns K^l (B, C*N*N, H, W), ordered as `gknet.network.modulation` says, and F_KPB^l (B, C, H, W).
     """
 
     def __init__(self, fusion: nn.Module, channels: int, kernel_size: int, residual: bool) -> None:
@@ -35,8 +34,16 @@ class KernelPrediction(nn.Module):
             assert self.kernels.bias is not None
             self.kernels.bias.copy_(bias)
 
-    def forward(self, encoded: Tensor, deeper: Tensor, window: Window | None = None) -> Tensor:
-        feature: Tensor = self.block(self.fuse(encoded, deeper, window))
+    def forward(
+        self, encoded: Tensor, deeper: Tensor, weights: ChannelWeights | None = None
+    ) -> tuple[Tensor, Tensor]:
+        feature = self.feature(encoded, deeper, weights)
+        return self.kernels(feature), feature
+
+    def feature(self, encoded: Tensor, deeper: Tensor, weights: ChannelWeights | None = None) -> Tensor:
+        """F_KPB^l alone, for a modulation that makes K^l of it piece by piece. Arguments as `forward`."""
+        fused = self.fuse(encoded, deeper) if weights is None else self.fuse(encoded, deeper, weights)
+        feature: Tensor = self.block(fused)
         return feature
 
 

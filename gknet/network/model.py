@@ -18,7 +18,6 @@ from gknet.network.extensions.surroundings import surroundings
 from gknet.network.kernel_prediction import KernelPrediction, fusion
 from gknet.network.long_distance_reference import LongDistanceReference
 from gknet.network.modulation import Modulation
-from gknet.network.window import Window
 
 
 class Encoder(nn.Module):
@@ -44,10 +43,9 @@ class Encoder(nn.Module):
 
 
 class HarmonyKernels(nn.Module):
-    """The harmony kernel prediction branch (section 3.2): LRE, then a KPB a level, deepest first.
+    """The harmony kernel prediction branch (section 3.2): LRE, and a KPB a level, deepest first.
 
-    features: F_E, deepest first.   window: of the last level, what is asked for.   Returns F_LR and what the kernels of
-    every level are made of, deepest first: F_KPB and the 1x1 convolution that makes K of it.
+    The decoder calls the blocks one by one, so that a level's kernels are gone before the next one's are predicted.
     """
 
     def __init__(self, config: GKNetConfig) -> None:
@@ -72,22 +70,13 @@ class HarmonyKernels(nn.Module):
             for width, deeper in zip(widths, deeper_widths, strict=True)
         )
 
-    def forward(self, features: list[Tensor], window: Window | None) -> tuple[Tensor, list[tuple[Tensor, nn.Conv2d]]]:
-        reference: Tensor = self.reference(features[0])
-        deeper, kernels = reference, []
-        for block, feature in zip(self.blocks, features, strict=True):
-            assert isinstance(block, KernelPrediction)
-            deeper = block(feature, deeper, window if feature is features[-1] else None)
-            kernels.append((deeper, block.kernels))
-        return reference, kernels
-
 
 class Decoder(nn.Module):
     """The U-Net's way up with the harmony kernel modulation branch (section 3.3).
 
-    features: F_E, deepest first.   mask: (B, 1, H, W) at the shallowest level's size.   kernels: as
-    HarmonyKernels returns them, or none at all (the baseline).   window: of the last level, what is asked for.
-    Returns (B, c, H, W), or the window's part of it.
+    features: F_E, deepest first; of all levels, or of the deeper ones only.   mask: (B, 1, H, W) at the shallowest
+    level's size.   kernels: None for the baseline.   reference: F_LR.
+    Returns of the last level given: its feature F_D (B, C, H_l, W_l), modulated, and F_KPB (B, C, H_l, W_l).
     """
 
     def __init__(self, widths: Sequence[int], residual: bool) -> None:
@@ -101,36 +90,25 @@ class Decoder(nn.Module):
         self.attention = nn.ModuleList(SpatialSeparatedAttention(width) for width in deepest_first)
 
     def forward(
-        self, features: list[Tensor], mask: Tensor, kernels: list[tuple[Tensor, nn.Conv2d]], window: Window | None
-    ) -> Tensor:
+        self, features: list[Tensor], mask: Tensor, kernels: HarmonyKernels | None, reference: Tensor
+    ) -> tuple[Tensor, Tensor]:
         decoded: Tensor | None = None
-        for level, skip in enumerate(features):
-            joined = skip if decoded is None else torch.cat([skip, upsample_like(decoded, skip)], dim=1)
+        deeper = reference
+        for level, encoded in enumerate(features):
+            merged = self.merged(encoded, decoded, level)
             # In the feature's own precision: a float32 mask would make autocast's bfloat16 features float32 again.
-            level_mask = F.adaptive_avg_pool2d(mask, (skip.shape[2], skip.shape[3])).to(skip.dtype)
-            here = window if skip is features[-1] else None
-            decoded = self.attention[level](self.merge[level](joined), level_mask, here)
-            if kernels:
-                decoded = self.modulation(decoded, *kernels[level])
+            level_mask = F.adaptive_avg_pool2d(mask, (encoded.shape[2], encoded.shape[3])).to(encoded.dtype)
+            decoded = self.attention[level](merged, level_mask)
+            if kernels is not None:
+                decoded, deeper = self.modulation(decoded, kernels.blocks[level], encoded, deeper)
         assert decoded is not None
-        return decoded
+        return decoded, deeper
 
-
-def restrained(change: Tensor, composite: Tensor, mask: Tensor, restraint: float) -> Tensor:
-    """Of a change of the foreground (B, 3, H, W), as much as `GKNetConfig.restraint` allows: s^6 / (s^6 + r^6).
-
-    composite: (B, 3, H, W) in [0, 1].   mask: (B, 1, H, W), which the change has in it.
-    s: root mean square of the change over a picture's foreground.   r: restraint times the root of the foreground's
-    mean value, for the darker an object is, the better a change is seen in it.
-    """
-    if restraint == 0:
-        return change
-    weight = mask.float()
-    # A black foreground's r is 0, an empty one's s: neither may divide by nothing.
-    square = change.float().square().sum(dim=(1, 2, 3)) / (3 * weight.square().sum(dim=(1, 2, 3))).clamp_min(1e-12)
-    light = (composite.float() * weight).sum(dim=(1, 2, 3)) / (3 * weight.sum(dim=(1, 2, 3))).clamp_min(1e-12)  # (B,)
-    share = square**3 / (square**3 + (restraint**2 * light.clamp_min(0)) ** 3).clamp_min(1e-30)
-    return change * share.to(change.dtype)[:, None, None, None]
+    def merged(self, encoded: Tensor, deeper: Tensor | None, level: int) -> Tensor:
+        """(B, C, H, W): a level's encoder feature joined with the decoder feature of the level below, if there is one."""
+        joined = encoded if deeper is None else torch.cat([encoded, upsample_like(deeper, encoded)], dim=1)
+        merged: Tensor = self.merge[level](joined)
+        return merged
 
 
 class GKNet(nn.Module):
@@ -139,11 +117,12 @@ class GKNet(nn.Module):
     net(composite, mask): (B, 3, H, W) sRGB in [0, 1], (B, 1, H, W) in [0, 1] with 1 = foreground
     -> (B, 3, H, W), equal to the composite bit for bit wherever the mask is 0; elsewhere in about [0, 1],
     not clamped. H and W are multiples of `config.multiple`; ValueError otherwise.
-    whole: works the last level out all over the picture rather than around the foreground alone, for those who look
-    at what happens on the way; the result is the same but for rounding.
-    recognized: what `Recognition` saw in the same pictures, for those who know it already; else it looks at them.
-    Source: Shen et al., "Learning Global-aware Kernel for Image Harmonization", ICCV 2023; the affine head,
-    the residual path of the modulation, the global head, recognition and the restraint are ours (`GKNetConfig`).
+    recognized: what `Recognition` found in the same pictures, if that is known already; else it looks at them.
+
+    `gknet.network.weights.build` makes one that is ready to be trained, `gknet.network.weights.load` a trained one;
+    `gknet.network.inference.InferenceNetwork` makes that faster.
+    Source: Shen et al., "Learning Global-aware Kernel for Image Harmonization", ICCV 2023; the affine head, the residual
+    path of the modulation, the global head and recognition are ours (`GKNetConfig`).
     """
 
     def __init__(self, config: GKNetConfig) -> None:
@@ -171,29 +150,30 @@ class GKNet(nn.Module):
             else None
         )
 
-    def forward(
-        self, composite: Tensor, mask: Tensor, *, whole: bool = False, recognized: Recognized | None = None
-    ) -> Tensor:
+    def forward(self, composite: Tensor, mask: Tensor, *, recognized: Recognized | None = None) -> Tensor:
+        features, small_mask = self.encode(composite, mask)
+        reference = self.reference(features[0])
+        decoded, _ = self.decoder(features, small_mask, self.kernels, reference)  # (B, c, H/s, W/s)
+        matrix = self.colour_matrix(composite, mask, reference, recognized)
+        return composite + self.change(composite, mask, decoded, matrix)
+
+    def encode(self, composite: Tensor, mask: Tensor) -> tuple[list[Tensor], Tensor]:
+        """F_E of every level, deepest first, and the mask at the shallowest level's size (B, 1, H/s, W/s).
+
+        Raises ValueError for sizes that do not fit.
+        """
         self._check(composite, mask)
         entry = torch.cat([composite, mask], dim=1)  # (B, 4, H, W)
         if self.config.stem > 1:
             entry = F.pixel_unshuffle(entry, self.config.stem)  # (B, 4*s*s, H/s, W/s)
-        features = self.encoder(entry)[::-1]  # deepest first
-        small_mask = F.avg_pool2d(mask, self.config.stem)  # (B, 1, H/s, W/s)
-        # Training's batch norm wants all pixels; a GPU would have to be waited for.
-        window = None if whole or self.training or mask.is_cuda else Window.around(small_mask)
-        reference: Tensor = features[0]
-        kernels: list[tuple[Tensor, nn.Conv2d]] = []
-        if self.kernels is not None:
-            reference, kernels = self.kernels(features, window)
-        decoded = self.decoder(features, small_mask, kernels, window)  # (B, c, H/s, W/s), or the window of it
-        matrix = self.colour_matrix(composite, mask, reference, recognized)
-        if window is None:
-            return self._blended(composite, mask, decoded, matrix)
-        result = composite.clone()
-        part = window.cut(result)
-        part.copy_(self._blended(window.cut(composite), window.cut(mask), decoded, matrix))
-        return result
+        return self.encoder(entry)[::-1], F.avg_pool2d(mask, self.config.stem)
+
+    def reference(self, deepest: Tensor) -> Tensor:
+        """F_LR (B, 8c, h, w), from the deepest F_E, which itself it is for a network without LRE."""
+        if self.kernels is None:
+            return deepest
+        reference: Tensor = self.kernels.reference(deepest)
+        return reference
 
     def colour_matrix(
         self, composite: Tensor, mask: Tensor, reference: Tensor, recognized: Recognized | None = None
@@ -214,18 +194,13 @@ class GKNet(nn.Module):
         told: Tensor = self.recognition_head(torch.cat([statistics, cosine], dim=1), mask, recognized.things)
         return known + told
 
-    def _blended(self, composite: Tensor, mask: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
-        """I M + (1 - M) I_c, written so that M = 0 and an unchanged picture give I_c to the bit."""
-        return self.changed(composite, mask, mask * (self._picture(composite, decoded, matrix) - composite))
+    def change(self, composite: Tensor, mask: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
+        """What is added to the composite (B, 3, H, W), of which the arguments may be a part.
 
-    def changed(self, composite: Tensor, mask: Tensor, change: Tensor) -> Tensor:
-        """The composite with a change that has the mask in it: in use what the restraint allows, in training all of it.
-
-        Arguments as `restrained`.
+        Composite + change is the paper's I M + (1 - M) I_c, written so that M = 0 and an unchanged picture give I_c to
+        the bit.   decoded: the decoder's feature (B, c, H/s, W/s).   matrix: as `colour_matrix` returns it.
         """
-        if self.training:
-            return composite + change
-        return composite + restrained(change, composite, mask, self.config.restraint)
+        return mask * (self._picture(composite, decoded, matrix) - composite)
 
     def _picture(self, composite: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
         """phi_D of the paper's output: the harmonized colours before they are blended in (B, 3, H, W)."""

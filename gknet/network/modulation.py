@@ -13,6 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from gknet.network.kernel_prediction import KernelPrediction
+from gknet.network.selective_correlation import ChannelWeights
+
 
 def _kernel_size(feature: Tensor, kernels: Tensor) -> int:
     """N, from the number of kernel channels. Raises ValueError if the two do not belong together."""
@@ -50,29 +53,62 @@ def modulate(feature: Tensor, kernels: Tensor) -> Tensor:
     return modulated
 
 
-def modulate_by(feature: Tensor, predictor: Tensor, prediction: nn.Conv2d, *, residual: bool) -> Tensor:
-    """`modulate(feature, prediction(predictor))`, plus the feature itself if residual; fused on CUDA with Triton.
-
-    feature, predictor: (B, C, H, W).   prediction: the 1x1 convolution C -> C*N*N.   Returns (B, C, H, W).
-    """
-    if feature.is_cuda and (fused := _fused()) is not None:
-        assert prediction.bias is not None
-        return fused(feature, predictor, prediction.weight, prediction.bias, residual=residual)
-    if not feature.is_cuda and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
-        return _modulate_in_strips(feature, predictor, prediction, residual)
-    modulated = modulate(feature, prediction(predictor))
-    return feature + modulated if residual else modulated
-
-
 class Modulation(nn.Module):
-    """`modulate_by` as a part of the network, so that a hook can see what goes in and comes out. No parameters."""
+    """Eq. 5 with the kernels of Eq. 1: F_D^l modulated by K^l, plus F_D^l itself if residual. No parameters of its own.
+
+    feature: (B, C, H, W), F_D^l.   block, encoded, deeper, weights: the block that predicts K^l, and its arguments.
+    Returns the modulated feature (B, C, H, W) and F_KPB^l (B, C, H, W), for the next block.
+
+    K^l holds N*N numbers for every number of the feature. `forward` does without it in memory where there is a fused
+    form: on CUDA with Triton, and on the CPU without gradients. The plain form, `predict_then_modulate`, gives the
+    same but for rounding; torch.export and torch.compile see that one.
+    """
 
     def __init__(self, residual: bool) -> None:
         super().__init__()
         self.residual = residual
 
-    def forward(self, feature: Tensor, predictor: Tensor, prediction: nn.Conv2d) -> Tensor:
-        return modulate_by(feature, predictor, prediction, residual=self.residual)
+    def forward(
+        self,
+        feature: Tensor,
+        block: KernelPrediction,
+        encoded: Tensor,
+        deeper: Tensor,
+        weights: ChannelWeights | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        fused = _fused_form(feature)
+        if fused is None:
+            return self.predict_then_modulate(feature, block, encoded, deeper, weights)
+        predictor = block.feature(encoded, deeper, weights)
+        assert block.kernels.bias is not None
+        return fused(feature, predictor, block.kernels.weight, block.kernels.bias, residual=self.residual), predictor
+
+    def predict_then_modulate(
+        self,
+        feature: Tensor,
+        block: KernelPrediction,
+        encoded: Tensor,
+        deeper: Tensor,
+        weights: ChannelWeights | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """What `forward` does, one equation after the other."""
+        kernels, predictor = block(encoded, deeper, weights)  # Eq. 1
+        modulated = modulate(feature, kernels)  # Eq. 5 and 6
+        return feature + modulated if self.residual else modulated, predictor
+
+
+def _fused_form(feature: Tensor) -> Callable[..., Tensor] | None:
+    """The form of modulation that needs no kernels in memory, if there is one for the feature's device and mode.
+
+    form(feature, predictor, weight, bias, residual=...) as `gknet.network.fused_modulation.predict_and_modulate`.
+    """
+    if torch.compiler.is_compiling():
+        return None
+    if feature.is_cuda:
+        return _fused()
+    if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        return None
+    return modulate_in_strips
 
 
 @functools.cache
@@ -89,21 +125,27 @@ _STRIP = 1 << 20
 """Numbers of K^l that are made at a time: a part of the cache."""
 
 
-def _modulate_in_strips(feature: Tensor, predictor: Tensor, prediction: nn.Conv2d, residual: bool) -> Tensor:
-    """`modulate_by` in strips of rows: K^l, N*N times the feature, would not be in the cache any more when it is used.
+def modulate_in_strips(
+    feature: Tensor, predictor: Tensor, weight: Tensor, bias: Tensor, *, residual: bool = False
+) -> Tensor:
+    """`modulate(feature, conv(predictor))`, plus the feature itself if residual, for the CPU without gradients.
 
-    All strips' kernels are made in the same memory: fresh memory costs as much as the work in it.
+    feature: (B, C, H, W), F of Eq. 6.   predictor: (B, C, H, W), F_KPB.   weight: (C*N*N, C, 1, 1), bias: (C*N*N,), of
+    the 1x1 convolution that predicts the kernels. All of one floating-point type.   Returns (B, C, H, W).
+
+    Works in strips of rows: K^l, N*N times the feature, would not be in the cache any more when it is used. All strips'
+    kernels are made in the same memory: fresh memory costs as much as the work in it.
     """
-    assert prediction.bias is not None
     batch, channels, height, width = feature.shape
-    weight = prediction.weight.flatten(1).expand(batch, -1, -1)  # (B, C*N*N, C)
-    line = batch * prediction.out_channels * width
+    rows_of_kernels = weight.shape[0]  # C*N*N
+    matrix = weight.flatten(1).expand(batch, -1, -1)  # (B, C*N*N, C)
+    line = batch * rows_of_kernels * width
     rows = min(height, max(1, _STRIP // line))
     memory = feature.new_empty(rows * line)
-    radius = math.isqrt(prediction.out_channels // channels) // 2
+    radius = math.isqrt(rows_of_kernels // channels) // 2
     padded = F.pad(feature, (radius, radius, radius, radius))
     # What the bias gives to the kernels is the same everywhere: an ordinary convolution of each channel.
-    everywhere = prediction.bias.view(channels, 1, 2 * radius + 1, -1).flip(2, 3)
+    everywhere = bias.view(channels, 1, 2 * radius + 1, -1).flip(2, 3)
     modulated = F.conv2d(padded, everywhere, groups=channels)
     if residual:
         modulated += feature
@@ -111,7 +153,7 @@ def _modulate_in_strips(feature: Tensor, predictor: Tensor, prediction: nn.Conv2
         part = modulated[:, :, top : top + rows]
         count = part.shape[2]
         kernels = memory[: count * line].view(batch, -1, count * width)
-        torch.bmm(weight, predictor[:, :, top : top + rows].flatten(2), out=kernels)
+        torch.bmm(matrix, predictor[:, :, top : top + rows].flatten(2), out=kernels)
         kernels = kernels.view(batch, -1, count, width)
         for tap, shifted in _taps(padded[:, :, top : top + count + 2 * radius], part, kernels):
             part.addcmul_(tap, shifted)

@@ -7,13 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gknet.network.blocks import upsample_like
-from gknet.network.window import Window
+
+ChannelWeights = tuple[Tensor, Tensor]
+"""S_E and S_KPB of Eq. 3, each (B, C) in (0, 1)."""
 
 
 class ChannelDescriptor(nn.Module):
-    """alpha of Eq. 2: a 3x3 convolution, the mean over the picture, an MLP. (B, C_in, H, W) -> (B, C_out).
+    """alpha, of which Eq. 2 correlates two: a 3x3 convolution, the mean over the picture, an MLP.
 
-    The mean of a convolution is the convolution of nine means, one a tap, each of what that tap sees: the same
+    (B, C_in, H, W) -> (B, C_out).   The mean of a convolution is the convolution of nine means, one a tap, each of what that tap sees: the same
     numbers, but for rounding, without the convolution's work.
     """
 
@@ -43,11 +45,11 @@ def _tap_means(feature: Tensor) -> Tensor:
 
 
 class SelectiveCorrelationFusion(nn.Module):
-    """SCF: channel weights for both features, each told by their correlation with the other's.
+    """SCF: both features are weighted channel by channel, according to how their channels correlate, and added.
 
-    encoded: (B, C, H, W), F_E of this level.   deeper: (B, C_deeper, H', W'), F_KPB of the level below (or
-    F_LR).   window: where it is asked for, a part of the picture.   Returns (B, C, H, W), or the window's part of it:
-    S_E Conv(F_E) + Upsample(S_KPB Conv(F_KPB)).
+    encoded: (B, C, H, W), F_E of this level.   deeper: (B, C_deeper, H', W'), F_KPB of the level below (or F_LR).
+    weights: those of the whole picture, where `encoded` and `deeper` are only a part of it.
+    Returns (B, C, H, W), Eq. 4: S_E Conv(F_E) + Upsample(S_KPB Conv(F_KPB)).
     """
 
     def __init__(self, channels: int, deeper_channels: int, groups: int) -> None:
@@ -59,28 +61,26 @@ class SelectiveCorrelationFusion(nn.Module):
         self.correlate = nn.Linear(groups * groups, 2 * channels)
         self.refine_encoded = nn.Linear(channels, channels)
         self.refine_deeper = nn.Linear(channels, channels)
-        self.balance = nn.Parameter(torch.tensor(0.1))  # b of Eq. 4
+        self.balance = nn.Parameter(torch.tensor(0.1))  # b of Eq. 3
         self.convert_encoded = nn.Conv2d(channels, channels, 1)
         self.convert_deeper = nn.Conv2d(deeper_channels, channels, 1)
 
-    def channel_weights(self, encoded: Tensor, deeper: Tensor) -> tuple[Tensor, Tensor]:
-        """S_E and S_KPB of Eq. 4, each (B, C) in (0, 1)."""
+    def channel_weights(self, encoded: Tensor, deeper: Tensor) -> ChannelWeights:
+        """S_E and S_KPB. Both features must be of the whole picture."""
         alpha_encoded = self.describe_encoded(encoded)  # (B, C)
         alpha_deeper = self.describe_deeper(deeper)  # (B, C)
         batch = alpha_encoded.shape[0]
         grouped_encoded = alpha_encoded.view(batch, self.groups, -1)  # (B, n, m)
         grouped_deeper = alpha_deeper.view(batch, self.groups, -1)  # (B, n, m)
-        correlation = grouped_deeper @ grouped_encoded.transpose(1, 2)  # A, Eq. 3: (B, n, n)
+        correlation = grouped_deeper @ grouped_encoded.transpose(1, 2)  # A, Eq. 2: (B, n, n)
         mixed = self.correlate(correlation.flatten(1))  # (B, 2*C)
         mixed_deeper, mixed_encoded = mixed.chunk(2, dim=1)  # each (B, C)
         weight_encoded = torch.sigmoid(alpha_encoded + self.balance * self.refine_encoded(mixed_encoded))
         weight_deeper = torch.sigmoid(alpha_deeper + self.balance * self.refine_deeper(mixed_deeper))
         return weight_encoded, weight_deeper
 
-    def forward(self, encoded: Tensor, deeper: Tensor, window: Window | None = None) -> Tensor:
-        weight_encoded, weight_deeper = self.channel_weights(encoded, deeper)
-        if window is not None:
-            encoded, deeper = window.cut(encoded), window.cut(deeper)
+    def forward(self, encoded: Tensor, deeper: Tensor, weights: ChannelWeights | None = None) -> Tensor:
+        weight_encoded, weight_deeper = weights or self.channel_weights(encoded, deeper)
         kept_encoded = weight_encoded[:, :, None, None] * self.convert_encoded(encoded)  # (B, C, H, W)
         kept_deeper = weight_deeper[:, :, None, None] * self.convert_deeper(deeper)  # (B, C, H', W')
         fused: Tensor = kept_encoded + upsample_like(kept_deeper, encoded)
@@ -90,15 +90,13 @@ class SelectiveCorrelationFusion(nn.Module):
 class ConcatenationFusion(nn.Module):
     """What stands in SCF's place when it is ablated (Table 4): concatenation and a 1x1 convolution.
 
-    Same arguments and result as SelectiveCorrelationFusion.
+    encoded, deeper and the result: as SelectiveCorrelationFusion.
     """
 
     def __init__(self, channels: int, deeper_channels: int) -> None:
         super().__init__()
         self.convert = nn.Conv2d(channels + deeper_channels, channels, 1)
 
-    def forward(self, encoded: Tensor, deeper: Tensor, window: Window | None = None) -> Tensor:
-        if window is not None:
-            encoded, deeper = window.cut(encoded), window.cut(deeper)
+    def forward(self, encoded: Tensor, deeper: Tensor) -> Tensor:
         fused: Tensor = self.convert(torch.cat([encoded, upsample_like(deeper, encoded)], dim=1))
         return fused

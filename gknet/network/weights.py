@@ -60,11 +60,25 @@ def ship(net: GKNet, path: Path) -> None:
     path.with_name(f"{path.name}.sha256").write_text(f"{checksum}  {path.name}\n", encoding="ascii")
 
 
+def build(config: GKNetConfig) -> GKNet:
+    """A new, untrained network, with the weights of its recognition, which are never trained, if it has one.
+
+    Raises WeightsError if the recognition's file is missing or damaged.
+    """
+    return _with_recognition(GKNet(config))
+
+
+def _with_recognition(net: GKNet) -> GKNet:
+    if net.recognition is not None:
+        net.recognition.load()
+    return net
+
+
 def load(path: Path) -> GKNet:
-    """The network a file describes, in eval mode, float32, on the CPU.
+    """The trained network of a file, in eval mode, float32, on the CPU.
 
     Raises WeightsError when the file is missing, damaged, or not this version's: every tensor must be there,
-    and no other, and hold nothing but numbers.
+    and no other, and hold nothing but numbers; and as `build`.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -73,8 +87,7 @@ def load(path: Path) -> GKNet:
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"The weights {path} cannot be read: {error}.", "Install the package again.") from error
     try:
-        config = GKNetConfig.from_dict(json.loads(metadata["gknet_config"]))
-        net = GKNet(config)
+        net = GKNet(GKNetConfig.from_dict(json.loads(metadata["gknet_config"])))
         net.load_state_dict(tensors)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise WeightsError(
@@ -87,4 +100,4 @@ def load(path: Path) -> GKNet:
                 f"The weights {path} are damaged: {name} holds what is no number.",
                 "Install the package again, or train from an earlier state.",
             )
-    return net.eval()
+    return _with_recognition(net).eval()

@@ -7,10 +7,6 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-# Beyond the foreground, in pixels of the shallowest level: the head's answer is enlarged (1), Eq. 6 looks around (1)
-# at what a 3x3 convolution made (1); a level's half size makes it even.
-_MARGIN = 4
-
 
 class Window(NamedTuple):
     """Rows top..bottom and columns left..right, all even, of a level of height x width pixels.
@@ -27,13 +23,25 @@ class Window(NamedTuple):
     width: int
 
     @classmethod
-    def around(cls, mask: Tensor) -> Self:
-        """The window that is enough for the foreground of all of a batch. mask: (B, 1, H, W), H and W even."""
+    def around(cls, mask: Tensor, kernel_size: int) -> Self:
+        """The window that is enough for the foreground of all of a batch.
+
+        mask: (B, 1, H, W), H and W even.   kernel_size: N of Eq. 6.
+        """
         height, width = mask.shape[2:]
         inside = (mask > 0).any(dim=0)[0]  # (H, W)
-        top, bottom = _reach(inside.any(dim=1), height)
-        left, right = _reach(inside.any(dim=0), width)
+        # What comes wrong at the window's edge moves inwards: a pixel by enlarging the deeper level, another by the 3x3
+        # convolution after it, N // 2 by Eq. 6, and one more by enlarging the head's answer.
+        margin = 3 + kernel_size // 2
+        top, bottom = _reach(inside.any(dim=1), height, margin)
+        left, right = _reach(inside.any(dim=0), width, margin)
         return cls(top, bottom, left, right, height, width)
+
+    @classmethod
+    def everything(cls, mask: Tensor) -> Self:
+        """The window that leaves nothing out. mask: as `around`."""
+        height, width = mask.shape[2:]
+        return cls(0, height, 0, width, height, width)
 
     def cut(self, picture: Tensor) -> Tensor:
         """The window's part, a view, of (B, C, H, W) at the window's level or at another size of the same picture."""
@@ -43,10 +51,10 @@ class Window(NamedTuple):
         return picture[:, :, rows, columns]
 
 
-def _reach(inside: Tensor, length: int) -> tuple[int, int]:
+def _reach(inside: Tensor, length: int, margin: int) -> tuple[int, int]:
     """First and last + 1 of what is inside, with the margin around it, even; the first two pixels if nothing is."""
     found = torch.nonzero(inside)
     if not len(found):
         return 0, 2
     first, last = int(found[0]), int(found[-1])
-    return max(0, first - _MARGIN) // 2 * 2, min(length, (last + _MARGIN + 2) // 2 * 2)
+    return max(0, first - margin) // 2 * 2, min(length, (last + margin + 2) // 2 * 2)

@@ -55,7 +55,7 @@ class Recognized(NamedTuple):
 class _Convolution(nn.Module):
     """A convolution whose kernel lies centred as TensorFlow lays it, which trained it.
 
-    Buffers that are not kept with the network's own weights: they are never trained and have a file of their own.
+    Its buffers are not kept with the network's own weights: they are never trained and have a file of their own.
     """
 
     weight: Tensor
@@ -98,24 +98,32 @@ class _Block(nn.Module):
 
 class Recognition(nn.Module):
     """The frozen trunk. (composite (B, 3, H, W) sRGB in [0, 1], mask (B, 1, H, W) in [0, 1]) -> `Recognized`, of the
-    composite brought to a long side of about SIZE. Not differentiable. Raises WeightsError where its own file is
-    missing or damaged.
+    composite brought to a long side of about SIZE. Not differentiable.
+
+    It has no weights until `load` was called, and raises RuntimeError if it is used before.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = _Convolution(3, 32, 3, 2)
         self.blocks = nn.ModuleList(_Block(*block) for block in _BLOCKS)
+        self.loaded = False
+
+    def load(self) -> None:
+        """Takes the weights from `WEIGHTS`. Raises WeightsError if the file is missing or damaged."""
         try:
             tensors = load_file(WEIGHTS)
-        except (OSError, SafetensorError) as error:
+            for name, buffer in self.named_buffers():
+                buffer.copy_(tensors[name])
+        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
             raise WeightsError(
                 f"The weights {WEIGHTS} cannot be read: {error}.", "Install the package again."
             ) from error
-        for name, buffer in self.named_buffers():
-            buffer.copy_(tensors[name])
+        self.loaded = True
 
     def forward(self, composite: Tensor, mask: Tensor) -> Recognized:
+        if not self.loaded:
+            raise RuntimeError("The recognition has no weights. Make the network with gknet.network.weights.build.")
         with torch.no_grad():
             gray = _sized(without_light(composite.float().clamp(0, 1), mask.float()))
             feature = ((gray * 255 - 127) / 128).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,86 @@
+"""A trained network made ready for use: the same function with less work, and small changes held back."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from gknet.network.blocks import ConvBlock
+from gknet.network.config import GKNetConfig
+from gknet.network.extensions.restraint import restrained
+from gknet.network.kernel_prediction import KernelPrediction
+from gknet.network.model import GKNet
+from gknet.network.selective_correlation import SelectiveCorrelationFusion
+from gknet.network.window import Window
+
+
+class InferenceNetwork(nn.Module):
+    """A copy of a network for inference. It cannot be trained; the network itself still can.
+
+    net(composite, mask): as `GKNet`, without gradients. Three things differ:
+
+    - batch norm is folded into the convolutions before it;
+    - the shallowest level is worked out in a `Window` around the foreground, for the result is the composite elsewhere
+      (not on CUDA, where finding the window would make the processor wait for the GPU);
+    - `GKNetConfig.restraint` holds small changes back.
+
+    whole: works the shallowest level out everywhere, for those who look at what happens on the way; the result is the
+    same but for rounding.
+    """
+
+    def __init__(self, net: GKNet) -> None:
+        super().__init__()
+        self.net = copy.deepcopy(net).eval()
+        for block in self.net.modules():
+            if isinstance(block, ConvBlock):
+                _fold_batch_norm(block)
+
+    @property
+    def config(self) -> GKNetConfig:
+        """The network's."""
+        return self.net.config
+
+    @torch.no_grad()
+    def forward(self, composite: Tensor, mask: Tensor, *, whole: bool = False) -> Tensor:
+        net = self.net
+        features, small_mask = net.encode(composite, mask)
+        reference = net.reference(features[0])
+        if whole or mask.is_cuda:
+            window = Window.everything(small_mask)
+        else:
+            window = Window.around(small_mask, self.config.kernel_size)
+        decoded = self._decode(features, small_mask, reference, window)
+        matrix = net.colour_matrix(composite, mask, reference)
+        result = composite.clone()
+        part, part_mask = window.cut(result), window.cut(mask)
+        change = net.change(part, part_mask, decoded, matrix)
+        part.add_(restrained(change, part, part_mask, self.config.restraint))
+        return result
+
+    def _decode(self, features: list[Tensor], mask: Tensor, reference: Tensor, window: Window) -> Tensor:
+        """The window's part of what `Decoder` makes of the same arguments. Means are of the whole picture there, too."""
+        decoder, kernels = self.net.decoder, self.net.kernels
+        decoded, deeper = decoder(features[:-1], mask, kernels, reference)
+        encoded = features[-1]
+        merged = decoder.merged(encoded, decoded, level=len(features) - 1)
+        attention = decoder.attention[-1]
+        decoded = attention(window.cut(merged), window.cut(mask), merged.mean(dim=(2, 3)))
+        if kernels is not None:
+            block = kernels.blocks[-1]
+            assert isinstance(block, KernelPrediction)
+            weights = None
+            if isinstance(block.fuse, SelectiveCorrelationFusion):
+                weights = block.fuse.channel_weights(encoded, deeper)
+            decoded, _ = decoder.modulation(decoded, block, window.cut(encoded), window.cut(deeper), weights)
+        return decoded
+
+
+def _fold_batch_norm(block: ConvBlock) -> None:
+    """Makes one convolution of the block's convolution and batch norm."""
+    convolution, norm = block[0], block[1]
+    assert isinstance(convolution, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    block[0], block[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
