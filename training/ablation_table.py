@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gknet.network import weights
 from gknet.network.complexity import flops, parameters
-from gknet.network.model import GKNet
 from training.metrics import Record
 from training.published import NOT_READ, TABLE_4
 from training.run import Parts, TrainingRun
@@ -111,7 +111,7 @@ def _published() -> list[list[str]]:
 
 def _size(run: TrainingRun, parts: Parts) -> list[str]:
     """A row's parameters and arithmetic."""
-    net = GKNet(replace(run, parts=parts).network()).eval()
+    net = weights.build(replace(run, parts=parts).network()).eval()
     return [f"{parameters(net) / 1e6:.2f} M", f"{flops(net) / 1e9:.2f}"]
 
 

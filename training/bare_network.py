@@ -23,8 +23,8 @@ from torch import Tensor
 
 from gknet.errors import HarmonizeError
 from gknet.network import weights
-from gknet.network.config import NETWORK_SIZE
 from gknet.network.device import choose_device
+from gknet.network.inference import InferenceNetwork
 from gknet.network.model import GKNet
 from training.metrics import Record, judged
 from training.shards import find_shards, read_photographs
@@ -35,7 +35,7 @@ class Shown(NamedTuple):
     """A small picture as it is shown to a network.
 
     composite: (H, W, 3) uint8, the picture itself.   foreground: (H, W) bool.   picture, mask: (1, 3, h, w) and
-    (1, 1, h, w) float32 in [0, 1], both enlarged to `NETWORK_SIZE`.
+    (1, 1, h, w) float32 in [0, 1], both enlarged to h = w = `size`.
     """
 
     composite: np.ndarray
@@ -44,13 +44,12 @@ class Shown(NamedTuple):
     mask: Tensor
 
     @classmethod
-    def of(cls, composite: np.ndarray, foreground: np.ndarray, device: torch.device | str = "cpu") -> Self:
-        """composite: (H, W, 3) uint8, a square.   foreground: (H, W) bool."""
-        size = (NETWORK_SIZE, NETWORK_SIZE)
+    def of(cls, composite: np.ndarray, foreground: np.ndarray, size: int, device: torch.device | str = "cpu") -> Self:
+        """composite: (H, W, 3) uint8, a square.   foreground: (H, W) bool.   size: `GKNetConfig.network_size`."""
         picture = torch.from_numpy(composite).to(device).permute(2, 0, 1)[None].float() / 255
         inside = torch.from_numpy(foreground).to(device)[None, None].float()
-        larger = F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(0, 1)
-        return cls(composite, foreground, larger, F.interpolate(inside, size, mode="bilinear", antialias=True))
+        larger = F.interpolate(picture, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
+        return cls(composite, foreground, larger, F.interpolate(inside, (size, size), mode="bilinear", antialias=True))
 
     def changed(self, change: Tensor) -> np.ndarray:
         """The picture itself, (H, W, 3) uint8, with a change (1, 3, h, w) of what is shown, the mask in it."""
@@ -67,13 +66,13 @@ class BareNetwork:
     """Harmonizes small pictures, with nothing around the network."""
 
     def __init__(self, net: GKNet, device: torch.device | str = "cpu") -> None:
-        self.net = net.to(device).eval()
+        self.net = InferenceNetwork(net).to(device)
         self.device = device
 
     @torch.inference_mode()
     def __call__(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """composite: (H, W, 3) uint8.   mask: (H, W) bool.   Returns (H, W, 3) uint8."""
-        shown = Shown.of(composite, mask, self.device)
+        shown = Shown.of(composite, mask, self.net.config.network_size, self.device)
         return shown.changed(self.net(shown.picture, shown.mask) - shown.picture)
 
     def record(self, sample: Sample) -> Record:

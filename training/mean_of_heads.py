@@ -45,7 +45,7 @@ def mean_of_heads(nets: Sequence[GKNet]) -> GKNet:
         for name, value in net.state_dict().items():
             if not name.startswith(HEAD) and not torch.equal(value, values[name]):
                 raise ValueError(f"these networks differ in more than their recognition heads: in {name}")
-    result = GKNet(whole)
+    result = weights.build(whole)
     head = _side_by_side([net.recognition_head for net in nets if net.recognition_head is not None])
     values = {name: value for name, value in values.items() if not name.startswith(HEAD)}
     result.load_state_dict(values | {HEAD + name: value for name, value in head.items()})

@@ -24,7 +24,7 @@ from gknet.network import weights
 from gknet.network.kernel_prediction import KernelPrediction
 from gknet.network.model import GKNet
 from gknet.network.selective_correlation import SelectiveCorrelationFusion
-from training.bare_network import BareNetwork
+from training.bare_network import BareNetwork, Shown
 from training.metrics import Record
 from training.shards import find_shards, read_photographs
 from training.validation import MASK_SHARE, SIZE, Sample, validation_samples
@@ -54,7 +54,7 @@ def without_reference(net: GKNet, _: Sequence[Sample]) -> None:
 
 
 def without_selection(net: GKNet, samples: Sequence[Sample]) -> None:
-    """SCF's channel weights (Eq. 4) the same for every picture: their mean over the first composites."""
+    """SCF's channel weights (Eq. 3) the same for every picture: their mean over the first composites."""
     blocks = [module for module in net.modules() if isinstance(module, SelectiveCorrelationFusion)]
     seen: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {block: [] for block in blocks}
 
@@ -63,9 +63,10 @@ def without_selection(net: GKNet, samples: Sequence[Sample]) -> None:
         seen[block].append(block.channel_weights(*features[:2]))
 
     hooks = [block.register_forward_pre_hook(record) for block in blocks]
-    network = BareNetwork(net)
     for sample in samples[:AVERAGED]:
-        network(sample.composite, sample.mask)
+        shown = Shown.of(sample.composite, sample.mask, net.config.network_size)
+        with torch.inference_mode():
+            net(shown.picture, shown.mask)
     for block, hook in zip(blocks, hooks, strict=True):
         hook.remove()
         encoded, deeper = (torch.cat(one).mean(dim=0, keepdim=True) for one in zip(*seen[block], strict=True))

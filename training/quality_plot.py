@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gknet.errors import BadRequest
+from gknet.network import weights
 from gknet.network.complexity import flops, parameters
-from gknet.network.config import NETWORK_SIZE, GKNetConfig, preset
-from gknet.network.model import GKNet
+from gknet.network.config import GKNetConfig, preset
 from training.metrics import Record
 from training.published import TABLE_1
 from training.validation import SIZE
@@ -59,7 +58,8 @@ def measured(results: Mapping[str, Sequence[Record]], networks: Mapping[str, GKN
         if not before:
             raise BadRequest("The composites are equal to their real photographs: there is nothing to draw.")
         share = sum(record.after.mse for record in records) / before
-        marks.append(Mark(name, share, _size(networks[name], NETWORK_SIZE) if name in networks else None))
+        config = networks.get(name)
+        marks.append(Mark(name, share, _size(config, config.network_size) if config else None))
     return marks
 
 
@@ -68,7 +68,7 @@ def published() -> list[Mark]:
     untouched, *rows = [(row.method, row.figures["all"].mse) for row in TABLE_1 if "all" in row.figures]
     assert untouched[1] is not None
     marks = [Mark(method, mse / untouched[1]) for method, mse in rows if mse is not None]
-    papers = replace(preset("gknet"), head="rgb", residual_modulation=False)
+    papers = preset("gknet")
     return [
         Mark("GKNet (its size: as rebuilt here)", mark.share, _size(papers, SIZE)) if mark.name == "GKNet" else mark
         for mark in marks
@@ -152,5 +152,5 @@ def _limits(marks: Sequence[Mark]) -> tuple[float, float]:
 
 def _size(config: GKNetConfig, shown: int) -> tuple[int, int]:
     """Parameters, and operations for a picture that the network is shown shown x shown pixels large."""
-    net = GKNet(config).eval()
+    net = weights.build(config).eval()
     return parameters(net), flops(net, shown)

@@ -22,7 +22,9 @@ from rich.progress import track
 from torch import Tensor
 
 from gknet.network import weights
-from gknet.network.model import GKNet, restrained
+from gknet.network.extensions.restraint import restrained
+from gknet.network.inference import InferenceNetwork
+from gknet.network.model import GKNet
 from training.bare_network import Shown
 from training.command import ended
 from training.evaluate import pool_samples
@@ -46,13 +48,14 @@ class UnrestrainedNetwork:
     """A network's whole change of small pictures, of which any share may be made."""
 
     def __init__(self, net: GKNet) -> None:
-        self.net = GKNet(replace(net.config, restraint=0.0)).eval()
-        self.net.load_state_dict(net.state_dict())
+        whole = weights.build(replace(net.config, restraint=0.0))
+        whole.load_state_dict(net.state_dict())
+        self.net = InferenceNetwork(whole)
 
     @torch.inference_mode()
     def change(self, composite: np.ndarray, mask: np.ndarray) -> tuple[Shown, Tensor]:
         """Of (H, W, 3) uint8 and (H, W) bool: what is shown of it, and that one's change (1, 3, h, w)."""
-        shown = Shown.of(composite, mask)
+        shown = Shown.of(composite, mask, self.net.config.network_size)
         return shown, self.net(shown.picture, shown.mask) - shown.picture
 
 

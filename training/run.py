@@ -73,10 +73,6 @@ class TrainingRun:
     """Share of composites whose colours come from a photograph of the same collection, so of similar content."""
     jitter: float = 0.5
     """Share of photographs whose colours are edited as a whole before the composite is made."""
-    head: Literal["affine", "rgb"] = "affine"
-    """The network's `GKNetConfig.head`."""
-    residual_modulation: bool = True
-    """The network's `GKNetConfig.residual_modulation`."""
     bfloat16: bool = False
     """Runs the network's convolutions and products in bfloat16 (autocast); weights stay float32."""
     seed: int = 0
@@ -113,8 +109,7 @@ class TrainingRun:
 
     def network(self) -> GKNetConfig:
         """The network this run trains."""
-        whole = replace(preset(self.preset), head=self.head, residual_modulation=self.residual_modulation)
-        return ablations(one_of(self.heads, whole))[self.parts]
+        return ablations(one_of(self.heads, preset(self.preset)))[self.parts]
 
 
 def one_of(heads: int, whole: GKNetConfig) -> GKNetConfig:

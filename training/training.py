@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from gknet.network import weights
+from gknet.network.config import GKNetConfig
 from gknet.network.extensions.global_head import colour_change
 from gknet.network.extensions.recognition import Recognized
 from gknet.network.model import GKNet
@@ -62,7 +63,7 @@ class StatisticsPath(nn.Module):
         nothing = composite.new_zeros(composite.shape[0], 8 * self.net.config.width, 1, 1)
         matrix = self.net.colour_matrix(composite, mask, nothing, recognized)
         assert matrix is not None
-        return self.net.changed(composite, mask, mask * colour_change(matrix, composite))
+        return composite + mask * colour_change(matrix, composite)
 
 
 def _average(ema: float, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:
@@ -82,7 +83,7 @@ class Training:
         self.run = run
         self.parallel = parallel or Parallel()
         torch.manual_seed(run.seed)
-        self.net = GKNet(run.network()).to(device)
+        self.net = weights.build(run.network()).to(device)
         self.learning_mode()
         if run.heads_apart > 1:
             assert self.net.recognition_head is not None
@@ -194,7 +195,8 @@ class Training:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch documents none; whatever it is, the file is no state
             raise ValueError(f"{path} is no saved run: {error}") from error
-        if state.get("network") != self.net.config.to_dict() or state["run"]["only"] != self.run.only:
+        saved = GKNetConfig.from_dict(state["network"]) if "network" in state else None
+        if saved != self.net.config or state["run"]["only"] != self.run.only:
             raise ValueError(f"{path} holds a run of another network or another part of it")
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])

@@ -107,6 +107,7 @@ def _make(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Pa
     parallel.wait()
     files = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
     trunk = Recognition().eval()
+    trunk.load()
     numbers = list(range(total))[parallel.rank :: parallel.count]
     masks_of = photographs.masks_of
     reported = time.monotonic()

@@ -19,7 +19,6 @@ from backend.client.link import Link
 from backend.server.requests import Space
 from backend.thin import protocol
 from backend.thin.protocol import BackendError
-from gknet.network.config import NETWORK_SIZE
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, steps done and steps in all. Whatever it raises cancels the request and comes out."""
@@ -80,7 +79,7 @@ class Client:
         model: str | None = None,
         selection: np.ndarray | None = None,
         fit: str | None = None,
-        network_size: int = NETWORK_SIZE,
+        network_size: int | None = None,
         opacity: float = 1.0,
         clean_edges: bool = False,
         on_progress: Progress | None = None,
@@ -95,8 +94,8 @@ class Client:
         strength: 0..1.   space: "srgb" (encoded) or "linear", of both.   profile: ICC profile of both, None for sRGB.
         model: None for the backend's default.   selection: (h, w) uint8, 255 where the layer is the object.
         fit: `last_fit` of an earlier call: no network runs. If the backend has forgotten it, the reference, unless
-        None, is used.   network_size: 64..1024, long side of what the network sees.   opacity: the layer's;
-        the object itself is looked at as if it were opaque.
+        None, is used.   network_size: 64..1024, long side of what the network sees, None for the model's own.
+        opacity: the layer's; the object itself is looked at as if it were opaque.
         clean_edges: take the colours of the layer's old background out of its soft edge first; needs PyMatting where
         the backend runs (`unsupported` without).
         If the backend dies meanwhile, it is started and asked once more.

@@ -9,7 +9,6 @@ from typing import Any, Literal, cast
 from backend.server.fields import Fields, bad, unpack
 from backend.thin import protocol
 from backend.thin.protocol import BackendError
-from gknet.network.config import NETWORK_SIZE
 
 Space = Literal["srgb", "linear"]
 
@@ -44,7 +43,7 @@ class Harmonize:
     """A layer to be harmonized, with a reference or with the fit of an earlier answer.
 
     at: (x, y) of the layer on the canvas.   canvas: (width, height) of the picture that the reference shows.
-    selection: the frame of one byte a pixel, None without.
+    selection: the frame of one byte a pixel, None without.   network_size: None for the model's own.
     """
 
     id: int
@@ -56,7 +55,7 @@ class Harmonize:
     selection: Any | None
     strength: float
     model: str | None
-    network_size: int
+    network_size: int | None
     clean_edges: bool = False
     fit: str | None
 
@@ -179,7 +178,7 @@ def _harmonize(fields: Fields, message_id: int, frames: Sequence[Any]) -> Harmon
         selection=selection,
         strength=options.number("strength", 0, 1, 1.0),
         model=options.optional_text("model"),
-        network_size=options.integer("network_size", 64, 1024, NETWORK_SIZE),
+        network_size=options.integer("network_size", 64, 1024) if "network_size" in options else None,
         clean_edges=options.truth("clean_edges", False),
         fit=fit,
     )

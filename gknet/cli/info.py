@@ -9,7 +9,6 @@ from gknet.network import weights
 from gknet.network.complexity import SIZE, flops, parameters
 from gknet.network.config import PRESETS, preset
 from gknet.network.device import choose_device
-from gknet.network.model import GKNet
 
 
 def describe(model: str | None, device: str) -> Table:
@@ -24,7 +23,7 @@ def describe(model: str | None, device: str) -> Table:
     for heading in ("model", "parameters", f"FLOPs at {SIZE}²", "device", "weights"):
         shown.add_column(heading, overflow="fold")
     for name in [model] if model else PRESETS:
-        net = GKNet(preset(name)).eval()
+        net = weights.build(preset(name)).eval()
         count = f"{parameters(net) / 1e6:.2f} M"
         if net.recognition is not None:
             count += f", {sum(buffer.numel() for buffer in net.recognition.buffers()) / 1e6:.2f} M of them frozen"

@@ -1,4 +1,4 @@
-"""What SCF takes from either side at each level, channel by channel (the paper, Eq. 4 and Fig. 9)."""
+"""What SCF takes from either side at each level, channel by channel (the paper, Eq. 3 and Fig. 9)."""
 
 from __future__ import annotations
 

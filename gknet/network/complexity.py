@@ -19,7 +19,7 @@ def parameters(net: GKNet) -> int:
 def flops(net: GKNet, size: int = SIZE) -> int:
     """Floating-point operations of one picture of size x size: a multiplication and an addition count as two.
 
-    Of one that is foreground everywhere, which is the most; the last level is worked out around the foreground alone.
+    `gknet.network.inference` needs as many for a picture that is foreground everywhere, and fewer for others.
     Counts convolutions, matrix products and attention; element by element work, the modulation's
     2 N² C H W a level included, is left out, as is the custom.
     """

@@ -61,13 +61,13 @@ class InferenceNetwork(nn.Module):
         return result
 
     def _decode(self, features: list[Tensor], mask: Tensor, reference: Tensor, window: Window) -> Tensor:
-        """The window's part of what `Decoder` makes of the same arguments. Means are of the whole picture there, too."""
+        """The window's part of the decoder's last feature F_D. Means are still taken over the whole picture."""
         decoder, kernels = self.net.decoder, self.net.kernels
-        decoded, deeper = decoder(features[:-1], mask, kernels, reference)
+        below, deeper = decoder(features[:-1], mask, kernels, reference)
         encoded = features[-1]
-        merged = decoder.merged(encoded, decoded, level=len(features) - 1)
+        merged = decoder.merged(encoded, below, level=len(features) - 1)
         attention = decoder.attention[-1]
-        decoded = attention(window.cut(merged), window.cut(mask), merged.mean(dim=(2, 3)))
+        decoded: Tensor = attention(window.cut(merged), window.cut(mask), merged.mean(dim=(2, 3)))
         if kernels is not None:
             block = kernels.blocks[-1]
             assert isinstance(block, KernelPrediction)

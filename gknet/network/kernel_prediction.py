@@ -34,9 +34,7 @@ class KernelPrediction(nn.Module):
             assert self.kernels.bias is not None
             self.kernels.bias.copy_(bias)
 
-    def forward(
-        self, encoded: Tensor, deeper: Tensor, weights: ChannelWeights | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, encoded: Tensor, deeper: Tensor, weights: ChannelWeights | None = None) -> tuple[Tensor, Tensor]:
         feature = self.feature(encoded, deeper, weights)
         return self.kernels(feature), feature
 

@@ -105,7 +105,7 @@ class Decoder(nn.Module):
         return decoded, deeper
 
     def merged(self, encoded: Tensor, deeper: Tensor | None, level: int) -> Tensor:
-        """(B, C, H, W): a level's encoder feature joined with the decoder feature of the level below, if there is one."""
+        """(B, C, H, W): a level's encoder feature joined with the decoder's of the level below, if any."""
         joined = encoded if deeper is None else torch.cat([encoded, upsample_like(deeper, encoded)], dim=1)
         merged: Tensor = self.merge[level](joined)
         return merged
@@ -121,8 +121,8 @@ class GKNet(nn.Module):
 
     `gknet.network.weights.build` makes one that is ready to be trained, `gknet.network.weights.load` a trained one;
     `gknet.network.inference.InferenceNetwork` makes that faster.
-    Source: Shen et al., "Learning Global-aware Kernel for Image Harmonization", ICCV 2023; the affine head, the residual
-    path of the modulation, the global head and recognition are ours (`GKNetConfig`).
+    Source: Shen et al., "Learning Global-aware Kernel for Image Harmonization", ICCV 2023; the affine head, the
+    residual path of the modulation, the global head and recognition are ours (`GKNetConfig`).
     """
 
     def __init__(self, config: GKNetConfig) -> None:

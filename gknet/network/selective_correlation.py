@@ -15,8 +15,8 @@ ChannelWeights = tuple[Tensor, Tensor]
 class ChannelDescriptor(nn.Module):
     """alpha, of which Eq. 2 correlates two: a 3x3 convolution, the mean over the picture, an MLP.
 
-    (B, C_in, H, W) -> (B, C_out).   The mean of a convolution is the convolution of nine means, one a tap, each of what that tap sees: the same
-    numbers, but for rounding, without the convolution's work.
+    (B, C_in, H, W) -> (B, C_out).   The mean of a convolution is the convolution of nine means, one a tap, each of what
+    that tap sees: the same numbers, but for rounding, without the convolution's work.
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:

@@ -23,8 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from gknet import GKNet, Harmonizer, preset
-from gknet.network.config import NETWORK_SIZE
+from gknet import Harmonizer, preset
+from gknet.network import weights
+from gknet.network.inference import InferenceNetwork
 from gknet.network.modulation import modulate, modulate_reference
 from gknet.transfer.color_transfer import ColourTransfer
 from tests.benchmarks.transfer import Pixels, peak_over_start, plain_in_tiles
@@ -139,9 +140,10 @@ def whole_way(harmonizer: Harmonizer, threads: int, rounds: int) -> None:
             print(f"{megapixels:4} MP {np.dtype(depth).name:>7} " + " ".join(f"{number:8.1f}" for number in numbers))
 
 
-def arithmetic(net: GKNet, mask: torch.Tensor) -> int:
+def arithmetic(net: InferenceNetwork, mask: torch.Tensor) -> int:
     """Floating-point operations that the network does for a picture of 3 x 2 with such a mask."""
-    shown = (NETWORK_SIZE * 2 // 3, NETWORK_SIZE)
+    side = net.config.network_size
+    shown = (side * 2 // 3, side)
     flat = F.interpolate(mask[None, None].float() / 255, size=shown)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         net(torch.zeros(1, 3, *shown), flat)
@@ -157,7 +159,7 @@ def networks(threads: int, rounds: int) -> None:
     picture = torch.rand(1, 3, 256, 256)
     taken: dict[str, float] = {}
     for name in ("gknet", "gknet-s"):
-        net = Harmonizer(GKNet(preset(name))).net
+        net = InferenceNetwork(weights.build(preset(name)))
         for label, mask in masks.items():
             with FlopCounterMode(display=False) as counter, torch.inference_mode():
                 net(picture, mask)

@@ -23,7 +23,6 @@ from PIL import Image
 from gknet.batch import workbench
 from gknet.batch.run import jobs_of, on_threads
 from gknet.harmonizer import Harmonizer
-from gknet.network.config import NETWORK_SIZE
 from gknet.transfer.cores import work_alone
 from tests.gknet import many
 
@@ -69,7 +68,7 @@ def main() -> None:
     options = parser.parse_args()
     harmonizer: Any = Harmonizer.load(device="cpu")
     settings = workbench.settings_of(
-        model="gknet-s", strength=1.0, network_size=NETWORK_SIZE, clean_edges=False, layer=None, device="cpu"
+        model="gknet-s", strength=1.0, network_size=None, clean_edges=False, layer=None, device="cpu"
     )
     with tempfile.TemporaryDirectory() as name:
         source = Path(name, "in")

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gknet.network import weights
 from gknet.network.complexity import SIZE, flops
 from gknet.network.config import PRESETS, preset
 from gknet.network.model import GKNet
@@ -97,7 +98,7 @@ def networks() -> Iterator[Row]:
         peak = 2 * MATRIX**3 / took * 1e3
         yield f"matrix product {name(dtype)}", f"{MATRIX} x {MATRIX}", took, f"{peak / 1e12:.1f} TFLOP/s", 0.0
         for model in PRESETS:
-            net = GKNet(preset(model)).eval()
+            net = weights.build(preset(model)).eval()
             work = flops(net)
             net = net.to(DEVICE)
             picture = torch.rand(1, 3, SIZE, SIZE, device=DEVICE)

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gknet import GKNet, Harmonizer, preset
+from gknet import Harmonizer, preset
 from gknet.cli.app import main
+from gknet.network import weights
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -43,13 +44,13 @@ def shipped() -> Harmonizer:
 @pytest.fixture(scope="session")
 def untrained() -> Harmonizer:
     """A network that returns its input."""
-    return Harmonizer(GKNet(replace(preset("gknet-s"), width=8)))
+    return Harmonizer(weights.build(replace(preset("gknet-s"), width=8)))
 
 
 @pytest.fixture(scope="session")
 def brightening() -> Harmonizer:
     """A network that multiplies the foreground by 1.3 and adds 0.02, whatever it sees."""
-    net = GKNet(replace(preset("gknet-s"), width=8))
+    net = weights.build(replace(preset("gknet-s"), width=8))
     with torch.no_grad():
         assert net.head.bias is not None
         gain = torch.tensor([1.3]).log().expand(3)

@@ -9,7 +9,6 @@ from PIL import Image
 
 from gknet import BadRequest, Cancelled, Harmonizer, NoBackground, NoForeground, Unsupported
 from gknet.color.encoding import Encoding
-from gknet.network.config import NETWORK_SIZE
 from gknet.pixels.box import Box, bounding_box
 
 DEPTHS = [np.uint8, np.uint16, np.float16, np.float32]
@@ -173,7 +172,7 @@ def test_small_pictures_are_shown_larger_but_never_more_than_twice(shipped: Harm
     picture = np.full((side, side // 2, 3), 90, np.uint8)
     picture[side // 4 : side // 2, side // 8 : side // 4] = 180
     mask = (picture[..., 0] == 180).astype(np.uint8) * 255
-    sight = shipped.sight(picture, mask, bounding_box(mask), NETWORK_SIZE, Encoding())
+    sight = shipped.sight(picture, mask, bounding_box(mask), Encoding())
     assert sight.composite.shape == (seen, seen // 2, 3)
     assert abs(sight.mask.mean() - (mask > 0).mean()) < 0.005
     place = sight.place(bounding_box(mask))

@@ -18,7 +18,6 @@ from PIL import Image
 from gknet import GKNet, preset
 from gknet.harmonizer import Harmonizer
 from gknet.network import weights
-from gknet.network.config import NETWORK_SIZE
 from training import improve
 from training.bare_network import BareNetwork, judge
 from training.evaluate import evaluate
@@ -41,7 +40,8 @@ def shipped() -> GKNet:
 
 
 def test_the_network_alone_scores_as_the_pipeline_does(pool: Path, shipped: GKNet) -> None:
-    photographs = read_photographs(find_shards([pool]), NETWORK_SIZE, validation=True, mask_share=MASK_SHARE)
+    size = shipped.config.network_size
+    photographs = read_photographs(find_shards([pool]), size, validation=True, mask_share=MASK_SHARE)
     large = list(validation_samples(photographs))  # as large as they are shown
     bare, piped = judge(BareNetwork(shipped), large), evaluate(Harmonizer(shipped, "cpu"), large)
     assert [record.key for record in bare] == [record.key for record in piped]

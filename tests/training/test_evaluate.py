@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
-from gknet import GKNet, Harmonizer, preset
+from gknet import Harmonizer, preset
+from gknet.network import weights
 from training import evaluate as command
 from training.evaluate import cases, evaluate, pool_samples
 from training.iharmony4 import SUBSETS
@@ -139,7 +140,7 @@ def test_ctrl_c_ends_with_one_line_and_leaves_nothing(tmp_path: Path) -> None:
 def test_records_are_in_order_and_of_both_composites(pool: Path) -> None:
     """A network that returns its input scores what the composite itself does; the shipped one does not."""
     samples = some(pool, 8)
-    untrained = evaluate(Harmonizer(GKNet(preset("gknet-s"))), samples)
+    untrained = evaluate(Harmonizer(weights.build(preset("gknet-s"))), samples)
     assert [(record.key, record.kind) for record in untrained] == [(sample.key, sample.kind) for sample in samples]
     assert all(record.before == record.after for record in untrained)
     shipped = evaluate(Harmonizer.load(device="cpu"), samples)

@@ -23,7 +23,7 @@ RUN = TrainingRun(preset="gknet-s", only="recognition_head", heads=2)
 
 def with_a_head(shipped: GKNet, seed: int) -> GKNet:
     """The shipped network with one of two heads, which knows something."""
-    net = GKNet(RUN.network())
+    net = weights.build(RUN.network())
     values = {n: v for n, v in shipped.state_dict().items() if not n.startswith("recognition_head.")}
     net.load_state_dict({**net.state_dict(), **values})
     torch.manual_seed(seed)

@@ -14,7 +14,7 @@ from training.bare_network import BareNetwork
 from training.restraint import LEVELS, UnrestrainedNetwork, made, measure, table
 from training.validation import Sample
 
-CONFIG = replace(preset("gknet"), width=8, correlation_groups=4, reference_heads=4, restraint=0.03)
+CONFIG = replace(preset("gknet-residual"), width=8, correlation_groups=4, reference_heads=4, restraint=0.03)
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_a_run_of_another_network_is_not_taken_over(pool: Path, tmp_path: Path) 
     training = Training(TINY)
     training.save(tmp_path / "state.pt")
     weights.save(training.net, tmp_path / "net.safetensors")
-    for change in ({"head": "rgb"}, {"residual_modulation": False}, {"preset": "gknet"}):
+    for change in ({"preset": "gknet"}, {"preset": "gknet-residual"}):
         other = Training(replace(TINY, **change))
         with pytest.raises(ValueError, match="another network"):
             other.resume(tmp_path / "state.pt")

@@ -19,7 +19,6 @@ from gknet.inspect.kernel_clusters import clustered
 from gknet.inspect.record import KernelField, Record, overheard, record
 from gknet.inspect.spot import Spot
 from gknet.network.blocks import upsample_like
-from gknet.network.config import NETWORK_SIZE
 from gknet.network.long_distance_reference import TransformerLayer
 from gknet.network.selective_correlation import SelectiveCorrelationFusion
 from gknet.pixels.box import Box, bounding_box
@@ -142,7 +141,7 @@ def test_what_is_overheard_is_the_sight(shipped: Harmonizer, photograph: np.ndar
     with overheard(shipped.net) as heard:
         shipped(photograph, object_mask)
     assert len(heard) == 1
-    sight = shipped.sight(photograph, object_mask, bounding_box(object_mask), NETWORK_SIZE, Encoding())
+    sight = shipped.sight(photograph, object_mask, bounding_box(object_mask), Encoding())
     assert np.array_equal(heard[0][0][0].permute(1, 2, 0).numpy(), sight.composite.clip(0, 1))
     assert np.array_equal(heard[0][1][0, 0].numpy(), sight.mask)
 
@@ -203,14 +202,14 @@ def test_no_change_is_called_none(photograph: np.ndarray, object_mask: np.ndarra
 def test_the_middle_of_a_ring_is_on_the_ring(shipped: Harmonizer, photograph: np.ndarray) -> None:
     rows, columns = np.mgrid[:512, :512]
     ring = (np.abs(np.hypot(rows - 256, columns - 200) - 100) < 20).astype(np.uint8) * np.uint8(255)
-    spot = Spot.amid_foreground(shipped.sight(photograph, ring, bounding_box(ring), 256, Encoding()))
+    spot = Spot.amid_foreground(shipped.sight(photograph, ring, bounding_box(ring), Encoding(), 256))
     assert ring[spot.y, spot.x]
 
 
 def test_a_point_finds_its_token_in_pictures_of_any_shape(shipped: Harmonizer) -> None:
     picture, mask = np.zeros((300, 1000, 3), np.uint8), np.zeros((300, 1000), np.uint8)
     mask[100:200, 300:700] = 255
-    sight = shipped.sight(picture, mask, bounding_box(mask), 256, Encoding())
+    sight = shipped.sight(picture, mask, bounding_box(mask), Encoding(), 256)
     grid = (sight.mask.shape[0] // 16, sight.mask.shape[1] // 16)
     assert grid == (5, 16)
     for (x, y), token in {(0, 0): 0, (999, 0): 15, (0, 299): 64, (999, 299): 79, (500, 150): 40}.items():
@@ -220,7 +219,7 @@ def test_a_point_finds_its_token_in_pictures_of_any_shape(shipped: Harmonizer) -
 def test_a_point_beside_what_the_network_saw_is_refused(shipped: Harmonizer) -> None:
     picture, mask = np.zeros((1500, 2000, 3), np.uint8), np.zeros((1500, 2000), np.uint8)
     mask[700:720, 900:920] = 255
-    sight = shipped.sight(picture, mask, bounding_box(mask), 256, Encoding())
+    sight = shipped.sight(picture, mask, bounding_box(mask), Encoding(), 256)
     assert sight.window != Box(0, 0, 2000, 1500)
     assert Box(Spot.amid_foreground(sight).x, Spot.amid_foreground(sight).y, 1, 1).within(Box(900, 700, 20, 20))
     with pytest.raises(BadRequest, match="so small"):

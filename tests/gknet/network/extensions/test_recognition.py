@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from gknet import GKNet, Harmonizer, WeightsError, preset
+from gknet.network import weights
 from gknet.network.extensions import recognition
 from gknet.network.extensions.recognition import PLACES, SIZE, THINGS, Recognition, without_light
 from gknet.network.extensions.surroundings import REACHES, REGIONS, surroundings
 
 
 @pytest.fixture(scope="module")
-def trunk() -> Iterator[Recognition]:
-    return Recognition()
+def trunk() -> Recognition:
+    trunk = Recognition()
+    trunk.load()
+    return trunk
 
 
 def tensors(photograph: np.ndarray, mask: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -65,7 +68,7 @@ def test_large_pictures_are_reduced_and_small_ones_enlarged_once(
 
 
 def test_the_trunk_is_neither_trained_nor_kept_with_the_networks_own_weights() -> None:
-    net = GKNet(preset("gknet-s"))
+    net = weights.build(preset("gknet-s"))
     assert net.recognition is not None
     assert not list(net.recognition.parameters())
     assert not [name for name in net.state_dict() if name.startswith("recognition.")]
@@ -107,7 +110,13 @@ def test_a_foreground_without_background_and_none_at_all_stay_finite(trunk: Reco
         assert torch.isfinite(cosine).all()
 
 
-@pytest.mark.parametrize("content", [None, b"no weights"])
+def test_a_trunk_without_weights_is_not_used() -> None:
+    net = GKNet(preset("gknet-s"))
+    with pytest.raises(RuntimeError, match=r"gknet\.network\.weights\.build"):
+        net(torch.rand(1, 3, 64, 64), torch.ones(1, 1, 64, 64))
+
+
+@pytest.mark.parametrize("content", [None, b"no weights", to_bytes({"stem.weight": torch.zeros(1)})])
 def test_a_trunk_that_is_missing_or_damaged_is_named(
     content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
