@@ -1,4 +1,4 @@
-"""Eq. 6 in its two forms."""
+"""Eq. 5 and 6 in their forms."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from gknet.network.modulation import modulate, modulate_by, modulate_reference
+from gknet.network.kernel_prediction import KernelPrediction, fusion
+from gknet.network.modulation import Modulation, modulate, modulate_in_strips, modulate_reference
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
@@ -59,15 +60,30 @@ def test_kernels_that_do_not_fit_are_refused() -> None:
 @pytest.mark.parametrize(
     ("taps", "batch", "channels", "height", "width"), [(3, 2, 4, 7, 5), (5, 1, 3, 1, 9), (3, 1, 64, 70, 65)]
 )
-def test_prediction_and_modulation_in_one_agree_with_one_after_the_other(
+def test_modulation_in_strips_agrees_with_prediction_and_modulation(
     taps: int, batch: int, channels: int, height: int, width: int, residual: bool
 ) -> None:
     torch.manual_seed(0)
     prediction = nn.Conv2d(channels, channels * taps**2, 1)
+    assert prediction.bias is not None
     feature, predictor = torch.randn(2, batch, channels, height, width)
     with torch.no_grad():
         expected = modulate_reference(feature, prediction(predictor)) + (feature if residual else 0)
-        in_use = modulate_by(feature, predictor, prediction, residual=residual)
-    in_training = modulate_by(feature, predictor, prediction, residual=residual)
-    torch.testing.assert_close(in_use, expected, rtol=0, atol=1e-4)
-    torch.testing.assert_close(in_training, expected, rtol=0, atol=1e-4)
+        in_strips = modulate_in_strips(feature, predictor, prediction.weight, prediction.bias, residual=residual)
+    torch.testing.assert_close(in_strips, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("selective", [True, False])
+@pytest.mark.parametrize("residual", [True, False])
+def test_modulation_gives_the_same_with_and_without_gradients(residual: bool, selective: bool) -> None:
+    """With them it is the plain form, without them the one in strips."""
+    torch.manual_seed(0)
+    block = KernelPrediction(fusion(8, 16, selective=selective, groups=4), 8, 3, residual).eval()
+    feature, encoded, deeper = torch.randn(2, 8, 12, 10), torch.randn(2, 8, 12, 10), torch.randn(2, 16, 6, 5)
+    modulation = Modulation(residual)
+    plain = modulation(feature, block, encoded, deeper)
+    assert plain[0].requires_grad
+    with torch.no_grad():
+        fused = modulation(feature, block, encoded, deeper)
+    for one, other in zip(plain, fused, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
