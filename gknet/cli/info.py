@@ -21,7 +21,8 @@ def describe(model: str | None, device: str) -> Table:
     chosen = choose_device(device)
     shown = Table()
     for heading in ("model", "parameters", f"FLOPs at {SIZE}²", "device", "weights"):
-        shown.add_column(heading, overflow="fold")
+        # Names of files stay whole where the terminal is narrow.
+        shown.add_column(heading, overflow="fold", min_width=20 if heading == "weights" else len(heading))
     for name in [model] if model else PRESETS:
         net = weights.build(preset(name)).eval()
         count = f"{parameters(net) / 1e6:.2f} M"

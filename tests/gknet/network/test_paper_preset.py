@@ -153,7 +153,7 @@ STRUCTURE: dict[str, tuple[Choice, Callable[[GKNet], Any]]] = {
     "b is learned": (Choice(True, "Eq. 3"), lambda net: scf(net).balance.requires_grad),
     "b at the start": (
         Choice(pytest.approx(0.1), f"{OPEN}small, so that the vectors themselves decide first"),
-        lambda net: float(scf(net).balance),
+        lambda net: scf(net).balance.item(),
     ),
     "convolutions of Eq. 4": (
         Choice((1, 1), f"{OPEN}they only have to bring both features to C_l channels"),
