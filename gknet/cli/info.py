@@ -21,8 +21,9 @@ def describe(model: str | None, device: str) -> Table:
     chosen = choose_device(device)
     shown = Table()
     for heading in ("model", "parameters", f"FLOPs at {SIZE}²", "device", "weights"):
-        # Names of files stay whole where the terminal is narrow.
-        shown.add_column(heading, overflow="fold", min_width=20 if heading == "weights" else len(heading))
+        # On a narrow terminal lines break between words, not within them.
+        longest = "gknet-s.safetensors," if heading == "weights" else max(heading.split(), key=len)
+        shown.add_column(heading, overflow="fold", min_width=len(longest))
     for name in [model] if model else PRESETS:
         net = weights.build(preset(name)).eval()
         count = f"{parameters(net) / 1e6:.2f} M"
