@@ -20,15 +20,13 @@ def describe(model: str | None, device: str) -> Table:
         raise BadRequest(f"There is no model {model!r}.", f"Choose one of: {', '.join(PRESETS)}.")
     chosen = choose_device(device)
     shown = Table()
-    for heading in ("model", "parameters", f"FLOPs at {SIZE}²", "device", "weights"):
-        # On a narrow terminal lines break between words, not within them.
-        longest = "gknet-s.safetensors," if heading == "weights" else max(heading.split(), key=len)
-        shown.add_column(heading, overflow="fold", min_width=len(longest))
+    for heading in ("model", "parameters", f"FLOPs\nat {SIZE}²", "device", "weights"):
+        shown.add_column(heading, overflow="fold")
     for name in [model] if model else PRESETS:
         net = weights.build(preset(name)).eval()
         count = f"{parameters(net) / 1e6:.2f} M"
         if net.recognition is not None:
-            count += f", {sum(buffer.numel() for buffer in net.recognition.buffers()) / 1e6:.2f} M of them frozen"
+            count += f",\n{sum(buffer.numel() for buffer in net.recognition.buffers()) / 1e6:.2f} M frozen"
         shown.add_row(name, count, f"{flops(net) / 1e9:.2f} G", str(chosen), _weights(name))
     return shown
 
@@ -39,4 +37,4 @@ def _weights(name: str) -> str:
     except WeightsError:
         return "none yet"
     weights.load(path)
-    return f"{path.name}, {path.stat().st_size / 1e6:.1f} MB"
+    return f"{path.name}\n{path.stat().st_size / 1e6:.1f} MB"

@@ -30,7 +30,7 @@ class Window(NamedTuple):
         """
         height, width = mask.shape[2:]
         inside = (mask > 0).any(dim=0)[0]  # (H, W)
-        # An error at the window's edge moves inwards by at most one pixel where the deeper level is enlarged, one in the
+        # Errors at the window's edge move inwards: by at most one pixel where the deeper level is enlarged, one in the
         # 3x3 convolution after it, N // 2 in Eq. 6, and one where the head's answer is enlarged.
         margin = 3 + kernel_size // 2
         top, bottom = _reach(inside.any(dim=1), height, margin)
