@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 import torch
 
 from gknet.errors import PictureError
-from gknet.network.config import NETWORK_SIZE
 from gknet.network.model import GKNet
 from training.four_sets import Summary, summarize
 from training.halves import is_among
@@ -54,7 +53,9 @@ def examine_sample(net: GKNet, sample: Sample) -> Examples:
         torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
         for picture in (sample.composite, sample.real)
     )
-    return examine(net, composite, real, torch.from_numpy(sample.mask.copy())[None, None].float(), NETWORK_SIZE)
+    return examine(
+        net, composite, real, torch.from_numpy(sample.mask.copy())[None, None].float(), net.config.network_size
+    )
 
 
 @torch.no_grad()
