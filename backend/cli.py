@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -98,16 +98,7 @@ def install(host: HostName, *, dest: Path | None = None) -> None:
 
     chosen = hosts.named(host, dest) if host != "all" else hosts.found(dest)
     installation.check_command()
-    failures: list[HarmonizeError] = []
-    for one in chosen:  # what is wrong with one host shall not keep the plug-in from the other
-        try:
-            print("\n".join(one.install(dest)))
-        except HarmonizeError as error:
-            failures.append(error)
-    for failure in failures[1:]:
-        print(f"gknet: {failure}", file=sys.stderr)
-    if failures:
-        raise failures[0]
+    _do_all([one.install for one in chosen], dest)
 
 
 @app.command
@@ -125,8 +116,7 @@ def uninstall(host: HostName, *, dest: Path | None = None) -> None:
     """
     from backend.install import hosts
 
-    for one in hosts.named(host, dest):
-        print("\n".join(one.uninstall(dest)))
+    _do_all([one.uninstall for one in hosts.named(host, dest)], dest)
 
 
 @app.command
@@ -145,6 +135,20 @@ def doctor(*, json: bool = False, device: str = "auto") -> None:
     from backend.install.doctor import tell
 
     sys.exit(tell(as_json=json, device=device))
+
+
+def _do_all(steps: list[Callable[[Path | None], list[str]]], dest: Path | None) -> None:
+    """Takes every step, whatever goes wrong with another, and says what it did. Raises HarmonizeError at the end."""
+    failures: list[HarmonizeError] = []
+    for step in steps:
+        try:
+            print("\n".join(step(dest)))
+        except HarmonizeError as error:
+            failures.append(error)
+    for failure in failures[1:]:
+        print(f"gknet: {failure}", file=sys.stderr)
+    if failures:
+        raise failures[0]
 
 
 @contextmanager

@@ -211,9 +211,9 @@ def _hide(copy: Gimp.Image, path: list[int], above: bool) -> None:
     for position in path:
         item = siblings[position]
         for hidden in siblings[:position] if above else []:
-            hidden.set_visible(False)
+            _check(hidden.set_visible(False))
         siblings = item.get_children() if item.is_group() else []
-    item.set_visible(False)
+    _check(item.set_visible(False))
 
 
 def _show_only(copy: Gimp.Image, chosen: Gimp.Layer) -> None:
@@ -221,7 +221,7 @@ def _show_only(copy: Gimp.Image, chosen: Gimp.Layer) -> None:
     if chosen.get_parent() is not None:
         copy.reorder_item(chosen, None, 0)
     for item in copy.get_layers():
-        item.set_visible(item.get_id() == chosen.get_id())
+        _check(item.set_visible(item.get_id() == chosen.get_id()))
     _show_plainly(chosen)
 
 
@@ -234,10 +234,12 @@ def _show_plainly(layer: Gimp.Layer) -> None:
 
 
 def _unlock(layers: list[Gimp.Layer]) -> None:
-    """Unlocks the pixels of a copy's layers. Locks of place and transparency stay: they change what effects show."""
+    """Unlocks pixels and visibility of a copy's layers. Other locks stay: they change what effects show."""
     for layer in layers:
         if layer.get_lock_content():
             _check(layer.set_lock_content(False))
+        if layer.get_lock_visibility():
+            _check(layer.set_lock_visibility(False))
         if layer.is_group():
             _unlock(layer.get_children())
 

@@ -124,7 +124,8 @@ class _CopyDiagnostics:
         Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).set_text(self._diagnosis.text, -1)
         # The text goes with this process, unless the desktop takes it over.
         kept = self.widget.get_display().supports_clipboard_persistence()
-        self.widget.set_label(diagnostics.COPIED if kept else f"{diagnostics.COPIED}: paste before you close this")
+        until = "" if kept else ": paste before you close this window"
+        self.widget.set_label(diagnostics.COPIED + until)
         self.widget.set_sensitive(True)
         return GLib.SOURCE_REMOVE
 

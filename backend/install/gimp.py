@@ -19,7 +19,7 @@ _VERSION = re.compile(r"3\.\d+")
 _NAMED = "GIMP3_DIRECTORY"
 """Names the settings folder, whatever the version."""
 _START_FIRST = (
-    "Start it once and quit it, so that it sets its folder up and takes your older settings over; then run "
+    "Start GIMP once and quit it, so that it creates its settings folder and imports your older settings; then run "
     "`gknet install gimp` again."
 )
 _FLATPAK = Path(".var", "app", "org.gimp.GIMP", "config", "GIMP")
@@ -44,9 +44,11 @@ def install(dest: Path | None) -> list[str]:
         lines += [f"{found} {remedy}".rstrip() for found, remedy in unstarted()]
     lines.append("Start GIMP, or start it again: it is in the menu Filters → Harmonize…")
     if dest is not None:
-        lines.append("GIMP looks there if Edit → Preferences → Folders → Plug-ins names the folder.")
+        lines.append("GIMP looks there only if the folder is listed in Edit → Preferences → Folders → Plug-ins.")
     if dest is None and any(program.kind == programs.FLATPAK for program in programs.find("GIMP")):
-        lines.append("GIMP from Flatpak may not start programs of yours: run `gknet serve` before you use it.")
+        lines.append(
+            "GIMP from Flatpak cannot start programs outside its sandbox: run `gknet serve` before you use it."
+        )
     return lines
 
 
@@ -67,11 +69,16 @@ def uninstall(dest: Path | None) -> list[str]:
     return [f"Removed {folder}." for folder in gone]
 
 
+def has_been_started() -> bool:
+    """Whether the user has settings of GIMP 3."""
+    return bool(plug_in_folders())
+
+
 def plug_in_folders() -> list[Path]:
     """The plug-ins folders of this user's GIMP 3: one for every version that has been started."""
     if named := os.environ.get(_NAMED):
-        settings = [Path(named).expanduser().absolute()]
-        return [folder / "plug-ins" for folder in settings if folder.is_dir()]
+        settings = Path.home() / named  # as GIMP reads it: relative to the home folder
+        return [settings / "plug-ins"] if settings.is_dir() else []
     return [folder / "plug-ins" for place, _ in _places() for folder in _settings_folders(place)]
 
 
@@ -86,7 +93,7 @@ def unstarted() -> list[tuple[str, str]]:
             continue
         name = f"GIMP {program} has not been started yet."
         if any(_minor(other) < _minor(series) for other in started):
-            said.append((f"{name} At its first start it takes over the plug-in with your other settings.", ""))
+            said.append((f"{name} At its first start it copies the plug-in along with your other settings.", ""))
         else:
             said.append((name, _START_FIRST))
     return said
@@ -94,6 +101,11 @@ def unstarted() -> list[tuple[str, str]]:
 
 def never_started() -> tuple[str, str]:
     """What to say where no GIMP 3 has been started, and what to do."""
+    if named := os.environ.get(_NAMED):
+        return (
+            f"The settings folder {Path.home() / named}, which GIMP3_DIRECTORY names, does not exist.",
+            f"Start GIMP once with {_NAMED} set, or unset it; then run `gknet install gimp` again.",
+        )
     found = programs.find("GIMP")
     if not found:
         return "GIMP 3 was not found on this machine.", f"Install GIMP 3.0 or newer. {_START_FIRST}"

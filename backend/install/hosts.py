@@ -10,11 +10,17 @@ from gknet.errors import BadRequest, HarmonizeError
 
 
 class Host(Protocol):
-    """Where one host keeps its plug-ins. Both return what to tell the user, line by line, or raise HarmonizeError."""
+    """Where one host keeps its plug-ins.
+
+    install, uninstall: return what to tell the user, line by line, or raise HarmonizeError.
+    has_been_started: whether the user has settings of it.
+    """
 
     def install(self, dest: Path | None) -> list[str]: ...
 
     def uninstall(self, dest: Path | None) -> list[str]: ...
+
+    def has_been_started(self) -> bool: ...
 
 
 _HOSTS: dict[str, tuple[str, Host]] = {"gimp": ("GIMP", gimp), "krita": ("Krita", krita)}
@@ -30,10 +36,10 @@ def named(name: str, dest: Path | None) -> list[Host]:
 def found(dest: Path | None) -> list[Host]:
     """Those hosts that are on this machine. Raises HarmonizeError if none is, BadRequest if a folder is named."""
     named("all", dest)
-    there = [host for program, host in _HOSTS.values() if programs.find(program)]
+    there = [host for program, host in _HOSTS.values() if programs.find(program) or host.has_been_started()]
     if not there:
         raise HarmonizeError(
             "Neither GIMP nor Krita was found on this machine.",
-            "Name the one that you mean, and the plug-in waits for it: gknet install gimp, or gknet install krita.",
+            "Install GIMP 3 and start it once, or run `gknet install krita`: Krita finds the plug-in later.",
         )
     return there

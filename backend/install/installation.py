@@ -51,16 +51,23 @@ def put(package: str, folder: Path) -> None:
     """Copies a plug-in to `folder`: the whole of it or nothing. An older version is replaced.
 
     Its record says how the backend of this installation is started.
-    Raises HarmonizeError if the folder cannot be written.
+    Raises HarmonizeError if the folder cannot be written, or holds something that is not ours.
     """
+    _check_ours(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".gknet-", dir=folder.parent) as made:
             new = Path(made) / "new"
             assemble(package, new, _record())
+            old = Path(made) / "old"
             if folder.exists():
-                folder.rename(Path(made) / "old")
-            new.rename(folder)
+                folder.rename(old)
+            try:
+                new.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
     except OSError as error:
         raise HarmonizeError(
             f"The plug-in cannot be put into {folder}: {error.strerror or error}.",
@@ -96,8 +103,7 @@ def take_away(folder: Path) -> bool:
     """
     if not folder.exists():
         return False
-    if not (folder / INSTALLED.name).exists():
-        raise HarmonizeError(f"{folder} was not put there by `gknet install`.", "Remove it yourself if you want to.")
+    _check_ours(folder)
     try:
         shutil.rmtree(folder)
     except OSError as error:
@@ -118,6 +124,14 @@ def take_file_away(file: Path) -> bool:
             f"{file} cannot be removed: {error.strerror or error}.", "Close the program that uses it, and try again."
         ) from error
     return True
+
+
+def _check_ours(folder: Path) -> None:
+    """Raises HarmonizeError if there is something at a plug-in's place that `gknet install` did not put there."""
+    if (folder.exists() or folder.is_symlink()) and (folder.is_symlink() or not (folder / INSTALLED.name).is_file()):
+        raise HarmonizeError(
+            f"{folder} was not put there by `gknet install`.", "Move it away or remove it yourself, and try again."
+        )
 
 
 def record_of(folder: Path) -> dict[str, Any]:

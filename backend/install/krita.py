@@ -54,7 +54,7 @@ def install(dest: Path | None) -> list[str]:
             told.append(f"It is enabled in {place.settings}.")
     if dest is None:
         told.append("Start Krita, or quit it and start it again, and choose Filter → Harmonize….")
-        told.append(f"Is it not there? It did not see the change: tick Harmonize in {WHERE_ENABLED}.")
+        told.append(f"If it is missing, Krita was running and overwrote the change: tick Harmonize in {WHERE_ENABLED}.")
     else:
         told.append(f"Start Krita, tick Harmonize in {WHERE_ENABLED}, and start Krita again.")
         told.append("Then choose Filter → Harmonize….")
@@ -96,6 +96,11 @@ def is_enabled(settings: Path) -> bool:
     )
 
 
+def has_been_started() -> bool:
+    """Whether the user has data of Krita's."""
+    return any(place.data.exists() for place in places())
+
+
 def places() -> list[Place]:
     """Where the user's Kritas keep their data: that of a package or an AppImage, and on Linux those of Flatpak and snap
     too if they are installed or have been started. The first is used where there is none yet."""
@@ -124,7 +129,7 @@ def places() -> list[Place]:
 
 
 def _places(dest: Path | None) -> list[Place]:
-    return places() if dest is None else [Place(dest.absolute(), None)]
+    return places() if dest is None else [Place(dest.expanduser().absolute(), None)]
 
 
 def _xdg(name: str, usual: Path) -> Path:

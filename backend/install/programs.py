@@ -33,11 +33,10 @@ class Program:
     path: Path
     kind: str
 
-    @functools.cached_property
+    @property
     def version(self) -> str:
         """Such as "3.2.6"; "" where it can't be found out."""
-        found = _VERSION.search(_version_text(self))
-        return found[0] if found else ""
+        return _version(self.path, self.kind)
 
     def __str__(self) -> str:
         return f"{self.version or 'unknown version'}, {self.path} ({self.kind})"
@@ -51,7 +50,7 @@ def find(host: str) -> list[Program]:
         target = program.path.resolve()
         # Links in /snap/bin all lead to the one program that starts every snap.
         found.setdefault(program.path if program.kind == SNAP else target, program)
-    return list(found.values())
+    return [program for program in found.values() if not (host == "GIMP" and _is_older_than_3(program.version))]
 
 
 def describe(host: str) -> list[str]:
@@ -108,21 +107,28 @@ def _on_windows(host: str) -> Iterator[Program]:
                 yield from (Program(path, PACKAGE) for path in programs if path.exists())
 
 
-def _version_text(program: Program) -> str:
-    """A text that holds the program's version, or "". Nothing is started but what ends at once."""
-    if program.kind == APP_IMAGE:
-        return program.path.name
-    if program.kind == SNAP:
-        return _version_line(_ROOT / "snap" / program.path.name / "current" / "meta" / "snap.yaml")
-    if program.kind == FLATPAK:
-        return _answer(["flatpak", "info", program.path.name])
-    if program.path.suffix == ".app":
+@functools.cache  # a program may take its time to answer
+def _version(path: Path, kind: str) -> str:
+    """Such as "3.2.6"; "" where it can't be found out."""
+    found = _VERSION.search(_version_text(path, kind))
+    return found[0] if found else ""
+
+
+def _version_text(path: Path, kind: str) -> str:
+    """A text that holds a program's version, or "". Nothing is started but what ends at once."""
+    if kind == APP_IMAGE:
+        return path.name
+    if kind == SNAP:
+        return _version_line(_ROOT / "snap" / path.name / "current" / "meta" / "snap.yaml")
+    if kind == FLATPAK:
+        return _answer(["flatpak", "info", path.name])
+    if path.suffix == ".app":
         try:
-            facts = plistlib.loads((program.path / "Contents" / "Info.plist").read_bytes())
+            facts = plistlib.loads((path / "Contents" / "Info.plist").read_bytes())
         except (OSError, plistlib.InvalidFileException):
             return ""
         return str(facts.get("CFBundleShortVersionString", ""))
-    return _answer([str(program.path), "--version"])
+    return _answer([str(path), "--version"])
 
 
 def _answer(words: list[str]) -> str:
@@ -148,6 +154,10 @@ def _line_of_version(text: str) -> str:
     return next((line for line in text.splitlines() if line.strip().lower().startswith("version:")), text)
 
 
+def _is_older_than_3(version: str) -> bool:
+    return bool(version) and int(version.partition(".")[0]) < 3
+
+
 def _numbers(version: str) -> list[int]:
     return [int(number) for number in version.split(".")]
 
@@ -158,7 +168,7 @@ def _is_program(path: Path) -> bool:
 
 def _is_app_image(name: str, host: str) -> bool:
     name = name.lower()
-    return name.endswith(".appimage") and host.lower() in name and f"{host.lower()}-2." not in name
+    return name.endswith(".appimage") and name.startswith((f"{host.lower()}-", f"{host.lower()}_", f"{host.lower()}."))
 
 
 def _listed(folder: Path) -> list[Path]:

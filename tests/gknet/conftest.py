@@ -1,4 +1,4 @@
-"""Real photographs and a network that visibly does something, for all tests of this room."""
+"""Real photographs and a network that visibly does something, for all tests of gknet."""
 
 from __future__ import annotations
 

@@ -44,14 +44,16 @@ _HEAD = """\
 # Which layers work
 
 What the plug-ins do with each kind of layer, as the object that is harmonized and as the background that it is fitted
-to. A sentence in quotation marks is what the plug-in says instead of harmonizing; the picture stays as it was.
+to. Two things are refused, with a message, and the picture stays as it was: a pass-through group whose layers blend
+with what is below the group, and, in Krita, a layer in a locked group.
 
-Made by the tests in the real programs: `GKNET_HOSTS=required GKNET_RECORD=1 python -m pytest tests/hosts -k kinds`.
+The tables are written by tests in the real programs:
+`GKNET_HOSTS=required GKNET_RECORD=1 python -m pytest tests/hosts -k kinds`.
 """
 
 
 def check_outcomes(host: str, version: str, found: Outcomes) -> None:
-    """Compare what was found in a host with the record, or write it there where GKNET_RECORD=1 is set.
+    """Compare what was found in a host with the record; where GKNET_RECORD=1 is set, write it there instead.
 
     host: "GIMP" or "Krita".   version: such as "3.2.6"; major and minor count. A version that the record does not have
     is compared with the newest one in it.

@@ -125,7 +125,9 @@ def _start_command(subject: str, record: dict[str, Any], install: str) -> Iterat
     """Whether what the plug-in starts the backend with is there."""
     command = record.get("command")
     if command is not None:
-        if shutil.which(command[0]) is None:
+        if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
+            yield Finding(subject, ERROR, "Its record of the start command is damaged.", install)
+        elif shutil.which(command[0]) is None:
             text = f"It starts the backend with {command[0]}, which is not there any more."
             yield Finding(subject, ERROR, text, install)
     elif find_command() is None:

@@ -48,7 +48,7 @@ def libraries(device: str) -> Iterator[Finding]:
         needed = " ".join(f'"{_LIBRARIES[name]}"' for name in missing)
         yield Finding("libraries", ERROR, told, f"{sys.executable} -m pip install {needed}")
     else:
-        yield Finding("libraries", FINE, f"All {len(_LIBRARIES)} are there.")
+        yield Finding("libraries", FINE, f"All {len(_LIBRARIES)} required libraries can be loaded.")
     if reason := _cannot_import("torch"):
         remedy = f"Install PyTorch for this Python ({sys.executable}): {_TORCH_PAGE}"
         yield Finding("torch", ERROR, f"PyTorch cannot be loaded: {reason}.", remedy)

@@ -45,7 +45,7 @@ def test_no_settings_folder_is_made_before_gimp_has_made_it(home: Path, older: s
     assert gimp.plug_in_folders() == []
     with pytest.raises(HarmonizeError, match="GIMP 3") as caught:
         gimp.install(None)
-    assert "Start it once" in caught.value.hint
+    assert "Start GIMP once" in caught.value.hint
     assert gimp.uninstall(None) == ["The plug-in is not installed: GIMP 3 has no settings folder here."]
     assert sorted(home.rglob("*")) == before
 
@@ -70,8 +70,9 @@ def test_the_users_own_settings_folder_counts(home: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "settings"))
     (home / "settings" / "GIMP" / "3.0").mkdir(parents=True)
     assert gimp.plug_in_folders() == [home / "settings" / "GIMP" / "3.0" / "plug-ins"]
-    monkeypatch.setenv("GIMP3_DIRECTORY", str(home / "elsewhere"))
+    monkeypatch.setenv("GIMP3_DIRECTORY", "elsewhere")  # GIMP takes it from the home folder on
     assert gimp.plug_in_folders() == []
+    assert "GIMP3_DIRECTORY" in gimp.never_started()[0]
     (home / "elsewhere").mkdir()
     assert gimp.plug_in_folders() == [home / "elsewhere" / "plug-ins"]
 
@@ -127,6 +128,21 @@ def test_the_bit_that_an_archive_lost_is_set_and_gimp_is_made_to_look_again(
     assert seen == [(0, 0.0)]
     assert main.stat().st_mode & 0o111 == 0o111
     assert main.stat().st_mtime > 1e9
+
+
+def test_what_is_not_ours_is_never_replaced(started: Path, tmp_path: Path) -> None:
+    own = started / NAME
+    own.mkdir(parents=True)
+    (own / "precious.txt").write_text("mine")
+    with pytest.raises(HarmonizeError, match="was not put there"):
+        gimp.install(None)
+    assert (own / "precious.txt").read_text() == "mine"
+    elsewhere = tmp_path / "checkout"
+    own.rename(elsewhere)
+    own.symlink_to(elsewhere)
+    with pytest.raises(HarmonizeError, match="was not put there"):
+        gimp.install(None)
+    assert (elsewhere / "precious.txt").read_text() == "mine"
 
 
 def test_a_named_folder_is_used_and_cleared_again(home: Path) -> None:

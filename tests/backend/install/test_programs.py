@@ -51,6 +51,8 @@ def test_the_gimp_before_3_does_not_count_and_links_count_once(home: Path) -> No
     (folder / "gimp").parent.mkdir(parents=True)
     (folder / "gimp").symlink_to(program(folder / "gimp-2.10"))
     program(home / "GIMP-2.10.38.AppImage")
+    program(home / "GIMP_AppImage-release-2.10.25-x86_64.AppImage")
+    program(home / "my-gimp-brushes.AppImage")
     assert programs.find("GIMP") == []
     (folder / "gimp").unlink()
     (folder / "gimp").symlink_to(program(folder / "gimp-3.0"))
@@ -123,14 +125,14 @@ def test_a_newer_gimp_takes_the_plug_in_over_from_the_older_ones_folder(home: Pa
     lines = gimp.install(None)
     assert (home / ".config/GIMP/3.0/plug-ins" / gimp.NAME).exists()
     assert not (home / ".config/GIMP/3.2").exists()
-    assert any("has not been started yet" in line and "takes over the plug-in" in line for line in lines)
+    assert any("has not been started yet" in line and "copies the plug-in" in line for line in lines)
 
 
 def test_an_older_gimp_beside_a_newer_ones_folder_has_to_be_started_first(home: Path) -> None:
     answering(home.parent / "root/usr/bin/gimp", "GNU Image Manipulation Program version 3.0.4")
     (home / ".config/GIMP/3.2").mkdir(parents=True)
     lines = gimp.install(None)
-    assert any("has not been started yet" in line and "Start it once" in line for line in lines)
+    assert any("has not been started yet" in line and "Start GIMP once" in line for line in lines)
 
 
 def test_flatpaks_gimp_uses_the_usual_folder_too_and_is_said_to_need_the_backend(home: Path) -> None:
@@ -154,6 +156,8 @@ def test_all_means_those_that_are_there(home: Path) -> None:
         hosts.found(None)
     program(home / "krita.AppImage")
     assert hosts.found(None) == [krita]
+    (home / ".config/GIMP/3.2").mkdir(parents=True)
+    assert hosts.found(None) == [gimp, krita]
     assert hosts.named("all", None) == [gimp, krita]
     with pytest.raises(BadRequest, match="One folder"):
         hosts.named("all", home)

@@ -167,6 +167,8 @@ def arrangements() -> list[Case]:
         case("half-strength", args={"strength": 0.5}),
         case("clean-edges", args={"clean-edges": True}),
         case("original-kept", args={"output": "keep"}, save=True),
+        case("visibility-locked", args={"output": "keep"})
+        | {"layers": [ground, pasted(locks=["visibility"]), over | {"locks": ["visibility"]}]},
         case("whole-image", layers=[ground, pasted(), over], args={"compare": "image"})
         | {"reference_shows": ["ground", "over"]},
         case("chosen-layer", layers=[ground, layer("cat", "cat", visible=False), pasted(), over])

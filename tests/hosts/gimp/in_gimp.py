@@ -182,7 +182,8 @@ def reference_of(image, case, stem):
     wanted = set(case["reference_shows"])
     for layer in all_layers(copy.get_layers()):
         if not layer.is_group():
-            layer.set_visible(layer.get_name() in wanted)
+            layer.set_lock_visibility(False)
+            assert layer.set_visible(layer.get_name() in wanted)
     visible = Gimp.Layer.new_from_visible(copy, copy, "reference")
     size = case["reference_size"]
     scale = max(size) / max(copy.get_width(), copy.get_height())

@@ -1,0 +1,1 @@
+"""A package, or another one of that name would be found first."""
