@@ -101,7 +101,7 @@ def examine(
         listen("head").register_forward_hook(lambda _, __, answer: heard.update(head=(answer,))),
     ]
     try:
-        net(composite, mask, whole=True, recognized=recognized)
+        net(composite, mask, recognized=recognized)
     finally:
         for hook in hooks:
             hook.remove()

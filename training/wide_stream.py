@@ -26,6 +26,7 @@ class SharedViewStream(CompositeStream):
     def __init__(self, photographs: Photographs, run: TrainingRun, each: int, generator: Generator) -> None:
         super().__init__(photographs, run, generator)
         self.trunk = Recognition().to(generator.device).eval()
+        self.trunk.load()
         self.each = each
 
     def _draw(self) -> Batch:

@@ -133,8 +133,9 @@ def _version_text(path: Path, kind: str) -> str:
 
 def _answer(words: list[str]) -> str:
     """What a program says of its version; "" if it can't be run."""
-    # Krita's Qt looks for a screen even for this.
-    environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ, "LC_ALL": "C"}
+    environment = {**os.environ, "LC_ALL": "C"}
+    if not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")):
+        environment["QT_QPA_PLATFORM"] = "offscreen"  # Krita's Qt looks for a screen even for this
     try:
         done = subprocess.run(words, env=environment, capture_output=True, timeout=_ANSWER_S, check=True)
     except (OSError, subprocess.SubprocessError):

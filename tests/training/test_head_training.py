@@ -14,7 +14,8 @@ from torch import Generator, Tensor
 from gknet import GKNet
 from gknet.errors import WeightsError
 from gknet.network import weights
-from training import head_bank, head_judging, train_heads
+from gknet.network.inference import InferenceNetwork
+from training import head_bank, train_heads
 from training.bare_network import BareNetwork
 from training.composites import CompositeStream
 from training.four_sets import Summary, summarize
@@ -79,10 +80,11 @@ def test_sums_give_the_error_of_the_picture_itself(
     net: GKNet, pictures: tuple[Tensor, Tensor, Tensor], examples: Examples, restraint: float
 ) -> None:
     composite, real, mask = pictures
-    same = GKNet(replace(net.config, restraint=restraint)).eval()
+    same = weights.build(replace(net.config, restraint=restraint))
     same.load_state_dict(net.state_dict())
+    used = InferenceNetwork(same)
     with torch.no_grad():
-        error = (same(composite, mask) - real)[:, :, ::2, ::2].square().sum(dim=(1, 2, 3))
+        error = (used(composite, mask) - real)[:, :, ::2, ::2].square().sum(dim=(1, 2, 3))
         found = squared_errors(examples, predict_matrix(net, examples), restraint)
     torch.testing.assert_close(found.picture, error, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(found.foreground, error, rtol=1e-3, atol=1e-3)
@@ -92,10 +94,8 @@ def test_the_loss_is_that_of_whole_pictures(
     net: GKNet, pictures: tuple[Tensor, Tensor, Tensor], examples: Examples
 ) -> None:
     composite, real, mask = pictures
-    unrestrained = GKNet(replace(net.config, restraint=0.0)).eval()
-    unrestrained.load_state_dict(net.state_dict())
     with torch.no_grad():
-        whole = foreground_rmse(unrestrained(composite, mask), real, mask)
+        whole = foreground_rmse(net(composite, mask), real, mask)
         loss = root_mean_square_loss(examples, predict_matrix(net, examples))
     torch.testing.assert_close(loss, whole, rtol=0.02, atol=0)  # every second pixel of it
 
@@ -109,7 +109,7 @@ def test_a_bank_keeps_what_was_added_and_belongs_to_its_weights(tmp_path: Path, 
     assert len(found.colours) == 8
     assert torch.equal(found.scalars[4:], examples.scalars)
     torch.testing.assert_close(found.colours[:4].float(), examples.colours, atol=1e-3, rtol=1e-3)
-    weights.save(GKNet(replace(net.config, restraint=0.1)), tmp_path / "other.safetensors")
+    weights.save(weights.build(replace(net.config, restraint=0.1)), tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match="other weights"):
         Bank(tmp_path / "bank", tmp_path / "other.safetensors")
 
@@ -221,7 +221,6 @@ def test_the_command_trains_judges_and_goes_on(
 ) -> None:
     monkeypatch.setattr(head_bank, "PIECE", 5)
     monkeypatch.setattr(head_bank, "SHOWN", 64)
-    monkeypatch.setattr(head_judging, "NETWORK_SIZE", 64)
     out = tmp_path / "run"
     command = ["train_heads", "--pool", str(pool), "--light", str(light), "--data", str(pool), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", [*command, "--every", "2", "--steps", "1", "--minutes", "0.001"])

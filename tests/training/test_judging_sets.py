@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from gknet.errors import PictureError
-from training import bare_network, four_sets
+from training import four_sets
 from training.four_sets import summarize
 from training.halves import Half, half_of
 from training.metrics import Record, Scores
@@ -164,7 +164,6 @@ def test_the_command_prints_all_four_sets_by_their_choosing_halves(
 ) -> None:
     command = ["four_sets", "--pool", str(pool), "--light", str(light), "--every", "2"]
     monkeypatch.setattr(sys, "argv", command)
-    monkeypatch.setattr(bare_network, "NETWORK_SIZE", 64)
     assert four_sets.main() == 0
     printed = capsys.readouterr().out
     assert "choosing halves" in printed
