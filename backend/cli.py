@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from backend.thin import protocol
 from backend.thin.protocol import BackendError
 from gknet.cli.app import app, main
-from gknet.errors import BadRequest, HarmonizeError
+from gknet.errors import HarmonizeError, InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +42,7 @@ def serve(*, idle_minutes: float = 15.0, device: str = "auto", log: Path | None 
         File to write the log to. Without it: in the user's log folder.
     """
     if not 0 <= idle_minutes <= 1e6:
-        raise BadRequest(f"The idle time is {idle_minutes:g} minutes.", "Choose 0 for never, or a number above.")
+        raise InputError(f"The idle time is {idle_minutes:g} minutes.", "Choose 0 for never, or a number above.")
     from backend.server import journal, server, worker
     from backend.thin.connection import connection_path
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gknet.errors import (
-        BadRequest,
-        Cancelled,
+        CancelledError,
         HarmonizeError,
-        NoBackground,
-        NoForeground,
+        InputError,
+        NoBackgroundError,
+        NoForegroundError,
         PictureError,
-        Unsupported,
+        UnsupportedError,
         WeightsError,
     )
     from gknet.harmonizer import Harmonizer
@@ -27,27 +27,27 @@ _HOMES = {
     "GKNetConfig": "gknet.network.config",
     "Harmonizer": "gknet.harmonizer",
     "preset": "gknet.network.config",
-    "BadRequest": "gknet.errors",
-    "Cancelled": "gknet.errors",
+    "InputError": "gknet.errors",
+    "CancelledError": "gknet.errors",
     "HarmonizeError": "gknet.errors",
-    "NoBackground": "gknet.errors",
-    "NoForeground": "gknet.errors",
+    "NoBackgroundError": "gknet.errors",
+    "NoForegroundError": "gknet.errors",
     "PictureError": "gknet.errors",
-    "Unsupported": "gknet.errors",
+    "UnsupportedError": "gknet.errors",
     "WeightsError": "gknet.errors",
 }
 
 __all__ = [
-    "BadRequest",
-    "Cancelled",
+    "CancelledError",
     "GKNet",
     "GKNetConfig",
     "HarmonizeError",
     "Harmonizer",
-    "NoBackground",
-    "NoForeground",
+    "InputError",
+    "NoBackgroundError",
+    "NoForegroundError",
     "PictureError",
-    "Unsupported",
+    "UnsupportedError",
     "WeightsError",
     "preset",
 ]

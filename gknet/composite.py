@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from gknet.errors import BadRequest, NoForeground, Unsupported
+from gknet.errors import InputError, NoForegroundError, UnsupportedError
 from gknet.files.conversion import converted
 from gknet.files.picture import MAX_PIXELS, Picture
 from gknet.pixels.box import Box
@@ -18,11 +18,11 @@ _STRIP = 256
 def matching(cutout: Picture, background: Picture) -> np.ndarray:
     """The cut-out's pixels in the background's depth and profile: (h, w, 4), or (h, w, 2) if that is gray.
 
-    Raises Unsupported for a cut-out without transparency.
+    Raises UnsupportedError for a cut-out without transparency.
     """
     pixels = cutout.pixels
     if pixels.shape[2] not in (2, 4):
-        raise Unsupported("The foreground has no transparency.", "Cut the object out and save it as PNG.")
+        raise UnsupportedError("The foreground has no transparency.", "Cut the object out and save it as PNG.")
     depth, gray = background.pixels.dtype, background.pixels.shape[2] < 3
     source, target = cutout.encoding, background.encoding
     same = source == target and pixels.dtype == depth
@@ -39,14 +39,14 @@ def matching(cutout: Picture, background: Picture) -> np.ndarray:
 def scaled(layer: np.ndarray, factor: float) -> np.ndarray:
     """The layer (h, w, 4), or gray (h, w, 2), straight alpha last, at another size; its type stays.
 
-    layer: uint8, uint16 or float32. Raises BadRequest if the factor leaves nothing, or more than can be read.
+    layer: uint8, uint16 or float32. Raises InputError if the factor leaves nothing, or more than can be read.
     """
     if factor == 1:
         return layer
     if factor * max(layer.shape[:2]) > MAX_PIXELS or layer.shape[0] * layer.shape[1] * factor**2 > MAX_PIXELS:
-        raise BadRequest(f"A scale of {factor} makes the foreground too large.", "Choose a smaller one.")
+        raise InputError(f"A scale of {factor} makes the foreground too large.", "Choose a smaller one.")
     if not factor > 0 or min(layer.shape[:2]) * factor < 1:
-        raise BadRequest(f"A scale of {factor} leaves nothing of the foreground.", "Choose a larger one.")
+        raise InputError(f"A scale of {factor} leaves nothing of the foreground.", "Choose a larger one.")
     full = 1.0 if layer.dtype == np.float32 else float(np.iinfo(layer.dtype).max)
     image: Any = pyvips.Image.new_from_array(np.ascontiguousarray(layer))
     # Premultiplied, so that colours under transparent pixels do not bleed into the edge.
@@ -65,12 +65,12 @@ def paste(layer: np.ndarray, background: np.ndarray, at: tuple[int, int]) -> np.
 
     layer: (h, w, 4) straight alpha.   background: (H, W, 3 or 4); or, gray, (h, w, 2) and (H, W, 1 or 2); both of
     one type. What the layer's alpha does not reach equals the background bit for bit.
-    Raises NoForeground if the two do not meet.
+    Raises NoForegroundError if the two do not meet.
     """
     height, width = layer.shape[:2]
     box = Box(at[0], at[1], width, height).within(Box(0, 0, background.shape[1], background.shape[0]))
     if box is None:
-        raise NoForeground("The foreground lies beside the background.", "Move it over the picture.")
+        raise NoForegroundError("The foreground lies beside the background.", "Move it over the picture.")
     result = background.copy()
     for top in range(box.top, box.bottom, _STRIP):
         rows = slice(top, min(top + _STRIP, box.bottom))

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from gknet.errors import BadRequest, Unsupported
+from gknet.errors import InputError, UnsupportedError
 from gknet.pixels import reduction
 from gknet.pixels.box import Box, bounding_box
 
@@ -36,9 +36,9 @@ _estimating = threading.Lock()  # numba's own threads may serve one caller only
 
 
 def check_available() -> None:
-    """Raises Unsupported if PyMatting is not installed."""
+    """Raises UnsupportedError if PyMatting is not installed."""
     if importlib.util.find_spec("pymatting") is None:
-        raise Unsupported(
+        raise UnsupportedError(
             "Cleaning edges needs PyMatting, which is not installed.",
             "Install it where gknet is: pip install pymatting",
         )
@@ -52,7 +52,7 @@ def cleaned(layer: np.ndarray, on_progress: Callable[[str, int, int], None]) -> 
     A new array; the layer itself where there is nothing to clean: no alpha, none that is partial, or none that is
     nearly full, for then nothing shows the object's own colour.
     What lies under clear pixels is taken for the old background if the edge runs into it, and else left out.
-    Raises Unsupported without PyMatting, BadRequest if visible pixels are no numbers.
+    Raises UnsupportedError without PyMatting, InputError if visible pixels are no numbers.
     """
     check_available()
     if layer.ndim != 3 or layer.shape[2] not in (2, 4):
@@ -105,7 +105,7 @@ def _estimated(layer: np.ndarray, box: Box) -> np.ndarray:
     size = (max(1, round(box.height * scale)), max(1, round(box.width * scale)))
     seen, hidden, alpha, share = reduction.reduce_seen_and_hidden(layer, box, size)
     if not np.isfinite(seen).all():
-        raise BadRequest("The picture holds values that are not numbers.", "Remove NaN and infinity first.")
+        raise InputError("The picture holds values that are not numbers.", "Remove NaN and infinity first.")
     image = seen * share[..., None] + _behind(seen, hidden, alpha, share) * (1 - share[..., None])
     largest = max(1.0, float(image.max()))
     with _estimating:

@@ -1,14 +1,14 @@
-"""Every failure a caller may want to tell apart.
+"""Every failure that a caller may want to tell apart.
 
 HarmonizeError
-├── BadRequest          the pictures do not fit together, or a value is out of range
-│   ├── NoForeground    the mask selects nothing that could be harmonized
-│   ├── NoBackground    the mask selects everything, so there is no scene to compare with
-│   └── Unsupported     a kind of picture or pixel that cannot be worked on
-├── PictureError        a file cannot be read or written
-├── WeightsError        the weights are missing, damaged or of another version
-├── MissingExtra        a library that only some commands need is not installed
-└── Cancelled           the caller asked to stop; nothing was changed
+├── InputError (also a ValueError)   the pictures do not fit together, or a value is out of range
+│   ├── NoForegroundError            the mask selects nothing that could be harmonized
+│   ├── NoBackgroundError            the mask selects everything, so there is no scene to compare with
+│   ├── UnsupportedError             a kind of picture or pixel that cannot be worked on
+│   └── PictureError                 a file cannot be read or written
+├── WeightsError                     the weights are missing, damaged or of another version
+├── MissingPackageError              an optional package that this needs is not installed
+└── CancelledError                   the caller asked to stop; nothing was changed
 """
 
 from __future__ import annotations
@@ -35,45 +35,43 @@ class HarmonizeError(Exception):
         return f"{self.message} {self.hint}".rstrip()
 
 
-class BadRequest(HarmonizeError):
+class InputError(HarmonizeError, ValueError):
     """The pictures do not fit together, or a value is out of range."""
 
     code = "bad_request"
 
 
-class NoForeground(BadRequest):
+class NoForegroundError(InputError):
     """The mask selects nothing that could be harmonized."""
 
     code = "no_foreground"
 
 
-class NoBackground(BadRequest):
+class NoBackgroundError(InputError):
     """The mask selects everything, so there is no scene to compare with."""
 
     code = "no_background"
 
 
-class Unsupported(BadRequest):
+class UnsupportedError(InputError):
     """A kind of picture or pixel that cannot be worked on."""
 
     code = "unsupported"
 
 
-class PictureError(HarmonizeError):
+class PictureError(InputError):
     """A file cannot be read or written."""
-
-    code = "bad_request"
 
 
 class WeightsError(HarmonizeError):
     """The weights are missing, damaged or of another version."""
 
 
-class MissingExtra(HarmonizeError):
-    """A library that only some commands need is not installed."""
+class MissingPackageError(HarmonizeError):
+    """An optional package that this needs is not installed."""
 
 
-class Cancelled(HarmonizeError):
+class CancelledError(HarmonizeError):
     """The caller asked to stop; nothing was changed."""
 
     code = "cancelled"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gknet import edges
 from gknet.color.encoding import Encoding, Space
-from gknet.errors import BadRequest, NoBackground, NoForeground
+from gknet.errors import InputError, NoBackgroundError, NoForegroundError
 from gknet.files.pillow import from_pillow, profile_of, to_pillow
 from gknet.network import weights
 from gknet.network.device import choose_device
@@ -33,7 +33,7 @@ from gknet.transfer.recolor import recoloured
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, steps done and steps in all, on the calling thread. To cancel, raise
-`gknet.Cancelled` in it: the error comes out of the call, and nothing was changed."""
+`gknet.CancelledError` in it: the error comes out of the call, and nothing was changed."""
 
 AnyPicture = TypeVar("AnyPicture", np.ndarray, Image.Image)
 
@@ -85,7 +85,7 @@ class LayerFit:
 
         layer: (h, w, C), the one that was fitted or another size of it, in the same colours.
         selection: (h, w) uint8, how much of the change each pixel takes.   strength: in [0, 1].
-        Raises BadRequest for what does not fit.
+        Raises InputError for what does not fit.
         """
         as_rgb(layer)  # refuses what is no picture
         return recoloured(
@@ -116,7 +116,7 @@ class Harmonizer:
     def load(cls, model: str = "gknet-s", device: str = "auto") -> Self:
         """The shipped weights of a preset, on "cpu", "cuda", "mps", or the best there is ("auto").
 
-        Raises WeightsError when there are none, BadRequest for a device that this machine does not have.
+        Raises WeightsError when there are none, InputError for a device that this machine does not have.
         """
         return cls(weights.load(weights.shipped(model)), choose_device(device))
 
@@ -141,7 +141,8 @@ class Harmonizer:
         space: "linear" for pixels in linear light with sRGB's primaries; they have no profile then.
         profile: ICC profile of the pixels, None for sRGB; a PIL image brings its own.
         Where the mask is 0 the result equals the composite bit for bit; alpha never changes.
-        Raises BadRequest for pictures that do not fit, NoForeground and NoBackground for an empty or full mask.
+        Raises InputError for pictures that do not fit, NoForegroundError and NoBackgroundError for an empty
+        or full mask.
         """
         if isinstance(composite, Image.Image):
             pixels = from_pillow(composite)
@@ -191,10 +192,11 @@ class Harmonizer:
         gray; both uint8, uint16, float16 or float32, not necessarily the same.   at: (x, y) of the layer's top
         left corner on the background, pixels, may be negative.   clean_edges: take the colours of the cut-out's old
         background out of its soft edge first (`gknet.edges`); needs PyMatting.   Other arguments, and errors, as
-        `__call__`; NoForeground also where the layer lies wholly beside the background, Unsupported without PyMatting.
+        `__call__`; NoForegroundError also where the layer lies wholly beside the background, UnsupportedError without
+        PyMatting.
         """
         if foreground.ndim != 3 or foreground.shape[2] not in (2, 4):
-            raise BadRequest("The foreground has no alpha.", "Give a cut-out layer: (h, w, 4) with straight alpha.")
+            raise InputError("The foreground has no alpha.", "Give a cut-out layer: (h, w, 4) with straight alpha.")
         _check(strength, network_size, foreground)
         if clean_edges:
             foreground = edges.cleaned(foreground, on_progress)
@@ -238,7 +240,7 @@ class Harmonizer:
         scene.   opacity: of the layer, in (0, 1]; of what is not selected, for the foreground is seen as if it were
         opaque.
         space, profile, reference_space, reference_profile: as `__call__`, each picture's own.
-        Raises BadRequest, NoForeground (also for an opaque layer without selection) and NoBackground.
+        Raises InputError, NoForegroundError (also for an opaque layer without selection) and NoBackgroundError.
         """
         at = (operator.index(at[0]), operator.index(at[1]))
         rgba, below = as_rgb(layer), without_gaps(as_rgb(reference))
@@ -246,12 +248,12 @@ class Harmonizer:
         _check(1.0, network_size, below)
         encoding, below_encoding = Encoding(space, profile), Encoding(reference_space, reference_profile)
         if not 0 < opacity <= 1:
-            raise BadRequest(f"The opacity is {opacity}.", "Choose one above 0, at most 1.")
+            raise InputError(f"The opacity is {opacity}.", "Choose one above 0, at most 1.")
         everything = Box(0, 0, *canvas)
         box = Box(at[0], at[1], rgba.shape[1], rgba.shape[0])
         visible = bounding_box(_coverage(rgba, selection)).shifted(*at).within(everything)
         if visible is None:
-            raise NoForeground("The foreground lies beside the background.", "Move it over the picture.")
+            raise NoForegroundError("The foreground lies beside the background.", "Move it over the picture.")
         longest = self._network_size(network_size)
         window = _window(visible, everything, longest)
         on_progress("reduce", 0, 1)
@@ -272,7 +274,9 @@ class Harmonizer:
             opacity=opacity,
         )
         if sight.mask.min() > 0.995:
-            raise NoBackground("The foreground covers the whole background.", "Erase around the object, or select it.")
+            raise NoBackgroundError(
+                "The foreground covers the whole background.", "Erase around the object, or select it."
+            )
         transfer, change = self._fit(sight, box, on_progress)
         return LayerFit(_rolled_off(transfer, rgba, selection, encoding), encoding, self.device, change)
 
@@ -280,7 +284,7 @@ class Harmonizer:
         """The network's answer as a map from any colour at any place of the box to its harmonized colour, and
         `LayerFit.change`."""
         if not np.isfinite(sight.composite).all():
-            raise BadRequest("The picture holds values that are not numbers.", "Remove NaN and infinity first.")
+            raise InputError("The picture holds values that are not numbers.", "Remove NaN and infinity first.")
         composite, foreground = sight.composite.clip(0, 1), sight.foreground.clip(0, 1)
         on_progress("network", 0, 1)
         place, size = sight.place(box), (box.height, box.width)
@@ -354,17 +358,17 @@ def _rolled_off(
 
 
 def check_choices(strength: float, network_size: int | None) -> None:
-    """Raise BadRequest for a strength or a network size that is out of range; None is the network's own size."""
+    """Raise InputError for a strength or a network size that is out of range; None is the network's own size."""
     if not 0 <= strength <= 1:
-        raise BadRequest(f"The strength is {strength}.", "Choose one between 0 and 1.")
+        raise InputError(f"The strength is {strength}.", "Choose one between 0 and 1.")
     if network_size is not None and not 64 <= network_size <= 1024:
-        raise BadRequest(f"The network size is {network_size}.", "Choose one between 64 and 1024.")
+        raise InputError(f"The network size is {network_size}.", "Choose one between 64 and 1024.")
 
 
 def _check(strength: float, network_size: int | None, pixels: np.ndarray) -> None:
     check_choices(strength, network_size)
     if pixels.dtype not in _DEPTHS:
-        raise BadRequest(
+        raise InputError(
             f"Pixels of type {pixels.dtype} cannot be worked on.",
             "Use uint8, uint16, float16 or float32.",
         )
@@ -386,13 +390,15 @@ def _window(box: Box, canvas: Box, network_size: int) -> Box:
 
 
 def _coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray:
-    """(h, w), above 0 where the layer holds foreground. Raises NoForeground for an opaque layer."""
+    """(h, w), above 0 where the layer holds foreground. Raises NoForegroundError for an opaque layer."""
     if selection is None:
         if rgba.shape[2] == 3:
-            raise NoForeground("The layer is opaque.", "Erase the background around the object, or select the object.")
+            raise NoForegroundError(
+                "The layer is opaque.", "Erase the background around the object, or select the object."
+            )
         return rgba[..., 3]
     if selection.dtype != np.uint8 or selection.shape != rgba.shape[:2]:
-        raise BadRequest("The selection is not one byte for each of the layer's pixels.", "Give (height, width) uint8.")
+        raise InputError("The selection is not one byte for each of the layer's pixels.", "Give (height, width) uint8.")
     if not selection.any():
-        raise NoForeground("Nothing of the layer is selected.", "Select the object, or nothing at all.")
+        raise NoForegroundError("Nothing of the layer is selected.", "Select the object, or nothing at all.")
     return selection if rgba.shape[2] == 3 else (selection > 0) & (rgba[..., 3] > 0)

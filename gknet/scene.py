@@ -11,7 +11,7 @@ import numpy as np
 
 from gknet.composite import matching, paste, scaled
 from gknet.edges import cleaned
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from gknet.files.formats import check_writable, read, read_mask, write
 from gknet.files.layered.layers import Layers, opened
 from gknet.files.picture import Picture, check_place
@@ -34,7 +34,7 @@ class Scene(Protocol):
         ...
 
     def check_writable(self, path: Path) -> None:
-        """Nothing, if the result can be written there. Raises PictureError or Unsupported."""
+        """Nothing, if the result can be written there. Raises PictureError or UnsupportedError."""
         ...
 
     def write(self, path: Path, after: np.ndarray) -> None:
@@ -58,7 +58,7 @@ class _Flat:
 
 
 class CompositeScene(_Flat):
-    """A composite and its mask. Raises PictureError or Unsupported for what cannot be read."""
+    """A composite and its mask. Raises PictureError or UnsupportedError for what cannot be read."""
 
     def __init__(self, composite: Path, mask: Path, on_progress: Progress) -> None:
         on_progress("read", 0, 2)
@@ -86,7 +86,7 @@ class CompositeScene(_Flat):
 
 
 class LayerScene(_Flat):
-    """A cut-out, scaled and placed, and its background. Raises PictureError, Unsupported or BadRequest."""
+    """A cut-out, scaled and placed, and its background. Raises PictureError, UnsupportedError or InputError."""
 
     def __init__(
         self, foreground: Path, background: Path, at: tuple[int, int], scale: float, on_progress: Progress
@@ -126,14 +126,14 @@ class LayeredScene(_Flat):
     """A file of layers: one of them over what is visible below it.
 
     name: of that layer, None for the topmost visible one with transparency.
-    Raises PictureError, Unsupported or BadRequest, the last also if the file is not one of layers.
+    Raises PictureError, UnsupportedError or InputError, the last also if the file is not one of layers.
     """
 
     def __init__(self, path: Path, name: str | None, on_progress: Progress) -> None:
         on_progress("read", 0, 1)
         document = opened(path)
         if document is None:
-            raise BadRequest(
+            raise InputError(
                 "It is not clear what to harmonize.", "Give COMPOSITE and MASK, or --foreground and --background."
             )
         self.layers = Layers(document, name)

@@ -38,7 +38,7 @@ from training.run import Parts, TrainingRun, read_run
 from training.score_tables import in_markdown
 from training.shards import Photographs, find_shards, read_photographs
 from training.train import train
-from training.training import NotFinite, Training, in_statistics_path
+from training.training import NotFiniteError, Training, in_statistics_path
 from training.validation import MASK_SHARE, SIZE, Sample, validation_samples
 
 ROWS: tuple[Parts, ...] = get_args(Parts)
@@ -103,7 +103,7 @@ class Ablation:
     def row(self, seed: int, parts: Parts) -> Ablated:
         """What one row came to, trained and judged unless that is done.
 
-        Raises KeyboardInterrupt, its state saved, when it was interrupted; NotFinite when its loss is no number.
+        Raises KeyboardInterrupt, its state saved, when it was interrupted; NotFiniteError when its loss is no number.
         """
         folder = self.out / f"seed-{seed}" / parts
         done = folder / "row.json"
@@ -186,7 +186,7 @@ def main() -> int:
         for seed in dict.fromkeys(options.seeds):
             for parts in ROWS:
                 rows[parts].append(ablation.row(seed, parts))
-    except (HarmonizeError, ValueError, OSError, NotFinite) as error:
+    except (HarmonizeError, ValueError, OSError, NotFiniteError) as error:
         print(f"ablate: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from gknet.network.extensions.recognition import Recognized
 from training.batch import Batch
 from training.crops import cut_out, parts_of, sums_of
@@ -60,13 +60,13 @@ class CompositeStream:
     def batch(self) -> Batch:
         """Usable composites: as many as the run's batch, or a few less, but never none.
 
-        Raises BadRequest if the photographs give none in many tries, rather than look for them without end.
+        Raises InputError if the photographs give none in many tries, rather than look for them without end.
         """
         for _ in range(_TRIES):
             found = self._draw()
             if len(found.composite):
                 return found
-        raise BadRequest("The photographs give no usable composite.", "Train on others, or on larger batches.")
+        raise InputError("The photographs give no usable composite.", "Train on others, or on larger batches.")
 
     def _draw(self) -> Batch:
         """The usable ones of some composites, perhaps none."""

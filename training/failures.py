@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from gknet.errors import BadRequest, PictureError
+from gknet.errors import InputError, PictureError
 from gknet.harmonizer import Harmonizer
 from gknet.network import weights
 from gknet.network.device import choose_device
@@ -100,7 +100,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     shards = find_shards([options.pool])
     photographs = read_photographs(shards, SIZE, validation=True, mask_share=MASK_SHARE, bad=bad)
     if not any(comes_from(key, options.source) for key in photographs.keys):
-        raise BadRequest(
+        raise InputError(
             f"No photograph of the validation split comes from {' or '.join(options.source)}.",
             "Name what keys begin with, before the first underscore.",
         )

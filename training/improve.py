@@ -24,7 +24,7 @@ from training.bad_files import BadFiles
 from training.evaluate import evaluate, pool_samples
 from training.run import read_run
 from training.train import photographs_stream, train
-from training.training import NotFinite, Training
+from training.training import NotFiniteError, Training
 
 CONFIG = Path(__file__).parent / "configs" / "gknet_s_fringeless.toml"
 BEYOND = 4
@@ -75,7 +75,7 @@ def main() -> int:
             print("interrupted: the shipped weights stay", file=sys.stderr)
             return 130
         replace_if_better(options.out / "weights.safetensors", shipped, options.pool)
-    except (HarmonizeError, ValueError, OSError, NotFinite) as error:
+    except (HarmonizeError, ValueError, OSError, NotFiniteError) as error:
         print(f"improve: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

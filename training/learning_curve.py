@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from training import quality_plot
 from training.command import ended
 from training.score_tables import ScoreTable, in_markdown
@@ -96,26 +96,26 @@ def without_each(points: Points) -> Curve:
 
 
 def read_points(path: Path) -> dict[str, Points]:
-    """The series of a file. Raises BadRequest naming the line that is wrong, OSError for a file that is missing."""
+    """The series of a file. Raises InputError naming the line that is wrong, OSError for a file that is missing."""
     rows: dict[str, list[tuple[float, float, float]]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         lines = csv.DictReader(file)
         if lines.fieldnames != COLUMNS:
-            raise BadRequest(f"{path} is no learning curve.", f"Its columns should be {', '.join(COLUMNS)}.")
+            raise InputError(f"{path} is no learning curve.", f"Its columns should be {', '.join(COLUMNS)}.")
         for line in lines:
             try:
                 millions, fmse, untouched, luck = (float(line[column]) for column in COLUMNS[1:5])
             except (TypeError, ValueError):
-                raise BadRequest(f"Line {lines.line_num} of {path} holds no number where one is needed.") from None
+                raise InputError(f"Line {lines.line_num} of {path} holds no number where one is needed.") from None
             if min(millions, fmse, untouched, luck) <= 0 or not line["source"]:
-                raise BadRequest(f"Line {lines.line_num} of {path} needs numbers above 0, and a source.")
+                raise InputError(f"Line {lines.line_num} of {path} needs numbers above 0, and a source.")
             rows.setdefault(line["series"], []).append((millions, fmse / untouched, luck / untouched))
     series = {name: Points(*np.array(sorted(found)).T) for name, found in rows.items()}
     for name, points in series.items():
         if len(points.millions) < 4 or len(set(points.millions)) < 4:
-            raise BadRequest(f"“{name}” has too few points.", "A curve of three parameters needs four or more.")
+            raise InputError(f"“{name}” has too few points.", "A curve of three parameters needs four or more.")
     if not series:
-        raise BadRequest(f"{path} holds no points.")
+        raise InputError(f"{path} holds no points.")
     return series
 
 

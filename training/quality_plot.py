@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from gknet.network import weights
 from gknet.network.complexity import flops, parameters
 from gknet.network.config import GKNetConfig, preset
@@ -38,25 +38,25 @@ class Mark(NamedTuple):
 
 
 def check(path: Path) -> None:
-    """Raises BadRequest if a plot could not be written to the path."""
+    """Raises InputError if a plot could not be written to the path."""
     if path.suffix.lower() not in ENDINGS:
-        raise BadRequest(f"{path} is no plot's name.", f"Choose one that ends in {' or '.join(ENDINGS)}.")
+        raise InputError(f"{path} is no plot's name.", f"Choose one that ends in {' or '.join(ENDINGS)}.")
     if not path.parent.is_dir():
-        raise BadRequest(f"The folder {path.parent} is missing.", "Make it, or name another one.")
+        raise InputError(f"The folder {path.parent} is missing.", "Make it, or name another one.")
     if find_spec("matplotlib") is None:
-        raise BadRequest("A plot needs matplotlib.", 'Install it with: pip install -c constraints.txt ".[figures]"')
+        raise InputError("A plot needs matplotlib.", 'Install it with: pip install -c constraints.txt ".[figures]"')
 
 
 def measured(results: Mapping[str, Sequence[Record]], networks: Mapping[str, GKNetConfig]) -> list[Mark]:
     """A mark a method of which there are records; networks: those that have parameters.
 
-    Raises BadRequest where the untouched composites have no error that a share could be left of.
+    Raises InputError where the untouched composites have no error that a share could be left of.
     """
     marks = []
     for name, records in results.items():
         before = sum(record.before.mse for record in records)
         if not before:
-            raise BadRequest("The composites are equal to their real photographs: there is nothing to draw.")
+            raise InputError("The composites are equal to their real photographs: there is nothing to draw.")
         share = sum(record.after.mse for record in records) / before
         config = networks.get(name)
         marks.append(Mark(name, share, _size(config, config.network_size) if config else None))

@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from gknet.harmonizer import Harmonizer
 from gknet.network import weights
 from training.command import ended
@@ -100,7 +100,7 @@ def _run(options: argparse.Namespace) -> None:
         shown = track(samples, told, count * len(KINDS), console=console, disable=not console.is_terminal)
         results.append(evaluate(harmonizer, shown))
     if not all(results):
-        raise BadRequest("No composite could be made.", "Look at the photographs and their masks.")
+        raise InputError("No composite could be made.", "Look at the photographs and their masks.")
     print(in_markdown(table(results[0], results[1], f"{path.name} {weights.digest(path)}")))
 
 

@@ -29,7 +29,7 @@ from training.composites import CompositeStream, held
 from training.parallel import Parallel, end_process
 from training.run import read_run
 from training.shards import find_shards, read_photographs
-from training.training import NotFinite, Training
+from training.training import NotFiniteError, Training
 from training.triplet_stream import TripletStream
 from training.views import HELD, ViewStream, views_of
 
@@ -41,7 +41,7 @@ def train(training: Training, stream: Stream, out: Path, minutes: float, *, anne
     """Trains until the schedule or the time ends it, or a SIGTERM or Ctrl-C does; False for the latter two.
 
     Leaves `state.pt` and `weights.safetensors`. With `anneal` the learning rate's schedule ends with the minutes.
-    Raises NotFinite, with the state of the last save left as it is.
+    Raises NotFiniteError, with the state of the last save left as it is.
     """
     interrupted = False
 
@@ -158,7 +158,7 @@ def _run(options: argparse.Namespace, started: float, parallel: Parallel, device
             train(training, batches, options.out, minutes, anneal=options.anneal)
     except HarmonizeError as error:  # anything else from in there is a fault of ours, and keeps its traceback
         return _refuse(error)
-    except NotFinite as error:
+    except NotFiniteError as error:
         path = options.out / f"not-finite-{parallel.rank}.pt"
         composite, real, mask, _ = error.batch
         torch.save({"step": error.step, "composite": composite, "real": real, "mask": mask}, path)

@@ -30,7 +30,7 @@ from training.run import TrainingRun
 LOSSES = {"foreground_mse": loss.foreground_mse, "foreground_rmse": loss.foreground_rmse}
 
 
-class NotFinite(Exception):
+class NotFiniteError(Exception):
     """The loss or its gradient is no number any more. Holds the batch that did it."""
 
     def __init__(self, step: int, what: str, batch: Batch) -> None:
@@ -225,7 +225,7 @@ class Training:
         return harmonized.float()
 
     def learn(self, stream: Stream) -> float:
-        """One step. Returns the loss; raises NotFinite before the weights are touched if it is no number."""
+        """One step. Returns the loss; raises NotFiniteError before the weights are touched if it is no number."""
         started = time.process_time()
         # Dropout draws from torch's own generator, which a saved state does not hold.
         torch.manual_seed(self.run.seed + 1_000_003 * self.parallel.rank + 7_919 * self.step)
@@ -237,12 +237,12 @@ class Training:
         seen = torch.stack([error.detach(), error.new_tensor(len(batch.composite))])
         mean_error, mean_count = self.parallel.mean(seen).tolist()
         if not math.isfinite(mean_error):
-            raise NotFinite(self.step, "loss", batch)
+            raise NotFiniteError(self.step, "loss", batch)
         self.optimizer.zero_grad(set_to_none=True)
         error.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.run.clip or math.inf)
         if not torch.isfinite(norm):
-            raise NotFinite(self.step, "gradient", batch)
+            raise NotFiniteError(self.step, "gradient", batch)
         self.optimizer.step()
         self._average_buffers()
         self.average.update_parameters(self.net)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from backend.install import gimp, krita, programs
-from gknet.errors import BadRequest, HarmonizeError
+from gknet.errors import HarmonizeError, InputError
 
 
 class Host(Protocol):
@@ -27,14 +27,14 @@ _HOSTS: dict[str, tuple[str, Host]] = {"gimp": ("GIMP", gimp), "krita": ("Krita"
 
 
 def named(name: str, dest: Path | None) -> list[Host]:
-    """The host "gimp" or "krita", or both: "all". Raises BadRequest if one folder is named for both."""
+    """The host "gimp" or "krita", or both: "all". Raises InputError if one folder is named for both."""
     if name == "all" and dest is not None:
-        raise BadRequest("One folder cannot be that of GIMP and of Krita.", "Name the host that --dest belongs to.")
+        raise InputError("One folder cannot be that of GIMP and of Krita.", "Name the host that --dest belongs to.")
     return [host for short, (_, host) in _HOSTS.items() if name in (short, "all")]
 
 
 def found(dest: Path | None) -> list[Host]:
-    """Those hosts that are on this machine. Raises HarmonizeError if none is, BadRequest if a folder is named."""
+    """Those hosts that are on this machine. Raises HarmonizeError if none is, InputError if a folder is named."""
     named("all", dest)
     there = [host for program, host in _HOSTS.values() if programs.find(program) or host.has_been_started()]
     if not there:

@@ -91,7 +91,7 @@ class Shutdown:
 Request = Hello | Harmonize | Cancel | Status | Shutdown
 
 
-class BadMessage(BackendError):
+class BadMessageError(BackendError):
     """A message that cannot be followed; `id` is its own, None where that could not be read."""
 
     def __init__(self, message_id: int | None, error: BackendError) -> None:
@@ -102,7 +102,7 @@ class BadMessage(BackendError):
 def read(frames: Sequence[Any]) -> Request:
     """The request that a message's frames hold: each with the buffer protocol and its bytes as its length.
 
-    Pixels are not copied. Raises BadMessage.
+    Pixels are not copied. Raises BadMessageError.
     """
     message_id: int | None = None
     try:
@@ -113,7 +113,7 @@ def read(frames: Sequence[Any]) -> Request:
         request = _request(fields, message_id, frames[1:])
         _check_header(len(frames[0]), request)
     except BackendError as error:
-        raise BadMessage(message_id, error) from None
+        raise BadMessageError(message_id, error) from None
     return request
 
 

@@ -212,7 +212,7 @@ class Server:
         self._last_use = time.monotonic()
         try:
             self._answer(peer.bytes, requests.read([frame.buffer for frame in frames]))
-        except requests.BadMessage as error:
+        except requests.BadMessageError as error:
             _log.warning("refused: %s", error.message, extra={"request": error.id})
             self._answers.error(peer.bytes, error.id, error)
         except Exception:  # one message's fault must not end the service for all

@@ -20,7 +20,7 @@ import psutil
 from backend.server.requests import Harmonize, Pixels
 from backend.thin import protocol
 from backend.thin.protocol import BackendError
-from gknet.errors import Cancelled, HarmonizeError
+from gknet.errors import CancelledError, HarmonizeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,9 +92,9 @@ class _Stages:
         self._since = self._said = time.perf_counter()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Raises Cancelled if the job was cancelled."""
+        """Raises CancelledError if the job was cancelled."""
         if self._job.cancelled.is_set():
-            raise Cancelled("The request was cancelled.")
+            raise CancelledError("The request was cancelled.")
         now = time.perf_counter()
         if stage != self._stage:
             self.end()
@@ -112,7 +112,7 @@ class _Stages:
 
 
 def check_device(name: str) -> None:
-    """Raises BadRequest if this machine has no such device. Loads torch unless the answer is plain."""
+    """Raises InputError if this machine has no such device. Loads torch unless the answer is plain."""
     if name in ("auto", "cpu"):
         return
     from gknet.network.device import choose_device

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from . import connection
-from .conversation import Conversation, NoAnswer, OnProgress
+from .conversation import Conversation, NoAnswerError, OnProgress
 from .protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, INTERNAL, BackendError
 from .request import harmonize_request
 
@@ -141,7 +141,7 @@ class ThinClient:
         path = connection.connection_path()
         try:
             self._conversation = self._find(path, HELLO_S)
-        except NoAnswer:
+        except NoAnswerError:
             if not start:
                 raise
             self._tell(STARTING)
@@ -154,13 +154,13 @@ class ThinClient:
     def _look(self, path: Path) -> Conversation | None:
         try:
             return self._find(path, LOOK_S)
-        except NoAnswer:
+        except NoAnswerError:
             return None
 
     def _find(self, path: Path, timeout_s: float) -> Conversation:
         address = connection.read(path)
         if address is None:
-            raise NoAnswer(BACKEND_UNAVAILABLE, "No backend is running.", "Start it with `gknet serve`.")
+            raise NoAnswerError(BACKEND_UNAVAILABLE, "No backend is running.", "Start it with `gknet serve`.")
         return Conversation(address, self._client, timeout_s=timeout_s)
 
     def _tell(self, state: str) -> None:

@@ -45,7 +45,7 @@ _ANSWERS = {"hello": "hello", "harmonize": "result", "status": "status", "shutdo
 OnProgress = Callable[[str, int, int, str], object]
 
 
-class NoAnswer(BackendError):
+class NoAnswerError(BackendError):
     """Nobody, or nobody that could prove itself, answers: a backend may be started."""
 
 
@@ -56,8 +56,8 @@ class Conversation:
     backend: the answer to `hello`.
 
     Nothing but `hello` is sent before the backend's proof has been checked.
-    Raises NoAnswer (`backend_unavailable`, or `unauthorized` if the key is refused), BackendError `unsupported` if one
-    of the two speaks too new a protocol for the other.
+    Raises NoAnswerError (`backend_unavailable`, or `unauthorized` if the key is refused), BackendError `unsupported` if
+    one of the two speaks too new a protocol for the other.
     """
 
     def __init__(self, address: Address, client: tuple[str, str], *, timeout_s: float) -> None:
@@ -78,7 +78,7 @@ class Conversation:
             if error.code == UNSUPPORTED:
                 raise
             code = BACKEND_UNAVAILABLE if error.code == BACKEND_LOST else error.code
-            raise NoAnswer(code, error.message, error.hint or "Start the backend with `gknet serve`.") from error
+            raise NoAnswerError(code, error.message, error.hint or "Start the backend with `gknet serve`.") from error
 
     def ask(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gknet.batch.job import Job
-from gknet.errors import BadRequest, PictureError
+from gknet.errors import InputError, PictureError
 
 MASK = "_mask"
 _WRITABLE = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".exr")
@@ -17,12 +17,12 @@ def jobs_of(folder: Path) -> list[Job]:
     """A job for every picture and every file of layers in the folder, by name; folders in it are not looked into.
 
     `name.jpg` takes `name_mask.png`, of whatever suffix, for its mask. The output keeps the name; what cannot be
-    written in the kind it has becomes .png, and a .psd becomes .ora. Raises BadRequest if there is nothing to do.
+    written in the kind it has becomes .png, and a .psd becomes .ora. Raises InputError if there is nothing to do.
     """
     try:
         files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
     except OSError as error:
-        raise BadRequest(f"{folder} cannot be looked into: {error.strerror}.", "Check its permissions.") from error
+        raise InputError(f"{folder} cannot be looked into: {error.strerror}.", "Check its permissions.") from error
     pictures = [path for path in files if path.suffix.lower() in (*_WRITABLE, *_READ_ONLY)]
     masks = [path for path in pictures if path.stem.endswith(MASK)]
     composites = [path for path in pictures if not path.stem.endswith(MASK)]
@@ -32,7 +32,7 @@ def jobs_of(folder: Path) -> list[Job]:
     layered = [path for path in files if path.suffix.lower() in _LAYERED]
     jobs += [Job(output=f"{path.stem}.ora", composite=path) for path in layered]
     if not jobs:
-        raise BadRequest(
+        raise InputError(
             f"There is nothing to harmonize in {folder}.",
             "Put name.jpg and name_mask.png in it, or .ora and .psd files, or give a CSV file.",
         )

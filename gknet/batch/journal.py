@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from gknet.batch.disk import sync_folder
 from gknet.batch.job import Job, Outcome, Settings, Stamp
-from gknet.errors import BadRequest, PictureError
+from gknet.errors import InputError, PictureError
 from gknet.files.picture import refused
 
 FOLDER = ".gknet-batch"
@@ -48,7 +48,7 @@ class Journal:
     def opened(cls, out: Path) -> Iterator[Journal]:
         """The journal of an output folder, which is made if need be; what a kill left unfinished is cleared away.
 
-        Raises BadRequest if another batch is at work there, PictureError if the folder cannot be written to.
+        Raises InputError if another batch is at work there, PictureError if the folder cannot be written to.
         """
         with ExitStack() as held:
             try:
@@ -65,7 +65,7 @@ class Journal:
                     sync_folder(folder)
             except Timeout:
                 hint = "Wait until it has ended, or choose another folder."
-                raise BadRequest(f"Another gknet batch is writing into {out}.", hint) from None
+                raise InputError(f"Another gknet batch is writing into {out}.", hint) from None
             except OSError as error:
                 raise refused(out, "written", error) from error
             yield journal

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gknet.batch.job import Job, Outcome, Settings
-from gknet.errors import HarmonizeError, MissingExtra, WeightsError
+from gknet.errors import HarmonizeError, MissingPackageError, WeightsError
 
 AT_ONCE = 2
 """Jobs of an actor: while one computes, the other is read or written."""
@@ -25,9 +25,9 @@ _LOOK_S = 0.2
 
 
 def check_available() -> None:
-    """Raises MissingExtra if Ray is not installed."""
+    """Raises MissingPackageError if Ray is not installed."""
     if find_spec("ray") is None:
-        raise MissingExtra("--ray needs Ray.", 'Install it with: pip install "gknet-harmonize[ray]"')
+        raise MissingPackageError("--ray needs Ray.", 'Install it with: pip install "gknet-harmonize[ray]"')
 
 
 class Worker:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gknet.batch.job import Job, Outcome, Settings
 from gknet.batch.journal import Journal
-from gknet.errors import BadRequest, HarmonizeError
+from gknet.errors import HarmonizeError, InputError
 
 Many = Callable[[list[Job], Settings, str, Path, threading.Event], Iterator[Outcome]]
 """Does jobs (with settings, on a device, into a folder for the unfinished, until stopped): outcomes as they come."""
@@ -84,7 +84,7 @@ class Batch:
 
 
 def jobs_of(source: Path, out: Path) -> list[Job]:
-    """The jobs in a folder or a CSV file. Raises BadRequest if they are not clear, or an output would be an input."""
+    """The jobs in a folder or a CSV file. Raises InputError if they are not clear, or an output would be an input."""
     from gknet.batch import folder, manifest
 
     if source.is_dir():
@@ -92,7 +92,7 @@ def jobs_of(source: Path, out: Path) -> list[Job]:
     elif source.suffix.lower() == ".csv":
         jobs = manifest.jobs_of(source)
     else:
-        raise BadRequest(f"{source} is neither a folder nor a CSV file.", "Give a folder of pictures, or a .csv.")
+        raise InputError(f"{source} is neither a folder nor a CSV file.", "Give a folder of pictures, or a .csv.")
     named: dict[str, Job] = {}
     inputs = {path.resolve() for job in jobs for path in job.inputs}
     for job in jobs:
@@ -101,7 +101,7 @@ def jobs_of(source: Path, out: Path) -> list[Job]:
         other = named.setdefault(job.output.casefold(), job)
         if other is not job:
             which = f"{other.inputs[0].name} and {job.inputs[0].name}"
-            raise BadRequest(f"{which} would both be written as {job.output}.", "Give one of them another name.")
+            raise InputError(f"{which} would both be written as {job.output}.", "Give one of them another name.")
         if (out / job.output).resolve() in inputs:
-            raise BadRequest(f"{out / job.output} is one of the inputs.", "Choose another folder for the output.")
+            raise InputError(f"{out / job.output} is one of the inputs.", "Choose another folder for the output.")
     return jobs

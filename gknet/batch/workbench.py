@@ -13,7 +13,7 @@ import torch
 from gknet import edges
 from gknet.batch.disk import sync_file
 from gknet.batch.job import Job, Outcome, Settings, Stamp
-from gknet.errors import Cancelled, HarmonizeError
+from gknet.errors import CancelledError, HarmonizeError
 from gknet.files.picture import refused
 from gknet.harmonizer import Harmonizer, check_choices
 from gknet.network import weights
@@ -38,7 +38,7 @@ class Workbench:
         """unfinished: folder for the results.   stop: once set, no job begins, and those that compute end within
         moments.   slots: without it, one a core, or two on a GPU.
 
-        Raises WeightsError or BadRequest for a model or device that is not there.
+        Raises WeightsError or InputError for a model or device that is not there.
         """
         self.harmonizer = Harmonizer.load(settings.model, device)
         self.slots = slots or (torch.get_num_threads() if self.harmonizer.device.type == "cpu" else 2)
@@ -67,7 +67,7 @@ class Workbench:
             if job.trouble is not None:
                 raise job.trouble
             return self._done(job, clock)
-        except Cancelled:
+        except CancelledError:
             return Outcome(job=job, state="not reached")
         except HarmonizeError as error:
             return Outcome.failure(job, error, clock.seconds)
@@ -118,7 +118,7 @@ class Workbench:
     def _step(self, stage: str, done: int, total: int) -> None:
         del stage, done, total
         if self._stopped.is_set():
-            raise Cancelled("The batch was stopped.")
+            raise CancelledError("The batch was stopped.")
 
 
 def _onto_disk(target: Path) -> None:
@@ -166,7 +166,7 @@ def settings_of(
 ) -> Settings:
     """The settings, with the weights as they are now.
 
-    Raises WeightsError, BadRequest for what is out of range or not there, Unsupported if PyMatting is missing.
+    Raises WeightsError, InputError for what is out of range or not there, UnsupportedError if PyMatting is missing.
     """
     check_choices(strength, network_size)
     choose_device(device)

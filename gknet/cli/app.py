@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from gknet.cli.batch import batch
-from gknet.errors import BadRequest, Cancelled, HarmonizeError, MissingExtra
+from gknet.errors import CancelledError, HarmonizeError, InputError, MissingPackageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,16 +125,16 @@ def harmonize(
     pair, layers = (composite, mask), (foreground, background)
     layered = composite is not None and mask is None and not any(layers)
     if (None in pair and None in layers and not layered) or (any(pair) and any(layers)):
-        raise BadRequest(
+        raise InputError(
             "It is not clear what to harmonize.",
             "Give COMPOSITE and MASK, or --foreground and --background.",
         )
     if any(pair) and (at is not None or scale is not None):
-        raise BadRequest("A composite has no place or scale to choose.", "Leave out --at and --scale.")
+        raise InputError("A composite has no place or scale to choose.", "Leave out --at and --scale.")
     if layer is not None and not layered:
-        raise BadRequest("There are no layers to choose from.", "Leave out --layer.")
+        raise InputError("There are no layers to choose from.", "Leave out --layer.")
     if mask is not None and clean_edges:
-        raise BadRequest(
+        raise InputError(
             "A finished composite's edge is mixed with the scene for good: there is nothing to clean it from.",
             "Leave out --clean-edges, or give the cut-out: --foreground and --background.",
         )
@@ -294,14 +294,14 @@ app.command(batch)
 
 
 def _keep_apart(inputs: list[Path], outputs: list[Path]) -> None:
-    """Raises BadRequest if an output, however it is spelt or linked, is one of the inputs."""
+    """Raises InputError if an output, however it is spelt or linked, is one of the inputs."""
     for output, path in itertools.product(outputs, inputs):
         try:
             same = output.samefile(path)
         except OSError:  # one of them does not exist, or may not be looked at: reading or writing will say so
             continue
         if same:
-            raise BadRequest(f"{output} is one of the inputs.", "Choose another name for the output.")
+            raise InputError(f"{output} is one of the inputs.", "Choose another name for the output.")
 
 
 def _position(words: str, option: str) -> tuple[int, int]:
@@ -309,15 +309,15 @@ def _position(words: str, option: str) -> tuple[int, int]:
         x, y = (int(part) for part in words.split(","))
     except ValueError:
         hint = f"Give two whole numbers, as in {option} 420,310."
-        raise BadRequest(f"The position {words!r} is not X,Y.", hint) from None
+        raise InputError(f"The position {words!r} is not X,Y.", hint) from None
     return x, y
 
 
 def _need_figures() -> None:
-    """Raises MissingExtra, saying how to get it, if what draws is not there."""
+    """Raises MissingPackageError, saying how to get it, if what draws is not there."""
     if not all(find_spec(library) for library in ("matplotlib", "sklearn")):
         how = 'Install them with: pip install "gknet-harmonize[figures]"'
-        raise MissingExtra("Drawing needs matplotlib and scikit-learn.", how)
+        raise MissingPackageError("Drawing needs matplotlib and scikit-learn.", how)
 
 
 def _write_side_by_side(path: Path, rows: list[dict[str, np.ndarray]], like: Picture | None = None) -> None:
@@ -361,7 +361,7 @@ def main(arguments: list[str] | None = None) -> None:
         sentence = " ".join(str(error).split())
         _fail(f"{sentence} See `gknet --help`.", 2)
     except KeyboardInterrupt:
-        _fail("Cancelled.", Cancelled.exit_code)
+        _fail("Cancelled.", CancelledError.exit_code)
     except HarmonizeError as error:
         _fail(str(error), error.exit_code)
 

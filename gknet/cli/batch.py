@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -80,7 +80,7 @@ def batch(
     jobs = jobs_of(source, out)
     if clean_edges and any(job.mask for job in jobs):
         hint = "Leave out --clean-edges, or list foregrounds and backgrounds in a CSV file."
-        raise BadRequest(
+        raise InputError(
             "A finished composite's edge is mixed with the scene: there is nothing to clean it from.", hint
         )
     if report is not None:
@@ -124,7 +124,7 @@ def _check_report(report: Path, jobs: list[Job], out: Path) -> None:
     check_place(report)
     pictures = {path.resolve() for job in jobs for path in (*job.inputs, out / job.output)}
     if report.resolve() in pictures:
-        raise BadRequest(f"{report} is one of the pictures.", "Choose another name for the report.")
+        raise InputError(f"{report} is one of the pictures.", "Choose another name for the report.")
 
 
 def _summary(counts: Counter[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from gknet.errors import BadRequest, WeightsError
+from gknet.errors import InputError, WeightsError
 from gknet.network import weights
 from gknet.network.complexity import SIZE, flops, parameters
 from gknet.network.config import PRESETS, preset
@@ -14,10 +14,10 @@ from gknet.network.device import choose_device
 def describe(model: str | None, device: str) -> Table:
     """A table of the presets: parameters, arithmetic at 256 x 256, device and weights.
 
-    Raises BadRequest for a preset or a device that is not there.
+    Raises InputError for a preset or a device that is not there.
     """
     if model is not None and model not in PRESETS:
-        raise BadRequest(f"There is no model {model!r}.", f"Choose one of: {', '.join(PRESETS)}.")
+        raise InputError(f"There is no model {model!r}.", f"Choose one of: {', '.join(PRESETS)}.")
     chosen = choose_device(device)
     shown = Table()
     for heading in ("model", "parameters", f"FLOPs\nat {SIZE}²", "device", "weights"):

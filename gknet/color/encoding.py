@@ -10,7 +10,7 @@ import numpy as np
 import pyvips
 
 from gknet.color.profile import SRGB, STEPS, fits, from_srgb, is_srgb, matrix_profile, through_engine, to_srgb
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 
 Space = Literal["srgb", "linear"]
 
@@ -20,7 +20,7 @@ class Encoding:
     """space: "srgb" for encoded values, "linear" for linear light of sRGB's primaries, which has no profile.
     profile: ICC profile of encoded values, None for sRGB's own.
 
-    Raises BadRequest for what cannot be, Unsupported for a damaged profile.
+    Raises InputError for what cannot be, UnsupportedError for a damaged profile.
     """
 
     space: Space = "srgb"
@@ -28,13 +28,13 @@ class Encoding:
 
     def __post_init__(self) -> None:
         if self.space not in ("srgb", "linear"):
-            raise BadRequest(f"The space {self.space!r} is unknown.", "Choose 'srgb' or 'linear'.")
+            raise InputError(f"The space {self.space!r} is unknown.", "Choose 'srgb' or 'linear'.")
         if self.profile is None:
             return
         if self.space == "linear":
-            raise BadRequest("Linear light and a colour profile were both named.", "Name one of them.")
+            raise InputError("Linear light and a colour profile were both named.", "Name one of them.")
         if not (fits(self.profile, gray=True) or fits(self.profile, gray=False)):
-            raise BadRequest("The colour profile is not one of RGB or gray.", "Convert the picture to sRGB first.")
+            raise InputError("The colour profile is not one of RGB or gray.", "Convert the picture to sRGB first.")
         is_srgb(self.profile)  # reads it, and remembers
 
     @property

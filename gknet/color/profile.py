@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyvips
 
-from gknet.errors import Unsupported
+from gknet.errors import UnsupportedError
 
 SRGB: bytes = pyvips.Operation.call("profile_load", "srgb")
 STEPS = 65536
@@ -22,7 +22,7 @@ def to_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
 
     pixels: (h, w, 3) float32, nominally in [0, 1], and so is the result. Colours outside sRGB come out below 0 or
     above 1, unless the profile is one of tables. Gray profiles take R = G = B.
-    Raises Unsupported if the profile is damaged or cannot be used.
+    Raises UnsupportedError if the profile is damaged or cannot be used.
     """
     if profile is None:
         return pixels
@@ -91,7 +91,7 @@ def matrix_profile(profile: bytes) -> MatrixProfile | None:
 
     Matrix profiles, nearly all there are, are computed here: the engine answers from coarse tables even at
     16 bits, and is off by as much as 14 of 255 in saturated darks. It keeps those made of tables.
-    Raises Unsupported if the profile is damaged.
+    Raises UnsupportedError if the profile is damaged.
     """
     try:
         if b"A2B0" in _tags(profile):
@@ -160,7 +160,7 @@ def _through_engine(values: np.ndarray, source: bytes, target: bytes) -> np.ndar
 def through_engine(image: pyvips.Image, source: bytes, target: bytes) -> pyvips.Image:
     """A libvips picture of 16-bit values in one profile as the same in another; any alpha stays.
 
-    Raises Unsupported if one of the profiles cannot be used.
+    Raises UnsupportedError if one of the profiles cannot be used.
     """
     try:
         image = image.copy(interpretation="rgb16")
@@ -172,8 +172,8 @@ def through_engine(image: pyvips.Image, source: bytes, target: bytes) -> pyvips.
         raise _unusable() from error
 
 
-def _unusable() -> Unsupported:
-    return Unsupported("The colour profile cannot be used.", "Convert the picture to sRGB first.")
+def _unusable() -> UnsupportedError:
+    return UnsupportedError("The colour profile cannot be used.", "Convert the picture to sRGB first.")
 
 
 def _tags(profile: bytes) -> dict[bytes, bytes]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gknet.color.encoding import Encoding, Space
-from gknet.errors import PictureError, Unsupported
+from gknet.errors import PictureError, UnsupportedError
 from gknet.files import heic, openexr, raster
 from gknet.files.picture import Picture, check_place, refused, replacing
 
@@ -49,12 +49,12 @@ def read(path: Path) -> Picture:
     """The picture in a file, upright and complete.
 
     Palettes become RGB or RGBA, 1-bit and gray become gray, 16-bit floats float32, any alpha straight.
-    Raises PictureError if it is missing, damaged or above MAX_PIXELS, Unsupported if of a kind that is not
-    worked on, such as CMYK, MissingExtra if the package that reads its kind is not installed.
+    Raises PictureError if it is missing, damaged or above MAX_PIXELS, UnsupportedError if of a kind that is not
+    worked on, such as CMYK, MissingPackageError if the package that reads its kind is not installed.
     """
     format = format_of(path)
     if format in LAYERED:
-        raise Unsupported(f"{path} is a file of layers.", "Give it alone: gknet harmonize FILE -o OUT.")
+        raise UnsupportedError(f"{path} is a file of layers.", "Give it alone: gknet harmonize FILE -o OUT.")
     known = {"heic": heic.read, "exr": openexr.read}
     return known.get(format, raster.read)(path, format)
 
@@ -82,7 +82,7 @@ def read_mask(path: Path) -> np.ndarray:
 def check_writable(path: Path, channels: int) -> None:
     """Nothing, if a picture of so many channels can be written there: to be asked before the work, not after.
 
-    Raises PictureError if the suffix is unknown or the folder missing, Unsupported for alpha in a JPEG.
+    Raises PictureError if the suffix is unknown or the folder missing, UnsupportedError for alpha in a JPEG.
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
@@ -90,7 +90,7 @@ def check_writable(path: Path, channels: int) -> None:
         raise PictureError(f"{path} cannot be written: its suffix names no format.", known)
     check_place(path)
     if format == "jpeg" and channels in (2, 4):
-        raise Unsupported(f"{path} cannot hold transparency: JPEG has none.", "Write a .png instead.")
+        raise UnsupportedError(f"{path} cannot hold transparency: JPEG has none.", "Write a .png instead.")
     if format == "exr":
         openexr.library(path)
 
@@ -104,15 +104,15 @@ def write(path: Path, pixels: np.ndarray, like: Picture) -> None:
     OpenEXR gets linear light and every other format encoded values, whichever they are here.
     In the source's own format the orientation stays as stored; in any other, whose viewers may not look for
     it, the picture is stored upright, and IPTC, which each packs differently, is left out.
-    Raises PictureError or Unsupported as `check_writable`, or if the disk refuses; an old file stays.
+    Raises PictureError or UnsupportedError as `check_writable`, or if the disk refuses; an old file stays.
     """
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or pixels.dtype not in _DEPTHS:
-        raise Unsupported(f"{pixels.shape} of {pixels.dtype} is no picture.", "Give (height, width, 1 to 4).")
+        raise UnsupportedError(f"{pixels.shape} of {pixels.dtype} is no picture.", "Give (height, width, 1 to 4).")
     check_writable(path, pixels.shape[2])
     format = _SUFFIXES[path.suffix.lower()]
     limit = _LONGEST_SIDE.get(format)
     if limit and max(pixels.shape[:2]) > limit:
-        raise Unsupported(f"{path} cannot hold more than {limit} pixels a side.", "Write a .png or .tif.")
+        raise UnsupportedError(f"{path} cannot hold more than {limit} pixels a side.", "Write a .png or .tif.")
     pixels, like = _in_space(pixels, like, "linear" if format == "exr" else "srgb")
     save = openexr.save if format == "exr" else raster.save
     with replacing(path) as unfinished:
@@ -137,7 +137,7 @@ def _in_space(pixels: np.ndarray, like: Picture, space: Space) -> tuple[np.ndarr
 
 
 def format_of(path: Path) -> str:
-    """The format, told by the file's first bytes. Raises PictureError, or Unsupported for one that is not known."""
+    """The format, told by the file's first bytes. Raises PictureError, or UnsupportedError for an unknown one."""
     try:
         if path.is_dir():
             raise PictureError(f"{path} is a folder, not a picture.", "Name a file in it.")
@@ -163,4 +163,4 @@ def format_of(path: Path) -> str:
         if head.startswith(start):
             return format
     known = "Save it as JPEG, PNG, TIFF, WebP, AVIF or OpenEXR."
-    raise Unsupported(f"{path} is not a picture of a known kind.", known)
+    raise UnsupportedError(f"{path} is not a picture of a known kind.", known)

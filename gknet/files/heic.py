@@ -9,7 +9,7 @@ import numpy as np
 import pyvips
 
 from gknet.color.profile import fits
-from gknet.errors import MissingExtra, PictureError, Unsupported
+from gknet.errors import MissingPackageError, PictureError, UnsupportedError
 from gknet.files.exif import without_thumbnail
 from gknet.files.picture import Picture, check_size
 
@@ -21,22 +21,24 @@ _P3 = 12  # its colour primaries
 def read(path: Path, format: str) -> Picture:
     """The picture in a file, upright; above 8 bits it becomes uint16.
 
-    Raises PictureError if it is damaged or too large, Unsupported for HDR by PQ or HLG,
-    MissingExtra without the package.
+    Raises PictureError if it is damaged or too large, UnsupportedError for HDR by PQ or HLG,
+    MissingPackageError without the package.
     """
     try:
         import pillow_heif
     except ImportError as error:
         hint = 'Install it with: pip install "gknet-harmonize[heic]"'
-        raise MissingExtra(f"{path} is HEIC, which needs the extra heic.", hint) from error
+        raise MissingPackageError(f"{path} is HEIC, which needs the extra heic.", hint) from error
     try:
         image = pillow_heif.open_heif(path, convert_hdr_to_8bit=False)
         check_size(path, *image.size)
         values = np.asarray(image)
+    except PictureError:
+        raise
     except (ValueError, OSError, RuntimeError, SyntaxError, EOFError) as error:
         raise PictureError(f"{path} is damaged or not complete.", "Copy or export it again.") from error
     if image.mode.split(";")[0] not in _CHANNELS:
-        raise Unsupported(f"{path} holds {image.mode} colours.", "Save it as RGB.")
+        raise UnsupportedError(f"{path} holds {image.mode} colours.", "Save it as RGB.")
     pixels = np.array(values).reshape(image.size[1], image.size[0], _CHANNELS[image.mode.split(";")[0]])
     bits = image.info.get("bit_depth", 8)
     exif = without_thumbnail(image.info.get("exif") or b"")
@@ -58,7 +60,7 @@ def _profile(path: Path, info: dict[str, Any], *, gray: bool) -> bytes | None:
     profile: bytes | None = info.get("icc_profile")
     colours = info.get("nclx_profile") or {}
     if not profile and colours.get("transfer_characteristics") in (_PQ, _HLG):
-        raise Unsupported(f"{path} is HDR by PQ or HLG.", "Save it as SDR, or as OpenEXR.")
+        raise UnsupportedError(f"{path} is HDR by PQ or HLG.", "Save it as SDR, or as OpenEXR.")
     if not profile and colours.get("color_primaries") == _P3:
         profile = pyvips.Operation.call("profile_load", "p3")
     return profile if fits(profile, gray=gray) else None

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gknet.errors import MissingExtra, PictureError, Unsupported
+from gknet.errors import MissingPackageError, PictureError, UnsupportedError
 from gknet.files.picture import Picture, WriteError, check_size
 
 # In a picture's metadata: the whole file, which part of it the picture is, and its pixels if they have alpha.
@@ -24,20 +24,20 @@ _REC_709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)  # x and y of re
 
 
 def library(path: Path) -> Any:
-    """The package. Raises MissingExtra if it is not installed."""
+    """The package. Raises MissingPackageError if it is not installed."""
     try:
         import OpenEXR
     except ImportError as error:
         hint = 'Install it with: pip install "gknet-harmonize[exr]"'
-        raise MissingExtra(f"{path} is OpenEXR, which needs the extra exr.", hint) from error
+        raise MissingPackageError(f"{path} is OpenEXR, which needs the extra exr.", hint) from error
     return OpenEXR
 
 
 def read(path: Path, format: str) -> Picture:
     """The first part with colours: gray (Y) or RGB, with alpha if there is one, float32 linear light.
 
-    Raises PictureError if it is damaged or too large, Unsupported for deep or subsampled pixels, for other primaries
-    than sRGB's, MissingExtra without the package.
+    Raises PictureError if it is damaged or too large, UnsupportedError for deep or subsampled pixels and for other
+    primaries than sRGB's, MissingPackageError without the package.
     """
     header = _opened(path, header_only=True)
     index, names = _colours(path, header)
@@ -118,15 +118,15 @@ def _colours(path: Path, file: Any) -> tuple[int, list[str]]:
         if names is None:
             continue
         if "deep" in str(part.header["type"]):
-            raise Unsupported(f"{path} holds deep pixels.", "Flatten it first.")
+            raise UnsupportedError(f"{path} holds deep pixels.", "Flatten it first.")
         if any((channels[name].xSampling, channels[name].ySampling) != (1, 1) for name in channels):
-            raise Unsupported(f"{path} holds channels of less than full resolution.", "Save it as plain RGB.")
+            raise UnsupportedError(f"{path} holds channels of less than full resolution.", "Save it as plain RGB.")
         white = part.header.get("chromaticities", _REC_709)
         if not np.allclose(np.ravel(white), _REC_709, atol=0.002):
-            raise Unsupported(f"{path} has other primaries than sRGB's.", "Convert it to linear Rec. 709 first.")
+            raise UnsupportedError(f"{path} has other primaries than sRGB's.", "Convert it to linear Rec. 709 first.")
         return index, [*names, "A"] if "A" in channels else names
     listed = ", ".join(sorted(found)[:6])
-    raise Unsupported(f"{path} has no channels R, G and B, but {listed}.", "Save the picture itself as plain RGB.")
+    raise UnsupportedError(f"{path} has no channels R, G and B, but {listed}.", "Save the picture itself as plain RGB.")
 
 
 @contextlib.contextmanager

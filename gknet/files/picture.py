@@ -42,7 +42,7 @@ class Picture:
 
     @property
     def encoding(self) -> Encoding:
-        """What the pixels stand for. Raises Unsupported for a damaged profile."""
+        """What the pixels stand for. Raises UnsupportedError for a damaged profile."""
         return Encoding(self.space, self.profile)
 
 

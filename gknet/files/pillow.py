@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from gknet.color.profile import fits
-from gknet.errors import Unsupported
+from gknet.errors import UnsupportedError
 
 _MODES = {
     "L": np.uint8,
@@ -19,9 +19,9 @@ _MODES = {
 
 
 def from_pillow(image: Image.Image) -> np.ndarray:
-    """The image's pixels, (H, W) or (H, W, C). Raises Unsupported for a mode that has no exact way back."""
+    """The image's pixels, (H, W) or (H, W, C). Raises UnsupportedError for a mode that has no exact way back."""
     if image.mode not in _MODES:
-        raise Unsupported(
+        raise UnsupportedError(
             f"Images of mode {image.mode} cannot be worked on.",
             "Convert the image first: image.convert('RGB').",
         )

@@ -13,7 +13,7 @@ import numpy as np
 import pyvips
 
 from gknet.color.profile import fits
-from gknet.errors import PictureError, Unsupported
+from gknet.errors import PictureError, UnsupportedError
 from gknet.files.exif import complete_tiff, exif_of_tiff, without_thumbnail
 from gknet.files.heic import full_range
 from gknet.files.picture import Picture, WriteError, check_size
@@ -57,7 +57,7 @@ _VALUES = {"orientation", "xres", "yres", "resolution-unit", "image-description"
 
 
 def read(path: Path, format: str) -> Picture:
-    """The picture in a file, upright. Raises PictureError or Unsupported."""
+    """The picture in a file, upright. Raises PictureError or UnsupportedError."""
     try:
         image = getattr(pyvips.Image, f"{format}load")(os.fsencode(path), access="sequential", fail_on="error")
         picture = _picture(path, image, format)
@@ -124,11 +124,11 @@ def _check_readable(path: Path, image: Any) -> None:
     """Nothing, if the header promises pixels that can be worked on."""
     check_size(path, image.width, image.height)
     if image.interpretation not in _READABLE:
-        raise Unsupported(f"{path} holds {image.interpretation.upper()} colours.", _TO_RGB)
+        raise UnsupportedError(f"{path} holds {image.interpretation.upper()} colours.", _TO_RGB)
     if image.bands > 4:
-        raise Unsupported(f"{path} has {image.bands} channels.", "Save it as RGB or RGBA.")
+        raise UnsupportedError(f"{path} has {image.bands} channels.", "Save it as RGB or RGBA.")
     if image.format not in _DTYPES:
-        raise Unsupported(f"{path} has {image.format} pixels.", "Save it with 8 or 16 bits, or as float.")
+        raise UnsupportedError(f"{path} has {image.format} pixels.", "Save it with 8 or 16 bits, or as float.")
 
 
 def _metadata(image: Any) -> dict[str, Any]:

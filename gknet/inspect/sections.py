@@ -70,7 +70,7 @@ def sections_of(
     point: (x, y) of the composite, whose attention is shown; None for the middle of the foreground. It lies in the
     picture (`spot.check_inside`).   network_size: long side of what the network sees, pixels;
     None for its own.
-    Raises as the harmonizer, and BadRequest for a point where the network did not look.
+    Raises as the harmonizer, and InputError for a point where the network did not look.
     """
     before, encoding = scene.before, scene.file.encoding
     with overheard(harmonizer.net) as heard:

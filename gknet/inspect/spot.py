@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from gknet.pixels.box import Box
 from gknet.pixels.reduction import Sight
 
@@ -22,10 +22,10 @@ class Spot:
 
     @classmethod
     def in_sight(cls, x: int, y: int, sight: Sight) -> Spot:
-        """The spot at a pixel of the composite. Raises BadRequest if the network did not look there."""
+        """The spot at a pixel of the composite. Raises InputError if the network did not look there."""
         window = sight.window
         if Box(x, y, 1, 1).within(window) is None:
-            raise BadRequest(
+            raise InputError(
                 f"The object is so small that the network looked around it alone, not at {x},{y}.",
                 f"Choose a point from {window.left},{window.top} to {window.right - 1},{window.bottom - 1}.",
             )
@@ -51,10 +51,10 @@ class Spot:
 
 
 def check_inside(point: tuple[int, int], width: int, height: int) -> None:
-    """Raises BadRequest for a point beside a picture of so many pixels."""
+    """Raises InputError for a point beside a picture of so many pixels."""
     x, y = point
     if not (0 <= x < width and 0 <= y < height):
-        raise BadRequest(
+        raise InputError(
             f"The point {x},{y} lies outside the picture, which has {width} x {height} pixels.",
             f"Choose one from 0,0 to {width - 1},{height - 1}.",
         )

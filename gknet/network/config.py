@@ -8,13 +8,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
+from gknet.errors import InputError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GKNetConfig:
     """Sizes and switches of GKNet. The defaults are the paper's network (Shen et al., ICCV 2023).
 
     tests/gknet/network/test_paper_preset.py says for every field what the paper states about it.
-    Raises ValueError, naming the field, for a combination that cannot be built.
+    Raises InputError, naming the field, for a combination that cannot be built.
     """
 
     width: int = 32
@@ -63,25 +65,32 @@ class GKNetConfig:
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.stem < 1:
-            raise ValueError("width and stem must be at least 1")
+            raise InputError(f"width is {self.width} and stem is {self.stem}.", "Both must be at least 1.")
         if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, not {self.kernel_size}")
+            raise InputError(f"kernel_size is {self.kernel_size}.", "It must be odd and at least 1.")
         if self.width % self.correlation_groups:
-            raise ValueError(f"correlation_groups {self.correlation_groups} must divide width {self.width}")
+            raise InputError(
+                f"correlation_groups is {self.correlation_groups}.", f"It must divide the width, {self.width}."
+            )
         if 8 * self.width % self.reference_heads:
-            raise ValueError(f"reference_heads {self.reference_heads} must divide 8 x width {self.width}")
+            raise InputError(
+                f"reference_heads is {self.reference_heads}.", f"It must divide 8 x width, {8 * self.width}."
+            )
         if not 0 <= self.restraint < 1:
-            raise ValueError(f"restraint must be from 0 to 1, not {self.restraint}")
+            raise InputError(f"restraint is {self.restraint}.", "It must be at least 0 and below 1.")
         if self.head not in ("affine", "rgb"):
-            raise ValueError(f"head must be 'affine' or 'rgb', not {self.head!r}")
+            raise InputError(f"head is {self.head!r}.", "It must be 'affine' or 'rgb'.")
         if self.global_head and self.head != "affine":
-            raise ValueError("global_head needs the affine head")
+            raise InputError("global_head needs the affine head.", "Set head to 'affine'.")
         if not 64 <= self.network_size <= 1024:
-            raise ValueError(f"network_size must be from 64 to 1024, not {self.network_size}")
+            raise InputError(f"network_size is {self.network_size}.", "It must be from 64 to 1024.")
         if self.recognition and not self.global_head:
-            raise ValueError("recognition needs global_head")
+            raise InputError("recognition needs global_head.", "Set both, or neither.")
         if not self.kernel_prediction and (self.long_distance_reference or self.selective_correlation):
-            raise ValueError("long_distance_reference and selective_correlation need kernel_prediction")
+            raise InputError(
+                "long_distance_reference and selective_correlation need kernel_prediction.",
+                "Set kernel_prediction too.",
+            )
 
     @property
     def widths(self) -> tuple[int, int, int, int]:
@@ -99,10 +108,10 @@ class GKNetConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> GKNetConfig:
-        """The record that `to_dict` described. Raises ValueError for a field this version does not know."""
+        """The record that `to_dict` described. Raises InputError for a field this version does not know."""
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise ValueError(f"unknown network settings: {', '.join(unknown)}")
+            raise InputError(f"Unknown network settings: {', '.join(unknown)}.", "Update GKNet Harmonize.")
         # Files from before this field: all networks were shown 384.
         plain = {"network_size": 384, **values}
         for name in ("global_head_widths", "recognition_head_bottlenecks", "recognition_head_widths"):
@@ -126,11 +135,11 @@ PRESETS: dict[str, GKNetConfig] = {
 
 
 def preset(name: str) -> GKNetConfig:
-    """The named network's settings, one of `PRESETS`. Raises ValueError for another name."""
+    """The named network's settings, one of `PRESETS`. Raises InputError for another name."""
     try:
         return PRESETS[name]
     except KeyError:
-        raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}") from None
+        raise InputError(f"There is no preset {name!r}.", f"Choose one of: {', '.join(PRESETS)}.") from None
 
 
 def ablations(full: GKNetConfig) -> dict[str, GKNetConfig]:

@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from gknet.errors import NoForeground
+from gknet.errors import NoForegroundError
 
 
 class Box(NamedTuple):
@@ -39,8 +39,8 @@ class Box(NamedTuple):
 
 
 def bounding_box(mask: np.ndarray) -> Box:
-    """The smallest box that holds every pixel above 0 of (H, W). Raises NoForeground if there is none."""
+    """The smallest box that holds every pixel above 0 of (H, W). Raises NoForegroundError if there is none."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
-        raise NoForeground("The layer is transparent everywhere.", "Choose the layer that holds the object.")
+        raise NoForegroundError("The layer is transparent everywhere.", "Choose the layer that holds the object.")
     return Box(int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))

@@ -6,35 +6,35 @@ import numpy as np
 from PIL import Image
 
 from gknet.color.srgb import LUMA
-from gknet.errors import BadRequest, NoBackground, NoForeground
+from gknet.errors import InputError, NoBackgroundError, NoForegroundError
 
 
 def checked_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.ndarray:
-    """The mask as (H, W) uint8, uint16 or float32. Raises BadRequest, NoForeground or NoBackground."""
+    """The mask as (H, W) uint8, uint16 or float32. Raises InputError, NoForegroundError or NoBackgroundError."""
     if isinstance(mask, Image.Image) and mask.mode not in ("1", "L", "I;16", "F"):
-        raise BadRequest(f"The mask is an image of mode {mask.mode}.", "Give one of mode L, white = foreground.")
+        raise InputError(f"The mask is an image of mode {mask.mode}.", "Give one of mode L, white = foreground.")
     flat = np.asarray(mask)
     if flat.ndim == 3 and flat.shape[2] == 1:
         flat = flat[:, :, 0]
     if flat.ndim != 2:
-        raise BadRequest(f"The mask is an array of shape {flat.shape}.", "Give (height, width).")
+        raise InputError(f"The mask is an array of shape {flat.shape}.", "Give (height, width).")
     if flat.shape != tuple(shape):
         want, have = "x".join(map(str, shape[1::-1])), "x".join(map(str, flat.shape[1::-1]))
-        raise BadRequest(f"The mask is {have} pixels, the picture {want}.", "Give a mask of the picture's size.")
+        raise InputError(f"The mask is {have} pixels, the picture {want}.", "Give a mask of the picture's size.")
     if flat.dtype == np.bool_:
         flat = flat.astype(np.uint8) * np.uint8(255)
     elif flat.dtype not in (np.uint8, np.uint16):
         flat = flat.astype(np.float32)
         if not (flat.min() >= 0 and flat.max() <= 1):  # also refuses NaN
-            raise BadRequest("The mask's values leave 0..1.", "Scale the mask so that 1 is the foreground.")
+            raise InputError("The mask's values leave 0..1.", "Scale the mask so that 1 is the foreground.")
     if flat.dtype.kind == "u" and flat.max() == 1:
-        raise BadRequest(
+        raise InputError(
             f"The mask's largest value is 1 of {np.iinfo(flat.dtype).max}.", "Give a bool mask, or multiply it."
         )
     if not flat.any():
-        raise NoForeground("The mask is all black.", "Paint the object white in the mask.")
+        raise NoForegroundError("The mask is all black.", "Paint the object white in the mask.")
     if flat.min() == flat.max():
-        raise NoBackground("The mask is equally bright everywhere.", "Paint all but the object black in the mask.")
+        raise NoBackgroundError("The mask is equally bright everywhere.", "Paint all but the object black in the mask.")
     return flat
 
 
@@ -43,7 +43,7 @@ def as_rgb(pixels: np.ndarray) -> np.ndarray:
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or 0 in pixels.shape:
-        raise BadRequest(f"An array of shape {pixels.shape} is no picture.", "Give (height, width, 1 to 4 channels).")
+        raise InputError(f"An array of shape {pixels.shape} is no picture.", "Give (height, width, 1 to 4 channels).")
     if pixels.shape[2] >= 3:
         return pixels
     return pixels[:, :, [0, 0, 0, *range(1, pixels.shape[2])]]
@@ -66,14 +66,16 @@ def strongest(alpha: np.ndarray, part: np.ndarray | None = None) -> float:
 def without_gaps(pixels: np.ndarray) -> np.ndarray:
     """(H, W, 3) of a scene (H, W, 3 or 4): where it shows nothing, the mean colour of what it does show.
 
-    So what is not there moves neither the scene's light nor its colours. Raises NoBackground if nothing shows.
+    So what is not there moves neither the scene's light nor its colours. Raises NoBackgroundError if nothing shows.
     """
     if pixels.shape[2] == 3:
         return pixels
     full = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
     share = pixels[:, :, 3:].astype(np.float32) / full  # (H, W, 1)
     if not share.any():
-        raise NoBackground("Nothing is visible below the foreground.", "Put it over a picture, or show what is hidden.")
+        raise NoBackgroundError(
+            "Nothing is visible below the foreground.", "Put it over a picture, or show what is hidden."
+        )
     # What is wholly transparent may hold anything, even NaN.
     colours = np.where(share > 0, pixels[:, :, :3], 0).astype(np.float32)
     mean = (colours * share).sum(axis=(0, 1), dtype=np.float64) / share.sum(dtype=np.float64)

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from gknet.color.srgb import linear_to_srgb
-from gknet.errors import BadRequest, Unsupported
+from gknet.errors import InputError, UnsupportedError
 from gknet.pixels.pixels import strongest
 from gknet.transfer.cores import in_halves, on_all_cores
 from gknet.transfer.equations import looked_up, solve_smooth
@@ -80,7 +80,7 @@ class ColourTransfer:
 
         Nothing changed gives exactly no change; places and colours that the picture says nothing of follow
         the nearest that it does. Pixels with NaN or infinity are left out; the result is always finite.
-        Raises BadRequest if shapes disagree.
+        Raises InputError if shapes disagree.
         """
         fit = CurveFit(mask=mask, foreground=foreground, layer_box=layer_box, layer_size=layer_size)
         return cls(fit.curves(composite, harmonized), layer_size)
@@ -137,7 +137,7 @@ class ColourTransfer:
         to the nearest and clamped. Floats are not: a colour above 1 is scaled down to 1, mapped, and scaled
         up. A pixel with NaN or +infinity in its colour is copied; its neighbours do not notice. Runs on
         torch's number of threads; needs the result and a few MiB per thread of memory.
-        Raises BadRequest if sizes or values do not fit, Unsupported for other dtypes and channels.
+        Raises InputError if sizes or values do not fit, UnsupportedError for other dtypes and channels.
         """
         _check(layer, mask, strength, space, tile_pixels, self.layer_size)
         curves = torch.from_numpy(self.curves)
@@ -157,17 +157,17 @@ def _check(
     layer: Pixels, mask: Pixels | None, strength: float, space: str, tile_pixels: int, size: tuple[int, int]
 ) -> None:
     if layer.ndim != 3 or layer.shape[2] not in (3, 4):
-        raise Unsupported("The colour transfer works on RGB and RGBA pixels.")
+        raise UnsupportedError("The colour transfer works on RGB and RGBA pixels.")
     if layer.dtype not in LARGEST or (mask is not None and mask.dtype not in LARGEST):
-        raise Unsupported("The colour transfer works on 8- and 16-bit integers and 16- and 32-bit floats.")
+        raise UnsupportedError("The colour transfer works on 8- and 16-bit integers and 16- and 32-bit floats.")
     if layer.shape[:2] != size or (mask is not None and mask.shape != size):
-        raise BadRequest(f"The colour transfer was made for a layer of {size[1]} x {size[0]} pixels.")
+        raise InputError(f"The colour transfer was made for a layer of {size[1]} x {size[0]} pixels.")
     if not 0 <= strength <= 1:
-        raise BadRequest(f"The strength must be from 0 to 1, not {strength}.")
+        raise InputError(f"The strength must be from 0 to 1, not {strength}.")
     if space not in ("srgb", "linear"):
-        raise BadRequest(f"The colour space must be srgb or linear, not {space}.")
+        raise InputError(f"The colour space must be srgb or linear, not {space}.")
     if tile_pixels < 1:
-        raise BadRequest("A tile must have at least one pixel.")
+        raise InputError("A tile must have at least one pixel.")
 
 
 def _visible(layer: Pixels, mask: Pixels | None, space: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gknet.color.srgb import LUMA
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from gknet.transfer.cores import in_halves
 from gknet.transfer.equations import CurveEquations
 from gknet.transfer.slicing import KNOTS, NODES, cell_size
@@ -31,7 +31,7 @@ class CurveFit:
     foreground: (h, w, 3), area mean of straight colour, weighted by alpha; anything goes where mask is 0.
     layer_box: (left, top, width, height) of the layer in the small picture's pixels; may reach outside.
     layer_size: (height, width) of the layer itself.
-    Pixels with NaN or infinity are left out.   Raises BadRequest if shapes disagree.
+    Pixels with NaN or infinity are left out.   Raises InputError if shapes disagree.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class CurveFit:
         layer_size: tuple[int, int],
     ) -> None:
         if foreground.shape != (*mask.shape, 3):
-            raise BadRequest("The small pictures for the colour transfer differ in size.")
+            raise InputError("The small pictures for the colour transfer differ in size.")
         if min(*layer_size, *layer_box[2:]) <= 0:
-            raise BadRequest("The layer is empty.")
+            raise InputError("The layer is empty.")
         self.mask, self.foreground = (torch.from_numpy(np.array(a, np.float32)) for a in (mask, foreground))
         self.layer_box, self.layer_size = layer_box, layer_size
         self.equations: CurveEquations | None = None
@@ -63,10 +63,10 @@ class CurveFit:
         """The curves (8, 8, 4, 8, 3) that best explain what the network did to the small picture.
 
         composite: (h, w, 3) encoded sRGB in [0, 1], what the network saw.   harmonized: (h, w, 3), its answer.
-        Nothing changed gives exactly no change; the result is always finite.   Raises BadRequest if shapes disagree.
+        Nothing changed gives exactly no change; the result is always finite.   Raises InputError if shapes disagree.
         """
         if not composite.shape == harmonized.shape == self.foreground.shape:
-            raise BadRequest("The small pictures for the colour transfer differ in size.")
+            raise InputError("The small pictures for the colour transfer differ in size.")
         equations = self.equations
         if equations is None:
             return np.zeros((NODES, NODES, 4, KNOTS, 3))

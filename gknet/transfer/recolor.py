@@ -10,7 +10,7 @@ import torch
 
 from gknet.color.encoding import Encoding
 from gknet.color.srgb import LUMA
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from gknet.pixels.pixels import as_before, as_rgb
 from gknet.transfer.color_transfer import ColourTransfer
 from gknet.transfer.cores import Strip, on_all_cores
@@ -42,9 +42,9 @@ def recoloured(
         )
         return as_before(changed, pixels)
     if not 0 <= strength <= 1:
-        raise BadRequest(f"The strength must be from 0 to 1, not {strength}.")
+        raise InputError(f"The strength must be from 0 to 1, not {strength}.")
     if rgb.shape[:2] != transfer.layer_size or (mask is not None and mask.shape != rgb.shape[:2]):
-        raise BadRequest("The colour map was made for a layer of another size.")
+        raise InputError("The colour map was made for a layer of another size.")
     changed = np.empty_like(rgb)
 
     def worker() -> Callable[[Strip], int]:

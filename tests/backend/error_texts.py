@@ -13,8 +13,17 @@ PACKAGES = ("gknet", "backend", "plugin_gimp", "plugin_krita")
 OF_OTHERS = ("gknet/batch", "gknet/cli/batch.py")
 """What has a page of its own."""
 GAP = "…"
-_AFTER_A_CODE = ("BackendError", "NoAnswer")
-_OTHERS = ("BadRequest", "NoForeground", "NoBackground", "Unsupported", "MissingExtra", "Cancelled", "_none", "_bad")
+_AFTER_A_CODE = ("BackendError", "NoAnswerError")
+_OTHERS = (
+    "InputError",
+    "NoForegroundError",
+    "NoBackgroundError",
+    "UnsupportedError",
+    "MissingPackageError",
+    "CancelledError",
+    "_none",
+    "_bad",
+)
 
 
 def raised() -> dict[str, str]:

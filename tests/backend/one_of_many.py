@@ -15,7 +15,7 @@ import numpy as np
 from backend import BackendError, Client
 
 
-class Enough(Exception):
+class EnoughError(Exception):
     """Raised while a request runs, to cancel it."""
 
 
@@ -34,11 +34,11 @@ def harmonized(client: Client, scene: dict[str, np.ndarray], tenths: int, *, aga
 
 def cancelled(client: Client, scene: dict[str, np.ndarray]) -> None:
     def stop(*_: object) -> None:
-        raise Enough
+        raise EnoughError
 
     try:
         client.harmonize(scene["layer"], scene["reference"], at=(150, 200), network_size=64, on_progress=stop)
-    except Enough:
+    except EnoughError:
         return
     except BackendError as error:
         if error.code == "busy":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import pyvips
 
-from gknet import BadRequest, NoForeground, Unsupported
+from gknet import InputError, NoForegroundError, UnsupportedError
 from gknet.composite import matching, paste, scaled
 from gknet.files.picture import Picture
 
@@ -38,7 +38,7 @@ def test_pasting_mixes_by_alpha_and_leaves_the_rest_to_the_bit(
 
 
 def test_pasting_beside_the_background_is_refused(photograph: np.ndarray, layer: np.ndarray) -> None:
-    with pytest.raises(NoForeground):
+    with pytest.raises(NoForegroundError):
         paste(layer, photograph, (512, 0))
 
 
@@ -69,7 +69,7 @@ def test_scaling_keeps_colours_clean_of_what_lies_under_transparency(depth: type
     gray = scaled(np.ascontiguousarray(layer[..., [0, 3]]), 0.5)
     assert np.array_equal(gray[..., 1], half[..., 3])
     for factor in (0, -1, 0.01, float("nan"), 1e9, float("inf")):
-        with pytest.raises(BadRequest):
+        with pytest.raises(InputError):
             scaled(layer, factor)
 
 
@@ -100,5 +100,5 @@ def test_a_cutout_on_a_gray_background_becomes_gray(layer: np.ndarray, photograp
 
 
 def test_a_cutout_without_transparency_is_refused(photograph: np.ndarray) -> None:
-    with pytest.raises(Unsupported, match="no transparency"):
+    with pytest.raises(UnsupportedError, match="no transparency"):
         matching(Picture(pixels=photograph), Picture(pixels=photograph))

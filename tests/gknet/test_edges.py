@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gknet import BadRequest, Cancelled, Harmonizer, Unsupported, edges
+from gknet import CancelledError, Harmonizer, InputError, UnsupportedError, edges
 from tests.benchmarks.edges import BENEATH, cases, error, silent
 
 Array = npt.NDArray[Any]
@@ -76,7 +76,7 @@ def test_what_lies_under_clear_pixels_may_be_no_number(layer: Array) -> None:
     assert np.array_equal(result[band], expected[band])
     assert np.isnan(result[clear, :3]).all()
     pixels[pixels[..., 3] == 1, 0] = np.inf
-    with pytest.raises(BadRequest, match="not numbers"):
+    with pytest.raises(InputError, match="not numbers"):
         edges.cleaned(pixels, silent)
 
 
@@ -127,16 +127,16 @@ def test_cancelling_leaves_the_layer_alone(layer: Array) -> None:
 
         def stop(_stage: str, done: int, _total: int, stop_at: int = stop_at) -> None:
             if done >= stop_at:
-                raise Cancelled("Cancelled.")
+                raise CancelledError("Cancelled.")
 
-        with pytest.raises(Cancelled):
+        with pytest.raises(CancelledError):
             edges.cleaned(layer, stop)
     assert np.array_equal(layer, before)
 
 
 def test_without_pymatting_one_line_says_what_to_do(layer: Array, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pymatting", None)
-    with pytest.raises(Unsupported, match="needs PyMatting") as caught:
+    with pytest.raises(UnsupportedError, match="needs PyMatting") as caught:
         edges.cleaned(layer, silent)
     assert "pip install pymatting" in caught.value.hint
 

@@ -7,7 +7,7 @@ import pytest
 import pyvips
 from PIL import Image
 
-from gknet import BadRequest, Cancelled, Harmonizer, NoBackground, NoForeground, Unsupported
+from gknet import CancelledError, Harmonizer, InputError, NoBackgroundError, NoForegroundError, UnsupportedError
 from gknet.color.encoding import Encoding
 from gknet.pixels.box import Box, bounding_box
 
@@ -252,9 +252,9 @@ def test_progress_names_the_stages_and_cancel_changes_nothing(
         def stop(stage: str, done: int, total: int, stop_at: str = stop_at) -> None:
             del done, total
             if stage == stop_at:
-                raise Cancelled("Cancelled.")
+                raise CancelledError("Cancelled.")
 
-        with pytest.raises(Cancelled):
+        with pytest.raises(CancelledError):
             shipped(photograph, object_mask, on_progress=stop)
     assert np.array_equal(photograph, before)
 
@@ -283,41 +283,41 @@ def test_transparent_pixels_may_hold_anything(
 def test_requests_that_cannot_be_met_are_refused_with_a_hint(
     shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:
-    def refused(error: type[BadRequest], match: str, *arguments: object, **options: object) -> None:
+    def refused(error: type[InputError], match: str, *arguments: object, **options: object) -> None:
         with pytest.raises(error, match=match) as caught:
             shipped(*arguments, **options)  # type: ignore[type-var, arg-type]
         assert caught.value.hint
 
-    refused(NoForeground, "all black", photograph, np.zeros_like(object_mask))
-    refused(NoBackground, "equally bright", photograph, np.full_like(object_mask, 255))
-    refused(NoBackground, "equally bright", photograph, np.full_like(object_mask, 100))
-    refused(BadRequest, "100x200 pixels, the picture 512x512", photograph, object_mask[:200, :100])
-    refused(BadRequest, "largest value is 1 of 255", photograph, (object_mask > 127).astype(np.uint8))
-    refused(BadRequest, "shape", photograph, photograph)
-    refused(BadRequest, "mode RGBA", photograph, Image.fromarray(np.dstack([photograph, object_mask])))
-    refused(BadRequest, "no picture", photograph[:0], object_mask[:0].astype(np.float32))
-    refused(BadRequest, "not one of RGB", photograph, object_mask, profile=b"nonsense")
-    refused(BadRequest, "0..1", photograph, object_mask.astype(np.float32))
-    refused(BadRequest, "strength", photograph, object_mask, strength=1.5)
-    refused(BadRequest, "network size", photograph, object_mask, network_size=4000)
-    refused(BadRequest, "space", photograph, object_mask, space="lab")
+    refused(NoForegroundError, "all black", photograph, np.zeros_like(object_mask))
+    refused(NoBackgroundError, "equally bright", photograph, np.full_like(object_mask, 255))
+    refused(NoBackgroundError, "equally bright", photograph, np.full_like(object_mask, 100))
+    refused(InputError, "100x200 pixels, the picture 512x512", photograph, object_mask[:200, :100])
+    refused(InputError, "largest value is 1 of 255", photograph, (object_mask > 127).astype(np.uint8))
+    refused(InputError, "shape", photograph, photograph)
+    refused(InputError, "mode RGBA", photograph, Image.fromarray(np.dstack([photograph, object_mask])))
+    refused(InputError, "no picture", photograph[:0], object_mask[:0].astype(np.float32))
+    refused(InputError, "not one of RGB", photograph, object_mask, profile=b"nonsense")
+    refused(InputError, "0..1", photograph, object_mask.astype(np.float32))
+    refused(InputError, "strength", photograph, object_mask, strength=1.5)
+    refused(InputError, "network size", photograph, object_mask, network_size=4000)
+    refused(InputError, "space", photograph, object_mask, space="lab")
     both = {"space": "linear", "profile": pyvips.Operation.call("profile_load", "p3")}
-    refused(BadRequest, "both named", at_depth(photograph, np.float32), object_mask, **both)
-    refused(BadRequest, "int64", photograph.astype(np.int64), object_mask)
-    refused(BadRequest, "no picture", np.zeros((512, 512, 5), np.uint8), object_mask)
-    refused(BadRequest, "not numbers", np.full((512, 512, 3), np.nan, np.float32), object_mask)
-    refused(Unsupported, "CMYK", Image.fromarray(photograph).convert("CMYK"), object_mask)
+    refused(InputError, "both named", at_depth(photograph, np.float32), object_mask, **both)
+    refused(InputError, "int64", photograph.astype(np.int64), object_mask)
+    refused(InputError, "no picture", np.zeros((512, 512, 5), np.uint8), object_mask)
+    refused(InputError, "not numbers", np.full((512, 512, 3), np.nan, np.float32), object_mask)
+    refused(UnsupportedError, "CMYK", Image.fromarray(photograph).convert("CMYK"), object_mask)
     layer = cutout(photograph, object_mask)
-    with pytest.raises(BadRequest, match="no alpha"):
+    with pytest.raises(InputError, match="no alpha"):
         shipped.layer(layer[..., :3], photograph)
-    with pytest.raises(NoForeground, match="beside"):
+    with pytest.raises(NoForegroundError, match="beside"):
         shipped.layer(layer, photograph, (600, 0))
-    with pytest.raises(NoForeground, match="transparent"):
+    with pytest.raises(NoForegroundError, match="transparent"):
         shipped.layer(np.zeros_like(layer), photograph)
-    with pytest.raises(NoBackground, match="covers"):
+    with pytest.raises(NoBackgroundError, match="covers"):
         shipped.layer(np.full((600, 600, 4), 255, np.uint8), photograph, (-10, -10))
     with pytest.raises(TypeError):
         shipped.layer(layer, photograph, (0.5, 1))  # type: ignore[arg-type]
     for device in ("abacus", "cpu:x", "cuda:99"):
-        with pytest.raises(BadRequest, match="device"):
+        with pytest.raises(InputError, match="device"):
             Harmonizer.load(device=device)

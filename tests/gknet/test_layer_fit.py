@@ -8,7 +8,7 @@ import pyvips
 import skimage.data
 from PIL import Image
 
-from gknet import BadRequest, Harmonizer, NoBackground, NoForeground
+from gknet import Harmonizer, InputError, NoBackgroundError, NoForegroundError
 from gknet.color.srgb import srgb_to_linear
 from gknet.harmonizer import LayerFit
 
@@ -162,20 +162,20 @@ def test_an_untrained_network_changes_nothing(
 
 def test_what_cannot_be_fitted_is_refused(shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray) -> None:
     canvas = (900, 600)
-    with pytest.raises(NoForeground, match="opaque"):
+    with pytest.raises(NoForegroundError, match="opaque"):
         shipped.fit_layer(layer[..., :3], scene, at=AT, canvas=canvas)
-    with pytest.raises(NoForeground, match="selected"):
+    with pytest.raises(NoForegroundError, match="selected"):
         shipped.fit_layer(layer, scene, at=AT, canvas=canvas, selection=np.zeros((512, 512), np.uint8))
-    with pytest.raises(NoForeground, match="beside"):
+    with pytest.raises(NoForegroundError, match="beside"):
         shipped.fit_layer(layer, scene, at=(900, 0), canvas=canvas)
     full = np.full((600, 900, 4), 255, np.uint8)
-    with pytest.raises(NoBackground):
+    with pytest.raises(NoBackgroundError):
         shipped.fit_layer(full, scene, at=(0, 0), canvas=canvas)
-    with pytest.raises(NoBackground):
+    with pytest.raises(NoBackgroundError):
         shipped.fit_layer(full // 2, scene, at=(0, 0), canvas=canvas, opacity=0.5)
-    with pytest.raises(BadRequest, match="opacity"):
+    with pytest.raises(InputError, match="opacity"):
         shipped.fit_layer(layer, scene, at=AT, canvas=canvas, opacity=0)
-    with pytest.raises(BadRequest, match="one byte"):
+    with pytest.raises(InputError, match="one byte"):
         shipped.fit_layer(layer, scene, at=AT, canvas=canvas, selection=np.ones((5, 5), np.uint8))
 
 
@@ -198,5 +198,5 @@ def test_where_the_scene_shows_nothing_its_mean_colour_stands_in(
 
 
 def test_a_scene_that_shows_nothing_at_all_is_refused(shipped: Harmonizer, layer: np.ndarray) -> None:
-    with pytest.raises(NoBackground, match="Nothing is visible"):
+    with pytest.raises(NoBackgroundError, match="Nothing is visible"):
         shipped.fit_layer(layer, np.zeros((600, 900, 4), np.uint8), at=AT, canvas=(900, 600))

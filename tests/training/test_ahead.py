@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from training.ahead import Ahead
 from training.batch import Batch
 
@@ -25,7 +25,7 @@ class Counting:
 
     def batch(self) -> Batch:
         if self.made == self.last:
-            raise BadRequest("There are no more.", "Ask for fewer.")
+            raise InputError("There are no more.", "Ask for fewer.")
         self.threads.add(threading.get_ident())
         self.made += 1
         number = torch.full((1, 3, 8, 8), float(self.made - 1))
@@ -56,7 +56,7 @@ def test_a_few_are_made_before_they_are_asked_for_and_no_more() -> None:
 def test_an_error_is_raised_after_the_batches_before_it() -> None:
     with Ahead(Counting(last=2), CPU) as ahead:
         assert numbers(ahead, 2) == [0, 1]
-        with pytest.raises(BadRequest, match="no more"):
+        with pytest.raises(InputError, match="no more"):
             ahead.batch()
 
 

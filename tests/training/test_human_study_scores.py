@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from training.human_study.bradley_terry import RESAMPLES, Ranking, fit, is_unbounded, rank
 from training.human_study.study import Trial
 from training.human_study.table import table_3
@@ -107,12 +107,12 @@ def test_only_wins_both_ways_bound_the_scores() -> None:
 
 def test_methods_that_were_never_compared_are_named() -> None:
     counted = votes({("a", "b"): 3, ("b", "a"): 1, ("c", "d"): 2, ("d", "c"): 2})
-    with pytest.raises(BadRequest, match=r"Never compared with one another: a, b; c, d; e\."):
+    with pytest.raises(InputError, match=r"Never compared with one another: a, b; c, d; e\."):
         rank(counted, ["a", "b", "c", "d", "e"])
 
 
 def test_no_vote_is_no_ranking() -> None:
-    with pytest.raises(BadRequest, match=r"There is no vote yet\."):
+    with pytest.raises(InputError, match=r"There is no vote yet\."):
         rank([], ["a", "b"])
 
 

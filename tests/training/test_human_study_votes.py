@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from training.human_study.study import Study
 from training.human_study.votes import Vote, VoteFile, read_votes
 
@@ -79,17 +79,17 @@ def test_a_last_line_that_an_editor_left_open_is_kept(path: Path, study: Study) 
 def test_a_damaged_line_before_the_last_is_an_error_that_names_it(path: Path, study: Study, damage: bytes) -> None:
     first, *others = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + damage + b"\n" + b"".join(others))
-    with pytest.raises(BadRequest, match=r"Line 2 of .*votes\.jsonl is no vote\."):
+    with pytest.raises(InputError, match=r"Line 2 of .*votes\.jsonl is no vote\."):
         read_votes(path, study)
 
 
 def test_votes_of_another_study_are_refused(path: Path, study_folders: list[Path]) -> None:
     before = path.read_bytes()
     fewer = Study(study_folders[:2], study_folders[-1])
-    with pytest.raises(BadRequest, match="holds votes of another study"):
+    with pytest.raises(InputError, match="holds votes of another study"):
         VoteFile(path, fewer)
     Image.new("RGB", (451, 300)).save(study_folders[0] / "cat.png")  # a result that was made anew
-    with pytest.raises(BadRequest, match="holds votes of another study"):
+    with pytest.raises(InputError, match="holds votes of another study"):
         read_votes(path, Study(study_folders, study_folders[-1]))
     assert path.read_bytes() == before
 
@@ -99,7 +99,7 @@ def test_the_order_of_the_folders_makes_no_other_study(study: Study, study_folde
 
 
 def test_only_one_running_study_writes_to_a_file(path: Path, study: Study) -> None:
-    with VoteFile(path, study), pytest.raises(BadRequest, match="Another running study writes to"):
+    with VoteFile(path, study), pytest.raises(InputError, match="Another running study writes to"):
         VoteFile(path, study)
     VoteFile(path, study).__exit__(None, None, None)  # free again
 

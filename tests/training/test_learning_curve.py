@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from training import learning_curve as command
 from training.learning_curve import COLUMNS, Curve, Points, fit, read_points, redrawn, table, without_each
 
@@ -105,7 +105,7 @@ def test_a_file_that_holds_no_curve_is_one_clear_line(
 ) -> None:
     path = tmp_path / "points.csv"
     path.write_text("\n".join(lines), encoding="utf-8")
-    with pytest.raises(BadRequest):
+    with pytest.raises(InputError):
         read_points(path)
     monkeypatch.setattr(sys, "argv", ["learning_curve", str(path)])
     assert command.main() == 2

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gknet import GKNet, preset
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from training import evaluate as command
 from training.metrics import Record, Scores
 from training.published import TABLE_1
@@ -38,7 +38,7 @@ def test_quality_is_the_share_of_the_error_that_is_left() -> None:
     learned = [*net.parameters(), *net.recognition.buffers()]
     assert network.size[0] == sum(tensor.numel() for tensor in learned)
     same = [Record("key", "mkl", 0.1, Scores(0, 100, 0), Scores(0, 100, 0))]
-    with pytest.raises(BadRequest, match="nothing to draw"):
+    with pytest.raises(InputError, match="nothing to draw"):
         measured({"ours": same}, {})
 
 
@@ -72,7 +72,7 @@ def test_the_same_data_share_their_panels(tmp_path: Path) -> None:
     ("name", "told"), [("plot.gif", "no plot's name. Choose one that ends in .png or .svg"), ("no/plot.png", "missing")]
 )
 def test_what_could_not_be_written_is_refused(name: str, told: str, tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match=told):
+    with pytest.raises(InputError, match=told):
         check(tmp_path / name)
 
 

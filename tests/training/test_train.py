@@ -14,13 +14,13 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gknet import BadRequest, GKNet
+from gknet import GKNet, InputError
 from gknet.network import weights
 from training.composites import CompositeStream, held
 from training.run import TrainingRun, read_run
 from training.shards import find_shards, read_photographs
 from training.train import train
-from training.training import NotFinite, Training
+from training.training import NotFiniteError, Training
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
 TINY = TrainingRun(preset="gknet-s", size=32, batch=4, samples=400, learning_rate=1e-3, loss="foreground_rmse")
@@ -90,7 +90,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(pool: Path) -> None:
     with torch.no_grad():
         next(training.net.parameters()).fill_(torch.nan)
     before = [tensor.clone() for tensor in training.net.state_dict().values()]
-    with pytest.raises(NotFinite, match="loss is not finite at step 0") as caught:
+    with pytest.raises(NotFiniteError, match="loss is not finite at step 0") as caught:
         training.learn(stream(training, pool))
     assert caught.value.batch.composite.isfinite().all()
     after = training.net.parameters()
@@ -145,7 +145,7 @@ def test_photographs_that_give_no_composite_end_the_search(pool: Path) -> None:
     training = Training(replace(TINY, batch=1))
     draws = stream(training, pool)
     draws.masks.zero_()
-    with pytest.raises(BadRequest, match="no usable composite"):
+    with pytest.raises(InputError, match="no usable composite"):
         draws.batch()
 
 

@@ -13,7 +13,7 @@ import choix
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from training.human_study.votes import Vote
 
 RESAMPLES = 1000
@@ -54,10 +54,10 @@ def rank(votes: Sequence[Vote], methods: Sequence[str], resamples: Iterable[int]
     Votes of one voter are not independent, nor are those on one picture: a resample draws as many voters and as many
     pictures as there are, with replacement, and counts a vote as often as its voter times as often as its picture was
     drawn (the pigeonhole bootstrap; Owen, 2007). The same votes give the same intervals.
-    Raises BadRequest without votes, and where methods were never compared, not even by way of others.
+    Raises InputError without votes, and where methods were never compared, not even by way of others.
     """
     if not votes:
-        raise BadRequest("There is no vote yet.", "Vote first: the same command without --report.")
+        raise InputError("There is no vote yet.", "Vote first: the same command without --report.")
     counts = _Counts(votes, methods)
     wins = counts.wins(np.ones(len(votes)))
     _check_compared(wins, methods)
@@ -107,7 +107,7 @@ def _check_compared(wins: np.ndarray, methods: Sequence[str]) -> None:
     if groups > 1:
         parts = [", ".join(np.array(methods)[group == number]) for number in range(groups)]
         told = f"Never compared with one another: {'; '.join(parts)}."
-        raise BadRequest(told, "Collect more votes first: scores need votes that link all methods.")
+        raise InputError(told, "Collect more votes first: scores need votes that link all methods.")
 
 
 class _Counts:

@@ -20,7 +20,7 @@ from socketserver import ThreadingTCPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from training.human_study.study import CONTENT_TYPES, Study
 from training.human_study.votes import CHOICES, Vote, VoteFile, asked
 
@@ -46,7 +46,7 @@ LONGEST_BODY = 4096
 class StudyServer(ThreadingTCPServer):
     """Listens on loopback alone. port: 0 lets the system choose; `server_address` has what it is.
 
-    Raises BadRequest if the port cannot be had.
+    Raises InputError if the port cannot be had.
     """
 
     daemon_threads = True
@@ -66,7 +66,7 @@ class StudyServer(ThreadingTCPServer):
             super().__init__((ADDRESS, port), Handler)
         except OSError as error:
             why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
-            raise BadRequest(f"Port {port} {why}.", "Choose another one with --port.") from error
+            raise InputError(f"Port {port} {why}.", "Choose another one with --port.") from error
 
     @property
     def url(self) -> str:
@@ -93,7 +93,7 @@ class StudyServer(ThreadingTCPServer):
             super().handle_error(request, client_address)
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that is not answered. status: why.   told: a sentence for the voter."""
 
     def __init__(self, status: HTTPStatus, told: str) -> None:
@@ -121,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self._check_host()
             what()
-        except Refused as refused:
+        except RefusedError as refused:
             self.close_connection = True  # what is left of the request was not read
             self._send(refused.status, "text/plain; charset=utf-8", refused.told.encode())
 
@@ -135,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
             try:
                 data = path.read_bytes()
             except OSError as error:
-                raise Refused(HTTPStatus.NOT_FOUND, "The picture is gone.") from error
+                raise RefusedError(HTTPStatus.NOT_FOUND, "The picture is gone.") from error
             self._send(HTTPStatus.OK, CONTENT_TYPES[path.suffix.lower()], data, "private, max-age=86400, immutable")
         elif url.path == "/trials":
             voter = _voter(parse_qs(url.query).get("voter", [""])[0])
@@ -143,20 +143,20 @@ class Handler(BaseHTTPRequestHandler):
         elif url.path == "/favicon.ico":  # browsers ask for one, and complain where there is none
             self._send(HTTPStatus.NO_CONTENT, "image/png", b"")
         else:
-            raise Refused(HTTPStatus.NOT_FOUND, "There is nothing here.")
+            raise RefusedError(HTTPStatus.NOT_FOUND, "There is nothing here.")
 
     def _post(self) -> None:
         if urlsplit(self.path).path != "/votes":
-            raise Refused(HTTPStatus.NOT_FOUND, "There is nothing here.")
+            raise RefusedError(HTTPStatus.NOT_FOUND, "There is nothing here.")
         # Another site's page can send neither without asking first, which is never granted.
         if self.headers.get_content_type() != "application/json" or not self._is_own_page():
-            raise Refused(HTTPStatus.FORBIDDEN, "Votes are taken from this study's page alone.")
+            raise RefusedError(HTTPStatus.FORBIDDEN, "Votes are taken from this study's page alone.")
         vote = self._vote(self._body())
         try:
             self.server.votes.append(vote)
         except OSError as error:
             print(f"human_study: A vote could not be written: {error}", file=sys.stderr, flush=True)
-            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, "The vote could not be written to the disk.") from error
+            raise RefusedError(HTTPStatus.INSUFFICIENT_STORAGE, "The vote could not be written to the disk.") from error
         self._send(HTTPStatus.NO_CONTENT, "text/plain; charset=utf-8", b"")
 
     def _body(self) -> dict[str, Any]:
@@ -166,16 +166,16 @@ class Handler(BaseHTTPRequestHandler):
                 raise ValueError
             fields = json.loads(self.rfile.read(length))
         except (TypeError, ValueError) as error:
-            raise Refused(HTTPStatus.BAD_REQUEST, "That is no vote.") from error
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "That is no vote.") from error
         if not isinstance(fields, dict):
-            raise Refused(HTTPStatus.BAD_REQUEST, "That is no vote.")
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "That is no vote.")
         return fields
 
     def _vote(self, fields: dict[str, Any]) -> Vote:
         voter, number, choice = _voter(fields.get("voter")), fields.get("trial"), fields.get("choice")
         trials = self.server.study.trials(voter)
         if type(number) is not int or not 0 <= number < len(trials) or choice not in CHOICES:
-            raise Refused(HTTPStatus.BAD_REQUEST, "That is no vote.")
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "That is no vote.")
         return Vote(voter, trials[number], choice)
 
     def _check_host(self) -> None:
@@ -186,7 +186,7 @@ class Handler(BaseHTTPRequestHandler):
         except ValueError:
             name = None
         if name not in HOSTS:
-            raise Refused(HTTPStatus.FORBIDDEN, f"Call this page http://{ADDRESS}.")
+            raise RefusedError(HTTPStatus.FORBIDDEN, f"Call this page http://{ADDRESS}.")
 
     def _is_own_page(self) -> bool:
         origin = self.headers.get("Origin")
@@ -208,9 +208,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def _voter(name: object) -> str:
-    """The voter's name as it is kept. Raises Refused for one that is none."""
+    """The voter's name as it is kept. Raises RefusedError for one that is none."""
     if isinstance(name, str):
         name = name.strip()
         if 0 < len(name) <= LONGEST_NAME and name.isprintable():
             return name
-    raise Refused(HTTPStatus.BAD_REQUEST, f"A name has 1 to {LONGEST_NAME} letters.")
+    raise RefusedError(HTTPStatus.BAD_REQUEST, f"A name has 1 to {LONGEST_NAME} letters.")

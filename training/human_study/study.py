@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
-from gknet.errors import BadRequest, PictureError
+from gknet.errors import InputError, PictureError
 from training.bad_files import UNREADABLE
 
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
@@ -33,14 +33,14 @@ class Study:
     methods: a folder's name, with as many of its parents' as tell it from the others; sorted.   pictures: names
     without ending, sorted.   composites: picture -> file.   results: method -> picture -> file.
     id: tells this study from others, by the names of all and the sizes of all files.
-    Raises BadRequest for less than two folders and for one that is named twice, PictureError for a folder that is
+    Raises InputError for less than two folders and for one that is named twice, PictureError for a folder that is
     missing or empty or whose pictures differ from the composites'.
     """
 
     def __init__(self, folders: Sequence[Path], composites: Path) -> None:
         if len(folders) < 2:
             hint = "Name two or more; the folder of the composites may be one of them."
-            raise BadRequest("There is only one folder of results.", hint)
+            raise InputError("There is only one folder of results.", hint)
         names = _names(folders)
         self.composites = _pictures(composites)
         self.results = {name: _pictures(folder) for name, folder in sorted(zip(names, folders, strict=True))}
@@ -93,7 +93,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
     paths = [folder.resolve() for folder in folders]
     for path, folder in zip(paths, folders, strict=True):
         if paths.count(path) > 1:
-            raise BadRequest(f"{folder} is named twice.", "Name each folder of results once.")
+            raise InputError(f"{folder} is named twice.", "Name each folder of results once.")
     depths = itertools.count(1)
     return next(
         names for depth in depths if len(set(names := ["/".join(p.parts[-depth:]) for p in paths])) == len(paths)

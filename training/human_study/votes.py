@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, Self, get_args
 
 from filelock import FileLock, Timeout
 
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from training.human_study.study import Study, Trial
 
 Choice = Literal["left", "right", "none"]
@@ -59,7 +59,7 @@ def asked(voter: str, trial: Trial) -> Asked:
 def read_votes(path: Path, study: Study) -> Votes:
     """The votes of a file; none if there is no file yet.
 
-    Raises BadRequest if they were given in another study, or a line other than the last is damaged.
+    Raises InputError if they were given in another study, or a line other than the last is damaged.
     """
     data = path.read_bytes() if path.exists() else b""
     *lines, last = data.split(b"\n")
@@ -83,10 +83,10 @@ def _votes(path: Path, lines: Iterable[bytes], study: Study) -> Iterator[Vote]:
         try:
             vote, of_study = _parse(line)
         except (ValueError, KeyError, TypeError) as error:
-            raise BadRequest(f"Line {number} of {path} is no vote.", "Repair or remove that line.") from error
+            raise InputError(f"Line {number} of {path} is no vote.", "Repair or remove that line.") from error
         if of_study != study.id:
             hint = "Name another file with --votes, or the very folders that it was begun with."
-            raise BadRequest(f"{path} holds votes of another study.", hint)
+            raise InputError(f"{path} holds votes of another study.", hint)
         yield vote
 
 
@@ -102,7 +102,7 @@ def _parse(line: bytes) -> tuple[Vote, str]:
 class VoteFile:
     """The file that a running study appends to. `counted`: the votes so far.   `torn`: whether one was torn by a crash.
 
-    What was torn is cut off. Usable from several threads, as a context manager. Raises as `read_votes`, BadRequest
+    What was torn is cut off. Usable from several threads, as a context manager. Raises as `read_votes`, InputError
     if another running study writes to the file, OSError if it cannot be written.
     """
 
@@ -115,7 +115,7 @@ class VoteFile:
             alone.acquire()
         except Timeout as error:
             hint = "End the other one, or name another file with --votes."
-            raise BadRequest(f"Another running study writes to {path}.", hint) from error
+            raise InputError(f"Another running study writes to {path}.", hint) from error
         with ExitStack() as held:
             held.callback(alone.release)
             self.counted, end, self.torn = read_votes(path, study)

@@ -83,12 +83,12 @@ def weights() -> Iterator[Finding]:
 def _device(asked: str) -> Iterator[Finding]:
     import torch
 
-    from gknet.errors import BadRequest
+    from gknet.errors import InputError
     from gknet.network.device import choose_device
 
     try:
         chosen = choose_device(asked)
-    except BadRequest as error:
+    except InputError as error:
         remedy = f"{error.hint} For a graphics card, PyTorch's build and the card's driver must fit: {_TORCH_PAGE}"
         yield Finding("device", ERROR, f"{error.message} This is PyTorch {torch.__version__}.", remedy)
         return

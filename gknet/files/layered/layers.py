@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gknet.color.encoding import Encoding
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from gknet.files.conversion import converted
 from gknet.files.formats import format_of
 from gknet.files.layered import openraster
@@ -22,7 +22,7 @@ _STRIP = 256
 def opened(path: Path) -> OpenRaster | None:
     """The layered picture in a file; None if it is a file of another kind.
 
-    Raises PictureError, Unsupported, or MissingExtra if the package that reads it is not installed.
+    Raises PictureError, UnsupportedError, or MissingPackageError if the package that reads it is not installed.
     """
     format = format_of(path)
     if format == "photoshop":
@@ -36,7 +36,7 @@ class Layers:
     """A layered picture and the one layer of it that is the foreground.
 
     name: of that layer; None for the topmost visible one that leaves something of what is below it visible.
-    Raises BadRequest if there is no such layer, or several; PictureError or Unsupported for damaged pixels.
+    Raises InputError if there is no such layer, or several; PictureError or UnsupportedError for damaged pixels.
     """
 
     def __init__(self, document: OpenRaster, name: str | None) -> None:
@@ -82,9 +82,9 @@ class Layers:
         found = [node for node in layers if node.name == name]
         if not found:
             known = ", ".join(repr(node.name) for node in reversed(layers[-8:]))
-            raise BadRequest(f"There is no layer {name!r}.", f"There are {known}{', …' if len(layers) > 8 else ''}.")
+            raise InputError(f"There is no layer {name!r}.", f"There are {known}{', …' if len(layers) > 8 else ''}.")
         if len(found) > 1:
-            raise BadRequest(f"Several layers are called {name!r}.", "Give the one that is meant a name of its own.")
+            raise InputError(f"Several layers are called {name!r}.", "Give the one that is meant a name of its own.")
         return found[0]
 
     def _topmost(self) -> Node:
@@ -97,7 +97,7 @@ class Layers:
             if alpha.any() and (around or alpha.min() < np.iinfo(alpha.dtype).max):
                 return node
         hint = "Erase the background around the object, or name the layer with --layer."
-        raise BadRequest(f"{self.document.path} has no visible layer with transparency over another.", hint)
+        raise InputError(f"{self.document.path} has no visible layer with transparency over another.", hint)
 
     def _picture(self, node: Node) -> Picture:
         """A layer's pixels, gray or RGB, with alpha."""

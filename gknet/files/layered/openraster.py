@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from gknet.errors import PictureError, Unsupported
+from gknet.errors import PictureError, UnsupportedError
 from gknet.files.picture import Picture, check_size, refused, replacing
 from gknet.files.raster import png, read_png
 
@@ -113,7 +113,7 @@ class OpenRaster:
     painter: Painter | None = None
 
     def picture(self, node: Node) -> Picture:
-        """A layer's pixels. Raises PictureError or Unsupported."""
+        """A layer's pixels. Raises PictureError or UnsupportedError."""
         return read_png(self.members.read(node.element.get("src", "")), self.path)
 
     def write(self, path: Path, source: Node, layer: Picture, merged: Picture) -> None:
@@ -137,7 +137,7 @@ class OpenRaster:
 def read(path: Path) -> OpenRaster:
     """The layered picture in a file; its pixels are read when they are asked for.
 
-    Raises PictureError if it is damaged or too large, Unsupported if it is another kind of zip.
+    Raises PictureError if it is damaged or too large, UnsupportedError if it is another kind of zip.
     """
     members = _Zip(path)
     root = _parsed(path, members.read("stack.xml", _MOST_XML))
@@ -157,9 +157,12 @@ def stacked(
         stack = root.find("stack")
         if min(size) < 1 or stack is None:
             raise ValueError
-        check_size(path, *size)
-        if sum(1 for _ in stack.iter()) > _MOST_LAYERS:
-            raise PictureError(f"{path} has more than {_MOST_LAYERS} layers and groups.", "Merge some of them.")
+    except ValueError as error:
+        raise _damaged(path) from error
+    check_size(path, *size)
+    if sum(1 for _ in stack.iter()) > _MOST_LAYERS:
+        raise PictureError(f"{path} has more than {_MOST_LAYERS} layers and groups.", "Merge some of them.")
+    try:
         nodes = list(_nodes(stack, (), int(stack.get("x", "0")), int(stack.get("y", "0"))))
     except ValueError as error:
         raise _damaged(path) from error
@@ -225,7 +228,7 @@ def _thumbnail(merged: Picture) -> bytes:
 
 
 class _Zip:
-    """The members of an OpenRaster file, checked before one of them is unpacked. Raises PictureError, Unsupported."""
+    """The members of an OpenRaster file, checked before any is unpacked. Raises PictureError, UnsupportedError."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -233,7 +236,7 @@ class _Zip:
             members = file.infolist()
         self.names = names = [member.filename for member in members]
         if "mimetype" not in names or self.read("mimetype", 64).strip() != _MIMETYPE:
-            raise Unsupported(f"{path} is a zip, but no OpenRaster file.", "Export it as .ora from Krita or GIMP.")
+            raise UnsupportedError(f"{path} is a zip, but no OpenRaster file.", "Export it as .ora from Krita or GIMP.")
         if any(path.anchor or ".." in path.parts for path in map(PureWindowsPath, names)):  # it knows both slashes
             raise PictureError(f"{path} holds files with names that lead out of it.", "Export it again.")
         if len(set(names)) < len(names) or any(member.flag_bits & 1 for member in members):

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from gknet.color.profile import fits
-from gknet.errors import HarmonizeError, MissingExtra, PictureError, Unsupported
+from gknet.errors import HarmonizeError, MissingPackageError, PictureError, UnsupportedError
 from gknet.files.layered.openraster import OpenRaster, stacked
 from gknet.files.picture import Picture, check_size
 from gknet.files.raster import png
@@ -49,8 +49,8 @@ _DRAWN_EFFECTS = ("coloroverlay", "gradientoverlay", "patternoverlay", "stroke")
 def read(path: Path) -> OpenRaster:
     """The layered picture in a .psd or .psb; its pixels are drawn when they are asked for.
 
-    Raises PictureError if it is damaged or too large, Unsupported for other than RGB or gray of 8 or 16 bits,
-    MissingExtra without the package.
+    Raises PictureError if it is damaged or too large, UnsupportedError for other than RGB or gray of 8 or 16 bits,
+    MissingPackageError without the package.
     """
     try:
         import aggdraw  # noqa: F401
@@ -58,7 +58,7 @@ def read(path: Path) -> OpenRaster:
         import scipy  # noqa: F401
     except ImportError as error:
         hint = 'Install it with: pip install "gknet-harmonize[psd]"'
-        raise MissingExtra(f"{path} is a Photoshop file, which needs the extra psd.", hint) from error
+        raise MissingPackageError(f"{path} is a Photoshop file, which needs the extra psd.", hint) from error
     _check_header(path)
     with _understood(path):
         document = psd_tools.PSDImage.open(path)
@@ -79,9 +79,9 @@ def _check_header(path: Path) -> None:
     height, width, depth, mode = struct.unpack(">IIHH", head[14:])
     check_size(path, width, height)
     if mode not in (1, 3):
-        raise Unsupported(f"{path} is neither RGB nor gray.", "Convert it first: Image > Mode > RGB Color.")
+        raise UnsupportedError(f"{path} is neither RGB nor gray.", "Convert it first: Image > Mode > RGB Color.")
     if depth not in (8, 16):
-        raise Unsupported(f"{path} has {depth} bits a channel.", "Convert it to 16 first, or save it as OpenEXR.")
+        raise UnsupportedError(f"{path} has {depth} bits a channel.", "Convert it to 16 first, or save it as OpenEXR.")
 
 
 def _add(stack: ElementTree.Element, group: Any, drawn: dict[ElementTree.Element, Any], notes: list[str]) -> None:

@@ -179,7 +179,7 @@ def test_progress_comes_in_order(client: Client, layer: np.ndarray, reference: n
     assert steps[-1][0] == "apply"
 
 
-@pytest.mark.parametrize("wanted", [gknet.Cancelled("Enough."), KeyboardInterrupt(), ZeroDivisionError()])
+@pytest.mark.parametrize("wanted", [gknet.CancelledError("Enough."), KeyboardInterrupt(), ZeroDivisionError()])
 def test_what_progress_raises_cancels_the_request(
     client: Client, layer: np.ndarray, reference: np.ndarray, wanted: BaseException
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from backend.install import gimp, hosts, krita, programs, release
 from backend.install.programs import Program
-from gknet.errors import BadRequest, HarmonizeError
+from gknet.errors import HarmonizeError, InputError
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_all_means_those_that_are_there(home: Path) -> None:
     (home / ".config/GIMP/3.2").mkdir(parents=True)
     assert hosts.found(None) == [gimp, krita]
     assert hosts.named("all", None) == [gimp, krita]
-    with pytest.raises(BadRequest, match="One folder"):
+    with pytest.raises(InputError, match="One folder"):
         hosts.named("all", home)
 
 

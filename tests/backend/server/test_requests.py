@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.server import requests
-from backend.server.requests import BadMessage, Cancel, Harmonize, Hello, Shutdown, Status
+from backend.server.requests import BadMessageError, Cancel, Harmonize, Hello, Shutdown, Status
 from backend.thin import protocol
 
 KIND = {"depth": "u8", "space": "srgb"}
@@ -26,7 +26,7 @@ def read(header: Any, *frames: bytes) -> requests.Request:
 
 def refused(header: Any, *frames: bytes) -> str:
     """The code with which a message is refused."""
-    with pytest.raises(BadMessage) as error:
+    with pytest.raises(BadMessageError) as error:
         read(header, *frames)
     assert error.value.message
     assert error.value.hint
@@ -170,15 +170,15 @@ def test_maps_that_are_none_are_refused() -> None:
         b"\xdd\xff\xff\xff\xff",
         b"\xc6\xff\xff\xff\xff",
     ):
-        with pytest.raises(BadMessage) as error:
+        with pytest.raises(BadMessageError) as error:
             requests.read([header])
         assert (error.value.id, error.value.code) == (None, "bad_request")
     assert refused([1]) == "bad_request"
     assert refused({1: 2}) == "bad_request"
     assert refused({"op": "status", "id": 1, "more": msgpack.ExtType(5, b"12")}) == "bad_request"
-    with pytest.raises(BadMessage):
+    with pytest.raises(BadMessageError):
         requests.read([b"\x82\xa2id\x01\xa2op" + b"\x91" * 30_000 + b"\x01"])
-    with pytest.raises(BadMessage):
+    with pytest.raises(BadMessageError):
         requests.read([])
 
 
@@ -198,7 +198,7 @@ ANYTHING = st.recursive(
 def test_any_bytes_are_refused_politely(frames: list[bytes]) -> None:
     try:
         requests.read(frames)
-    except BadMessage as error:
+    except BadMessageError as error:
         assert error.code in (protocol.BAD_REQUEST, protocol.TOO_LARGE, protocol.UNSUPPORTED)  # noqa: PT017
 
 
@@ -213,7 +213,7 @@ def test_any_value_in_any_field_is_taken_or_refused(data: st.DataObject) -> None
     header.update(data.draw(st.dictionaries(st.sampled_from(["op", "id", "layer", "options"]), ANYTHING, max_size=1)))
     try:
         request = read(header, *FRAMES)
-    except BadMessage as error:
+    except BadMessageError as error:
         assert error.message  # noqa: PT017
         return
     if isinstance(request, Harmonize):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gknet.batch.manifest import jobs_of
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from tests.gknet import many
 
 Run = Callable[..., tuple[int, str, str]]
@@ -59,7 +59,7 @@ def test_a_table_says_what_is_made_of_what(
 )
 def test_a_table_that_is_not_clear_is_refused_with_its_line(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "list.csv").write_text(text, encoding="utf-8")
-    with pytest.raises(BadRequest) as refusal:
+    with pytest.raises(InputError) as refusal:
         jobs_of(tmp_path / "list.csv")
     assert told in refusal.value.message
     assert refusal.value.hint

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gknet import BadRequest, Cancelled, Harmonizer, Unsupported
+from gknet import CancelledError, Harmonizer, InputError, UnsupportedError
 from gknet.color.encoding import Encoding
 from gknet.color.profile import SRGB, is_srgb, matrix_profile
 from gknet.files import formats, picture
@@ -115,13 +115,13 @@ def test_profiles_of_tables_work_as_well(
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(BadRequest, match="unknown"):
+    with pytest.raises(InputError, match="unknown"):
         Encoding("lab")  # type: ignore[arg-type]
-    with pytest.raises(BadRequest, match="both named"):
+    with pytest.raises(InputError, match="both named"):
         Encoding("linear", SRGB)
-    with pytest.raises(BadRequest, match="RGB or gray"):
+    with pytest.raises(InputError, match="RGB or gray"):
         Encoding(profile=SRGB.replace(b"RGB ", b"CMYK", 1))
-    with pytest.raises(Unsupported, match="cannot be used"):
+    with pytest.raises(UnsupportedError, match="cannot be used"):
         Encoding(profile=SRGB[:250])
 
 
@@ -143,7 +143,7 @@ def test_a_fit_refuses_what_does_not_suit_it(
     layer = np.dstack([photograph, object_mask])
     fit = brightening.fit_layer(layer, photograph, at=(0, 0), canvas=(512, 512), profile=PROFILES["Display P3"])
     for options in ({"strength": 1.5}, {"selection": object_mask[:9]}):
-        with pytest.raises(BadRequest):
+        with pytest.raises(InputError):
             fit.apply(layer, **options)  # type: ignore[arg-type]
 
 
@@ -156,8 +156,8 @@ def test_cancelling_stops_the_conversion(
     def stop(stage: str, done: int, total: int) -> None:
         seen.append((stage, done, total))
         if stage == "apply" and 0 < done < total:
-            raise Cancelled("Cancelled.")
+            raise CancelledError("Cancelled.")
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         brightening(picture, mask, profile=PROFILES["Display P3"], on_progress=stop)
     assert seen[-1][0] == "apply"

@@ -11,7 +11,7 @@ import skimage.data
 from PIL import Image, ImageCms
 
 from gknet.color import profile
-from gknet.errors import Unsupported
+from gknet.errors import UnsupportedError
 
 WIDE_GAMUT = pyvips.Operation.call("profile_load", "p3")
 
@@ -62,5 +62,5 @@ def test_gray_profiles_are_converted_too(gray_profile: bytes) -> None:
 def test_a_damaged_profile_is_refused_when_used(damaged: bytes) -> None:
     values = np.zeros((2, 2, 3), np.float32)
     for convert in (profile.to_srgb, profile.from_srgb):
-        with pytest.raises(Unsupported, match="profile"):
+        with pytest.raises(UnsupportedError, match="profile"):
             convert(values, damaged)

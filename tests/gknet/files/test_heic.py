@@ -11,8 +11,8 @@ import pytest
 import pyvips
 from PIL import Image
 
-from gknet import Unsupported
-from gknet.errors import MissingExtra, PictureError
+from gknet import UnsupportedError
+from gknet.errors import MissingPackageError, PictureError
 from gknet.files import formats
 from tests.gknet import icc
 
@@ -67,8 +67,8 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, rgb: np.ndarray, monkeyp
         formats.check_writable(tmp_path / "b.heic", 3)
     place = whole.index(b"colrnclx") + 8
     (tmp_path / "b.heic").write_bytes(whole[: place + 2] + b"\0\x10" + whole[place + 4 :])  # transfer: PQ
-    with pytest.raises(Unsupported, match="HDR"):
+    with pytest.raises(UnsupportedError, match="HDR"):
         formats.read(tmp_path / "b.heic")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(MissingExtra, match=r"extra heic.*gknet-harmonize\[heic\]"):
+    with pytest.raises(MissingPackageError, match=r"extra heic.*gknet-harmonize\[heic\]"):
         formats.read(tmp_path / "a.heic")

@@ -9,9 +9,9 @@ import numpy as np
 import OpenEXR
 import pytest
 
-from gknet import Harmonizer, Unsupported
+from gknet import Harmonizer, UnsupportedError
 from gknet.color.srgb import srgb_to_linear
-from gknet.errors import MissingExtra, PictureError
+from gknet.errors import MissingPackageError, PictureError
 from gknet.files import formats, picture
 
 HEADER = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage, "comments": "kept"}
@@ -128,7 +128,7 @@ def test_values_beyond_white_and_below_black_stay_finite_and_in_order(
     ],
 )
 def test_what_is_no_picture_of_srgb_primaries_is_refused(tmp_path, planes, header, word):
-    with pytest.raises(Unsupported, match=word) as caught:
+    with pytest.raises(UnsupportedError, match=word) as caught:
         formats.read(stored(tmp_path / "a.exr", planes, {**HEADER, **header}))
     assert caught.value.hint
 
@@ -151,7 +151,7 @@ def test_damaged_and_oversized_files_are_refused_quietly(tmp_path, light, capfd)
 def test_without_the_package_the_extra_is_named(tmp_path, light, monkeypatch):
     source = stored(tmp_path / "a.exr", {"RGB": light})
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
-    with pytest.raises(MissingExtra, match=r"extra exr.*gknet-harmonize\[exr\]"):
+    with pytest.raises(MissingPackageError, match=r"extra exr.*gknet-harmonize\[exr\]"):
         formats.read(source)
-    with pytest.raises(MissingExtra, match="extra exr"):
+    with pytest.raises(MissingPackageError, match="extra exr"):
         formats.check_writable(tmp_path / "b.exr", 3)

@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image
 
 from gknet.color.profile import to_srgb
-from gknet.errors import HarmonizeError, PictureError, Unsupported
+from gknet.errors import HarmonizeError, PictureError, UnsupportedError
 from gknet.files import formats, picture
 from tests.gknet.photographs import SUFFIXES, WIDE_GAMUT, exif, photograph
 
@@ -63,12 +63,12 @@ def bad_files(folder: Path) -> dict[str, Path]:
 def test_bad_files_get_one_clear_line_and_nothing_on_stderr(tmp_path, capfd):
     for name, path in bad_files(tmp_path).items():
         for reader in (formats.read, formats.read_mask):
-            with pytest.raises((PictureError, Unsupported)) as caught:
+            with pytest.raises((PictureError, UnsupportedError)) as caught:
                 pytest.fail(f"{name} was read as {reader(path)}")
             assert_one_clear_line(caught.value)
             assert str(path) in caught.value.message
             if name.startswith("cmyk"):
-                assert isinstance(caught.value, Unsupported)
+                assert isinstance(caught.value, UnsupportedError)
                 assert "GIMP" in caught.value.hint
     assert capfd.readouterr() == ("", "")
 
@@ -87,7 +87,7 @@ def test_a_corrupted_file_is_read_or_refused_but_breaks_nothing(tmp_path, suffix
             read = formats.read(path)
             formats.write(tmp_path / "out.tif", read.pixels, read)
             to_srgb(np.zeros((1, 1, 3), np.float32), read.profile)
-        except (PictureError, Unsupported) as error:
+        except (PictureError, UnsupportedError) as error:
             assert_one_clear_line(error)
 
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_written_is_said_in_one_line_and_leaves_nothing(tmp_path,
     (tmp_path / "file").write_text("")
     before = sorted(tmp_path.iterdir())
     pixels = np.zeros((2, 17_000 if name == "long.webp" else 2, 4), np.uint8)
-    with pytest.raises((PictureError, Unsupported)) as caught:
+    with pytest.raises((PictureError, UnsupportedError)) as caught:
         formats.write(tmp_path / name, pixels, picture.Picture(pixels=pixels))
     assert_one_clear_line(caught.value)
     assert name.split("/")[0] in caught.value.message
@@ -139,7 +139,7 @@ def test_arrays_that_are_no_pictures_are_refused(tmp_path):
         np.zeros((4, 4, 5), np.uint8),
         np.zeros((4, 4, 3), np.float64),
     ):
-        with pytest.raises(Unsupported):
+        with pytest.raises(UnsupportedError):
             formats.write(tmp_path / "a.png", pixels, picture.Picture(pixels=pixels))
 
 

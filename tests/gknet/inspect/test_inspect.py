@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gknet import GKNet, Harmonizer, preset
 from gknet.color.encoding import Encoding
-from gknet.errors import BadRequest
+from gknet.errors import InputError
 from gknet.inspect.colour_change import ColourChange
 from gknet.inspect.kernel_clusters import clustered
 from gknet.inspect.record import KernelField, Record, overheard, record
@@ -222,5 +222,5 @@ def test_a_point_beside_what_the_network_saw_is_refused(shipped: Harmonizer) -> 
     sight = shipped.sight(picture, mask, bounding_box(mask), Encoding(), 256)
     assert sight.window != Box(0, 0, 2000, 1500)
     assert Box(Spot.amid_foreground(sight).x, Spot.amid_foreground(sight).y, 1, 1).within(Box(900, 700, 20, 20))
-    with pytest.raises(BadRequest, match="so small"):
+    with pytest.raises(InputError, match="so small"):
         Spot.in_sight(5, 5, sight)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from gknet import GKNet, preset
+from gknet.errors import InputError
 from gknet.network import weights
 from gknet.network.config import PRESETS, GKNetConfig, ablations
 from gknet.network.selective_correlation import ChannelDescriptor
@@ -96,7 +97,7 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
 def test_settings_that_cannot_be_built_are_named(change: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         replace(preset("gknet"), **change)
-    with pytest.raises(ValueError, match="no preset"):
+    with pytest.raises(InputError, match="no preset"):
         preset("gknet-xl")
 
 

@@ -94,16 +94,16 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
 
 def test_what_is_public_is_what_the_package_names() -> None:
     assert sorted(gknet.__all__) == [
-        "BadRequest",
-        "Cancelled",
+        "CancelledError",
         "GKNet",
         "GKNetConfig",
         "HarmonizeError",
         "Harmonizer",
-        "NoBackground",
-        "NoForeground",
+        "InputError",
+        "NoBackgroundError",
+        "NoForegroundError",
         "PictureError",
-        "Unsupported",
+        "UnsupportedError",
         "WeightsError",
         "preset",
     ]

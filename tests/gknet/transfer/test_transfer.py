@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gknet.color.srgb import linear_to_srgb, srgb_to_linear
-from gknet.errors import BadRequest, Unsupported
+from gknet.errors import InputError, UnsupportedError
 from gknet.transfer.color_transfer import ColourTransfer
 
 Array = npt.NDArray[Any]
@@ -288,17 +288,17 @@ def test_an_error_in_a_worker_reaches_the_caller(monkeypatch: pytest.MonkeyPatch
 
 def test_what_does_not_fit_is_refused() -> None:
     transfer = zero((10, 10))
-    with pytest.raises(BadRequest, match="10 x 10"):
+    with pytest.raises(InputError, match="10 x 10"):
         transfer.apply(np.zeros((10, 11, 3), np.uint8))
-    with pytest.raises(BadRequest):
+    with pytest.raises(InputError):
         transfer.apply(np.zeros((10, 10, 3), np.uint8), mask=np.zeros((9, 10), np.uint8))
-    with pytest.raises(Unsupported):
+    with pytest.raises(UnsupportedError):
         transfer.apply(np.zeros((10, 10, 3), np.float64))
-    with pytest.raises(Unsupported):
+    with pytest.raises(UnsupportedError):
         transfer.apply(np.zeros((10, 10), np.uint8))
-    with pytest.raises(BadRequest):
+    with pytest.raises(InputError):
         transfer.apply(np.zeros((10, 10, 3), np.uint8), strength=1.1)
-    with pytest.raises(BadRequest):
+    with pytest.raises(InputError):
         transfer.apply(np.zeros((10, 10, 3), np.uint8), strength=float("nan"))
 
 

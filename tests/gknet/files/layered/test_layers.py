@@ -16,9 +16,9 @@ from PIL import Image
 from psd_tools.composite.blend import get_blend_func
 from psd_tools.constants import BlendMode, Resource
 
-from gknet import BadRequest, Harmonizer, edges
+from gknet import Harmonizer, InputError, edges
 from gknet.cli.app import main
-from gknet.errors import MissingExtra
+from gknet.errors import MissingPackageError
 from gknet.files.layered.blending import laid_over
 from gknet.files.layered.layers import Layers, opened
 from gknet.files.picture import Picture
@@ -160,11 +160,11 @@ def test_without_a_name_the_topmost_visible_layer_with_transparency_is_meant(
     ora.write(tmp_path / "c.ora", ora.stack((256, 200), inner), {"g": ground})
     opaque = opened(tmp_path / "c.ora")
     assert opaque is not None
-    with pytest.raises(BadRequest, match="no visible layer with transparency"):
+    with pytest.raises(InputError, match="no visible layer with transparency"):
         Layers(opaque, None)
-    with pytest.raises(BadRequest, match="Several layers"):
+    with pytest.raises(InputError, match="Several layers"):
         Layers(opaque, "ground")
-    with pytest.raises(BadRequest, match=r"no layer 'cap'.*'ground'"):
+    with pytest.raises(InputError, match=r"no layer 'cap'.*'ground'"):
         Layers(opaque, "cap")
 
 
@@ -336,5 +336,5 @@ def test_gray_photoshop_files_stay_gray(run: Run, tmp_path: Path, background, cu
 def test_without_the_package_the_extra_is_named(tmp_path: Path, photoshop, monkeypatch) -> None:
     photoshop.save(tmp_path / "a.psd")
     monkeypatch.setitem(sys.modules, "psd_tools", None)
-    with pytest.raises(MissingExtra, match=r"extra psd.*gknet-harmonize\[psd\]"):
+    with pytest.raises(MissingPackageError, match=r"extra psd.*gknet-harmonize\[psd\]"):
         opened(tmp_path / "a.psd")
