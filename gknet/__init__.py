@@ -7,48 +7,59 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
+    from gknet.color.encoding import Encoding
     from gknet.errors import (
         CancelledError,
         HarmonizeError,
         InputError,
+        MissingPackageError,
         NoBackgroundError,
         NoForegroundError,
         PictureError,
         UnsupportedError,
         WeightsError,
     )
-    from gknet.harmonizer import Harmonizer
+    from gknet.harmonizer import Harmonizer, LayerFit
     from gknet.network.config import GKNetConfig, preset
     from gknet.network.model import GKNet
 
 _HOMES = {
+    "CancelledError": "gknet.errors",
+    "Encoding": "gknet.color.encoding",
     "GKNet": "gknet.network.model",
     "GKNetConfig": "gknet.network.config",
-    "Harmonizer": "gknet.harmonizer",
-    "preset": "gknet.network.config",
-    "InputError": "gknet.errors",
-    "CancelledError": "gknet.errors",
     "HarmonizeError": "gknet.errors",
+    "Harmonizer": "gknet.harmonizer",
+    "InputError": "gknet.errors",
+    "LayerFit": "gknet.harmonizer",
+    "MissingPackageError": "gknet.errors",
     "NoBackgroundError": "gknet.errors",
     "NoForegroundError": "gknet.errors",
     "PictureError": "gknet.errors",
     "UnsupportedError": "gknet.errors",
     "WeightsError": "gknet.errors",
+    "preset": "gknet.network.config",
 }
 
 __all__ = [
     "CancelledError",
+    "Encoding",
     "GKNet",
     "GKNetConfig",
     "HarmonizeError",
     "Harmonizer",
     "InputError",
+    "LayerFit",
+    "MissingPackageError",
     "NoBackgroundError",
     "NoForegroundError",
     "PictureError",
     "UnsupportedError",
     "WeightsError",
+    "__version__",
     "preset",
 ]
 

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pyvips
 
+from gknet.color.encoding import full_value
 from gknet.errors import InputError, NoForegroundError, UnsupportedError
 from gknet.files.conversion import converted
 from gknet.files.picture import MAX_PIXELS, Picture
 from gknet.pixels.box import Box
+from gknet.vips import vips_session
 
 _STRIP = 256
 
@@ -29,13 +31,14 @@ def matching(cutout: Picture, background: Picture) -> np.ndarray:
     if same and gray == (pixels.shape[2] == 2):
         return pixels
     result = np.empty((*pixels.shape[:2], 2 if gray else 4), depth)
-    full = 1 if depth.kind == "f" else np.iinfo(depth).max
+    full = full_value(depth)
     for top in range(0, len(pixels), _STRIP):
         unit = converted(pixels[top : top + _STRIP], source, target, gray=gray)
         result[top : top + _STRIP] = unit if full == 1 else np.rint(unit.clip(0, 1) * full)
     return result
 
 
+@vips_session()
 def scaled(layer: np.ndarray, factor: float) -> np.ndarray:
     """The layer (h, w, 4), or gray (h, w, 2), straight alpha last, at another size; its type stays.
 
@@ -47,7 +50,7 @@ def scaled(layer: np.ndarray, factor: float) -> np.ndarray:
         raise InputError(f"A scale of {factor} makes the foreground too large.", "Choose a smaller one.")
     if not factor > 0 or min(layer.shape[:2]) * factor < 1:
         raise InputError(f"A scale of {factor} leaves nothing of the foreground.", "Choose a larger one.")
-    full = 1.0 if layer.dtype == np.float32 else float(np.iinfo(layer.dtype).max)
+    full = full_value(layer.dtype)
     image: Any = pyvips.Image.new_from_array(np.ascontiguousarray(layer))
     # Premultiplied, so that colours under transparent pixels do not bleed into the edge.
     image = image.cast("float").premultiply(max_alpha=full)
@@ -83,7 +86,7 @@ def paste(layer: np.ndarray, background: np.ndarray, at: tuple[int, int]) -> np.
 def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """Porter and Duff's "over" for straight alpha, in the channels and type of what lies below."""
     floating = below.dtype.kind == "f"
-    full = np.float32(1 if floating else np.iinfo(below.dtype).max)
+    full = np.float32(full_value(below.dtype))
     colours = above.shape[2] - 1
     alpha = above[:, :, colours:].astype(np.float32) / full  # (h, w, 1)
     has_alpha = below.shape[2] > colours

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from gknet.errors import InputError, UnsupportedError
+from gknet.color.encoding import full_value
+from gknet.errors import InputError, MissingPackageError
 from gknet.pixels import reduction
 from gknet.pixels.box import Box, bounding_box
 
@@ -36,12 +37,9 @@ _estimating = threading.Lock()  # numba's own threads may serve one caller only
 
 
 def check_available() -> None:
-    """Raises UnsupportedError if PyMatting is not installed."""
+    """Raises MissingPackageError if PyMatting is not installed."""
     if importlib.util.find_spec("pymatting") is None:
-        raise UnsupportedError(
-            "Cleaning edges needs PyMatting, which is not installed.",
-            "Install it where gknet is: pip install pymatting",
-        )
+        raise MissingPackageError("Cleaning edges needs the package PyMatting.", "edges")
 
 
 def cleaned(layer: np.ndarray, on_progress: Callable[[str, int, int], None]) -> np.ndarray:
@@ -52,12 +50,12 @@ def cleaned(layer: np.ndarray, on_progress: Callable[[str, int, int], None]) -> 
     A new array; the layer itself where there is nothing to clean: no alpha, none that is partial, or none that is
     nearly full, for then nothing shows the object's own colour.
     What lies under clear pixels is taken for the old background if the edge runs into it, and else left out.
-    Raises UnsupportedError without PyMatting, InputError if visible pixels are no numbers.
+    Raises MissingPackageError without PyMatting, InputError if visible pixels are no numbers.
     """
     check_available()
     if layer.ndim != 3 or layer.shape[2] not in (2, 4):
         return layer
-    full = 1.0 if layer.dtype.kind == "f" else float(np.iinfo(layer.dtype).max)
+    full = full_value(layer.dtype)
     rows = [first for first in range(0, len(layer), _STRIP) if _partial(layer[first : first + _STRIP], full).any()]
     if not rows or layer[..., -1].max() <= 0.9 * full:
         return layer

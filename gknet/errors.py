@@ -4,10 +4,10 @@ HarmonizeError
 ├── InputError (also a ValueError)   the pictures do not fit together, or a value is out of range
 │   ├── NoForegroundError            the mask selects nothing that could be harmonized
 │   ├── NoBackgroundError            the mask selects everything, so there is no scene to compare with
-│   ├── UnsupportedError             a kind of picture or pixel that cannot be worked on
+│   ├── UnsupportedError             a kind of picture or pixel that this installation cannot work on
+│   │   └── MissingPackageError      an optional package that this needs is not installed
 │   └── PictureError                 a file cannot be read or written
 ├── WeightsError                     the weights are missing, damaged or of another version
-├── MissingPackageError              an optional package that this needs is not installed
 └── CancelledError                   the caller asked to stop; nothing was changed
 """
 
@@ -54,7 +54,7 @@ class NoBackgroundError(InputError):
 
 
 class UnsupportedError(InputError):
-    """A kind of picture or pixel that cannot be worked on."""
+    """A kind of picture or pixel that this installation cannot work on."""
 
     code = "unsupported"
 
@@ -67,8 +67,14 @@ class WeightsError(HarmonizeError):
     """The weights are missing, damaged or of another version."""
 
 
-class MissingPackageError(HarmonizeError):
-    """An optional package that this needs is not installed."""
+class MissingPackageError(UnsupportedError):
+    """An optional package that this needs is not installed.
+
+    extra: the project's own name for what brings the package, as in pip install "gknet-harmonize[exr]".
+    """
+
+    def __init__(self, message: str, extra: str) -> None:
+        super().__init__(message, f'Install it with: pip install "gknet-harmonize[{extra}]"')
 
 
 class CancelledError(HarmonizeError):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self, TypeVar
 
 import numpy as np
@@ -15,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from gknet import edges
-from gknet.color.encoding import Encoding, Space
-from gknet.errors import InputError, NoBackgroundError, NoForegroundError
+from gknet.color.encoding import ENCODED_SRGB, Encoding, Space, full_value
+from gknet.errors import InputError, NoBackgroundError, NoForegroundError, WeightsError
 from gknet.files.pillow import from_pillow, profile_of, to_pillow
 from gknet.network import weights
 from gknet.network.device import choose_device
@@ -102,23 +104,45 @@ class LayerFit:
 class Harmonizer:
     """A network, ready to harmonize.
 
-    >>> harmonizer = Harmonizer.load()
+    >>> harmonizer = Harmonizer.from_pretrained("gknet-s")
     >>> harmonized = harmonizer(composite, mask)
+
+    network: the trained network.   net: the copy of it that works here, as it was when this was made.
     """
 
-    def __init__(self, net: GKNet, device: torch.device | str = "cpu") -> None:
+    def __init__(self, network: GKNet, device: torch.device | str = "cpu") -> None:
+        self.network = network
         self.device = torch.device(device)
-        self.net = InferenceNetwork(net).to(self.device)
+        self.net = InferenceNetwork(network).to(self.device)
         if self.device.type == "cuda":
             self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
-    def load(cls, model: str = "gknet-s", device: str = "auto") -> Self:
-        """The shipped weights of a preset, on "cpu", "cuda", "mps", or the best there is ("auto").
+    def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "gknet-s", device: str = "auto") -> Self:
+        """Load trained weights.
 
-        Raises WeightsError when there are none, InputError for a device that this machine does not have.
+        name_or_path: a shipped name, a weight file (.safetensors), or a folder that `save_pretrained` wrote.
+        device: "cpu", "cuda", "mps", or "auto" for the best there is.
+        Raises WeightsError if there are no such weights or they cannot be used, InputError for a device that this
+        machine does not have.
         """
-        return cls(weights.load(weights.shipped(model)), choose_device(device))
+        return cls(weights.load(weights.find(name_or_path)), choose_device(device))
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the network and its settings to `folder`/model.safetensors, for `from_pretrained` and `--model`.
+
+        The folder is created if it is missing; weights already there are replaced, whole or not at all.
+        Numbers are kept in half precision.   Raises WeightsError if the disk refuses.
+        """
+        path = Path(folder, weights.FILE)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            weights.save(self.network, path)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise WeightsError(
+                f"{path} cannot be written: {reason}.", "Name another folder, or free some space."
+            ) from error
 
     def __call__(
         self,
@@ -127,8 +151,7 @@ class Harmonizer:
         *,
         strength: float = 1.0,
         network_size: int | None = None,
-        space: Space = "srgb",
-        profile: bytes | None = None,
+        encoding: Encoding | None = None,
         on_progress: Progress = _silent,
     ) -> AnyPicture:
         """The composite with its foreground harmonized; a new picture of the same type, size and depth.
@@ -138,22 +161,21 @@ class Harmonizer:
         mask: (H, W) bool, uint8, uint16 or float in [0, 1], or a PIL image of mode "1" or "L"; full = foreground.
         strength: 0 (nothing) .. 1.   network_size: long side of what the network sees, pixels;
         None for the network's own (`GKNetConfig.network_size`). A small picture is enlarged, twice at most.
-        space: "linear" for pixels in linear light with sRGB's primaries; they have no profile then.
-        profile: ICC profile of the pixels, None for sRGB; a PIL image brings its own.
+        encoding: what the pixels' values stand for; None for sRGB, or for a PIL image's own profile.
         Where the mask is 0 the result equals the composite bit for bit; alpha never changes.
         Raises InputError for pictures that do not fit, NoForegroundError and NoBackgroundError for an empty
         or full mask.
         """
         if isinstance(composite, Image.Image):
             pixels = from_pillow(composite)
-            profile = profile or (profile_of(composite) if space == "srgb" else None)
+            encoding = encoding or Encoding(profile=profile_of(composite))
         else:
             pixels = composite
+            encoding = encoding or ENCODED_SRGB
         rgb = as_rgb(pixels)
         flat = checked_mask(mask, pixels.shape[:2])
         box = bounding_box(flat)
         _check(strength, network_size, rgb)
-        encoding = Encoding(space, profile)
         on_progress("reduce", 0, 1)
         sight = self.sight(rgb, flat, box, encoding, network_size)
         transfer, _ = self._fit(sight, box, on_progress)
@@ -181,8 +203,7 @@ class Harmonizer:
         *,
         strength: float = 1.0,
         network_size: int | None = None,
-        space: Space = "srgb",
-        profile: bytes | None = None,
+        encoding: Encoding = ENCODED_SRGB,
         clean_edges: bool = False,
         on_progress: Progress = _silent,
     ) -> np.ndarray:
@@ -207,10 +228,7 @@ class Harmonizer:
             at=at,
             canvas=canvas,
             network_size=network_size,
-            space=space,
-            profile=profile,
-            reference_space=space,
-            reference_profile=profile,
+            encoding=encoding,
             on_progress=on_progress,
         )
         return fit.apply(foreground, strength=strength, on_progress=on_progress)
@@ -225,10 +243,8 @@ class Harmonizer:
         selection: np.ndarray | None = None,
         opacity: float = 1.0,
         network_size: int | None = None,
-        space: Space = "srgb",
-        profile: bytes | None = None,
-        reference_space: Space = "srgb",
-        reference_profile: bytes | None = None,
+        encoding: Encoding = ENCODED_SRGB,
+        reference_encoding: Encoding | None = None,
         on_progress: Progress = _silent,
     ) -> LayerFit:
         """What the network would do to a layer, ready to be applied to it at any strength.
@@ -239,14 +255,13 @@ class Harmonizer:
         canvas.   selection: (h, w) uint8, 255 where the layer is the foreground; what is not selected is part of the
         scene.   opacity: of the layer, in (0, 1]; of what is not selected, for the foreground is seen as if it were
         opaque.
-        space, profile, reference_space, reference_profile: as `__call__`, each picture's own.
+        encoding: of the layer.   reference_encoding: of the reference, None for the layer's.
         Raises InputError, NoForegroundError (also for an opaque layer without selection) and NoBackgroundError.
         """
         at = (operator.index(at[0]), operator.index(at[1]))
         rgba, below = as_rgb(layer), without_gaps(as_rgb(reference))
         _check(1.0, network_size, rgba)
         _check(1.0, network_size, below)
-        encoding, below_encoding = Encoding(space, profile), Encoding(reference_space, reference_profile)
         if not 0 < opacity <= 1:
             raise InputError(f"The opacity is {opacity}.", "Choose one above 0, at most 1.")
         everything = Box(0, 0, *canvas)
@@ -269,7 +284,7 @@ class Harmonizer:
             window,
             size,
             encoding=encoding,
-            below_encoding=below_encoding,
+            below_encoding=encoding if reference_encoding is None else reference_encoding,
             selection=selection,
             opacity=opacity,
         )
@@ -352,7 +367,7 @@ def _rolled_off(
     if encoding.is_srgb or encoding.space == "linear":
         return transfer.rolled_off(layer, mask, encoding.space)
     shown = transfer.looked_at(layer)
-    part = layer[shown].astype(np.float32) / np.float32(1 if layer.dtype.kind == "f" else np.iinfo(layer.dtype).max)
+    part = layer[shown].astype(np.float32) / np.float32(full_value(layer.dtype))
     part[..., :3] = encoding.to_srgb(np.ascontiguousarray(part[..., :3]))
     return transfer.rolled_off(part, None if mask is None else mask[shown])
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from gknet.color.encoding import Encoding
 from gknet.composite import matching, paste, scaled
 from gknet.edges import cleaned
 from gknet.errors import InputError
@@ -79,8 +80,7 @@ class CompositeScene(_Flat):
             self.mask,
             strength=strength,
             network_size=network_size,
-            space=self.file.space,
-            profile=self.file.profile,
+            encoding=self.file.encoding,
             on_progress=self.on_progress,
         )
 
@@ -115,8 +115,7 @@ class LayerScene(_Flat):
             self.at,
             strength=strength,
             network_size=network_size,
-            space=self.file.space,
-            profile=self.file.profile,
+            encoding=self.file.encoding,
             on_progress=self.on_progress,
         )
         return paste(layer, self.file.pixels, self.at)
@@ -162,8 +161,8 @@ class LayeredScene(_Flat):
             canvas=layers.document.size,
             opacity=chosen.opacity,
             network_size=network_size,
-            profile=foreground.profile,
-            reference_profile=layers.profile,
+            encoding=foreground.encoding,
+            reference_encoding=Encoding(profile=layers.profile),
             on_progress=self.on_progress,
         )
         self.layer = replace(

@@ -152,10 +152,6 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         """The thread."""
-        import pyvips
-
-        # libvips would keep the pictures of its last operations, in case somebody asks for the same again.
-        pyvips.cache_set_max(0)
         try:
             self._model(DEFAULT_MODEL, self.device)
         except Exception:
@@ -225,6 +221,8 @@ class Worker(threading.Thread):
         stages("load", 0, 1)
         reference = _array(below)
 
+        from gknet.color.encoding import Encoding
+
         def fitted(device: str) -> LayerFit:
             return self._model(request.model or DEFAULT_MODEL, device).fit_layer(
                 layer,
@@ -234,10 +232,8 @@ class Worker(threading.Thread):
                 selection=selection,
                 opacity=request.opacity,
                 network_size=request.network_size,
-                space=request.layer.space,
-                profile=request.layer.profile,
-                reference_space=below.space,
-                reference_profile=below.profile,
+                encoding=Encoding(request.layer.space, request.layer.profile),
+                reference_encoding=Encoding(below.space, below.profile),
                 on_progress=stages,
             )
 
@@ -274,12 +270,14 @@ class Worker(threading.Thread):
     def _model(self, name: str, device: str) -> Harmonizer:
         """A model on a device, loaded when it is first used."""
         from gknet.harmonizer import Harmonizer
+        from gknet.network import weights
         from gknet.network.device import choose_device
 
         if device == self.device:
             self.device = device = str(choose_device(device))
         if (name, device) not in self._models:
-            self._models[name, device] = Harmonizer.load(name, device)
+            # A shipped name, never a path: who may send pictures shall not have files opened.
+            self._models[name, device] = Harmonizer.from_pretrained(weights.shipped(name), device)
             _log.info("loaded %s on %s", name, device)
         return self._models[name, device]
 

@@ -8,9 +8,11 @@ the result's bytes (the workbench sees to them), the line, the name.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -19,7 +21,6 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from gknet.batch.disk import sync_folder
 from gknet.batch.job import Job, Outcome, Settings, Stamp
 from gknet.errors import InputError, PictureError
 from gknet.files.picture import refused
@@ -29,6 +30,8 @@ FOLDER = ".gknet-batch"
 
 _CLOCK_NS = 2_000_000_000
 """How far off a file's time may be: some file systems round it to two seconds, when they are mounted again."""
+_CANNOT = (errno.EINVAL, errno.ENOTSUP)
+"""What file systems answer that have no such thing as a folder on a disk, some of those in a network."""
 
 
 @dataclass(slots=True)
@@ -138,3 +141,29 @@ def _read(file: IO[bytes]) -> dict[str, list[dict[str, Any]]]:
             hint = "Delete it, and what it speaks of is asked about anew."
             raise PictureError(f"{file.name} is damaged.", hint) from None
     return lines
+
+
+def sync_file(path: Path) -> None:
+    """Returns once a file's bytes are on the disk. Raises OSError if the disk refuses."""
+    descriptor = os.open(path, os.O_RDWR)  # Windows takes no other
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Returns once the names in a folder are on the disk. Raises OSError if the disk refuses.
+
+    Windows opens no folder, and some network file systems sync none: there, when a name is kept is up to the system.
+    """
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+    finally:
+        os.close(descriptor)

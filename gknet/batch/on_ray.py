@@ -27,7 +27,7 @@ _LOOK_S = 0.2
 def check_available() -> None:
     """Raises MissingPackageError if Ray is not installed."""
     if find_spec("ray") is None:
-        raise MissingPackageError("--ray needs Ray.", 'Install it with: pip install "gknet-harmonize[ray]"')
+        raise MissingPackageError("--ray needs the package ray.", "ray")
 
 
 class Worker:
@@ -37,7 +37,7 @@ class Worker:
         from gknet.batch.workbench import Workbench
         from gknet.network import weights
 
-        if weights.digest(weights.shipped(settings.model)) != settings.weights:
+        if weights.digest(weights.find(settings.model)) != settings.weights:
             raise WeightsError("A machine of the cluster has other weights.", "Install the same version everywhere.")
         self._bench = Workbench(settings, device, unfinished, threading.Event(), slots=1)
 

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gknet import __version__
 from gknet.batch.job import Outcome, Settings
 from gknet.files.picture import replacing
 
@@ -22,7 +23,7 @@ def write(
     files = sorted((_file(outcome) for outcome in outcomes), key=lambda file: str(file["output"]))
     content = {
         "versions": {
-            "gknet": version("gknet-harmonize"),
+            "gknet": __version__,
             "torch": version("torch"),
             "python": platform.python_version(),
         },

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from gknet import edges
-from gknet.batch.disk import sync_file
 from gknet.batch.job import Job, Outcome, Settings, Stamp
+from gknet.batch.journal import sync_file
 from gknet.errors import CancelledError, HarmonizeError
 from gknet.files.picture import refused
 from gknet.harmonizer import Harmonizer, check_choices
@@ -40,7 +40,7 @@ class Workbench:
 
         Raises WeightsError or InputError for a model or device that is not there.
         """
-        self.harmonizer = Harmonizer.load(settings.model, device)
+        self.harmonizer = Harmonizer.from_pretrained(settings.model, device)
         self.slots = slots or (torch.get_num_threads() if self.harmonizer.device.type == "cpu" else 2)
         self._settings = settings
         self._unfinished = unfinished
@@ -166,7 +166,7 @@ def settings_of(
 ) -> Settings:
     """The settings, with the weights as they are now.
 
-    Raises WeightsError, InputError for what is out of range or not there, UnsupportedError if PyMatting is missing.
+    Raises WeightsError, InputError for what is out of range or not there, MissingPackageError if PyMatting is missing.
     """
     check_choices(strength, network_size)
     choose_device(device)
@@ -174,7 +174,7 @@ def settings_of(
         edges.check_available()
     return Settings(
         model=model,
-        weights=weights.digest(weights.shipped(model)),
+        weights=weights.digest(weights.find(model)),
         strength=strength,
         network_size=network_size,
         clean_edges=clean_edges,

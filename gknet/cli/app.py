@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from gknet import __version__
 from gknet.cli.batch import batch
 from gknet.errors import CancelledError, HarmonizeError, InputError, MissingPackageError
 
@@ -25,16 +26,10 @@ if TYPE_CHECKING:
     from gknet.files.picture import Picture
 
 
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("gknet-harmonize")
-
-
 app = App(
     name="gknet",
     help="Make a pasted object take on the colours and light of its scene.",
-    version=_version,
+    version=__version__,
     default_parameter=Parameter(negative=""),
     suppress_keyboard_interrupt=False,
 )
@@ -113,7 +108,7 @@ def harmonize(
     strength
         0 leaves the object as it is, 1 harmonizes it fully.
     model
-        Which network: a name that `gknet info` lists.
+        Which weights: a name that `gknet info` lists, a .safetensors file, or a folder that `save_pretrained` wrote.
     network_size
         Long side of what the network sees, pixels, 64 to 1024. Without it: what suits the network. The result always
         has full resolution.
@@ -168,7 +163,7 @@ def harmonize(
         step("load", 0, 1)
         from gknet.harmonizer import Harmonizer
 
-        after = scene.harmonized(Harmonizer.load(model, device), strength, network_size)
+        after = scene.harmonized(Harmonizer.from_pretrained(model, device), strength, network_size)
         step("write", 0, 1)
         if beside is not None and before is not None:
             rows = [{"before": before, "after": after}]
@@ -192,7 +187,7 @@ def demo(*, output: Output = Path("gknet-demo.png"), model: str = "gknet-s", dev
     output
         The before/after picture.
     model
-        Which network: a name that `gknet info` lists.
+        Which weights: a name that `gknet info` lists, a .safetensors file, or a folder that `save_pretrained` wrote.
     device
         auto, cpu, cuda or mps.
     """
@@ -204,7 +199,7 @@ def demo(*, output: Output = Path("gknet-demo.png"), model: str = "gknet-s", dev
         from gknet.harmonizer import Harmonizer
 
         check_writable(output, 3)
-        harmonizer = Harmonizer.load(model, device)
+        harmonizer = Harmonizer.from_pretrained(model, device)
         rows = [
             example.drum_in_the_mountains(harmonizer, step),
             example.dog_in_the_wrong_light(harmonizer, step),
@@ -244,7 +239,7 @@ def inspect(
     point
         X,Y of the composite's pixel whose attention is shown. Without it: the middle of the object.
     model
-        Which network: a name that `gknet info` lists.
+        Which weights: a name that `gknet info` lists, a .safetensors file, or a folder that `save_pretrained` wrote.
     network_size
         Long side of what the network sees, pixels, 64 to 1024. Without it: what suits the network.
     device
@@ -265,7 +260,7 @@ def inspect(
         from gknet.harmonizer import Harmonizer
         from gknet.inspect.sections import sections_of
 
-        harmonizer = Harmonizer.load(model, device)
+        harmonizer = Harmonizer.from_pretrained(model, device)
         sections = sections_of(scene, harmonizer, point=place, network_size=network_size, on_progress=step)
         step("write", 0, 1)
         page.write(output, composite.name, model, sections)
@@ -316,8 +311,7 @@ def _position(words: str, option: str) -> tuple[int, int]:
 def _need_figures() -> None:
     """Raises MissingPackageError, saying how to get it, if what draws is not there."""
     if not all(find_spec(library) for library in ("matplotlib", "sklearn")):
-        how = 'Install them with: pip install "gknet-harmonize[figures]"'
-        raise MissingPackageError("Drawing needs matplotlib and scikit-learn.", how)
+        raise MissingPackageError("Drawing needs the packages matplotlib and scikit-learn.", "figures")
 
 
 def _write_side_by_side(path: Path, rows: list[dict[str, np.ndarray]], like: Picture | None = None) -> None:

@@ -89,10 +89,19 @@ class Encoding:
         return _looked_up(light.clamp() ** 0.5, [_SRGB_OF_ROOT] * 3, _STEPS**2)
 
 
+ENCODED_SRGB = Encoding()
+"""What pixels are taken for unless somebody says otherwise."""
+
+
+def full_value(dtype: np.dtype[Any]) -> float:
+    """Return the value that stands for full intensity, 1.0: an integer type's largest, 1 for floats."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+
+
 def unit(pixels: np.ndarray) -> Any:
     """A libvips picture of float values, integers scaled to [0, 1]; read lazily from the array itself."""
     picture = _image(pixels)
-    return picture.cast("float") * (1 / np.iinfo(pixels.dtype).max) if pixels.dtype.kind == "u" else picture
+    return picture.cast("float") * (1 / full_value(pixels.dtype)) if pixels.dtype.kind == "u" else picture
 
 
 def _image(pixels: np.ndarray) -> Any:

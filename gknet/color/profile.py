@@ -10,6 +10,7 @@ import numpy as np
 import pyvips
 
 from gknet.errors import UnsupportedError
+from gknet.vips import vips_session
 
 SRGB: bytes = pyvips.Operation.call("profile_load", "srgb")
 STEPS = 65536
@@ -151,6 +152,7 @@ def _decoded(srgb: np.ndarray) -> np.ndarray:
     return srgb_to_linear(torch.from_numpy(srgb)).numpy()
 
 
+@vips_session()
 def _through_engine(values: np.ndarray, source: bytes, target: bytes) -> np.ndarray:
     levels = np.rint(values.clip(0, 1) * 65535).astype(np.uint16)
     image = pyvips.Image.new_from_array(levels, interpretation="rgb16")

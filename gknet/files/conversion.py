@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gknet.color.encoding import Encoding
+from gknet.color.encoding import Encoding, full_value
 from gknet.color.srgb import LUMA
 
 
@@ -15,7 +15,7 @@ def converted(pixels: np.ndarray, source: Encoding, target: Encoding, *, gray: b
     """
     if pixels.shape[2] == 2:
         pixels = pixels[:, :, [0, 0, 0, 1]]
-    unit = pixels.astype(np.float32) / np.float32(1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max)
+    unit = pixels.astype(np.float32) / np.float32(full_value(pixels.dtype))
     colours = np.ascontiguousarray(unit[:, :, :3])
     if gray:
         luma = source.to_srgb(colours) @ np.array(LUMA, np.float32)[:, None]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gknet.color.encoding import Encoding, Space
+from gknet.color.encoding import Encoding, Space, full_value
 from gknet.errors import PictureError, UnsupportedError
 from gknet.files import heic, openexr, raster
 from gknet.files.picture import Picture, check_place, refused, replacing
@@ -67,7 +67,7 @@ def read_mask(path: Path) -> np.ndarray:
     """
     pixels = read(path).pixels
     channels = pixels.shape[2]
-    opaque = 1 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max
+    opaque = full_value(pixels.dtype)
     if channels in (2, 4) and pixels[..., -1].min() < opaque:
         return np.ascontiguousarray(pixels[..., -1])
     if channels < 3:
@@ -125,7 +125,7 @@ def _in_space(pixels: np.ndarray, like: Picture, space: Space) -> tuple[np.ndarr
         return pixels, like
     source, target = like.encoding, Encoding(space)
     result = np.empty(pixels.shape, np.float32)
-    full = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    full = full_value(pixels.dtype)
     gray = pixels.shape[2] < 3
     for top in range(0, len(pixels), _STRIP):
         unit = pixels[top : top + _STRIP].astype(np.float32) / np.float32(full)

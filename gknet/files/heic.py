@@ -27,8 +27,7 @@ def read(path: Path, format: str) -> Picture:
     try:
         import pillow_heif
     except ImportError as error:
-        hint = 'Install it with: pip install "gknet-harmonize[heic]"'
-        raise MissingPackageError(f"{path} is HEIC, which needs the extra heic.", hint) from error
+        raise MissingPackageError(f"{path} is HEIC, which needs the package pillow-heif.", "heic") from error
     try:
         image = pillow_heif.open_heif(path, convert_hdr_to_8bit=False)
         check_size(path, *image.size)

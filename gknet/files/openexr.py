@@ -28,8 +28,7 @@ def library(path: Path) -> Any:
     try:
         import OpenEXR
     except ImportError as error:
-        hint = 'Install it with: pip install "gknet-harmonize[exr]"'
-        raise MissingPackageError(f"{path} is OpenEXR, which needs the extra exr.", hint) from error
+        raise MissingPackageError(f"{path} is OpenEXR, which needs the package OpenEXR.", "exr") from error
     return OpenEXR
 
 

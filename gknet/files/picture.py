@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gknet import atomic
 from gknet.color.encoding import Encoding, Space
 from gknet.errors import PictureError
 
@@ -65,23 +64,14 @@ def check_place(path: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name to write a file under, which then takes path's place: the whole file or none.
-
-    Raises PictureError if the disk refuses; an old file stays.
-    """
-    target = Path(os.path.realpath(path))  # through a link, not in its place
-    unfinished = target.with_name(f".gknet-{secrets.token_hex(8)}.tmp")
+    """`gknet.atomic.replacing` for pictures. Raises PictureError if the disk or a format's library refuses."""
     try:
-        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # minus the umask
-        yield unfinished
-        unfinished.replace(target)
+        with atomic.replacing(path) as unfinished:
+            yield unfinished
     except OSError as error:
         raise refused(path, "written", error) from error
     except WriteError as error:
         raise PictureError(f"{path} could not be written.", "Check the free space there.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def refused(path: Path, what: str, error: OSError) -> PictureError:

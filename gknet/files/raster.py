@@ -17,33 +17,9 @@ from gknet.errors import PictureError, UnsupportedError
 from gknet.files.exif import complete_tiff, exif_of_tiff, without_thumbnail
 from gknet.files.heic import full_range
 from gknet.files.picture import Picture, WriteError, check_size
+from gknet.vips import vips_session
 
 JPEG_QUALITY = 95  # no loss that anybody sees, at half the bytes of 100
-
-# libvips would keep the last hundred operations, and each of ours holds a whole picture.
-pyvips.cache_set_max(0)
-
-
-def _text(text: Any) -> str:
-    decoded: str = pyvips.ffi.string(text).decode("utf-8", "replace")
-    return decoded
-
-
-# libvips quotes damaged files in its messages; pyvips, taking those for UTF-8, would fail over them, fail at
-# every later error too, and fill stderr. This touches its errors and its log, nothing else.
-pyvips._to_string = pyvips.error._to_string = _text
-
-
-def _log_less() -> None:
-    """No Python for libvips' debugging messages: a Ctrl-C that arrives in such a callback would be lost."""
-    levels = pyvips.GLogLevelFlags
-    worth = levels.LEVEL_MESSAGE | levels.LEVEL_WARNING | levels.LEVEL_CRITICAL | levels.LEVEL_ERROR
-    pyvips._remove_log_handler()
-    handler, none = pyvips._log_handler_cb, pyvips.ffi.NULL
-    pyvips._log_handler_id = pyvips.glib_lib.g_log_set_handler(b"VIPS", worth, handler, none)
-
-
-_log_less()
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
 _WHITE = {"uchar": 255.0, "ushort": 65535.0, "float": 1.0}
@@ -56,6 +32,7 @@ _BLOCKS = {"icc-profile-data", "exif-data", "xmp-data", "iptc-data", "photoshop-
 _VALUES = {"orientation", "xres", "yres", "resolution-unit", "image-description"}
 
 
+@vips_session()
 def read(path: Path, format: str) -> Picture:
     """The picture in a file, upright. Raises PictureError or UnsupportedError."""
     try:
@@ -70,6 +47,7 @@ def read(path: Path, format: str) -> Picture:
     return replace(picture, lossless=True) if format == "webp" and _is_lossless_webp(path) else picture
 
 
+@vips_session()
 def read_png(content: bytes, path: Path) -> Picture:
     """The picture in a PNG's bytes.   path: what errors name. Raises as `read`."""
     try:
@@ -78,12 +56,14 @@ def read_png(content: bytes, path: Path) -> Picture:
         raise _damaged(path) from error
 
 
+@vips_session()
 def png(pixels: np.ndarray, like: Picture) -> bytes:
     """A PNG's bytes: pixels (H, W, C) with like's profile and texts."""
     image, options = _prepared(pixels, like, "png")
     return bytes(image.pngsave_buffer(**options))
 
 
+@vips_session()
 def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
     """The file, in one go and under the very name given. Raises OSError, or WriteError."""
     image, options = _prepared(pixels, like, format)

@@ -9,7 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-from gknet.color.encoding import Encoding
+from gknet.color.encoding import Encoding, full_value
 from gknet.color.srgb import srgb_to_lab
 from gknet.inspect.drawing import as_png, backdrop, extent, panel, sheet, steepness
 from gknet.inspect.page import Plate
@@ -224,6 +224,6 @@ def _small(pixels: np.ndarray, encoding: Encoding) -> np.ndarray:
 
 def _unit(pixels: np.ndarray) -> np.ndarray:
     """Values in [0, 1] of any depth; what is brighter, as in HDR pictures, is white."""
-    whole = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+    whole = full_value(pixels.dtype)
     unit = pixels.astype(np.float32) / np.float32(whole)
     return np.asarray(np.nan_to_num(unit).clip(0, 1))

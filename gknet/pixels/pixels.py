@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from gknet.color.encoding import full_value
 from gknet.color.srgb import LUMA
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError
 
@@ -51,7 +52,7 @@ def as_rgb(pixels: np.ndarray) -> np.ndarray:
 
 def strongest(alpha: np.ndarray, part: np.ndarray | None = None) -> float:
     """The largest of alphas (H, W), in [0, 1]; of those alone where `part` (H, W) is above 0."""
-    full = 1.0 if alpha.dtype.kind == "f" else float(np.iinfo(alpha.dtype).max)
+    full = full_value(alpha.dtype)
 
     def largest(every: int) -> float:
         some = alpha[::every, ::every]
@@ -70,7 +71,7 @@ def without_gaps(pixels: np.ndarray) -> np.ndarray:
     """
     if pixels.shape[2] == 3:
         return pixels
-    full = 1.0 if pixels.dtype.kind == "f" else float(np.iinfo(pixels.dtype).max)
+    full = full_value(pixels.dtype)
     share = pixels[:, :, 3:].astype(np.float32) / full  # (H, W, 1)
     if not share.any():
         raise NoBackgroundError(

@@ -13,6 +13,7 @@ import numpy as np
 from gknet.color.encoding import Encoding, unit
 from gknet.pixels.box import Box
 from gknet.pixels.pixels import strongest
+from gknet.vips import vips_session
 
 
 class Sight(NamedTuple):
@@ -36,6 +37,7 @@ class Sight(NamedTuple):
         return (left * across, top * down, box.width * across, box.height * down)
 
 
+@vips_session()
 def reduce_masked(
     rgb: np.ndarray, mask: np.ndarray, box: Box, window: Box, size: tuple[int, int], encoding: Encoding
 ) -> Sight:
@@ -51,6 +53,7 @@ def reduce_masked(
     return _sight(_shrunk(picture, window, size)[:, :, :3], inside[:, :, :3], inside[:, :, -1], window)
 
 
+@vips_session()
 def reduce_layer(
     layer: np.ndarray,
     background: np.ndarray,
@@ -105,6 +108,7 @@ def reduce_layer(
     return _sight(composite, chosen[:, :, :3], chosen[:, :, 3], window)
 
 
+@vips_session()
 def reduce_seen_and_hidden(
     layer: np.ndarray, box: Box, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -127,6 +131,7 @@ def reduce_seen_and_hidden(
     return seen[..., :count], hidden, seen[..., count].clip(0, 1), share
 
 
+@vips_session()
 def thumbnail(pixels: np.ndarray, height: int) -> np.ndarray:
     """(h, w, 3) float32 of any picture (H, W, 1 to 4), at most so high; what is transparent shows through white."""
     picture = unit(pixels)

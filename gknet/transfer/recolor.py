@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from gknet.color.encoding import Encoding
+from gknet.color.encoding import Encoding, full_value
 from gknet.color.srgb import LUMA
 from gknet.errors import InputError
 from gknet.pixels.pixels import as_before, as_rgb
@@ -68,7 +68,7 @@ def _through_srgb(
     if not weight.any():
         return rgb
     whole = rgb.dtype.kind == "u"
-    full = np.iinfo(rgb.dtype).max if whole else 1
+    full = full_value(rgb.dtype)
     own = np.ascontiguousarray(rgb[..., :3], np.float32) / np.float32(full)
     with np.errstate(all="ignore"):  # pixels that are no numbers keep what they are
         before = encoding.to_srgb(own)
@@ -90,7 +90,7 @@ def _weight(rgb: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """How much of the change each pixel takes, (h, w) float32 in [0, 1]."""
     weight = np.ones(rgb.shape[:2], np.float32)
     if mask is not None:
-        weight = mask.astype(np.float32) / np.float32(1 if mask.dtype.kind == "f" else np.iinfo(mask.dtype).max)
+        weight = mask.astype(np.float32) / np.float32(full_value(mask.dtype))
     return weight * (rgb[..., 3] > 0) if rgb.shape[2] == 4 else weight
 
 

@@ -200,7 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    harmonizer: Any = Harmonizer.load(device="cpu")
+    harmonizer: Any = Harmonizer.from_pretrained(device="cpu")
     every = torch.get_num_threads()
     for threads in sorted({1, every}):
         torch.set_num_threads(threads)

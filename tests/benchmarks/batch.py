@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    harmonizer: Any = Harmonizer.load(device="cpu")
+    harmonizer: Any = Harmonizer.from_pretrained(device="cpu")
     settings = workbench.settings_of(
         model="gknet-s", strength=1.0, network_size=None, clean_edges=False, layer=None, device="cpu"
     )

@@ -11,7 +11,7 @@ import numpy as np
 import skimage.data
 import torch
 
-from gknet import Harmonizer
+from gknet import Encoding, Harmonizer
 from tests.gknet import icc
 
 HEIGHT, WIDTH = 4000, 6000
@@ -26,7 +26,7 @@ WAYS = {
 def main() -> None:
     """Prints a table."""
     torch.set_num_threads(1)  # several wait for each other by spinning, which looks like work
-    harmonizer = Harmonizer.load(device="cpu")
+    harmonizer = Harmonizer.from_pretrained(device="cpu")
     pixels = np.tile(skimage.data.astronaut(), (8, 12, 1))[:HEIGHT, :WIDTH]
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     radius = (0.15 * HEIGHT * WIDTH / np.pi) ** 0.5
@@ -38,7 +38,7 @@ def main() -> None:
         for _ in range(3):
             for name, profile in WAYS.items():
                 begun = time.process_time()
-                harmonizer(picture, mask, profile=profile)
+                harmonizer(picture, mask, encoding=Encoding(profile=profile))
                 least[name] = min(least[name], time.process_time() - begun)
         for name, seconds in least.items():
             print(f"| {name} | {depth.__name__} | {seconds:.2f} | {seconds / least['sRGB']:.1f} |")

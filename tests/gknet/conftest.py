@@ -38,7 +38,7 @@ def object_mask(photograph: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="session")
 def shipped() -> Harmonizer:
     """The shipped weights on the CPU."""
-    return Harmonizer.load(device="cpu")
+    return Harmonizer.from_pretrained(device="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gknet import CancelledError, Harmonizer, InputError, UnsupportedError, edges
+from gknet import CancelledError, Harmonizer, InputError, MissingPackageError, edges
 from tests.benchmarks.edges import BENEATH, cases, error, silent
 
 Array = npt.NDArray[Any]
@@ -136,9 +136,9 @@ def test_cancelling_leaves_the_layer_alone(layer: Array) -> None:
 
 def test_without_pymatting_one_line_says_what_to_do(layer: Array, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pymatting", None)
-    with pytest.raises(UnsupportedError, match="needs PyMatting") as caught:
+    with pytest.raises(MissingPackageError, match="needs the package PyMatting") as caught:
         edges.cleaned(layer, silent)
-    assert "pip install pymatting" in caught.value.hint
+    assert "gknet-harmonize[edges]" in caught.value.hint
 
 
 def test_the_harmonizer_works_on_the_cleaned_layer(shipped: Harmonizer, layer: Array, photograph: Array) -> None:

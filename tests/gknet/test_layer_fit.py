@@ -8,7 +8,7 @@ import pyvips
 import skimage.data
 from PIL import Image
 
-from gknet import Harmonizer, InputError, NoBackgroundError, NoForegroundError
+from gknet import Encoding, Harmonizer, InputError, NoBackgroundError, NoForegroundError
 from gknet.color.srgb import srgb_to_linear
 from gknet.harmonizer import LayerFit
 
@@ -103,7 +103,9 @@ def test_scene_and_layer_may_be_in_other_spaces(shipped: Harmonizer, layer: np.n
     unit = layer.astype(np.float32) / 255
     linear = np.dstack([srgb_to_linear(torch.from_numpy(unit[..., :3].copy())).numpy(), unit[..., 3]])
     encoded = shipped.fit_layer(layer, scene, at=AT, canvas=(900, 600))
-    fit = shipped.fit_layer(linear, scene, at=AT, canvas=(900, 600), space="linear")
+    fit = shipped.fit_layer(
+        linear, scene, at=AT, canvas=(900, 600), encoding=Encoding("linear"), reference_encoding=Encoding()
+    )
     result = srgb_to_linear(torch.from_numpy(encoded.apply(unit)[..., :3].clip(0, 1))).numpy()
     inside = layer[..., 3] > 200
     assert np.abs(fit.apply(linear)[..., :3] - result)[inside].mean() < 0.01

@@ -57,8 +57,7 @@ def read(path: Path) -> OpenRaster:
         import psd_tools
         import scipy  # noqa: F401
     except ImportError as error:
-        hint = 'Install it with: pip install "gknet-harmonize[psd]"'
-        raise MissingPackageError(f"{path} is a Photoshop file, which needs the extra psd.", hint) from error
+        raise MissingPackageError(f"{path} is a Photoshop file, which needs the package psd-tools.", "psd") from error
     _check_header(path)
     with _understood(path):
         document = psd_tools.PSDImage.open(path)

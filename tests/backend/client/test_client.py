@@ -15,7 +15,7 @@ import gknet
 from backend import BackendError, Client
 from backend.server.requests import Space
 from backend.thin.client import ThinClient
-from gknet import Harmonizer
+from gknet import Encoding, Harmonizer
 from gknet.color.srgb import linear_to_srgb, srgb_to_linear
 from gknet.edges import cleaned
 from tests.backend.real_backend import Backend
@@ -34,7 +34,7 @@ def as_depth(pixels: np.ndarray, depth: str) -> np.ndarray:
 @pytest.fixture(scope="module")
 def harmonizer() -> Harmonizer:
     """The same network in this process."""
-    return Harmonizer.load(device="cpu")
+    return Harmonizer.from_pretrained(device="cpu")
 
 
 @pytest.mark.parametrize("depth", ["uint8", "uint16", "float16", "float32"])
@@ -101,10 +101,7 @@ def test_every_space_and_profile_is_taken_as_gknet_takes_it(
         below,
         at=AT,
         canvas=(512, 512),
-        space=space,
-        profile=PROFILES.get(values),
-        reference_space=space,
-        reference_profile=PROFILES.get(values),
+        encoding=Encoding(space, PROFILES.get(values)),
     )
     assert np.array_equal(result, fit.apply(pixels))
     assert not np.array_equal(result, pixels)

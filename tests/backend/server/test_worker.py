@@ -57,7 +57,7 @@ class Accelerator(Worker):
 
     def _model(self, name: str, device: str) -> Any:
         if device == "cpu":
-            return Harmonizer.load(name, "cpu")
+            return Harmonizer.from_pretrained(name, "cpu")
         return self
 
     def fit_layer(self, *_: object, **__: object) -> None:

@@ -89,7 +89,7 @@ def test_a_finished_composite_has_no_edge_to_clean(run: Run, files: Path, monkey
     refused(run("harmonize", "picture.png", "mask.png", "-o", "out.png", "--clean-edges"), "mixed", "--foreground")
     monkeypatch.setitem(sys.modules, "pymatting", None)
     cutout = ("harmonize", "--foreground", "none.png", "--background", "picture.png", "-o", "out.png")
-    refused(run(*cutout, "--clean-edges"), "needs PyMatting", "pip install pymatting")
+    refused(run(*cutout, "--clean-edges"), "needs the package PyMatting", "gknet-harmonize[edges]")
     assert not (files / "out.png").exists()
 
 

@@ -45,7 +45,7 @@ def test_files_give_what_arrays_give(
     written = formats.read(tmp_path / f"b{suffix}")
     assert written.profile == PROFILES[profile]
     assert written.pixels.dtype == depth
-    expected = brightening(pixels, mask, network_size=256, profile=PROFILES[profile])
+    expected = brightening(pixels, mask, network_size=256, encoding=Encoding(profile=PROFILES[profile]))
     assert np.array_equal(written.pixels, expected)
     assert not np.array_equal(written.pixels, pixels)
 
@@ -59,9 +59,9 @@ def test_values_beyond_the_range_stay_finite_and_in_order(
     pixels[90:120, 60:160] = np.linspace(-2, 12, 100, dtype=np.float32).astype(depth)[None, :, None]
     mask = np.where(object_mask[::2, ::2] > 127, 255, 0).astype(np.uint8)
     mask[90:120, 60:160] = 255
-    options = {"profile": PROFILES[encoding]} if encoding in PROFILES else {"space": encoding}
-    assert np.array_equal(shipped(pixels, mask, strength=0, **options), pixels)  # type: ignore[arg-type]
-    result = shipped(pixels, mask, **options)[90:120, 60:160].astype(np.float64)  # type: ignore[arg-type]
+    stated = Encoding("linear") if encoding == "linear" else Encoding(profile=PROFILES.get(encoding))
+    assert np.array_equal(shipped(pixels, mask, strength=0, encoding=stated), pixels)
+    result = shipped(pixels, mask, encoding=stated)[90:120, 60:160].astype(np.float64)
     assert np.isfinite(result).all()
     # In order from left to right; between two pixels f16 may not tell apart.
     assert np.diff(result, axis=1).min() >= (0 if depth is np.float32 else -0.01)
@@ -93,7 +93,8 @@ def test_srgb_is_known_whoever_wrote_its_profile() -> None:
 def test_a_picture_with_srgbs_profile_is_one_without(
     brightening: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:
-    assert np.array_equal(brightening(photograph, object_mask, profile=SRGB), brightening(photograph, object_mask))
+    stated = brightening(photograph, object_mask, encoding=Encoding(profile=SRGB))
+    assert np.array_equal(stated, brightening(photograph, object_mask))
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float32])
@@ -102,10 +103,10 @@ def test_profiles_of_tables_work_as_well(
 ) -> None:
     full = 1 if depth is np.float32 else np.iinfo(depth).max
     layer = (np.dstack([50 + photograph // 2, object_mask]) / 255 * full).astype(depth)[::2, ::2]
-    below, tables = photograph[::2, ::2], icc.of_tables()
-    assert matrix_profile(tables) is None
-    assert np.array_equal(brightening.layer(layer, below, profile=tables, strength=0), layer)
-    result = brightening.layer(layer, below, profile=tables)
+    below, tables = photograph[::2, ::2], Encoding(profile=icc.of_tables())
+    assert matrix_profile(icc.of_tables()) is None
+    assert np.array_equal(brightening.layer(layer, below, encoding=tables, strength=0), layer)
+    result = brightening.layer(layer, below, encoding=tables)
     assert np.array_equal(result[..., 3], layer[..., 3])
     plain = brightening.layer(layer, below)
     shown = layer[..., 3] > 0
@@ -120,6 +121,8 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(InputError, match="both named"):
         Encoding("linear", SRGB)
     with pytest.raises(InputError, match="RGB or gray"):
+        Encoding(profile=b"nonsense")
+    with pytest.raises(InputError, match="RGB or gray"):
         Encoding(profile=SRGB.replace(b"RGB ", b"CMYK", 1))
     with pytest.raises(UnsupportedError, match="cannot be used"):
         Encoding(profile=SRGB[:250])
@@ -129,10 +132,10 @@ def test_pixels_that_are_no_numbers_are_copied_where_nobody_sees_them(
     brightening: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:
     layer = np.dstack([photograph, object_mask]).astype(np.float32) / 255
-    clean = brightening.layer(layer, photograph, profile=PROFILES["Adobe RGB"])
+    clean = brightening.layer(layer, photograph, encoding=Encoding(profile=PROFILES["Adobe RGB"]))
     hidden = object_mask == 0
     layer[hidden, :3] = np.nan
-    result = brightening.layer(layer, photograph, profile=PROFILES["Adobe RGB"])
+    result = brightening.layer(layer, photograph, encoding=Encoding(profile=PROFILES["Adobe RGB"]))
     assert np.array_equal(result[~hidden], clean[~hidden])
     assert np.isnan(result[hidden, :3]).all()
 
@@ -141,7 +144,8 @@ def test_a_fit_refuses_what_does_not_suit_it(
     brightening: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:
     layer = np.dstack([photograph, object_mask])
-    fit = brightening.fit_layer(layer, photograph, at=(0, 0), canvas=(512, 512), profile=PROFILES["Display P3"])
+    wide = Encoding(profile=PROFILES["Display P3"])
+    fit = brightening.fit_layer(layer, photograph, at=(0, 0), canvas=(512, 512), encoding=wide)
     for options in ({"strength": 1.5}, {"selection": object_mask[:9]}):
         with pytest.raises(InputError):
             fit.apply(layer, **options)  # type: ignore[arg-type]
@@ -159,5 +163,5 @@ def test_cancelling_stops_the_conversion(
             raise CancelledError("Cancelled.")
 
     with pytest.raises(CancelledError):
-        brightening(picture, mask, profile=PROFILES["Display P3"], on_progress=stop)
+        brightening(picture, mask, encoding=Encoding(profile=PROFILES["Display P3"]), on_progress=stop)
     assert seen[-1][0] == "apply"

@@ -70,5 +70,5 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, rgb: np.ndarray, monkeyp
     with pytest.raises(UnsupportedError, match="HDR"):
         formats.read(tmp_path / "b.heic")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(MissingPackageError, match=r"extra heic.*gknet-harmonize\[heic\]"):
+    with pytest.raises(MissingPackageError, match=r"package pillow-heif.*gknet-harmonize\[heic\]"):
         formats.read(tmp_path / "a.heic")

@@ -151,7 +151,7 @@ def test_damaged_and_oversized_files_are_refused_quietly(tmp_path, light, capfd)
 def test_without_the_package_the_extra_is_named(tmp_path, light, monkeypatch):
     source = stored(tmp_path / "a.exr", {"RGB": light})
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
-    with pytest.raises(MissingPackageError, match=r"extra exr.*gknet-harmonize\[exr\]"):
+    with pytest.raises(MissingPackageError, match=r"package OpenEXR.*gknet-harmonize\[exr\]"):
         formats.read(source)
-    with pytest.raises(MissingPackageError, match="extra exr"):
+    with pytest.raises(MissingPackageError, match="package OpenEXR"):
         formats.check_writable(tmp_path / "b.exr", 3)

@@ -6,12 +6,13 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 import gknet
-from gknet import GKNet, WeightsError, preset
+from gknet import GKNet, Harmonizer, WeightsError, preset
 from gknet.network import weights
 
 SMALL = replace(preset("gknet-s"), width=8, global_head_widths=(8, 8))
@@ -72,11 +73,11 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     weights.save(GKNet(SMALL), path)
     tensors = load_file(path)
     save_file(tensors, path)
-    with pytest.raises(WeightsError, match="not of this version"):
+    with pytest.raises(WeightsError, match="don't fit this version"):
         weights.load(path)
     one_less = dict(list(tensors.items())[1:])
     save_file(one_less, path, metadata={"gknet_config": '{"width": 8}'})
-    with pytest.raises(WeightsError, match="not of this version"):
+    with pytest.raises(WeightsError, match="don't fit this version"):
         weights.load(path)
     save_file(tensors, path, metadata={"gknet_config": '{"depth": 9}'})
     with pytest.raises(WeightsError, match="depth"):
@@ -85,26 +86,62 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
         net = GKNet(SMALL)
         net.state_dict()["decoder.merge.1.1.running_var"][0] = nothing
         weights.save(net, path)
-        with pytest.raises(WeightsError, match=r"damaged: decoder\.merge\.1\.1\.running_var holds"):
+        with pytest.raises(WeightsError, match=r"NaN or infinite values in decoder\.merge\.1\.1\.running_var"):
             weights.load(path)
     for name in ("gknet-xl", "../gknet-s", "x" * 300):
         with pytest.raises(WeightsError, match="Choose one of: gknet-s"):
             weights.shipped(name)
 
 
+def test_weights_are_found_by_name_file_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = GKNet(SMALL)
+    folder = tmp_path / "gknet-s"
+    Harmonizer(network).save_pretrained(folder)
+    assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
+    monkeypatch.chdir(tmp_path)
+    for place in (folder, str(folder), "./gknet-s", folder / "model.safetensors"):
+        assert weights.find(place).samefile(folder / "model.safetensors")
+    assert weights.find("gknet-s") == weights.shipped("gknet-s")
+    with pytest.raises(WeightsError, match="Choose one of: gknet-s; or give"):
+        weights.find(tmp_path)
+    with pytest.raises(WeightsError, match="Choose one of"):
+        weights.find("x" * 300)
+
+
+def test_a_saved_network_harmonizes_as_before(tmp_path: Path, photograph: np.ndarray, object_mask: np.ndarray) -> None:
+    network = weights.build(SMALL)
+    network.half().float()  # what a file keeps
+    Harmonizer(network).save_pretrained(tmp_path / "new" / "model")
+    Harmonizer(network).save_pretrained(tmp_path / "new" / "model")  # again, over the first
+    again = Harmonizer.from_pretrained(tmp_path / "new" / "model", device="cpu")
+    assert again.network.config == SMALL
+    picture = photograph[::2, ::2], object_mask[::2, ::2]
+    assert np.array_equal(again(*picture), Harmonizer(network)(*picture))
+
+
+def test_weights_that_cannot_be_saved_say_why(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(WeightsError, match="cannot be written"):
+        Harmonizer(GKNet(SMALL)).save_pretrained(tmp_path / "file" / "model")
+
+
 def test_what_is_public_is_what_the_package_names() -> None:
     assert sorted(gknet.__all__) == [
         "CancelledError",
+        "Encoding",
         "GKNet",
         "GKNetConfig",
         "HarmonizeError",
         "Harmonizer",
         "InputError",
+        "LayerFit",
+        "MissingPackageError",
         "NoBackgroundError",
         "NoForegroundError",
         "PictureError",
         "UnsupportedError",
         "WeightsError",
+        "__version__",
         "preset",
     ]
     assert all(getattr(gknet, name) for name in gknet.__all__)

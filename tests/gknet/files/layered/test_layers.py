@@ -336,5 +336,5 @@ def test_gray_photoshop_files_stay_gray(run: Run, tmp_path: Path, background, cu
 def test_without_the_package_the_extra_is_named(tmp_path: Path, photoshop, monkeypatch) -> None:
     photoshop.save(tmp_path / "a.psd")
     monkeypatch.setitem(sys.modules, "psd_tools", None)
-    with pytest.raises(MissingPackageError, match=r"extra psd.*gknet-harmonize\[psd\]"):
+    with pytest.raises(MissingPackageError, match=r"package psd-tools.*gknet-harmonize\[psd\]"):
         opened(tmp_path / "a.psd")

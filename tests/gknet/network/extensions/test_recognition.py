@@ -125,7 +125,7 @@ def test_a_trunk_that_is_missing_or_damaged_is_named(
         path.write_bytes(content)
     monkeypatch.setattr(recognition, "WEIGHTS", path)
     with pytest.raises(WeightsError, match=r"trunk\.safetensors cannot be read"):
-        Harmonizer.load(device="cpu")
+        Harmonizer.from_pretrained(device="cpu")
 
 
 @pytest.mark.parametrize("size", [(64, 48), (256, 96), (48, 256)])
@@ -134,5 +134,5 @@ def test_the_shipped_network_takes_pictures_of_any_shape(size: tuple[int, int]) 
     composite = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
     mask = np.zeros(size, np.uint8)
     mask[16:32, 8:32] = 255
-    result = Harmonizer.load(device="cpu")(composite, mask)
+    result = Harmonizer.from_pretrained(device="cpu")(composite, mask)
     assert np.array_equal(result[mask == 0], composite[mask == 0])

@@ -1,0 +1,28 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
+    """Give a new, empty file beside `path` to write to; when the block ends, it takes the place of `path`.
+
+    If the block raises, what was at `path` stays, and the new file is removed.
+    mode: permissions of the new file, less the process's umask.
+    Raises OSError if the disk refuses.
+    """
+    target = Path(os.path.realpath(path))  # through a link, not in its place
+    unfinished = target.with_name(f".gknet-{secrets.token_hex(8)}.tmp")
+    try:
+        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+        yield unfinished
+        unfinished.replace(target)
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)

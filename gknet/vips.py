@@ -1,0 +1,62 @@
+"""libvips as this package needs it, only while this package uses it.
+
+pyvips's settings hold for the whole process, which may use pyvips for other things, too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyvips
+
+_DOMAIN = b"VIPS"
+_LEVELS = pyvips.GLogLevelFlags
+_WORTH_TELLING = _LEVELS.LEVEL_MESSAGE | _LEVELS.LEVEL_WARNING | _LEVELS.LEVEL_CRITICAL | _LEVELS.LEVEL_ERROR
+_EVERYTHING = _WORTH_TELLING | _LEVELS.LEVEL_INFO | _LEVELS.LEVEL_DEBUG | _LEVELS.FLAG_FATAL | _LEVELS.FLAG_RECURSION
+
+_lock = threading.Lock()
+_users = 0
+_cache_size = 0
+_to_string = pyvips.error._to_string
+
+
+@contextmanager
+def vips_session() -> Iterator[None]:
+    """Change three of pyvips's settings while a block, or a decorated function, builds and runs operations.
+
+    - No cache: libvips would keep the last hundred operations, and each of ours holds a whole picture.
+    - Messages that aren't UTF-8 are read all the same. libvips quotes damaged files in its messages; pyvips would fail
+      over them, and at every later error too.
+    - No debugging messages: a Ctrl-C that arrives while Python handles one would be lost.
+
+    Sessions may overlap, in any number of threads; the last one to end brings the settings back.
+    """
+    global _users, _cache_size
+    with _lock:
+        if _users == 0:
+            _cache_size = pyvips.cache_get_max()
+            _apply(0, _decode, _WORTH_TELLING)
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _apply(_cache_size, _to_string, _EVERYTHING)
+
+
+def _apply(cache_size: int, to_string: Any, levels: int) -> None:
+    pyvips.cache_set_max(cache_size)
+    pyvips._to_string = pyvips.error._to_string = to_string
+    pyvips._remove_log_handler()
+    handler = pyvips._log_handler_cb
+    pyvips._log_handler_id = pyvips.glib_lib.g_log_set_handler(_DOMAIN, levels, handler, pyvips.ffi.NULL)
+
+
+def _decode(text: Any) -> str:
+    decoded: str = pyvips.ffi.string(text).decode("utf-8", "replace")
+    return decoded

@@ -1,0 +1,48 @@
+"""The script of docs/scripting.md that trains, and the command beside it, work as they stand there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gknet import Harmonizer
+from tests.gknet.conftest import Run
+
+PAGE = Path(__file__).parents[2] / "docs" / "scripting.md"
+SECTION = PAGE.read_text(encoding="utf-8").partition("## Weights of your own")[2]
+
+
+def block(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_a_trained_network_is_saved_loaded_and_used_by_the_command(
+    tmp_path: Path, run: Run, shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    picture = np.ascontiguousarray(photograph[::2, ::2])
+    flat = np.ascontiguousarray(object_mask[::2, ::2])
+    mask = torch.from_numpy(flat / 255).float()[None, None]
+    real = torch.from_numpy(picture / 255).float().permute(2, 0, 1)[None]
+    batches = [((real * (1 - 0.5 * mask)), real, mask)] * 2
+    names: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {"batches": batches}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        exec(compile(block("python"), PAGE, "exec"), names)
+    Image.fromarray(picture).save(tmp_path / "composite.png")
+    Image.fromarray(flat).save(tmp_path / "mask.png")
+    program, *words = shlex.split(block("sh"))
+    assert program == "gknet"
+    assert run(*words)[0] == 0
+    harmonized = np.asarray(Image.open(tmp_path / "harmonized.png"))
+    own = Harmonizer.from_pretrained(tmp_path / "my-model", device="cpu")
+    assert np.array_equal(harmonized, own(picture, flat))
+    assert not np.array_equal(harmonized, shipped(picture, flat))
