@@ -276,7 +276,7 @@ def info(*, model: str | None = None, device: str = "auto") -> None:
     Parameters
     ----------
     model
-        Only this network.
+        Only this network: a name, a .safetensors file, or a folder that `save_pretrained` wrote.
     device
         auto, cpu, cuda or mps.
     """

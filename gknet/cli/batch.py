@@ -64,7 +64,7 @@ def batch(
     clean_edges
         Take the colours of cut-outs' old backgrounds out of their soft edges first. Needs PyMatting.
     model
-        Which network: a name that `gknet info` lists.
+        Which weights: a name that `gknet info` lists, a .safetensors file, or a folder that `save_pretrained` wrote.
     network_size
         Long side of what the network sees, pixels, 64 to 1024. Without it: what suits the network.
     device

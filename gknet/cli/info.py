@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.table import Table
 
-from gknet.errors import InputError, WeightsError
+from gknet.errors import WeightsError
 from gknet.network import weights
 from gknet.network.complexity import SIZE, flops, parameters
 from gknet.network.config import PRESETS, preset
 from gknet.network.device import choose_device
+from gknet.network.model import GKNet
 
 
 def describe(model: str | None, device: str) -> Table:
-    """A table of the presets: parameters, arithmetic at 256 x 256, device and weights.
+    """Return a table of networks: parameters, arithmetic at 256 x 256, device and weights.
 
-    Raises InputError for a preset or a device that is not there.
+    model: a preset, or what `gknet.network.weights.find` takes; None for all presets.
+    Raises WeightsError or InputError for a model or a device that is not there.
     """
-    if model is not None and model not in PRESETS:
-        raise InputError(f"There is no model {model!r}.", f"Choose one of: {', '.join(PRESETS)}.")
     chosen = choose_device(device)
-    shown = Table()
+    table = Table()
     for heading in ("model", "parameters", f"FLOPs\nat {SIZE}²", "device", "weights"):
-        shown.add_column(heading, overflow="fold")
-    for name in [model] if model else PRESETS:
-        net = weights.build(preset(name)).eval()
+        table.add_column(heading, overflow="fold")
+    for name in PRESETS if model is None else [model]:
+        net, path = _network(name)
         count = f"{parameters(net) / 1e6:.2f} M"
         if net.recognition is not None:
             count += f",\n{sum(buffer.numel() for buffer in net.recognition.buffers()) / 1e6:.2f} M frozen"
-        shown.add_row(name, count, f"{flops(net) / 1e9:.2f} G", str(chosen), _weights(name))
-    return shown
+        size = "none yet" if path is None else f"{path.name}\n{path.stat().st_size / 1e6:.1f} MB"
+        table.add_row(name, count, f"{flops(net) / 1e9:.2f} G", str(chosen), size)
+    return table
 
 
-def _weights(name: str) -> str:
+def _network(name: str) -> tuple[GKNet, Path | None]:
+    """Return a network and the file of its weights; an untrained one and None for a preset without weights."""
     try:
-        path = weights.shipped(name)
+        path = weights.find(name)
     except WeightsError:
-        return "none yet"
-    weights.load(path)
-    return f"{path.name}\n{path.stat().st_size / 1e6:.1f} MB"
+        if name in PRESETS:
+            return weights.build(preset(name)).eval(), None
+        raise
+    return weights.load(path), path

@@ -46,3 +46,11 @@ def test_a_trained_network_is_saved_loaded_and_used_by_the_command(
     own = Harmonizer.from_pretrained(tmp_path / "my-model", device="cpu")
     assert np.array_equal(harmonized, own(picture, flat))
     assert not np.array_equal(harmonized, shipped(picture, flat))
+    model = ("--model", str(tmp_path / "my-model" / "model.safetensors"))
+    assert "model.safetensors" in run("info", *model)[1]
+    (tmp_path / "pairs.csv").write_text("composite,mask,output\ncomposite.png,mask.png,batch.png\n")
+    assert run("batch", "pairs.csv", "out", "--device", "cpu", *model)[0] == 0
+    in_batch = np.asarray(Image.open(tmp_path / "out" / "batch.png")).astype(int)
+    assert np.abs(in_batch - harmonized).max() <= 1  # a batch computes on one core, and sums in another order
+    assert run("inspect", "composite.png", "mask.png", "-o", "page", "--device", "cpu", *model)[0] == 0
+    assert run("demo", "-o", "demo.png", "--device", "cpu", *model)[0] == 0
