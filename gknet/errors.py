@@ -74,7 +74,7 @@ class MissingPackageError(UnsupportedError):
     """
 
     def __init__(self, message: str, extra: str) -> None:
-        super().__init__(message, f'Install it with: pip install "gknet-harmonize[{extra}]"')
+        super().__init__(message, f'Install with: pip install "gknet-harmonize[{extra}]"')
 
 
 class CancelledError(HarmonizeError):

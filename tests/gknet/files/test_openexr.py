@@ -9,7 +9,7 @@ import numpy as np
 import OpenEXR
 import pytest
 
-from gknet import Harmonizer, UnsupportedError
+from gknet import Encoding, Harmonizer, UnsupportedError
 from gknet.color.srgb import srgb_to_linear
 from gknet.errors import MissingPackageError, PictureError
 from gknet.files import formats, picture
@@ -109,7 +109,7 @@ def test_values_beyond_white_and_below_black_stay_finite_and_in_order(
 ) -> None:
     ramp = light.copy()
     ramp[60:120, 80:160] = np.linspace(-0.5, 30, 80, dtype=np.float32)[None, :, None]
-    result = shipped(ramp, object_mask[::2, ::2], space="linear")
+    result = shipped(ramp, object_mask[::2, ::2], encoding=Encoding("linear"))
     assert np.isfinite(result).all()
     assert (np.diff(result[60:120, 80:160], axis=1) > 0).all()
     assert result[60:120, 159].min() > 10

@@ -169,7 +169,7 @@ def test_without_what_draws_it_says_what_to_install(run: Run, monkeypatch: pytes
     code, out, err = run("composite.png", "mask.png", "-o", "page")
     assert (code, out) == (2, "")
     assert err == (
-        'gknet: Drawing needs matplotlib and scikit-learn. Install them with: pip install "gknet-harmonize[figures]"\n'
+        'gknet: Drawing needs the packages matplotlib and scikit-learn. Install with: pip install "gknet-harmonize[figures]"\n'
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from gknet import Harmonizer
+from gknet import Encoding, Harmonizer
 from gknet.harmonizer import Space
 from tests.gknet import icc
 
@@ -115,17 +115,17 @@ def test_the_same_colours_come_out_of_every_way_to_write_them(
     network: tuple[str, Harmonizer], scene: np.ndarray, mask: np.ndarray, kind: Kind, depth: str
 ) -> None:
     name, harmonizer = network
-    inside, options = mask == 255, {"space": kind.space, "profile": kind.profile}
+    inside, encoding = mask == 255, Encoding(kind.space, kind.profile)
     light = srgb_decoded(srgb_encoded(scene) @ LUMA) if kind.primaries is None else scene
     pixels = quantised(kind.of_light(light), DEPTHS[depth])
-    untouched = harmonizer(pixels, mask, strength=0, **options)  # type: ignore[arg-type]
+    untouched = harmonizer(pixels, mask, strength=0, encoding=encoding)
     assert untouched.dtype == pixels.dtype
     assert np.array_equal(untouched, pixels)
-    result = harmonizer(pixels, mask, **options)  # type: ignore[arg-type]
+    result = harmonizer(pixels, mask, encoding=encoding)
     assert np.array_equal(result[~inside], pixels[~inside])
     values = unit(result)
     assert 0 < values.min() < values.max() < 1
-    reference = harmonizer(kind.to_light(unit(pixels)).astype(np.float32), mask, space="linear")
+    reference = harmonizer(kind.to_light(unit(pixels)).astype(np.float32), mask, encoding=Encoding("linear"))
     error = np.abs(values - kind.of_light(reference.astype(np.float64)))[inside].max()
     print(f"\n| {kind.name} | {depth} | {name} | exact | {error:.5f} | {BOUNDS[depth]:.5f} |", end="")
     assert np.abs(values - unit(pixels))[inside].max() > 0.04

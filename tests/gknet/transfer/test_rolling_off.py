@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gknet import Harmonizer
+from gknet import Encoding, Harmonizer
 from gknet.transfer.color_transfer import ColourTransfer
 from tests.gknet import icc
 
@@ -106,7 +106,7 @@ def test_a_layer_with_a_profile_is_rolled_off_alike(brightening: Harmonizer, pho
     background = np.tile(photograph[..., 1:2], (2, 5, 3)).astype(np.uint16) * 257
     profile = icc.rgb(icc.DISPLAY_P3, icc.srgb_curve())
     plain, with_profile = (
-        brightening.layer(layer, background, (40, 60), profile=named)[150, :, 0].astype(int)
+        brightening.layer(layer, background, (40, 60), encoding=Encoding(profile=named))[150, :, 0].astype(int)
         for named in (None, profile)
     )
     assert len(np.unique(with_profile)) > 0.95 * 2048
