@@ -22,7 +22,7 @@ from training import evaluate as command
 from training.data.iharmony4 import SUBSETS
 from training.data.judging_sets.validation import pool_samples
 from training.data.sample import Sample
-from training.data.synthesis import KINDS
+from training.data.synthesis.recoloring import KINDS
 from training.evaluation.cases import evaluate, harmonize_samples
 from training.evaluation.published import TABLE_1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 SIZE = 256
 """Height and width, as in the paper's protocol."""
@@ -22,3 +23,8 @@ class Sample(NamedTuple):
     composite: np.ndarray
     real: np.ndarray
     mask: np.ndarray
+
+
+def to_pixels(picture: Tensor) -> np.ndarray:
+    """(S, S, 3) uint8 of (1, 3, S, S) in [0, 1]."""
+    return (picture[0] * 255).round().byte().permute(1, 2, 0).numpy()

@@ -42,7 +42,7 @@ class Logger:
         self.writer.add_scalar("learning_rate", training.rate(), training.samples)
         self.writer.add_scalar("samples_per_second", speed, training.samples)
 
-    def pictures(self, training: Training) -> None:
+    def add_pictures(self, training: Training) -> None:
         """The last step's composites: composite, harmonized, real and mask from top to bottom."""
         if training.latest is not None:
             batch, harmonized = training.latest

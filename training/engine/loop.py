@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
 
 from gknet.network import weights
 from training.engine.batch import Stream
 from training.engine.logger import Logger
+from training.engine.stopping import catch_stop_signals
 from training.engine.training import Training
 
 REPORT_SECONDS = 10
@@ -21,43 +21,35 @@ def train(training: Training, stream: Stream, out: Path, minutes: float, *, anne
     Leaves `state.pt` and `weights.safetensors`. With `anneal` the learning rate's schedule ends with the minutes.
     Raises NotFiniteError, with the state of the last save left as it is.
     """
-    interrupted = False
-
-    def stop(*_: object) -> None:
-        nonlocal interrupted
-        interrupted = True
-
-    before = [(number, signal.signal(number, stop)) for number in (signal.SIGTERM, signal.SIGINT)]
     logger = Logger(out, training, minutes) if training.parallel.rank == 0 else None
     start = saved = reported = time.monotonic()
     training.learning_mode()
-    try:
-        ended = False
-        while training.samples < training.run.samples and not ended:
-            error = training.learn(stream)
-            now = time.monotonic()
-            if anneal:
-                training.time_share = (now - start) / (60 * minutes)
-            ended = training.parallel.any(interrupted or now - start > 60 * minutes, training.device)
+    with catch_stop_signals() as is_interrupted:
+        try:
+            ended = False
+            while training.samples < training.run.samples and not ended:
+                error = training.learn(stream)
+                now = time.monotonic()
+                if anneal:
+                    training.time_share = (now - start) / (60 * minutes)
+                ended = training.parallel.any(is_interrupted() or now - start > 60 * minutes, training.device)
+                if logger:
+                    logger.add_loss(error)
+                    if now - reported > REPORT_SECONDS:
+                        reported = now
+                        logger.report(training)
+                if training.parallel.any(now - saved > SAVE_SECONDS, training.device):
+                    saved = now
+                    _save(training, logger, out)
+            _save(training, logger, out)
+        finally:
             if logger:
-                logger.add_loss(error)
-                if now - reported > REPORT_SECONDS:
-                    reported = now
-                    logger.report(training)
-            if training.parallel.any(now - saved > SAVE_SECONDS, training.device):
-                saved = now
-                _leave(training, logger, out)
-        _leave(training, logger, out)
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
-        if logger:
-            logger.close()
-    return not interrupted
+                logger.close()
+        return not is_interrupted()
 
 
-def _leave(training: Training, logger: Logger | None, out: Path) -> None:
+def _save(training: Training, logger: Logger | None, out: Path) -> None:
     training.save(out / "state.pt")
     if logger:
         weights.save(training.result, out / "weights.safetensors")
-        logger.pictures(training)
+        logger.add_pictures(training)

@@ -26,9 +26,8 @@ from gknet.network import weights
 from gknet.network.device import choose_device
 from gknet.network.inference import InferenceNetwork
 from gknet.network.model import GKNet
-from training.data.judging_sets.validation import validation_samples
-from training.data.sample import MASK_SHARE, SIZE, Sample
-from training.data.shards import find_shards, read_photographs
+from training.data.judging_sets.validation import read_validation, validation_samples
+from training.data.sample import Sample
 from training.evaluation.metrics import Record, make_record
 
 
@@ -106,7 +105,7 @@ def main() -> int:
     end = time.monotonic() + options.seconds
     try:
         network = BareNetwork(weights.load(options.weights), choose_device(options.device))
-        photographs = read_photographs(find_shards([options.pool]), SIZE, validation=True, mask_share=MASK_SHARE)
+        photographs = read_validation(options.pool)
     except (HarmonizeError, OSError) as error:
         print(f"bare_network: {error}", file=sys.stderr)
         return 2

@@ -1,7 +1,7 @@
 """Colour transfer from the background to the foreground: what was done before there were networks for it.
 
 Nothing is trained, and nothing is known but the composite and its mask. The transfers are those that
-`training.data.synthesis` makes composites with, in full strength and without its bounds.
+`training.data.synthesis.recoloring` has, in full strength and without its bounds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from training.data.synthesis import Recolour, histogram, mkl, reinhard
+from training.data.synthesis.recoloring import Recolor, histogram, mkl, reinhard
 
 
 class ClassicalMethod(NamedTuple):
@@ -21,7 +21,7 @@ class ClassicalMethod(NamedTuple):
 
     name: str
     source: str
-    transfer: Recolour
+    transfer: Recolor
 
     def __call__(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """The composite with its foreground's colours made those of its background.

@@ -26,9 +26,9 @@ from gknet.network import weights
 from training.data.judging_sets.other_code import other_code_samples
 from training.data.judging_sets.real_light import real_light_samples
 from training.data.judging_sets.rerendered import rerendered_samples
-from training.data.judging_sets.validation import Half, is_among, validation_samples
-from training.data.sample import MASK_SHARE, SIZE, Sample
-from training.data.shards import Photographs, find_shards, read_photographs
+from training.data.judging_sets.validation import Half, is_among, read_validation, validation_samples
+from training.data.sample import Sample
+from training.data.shards import Photographs
 from training.evaluation.bare_network import BareNetwork
 from training.evaluation.command import run_command
 from training.evaluation.metrics import HARDLY, Record
@@ -127,11 +127,6 @@ def _row(name: str, records: list[Record]) -> list[str]:
         f"{100 * found.worse:.1f} %",
         f"{100 * found.badly:.1f} %",
     ]
-
-
-def read_validation(pool: Path) -> Photographs:
-    """The validation split's photographs, as all sets show them."""
-    return read_photographs(find_shards([pool]), SIZE, validation=True, mask_share=MASK_SHARE)
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -29,8 +28,9 @@ from training.data.streams.shared_views import VIEW_SIZE, SharedViewStream
 from training.engine.atomic import replacing
 from training.engine.batch import Stream
 from training.engine.run import read_run
+from training.engine.stopping import catch_stop_signals
 from training.evaluation.command import run_command
-from training.heads.examples import Examples, examine
+from training.heads.examples import Examples, examine, join_examples
 
 MADE = 144
 """Height and width, pixels, that composites are made at."""
@@ -88,7 +88,7 @@ def extend(bank: Bank, stream: Stream, net: GKNet, goes_on: Callable[[], bool]) 
         while sum(len(part.colours) for part in made) < PIECE:
             batch = stream.batch()
             made.append(examine(net, batch.composite, batch.real, batch.mask, SHOWN, batch.recognized))
-        piece = Examples(*(torch.cat(parts) for parts in zip(*made, strict=True)))
+        piece = join_examples(made)
         bank.add(piece)
         total += len(piece.colours)
     return total
@@ -108,15 +108,13 @@ def _run(options: argparse.Namespace) -> None:
     bank = Bank(options.bank, path)
     net = weights.load(path).eval()
     stream = open_stream(options.data, bank)
-    asked = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.append(True))
     started = time.monotonic()
-    while not asked and time.monotonic() - started < 60 * options.minutes:
-        before = time.monotonic()
-        count = extend(bank, stream, net, iter([True, False]).__next__)
-        speed = count / (time.monotonic() - before)
-        print(f"{len(bank.pieces)} pieces, {speed:.1f} composites a second", flush=True)
+    with catch_stop_signals() as is_stopping:
+        while not is_stopping() and time.monotonic() - started < 60 * options.minutes:
+            before = time.monotonic()
+            count = extend(bank, stream, net, iter([True, False]).__next__)
+            speed = count / (time.monotonic() - before)
+            print(f"{len(bank.pieces)} pieces, {speed:.1f} composites a second", flush=True)
 
 
 def main() -> int:

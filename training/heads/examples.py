@@ -7,6 +7,7 @@ error of the harmonized picture for any matrix. A head learns from thousands of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -63,6 +64,11 @@ class Examples(NamedTuple):
     def area(self) -> Tensor:
         """(B,), the mask's sum, pixels."""
         return self.scalars[:, 4]
+
+
+def join_examples(parts: Sequence[Examples]) -> Examples:
+    """Return the examples of several batches as one."""
+    return Examples(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
 
 class Errors(NamedTuple):

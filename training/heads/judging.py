@@ -18,7 +18,7 @@ from training.data.sample import Sample
 from training.evaluation.four_sets import Summary, summarize
 from training.evaluation.metrics import Record, Scores
 from training.heads.bank import Bank, read_pieces
-from training.heads.examples import Examples, examine, predict_matrix, squared_errors
+from training.heads.examples import Examples, examine, join_examples, predict_matrix, squared_errors
 
 Labels = list[tuple[str, str, str]]
 """Set, key and kind of each example."""
@@ -40,7 +40,7 @@ def judging_examples(
                     made.append(examine_sample(net, sample))
             if not labels or labels[-1][0] != name:
                 raise PictureError(f"None of the composites of {name} was chosen.", "Judge on more: lower --every.")
-        bank.write(examples_path, Examples(*(torch.cat(parts) for parts in zip(*made, strict=True))))
+        bank.write(examples_path, join_examples(made))
         labels_path.write_text("\n".join("\t".join(label) for label in labels), encoding="utf-8")
     lines = labels_path.read_text(encoding="utf-8").splitlines()
     found = [(name, key, kind) for name, key, kind in (line.split("\t") for line in lines)]

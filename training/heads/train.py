@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import copy
 import math
-import signal
 import sys
 import time
 from pathlib import Path
@@ -25,12 +24,14 @@ from torch import nn
 from gknet.errors import PictureError
 from gknet.network import weights
 from gknet.network.model import GKNet
+from training.data.judging_sets.validation import read_validation
 from training.engine.atomic import replacing
 from training.engine.heads_apart import keep_apart
+from training.engine.stopping import catch_stop_signals
 from training.evaluation.command import run_command
-from training.evaluation.four_sets import Summary, read_validation, sets_of
+from training.evaluation.four_sets import Summary, sets_of
 from training.heads.bank import Bank, extend, open_stream, read_pieces
-from training.heads.examples import Examples, predict_matrix, root_mean_square_loss
+from training.heads.examples import Examples, join_examples, predict_matrix, root_mean_square_loss
 from training.heads.judging import compare, judge_heads, judging_examples
 
 BATCH = 256
@@ -120,11 +121,6 @@ def relative_error(judged: dict[str, Summary], before: dict[str, Summary]) -> fl
     return sum(judged[name].share / before[name].share for name in SETS) / len(SETS)
 
 
-def join(parts: list[Examples]) -> Examples:
-    """Return all examples as one."""
-    return Examples(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
-
-
 def _run(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(int(time.time()))  # dropout's
@@ -144,39 +140,37 @@ def _run(options: argparse.Namespace) -> None:
         if best_file.is_file():
             best = relative_error(judge_heads(weights.load(best_file).eval(), labels, judging), before)
     stream = open_stream(options.data, bank) if options.data else None
-    asked: list[bool] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.append(True))
-    known = bank.pieces
-    examples = read_pieces(known) if known else None
-    while True:
-        if stream is not None:
-            extend(bank, stream, shipped, iter([True] * options.pieces + [False]).__next__)
-        fresh = [piece for piece in bank.pieces if piece not in known]
-        unseen: tuple[float, float] | None = None
-        if fresh:
-            known += fresh
-            added = read_pieces(fresh)
-            unseen = mean_loss(shipped, added), mean_loss(training.average, added)
-            examples = added if examples is None else join([examples, added])
-        if examples is None:
-            raise PictureError(f"{bank.folder} holds no examples.", "Name photographs to make some of with --data.")
-        loss = training.learn(examples, options.steps)
-        training.save(state)
-        judged = judge_heads(training.average, labels, judging)
-        weights.save(training.average, options.out / "latest.safetensors")
-        relative = relative_error(judged, before)
-        if relative < best:
-            best = relative
-            weights.save(training.average, options.out / "best.safetensors")
-        shares = ", ".join(f"{name} {before[name].share:.3f} -> {judged[name].share:.3f}" for name in SETS)
-        gains = ", ".join(f"{judged[name].gain - before[name].gain:+.2f}" for name in SETS)
-        new = "" if unseen is None else f", unseen composites {unseen[0]:.4f} -> {unseen[1]:.4f}"
-        seen = f"{training.steps} steps, {len(examples.colours)} composites, loss {loss:.4f}{new}"
-        print(f"{seen}; {shares}; dB {gains}; {relative:.4f}", flush=True)
-        if asked or time.monotonic() - started > 60 * options.minutes:
-            break
-    print(compare(before, judge_heads(training.average, labels, judging)))
+    with catch_stop_signals() as is_stopping:
+        known = bank.pieces
+        examples = read_pieces(known) if known else None
+        while True:
+            if stream is not None:
+                extend(bank, stream, shipped, iter([True] * options.pieces + [False]).__next__)
+            fresh = [piece for piece in bank.pieces if piece not in known]
+            unseen: tuple[float, float] | None = None
+            if fresh:
+                known += fresh
+                added = read_pieces(fresh)
+                unseen = mean_loss(shipped, added), mean_loss(training.average, added)
+                examples = added if examples is None else join_examples([examples, added])
+            if examples is None:
+                raise PictureError(f"{bank.folder} holds no examples.", "Name photographs to make some of with --data.")
+            loss = training.learn(examples, options.steps)
+            training.save(state)
+            judged = judge_heads(training.average, labels, judging)
+            weights.save(training.average, options.out / "latest.safetensors")
+            relative = relative_error(judged, before)
+            if relative < best:
+                best = relative
+                weights.save(training.average, options.out / "best.safetensors")
+            shares = ", ".join(f"{name} {before[name].share:.3f} -> {judged[name].share:.3f}" for name in SETS)
+            gains = ", ".join(f"{judged[name].gain - before[name].gain:+.2f}" for name in SETS)
+            new = "" if unseen is None else f", unseen composites {unseen[0]:.4f} -> {unseen[1]:.4f}"
+            seen = f"{training.steps} steps, {len(examples.colours)} composites, loss {loss:.4f}{new}"
+            print(f"{seen}; {shares}; dB {gains}; {relative:.4f}", flush=True)
+            if is_stopping() or time.monotonic() - started > 60 * options.minutes:
+                break
+        print(compare(before, judge_heads(training.average, labels, judging)))
 
 
 def main() -> int:

@@ -24,9 +24,8 @@ from gknet.network import weights
 from gknet.network.kernel_prediction import KernelPrediction
 from gknet.network.model import GKNet
 from gknet.network.selective_correlation import SelectiveCorrelationFusion
-from training.data.judging_sets.validation import validation_samples
-from training.data.sample import MASK_SHARE, SIZE, Sample
-from training.data.shards import find_shards, read_photographs
+from training.data.judging_sets.validation import read_validation, validation_samples
+from training.data.sample import Sample
 from training.evaluation.bare_network import BareNetwork, NetworkInput
 from training.evaluation.metrics import Record
 
@@ -155,7 +154,7 @@ def main() -> int:
     try:
         path = options.weights or weights.shipped("gknet-s")
         nets = {name: weights.load(path) for name in CUTS} | {str(file): weights.load(file) for file in options.beside}
-        photographs = read_photographs(find_shards([options.pool]), SIZE, validation=True, mask_share=MASK_SHARE)
+        photographs = read_validation(options.pool)
     except (HarmonizeError, OSError) as error:
         print(f"parts: {error}", file=sys.stderr)
         return 2

@@ -20,10 +20,10 @@ from rich.progress import track
 from gknet.errors import InputError
 from gknet.harmonizer import Harmonizer
 from gknet.network import weights
-from training.data.judging_sets.validation import validation_samples
+from training.data.judging_sets.validation import read_validation, validation_samples
 from training.data.sample import MASK_SHARE, SIZE
 from training.data.shards import Photographs, find_shards, read_photographs
-from training.data.synthesis import KINDS
+from training.data.synthesis.recoloring import KINDS
 from training.evaluation.cases import evaluate
 from training.evaluation.command import defer_interrupts, run_command
 from training.evaluation.metrics import Record
@@ -90,7 +90,7 @@ def _run(options: argparse.Namespace) -> None:
     with defer_interrupts():
         harmonizer = Harmonizer(weights.load(path), "cpu")
     shards = find_shards([options.pool])
-    unseen = read_photographs(shards, SIZE, validation=True, mask_share=MASK_SHARE)
+    unseen = read_validation(options.pool)
     # Shards are shuffled: the first holds enough, and the whole pool would take gigabytes at this size.
     seen = read_photographs(shards[:1], SIZE, validation=False, mask_share=MASK_SHARE)
     count = min(options.photographs, len(seen.keys), len(unseen.keys))

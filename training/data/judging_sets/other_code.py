@@ -24,7 +24,7 @@ Transfer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _STRENGTH = (0.4, 1.0)
 _QUALITY = (85, 95)
 _FMSE = (50.0, 8000.0)
-"""Least and most fMSE of a composite, as in `training.data.synthesis`."""
+"""Least and most fMSE of a composite, as in `training.data.synthesis.recoloring`."""
 _WHOLE = 0.5
 """Share of references that are the whole photograph rather than its foreground."""
 

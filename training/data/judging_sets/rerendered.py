@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from training.data.judging_sets.validation import Half, half_of
-from training.data.sample import TRIES, Sample
+from training.data.sample import TRIES, Sample, to_pixels
 from training.data.shards import Photographs
-from training.data.synthesis import KINDS, recolour, retouch
+from training.data.synthesis.recoloring import KINDS, recolor, retouch
 
 STRENGTHS = (0.4, 0.8, 1.2)
 """How strongly whole photographs are retouched, 1 being as strongly as an object."""
@@ -42,7 +41,7 @@ def rerendered_samples(photographs: Photographs, half: Half) -> Iterator[Sample]
             found = _composite(picture, mask, strength, generator)
             if found is not None:
                 real, composite = found
-                yield Sample(key, f"{strength}", _bytes(composite), _bytes(real), mask[0, 0].numpy() > 0.5)
+                yield Sample(key, f"{strength}", to_pixels(composite), to_pixels(real), mask[0, 0].numpy() > 0.5)
 
 
 def _composite(picture: Tensor, mask: Tensor, strength: float, generator: Generator) -> tuple[Tensor, Tensor] | None:
@@ -51,7 +50,7 @@ def _composite(picture: Tensor, mask: Tensor, strength: float, generator: Genera
     for _ in range(TRIES):
         rendered = retouch(picture, mask, picture, mask, generator, amount=strength).clamp(0, 1)
         rendered = (rendered * 255).round() / 255
-        made = recolour(rendered, mask, rendered, mask, kind, generator)
+        made = recolor(rendered, mask, rendered, mask, kind, generator)
         if made.usable and _newly_clipped(rendered, picture) < _CLIPPED:
             return rendered, made.composite
     return None
@@ -61,8 +60,3 @@ def _newly_clipped(rendered: Tensor, picture: Tensor) -> float:
     """Share of values that reached black or white."""
     at_ends = ((rendered <= 0) | (rendered >= 1)) & (picture > 0) & (picture < 1)
     return float(at_ends.float().mean())
-
-
-def _bytes(picture: Tensor) -> np.ndarray:
-    """(S, S, 3) uint8 of (1, 3, S, S)."""
-    return (picture[0] * 255).round().byte().permute(1, 2, 0).numpy()

@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from training.data.bad_files import BadFiles
-from training.data.sample import MASK_SHARE, SIZE, TRIES, Sample
+from training.data.sample import MASK_SHARE, SIZE, TRIES, Sample, to_pixels
 from training.data.shards import Photographs, find_shards, read_photographs
-from training.data.synthesis import KINDS, recolour
 from training.data.synthesis.edge_leakage import dilate, fill_ring
+from training.data.synthesis.recoloring import KINDS, recolor
 
 Half = Literal["choosing", "final"]
 
@@ -60,7 +59,12 @@ def validation_samples(
                 if beyond:
                     composite = fill_ring(composite, mask, dilate(mask, beyond), beyond)
                 truth = torch.where(mask > 0, real, composite)
-                yield Sample(key, kind, _bytes(composite), _bytes(truth), mask[0, 0].numpy() > 0.5)
+                yield Sample(key, kind, to_pixels(composite), to_pixels(truth), mask[0, 0].numpy() > 0.5)
+
+
+def read_validation(folder: Path, size: int = SIZE, *, bad: BadFiles | None = None) -> Photographs:
+    """The photographs of the validation split of a folder of shards, size x size, with masks that are judged on."""
+    return read_photographs(find_shards([folder]), size, validation=True, mask_share=MASK_SHARE, bad=bad)
 
 
 def pool_samples(
@@ -70,7 +74,7 @@ def pool_samples(
 
     beyond: as `validation_samples` takes it.
     """
-    photographs = read_photographs(find_shards([folder]), size, validation=True, mask_share=MASK_SHARE, bad=bad)
+    photographs = read_validation(folder, size, bad=bad)
     return len(photographs.keys) * len(KINDS), validation_samples(photographs, beyond=beyond)
 
 
@@ -81,7 +85,7 @@ def _composite(
     for _ in range(TRIES):
         other = int(torch.randint(len(photographs.keys), (), generator=generator))
         reference, reference_mask = _tensors(photographs, other, first[other])
-        made = recolour(real, mask, reference, reference_mask, torch.tensor([kind]), generator)
+        made = recolor(real, mask, reference, reference_mask, torch.tensor([kind]), generator)
         if made.usable:
             return made.composite
     return None
@@ -91,8 +95,3 @@ def _tensors(photographs: Photographs, index: int, mask: int) -> tuple[Tensor, T
     """(1, 3, S, S) and (1, 1, S, S) float32 in [0, 1]."""
     picture = torch.from_numpy(photographs.pictures[index])[None].float() / 255
     return picture, torch.from_numpy(photographs.masks[mask] >= 128)[None, None].float()
-
-
-def _bytes(picture: Tensor) -> np.ndarray:
-    """(S, S, 3) uint8 of (1, 3, S, S)."""
-    return (picture[0] * 255).round().byte().permute(1, 2, 0).numpy()

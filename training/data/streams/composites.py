@@ -9,11 +9,11 @@ from torch import Generator, Tensor
 from gknet.errors import InputError
 from gknet.network.extensions.recognition import Recognized
 from training.data.shards import Photographs
-from training.data.synthesis import KINDS, Composites, recolour, retouch
 from training.data.synthesis.crops import cut_out, parts_of, sums_of
 from training.data.synthesis.degradations import degrade, degrade_objects
-from training.data.synthesis.edge_leakage import recolour_without_leakage
-from training.data.synthesis.wide import recolour_widely
+from training.data.synthesis.edge_leakage import recolor_without_leakage
+from training.data.synthesis.recoloring import KINDS, Composites, recolor, retouch
+from training.data.synthesis.wide import recolor_widely
 from training.engine.batch import Batch
 from training.engine.run import TrainingRun
 
@@ -113,13 +113,13 @@ class CompositeStream:
         """One composite a photograph."""
         count, share = len(real), self.run.fringeless
         if self.run.wide and self._chance(1, self.run.wide):
-            return recolour_widely(real, mask, reference, reference_mask, self.generator, share)
+            return recolor_widely(real, mask, reference, reference_mask, self.generator, share)
         jittered = self._chance(count, self.run.jitter).flatten()
         plain = (real[jittered], mask[jittered], real[jittered], mask[jittered])
         real[jittered] = retouch(*plain, self.generator, amount=0.4).clamp(0, 1)
         kind = torch.randint(len(KINDS), (count,), generator=self.generator, device=real.device)
         pictures_of = (real, mask, reference, reference_mask, kind, self.generator)
-        return recolour_without_leakage(*pictures_of, share) if share else recolour(*pictures_of)
+        return recolor_without_leakage(*pictures_of, share) if share else recolor(*pictures_of)
 
     def _of_the_same_source(self, drawn: Tensor) -> Tensor:
         """For each mask number (B,) another of a photograph from the same collection, so of similar content."""

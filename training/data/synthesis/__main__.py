@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Generator, Tensor
+from torch import Generator
 
 from gknet.errors import HarmonizeError
 from gknet.pixels.side_by_side import side_by_side
-from training.data.sample import MASK_SHARE, TRIES
+from training.data.sample import MASK_SHARE, TRIES, to_pixels
 from training.data.shards import Photographs, find_shards, read_photographs
-from training.data.synthesis import recolour
+from training.data.synthesis.recoloring import recolor
 from training.data.synthesis.scenes import RENDERINGS
 from training.data.synthesis.wide import WIDE_KINDS
 
@@ -38,24 +38,19 @@ def contact_sheet(photographs: Photographs, rows: int) -> np.ndarray:
     sheet = []
     for index in range(min(rows, len(pictures))):
         real, mask = pictures[index : index + 1], masks[index : index + 1]
-        row = {"real": _bytes(real)}
+        row = {"real": to_pixels(real)}
         for number, name in enumerate(WIDE_KINDS):
             kind = torch.tensor([number])
             for _ in range(TRIES):
                 other = torch.randint(len(pictures), (1,), generator=generator)
-                made = recolour(real, mask, pictures[other], masks[other], kind, generator, WIDE_KINDS)
+                made = recolor(real, mask, pictures[other], masks[other], kind, generator, WIDE_KINDS)
                 if made.usable:
                     break
-            row[name] = _bytes(made.composite)
+            row[name] = to_pixels(made.composite)
         for name, render in RENDERINGS.items():
-            row[f"scene: {name}"] = _bytes(render(real, generator).clamp(0, 1))
+            row[f"scene: {name}"] = to_pixels(render(real, generator).clamp(0, 1))
         sheet.append(row)
     return side_by_side(sheet)
-
-
-def _bytes(picture: Tensor) -> np.ndarray:
-    """(S, S, 3) uint8 of (1, 3, S, S)."""
-    return (picture[0] * 255).round().byte().permute(1, 2, 0).numpy()
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from training.data.synthesis import KINDS, Composites, Recolour, recolour
+from training.data.synthesis.recoloring import KINDS, Composites, Recolor, recolor
 
 _REACHES = (1, 2, 3, 4, 6, 9)
 """Pixels around a foreground, of pictures 128 high, that hold nothing of its own colours: one of these."""
@@ -31,7 +31,7 @@ def dilate(mask: Tensor, reach: int) -> Tensor:
     return F.max_pool2d(F.max_pool2d(mask, (side, 1), 1, (reach, 0)), (1, side), 1, (0, reach))
 
 
-def recolour_without_leakage(
+def recolor_without_leakage(
     real: Tensor,
     mask: Tensor,
     reference: Tensor,
@@ -39,9 +39,9 @@ def recolour_without_leakage(
     kind: Tensor,
     generator: Generator,
     share: float,
-    kinds: Mapping[str, Recolour] = KINDS,
+    kinds: Mapping[str, Recolor] = KINDS,
 ) -> Composites:
-    """As `recolour`, but of about a `share` of the composites the fringe tells nothing.
+    """As `recolor`, but of about a `share` of the composites the fringe tells nothing.
 
     It is recoloured with the foreground in half of those, as if the object had been cut out with it, and made of what
     lies beyond in the others. Some of it ends at once, some fades. So it is in `Composites.real`, too, which equals the
@@ -57,7 +57,7 @@ def recolour_without_leakage(
         around[sharp] = dilate(mask[sharp], reach)
         around[soft] = dilate_softly(mask[soft], reach)
     recoloured = torch.where(with_it[:, None, None, None], around, mask)
-    made = recolour(real, recoloured, reference, reference_mask, kind, generator, kinds)
+    made = recolor(real, recoloured, reference, reference_mask, kind, generator, kinds)
     composite = made.composite
     for reach in sorted(set(reaches[beyond].tolist())):
         here = beyond & (reaches == reach)

@@ -1,6 +1,6 @@
 """Light of another hour on an object: sun and sky of other colours, from other sides; a part of it in shade.
 
-Each is a `training.data.synthesis.Recolour`; see there.
+Each is a `training.data.synthesis.recoloring.Recolor`; see there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from gknet.color.srgb import linear_to_srgb, srgb_to_linear
-from training.data.synthesis.scenes import expose, light_colour, luma, uniform
+from training.data.synthesis.draws import uniform
+from training.data.synthesis.scenes import expose, light_color, luma
 
 
 def inflated_normals(mask: Tensor) -> Tensor:
@@ -43,8 +44,8 @@ def other_hour(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Te
     height = uniform(real, 0.1, 1.0, draws)
     towards = torch.cat([angle.cos(), -angle.sin().abs(), height], dim=1)
     shading = (inflated_normals(mask) * F.normalize(towards, dim=1)).sum(dim=1, keepdim=True).clamp_min(0)
-    sun = light_colour(uniform(real, 2000, 6000, draws))
-    sky = light_colour(uniform(real, 6000, 15000, draws))
+    sun = light_color(uniform(real, 2000, 6000, draws))
+    sky = light_color(uniform(real, 6000, 15000, draws))
     direct = uniform(real, 0, 1, draws)
     gain = direct * shading * sun / luma(sun) + (1 - direct) * sky / luma(sky)
     stops = uniform(real, -1.8, 1.5, draws)
@@ -64,7 +65,7 @@ def half_in_shade(real: Tensor, mask: Tensor, reference: Tensor, reference_mask:
     spread = (((along - middle) ** 2 * mask).sum(dim=(2, 3), keepdim=True) / area).sqrt().clamp_min(0.02)
     edge = (along - middle) / spread + uniform(real, -0.8, 0.8, draws)
     shade = torch.sigmoid(edge * uniform(real, 2, 20, draws))
-    sky = light_colour(uniform(real, 6500, 12000, draws)) ** uniform(real, 0.2, 1.0, draws)
+    sky = light_color(uniform(real, 6500, 12000, draws)) ** uniform(real, 0.2, 1.0, draws)
     dark = sky / luma(sky) * 2 ** uniform(real, -3.0, -1.0, draws)
     sunny = 2 ** uniform(real, -0.5, 1.0, draws)
     gain = torch.lerp(sunny.expand_as(dark), dark, shade)

@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from gknet.color.srgb import LUMA, linear_to_srgb, srgb_to_linear
+from training.data.synthesis.draws import uniform
 
 Rendering = Callable[[Tensor, Generator], Tensor]
 
@@ -21,12 +22,6 @@ DAYLIGHT_KELVIN = 6500.0
 """Colour temperature of sRGB's white."""
 KELVIN = (2500.0, 12000.0)
 """Least and greatest colour temperature that `white_balance` renders."""
-
-
-def uniform(like: Tensor, low: float, high: float, generator: Generator, channels: int = 1) -> Tensor:
-    """Draw (B, channels, 1, 1) evenly from low..high."""
-    drawn = torch.rand(like.shape[0], channels, 1, 1, generator=generator, device=like.device)
-    return low + (high - low) * drawn
 
 
 def luma(picture: Tensor) -> Tensor:
@@ -46,7 +41,7 @@ def exposure(picture: Tensor, generator: Generator) -> Tensor:
     return linear_to_srgb(expose(srgb_to_linear(picture), 2**stops))
 
 
-def light_colour(kelvin: Tensor) -> Tensor:
+def light_color(kelvin: Tensor) -> Tensor:
     """Colour of a black body relative to sRGB's white, linear sRGB of luminance 1: (B, 1, 1, 1) -> (B, 3, 1, 1).
 
     Source: cubic approximation of the Planckian locus, Kim et al., US patent 7024034, 2002, valid from 1667 K.
@@ -79,7 +74,7 @@ def white_balance(picture: Tensor, generator: Generator) -> Tensor:
     tint = torch.cat([torch.zeros_like(mired), uniform(picture, -0.2, 0.2, generator), torch.zeros_like(mired)], dim=1)
     # Cameras balance a part of it by themselves.
     share = uniform(picture, 0.3, 1.0, generator)
-    gain = light_colour(1e6 / mired) ** share * 2**tint
+    gain = light_color(1e6 / mired) ** share * 2**tint
     return linear_to_srgb(_as_light(srgb_to_linear(picture), gain))
 
 
@@ -119,7 +114,7 @@ def night(picture: Tensor, generator: Generator) -> Tensor:
     linear = grey + (linear - grey) * uniform(picture, 0.2, 0.8, generator)
     lamps = uniform(picture, 0, 1, generator) < 0.35
     kelvin = torch.where(lamps, uniform(picture, 1900, 2800, generator), uniform(picture, 8000, 15000, generator))
-    dark = linear_to_srgb(_as_light(linear, light_colour(kelvin) ** uniform(picture, 0.3, 0.9, generator)))
+    dark = linear_to_srgb(_as_light(linear, light_color(kelvin) ** uniform(picture, 0.3, 0.9, generator)))
     return uniform(picture, 0, 0.04, generator) + dark
 
 
@@ -131,8 +126,8 @@ def dusk(picture: Tensor, generator: Generator) -> Tensor:
     angle = uniform(picture, -math.pi / 3, math.pi / 3, generator)
     along = (rows - 0.5) * angle.cos() + (columns - 0.5) * angle.sin() + 0.5
     blend = torch.sigmoid((along - uniform(picture, 0.2, 0.8, generator)) * uniform(picture, 2, 10, generator))
-    warm = light_colour(uniform(picture, 2200, 4000, generator))
-    cold = light_colour(uniform(picture, 7000, 14000, generator))
+    warm = light_color(uniform(picture, 2200, 4000, generator))
+    cold = light_color(uniform(picture, 7000, 14000, generator))
     share = uniform(picture, 0.3, 1.0, generator)
     gain = torch.lerp(cold / luma(cold), warm / luma(warm), blend) ** share
     return linear_to_srgb(srgb_to_linear(picture) * gain * 2 ** uniform(picture, -2.0, 0.3, generator))
@@ -213,6 +208,6 @@ def render_scenes(pictures: Tensor, share: float, generator: Generator) -> Tenso
 
 
 def rerender(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, generator: Generator) -> Tensor:
-    """A `synthesis.Recolour`: the object as another rendering of the same photograph shows it."""
+    """A `Recolor`: the object as another rendering of the same photograph shows it."""
     del mask, reference, reference_mask
     return render_scenes(real, 1.0, generator)

@@ -1,6 +1,6 @@
 """Colour transfers between photographs in several colour spaces, as libraries and editors other than ours make them.
 
-Each is a `training.data.synthesis.Recolour`: `(real, mask, reference, reference_mask, generator) -> recoloured`,
+Each is a `recoloring.Recolor`: `(real, mask, reference, reference_mask, generator) -> recoloured`,
 pictures (B, 3, H, W) sRGB in [0, 1], masks (B, 1, H, W) in [0, 1]; the result is not clamped and need only be right
 inside the mask.
 """
@@ -13,7 +13,8 @@ import torch
 from torch import Generator, Tensor
 
 from gknet.color.srgb import lab_to_srgb, srgb_to_lab
-from training.data.synthesis.scenes import bend, mix_channels, uniform
+from training.data.synthesis.draws import uniform
+from training.data.synthesis.scenes import bend, mix_channels
 
 _YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 """From RGB (JFIF)."""

@@ -1,7 +1,7 @@
 """A synthesis in which the scene is as varied as the object.
 
 The photograph is rendered anew as a whole (`scenes`), and then its object is changed: by one of the kinds of
-`training.data.synthesis`, of `transfers` and of `hours`, or as another rendering of the photograph shows it. References
+`recoloring`, of `transfers` and of `hours`, or as another rendering of the photograph shows it. References
 are rendered anew, too, and some of them are whole photographs.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from training.data.synthesis import KINDS, Composites, Recolour
-from training.data.synthesis.edge_leakage import recolour_without_leakage
+from training.data.synthesis.edge_leakage import recolor_without_leakage
 from training.data.synthesis.hours import HOURS
+from training.data.synthesis.recoloring import KINDS, Composites, Recolor
 from training.data.synthesis.scenes import render_scenes, rerender
 from training.data.synthesis.transfers import TRANSFERS
 
-WIDE_KINDS: dict[str, Recolour] = {**KINDS, **TRANSFERS, **HOURS, "rerender": rerender}
+WIDE_KINDS: dict[str, Recolor] = {**KINDS, **TRANSFERS, **HOURS, "rerender": rerender}
 
 RENDERED_SCENES = 0.7
 """Share of photographs, and of references, that are rendered anew as a whole."""
@@ -26,7 +26,7 @@ _WEIGHTS = {"rerender": 4.0, "retouch": 2.0, "other hour": 2.0}
 """How often a kind is drawn where it isn't once."""
 
 
-def recolour_widely(
+def recolor_widely(
     pictures: Tensor,
     mask: Tensor,
     references: Tensor,
@@ -46,4 +46,4 @@ def recolour_widely(
     reference_mask = torch.where(whole, 1.0, reference_mask)
     weights = torch.tensor([_WEIGHTS.get(name, 1.0) for name in WIDE_KINDS], device=mask.device)
     kind = torch.multinomial(weights, len(mask), replacement=True, generator=generator)
-    return recolour_without_leakage(real, mask, reference, reference_mask, kind, generator, fringeless, WIDE_KINDS)
+    return recolor_without_leakage(real, mask, reference, reference_mask, kind, generator, fringeless, WIDE_KINDS)

@@ -24,14 +24,12 @@ from gknet.network import weights
 from gknet.network.device import choose_device
 from training.data.bad_files import BadFiles
 from training.data.judging_sets.pasted_objects import PastedObject, pasted_objects
-from training.data.judging_sets.validation import validation_samples
-from training.data.sample import MASK_SHARE, SIZE
-from training.data.shards import find_shards, read_photographs
-from training.data.synthesis import KINDS
+from training.data.judging_sets.validation import read_validation, validation_samples
+from training.data.synthesis.recoloring import KINDS
 from training.engine.atomic import replacing_text
 from training.evaluation.cases import Case, harmonize_samples
 from training.evaluation.command import defer_interrupts, run_command
-from training.evaluation.failures.kinds import change, result, scene
+from training.evaluation.failures.kinds import measure_change, measure_result, measure_scene
 from training.evaluation.failures.sheet import Tile, write_sheet
 from training.evaluation.failures.tables import Doubt, Failure, doubts_table, kinds_table, parts_table, write_failures
 from training.evaluation.score_tables import in_markdown
@@ -40,14 +38,14 @@ WORST = 60
 PASTED = 20
 
 
-def failure(case: Case) -> Failure:
+def measure_failure(case: Case) -> Failure:
     """What was measured of a composite."""
     sample = case.sample
-    measured = result(sample.composite, case.harmonized, sample.real, sample.mask)
-    return Failure(sample.key, sample.kind, scene(sample.composite, sample.mask), measured)
+    measured = measure_result(sample.composite, case.harmonized, sample.real, sample.mask)
+    return Failure(sample.key, sample.kind, measure_scene(sample.composite, sample.mask), measured)
 
 
-def composites(
+def measure_composites(
     found: Iterable[Case], count: int, sources: list[str]
 ) -> tuple[list[Failure], list[tuple[Failure, Tile]]]:
     """All that was measured, and the worst with their pictures, worst first; no other case's pictures are kept.
@@ -57,7 +55,7 @@ def composites(
     everything: list[Failure] = []
     worst: list[tuple[float, int, Failure, Tile]] = []
     for number, case in enumerate(found):
-        one = failure(case)
+        one = measure_failure(case)
         everything.append(one)
         if comes_from(one.key, sources):
             # The number decides ties, never a picture.
@@ -67,11 +65,13 @@ def composites(
     return everything, [(one, tile) for _, _, one, tile in sorted(worst, key=lambda kept: kept[:2], reverse=True)]
 
 
-def pasted(harmonizer: Harmonizer, found: Iterable[PastedObject]) -> Iterator[tuple[Doubt, Tile]]:
+def harmonize_pasted(harmonizer: Harmonizer, found: Iterable[PastedObject]) -> Iterator[tuple[Doubt, Tile]]:
     """What was measured of each pasted object, with its pictures."""
     for case in found:
         harmonized = harmonizer(case.composite, case.mask)
-        doubt = Doubt(case.key, scene(case.composite, case.mask), change(case.composite, harmonized, case.mask))
+        doubt = Doubt(
+            case.key, measure_scene(case.composite, case.mask), measure_change(case.composite, harmonized, case.mask)
+        )
         told = f"changed by {doubt.change.size:.1f} levels"
         pictures = {"pasted": case.composite, "harmonized": harmonized}
         yield doubt, Tile([case.key, f"{told}: {_names(doubt)}"], case.mask, pictures)
@@ -97,8 +97,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     path = options.weights or weights.shipped("gknet-s")
     with defer_interrupts():
         harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
-    shards = find_shards([options.pool])
-    photographs = read_photographs(shards, SIZE, validation=True, mask_share=MASK_SHARE, bad=bad)
+    photographs = read_validation(options.pool, bad=bad)
     if not any(comes_from(key, options.source) for key in photographs.keys):
         raise InputError(
             f"No photograph of the validation split comes from {' or '.join(options.source)}.",
@@ -108,12 +107,12 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     count = len(photographs.keys) * len(KINDS)
     found = harmonize_samples(harmonizer, validation_samples(photographs))
     shown = track(found, "Harmonizing composites", count, console=console, disable=not console.is_terminal)
-    everything, worst = composites(shown, options.worst, options.source)
+    everything, worst = measure_composites(shown, options.worst, options.source)
     if not worst:
         raise PictureError("No composite could be made.", "Look at the photographs and their masks.")
     objects = list(pasted_objects(photographs, options.pasted, lambda key: comes_from(key, options.source)))
     shown_objects = track(objects, "Harmonizing pasted objects", console=console, disable=not console.is_terminal)
-    doubts = list(pasted(harmonizer, shown_objects))
+    doubts = list(harmonize_pasted(harmonizer, shown_objects))
     of = f"{path.name} {weights.digest(path)}"
     if options.source:
         of += f", worst of {' and '.join(options.source)}"

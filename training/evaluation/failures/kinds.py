@@ -213,13 +213,13 @@ def names_of(kinds: Mapping[str, Kind[Measured]], measured: Measured) -> list[st
     return [name for name, kind in kinds.items() if kind.holds(measured)]
 
 
-def scene(picture: np.ndarray, mask: np.ndarray) -> Scene:
+def measure_scene(picture: np.ndarray, mask: np.ndarray) -> Scene:
     """picture: (H, W, 3) uint8.   mask: (H, W) bool, foreground and background not empty."""
     lab = _lab(picture[~mask])
     return Scene(float(mask.mean()), float(lab[:, 0].mean()), float(np.hypot(lab[:, 1], lab[:, 2]).mean()))
 
 
-def result(composite: np.ndarray, harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) -> Result:
+def measure_result(composite: np.ndarray, harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) -> Result:
     """composite, harmonized, real: (H, W, 3) uint8.   mask: (H, W) bool, not empty."""
     before, after, right = (picture[mask].astype(np.float64) for picture in (composite, harmonized, real))  # (n, 3)
     wanted, made = (right - before).mean(axis=0), (after - before).mean(axis=0)  # (3,)
@@ -239,7 +239,7 @@ def result(composite: np.ndarray, harmonized: np.ndarray, real: np.ndarray, mask
     )
 
 
-def change(pasted: np.ndarray, harmonized: np.ndarray, mask: np.ndarray) -> Change:
+def measure_change(pasted: np.ndarray, harmonized: np.ndarray, mask: np.ndarray) -> Change:
     """pasted, harmonized: (H, W, 3) uint8.   mask: (H, W) bool, not empty."""
     parts = error_parts(pasted, harmonized, mask)
     chroma, drift = _neutrality(pasted[mask], harmonized[mask])

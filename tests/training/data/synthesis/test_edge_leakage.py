@@ -12,8 +12,8 @@ from torch import Tensor
 from training.data.judging_sets.validation import validation_samples
 from training.data.sample import MASK_SHARE, SIZE
 from training.data.shards import find_shards, read_photographs
-from training.data.synthesis import Composites
-from training.data.synthesis.edge_leakage import dilate, dilate_softly, recolour_without_leakage
+from training.data.synthesis.edge_leakage import dilate, dilate_softly, recolor_without_leakage
+from training.data.synthesis.recoloring import Composites
 
 RETOUCH = 4
 WIDEST = 6
@@ -32,7 +32,7 @@ def made(share: float, seed: int = 0) -> tuple[Composites, Tensor, Tensor]:
     real, mask = photograph()
     kind = torch.full((len(real),), RETOUCH)
     generator = torch.Generator().manual_seed(seed)
-    return recolour_without_leakage(real, mask, real, mask, kind, generator, share), real, mask
+    return recolor_without_leakage(real, mask, real, mask, kind, generator, share), real, mask
 
 
 def test_composite_and_truth_differ_in_the_mask_alone() -> None:

@@ -7,7 +7,7 @@ import skimage.data
 import torch
 from torch import Generator, Tensor
 
-from training.data.synthesis.scenes import RENDERINGS, exposure, haze, light_colour, luma, render_scenes, white_balance
+from training.data.synthesis.scenes import RENDERINGS, exposure, haze, light_color, luma, render_scenes, white_balance
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_the_same_draws_give_the_same_rendering(name: str, pictures: Tensor) -> 
 
 
 def test_light_of_a_black_body_is_warm_when_it_is_cool_and_neutral_at_srgbs_white() -> None:
-    colours = light_colour(torch.tensor([2500.0, 3500.0, 6500.0, 12000.0]).view(4, 1, 1, 1)).flatten(1)
+    colours = light_color(torch.tensor([2500.0, 3500.0, 6500.0, 12000.0]).view(4, 1, 1, 1)).flatten(1)
     red_over_blue = colours[:, 0] / colours[:, 2]
     assert (red_over_blue.diff() < 0).all()
     assert red_over_blue[0] > 4
@@ -46,7 +46,7 @@ def test_light_of_a_black_body_is_warm_when_it_is_cool_and_neutral_at_srgbs_whit
 
 def test_light_of_2856_kelvin_is_cies_illuminant_a() -> None:
     # x 0.4476, y 0.4074 in linear sRGB, relative to D65's (1, 1, 1).
-    red, green, blue = light_colour(torch.full((1, 1, 1, 1), 2856.0)).flatten().tolist()
+    red, green, blue = light_color(torch.full((1, 1, 1, 1), 2856.0)).flatten().tolist()
     assert red / green == pytest.approx(2.16, abs=0.12)
     assert blue / green == pytest.approx(0.24, abs=0.05)
 

@@ -10,7 +10,17 @@ from torch import Tensor
 
 from gknet.color.srgb import srgb_to_lab
 from training.data.shards import find_shards, read_photographs
-from training.data.synthesis import KINDS, Composites, _moments, _usable, covariance, histogram, mkl, recolour, reinhard
+from training.data.synthesis.recoloring import (
+    KINDS,
+    Composites,
+    _moments,
+    _usable,
+    covariance,
+    histogram,
+    mkl,
+    recolor,
+    reinhard,
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +36,7 @@ def scene(pool: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def made(scene: tuple[Tensor, Tensor, Tensor, Tensor], kind: int, seed: int = 0) -> Composites:
     number = torch.full((len(scene[0]),), kind)
-    return recolour(*scene, number, torch.Generator().manual_seed(seed))
+    return recolor(*scene, number, torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("kind", range(len(KINDS)), ids=list(KINDS))

@@ -12,7 +12,7 @@ from gknet.color.srgb import srgb_to_lab
 from training.data.synthesis import transfers
 from training.data.synthesis.hours import half_in_shade, inflated_normals, other_hour
 from training.data.synthesis.transfers import TRANSFERS, hsv_to_rgb, match_histograms, rgb_to_hsv
-from training.data.synthesis.wide import WIDE_KINDS, recolour_widely
+from training.data.synthesis.wide import WIDE_KINDS, recolor_widely
 
 Scene = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -102,7 +102,7 @@ def test_light_of_another_hour_differs_across_an_even_object(light: Callable[...
 
 def test_wide_composites_equal_the_rendered_scene_outside_the_mask(scene: Scene) -> None:
     many = tuple(part.repeat(20, 1, 1, 1) for part in scene)
-    made = recolour_widely(many[0], many[1], many[2], many[3], Generator().manual_seed(0), 0.0)
+    made = recolor_widely(many[0], many[1], many[2], many[3], Generator().manual_seed(0), 0.0)
     outside = (made.mask == 0).expand_as(made.real)
     assert torch.equal(made.composite[outside], made.real[outside])
     assert made.usable.float().mean() > 0.4

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from training.data.shards import is_validation
-from training.data.synthesis import KINDS
+from training.data.synthesis.recoloring import KINDS
 from training.evaluation.failures import __main__ as command
 from training.evaluation.failures.kinds import CASES, DOUBTS, FAILURES
 from training.evaluation.failures.sheet import SIDE, Tile, write_sheet

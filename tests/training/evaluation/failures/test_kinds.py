@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from training.evaluation.failures.error_parts import Parts, error_parts
-from training.evaluation.failures.kinds import CASES, DOUBTS, FAILURES, change, names_of, result, scene
+from training.evaluation.failures.kinds import (
+    CASES,
+    DOUBTS,
+    FAILURES,
+    measure_change,
+    measure_result,
+    measure_scene,
+    names_of,
+)
 
 SIZE = 64
 MASK = np.zeros((SIZE, SIZE), bool)
@@ -34,13 +42,15 @@ EVEN = RANDOM.uniform(-1, 1, (SIZE, SIZE, 3))
 def moved(wanted: tuple[float, ...], made: tuple[float, ...]) -> list[str]:
     """The kinds where the mean colour should have moved so far and did so far."""
     composite = OBJECT - np.array(wanted)
-    return names_of(FAILURES, result(pixels(composite), pixels(composite + np.array(made)), pixels(OBJECT), MASK))
+    return names_of(
+        FAILURES, measure_result(pixels(composite), pixels(composite + np.array(made)), pixels(OBJECT), MASK)
+    )
 
 
 def ended(harmonized: np.ndarray, real: np.ndarray, composite: np.ndarray | None = None) -> list[str]:
     """The kinds of a result; the composite is far from all if none is given."""
     composite = real * 0.3 if composite is None else composite
-    return names_of(FAILURES, result(pixels(composite), pixels(harmonized), pixels(real), MASK))
+    return names_of(FAILURES, measure_result(pixels(composite), pixels(harmonized), pixels(real), MASK))
 
 
 def contrast(factor: float, off: float = 0) -> list[str]:
@@ -112,12 +122,12 @@ def test_what_is_right_has_no_failure() -> None:
 def with_share(share: float) -> list[str]:
     mask = np.zeros((SIZE, SIZE), bool)
     mask.flat[: round(share * mask.size)] = True
-    return names_of(CASES, scene(pixels(OBJECT), mask))
+    return names_of(CASES, measure_scene(pixels(OBJECT), mask))
 
 
 def behind(colour: tuple[float, float, float]) -> list[str]:
     picture = np.where(MASK[:, :, None], OBJECT, np.array(colour))
-    return names_of(CASES, scene(pixels(picture), MASK))
+    return names_of(CASES, measure_scene(pixels(picture), MASK))
 
 
 CASE_EXAMPLES: dict[str, tuple[Callable[[], list[str]], Callable[[], list[str]]]] = {
@@ -136,7 +146,7 @@ def test_a_case_is_called_what_it_is(kind: str) -> None:
 
 
 def changed(pasted: np.ndarray, harmonized: np.ndarray) -> list[str]:
-    return names_of(DOUBTS, change(pixels(pasted), pixels(harmonized), MASK))
+    return names_of(DOUBTS, measure_change(pixels(pasted), pixels(harmonized), MASK))
 
 
 SPECKLED = np.where(np.arange(SIZE)[None, :, None] == 30, 255.0, OBJECT)  # one column of forty
