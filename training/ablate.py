@@ -33,7 +33,6 @@ from training.data.judging_sets.validation import validation_samples
 from training.data.sample import MASK_SHARE, SIZE, Sample
 from training.data.shards import Photographs, find_shards, read_photographs
 from training.data.streams.composites import CompositeStream, photograph_size
-from training.engine.atomic import replacing_text
 from training.engine.loop import train
 from training.engine.run import Parts, TrainingRun, read_run
 from training.engine.training import NotFiniteError, Training, in_statistics_path
@@ -42,6 +41,7 @@ from training.evaluation.bare_network import BareNetwork
 from training.evaluation.metrics import Record
 from training.evaluation.records import read_records, write_records
 from training.evaluation.score_tables import in_markdown
+from training.evaluation.text_files import replacing_text
 
 ROWS: tuple[Parts, ...] = get_args(Parts)
 

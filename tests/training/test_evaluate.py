@@ -77,7 +77,7 @@ def test_a_pool_can_be_judged_at_full_resolution(pool: Path, tmp_path: Path) -> 
     assert sample.composite.shape == sample.real.shape == (384, 384, 3)
     with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
         row = next(csv.DictReader(file))
-    harmonized = Harmonizer.load(device="cpu")(sample.composite, sample.mask)
+    harmonized = Harmonizer.from_pretrained(device="cpu")(sample.composite, sample.mask)
     fmse = mean_squared_error(sample.real[sample.mask], harmonized[sample.mask])
     assert float(row["fmse_after"]) == pytest.approx(fmse, abs=1e-3)
 
@@ -144,13 +144,13 @@ def test_records_are_in_order_and_of_both_composites(pool: Path) -> None:
     untrained = evaluate(Harmonizer(weights.build(preset("gknet-s"))), samples)
     assert [(record.key, record.kind) for record in untrained] == [(sample.key, sample.kind) for sample in samples]
     assert all(record.before == record.after for record in untrained)
-    shipped = evaluate(Harmonizer.load(device="cpu"), samples)
+    shipped = evaluate(Harmonizer.from_pretrained(device="cpu"), samples)
     assert all(record.before != record.after for record in shipped)
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_scores_agree_with_scikit_image(pool: Path) -> None:
-    for record, sample, harmonized in harmonize_samples(Harmonizer.load(device="cpu"), some(pool, 4)):
+    for record, sample, harmonized in harmonize_samples(Harmonizer.from_pretrained(device="cpu"), some(pool, 4)):
         inside, real = sample.mask, sample.real
         assert record.share == pytest.approx(np.count_nonzero(inside) / inside.size, abs=1e-12)
         for scores, picture in ((record.before, sample.composite), (record.after, harmonized)):

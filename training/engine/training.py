@@ -16,13 +16,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
+from gknet.atomic import replacing
 from gknet.network import weights
 from gknet.network.config import GKNetConfig
 from gknet.network.extensions.global_head import colour_change
 from gknet.network.extensions.recognition import Recognized
 from gknet.network.model import GKNet
 from training.engine import loss
-from training.engine.atomic import replacing
 from training.engine.batch import Batch, Stream
 from training.engine.heads_apart import keep_apart
 from training.engine.parallel import Parallel

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training.engine.atomic import replacing_text
 from training.evaluation.cases import Case
 from training.evaluation.metrics import Record
 from training.evaluation.records import write_records
 from training.evaluation.score_tables import ScoreTable, in_markdown
+from training.evaluation.text_files import replacing_text
 
 SHOWN = 24
 """Cases at either end of the page."""

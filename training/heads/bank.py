@@ -20,12 +20,12 @@ from pathlib import Path
 
 import torch
 
+from gknet.atomic import replacing
 from gknet.errors import WeightsError
 from gknet.network import weights
 from gknet.network.model import GKNet
 from training.data.shards import find_shards, read_photographs
 from training.data.streams.shared_views import VIEW_SIZE, SharedViewStream
-from training.engine.atomic import replacing
 from training.engine.batch import Stream
 from training.engine.run import read_run
 from training.engine.stopping import catch_stop_signals

@@ -21,11 +21,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from gknet.atomic import replacing
 from gknet.errors import PictureError
 from gknet.network import weights
 from gknet.network.model import GKNet
 from training.data.judging_sets.validation import read_validation
-from training.engine.atomic import replacing
 from training.engine.heads_apart import keep_apart
 from training.engine.stopping import catch_stop_signals
 from training.evaluation.command import run_command

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from training.engine.atomic import replacing_text
 from training.evaluation.metrics import Record, Scores
 from training.evaluation.records import read_records, write_records
+from training.evaluation.text_files import replacing_text
 
 RECORDS = [
     Record("a,b\n", "mkl", 0.25, Scores(1.5, 30.25, 6.0), Scores(0.5, 35.5, 2.0)),

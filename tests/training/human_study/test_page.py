@@ -28,7 +28,7 @@ WIDE, TALL = "drum", "dogs"
 def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The demo's pictures harmonized half and fully, and untouched; one is wide and one is tall."""
     root = tmp_path_factory.mktemp("demo")
-    harmonizer = Harmonizer.load(device="cpu")
+    harmonizer = Harmonizer.from_pretrained(device="cpu")
     made = {
         WIDE: example.drum_in_the_mountains(harmonizer, lambda *_: None),
         TALL: example.dog_in_the_wrong_light(harmonizer, lambda *_: None),

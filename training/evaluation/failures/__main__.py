@@ -26,13 +26,13 @@ from training.data.bad_files import BadFiles
 from training.data.judging_sets.pasted_objects import PastedObject, pasted_objects
 from training.data.judging_sets.validation import read_validation, validation_samples
 from training.data.synthesis.recoloring import KINDS
-from training.engine.atomic import replacing_text
 from training.evaluation.cases import Case, harmonize_samples
 from training.evaluation.command import defer_interrupts, run_command
 from training.evaluation.failures.kinds import measure_change, measure_result, measure_scene
 from training.evaluation.failures.sheet import Tile, write_sheet
 from training.evaluation.failures.tables import Doubt, Failure, doubts_table, kinds_table, parts_table, write_failures
 from training.evaluation.score_tables import in_markdown
+from training.evaluation.text_files import replacing_text
 
 WORST = 60
 PASTED = 20

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from training.engine.atomic import replacing
+from gknet.atomic import replacing
 
 SIDE = 224
 """Of a picture on the sheet, pixels."""
