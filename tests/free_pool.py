@@ -1,6 +1,6 @@
 """A pool of photographs that may be published: `python -m tests.free_pool FOLDER`.
 
-Writes one shard, as `training.shards` reads it, of eight photographs and a mask of one object in each; all of them
+Writes one shard, as `training.data.shards` reads it, of eight photographs and a mask of one object in each; all of them
 belong to the validation split. A picture of the docs is made of it: who took them stands in `docs/CREDITS.md`.
 """
 
@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
 
 from tests.mattes.draw import DEMO, FOLDER
-from training.shards import is_validation
+from training.data.shards import is_validation
 
 # Outlines drawn by hand, in pixels of the photograph.
 CUP = (

@@ -29,17 +29,19 @@ from torch import Tensor
 from gknet.errors import HarmonizeError
 from gknet.network import weights
 from gknet.network.model import GKNet
-from training.ablation_table import Ablated, ablation_table
-from training.bare_network import BareNetwork
-from training.composites import CompositeStream, held
-from training.metrics import Record
-from training.records import appearing, read_records, write_records
-from training.run import Parts, TrainingRun, read_run
-from training.score_tables import in_markdown
-from training.shards import Photographs, find_shards, read_photographs
-from training.train import train
-from training.training import NotFiniteError, Training, in_statistics_path
-from training.validation import MASK_SHARE, SIZE, Sample, validation_samples
+from training.data.judging_sets.validation import validation_samples
+from training.data.sample import MASK_SHARE, SIZE, Sample
+from training.data.shards import Photographs, find_shards, read_photographs
+from training.data.streams.composites import CompositeStream, photograph_size
+from training.engine.loop import train
+from training.engine.run import Parts, TrainingRun, read_run
+from training.engine.training import NotFiniteError, Training, in_statistics_path
+from training.evaluation.ablation_table import Ablated, ablation_table
+from training.evaluation.bare_network import BareNetwork
+from training.evaluation.metrics import Record
+from training.evaluation.records import read_records, write_records
+from training.evaluation.score_tables import in_markdown
+from training.evaluation.text_files import replacing_text
 
 ROWS: tuple[Parts, ...] = get_args(Parts)
 
@@ -81,7 +83,7 @@ class Ablation:
         elif any(self.out.iterdir()):
             raise ValueError(f"{self.out} holds something else than an ablation; name a new folder")
         else:
-            with appearing(path) as file:
+            with replacing_text(path) as file:
                 json.dump(settings, file, indent=1)
 
     @property
@@ -91,7 +93,7 @@ class Ablation:
     @cached_property
     def photographs(self) -> Photographs:
         """What is trained on; read when the first row needs it."""
-        return read_photographs(self.data, held(self.run), validation=False)
+        return read_photographs(self.data, photograph_size(self.run), validation=False)
 
     @cached_property
     def samples(self) -> list[Sample]:
@@ -118,7 +120,7 @@ class Ablation:
             if not train(training, stream, folder, math.inf):
                 raise KeyboardInterrupt
             self._judge(training.result, folder / "scores.csv", f"Judging {parts}")
-            with appearing(done) as file:
+            with replacing_text(done) as file:
                 json.dump({"samples": training.samples, "seconds": training.seconds}, file)
             state.unlink()  # tens of megabytes that nobody needs any more
         kept = json.loads(done.read_text(encoding="utf-8"))
@@ -146,7 +148,7 @@ class Ablation:
     def _judge(self, net: GKNet, path: Path, what: str) -> None:
         network = BareNetwork(net)
         records = [network.record(sample) for sample in track(self.samples, what)]
-        with appearing(path) as file:
+        with replacing_text(path) as file:
             write_records(file, records)
 
 
@@ -195,7 +197,7 @@ def main() -> int:
     start = None if options.start is None else f"{options.start.name} {weights.digest(options.start)}"
     table = ablation_table(run, rows, first, start)
     table.show(Console(width=max(130, Console().width)))
-    with appearing(options.out / "table.md") as file:
+    with replacing_text(options.out / "table.md") as file:
         file.write(in_markdown(table))
     return 0
 

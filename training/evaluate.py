@@ -10,10 +10,8 @@ those of classical colour transfer on the same composites.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -24,41 +22,27 @@ from gknet.errors import PictureError
 from gknet.harmonizer import Harmonizer
 from gknet.network import weights
 from gknet.network.device import choose_device
-from training import iharmony4, pairs, quality_plot
-from training.bad_files import BadFiles
-from training.classical import CLASSICAL
-from training.command import ended
-from training.metrics import Record, judged
-from training.published import TABLE_1, TABLE_2
-from training.report import Case, Extremes, write_report
-from training.score_tables import ScoreTable, by_kind, by_share, by_source, change_table, methods_table, paper_table
-from training.shards import find_shards, read_photographs
-from training.synthesis import KINDS
-from training.triplets import samples
-from training.validation import MASK_SHARE, SIZE, Sample, validation_samples
-
-
-def evaluate(harmonizer: Harmonizer, samples: Iterable[Sample]) -> list[Record]:
-    """What became of every sample, in their order."""
-    return [case.record for case in cases(harmonizer, samples)]
-
-
-def cases(harmonizer: Harmonizer, samples: Iterable[Sample]) -> Iterator[Case]:
-    """The same with the pictures, one at a time."""
-    for sample in samples:
-        harmonized = harmonizer(sample.composite, sample.mask)
-        yield Case(judged(sample, harmonized), sample, harmonized)
-
-
-def pool_samples(
-    folder: Path, size: int = SIZE, *, beyond: int = 0, bad: BadFiles | None = None
-) -> tuple[int, Iterator[Sample]]:
-    """At most how many, and the composites of the validation split of a folder of shards, size x size.
-
-    beyond: as `validation_samples` takes it.
-    """
-    photographs = read_photographs(find_shards([folder]), size, validation=True, mask_share=MASK_SHARE, bad=bad)
-    return len(photographs.keys) * len(KINDS), validation_samples(photographs, beyond=beyond)
+from training.data import iharmony4, pairs
+from training.data.bad_files import BadFiles
+from training.data.judging_sets.validation import pool_samples
+from training.data.sample import SIZE, Sample
+from training.data.triplets import samples
+from training.evaluation import quality_plot
+from training.evaluation.cases import harmonize_samples
+from training.evaluation.classical import CLASSICAL
+from training.evaluation.command import defer_interrupts, run_command
+from training.evaluation.metrics import Record, make_record
+from training.evaluation.published import TABLE_1, TABLE_2
+from training.evaluation.report import Extremes, write_report
+from training.evaluation.score_tables import (
+    ScoreTable,
+    by_kind,
+    by_share,
+    by_source,
+    change_table,
+    methods_table,
+    paper_table,
+)
 
 
 def _chosen(options: argparse.Namespace, bad: BadFiles) -> tuple[int, Iterator[Sample]]:
@@ -101,7 +85,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
     path = options.weights or weights.shipped(options.model)
-    with uninterrupted():
+    with defer_interrupts():
         harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
     count, found = _chosen(options, bad)
     # Piped or in a narrow window too, no row may break.
@@ -110,10 +94,12 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     beside = CLASSICAL if options.pool else ()
     results: dict[str, list[Record]] = {name: [] for name in (*(method.name for method in beside), ours)}
     extremes = Extremes()
-    for case in cases(harmonizer, track(found, f"Harmonizing with {escape(path.name)}", count, console=console)):
+    for case in harmonize_samples(
+        harmonizer, track(found, f"Harmonizing with {escape(path.name)}", count, console=console)
+    ):
         results[ours].append(case.record)
         for method in beside:
-            results[method.name].append(judged(case.sample, method(case.sample.composite, case.sample.mask)))
+            results[method.name].append(make_record(case.sample, method(case.sample.composite, case.sample.mask)))
         if options.output:
             extremes.offer(case)
     if not results[ours]:
@@ -129,19 +115,6 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
             quality_plot.IHARMONY4 if options.iharmony4 else f"{source.resolve().name}, {len(results[ours])} composites"
         )
         quality_plot.draw(options.plot, quality_plot.measured(results, {ours: harmonizer.net.config}), data)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Lets a Ctrl-C wait until the block is done: safetensors would make another error of it."""
-    pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if pressed:
-        raise KeyboardInterrupt
 
 
 def _arguments() -> argparse.Namespace:
@@ -181,9 +154,9 @@ def main() -> int:
     options = _arguments()
     bad = BadFiles(skip=options.skip_bad)
     try:
-        return ended("evaluate", lambda: _run(options, bad))
+        return run_command("evaluate", lambda: _run(options, bad))
     finally:
-        bad.tell()
+        bad.print_summary()
 
 
 if __name__ == "__main__":

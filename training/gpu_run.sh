@@ -3,7 +3,7 @@
 #
 # Reads shards, and the state-*.safetensors of an earlier run or start.safetensors where there are any, from .gpu/.
 # Trains for what the evaluation leaves of the minutes, and writes into OUT_DIR: weights.safetensors (float16; where
-# that is larger than 16 MiB, training.carried_state makes it from the pieces), the run's state as
+# that is larger than 16 MiB, training.engine.state_pieces makes it from the pieces), the run's state as
 # state-*.safetensors in pieces under 16 MiB, and log.txt. Ends within its minutes whatever happens.
 #
 # CONFIG names another configuration than training/configs/gknet_gpu.toml, DEVICE another device than the best there is.
@@ -31,7 +31,7 @@ reserve=$((minutes * 60 / 3))
 [ "$reserve" -gt 90 ] && reserve=90
 
 if compgen -G "$data/state-*.safetensors" >/dev/null; then
-    python3 -m training.carried_state join "$data" "$run"
+    python3 -m training.engine.state_pieces join "$data" "$run"
 fi
 start=()
 [ -f "$data/start.safetensors" ] && start=(--weights "$data/start.safetensors")
@@ -43,12 +43,12 @@ timeout --signal=TERM --kill-after=$((reserve / 3)) "$seconds" \
     --minutes "$(awk "BEGIN { print ($seconds - 3) / 60 }")" --anneal --device "$device" ||
     echo "the training ended with code $?"
 
-python3 -m training.carried_state split "$run" "$out"
+python3 -m training.engine.state_pieces split "$run" "$out"
 size=$(stat -c %s "$run/weights.safetensors")
 [ "$size" -lt $((16 * 1024 * 1024)) ] && cp "$run/weights.safetensors" "$out/"
 
 judging=$(left 8)
 timeout --kill-after=2 $((judging + 4)) \
-    python3 -m training.bare_network --pool "$data" --weights "$run/weights.safetensors" \
+    python3 -m training.evaluation.bare_network --pool "$data" --weights "$run/weights.safetensors" \
     --device "$device" --seconds $((judging - 3)) ||
     echo "the judging ended with code $?"

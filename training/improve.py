@@ -2,8 +2,9 @@
 
 Trains the shipped gknet-s further for N minutes, its learning rate annealed within them, judges old and new weights on
 the validation split through the way that users' pictures go, and replaces the shipped file only if the new ones have
-the lower mean fMSE. It is judged without the fringe of an object's own colours (`training.fringe`), which a pasted
-object has not. Judging takes some ten minutes on top. A run that is interrupted replaces nothing.
+the lower mean fMSE. It is judged without the fringe of an object's own colours
+(`training.data.synthesis.edge_leakage`), which a pasted object has not. Judging takes some ten minutes on top. A run
+that is interrupted replaces nothing.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from rich.progress import track
 from gknet.errors import HarmonizeError
 from gknet.harmonizer import Harmonizer
 from gknet.network import weights
-from training.bad_files import BadFiles
-from training.evaluate import evaluate, pool_samples
-from training.run import read_run
-from training.train import photographs_stream, train
-from training.training import NotFiniteError, Training
+from training.data.bad_files import BadFiles
+from training.data.judging_sets.validation import pool_samples
+from training.data.streams.opening import open_photographs
+from training.engine.loop import train
+from training.engine.run import read_run
+from training.engine.training import NotFiniteError, Training
+from training.evaluation.cases import evaluate
 
 CONFIG = Path(__file__).parent / "configs" / "gknet_s_fringeless.toml"
 BEYOND = 4
@@ -70,7 +73,7 @@ def main() -> int:
         if (options.out / "state.pt").exists():
             raise ValueError(f"{options.out} holds a run already; name a new folder")
         training.start_from(shipped)
-        stream = photographs_stream(training, options.data, options.out, BadFiles(skip=False))
+        stream = open_photographs(training, options.data, options.out, BadFiles(skip=False))
         if not train(training, stream, options.out, options.minutes, anneal=True):
             print("interrupted: the shipped weights stay", file=sys.stderr)
             return 130

@@ -23,10 +23,10 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from gknet.network.config import GKNetConfig, preset
-from training.composites import CompositeStream, held
-from training.run import TrainingRun, read_run
-from training.shards import Photographs
-from training.training import Training
+from training.data.shards import Photographs
+from training.data.streams.composites import CompositeStream, photograph_size
+from training.engine.run import TrainingRun, read_run
+from training.engine.training import Training
 
 RECIPE = Path(__file__).parents[2] / "training" / "configs" / "gknet_s_128.toml"
 
@@ -78,7 +78,7 @@ def photographs(size: int, count: int = 64) -> Photographs:
 def begin(run: TrainingRun) -> tuple[Training, CompositeStream]:
     training = Training(run)
     training.net.train()
-    return training, CompositeStream(photographs(held(run)), run, training.generator)
+    return training, CompositeStream(photographs(photograph_size(run)), run, training.generator)
 
 
 def main() -> None:

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from tests.training import running_study
-from training.iharmony4 import SUBSETS
-from training.real_light import CAMERAS
-from training.shards import is_validation
+from training.data.iharmony4 import SUBSETS
+from training.data.judging_sets.real_light import CAMERAS
+from training.data.shards import is_validation
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

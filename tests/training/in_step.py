@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from training.batch import Batch
-from training.parallel import Parallel, end_process
-from training.run import TrainingRun
-from training.training import Training
+from training.engine.batch import Batch
+from training.engine.parallel import Parallel, end_process
+from training.engine.run import TrainingRun
+from training.engine.training import Training
 
 
 class Shares:

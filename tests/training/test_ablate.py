@@ -21,9 +21,9 @@ from gknet.network import weights
 from gknet.network.config import ablations
 from training import ablate as command
 from training.ablate import ROWS, Ablation
-from training.composites import CompositeStream
-from training.run import TrainingRun, read_run
-from training.training import StatisticsPath, in_statistics_path
+from training.data.streams.composites import CompositeStream
+from training.engine.run import TrainingRun, read_run
+from training.engine.training import StatisticsPath, in_statistics_path
 
 ROOT = Path(__file__).parents[2]
 CONFIG = 'preset = "gknet-s"\nsize = 32\nbatch = 4\nsamples = 12\nlearning_rate = 1e-3\nloss = "foreground_rmse"\n'

@@ -19,11 +19,12 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 from gknet import Harmonizer, preset
 from gknet.network import weights
 from training import evaluate as command
-from training.evaluate import cases, evaluate, pool_samples
-from training.iharmony4 import SUBSETS
-from training.published import TABLE_1
-from training.synthesis import KINDS
-from training.validation import Sample
+from training.data.iharmony4 import SUBSETS
+from training.data.judging_sets.validation import pool_samples
+from training.data.sample import Sample
+from training.data.synthesis.recoloring import KINDS
+from training.evaluation.cases import evaluate, harmonize_samples
+from training.evaluation.published import TABLE_1
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "training.evaluate"]
@@ -76,7 +77,7 @@ def test_a_pool_can_be_judged_at_full_resolution(pool: Path, tmp_path: Path) -> 
     assert sample.composite.shape == sample.real.shape == (384, 384, 3)
     with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
         row = next(csv.DictReader(file))
-    harmonized = Harmonizer.load(device="cpu")(sample.composite, sample.mask)
+    harmonized = Harmonizer.from_pretrained(device="cpu")(sample.composite, sample.mask)
     fmse = mean_squared_error(sample.real[sample.mask], harmonized[sample.mask])
     assert float(row["fmse_after"]) == pytest.approx(fmse, abs=1e-3)
 
@@ -143,13 +144,13 @@ def test_records_are_in_order_and_of_both_composites(pool: Path) -> None:
     untrained = evaluate(Harmonizer(weights.build(preset("gknet-s"))), samples)
     assert [(record.key, record.kind) for record in untrained] == [(sample.key, sample.kind) for sample in samples]
     assert all(record.before == record.after for record in untrained)
-    shipped = evaluate(Harmonizer.load(device="cpu"), samples)
+    shipped = evaluate(Harmonizer.from_pretrained(device="cpu"), samples)
     assert all(record.before != record.after for record in shipped)
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_scores_agree_with_scikit_image(pool: Path) -> None:
-    for record, sample, harmonized in cases(Harmonizer.load(device="cpu"), some(pool, 4)):
+    for record, sample, harmonized in harmonize_samples(Harmonizer.from_pretrained(device="cpu"), some(pool, 4)):
         inside, real = sample.mask, sample.real
         assert record.share == pytest.approx(np.count_nonzero(inside) / inside.size, abs=1e-12)
         for scores, picture in ((record.before, sample.composite), (record.after, harmonized)):

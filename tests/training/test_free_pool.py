@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.free_pool import objects, write
-from training.shards import find_shards, read_photographs
-from training.validation import MASK_SHARE, SIZE
+from training.data.sample import MASK_SHARE, SIZE
+from training.data.shards import find_shards, read_photographs
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
@@ -16,18 +16,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gknet import GKNet, InputError
 from gknet.network import weights
-from training.composites import CompositeStream, held
-from training.run import TrainingRun, read_run
-from training.shards import find_shards, read_photographs
-from training.train import train
-from training.training import NotFiniteError, Training
+from training.data.shards import find_shards, read_photographs
+from training.data.streams.composites import CompositeStream, photograph_size
+from training.engine.loop import train
+from training.engine.run import TrainingRun, read_run
+from training.engine.training import NotFiniteError, Training
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
 TINY = TrainingRun(preset="gknet-s", size=32, batch=4, samples=400, learning_rate=1e-3, loss="foreground_rmse")
 
 
 def stream(training: Training, pool: Path) -> CompositeStream:
-    size = held(training.run)
+    size = photograph_size(training.run)
     photographs = read_photographs(find_shards([pool]), size, validation=False)
     return CompositeStream(photographs, training.run, training.generator)
 
@@ -69,8 +69,8 @@ def test_a_crash_in_the_middle_of_a_save_loses_nothing(
     training.save(tmp_path / "state.pt")
     training.learn(draws)
 
-    def crash(_: object, path: Path) -> None:
-        path.write_bytes(b"half")
+    def crash(_: object, file: BinaryIO) -> None:
+        file.write(b"half")
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patched:

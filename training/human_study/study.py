@@ -13,7 +13,7 @@ from typing import NamedTuple
 from PIL import Image, ImageOps
 
 from gknet.errors import InputError, PictureError
-from training.bad_files import UNREADABLE
+from training.data.bad_files import UNREADABLE
 
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 """What every browser shows."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from training.evaluation.score_tables import ScoreTable
 from training.human_study.bradley_terry import LEVEL, RESAMPLES, Ranking
 from training.human_study.votes import Vote
-from training.score_tables import ScoreTable
 
 
 def table_3(ranking: Ranking, votes: Sequence[Vote]) -> ScoreTable:

@@ -15,7 +15,7 @@ from gknet import GKNet, preset
 from gknet.network.kernel_prediction import KernelPrediction, fusion
 from gknet.network.modulation import Modulation, modulate, modulate_reference
 from gknet.network.selective_correlation import SelectiveCorrelationFusion
-from training.loss import foreground_mse
+from training.engine.loss import foreground_mse
 
 C, C_DEEPER, GROUPS = 6, 8, 3
 """C_l, C_(l-1), and n; m is C / n = 2."""

@@ -1,0 +1,127 @@
+"""What is recognized in views of photographs is kept, is what the network would see itself, and can be learnt from."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gknet.network import weights
+from training.data.shards import Photographs, find_shards, read_photographs
+from training.data.streams.views import PHOTOGRAPH_SIZE, Views, ViewStream, views_of
+from training.engine.parallel import Parallel
+from training.engine.run import TrainingRun
+from training.engine.training import Training
+
+ROOT = Path(__file__).parents[4]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+RUN = TrainingRun(
+    preset="gknet-s",
+    only="recognition_head",
+    size=112,
+    batch=8,
+    views=2,
+    learning_rate=1e-3,
+    loss="foreground_rmse",
+    seed=3,
+)
+
+
+@pytest.fixture(scope="module")
+def photographs(pool: Path) -> Photographs:
+    return read_photographs(find_shards([pool]), PHOTOGRAPH_SIZE, validation=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("views")
+
+
+@pytest.fixture(scope="module")
+def views(photographs: Photographs, folder: Path) -> Views:
+    return views_of(photographs, RUN, folder, Parallel())
+
+
+def test_every_photograph_has_views_that_show_most_of_an_object(photographs: Photographs, views: Views) -> None:
+    assert views.keys == photographs.keys * 2
+    assert views.pictures.shape == (24, 3, RUN.size, RUN.size)
+    shares = views.masks.mean(axis=(1, 2)) / 255
+    assert shares.min() >= 0.01
+    assert shares.max() <= 0.76
+    # Two views of one photograph are not the same part of it.
+    apart = np.abs(views.pictures[:12].astype(float) - views.pictures[12:]).mean(axis=(1, 2, 3))
+    assert (apart > 2).all()
+
+
+def test_what_is_recognized_in_a_view_is_what_the_network_sees_in_it(views: Views) -> None:
+    training = Training(replace(RUN, untouched=1.0, foreign_masks=0.0, jitter=0.0, hard_masks=0.0))
+    batch = ViewStream(views, training.run, training.generator).batch()
+    assert batch.recognized is not None
+    assert training.net.recognition is not None
+    seen = training.net.recognition(batch.real, batch.mask)
+    for kept, now in zip(batch.recognized, seen, strict=True):
+        assert kept.shape == now.shape
+        # The view was looked at larger than it is kept: near, and nearer than another picture's.
+        apart, others = (kept - now).abs().mean(), (kept - now.roll(1, 0)).abs().mean()
+        assert apart < 0.7 * others
+
+
+def test_views_are_made_once_and_anew_for_another_run(photographs: Photographs, views: Views, folder: Path) -> None:
+    files = sorted(folder.glob("*.npy"))
+    before = [file.stat().st_mtime_ns for file in files]
+    again = views_of(photographs, RUN, folder, Parallel())
+    assert [file.stat().st_mtime_ns for file in files] == before
+    assert np.array_equal(again.things, views.things)
+    other = views_of(photographs, replace(RUN, seed=4), folder, Parallel())
+    assert not np.array_equal(other.pictures, views.pictures)
+
+
+def test_a_folder_of_views_that_was_not_finished_is_made_anew(photographs: Photographs, tmp_path: Path) -> None:
+    whole = views_of(photographs, RUN, tmp_path, Parallel())
+    (tmp_path / "views.json").unlink()
+    np.save(tmp_path / "things.npy", np.zeros(3))
+    again = views_of(photographs, RUN, tmp_path, Parallel())
+    for name in ("pictures", "masks", "places", "things"):
+        assert np.array_equal(getattr(again, name), getattr(whole, name)), name
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_recognition_head_learns_alone(views: Views) -> None:
+    training = Training(replace(RUN, batch=16))
+    before = {name: tensor.clone() for name, tensor in training.net.state_dict().items()}
+    stream = ViewStream(views, training.run, training.generator)
+    losses = [training.learn(stream) for _ in range(60)]
+    assert sum(losses[-10:]) < 0.93 * sum(losses[:10])
+    moved = {name for name, tensor in training.net.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved == {name for name in before if name.startswith("recognition_head.")}
+
+
+def test_a_preset_that_recognizes_nothing_has_no_such_part() -> None:
+    with pytest.raises(ValueError, match="recognizes nothing"):
+        replace(RUN, preset="gknet")
+
+
+def test_two_processes_make_the_views_that_one_makes_and_go_on_with_them(pool: Path, tmp_path: Path) -> None:
+    config = tmp_path / "run.toml"
+    settings = 'preset = "gknet-s"\nonly = "recognition_head"\nsize = 32\nbatch = 4\nviews = 1\nsamples = '
+    made = {}
+    for name, launcher in (("one", [sys.executable]), ("two", TORCHRUN)):
+        command = [*launcher, "-m", "training.train", "--config", str(config), "--data", str(pool)]
+        for samples in (16, 32):
+            config.write_text(f"{settings}{samples}\n", encoding="utf-8")
+            done = subprocess.run(
+                [*command, "--out", str(tmp_path / name)], cwd=ROOT, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+            state = torch.load(tmp_path / name / "state.pt", weights_only=True)
+            assert samples <= state["samples"] < samples + 8
+        made[name] = np.load(tmp_path / name / "views" / "things.npy").astype(np.float32)
+        assert json.loads((tmp_path / name / "views" / "views.json").read_text(encoding="utf-8"))["views"] == 1
+        weights.load(tmp_path / name / "weights.safetensors")
+    np.testing.assert_allclose(made["one"], made["two"], atol=0.02)

@@ -1,0 +1,1 @@
+"""Photographs and the composites made of them."""

@@ -1,0 +1,1 @@
+"""Endless streams of composites to train on."""

@@ -1,0 +1,37 @@
+"""The streams of composites that a training run is opened with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from training.data import iharmony4
+from training.data.bad_files import BadFiles
+from training.data.shards import find_shards, read_photographs
+from training.data.streams.composites import CompositeStream, photograph_size
+from training.data.streams.triplets import TripletStream
+from training.data.streams.views import PHOTOGRAPH_SIZE, ViewStream, views_of
+from training.engine.training import Training
+
+
+def open_photographs(training: Training, folders: list[Path], out: Path, bad: BadFiles) -> CompositeStream:
+    """Composites made on the fly of the photographs in folders of shards, but never of the validation split's.
+
+    out: the run's folder, which keeps the views of a run that learns from those.
+    """
+    of_views = training.run.only == "recognition_head"
+    size = PHOTOGRAPH_SIZE if of_views else photograph_size(training.run)
+    photographs = read_photographs(find_shards(folders), size, validation=False, bad=bad)
+    if training.parallel.rank == 0:
+        print(f"{len(photographs.keys)} photographs, {len(photographs.masks)} masks", flush=True)
+    if of_views:
+        views = views_of(photographs, training.run, out / "views", training.parallel)
+        return ViewStream(views, training.run, training.generator)
+    return CompositeStream(photographs, training.run, training.generator)
+
+
+def open_iharmony4(training: Training, root: Path, bad: BadFiles) -> TripletStream:
+    """iHarmony4's training composites, all four sub-sets."""
+    chosen = iharmony4.triplets(root, "train", bad=bad)
+    if training.parallel.rank == 0:
+        print(f"{len(chosen)} composites", flush=True)
+    return TripletStream(chosen, training, bad)

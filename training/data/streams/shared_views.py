@@ -1,0 +1,54 @@
+"""Composites of which several share a view of a photograph, so that what is in it is looked at once for all of them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from gknet.network.extensions.recognition import Recognition, Recognized
+from training.data.shards import Photographs
+from training.data.streams.composites import CompositeStream
+from training.engine.batch import Batch
+from training.engine.run import TrainingRun
+
+VIEW_SIZE = 256
+"""Height and width, pixels, of the views that are looked at."""
+
+
+class SharedViewStream(CompositeStream):
+    """Draws batches of up to `run.batch` composites, `each` of every view.
+
+    A view is looked at SEEN x SEEN and then reduced to the run's size, for what is in it matters more than how sharp a
+    composite is. The run must have `crops`.
+    """
+
+    def __init__(self, photographs: Photographs, run: TrainingRun, each: int, generator: Generator) -> None:
+        super().__init__(photographs, run, generator)
+        self.trunk = Recognition().to(generator.device).eval()
+        self.trunk.load()
+        self.each = each
+
+    def _draw(self) -> Batch:
+        views, size = self.run.batch // self.each, (self.run.size, self.run.size)
+        drawn = torch.multinomial(self.weights, 2 * views, replacement=True, generator=self.generator)
+        pictures, masks = self._crop(drawn, VIEW_SIZE)
+        view, mask = pictures[:views], self._varied(*masks.chunk(2))
+        recognized = self.trunk(view, mask)
+        number = torch.arange(views, device=view.device).repeat_interleave(self.each)
+        real, mask = (F.interpolate(part, size, mode="area")[number] for part in (view, mask))
+        reference, reference_mask = self._crop(self._references(drawn[number]))
+        made = self._recoloured(real, mask, reference, reference_mask)
+        untouched = self._chance(len(number), self.run.untouched)
+        chosen = made.usable.nonzero().squeeze(1)
+        composite = torch.where(untouched, made.real, made.composite)[chosen]
+        real, mask, number = made.real[chosen], made.mask[chosen], number[chosen]
+        if len(chosen):
+            composite, real = self._degrade(composite, real, mask)
+        return Batch(composite, real, mask, Recognized(recognized.places[number], recognized.things[number]))
+
+    def _references(self, drawn: Tensor) -> Tensor:
+        """Another mask for each of the mask numbers (B,)."""
+        others = torch.multinomial(self.weights, len(drawn), replacement=True, generator=self.generator)
+        alike = self._chance(len(drawn), self.run.alike).flatten()
+        return torch.where(alike, self._of_the_same_source(drawn), others)

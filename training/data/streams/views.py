@@ -1,0 +1,156 @@
+"""Views of photographs, and what there is to recognize in them: for training the part that makes something of that.
+
+The trunk that recognizes is frozen and sees no colours, so what it makes of a photograph is nearly what it makes of
+every composite of it. Looking at a few crops of a photograph once, rather than at every composite, is four times as
+fast.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from gknet.network.extensions.recognition import PLACES, SIZE, THINGS, Recognition, Recognized
+from training.data.shards import Photographs
+from training.data.streams.composites import CompositeStream
+from training.data.synthesis.crops import KEPT, MASK_SHARE, SMALLEST, STRETCH
+from training.engine.parallel import Parallel
+from training.engine.run import TrainingRun
+
+PHOTOGRAPH_SIZE = SIZE * 9 // 7
+"""Height and width, pixels, of the photographs that views are cut out of."""
+_TRIES = 12
+_REPORT_SECONDS = 30
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """pictures: (V, 3, S, S) uint8.   masks: (V, S, S) uint8.   keys: V names, of the photographs.
+
+    places: (V, PLACES, SIZE/16, SIZE/16), things: (V, THINGS, SIZE/32, SIZE/32), float16: `Recognized` of each view.
+    """
+
+    pictures: np.ndarray
+    masks: np.ndarray
+    keys: list[str]
+    places: np.ndarray
+    things: np.ndarray
+
+
+class ViewStream(CompositeStream):
+    """Composites of views, with what there is to recognize in them."""
+
+    def __init__(self, views: Views, run: TrainingRun, generator: Generator) -> None:
+        whole = Photographs(
+            pictures=views.pictures, masks=views.masks, owner=np.arange(len(views.keys)), keys=views.keys
+        )
+        super().__init__(whole, run, generator)
+        self.views = views
+
+    def _crop(self, drawn: Tensor, size: int | None = None) -> tuple[Tensor, Tensor]:
+        del size
+        # A view is a crop already, and mirrored or not.
+        return self.pictures[drawn].float() / 255, self.masks[drawn][:, None].float() / 255
+
+    def _recognized(self, drawn: Tensor) -> Recognized:
+        # As of the photograph with its own mask, where a composite was made with another.
+        numbers = drawn.cpu().numpy()
+        places, things = (
+            torch.from_numpy(field[numbers]).float().to(drawn.device)
+            for field in (self.views.places, self.views.things)
+        )
+        return Recognized(places, things)
+
+
+def views_of(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Parallel) -> Views:
+    """`run.views` views of each of the photographs (HELD pixels), kept in the folder and made where they are not there.
+
+    Always the same for the same seed, whichever processes make them. Every process must call it.
+    """
+    about = {"size": run.size, "views": run.views, "seed": run.seed, "keys": photographs.keys}
+    done = folder / "views.json"
+    missing = not done.is_file() or json.loads(done.read_text(encoding="utf-8")) != about
+    parallel.wait()  # until all have looked, so that all go the same way
+    if missing:
+        _make(photographs, run, folder, parallel)
+        if parallel.rank == 0:
+            done.write_text(json.dumps(about), encoding="utf-8")
+    parallel.wait()
+    pictures, masks = (np.load(folder / f"{name}.npy") for name in ("pictures", "masks"))
+    places, things = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("places", "things"))
+    return Views(pictures=pictures, masks=masks, keys=photographs.keys * run.views, places=places, things=things)
+
+
+def _make(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Parallel) -> None:
+    """Every process writes its share of the same files."""
+    total = run.views * len(photographs.keys)
+    shapes = {
+        "pictures": (np.uint8, (total, 3, run.size, run.size)),
+        "masks": (np.uint8, (total, run.size, run.size)),
+        "places": (np.float16, (total, PLACES, SIZE // 16, SIZE // 16)),
+        "things": (np.float16, (total, THINGS, SIZE // 32, SIZE // 32)),
+    }
+    if parallel.rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "views.json").unlink(missing_ok=True)
+        for name, (kind, shape) in shapes.items():
+            np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=kind, shape=shape)
+    parallel.wait()
+    files = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
+    trunk = Recognition().eval()
+    trunk.load()
+    numbers = list(range(total))[parallel.rank :: parallel.count]
+    masks_of = photographs.masks_of
+    reported = time.monotonic()
+    for first in range(0, len(numbers), _AT_ONCE):
+        if parallel.rank == 0 and time.monotonic() - reported > _REPORT_SECONDS:
+            reported = time.monotonic()
+            print(f"{first * parallel.count} of {total} views looked at", flush=True)
+        chosen = numbers[first : first + _AT_ONCE]
+        views = torch.cat(list(_cut_out(photographs, masks_of, run.seed, chosen)))  # (B, 4, SIZE, SIZE)
+        small = F.interpolate(views, (run.size, run.size), mode="bilinear", antialias=True).clamp(0, 1)
+        pixels = (small * 255).round().byte().numpy()
+        recognized = trunk(views[:, :3], views[:, 3:])
+        values = (pixels[:, :3], pixels[:, 3], recognized.places.half().numpy(), recognized.things.half().numpy())
+        for file, value in zip(files.values(), values, strict=True):
+            file[chosen] = value
+    for file in files.values():
+        file.flush()
+    parallel.wait()
+
+
+def _cut_out(photographs: Photographs, masks_of: list[np.ndarray], seed: int, numbers: list[int]) -> Iterator[Tensor]:
+    """(1, 4, SIZE, SIZE) in [0, 1] for each view's number: picture and mask."""
+    for number in numbers:
+        draws = np.random.default_rng([seed, number])
+        index = number % len(photographs.keys)
+        mask = photographs.masks[draws.choice(masks_of[index])]
+        rows, columns = _part(mask, draws)
+        both = np.concatenate([photographs.pictures[index], mask[None]])[:, rows, columns]
+        if draws.random() < 0.5:
+            both = both[:, :, ::-1]
+        view = torch.from_numpy(both.copy())[None].float() / 255
+        yield F.interpolate(view, (SIZE, SIZE), mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def _part(mask: np.ndarray, draws: np.random.Generator) -> tuple[slice, slice]:
+    """Rows and columns of a part that shows most of the foreground; all of them where none is found."""
+    side, whole = len(mask), mask.sum(dtype=np.int64)
+    for _ in range(_TRIES):
+        share, stretch = draws.uniform(SMALLEST, 1), draws.uniform(1 / STRETCH, STRETCH)
+        height, width = (min(side, round(side * share * by)) for by in (stretch, 1 / stretch))
+        top, left = (int(draws.integers(side - length + 1)) for length in (height, width))
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        part = mask[rows, columns]
+        if part.sum(dtype=np.int64) >= KEPT * whole and MASK_SHARE[0] <= part.mean() / 255 <= MASK_SHARE[1]:
+            return rows, columns
+    return slice(None), slice(None)

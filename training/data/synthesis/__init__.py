@@ -1,0 +1,1 @@
+"""Composites made from real photographs by changing the colours of their objects."""

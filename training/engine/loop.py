@@ -1,0 +1,55 @@
+"""The loop of a training run: steps, reports and saves until it is told to end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from gknet.network import weights
+from training.engine.batch import Stream
+from training.engine.logger import Logger
+from training.engine.stopping import catch_stop_signals
+from training.engine.training import Training
+
+REPORT_SECONDS = 10
+SAVE_SECONDS = 300
+
+
+def train(training: Training, stream: Stream, out: Path, minutes: float, *, anneal: bool = False) -> bool:
+    """Trains until the schedule or the time ends it, or a SIGTERM or Ctrl-C does; False for the latter two.
+
+    Leaves `state.pt` and `weights.safetensors`. With `anneal` the learning rate's schedule ends with the minutes.
+    Raises NotFiniteError, with the state of the last save left as it is.
+    """
+    logger = Logger(out, training, minutes) if training.parallel.rank == 0 else None
+    start = saved = reported = time.monotonic()
+    training.learning_mode()
+    with catch_stop_signals() as is_interrupted:
+        try:
+            ended = False
+            while training.samples < training.run.samples and not ended:
+                error = training.learn(stream)
+                now = time.monotonic()
+                if anneal:
+                    training.time_share = (now - start) / (60 * minutes)
+                ended = training.parallel.any(is_interrupted() or now - start > 60 * minutes, training.device)
+                if logger:
+                    logger.add_loss(error)
+                    if now - reported > REPORT_SECONDS:
+                        reported = now
+                        logger.report(training)
+                if training.parallel.any(now - saved > SAVE_SECONDS, training.device):
+                    saved = now
+                    _save(training, logger, out)
+            _save(training, logger, out)
+        finally:
+            if logger:
+                logger.close()
+        return not is_interrupted()
+
+
+def _save(training: Training, logger: Logger | None, out: Path) -> None:
+    training.save(out / "state.pt")
+    if logger:
+        weights.save(training.result, out / "weights.safetensors")
+        logger.add_pictures(training)

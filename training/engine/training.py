@@ -1,0 +1,265 @@
+"""Everything a run is made of: network, moving average, optimizer, draws, and where it stands."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+
+from gknet.atomic import replacing
+from gknet.network import weights
+from gknet.network.config import GKNetConfig
+from gknet.network.extensions.global_head import colour_change
+from gknet.network.extensions.recognition import Recognized
+from gknet.network.model import GKNet
+from training.engine import loss
+from training.engine.batch import Batch, Stream
+from training.engine.heads_apart import keep_apart
+from training.engine.parallel import Parallel
+from training.engine.run import TrainingRun
+
+LOSSES = {"foreground_mse": loss.foreground_mse, "foreground_rmse": loss.foreground_rmse}
+
+
+class NotFiniteError(Exception):
+    """The loss or its gradient is no number any more. Holds the batch that did it."""
+
+    def __init__(self, step: int, what: str, batch: Batch) -> None:
+        super().__init__(f"the {what} is not finite at step {step}")
+        self.step = step
+        self.batch = batch
+
+
+def in_statistics_path(name: str) -> bool:
+    """Whether a parameter of `GKNet` belongs to the part that colour statistics and recognition go through."""
+    return name.startswith(("global_head.", "recognition_head.")) and "regions" not in name
+
+
+def learns(run: TrainingRun, name: str) -> bool:
+    """Whether a run trains a parameter of `GKNet`."""
+    return run.only == "all" or (name.startswith(f"{run.only}.") and in_statistics_path(name))
+
+
+class StatisticsPath(nn.Module):
+    """The global head without the convolutions' part: what colour statistics, and recognition, know by themselves.
+
+    Arguments and result as `GKNet`.
+    """
+
+    def __init__(self, net: GKNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, composite: Tensor, mask: Tensor, *, recognized: Recognized | None = None) -> Tensor:
+        nothing = composite.new_zeros(composite.shape[0], 8 * self.net.config.width, 1, 1)
+        matrix = self.net.colour_matrix(composite, mask, nothing, recognized)
+        assert matrix is not None
+        return composite + mask * colour_change(matrix, composite)
+
+
+def _average(ema: float, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:
+    # Early on the average forgets faster, or it would carry the untrained weights along.
+    decay = min(ema, (1 + float(seen)) / (10 + float(seen)))
+    return torch.lerp(new, old, decay) if new.is_floating_point() else new
+
+
+class Training:
+    """One run, in this process alone or in step with others (`parallel`).
+
+    Each process draws its own `run.batch` composites a step; their gradients and batch norm statistics are
+    averaged, so that weights are the same everywhere after every step.
+    """
+
+    def __init__(self, run: TrainingRun, device: torch.device | str = "cpu", parallel: Parallel | None = None) -> None:
+        self.run = run
+        self.parallel = parallel or Parallel()
+        torch.manual_seed(run.seed)
+        self.net = weights.build(run.network()).to(device)
+        self.learning_mode()
+        if run.heads_apart > 1:
+            assert self.net.recognition_head is not None
+            keep_apart(self.net.recognition_head, run.heads_apart)
+        self.optimizer = torch.optim.Adam(self._parameters(), lr=run.learning_rate, eps=1e-8)
+        self.trained = self._trained()
+        self.average = AveragedModel(self.net, avg_fn=partial(_average, run.ema), use_buffers=True)
+        self.generator = torch.Generator(device)
+        self.step = 0
+        self.samples = 0
+        self.seconds = 0.0
+        """Processor time that the steps took so far, in this process."""
+        self._draw_anew()
+        self.time_share = 0.0
+        """Share of the time that is over, for a schedule that is to end with it."""
+        self.latest: tuple[Batch, Tensor] | None = None
+        """The last step's composites and what the network made of them, (B, 3, H, W)."""
+
+    def _draw_anew(self) -> None:
+        # Not what another process or an earlier part of the run has drawn.
+        self.generator.manual_seed(self.run.seed + 1_000_003 * self.parallel.rank + 7_919 * self.step)
+
+    def _parameters(self) -> list[dict[str, Any]]:
+        fast: list[nn.Parameter] = []
+        slow: list[nn.Parameter] = []
+        for name, parameter in self.net.named_parameters():
+            parameter.requires_grad_(learns(self.run, name))
+            if parameter.requires_grad:
+                (slow if name.startswith("global_head.") else fast).append(parameter)
+        groups = [{"params": fast, "factor": 1.0}, {"params": slow, "factor": self.run.global_head_rate}]
+        return [group for group in groups if group["params"]]
+
+    def learning_mode(self) -> None:
+        """Puts the parts that learn into training, and those that stay as they are into use."""
+        self.net.train()
+        for name, part in self.net.named_children():
+            part.train(self.run.only in ("all", name))
+
+    def _trained(self) -> nn.Module:
+        """The network, or the statistics' path alone when that is what is trained."""
+        trained: nn.Module = self.net
+        if self.run.only == "global_head":
+            trained = StatisticsPath(self.net)
+        if self.parallel.count > 1:
+            trained = DistributedDataParallel(trained)
+        return trained
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.generator.device
+
+    @property
+    def result(self) -> GKNet:
+        """The network that is evaluated and shipped."""
+        net = self.average.module if self.run.ema else self.net
+        assert isinstance(net, GKNet)
+        return net
+
+    def start_from(self, path: Path) -> None:
+        """Takes over the weights of a file. Raises WeightsError or ValueError if they are of another network.
+
+        A recognition head that is one of several begins from nothing beside a whole network.
+        """
+        given = weights.load(path)
+        values = given.state_dict()
+        if self.run.heads > 1 and given.config == replace(self.run, heads=1).network():
+            values = {name: value for name, value in values.items() if not learns(self.run, name)}
+        elif given.config != self.net.config:
+            raise ValueError(f"{path} holds another network than this run trains")
+        self.start_with(values)
+
+    def start_with(self, values: dict[str, Tensor]) -> None:
+        """Takes over values by name; what is not among them stays as it is."""
+        values = {**self.net.state_dict(), **values}
+        self.net.load_state_dict(values)
+        self.average.module.load_state_dict(values)
+
+    def save(self, path: Path) -> None:
+        """The whole state, under a temporary name first: a crash in the middle loses nothing.
+
+        Every process must call it; the first one writes.
+        """
+        generators = self.parallel.gather(self.generator.get_state())
+        if self.parallel.rank:
+            return
+        state = {
+            "run": asdict(self.run),
+            "network": self.net.config.to_dict(),
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generators": generators,
+            "device": self.device.type,
+            "step": self.step,
+            "samples": self.samples,
+            "seconds": self.seconds,
+        }
+        with replacing(path) as unfinished, unfinished.open("wb") as file:
+            torch.save(state, file)
+
+    def resume(self, path: Path) -> None:
+        """Goes on from a saved state. Raises ValueError if that is of another network.
+
+        With another number of processes, or on a device of another kind, the draws start anew.
+        """
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch documents none; whatever it is, the file is no state
+            raise ValueError(f"{path} is no saved run: {error}") from error
+        saved = GKNetConfig.from_dict(state["network"]) if "network" in state else None
+        if saved != self.net.config or state["run"]["only"] != self.run.only:
+            raise ValueError(f"{path} holds a run of another network or another part of it")
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.samples = state["step"], state["samples"]
+        self.seconds = state.get("seconds", 0.0)  # a state that was carried here has none
+        generators = state["generators"]
+        if state["device"] == self.device.type and len(generators) == self.parallel.count:
+            self.generator.set_state(generators[self.parallel.rank])
+        else:
+            self._draw_anew()
+
+    def rate(self) -> float:
+        """Cosine from the highest to the final learning rate over the run's samples, after a warm-up."""
+        done = min(1.0, max(self.samples / self.run.samples, self.time_share))
+        cosine = self.run.final_rate + (1 - self.run.final_rate) * (1 + math.cos(math.pi * done)) / 2
+        ramp = min(1.0, (self.step + 1) / self.run.warmup) if self.run.warmup else 1.0
+        return self.run.learning_rate * cosine * ramp
+
+    def forward(self, batch: Batch) -> Tensor:
+        """(B, 3, H, W), the harmonized pictures."""
+        # On the CPU the fused attention's backward takes twice as long as the plain one for so few tokens.
+        plain = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
+        with plain, torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.bfloat16):
+            harmonized: Tensor = self.trained(batch.composite, batch.mask, recognized=batch.recognized)
+        return harmonized.float()
+
+    def learn(self, stream: Stream) -> float:
+        """One step. Returns the loss; raises NotFiniteError before the weights are touched if it is no number."""
+        started = time.process_time()
+        # Dropout draws from torch's own generator, which a saved state does not hold.
+        torch.manual_seed(self.run.seed + 1_000_003 * self.parallel.rank + 7_919 * self.step)
+        batch = stream.batch()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate() * group["factor"]
+        harmonized = self.forward(batch)
+        error = LOSSES[self.run.loss](harmonized, batch.real, batch.mask)
+        seen = torch.stack([error.detach(), error.new_tensor(len(batch.composite))])
+        mean_error, mean_count = self.parallel.mean(seen).tolist()
+        if not math.isfinite(mean_error):
+            raise NotFiniteError(self.step, "loss", batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        error.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.run.clip or math.inf)
+        if not torch.isfinite(norm):
+            raise NotFiniteError(self.step, "gradient", batch)
+        self.optimizer.step()
+        self._average_buffers()
+        self.average.update_parameters(self.net)
+        self.step += 1
+        self.samples += round(mean_count * self.parallel.count)
+        self.latest = Batch(batch.composite[:8], batch.real[:8], batch.mask[:8]), harmonized.detach()[:8]
+        self.seconds += time.process_time() - started
+        return float(mean_error)
+
+    def _average_buffers(self) -> None:
+        """Makes batch norm's running statistics those of all processes, not the first one's alone."""
+        if self.parallel.count == 1:
+            return
+        kept = self.net.state_dict(keep_vars=True)  # not the frozen trunk's
+        buffers = [
+            kept[name] for name, buffer in self.net.named_buffers() if name in kept and buffer.is_floating_point()
+        ]
+        means = self.parallel.mean(torch.cat([buffer.flatten() for buffer in buffers]))
+        for buffer, mean in zip(buffers, torch.split(means, [buffer.numel() for buffer in buffers]), strict=True):
+            buffer.copy_(mean.view_as(buffer))

@@ -1,0 +1,192 @@
+"""The failures' tables, and `failures.csv`: a line a case with all that was measured."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+import numpy as np
+
+from training.evaluation.failures.error_parts import Parts
+from training.evaluation.failures.kinds import (
+    CASES,
+    DOUBTS,
+    FAILURES,
+    LEADING,
+    VISIBLE,
+    Change,
+    Kind,
+    Measured,
+    Result,
+    Scene,
+    names_of,
+)
+from training.evaluation.score_tables import UNKNOWN, ScoreTable
+
+PART_NAMES = {
+    "mean": "mean colour",
+    "affine": "3×4 matrix",
+    "curve": "curves",
+    "place": "across the object",
+    "rest": "rest",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A composite and what was measured of it.   recolouring: its kind of composite."""
+
+    key: str
+    recolouring: str
+    scene: Scene
+    result: Result
+
+    @property
+    def names(self) -> list[str]:
+        return [*names_of(FAILURES, self.result), *names_of(CASES, self.scene)]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """An object pasted into another photograph and what was measured of it."""
+
+    key: str
+    scene: Scene
+    change: Change
+
+    @property
+    def names(self) -> list[str]:
+        return [*names_of(DOUBTS, self.change), *names_of(CASES, self.scene)]
+
+
+def kinds_table(worst: Sequence[Failure], everything: Sequence[Failure], title: str) -> ScoreTable:
+    """How often each kind is met among the worst and among all, and how much of all error its composites hold.
+
+    title: whose results these are.   Neither sequence may be empty.
+    """
+    held, total = (sum(failure.result.fmse_after for failure in group) for group in (worst, everything))
+
+    def row(name: str, of_worst: list[bool], of_all: list[bool]) -> list[str]:
+        ratio = np.mean(of_worst) / np.mean(of_all) if any(of_all) else None
+        having = sum(one.result.fmse_after for one, holds in zip(everything, of_all, strict=True) if holds)
+        return [
+            name,
+            *map(_counted, (of_worst, of_all)),
+            UNKNOWN if ratio is None else f"{ratio:.1f}",
+            f"{100 * having / total:.1f} %" if total else UNKNOWN,
+        ]
+
+    def rows(kinds: Mapping[str, Kind[Measured]], measured: str) -> list[list[str]]:
+        return [
+            row(name, *([kind.holds(getattr(one, measured)) for one in group] for group in (worst, everything)))
+            for name, kind in kinds.items()
+        ]
+
+    recolourings = [
+        row(f"`{name}`", *([one.recolouring == name for one in group] for group in (worst, everything)))
+        for name in dict.fromkeys(failure.recolouring for failure in everything)
+    ]
+    return ScoreTable(
+        title=f"What went wrong: {title}",
+        headings=["kind", f"{len(worst)} worst", f"all {len(everything)}", "times as often", "of all fMSE left"],
+        sections=[rows(FAILURES, "result"), rows(CASES, "scene"), recolourings],
+        notes=[
+            f"The {len(worst)} worst hold {100 * held / total:.1f} % of all fMSE left."
+            if total
+            else "No error is left.",
+            f"The mean colour's kinds need an error of the mean of {VISIBLE:g} levels; the parts' kinds as much, and "
+            f"{100 * LEADING:g} % of the fMSE left.",
+            *_rules(FAILURES),
+            *_rules(CASES),
+        ],
+    )
+
+
+def parts_table(worst: Sequence[Failure], everything: Sequence[Failure]) -> ScoreTable:
+    """What the error that is left is made of, by kind of composite, and among the worst."""
+    groups = {
+        name: [failure for failure in everything if failure.recolouring == name]
+        for name in dict.fromkeys(failure.recolouring for failure in everything)
+    }
+    shown = {f"`{name}`": found for name, found in groups.items()} | {f"{len(worst)} worst": worst, "all": everything}
+    rows = []
+    for name, found in shown.items():
+        parts = np.mean([failure.result.parts for failure in found], axis=0)  # (5,)
+        shares = 100 * parts / parts.sum() if parts.any() else parts
+        rows.append([name, str(len(found)), f"{parts.sum():.1f}", *(f"{share:.1f} %" for share in shares)])
+    return ScoreTable(
+        title="What the fMSE that is left is made of",
+        headings=["composites", "pictures", "fMSE left", *(PART_NAMES[part] for part in Parts._fields)],
+        sections=[rows],
+        notes=[
+            "Each part is what a richer map, fitted with the truth at hand, takes away beyond those before it: "
+            "a shift of all colours; a 3×4 matrix; a cubic for each channel; the matrix varying across the object."
+        ],
+    )
+
+
+def doubts_table(pasted: Sequence[Doubt]) -> ScoreTable:
+    """How often each kind is met among pasted objects; must not be empty."""
+    rows = [
+        [[name, _counted([kind.holds(getattr(doubt, measured)) for doubt in pasted])] for name, kind in kinds.items()]
+        for kinds, measured in ((DOUBTS, "change"), (CASES, "scene"))
+    ]
+    changes = np.array([doubt.change for doubt in pasted])  # (n, 5)
+    return ScoreTable(
+        title="Pasted objects, whose right colours nobody knows",
+        headings=["kind", f"{len(pasted)} objects"],
+        sections=rows,
+        notes=[
+            f"Change in the median {np.median(changes[:, 0]):.1f} levels, at most {changes[:, 0].max():.1f}; "
+            f"its part that varies across the object at most {changes[:, 1].max():.1f}.",
+            *_rules(DOUBTS),
+        ],
+    )
+
+
+def _counted(holds: Sequence[bool]) -> str:
+    return f"{sum(holds)} ({100 * np.mean(holds):.1f} %)"
+
+
+def _rules(kinds: Mapping[str, Kind[Measured]]) -> list[str]:
+    return [f"{name}: {kind.told}." for name, kind in kinds.items()]
+
+
+COLUMNS = [
+    "set",
+    "key",
+    "recolouring",
+    "kinds",
+    *Scene._fields,
+    *(field for field in Result._fields if field != "parts"),
+    *(f"part_{field}" for field in Parts._fields),
+    "change_size",
+    "change_place",
+]
+
+
+def write_failures(
+    file: TextIO, worst: Sequence[Failure], everything: Sequence[Failure], pasted: Sequence[Doubt]
+) -> None:
+    """The worst first, then all others, then pasted objects; what cannot be known of these is left empty."""
+    writer = csv.DictWriter(file, COLUMNS)
+    writer.writeheader()
+    taken = set(map(id, worst))
+    rest = [failure for failure in everything if id(failure) not in taken]
+    for group, failures in (("worst", worst), ("other", rest)):
+        for failure in failures:
+            figures = failure.result._asdict()
+            parts = figures.pop("parts")
+            figures |= {f"part_{name}": part for name, part in parts._asdict().items()}
+            writer.writerow(_line(group, failure, {"recolouring": failure.recolouring}, figures))
+    for doubt in pasted:
+        figures = doubt.change._asdict()
+        figures |= {"change_size": figures.pop("size"), "change_place": figures.pop("place")}
+        writer.writerow(_line("pasted", doubt, {}, figures))
+
+
+def _line(group: str, case: Failure | Doubt, told: dict[str, str], figures: dict[str, float]) -> dict[str, str]:
+    numbers = {name: f"{figure:.6f}" for name, figure in (case.scene._asdict() | figures).items()}
+    return {"set": group, "key": case.key, "kinds": "; ".join(case.names), **told, **numbers}

@@ -1,0 +1,164 @@
+"""How good weights are on four kinds of composites:
+
+    python -m training.evaluation.four_sets --pool SHARDS --light FOLDER --weights FILE
+
+Our own synthesis on the validation photographs; transfers by other people's code; scenes that were rendered anew; and
+real light of another hour. Each set has two halves. What is printed is of the one to choose by; --final prints the
+other one, which is for weights that were chosen already. The network alone, at 256 x 256, shown larger as in use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from gknet.errors import PictureError
+from gknet.network import weights
+from training.data.judging_sets.other_code import other_code_samples
+from training.data.judging_sets.real_light import real_light_samples
+from training.data.judging_sets.rerendered import rerendered_samples
+from training.data.judging_sets.validation import Half, is_among, read_validation, validation_samples
+from training.data.sample import Sample
+from training.data.shards import Photographs
+from training.evaluation.bare_network import BareNetwork
+from training.evaluation.command import run_command
+from training.evaluation.metrics import HARDLY, Record
+from training.evaluation.score_tables import ScoreTable, by_kind
+
+BADLY = 3.0
+"""dB of PSNR by which a composite that got worse did so badly."""
+TAIL = 0.05
+"""Share of a set that is looked at by itself: those that come out worst, fMSE after over fMSE before."""
+
+
+class Summary(NamedTuple):
+    """What became of a set's composites.
+
+    share: mean fMSE after over mean fMSE before.   gain: mean change of PSNR, dB.   Each with its standard error,
+    composites of one photograph counted as one.   tail: `share` of the worst TAIL.   worse, badly: share of composites
+    that lost HARDLY or BADLY dB and more.
+    """
+
+    number: int
+    share: float
+    share_error: float
+    gain: float
+    gain_error: float
+    tail: float
+    worse: float
+    badly: float
+
+
+def summarize(records: list[Record]) -> Summary:
+    """Summarize at least one record."""
+    before = np.array([record.before.fmse for record in records])
+    after = np.array([record.after.fmse for record in records])
+    gains = np.array([record.after.psnr - record.before.psnr for record in records])
+    _, photograph = np.unique([record.key for record in records], return_inverse=True)
+    share = after.sum() / before.sum()
+    gain = gains.mean()
+    worst = np.argsort(-after / before)[: max(1, round(TAIL * len(records)))]
+    return Summary(
+        number=len(records),
+        share=float(share),
+        share_error=_error(after - share * before, photograph) / float(before.sum()),
+        gain=float(gain),
+        gain_error=_error(gains - gain, photograph) / len(records),
+        tail=float(after[worst].sum() / before[worst].sum()),
+        worse=float((gains <= -HARDLY).mean()),
+        badly=float((gains <= -BADLY).mean()),
+    )
+
+
+def _error(residuals: np.ndarray, photograph: np.ndarray) -> float:
+    """Standard error of a sum whose residuals belong to photographs (N,); NaN for a single photograph."""
+    sums = np.bincount(photograph, residuals)
+    count = len(sums)
+    return math.sqrt(float(np.square(sums).sum()) * count / (count - 1)) if count > 1 else math.nan
+
+
+def sets_of(photographs: Photographs, light: Path, half: Half) -> dict[str, Callable[[], Iterator[Sample]]]:
+    """One half of each of the four sets, by name."""
+    return {
+        "own": lambda: validation_samples(photographs, half=half),
+        "other code": lambda: other_code_samples(photographs, half),
+        "re-rendered": lambda: rerendered_samples(photographs, half),
+        "real light": lambda: real_light_samples(light, half),
+    }
+
+
+def table(found: dict[str, list[Record]], title: str) -> ScoreTable:
+    """A row a set, and one for each of its kinds."""
+    sections = []
+    for name, records in found.items():
+        groups = by_kind(records)
+        whole = groups.pop("all")
+        sections.append([_row(name, whole), *(_row(f"  {kind}", group) for kind, group in groups.items())])
+    return ScoreTable(
+        title=title,
+        headings=["set", "n", "fMSE left", "±", "gain dB", "±", "worst 5 %", "worse", "badly"],
+        sections=sections,
+        notes=[
+            "fMSE left: mean over composites, over the mean of the untouched ones. ±: standard error, by photograph.",
+            f"worst 5 %: fMSE left of those that come out worst. worse, badly: lost {HARDLY} or {BADLY:.0f} dB.",
+        ],
+    )
+
+
+def _row(name: str, records: list[Record]) -> list[str]:
+    found = summarize(records)
+    return [
+        name,
+        f"{found.number}",
+        f"{found.share:.3f}",
+        f"{found.share_error:.3f}",
+        f"{found.gain:+.2f}",
+        f"{found.gain_error:.2f}",
+        f"{found.tail:.2f}",
+        f"{100 * found.worse:.1f} %",
+        f"{100 * found.badly:.1f} %",
+    ]
+
+
+def _run(options: argparse.Namespace) -> None:
+    path = options.weights or weights.shipped("gknet-s")
+    network = BareNetwork(weights.load(path))
+    half: Half = "final" if options.final else "choosing"
+    found = {}
+    for name, samples in sets_of(read_validation(options.pool), options.light, half).items():
+        chosen = (sample for sample in samples() if is_among(sample.key, sample.kind, options.every))
+        found[name] = [network.record(sample) for sample in track(chosen, f"Judging {name}", total=None)]
+        if not found[name]:
+            raise PictureError(f"None of the composites of {name} was chosen.", "Judge more of them: lower --every.")
+    title = f"{path.name} {weights.digest(path)}, {half} halves, the network alone"
+    table(found, title).show(Console(width=max(110, Console().width)))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluation.four_sets",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is judged")
+    parser.add_argument("--light", type=Path, required=True, help="folder of the fixed cameras' shards")
+    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
+    parser.add_argument("--every", type=int, default=1, help="judge one in so many composites of each set")
+    parser.add_argument("--final", action="store_true", help="judge the halves that nothing may be chosen by")
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    return run_command("four_sets", lambda: _run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

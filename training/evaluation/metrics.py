@@ -1,0 +1,64 @@
+"""The paper's metrics, on the 8-bit result (section 4.1)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from training.data.sample import Sample
+
+HARDLY = 0.3
+"""dB of PSNR by which a picture may get worse and still count as left alone."""
+
+
+class Scores(NamedTuple):
+    """Errors of one picture, in 8-bit levels squared; PSNR in dB, capped at 100 for equal pictures."""
+
+    mse: float
+    psnr: float
+    fmse: float
+
+
+class Record(NamedTuple):
+    """What became of one composite.
+
+    key, kind: the sample's.   share: of the picture that is foreground, in [0, 1].
+    before: scores of the untouched composite.   after: scores of the harmonized one.
+    """
+
+    key: str
+    kind: str
+    share: float
+    before: Scores
+    after: Scores
+
+    @property
+    def not_worse(self) -> bool:
+        """Whether the composite got better, or worse by less than HARDLY."""
+        return self.after.psnr - self.before.psnr > -HARDLY
+
+
+def score(harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) -> Scores:
+    """MSE and PSNR over the picture, fMSE over the pixels whose mask is at least one half.
+
+    harmonized, real: (H, W, 3) uint8.   mask: (H, W) bool, or float in [0, 1].
+    Raises ValueError for other types, shapes that differ and an empty foreground.
+    """
+    if harmonized.dtype != np.uint8 or real.dtype != np.uint8:
+        raise ValueError("scores are taken on 8-bit pictures")
+    if harmonized.shape != real.shape or mask.shape != real.shape[:2]:
+        raise ValueError(f"shapes differ: {harmonized.shape}, {real.shape}, {mask.shape}")
+    inside = mask >= 0.5
+    if not inside.any():
+        raise ValueError("the mask holds no foreground")
+    squared = np.square(harmonized.astype(np.float64) - real.astype(np.float64))
+    mse = float(squared.mean())
+    psnr = 100.0 if mse == 0 else min(100.0, float(10 * np.log10(255**2 / mse)))
+    return Scores(mse, psnr, float(squared[inside].mean()))
+
+
+def make_record(sample: Sample, harmonized: np.ndarray) -> Record:
+    """What became of a sample's composite: (H, W, 3) uint8."""
+    before, after = (score(picture, sample.real, sample.mask) for picture in (sample.composite, harmonized))
+    return Record(sample.key, sample.kind, float(sample.mask.mean()), before, after)

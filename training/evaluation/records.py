@@ -1,0 +1,36 @@
+"""Records in a file, `scores.csv`: a line a composite."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+from training.evaluation.metrics import Record, Scores
+
+COLUMNS = ["key", "kind", "foreground_share"]
+COLUMNS += [f"{metric}_{when}" for when in ("before", "after") for metric in Scores._fields]
+
+
+def write_records(file: TextIO, records: Iterable[Record]) -> None:
+    """Writes the records below a line of headings."""
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    for record in records:
+        figures = [record.share, *record.before, *record.after]
+        writer.writerow([record.key, record.kind, *(f"{figure:.6f}" for figure in figures)])
+
+
+def read_records(path: Path) -> list[Record]:
+    """What `write_records` wrote. Raises ValueError for a file of another kind, OSError for one that is missing."""
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.reader(file))
+    if lines[:1] != [COLUMNS]:
+        raise ValueError(f"{path} holds no scores")
+    return [_record(*line) for line in lines[1:]]
+
+
+def _record(key: str, kind: str, *figures: str) -> Record:
+    share, *scores = map(float, figures)
+    return Record(key, kind, share, Scores(*scores[:3]), Scores(*scores[3:]))

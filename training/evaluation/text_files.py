@@ -1,0 +1,21 @@
+"""Text files that appear whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from gknet.atomic import replacing
+
+
+@contextmanager
+def replacing_text(path: Path) -> Iterator[TextIO]:
+    """As `gknet.atomic.replacing`, for a text in UTF-8 whose line ends stay as they are written."""
+    with (
+        replacing(path) as unfinished,
+        # File names may hold bytes that are not text: they are spelled out.
+        unfinished.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        yield file

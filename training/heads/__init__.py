@@ -1,0 +1,1 @@
+"""Training of the network's two heads alone, from examples that are worked out once."""

@@ -1,0 +1,131 @@
+"""Examples of composites to train heads on, kept in a folder.
+
+    python -m training.heads.bank --data FOLDERS --bank BANK
+
+makes composites of the wide synthesis (`training.data.streams.shared_views`) and what heads learn from
+(`training.heads.examples`), until --minutes are over or Ctrl-C or SIGTERM. It adds them to the bank in files that are
+whole or not there. A bank belongs to one weight file, whose frozen parts it was made with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from gknet.atomic import replacing
+from gknet.errors import WeightsError
+from gknet.network import weights
+from gknet.network.model import GKNet
+from training.data.shards import find_shards, read_photographs
+from training.data.streams.shared_views import VIEW_SIZE, SharedViewStream
+from training.engine.batch import Stream
+from training.engine.run import read_run
+from training.engine.stopping import catch_stop_signals
+from training.evaluation.command import run_command
+from training.heads.examples import Examples, examine, join_examples
+
+MADE = 144
+"""Height and width, pixels, that composites are made at."""
+SHOWN = 256
+"""Height and width that the frozen network is shown of them."""
+EACH = 6
+"""Composites of each view."""
+CONFIG = Path(__file__).parents[1] / "configs" / "gknet_s_wide.toml"
+PIECE = 250
+"""Examples in a file, at least."""
+_EXACT = ("quadratic", "to_change", "to_error", "scalars")
+"""What float16 is not enough for."""
+
+
+class Bank:
+    """A folder of examples. Raises WeightsError if it was made with another weight file."""
+
+    def __init__(self, folder: Path, weight_file: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        about = folder / "bank.json"
+        made_with = {"weights": weights.digest(weight_file), "shown": SHOWN}
+        if not about.exists():
+            about.write_text(json.dumps(made_with), encoding="utf-8")
+        elif json.loads(about.read_text(encoding="utf-8")) != made_with:
+            raise WeightsError(f"{folder} was made with other weights than {weight_file}.", "Name a new folder.")
+
+    @property
+    def pieces(self) -> list[Path]:
+        """The files, oldest first."""
+        return sorted(self.folder.glob("*.pt"))
+
+    def add(self, examples: Examples) -> None:
+        """Keep examples in a file of their own."""
+        self.write(self.folder / f"{len(self.pieces):06}.pt", examples)
+
+    def write(self, path: Path, examples: Examples) -> None:
+        """Keep examples in a file that is whole or not there, for `read_pieces`."""
+        fields = {name: part if name in _EXACT else part.half() for name, part in examples._asdict().items()}
+        with replacing(path) as unfinished, unfinished.open("wb") as file:
+            torch.save(fields, file)
+
+
+def read_pieces(paths: Iterable[Path]) -> Examples:
+    """Return the examples of several pieces, in memory, as they are kept."""
+    parts = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
+    return Examples(**{name: torch.cat([part[name] for part in parts]) for name in Examples._fields})
+
+
+def extend(bank: Bank, stream: Stream, net: GKNet, goes_on: Callable[[], bool]) -> int:
+    """Add examples as long as it goes on; what is begun is ended. Returns their number."""
+    total = 0
+    while goes_on():
+        made: list[Examples] = []
+        while sum(len(part.colours) for part in made) < PIECE:
+            batch = stream.batch()
+            made.append(examine(net, batch.composite, batch.real, batch.mask, SHOWN, batch.recognized))
+        piece = join_examples(made)
+        bank.add(piece)
+        total += len(piece.colours)
+    return total
+
+
+def open_stream(folders: list[Path], bank: Bank) -> SharedViewStream:
+    """Composites of the photographs in folders of shards, but not of the validation split's; others than the bank's."""
+    run = replace(read_run(CONFIG), size=MADE, batch=4 * EACH)
+    photographs = read_photographs(find_shards(folders), VIEW_SIZE, validation=False)
+    print(f"{len(photographs.keys)} photographs, {len(photographs.masks)} masks", flush=True)
+    return SharedViewStream(photographs, run, EACH, torch.Generator().manual_seed(1 + len(bank.pieces)))
+
+
+def _run(options: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    path = options.weights or weights.shipped("gknet-s")
+    bank = Bank(options.bank, path)
+    net = weights.load(path).eval()
+    stream = open_stream(options.data, bank)
+    started = time.monotonic()
+    with catch_stop_signals() as is_stopping:
+        while not is_stopping() and time.monotonic() - started < 60 * options.minutes:
+            before = time.monotonic()
+            count = extend(bank, stream, net, iter([True, False]).__next__)
+            speed = count / (time.monotonic() - before)
+            print(f"{len(bank.pieces)} pieces, {speed:.1f} composites a second", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.heads.bank", description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of shards to train on")
+    parser.add_argument("--bank", type=Path, required=True, help="folder of the bank; extended if it is there")
+    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end this long after the start")
+    options = parser.parse_args()
+    return run_command("heads.bank", lambda: _run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""Training of the global and the recognition head alone, from examples that are worked out once:
+
+    python -m training.heads.train --data FOLDERS --pool FOLDER --light FOLDER --out RUN
+
+Everything else of the network stays as it is. Rounds alternate: new composites of the wide synthesis join the bank
+(`training.heads.bank`), then the heads learn from all that is in it, each example as often as any other, and are judged
+on the choosing halves of the four sets (`training.heads.judging`). The run ends after --minutes or on Ctrl-C or
+SIGTERM, at the end of a round, and the same command goes on from there. `latest.safetensors` holds the moving average,
+`best.safetensors` that of the round that was judged best; shipped weights are never touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from gknet.atomic import replacing
+from gknet.errors import PictureError
+from gknet.network import weights
+from gknet.network.model import GKNet
+from training.data.judging_sets.validation import read_validation
+from training.engine.heads_apart import keep_apart
+from training.engine.stopping import catch_stop_signals
+from training.evaluation.command import run_command
+from training.evaluation.four_sets import Summary, sets_of
+from training.heads.bank import Bank, extend, open_stream, read_pieces
+from training.heads.examples import Examples, join_examples, predict_matrix, root_mean_square_loss
+from training.heads.judging import compare, judge_heads, judging_examples
+
+BATCH = 256
+EMA = 0.999
+"""Decay of the moving average, a step."""
+CLIP = 1.0
+"""Largest norm of the gradient."""
+SETS = ("own", "other code", "re-rendered", "real light")
+_APART = 2
+"""Parts of the shipped recognition head that know nothing of each other."""
+
+
+class HeadTraining:
+    """Both heads of a network, their moving average and their optimizer."""
+
+    def __init__(self, net: GKNet, rate: float, seed: int = 0) -> None:
+        assert net.global_head is not None
+        assert net.recognition_head is not None
+        self.net = net.requires_grad_(False).eval()
+        self.heads = nn.ModuleList([net.global_head, net.recognition_head]).requires_grad_(True)
+        self.average = copy.deepcopy(net)
+        keep_apart(net.recognition_head, _APART)
+        self.optimizer = torch.optim.Adam(self.heads.parameters(), lr=rate)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.steps = 0
+
+    def learn(self, examples: Examples, steps: int) -> float:
+        """Take steps of BATCH examples each; return their mean loss."""
+        self.heads.train()
+        total = 0.0
+        for _ in range(steps):
+            drawn = torch.randint(len(examples.colours), (BATCH,), generator=self.generator)
+            batch = examples.chosen(drawn)
+            loss = root_mean_square_loss(batch, predict_matrix(self.net, batch))
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.heads.parameters(), CLIP)
+            self.optimizer.step()
+            self.steps += 1
+            self._average()
+            total += loss.item()
+        self.heads.eval()
+        return total / max(1, steps)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(EMA, (1 + self.steps) / (10 + self.steps))
+        learnt = dict(self.net.named_parameters())
+        for name, value in self.average.named_parameters():
+            if learnt[name].requires_grad:
+                value.lerp_(learnt[name], 1 - decay)
+
+    def save(self, path: Path) -> None:
+        """Keep the state, in a file that is whole or not there."""
+        state = {
+            "heads": self.heads.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "steps": self.steps,
+        }
+        with replacing(path) as unfinished, unfinished.open("wb") as file:
+            torch.save(state, file)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a saved state, at this run's own rate."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.heads.load_state_dict(state["heads"])
+        self.average.load_state_dict(state["average"])
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.optimizer.load_state_dict(state["optimizer"])
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        self.generator.set_state(state["generator"])
+        self.steps = state["steps"]
+
+
+@torch.no_grad()
+def mean_loss(net: GKNet, examples: Examples) -> float:
+    """Return the loss of a network in use on examples, without its restraint."""
+    everything = examples.chosen(torch.arange(len(examples.colours)))
+    return root_mean_square_loss(everything, predict_matrix(net, everything)).item()
+
+
+def relative_error(judged: dict[str, Summary], before: dict[str, Summary]) -> float:
+    """Return the mean over the four sets of the fMSE left over that before: below 1 is better."""
+    return sum(judged[name].share / before[name].share for name in SETS) / len(SETS)
+
+
+def _run(options: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(int(time.time()))  # dropout's
+    started = time.monotonic()
+    path = options.weights or weights.shipped("gknet-s")
+    options.out.mkdir(parents=True, exist_ok=True)
+    bank = Bank(options.bank or options.out / "bank", path)
+    shipped = weights.load(path).eval()
+    sets = sets_of(read_validation(options.pool), options.light, "choosing")
+    labels, judging = judging_examples(bank, shipped, sets, options.every)
+    before = judge_heads(shipped, labels, judging)
+    training = HeadTraining(weights.load(path), options.rate)
+    state, best = options.out / "state.pt", math.inf
+    if state.is_file():
+        training.resume(state)
+        best_file = options.out / "best.safetensors"
+        if best_file.is_file():
+            best = relative_error(judge_heads(weights.load(best_file).eval(), labels, judging), before)
+    stream = open_stream(options.data, bank) if options.data else None
+    with catch_stop_signals() as is_stopping:
+        known = bank.pieces
+        examples = read_pieces(known) if known else None
+        while True:
+            if stream is not None:
+                extend(bank, stream, shipped, iter([True] * options.pieces + [False]).__next__)
+            fresh = [piece for piece in bank.pieces if piece not in known]
+            unseen: tuple[float, float] | None = None
+            if fresh:
+                known += fresh
+                added = read_pieces(fresh)
+                unseen = mean_loss(shipped, added), mean_loss(training.average, added)
+                examples = added if examples is None else join_examples([examples, added])
+            if examples is None:
+                raise PictureError(f"{bank.folder} holds no examples.", "Name photographs to make some of with --data.")
+            loss = training.learn(examples, options.steps)
+            training.save(state)
+            judged = judge_heads(training.average, labels, judging)
+            weights.save(training.average, options.out / "latest.safetensors")
+            relative = relative_error(judged, before)
+            if relative < best:
+                best = relative
+                weights.save(training.average, options.out / "best.safetensors")
+            shares = ", ".join(f"{name} {before[name].share:.3f} -> {judged[name].share:.3f}" for name in SETS)
+            gains = ", ".join(f"{judged[name].gain - before[name].gain:+.2f}" for name in SETS)
+            new = "" if unseen is None else f", unseen composites {unseen[0]:.4f} -> {unseen[1]:.4f}"
+            seen = f"{training.steps} steps, {len(examples.colours)} composites, loss {loss:.4f}{new}"
+            print(f"{seen}; {shares}; dB {gains}; {relative:.4f}", flush=True)
+            if is_stopping() or time.monotonic() - started > 60 * options.minutes:
+                break
+        print(compare(before, judge_heads(training.average, labels, judging)))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.heads.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split judges")
+    parser.add_argument("--light", type=Path, required=True, help="folder of the fixed cameras' shards")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; resumed if it has a state")
+    parser.add_argument("--data", type=Path, nargs="+", help="folders of shards for new composites; without, none join")
+    parser.add_argument("--bank", type=Path, help="folder of the bank, if it is not the run's own")
+    parser.add_argument("--weights", type=Path, help="weight file to start from; the shipped gknet-s when not given")
+    parser.add_argument("--rate", type=float, default=2e-5, help="Adam's learning rate")
+    parser.add_argument("--pieces", type=int, default=1, help="pieces of the bank that are made a round")
+    parser.add_argument("--steps", type=int, default=50, help="steps of learning a round")
+    parser.add_argument("--every", type=int, default=2, help="judge on one in so many composites of the sets")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end after the round in which these are over")
+    options = parser.parse_args()
+    return run_command("heads.train", lambda: _run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One-off measurements and steps of the shipped weights' making; not an API."""

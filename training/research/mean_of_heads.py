@@ -1,0 +1,89 @@
+"""One network of several that differ in their recognition heads: `python -m training.research.mean_of_heads A B`.
+
+Heads that were trained apart err apart, so that the mean of their matrices errs less than either. Each was trained as
+one of so many (`TrainingRun.heads`); side by side they are a head of the preset's size, with half, a third, ... of each
+one's matrix.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gknet.errors import HarmonizeError
+from gknet.network import weights
+from gknet.network.extensions.global_head import RecognitionHead
+from gknet.network.model import GKNet
+
+HEAD = "recognition_head."
+
+
+def mean_of_heads(nets: Sequence[GKNet]) -> GKNet:
+    """The network whose recognition head tells the mean of what theirs tell.
+
+    Raises ValueError if they differ in more than that.
+    """
+    narrow = nets[0].config
+    count = len(nets)
+    first, second = narrow.recognition_head_widths
+    colours, things = narrow.recognition_head_bottlenecks
+    whole = replace(
+        narrow,
+        recognition_head_bottlenecks=(colours * count, things * count),
+        recognition_head_widths=(first * count, second * count),
+    )
+    if not narrow.recognition or any(net.config != narrow for net in nets):
+        raise ValueError("these networks don't recognize things, or not in the same form")
+    values = nets[0].state_dict()
+    for net in nets[1:]:
+        for name, value in net.state_dict().items():
+            if not name.startswith(HEAD) and not torch.equal(value, values[name]):
+                raise ValueError(f"these networks differ in more than their recognition heads: in {name}")
+    result = weights.build(whole)
+    head = _side_by_side([net.recognition_head for net in nets if net.recognition_head is not None])
+    values = {name: value for name, value in values.items() if not name.startswith(HEAD)}
+    result.load_state_dict(values | {HEAD + name: value for name, value in head.items()})
+    return result.eval()
+
+
+def _side_by_side(heads: list[RecognitionHead]) -> dict[str, Tensor]:
+    """The values of one head with the hidden units of all."""
+    values = [head.state_dict() for head in heads]
+
+    def beside(name: str) -> Tensor:
+        return torch.cat([value[name] for value in values])
+
+    def apart(name: str) -> Tensor:
+        blocks: Tensor = torch.block_diag(*(value[name] for value in values))  # type: ignore[no-untyped-call]
+        return blocks
+
+    return {
+        **{name: beside(name) for name in ("colours.0.weight", "colours.1.bias", "things.0.weight", "hidden.bias")},
+        **{name: apart(name) for name in ("colours.1.weight", "things.1.weight", "hidden.weight")},
+        "matrix.weight": torch.cat([value["matrix.weight"] for value in values], dim=1) / len(values),
+        "matrix.bias": torch.stack([value["matrix.bias"] for value in values]).mean(dim=0),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.research.mean_of_heads", description=__doc__)
+    parser.add_argument("weights", type=Path, nargs="+", help="weight files of networks with narrow heads")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="weight file to write")
+    options = parser.parse_args()
+    try:
+        weights.save(mean_of_heads([weights.load(path) for path in options.weights]), options.out)
+    except (HarmonizeError, ValueError, OSError) as error:
+        print(f"mean_of_heads: {error}", file=sys.stderr)
+        return 2
+    print(f"the mean of {len(options.weights)} heads is in {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""What each part of trained weights is worth: `python -m training.research.parts --pool FOLDER`.
+
+Switches off one part of the network at a time and judges what is left on the validation split, at 256 x 256, 8 bit,
+by the network alone. Nothing is trained anew: this tells what the weights rely on, not what another training without
+the part would reach.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from torch import Tensor, nn
+
+from gknet.errors import HarmonizeError
+from gknet.network import weights
+from gknet.network.kernel_prediction import KernelPrediction
+from gknet.network.model import GKNet
+from gknet.network.selective_correlation import SelectiveCorrelationFusion
+from training.data.judging_sets.validation import read_validation, validation_samples
+from training.data.sample import Sample
+from training.evaluation.bare_network import BareNetwork, NetworkInput
+from training.evaluation.metrics import Record
+
+AVERAGED = 60
+"""Composites whose channel weights are averaged to stand in for selection."""
+
+
+def without_modulation(net: GKNet, _: Sequence[Sample]) -> None:
+    """Every predicted kernel at zero (or at the unit impulse where there is no residual path): Eq. 6 does nothing."""
+
+    assert net.kernels is not None
+    for block in net.kernels.blocks:
+        assert isinstance(block, KernelPrediction)
+        assert block.kernels.bias is not None
+        nn.init.zeros_(block.kernels.weight)
+        nn.init.zeros_(block.kernels.bias)
+        if not net.config.residual_modulation:
+            taps = net.config.kernel_size**2
+            nn.init.ones_(block.kernels.bias[taps // 2 :: taps])
+
+
+def without_reference(net: GKNet, _: Sequence[Sample]) -> None:
+    """LRE passed by: F_LR is the deepest encoder feature itself, as in the paper's ablation."""
+    assert net.kernels is not None
+    net.kernels.reference = nn.Identity()
+
+
+def without_selection(net: GKNet, samples: Sequence[Sample]) -> None:
+    """SCF's channel weights (Eq. 3) the same for every picture: their mean over the first composites."""
+    blocks = [module for module in net.modules() if isinstance(module, SelectiveCorrelationFusion)]
+    seen: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {block: [] for block in blocks}
+
+    def record(block: nn.Module, features: tuple[Tensor, Tensor]) -> None:
+        assert isinstance(block, SelectiveCorrelationFusion)
+        seen[block].append(block.channel_weights(*features[:2]))
+
+    hooks = [block.register_forward_pre_hook(record) for block in blocks]
+    for sample in samples[:AVERAGED]:
+        shown = NetworkInput.of(sample.composite, sample.mask, net.config.network_size)
+        with torch.inference_mode():
+            net(shown.picture, shown.mask)
+    for block, hook in zip(blocks, hooks, strict=True):
+        hook.remove()
+        encoded, deeper = (torch.cat(one).mean(dim=0, keepdim=True) for one in zip(*seen[block], strict=True))
+        fixed = (encoded, deeper)  # each (1, C)
+        block.channel_weights = lambda *_, fixed=fixed: fixed  # type: ignore[method-assign]
+
+
+def without_local_head(net: GKNet, _: Sequence[Sample]) -> None:
+    """No gain and bias a pixel: one colour matrix for the whole foreground."""
+    _silence(net.head)
+
+
+def without_recognition(net: GKNet, _: Sequence[Sample]) -> None:
+    """Nothing told of what things are, nor of the colours of what is near and of what is alike."""
+    if net.recognition_head is not None:
+        _silence(net.recognition_head.matrix)
+
+
+def statistics_alone(net: GKNet, samples: Sequence[Sample]) -> None:
+    """The colour statistics' path without any convolution."""
+    without_local_head(net, samples)
+    without_recognition(net, samples)
+    if net.global_head is not None:
+        _silence(net.global_head.regions)
+
+
+def _silence(layer: nn.Module) -> None:
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+
+
+CUTS: dict[str, Callable[[GKNet, Sequence[Sample]], None] | None] = {
+    "whole network": None,
+    "without kernel modulation": without_modulation,
+    "without LRE": without_reference,
+    "without SCF's selection": without_selection,
+    "without recognition": without_recognition,
+    "without the local gain and bias": without_local_head,
+    "its statistics' path alone": statistics_alone,
+}
+
+
+def judge(net: GKNet, samples: Sequence[Sample], seen: Callable[[], None]) -> list[Record]:
+    """Records of the bare network; `seen` is called after each."""
+    network = BareNetwork(net)
+    records = []
+    for sample in samples:
+        records.append(network.record(sample))
+        seen()
+    return records
+
+
+def table(rows: dict[str, list[Record]]) -> Table:
+    """A row a variant: means over pictures, and the paired difference of fMSE to the first row."""
+    shown = Table(title="256 x 256, 8-bit levels, the network alone")
+    shown.add_column("variant")
+    for heading in ("pictures", "fMSE", "change of fMSE", "PSNR dB", "fMSE more than whole"):
+        shown.add_column(heading, justify="right")
+    whole = np.array([record.after.fmse for record in next(iter(rows.values()))])
+    for name, records in rows.items():
+        before = np.mean([record.before.fmse for record in records])
+        fmse = np.array([record.after.fmse for record in records])
+        psnr = np.mean([record.after.psnr for record in records])
+        more = fmse - whole
+        error = more.std() / len(more) ** 0.5
+        shown.add_row(
+            name,
+            str(len(records)),
+            f"{fmse.mean():.1f}",
+            f"{100 * (fmse.mean() / before - 1):+.1f} %",
+            f"{psnr:.2f}",
+            f"{more.mean():+.1f} ± {error:.1f}",
+        )
+    return shown
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.research.parts", description=__doc__)
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is judged")
+    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
+    parser.add_argument("--beside", type=Path, nargs="*", default=[], help="other weight files, a row each")
+    parser.add_argument("--every", type=int, default=1, help="judge only every N-th photograph's composites")
+    options = parser.parse_args()
+    try:
+        path = options.weights or weights.shipped("gknet-s")
+        nets = {name: weights.load(path) for name in CUTS} | {str(file): weights.load(file) for file in options.beside}
+        photographs = read_validation(options.pool)
+    except (HarmonizeError, OSError) as error:
+        print(f"parts: {error}", file=sys.stderr)
+        return 2
+    keys = set(photographs.keys[:: options.every])
+    samples = [sample for sample in validation_samples(photographs) if sample.key in keys]
+    rows = {}
+    with Progress() as progress:
+        for name, net in nets.items():
+            task = progress.add_task(name, total=len(samples))
+            if cut := CUTS.get(name):
+                cut(net, samples)
+            rows[name] = judge(net, samples, lambda task=task: progress.advance(task))  # type: ignore[misc]
+    Console(width=max(110, Console().width)).print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
