@@ -201,8 +201,8 @@ def demo(*, output: Output = Path("gknet-demo.png"), model: str = "gknet-s", dev
         check_writable(output, 3)
         harmonizer = Harmonizer.from_pretrained(model, device)
         rows = [
-            example.drum_in_the_mountains(harmonizer, step),
-            example.dog_in_the_wrong_light(harmonizer, step),
+            example.harmonize_astronaut(harmonizer, step),
+            example.harmonize_dog(harmonizer, step),
         ]
         step("write", 0, 1)
         _write_side_by_side(output, rows)

@@ -1,4 +1,4 @@
-"""The bundled photographs that `gknet demo` harmonizes; who took them stands in `demo/CREDITS.md`."""
+"""Harmonize the bundled photographs for `gknet demo`. `demo/CREDITS.md` names their authors."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from gknet.files.formats import read, read_mask
 from gknet.harmonizer import Harmonizer, Progress
 
 FOLDER = Path(__file__).parents[1] / "demo"
-DRUM_AT = (1200, 950)
+ASTRONAUT_AT = (560, 300)
+"""Top left corner of `cutout.png` on `background.jpg`, pixels."""
 
 Row = dict[str, np.ndarray]
 """Caption -> (H, W, 3) uint8."""
 
 
-def drum_in_the_mountains(harmonizer: Harmonizer, on_progress: Progress) -> Row:
-    """A drum from a lamplit room, pasted into a mountain landscape; there is no right answer to compare with."""
+def harmonize_astronaut(harmonizer: Harmonizer, on_progress: Progress) -> Row:
+    """Harmonize a portrait in dim, warm light with the sunlit mountains it is pasted into."""
     background = read(FOLDER / "background.jpg").pixels
     cutout = read(FOLDER / "cutout.png").pixels
-    layer = harmonizer.layer(cutout, background, DRUM_AT, on_progress=on_progress)
+    layer = harmonizer.layer(cutout, background, ASTRONAUT_AT, on_progress=on_progress)
     return {
-        "pasted": paste(cutout, background, DRUM_AT),
-        "harmonized": paste(layer, background, DRUM_AT),
+        "pasted": paste(cutout, background, ASTRONAUT_AT),
+        "harmonized": paste(layer, background, ASTRONAUT_AT),
     }
 
 
-def dog_in_the_wrong_light(harmonizer: Harmonizer, on_progress: Progress) -> Row:
-    """A photograph with one dog recoloured, so that the real one is known."""
+def harmonize_dog(harmonizer: Harmonizer, on_progress: Progress) -> Row:
+    """Harmonize a photograph in which one dog was recoloured, and show the real photograph beside it."""
     composite = read(FOLDER / "composite.jpg").pixels
     mask = read_mask(FOLDER / "mask.png")
     return {

@@ -45,9 +45,8 @@ class Case(NamedTuple):
 
 
 def mattes() -> dict[str, Pixels]:
-    """Real mattes, (h, w) uint8: four of this repository's tests, and the demo's drum."""
-    found = {name: np.asarray(Image.open(TESTS / "mattes" / f"{name}.png")) for name in MATTES if name != "drum"}
-    return {**found, "drum": np.asarray(Image.open(DEMO / "cutout.png"))[..., 3]}
+    """Return the real mattes of `tests/mattes`, (h, w) uint8."""
+    return {name: np.asarray(Image.open(TESTS / "mattes" / f"{name}.png")) for name in MATTES}
 
 
 def photographs() -> dict[str, Image.Image]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gknet.cli.demo import ASTRONAUT_AT
 from tests.hosts.chroot import Chroot
 from tests.hosts.fresh import Fresh, run
 from tests.hosts.gimp import cases
@@ -96,7 +97,7 @@ def through_krita(krita: Krita, connection: Path, folder: Path, binds: list[Path
     Image.open(DEMO / "background.jpg").convert("RGB").save(given / "photograph.png")
     pasted = np.asarray(Image.open(DEMO / "cutout.png").convert("RGBA"))
     pasted[..., [2, 1, 0, 3]].tofile(given / "pasted")
-    box = [1200, 950, pasted.shape[1], pasted.shape[0]]
+    box = [*ASTRONAUT_AT, pasted.shape[1], pasted.shape[0]]
     names = {"photograph": str(given / "photograph.png"), "pasted": str(given / "pasted"), "box": box}
     krita.run("from_the_menu.py", names, folder / "out", connection, binds=[given, *binds])
     facts: dict[str, Any] = json.loads((folder / "out" / "facts.json").read_text())

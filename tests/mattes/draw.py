@@ -1,4 +1,4 @@
-"""Draws the mattes of this folder again: `python -m tests.mattes.draw`. Needs PyMatting, and some minutes.
+"""Draw the mattes of this folder again, all but the drum: `python -m tests.mattes.draw`. Needs PyMatting.
 
 Each is the alpha that closed-form matting (Levin et al., CVPR 2006; PyMatting) finds in a photograph between an
 outline drawn by hand and moved inwards and outwards: hair and fur as they are, nothing painted.

@@ -14,6 +14,7 @@ import tifffile
 from PIL import Image, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 
+from gknet.cli.demo import ASTRONAUT_AT
 from gknet.files import formats, picture
 from tests.gknet.photographs import SUFFIXES, WIDE_GAMUT, exif, photograph
 
@@ -277,8 +278,9 @@ def test_the_demo_pictures_are_what_they_should_be():
         formats.read(demo / "background.jpg").pixels,
     )
     assert cutout.shape[2] == 4
-    assert 1200 + cutout.shape[1] <= background.shape[1]
-    assert 950 + cutout.shape[0] <= background.shape[0]
+    left, top = ASTRONAUT_AT
+    assert left + cutout.shape[1] <= background.shape[1]
+    assert top + cutout.shape[0] <= background.shape[0]
     real, composite = (formats.read(demo / f"{name}.jpg").pixels.astype(int) for name in ("real", "composite"))
     mask = formats.read_mask(demo / "mask.png")
     assert mask.shape == real.shape[:2]

@@ -16,6 +16,7 @@ import skimage.data
 from PIL import Image
 
 import gknet
+from gknet.cli.demo import ASTRONAUT_AT
 
 Case = dict[str, Any]
 
@@ -63,7 +64,7 @@ def write_photographs(folder: Path) -> None:
     (folder / "photograph.jpg").write_bytes((DEMO / "background.jpg").read_bytes())
     pasted_pixels = np.rint(photographs()["object"] * 255).astype("u1")
     Image.fromarray(pasted_pixels).save(folder / "object.png")
-    (folder / "drum").write_bytes(np.asarray(Image.open(DEMO / "cutout.png").convert("RGBA")).tobytes())
+    (folder / "astronaut").write_bytes(np.asarray(Image.open(DEMO / "cutout.png").convert("RGBA")).tobytes())
     turned = Image.fromarray(np.asarray(skimage.data.coffee()))
     exif = turned.getexif()
     exif[0x0112] = 6  # to be shown turned by a quarter, clockwise
@@ -72,9 +73,12 @@ def write_photographs(folder: Path) -> None:
 
 def opened() -> list[Case]:
     """Photographs opened from files."""
-    drum = {"name": "object", "file": "drum", "width": 847, "height": 824, "x": 1200, "y": 950}
-    drum |= {"type": "RGBA_IMAGE", "format": "R'G'B'A u8"}
-    photograph = case("photograph", open="photograph.jpg", width=2600, height=1950, layers=[drum], save=True)
+    x, y = ASTRONAUT_AT
+    with Image.open(DEMO / "cutout.png") as cutout, Image.open(DEMO / "background.jpg") as background:
+        size = {"width": background.width, "height": background.height}
+        astronaut = {"name": "object", "file": "astronaut", "width": cutout.width, "height": cutout.height}
+    astronaut |= {"x": x, "y": y, "type": "RGBA_IMAGE", "format": "R'G'B'A u8"}
+    photograph = case("photograph", open="photograph.jpg", layers=[astronaut], save=True, **size)
     turned = case("turned", open="turned.jpg", width=400, height=600, layers=[pasted()])
     return [photograph, turned]
 

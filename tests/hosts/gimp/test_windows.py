@@ -48,7 +48,7 @@ def client(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client
 
 @pytest.fixture
 def photograph(desk: Desk) -> Iterator[dict[str, Any]]:
-    """A photograph with a drum pasted into it, in a window; what was in the image then."""
+    """Mountains with an astronaut pasted into them, in a window; what was in the image then."""
     yield desk.show(cases.opened()[0])
     desk.close_image()
 

@@ -12,11 +12,11 @@ import skimage.data
 from PIL import Image
 
 from backend import Client
+from gknet.cli.demo import ASTRONAUT_AT
 from tests.backend.real_backend import Backend
 from tests.hosts.krita.program import Krita
 
 DEMO = Path(__file__).parents[3] / "gknet" / "demo"
-PLACE = (1200, 950)
 
 
 class Session:
@@ -37,7 +37,7 @@ def session(krita: Krita, backend: Backend, tmp_path_factory: pytest.TempPathFac
     Image.open(DEMO / "background.jpg").convert("RGB").save(given / "photograph.png")
     pasted = np.asarray(Image.open(DEMO / "cutout.png").convert("RGBA"))
     pasted[..., [2, 1, 0, 3]].tofile(given / "pasted")
-    box = [*PLACE, pasted.shape[1], pasted.shape[0]]
+    box = [*ASTRONAUT_AT, pasted.shape[1], pasted.shape[0]]
     names = {"photograph": str(given / "photograph.png"), "pasted": str(given / "pasted"), "box": box}
     # A part of a table that lies where it was: nothing fits better.
     table = np.dstack([skimage.data.coffee()[60:300, 100:420], np.full((240, 320), 255, np.uint8)])
@@ -66,7 +66,7 @@ def test_the_result_is_the_headless_clients_to_the_byte(session: Session, backen
     request = session.facts["request"]
     left, top, width, height = (request["layer"][name] for name in ("x", "y", "width", "height"))
     whole = np.asarray(Image.open(DEMO / "cutout.png").convert("RGBA"))
-    layer = whole[top - PLACE[1] :, left - PLACE[0] :][:height, :width]
+    layer = whole[top - ASTRONAUT_AT[1] :, left - ASTRONAUT_AT[0] :][:height, :width]
     assert np.array_equal(session.pixels("layer", width), layer)
     assert whole[..., 3].astype(bool).sum() == layer[..., 3].astype(bool).sum()
     with pytest.MonkeyPatch.context() as patch:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(1800)  # the chroot may have to be built
 LONG_SIDE = 1200
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-WIDE, TALL = "drum", "dogs"
+WIDE, TALL = "astronaut", "dogs"
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("demo")
     harmonizer = Harmonizer.from_pretrained(device="cpu")
     made = {
-        WIDE: example.drum_in_the_mountains(harmonizer, lambda *_: None),
-        TALL: example.dog_in_the_wrong_light(harmonizer, lambda *_: None),
+        WIDE: example.harmonize_astronaut(harmonizer, lambda *_: None),
+        TALL: example.harmonize_dog(harmonizer, lambda *_: None),
     }
     for name, row in made.items():
         untouched, harmonized = (np.asarray(row[key], np.float64) for key in (next(iter(row)), "harmonized"))
