@@ -1,37 +1,65 @@
-"""The page of errors and the code say the same: no text on it has gone, and none of ours is missing from it."""
+"""docs/troubleshooting.md explains every error that a user can meet, and no other."""
 
 from __future__ import annotations
 
+import importlib
 import re
+from pathlib import Path
 
-from tests.backend.error_texts import ROOT, raised, written
+from backend.thin import protocol
+from gknet.errors import HarmonizeError
 
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-FIRST_SECTION = "## The backend"
-"""What comes before is no text of ours, but what is seen."""
-HEADINGS = {"It says", "---"}
 
 
-def documented() -> list[str]:
-    """The texts in the first column of the page's tables."""
-    rows = re.findall(r"^\| (.*?) \|", PAGE[PAGE.index(FIRST_SECTION) :], re.MULTILINE)
-    return [text.strip() for row in rows if row not in HEADINGS for text in row.split("<br>")]
+def error_classes() -> set[type[HarmonizeError]]:
+    """Return HarmonizeError and its subclasses in gknet and backend, wherever they are defined."""
+    for package in ("gknet", "backend"):
+        for path in (ROOT / package).rglob("*.py"):
+            if re.search(r"^class \w+Error\(", path.read_text(encoding="utf-8"), re.MULTILINE):
+                importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    found, waiting = {HarmonizeError}, [HarmonizeError]
+    while waiting:
+        subclasses = waiting.pop().__subclasses__()
+        found.update(subclasses)
+        waiting += subclasses
+    return {one for one in found if one.__module__.split(".")[0] in ("gknet", "backend")}
 
 
-def test_every_documented_text_is_one_of_the_codes() -> None:
-    texts = documented()
-    assert len(texts) > 100
-    code = written()
-    missing = [text for text in texts if text not in code and not any(one.endswith(text) for one in code)]
-    assert missing == []
+def protocol_codes() -> set[str]:
+    """Return the codes that the protocol names in capitals, such as BAD_REQUEST."""
+    return {value for name, value in vars(protocol).items() if name.isupper() and isinstance(value, str)}
 
 
-def test_every_error_of_ours_is_documented() -> None:
-    page = set(documented())
-    missing = {text: place for text, place in raised().items() if text not in page}
-    assert missing == {}
+def page_codes() -> set[str]:
+    """Return the codes in the first column of the page's tables."""
+    return set(re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.MULTILINE))
 
 
-def test_no_text_is_documented_twice() -> None:
-    texts = documented()
-    assert sorted(texts) == sorted(set(texts))
+def page_classes() -> set[str]:
+    return set(re.findall(r"`(\w+Error)`", PAGE))
+
+
+def test_every_error_class_is_explained_by_its_name_or_by_a_code_of_its_own() -> None:
+    explained = {
+        one for one in error_classes() if one.__name__ in page_classes() or vars(one).get("code") in page_codes()
+    }
+    assert len(explained) > 5
+    assert error_classes() - explained == set()
+
+
+def test_every_code_of_the_protocol_is_explained_and_no_other() -> None:
+    assert page_codes() == protocol_codes()
+
+
+def test_the_page_names_no_class_that_does_not_exist() -> None:
+    known = {one.__name__ for one in error_classes()} | {"BackendError"}
+    assert page_classes() - known == set()
+
+
+def test_each_class_stands_beside_the_code_that_it_has() -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \| `(\w+Error)` \|", PAGE, re.MULTILINE)
+    codes = {one.__name__: one.code for one in error_classes()}
+    stated = {name: code for code, name in rows if name != "BackendError"}
+    assert stated == {name: codes[name] for name in stated}
