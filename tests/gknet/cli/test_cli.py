@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gknet import Harmonizer
+from gknet.cli import demo
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -245,6 +248,12 @@ def test_info_lists_every_model(run: Run) -> None:
     for word in ("gknet", "gknet-s", "gknet-s.safetensors", "cpu"):
         assert word in out
     refused(run("info", "--model", "gknet-xl"), "gknet-xl")
+
+
+def test_demo_shows_a_change_that_nobody_can_miss(shipped: Harmonizer) -> None:
+    pasted, harmonized = demo.harmonize_astronaut(shipped, lambda *_: None).values()
+    change = harmonized.astype(int) - pasted
+    assert change[np.abs(change).max(axis=2) > 0].mean() > 20
 
 
 def test_demo_writes_a_before_and_after_picture(run: Run, tmp_path: Path) -> None:
