@@ -10,20 +10,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("gknet", "backend", "plugin_gimp", "plugin_krita")
-OF_OTHERS = ("gknet/batch", "gknet/cli/batch.py")
-"""What has a page of its own."""
+OF_OTHERS = ("gknet/batch", "gknet/cli/batch.py", "gknet/network/config.py")
+"""What has a page of its own, and what only a network in training meets."""
 GAP = "…"
-_AFTER_A_CODE = ("BackendError", "NoAnswerError")
-_OTHERS = (
-    "InputError",
-    "NoForegroundError",
-    "NoBackgroundError",
-    "UnsupportedError",
-    "MissingPackageError",
-    "CancelledError",
-    "_none",
-    "_bad",
-)
+_AFTER_A_CODE = ("ThinError", "NoAnswerError")
+_HELPERS = ("_bad",)
+"""Functions that make an error of a text."""
 
 
 def raised() -> dict[str, str]:
@@ -33,7 +25,7 @@ def raised() -> dict[str, str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and _is_error(name := _name(node.func)):
                 place = 1 if name in _AFTER_A_CODE else 0
-                text = told(node.args[place]) if len(node.args) > place else None
+                text = text_of(node.args[place]) if len(node.args) > place else None
                 if text is not None:
                     found.setdefault(text, f"{file}:{node.lineno}")
     return found
@@ -41,10 +33,10 @@ def raised() -> dict[str, str]:
 
 def written() -> set[str]:
     """Every text in the code, whatever it is for."""
-    return {text for _, tree in _files() for node in ast.walk(tree) if (text := told(node))}
+    return {text for _, tree in _files() for node in ast.walk(tree) if (text := text_of(node))}
 
 
-def told(node: ast.AST) -> str | None:
+def text_of(node: ast.AST) -> str | None:
     """A text of the code as a user meets it; None for what is none."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return _plain(node.value)
@@ -71,4 +63,4 @@ def _name(function: ast.expr) -> str:
 
 
 def _is_error(name: str) -> bool:
-    return name in (*_AFTER_A_CODE, *_OTHERS) or (name.endswith("Error") and not hasattr(builtins, name))
+    return name in _HELPERS or (name.endswith("Error") and not hasattr(builtins, name))
