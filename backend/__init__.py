@@ -2,7 +2,7 @@
 
 >>> from backend import Client
 >>> with Client.connect() as client:  # starts the backend if need be
-...     harmonized = client.harmonize(layer, photograph, at=(420, 310))
+...     harmonized = client.harmonize(layer, photograph, at=(420, 310)).pixels
 """
 
 from __future__ import annotations
@@ -10,18 +10,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backend.client.client import Client
-    from backend.thin.protocol import BackendError
+    from backend.client import Client, Harmonized
+    from backend.errors import (
+        BackendError,
+        BackendLostError,
+        BackendUnavailableError,
+        BusyError,
+        InternalError,
+        OutOfMemoryError,
+        TooLargeError,
+        UnauthorizedError,
+        UnknownFitError,
+    )
 
-_HOMES = {"Client": "backend.client.client", "BackendError": "backend.thin.protocol"}
-
-__all__ = ["BackendError", "Client"]
+__all__ = [
+    "BackendError",
+    "BackendLostError",
+    "BackendUnavailableError",
+    "BusyError",
+    "Client",
+    "Harmonized",
+    "InternalError",
+    "OutOfMemoryError",
+    "TooLargeError",
+    "UnauthorizedError",
+    "UnknownFitError",
+]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded when asked for: `import backend.thin` must bring nothing but the standard library.
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'backend' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    module = "backend.errors" if name.endswith("Error") else "backend.client"
+    return getattr(import_module(module), name)

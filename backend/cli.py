@@ -9,15 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from backend.thin import protocol
-from backend.thin.protocol import BackendError
+from backend.errors import BackendUnavailableError
 from gknet.cli.app import app, main
 from gknet.errors import HarmonizeError, InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from backend.client.client import Client
+    from backend.client import Client
 
 __all__ = ["app", "main"]
 
@@ -26,7 +25,7 @@ HostName = Literal["gimp", "krita", "all"]
 
 @app.command
 def serve(*, idle_minutes: float = 15.0, device: str = "auto", log: Path | None = None) -> None:
-    """Be the backend that hosts and scripts send their pictures to, until `gknet stop`.
+    """Run the backend for hosts and scripts in the foreground, until `gknet stop`.
 
         gknet serve
 
@@ -52,8 +51,7 @@ def serve(*, idle_minutes: float = 15.0, device: str = "auto", log: Path | None 
     def announce(port: int) -> None:
         print(f"Listening on port {port} of this machine; `gknet stop` ends it.", flush=True)
 
-    with _as_command_error():
-        server.serve(connection_path(), device=device, idle_minutes=idle_minutes, on_listening=announce)
+    server.serve(connection_path(), device=device, idle_minutes=idle_minutes, on_listening=announce)
 
 
 @app.command
@@ -154,28 +152,16 @@ def _do_all(steps: list[Callable[[Path | None], list[str]]], dest: Path | None) 
 @contextmanager
 def _running_backend() -> Iterator[Client | None]:
     """A client of the backend; None, and a line that says so, where none runs."""
-    from backend.client.client import Client
+    from backend.client import Client
 
-    with _as_command_error():
-        try:
-            client = Client.connect(start=False)
-        except BackendError as error:
-            if error.code != protocol.BACKEND_UNAVAILABLE:
-                raise
-            print("The backend is not running.")
-            yield None
-            return
-        with client:
-            yield client
-
-
-@contextmanager
-def _as_command_error() -> Iterator[None]:
-    """A failure of the backend as one that the command reports: one line, exit code 2."""
     try:
-        yield
-    except BackendError as error:
-        raise HarmonizeError(error.message, error.hint) from error
+        client = Client.connect(start=False)
+    except BackendUnavailableError:
+        print("The backend is not running.")
+        yield None
+        return
+    with client:
+        yield client
 
 
 def _status_table(status: dict[str, Any]) -> Table:

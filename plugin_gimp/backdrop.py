@@ -10,7 +10,7 @@ from typing import Any
 from gi.repository import Gimp
 from pixels import Kind, OnStep, copy_pixels, is_opaque, small
 from thin.choices import BELOW, CHOSEN_LAYER, reference_size
-from thin.protocol import BAD_REQUEST, INTERNAL, BackendError
+from thin.protocol import BAD_REQUEST, INTERNAL, ThinError
 
 _BAND_PIXELS = 25_000_000
 """Of the canvas, that are reduced between two looks at the interface: a fifth of a second, or thereabouts."""
@@ -21,7 +21,7 @@ def backdrop(image: Gimp.Image, layer: Gimp.Layer, compare: str, chosen: Gimp.La
     """What shows of an image for a comparison, as one layer of the canvas's size, for as long as the block lasts.
 
     compare: what of it (thin.choices).   chosen: the layer to compare with, if that was chosen.
-    Raises BackendError if there is none, or GIMP does not do it.
+    Raises ThinError if there is none, or GIMP does not do it.
     """
     if compare == CHOSEN_LAYER:
         _check_chosen(image, layer, chosen)
@@ -33,7 +33,7 @@ def backdrop(image: Gimp.Image, layer: Gimp.Layer, compare: str, chosen: Gimp.La
         _resize(copy, image.get_width(), image.get_height())
         visible = Gimp.Layer.new_from_visible(copy, copy, "visible")
         if visible is None:
-            raise BackendError(INTERNAL, "GIMP could not render the image.")
+            raise ThinError(INTERNAL, "GIMP could not render the image.")
         _resize(copy, 1, 1)
         yield visible
 
@@ -77,7 +77,7 @@ def as_seen(image: Gimp.Image, layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
 
     The layer itself if its pixels are all there is to it. Otherwise a layer in a copy of the image, with effects, text
     or a group's layers merged into its pixels, for as long as the block lasts; that may be of another size.
-    Raises BackendError if GIMP does not do it.
+    Raises ThinError if GIMP does not do it.
     """
     if is_plain(layer) and not layer.get_filters():
         yield layer
@@ -109,9 +109,9 @@ def with_mask_applied(layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
 
 def _check_chosen(image: Gimp.Image, layer: Gimp.Layer, chosen: Gimp.Layer | None) -> None:
     if chosen is None or not chosen.is_valid() or chosen.get_image().get_id() != image.get_id():
-        raise BackendError(BAD_REQUEST, "No layer was chosen to compare with.", "Choose one of this image's layers.")
+        raise ThinError(BAD_REQUEST, "No layer was chosen to compare with.", "Choose one of this image's layers.")
     if chosen.get_id() == layer.get_id():
-        raise BackendError(BAD_REQUEST, "The layer cannot be compared with itself.", "Choose another layer.")
+        raise ThinError(BAD_REQUEST, "The layer cannot be compared with itself.", "Choose another layer.")
 
 
 @contextmanager
@@ -124,7 +124,7 @@ def _copy(image: Gimp.Image) -> Iterator[Gimp.Image]:
     """
     copy = image.duplicate()
     if copy is None:
-        raise BackendError(INTERNAL, "GIMP could not copy the image.")
+        raise ThinError(INTERNAL, "GIMP could not copy the image.")
     try:
         _unlock(copy.get_layers())
         _resize(copy, 1, 1)
@@ -141,7 +141,7 @@ def _resize(copy: Gimp.Image, width: int, height: int) -> None:
     if _has_effects_on_below(copy.get_layers()):
         return
     if not copy.resize(width, height, 0, 0):
-        raise BackendError(INTERNAL, "GIMP could not resize a copy of the image.")
+        raise ThinError(INTERNAL, "GIMP could not resize a copy of the image.")
     _redraw(copy.get_layers())
 
 
@@ -259,4 +259,4 @@ def _redraw(layers: list[Gimp.Layer]) -> None:
 def _check(done: bool) -> None:
     """libgimp's calls return False where others would raise."""
     if not done:
-        raise BackendError(INTERNAL, f"GIMP could not render the layer: {Gimp.get_pdb().get_last_error()}.")
+        raise ThinError(INTERNAL, f"GIMP could not render the layer: {Gimp.get_pdb().get_last_error()}.")

@@ -21,7 +21,7 @@ NAME = "gknet-harmonize"
 # An error here would make the menu item vanish without a word. So it waits until somebody asks for the plug-in.
 try:
     from thin import choices
-    from thin.protocol import CANCELLED, BackendError
+    from thin.protocol import CANCELLED, ThinError
 except ImportError as error:
     MISSING = str(error)
 else:
@@ -93,10 +93,10 @@ def run(
     Gegl.init(None)  # without it a buffer can be read, but not at a reduced size: that gives zeros
     try:
         done = _run(procedure, mode, image, drawables, config)
-    except BackendError as error:
+    except ThinError as error:
         if error.code == CANCELLED:
             return procedure.new_return_values(status.CANCEL, None)
-        return procedure.new_return_values(status.EXECUTION_ERROR, _error(choices.told(error)))
+        return procedure.new_return_values(status.EXECUTION_ERROR, _error(choices.error_text(error)))
     except Exception as error:  # a fault of ours: GIMP would show nothing at all
         traceback.print_exc()
         text = f"{type(error).__name__}: {error}\n\nPlease report this."
@@ -111,7 +111,7 @@ def _run(
     drawables: list[Gimp.Drawable],
     config: Gimp.ProcedureConfig,
 ) -> bool:
-    """Whether it was done; False if the user closed the dialog.  Raises BackendError."""
+    """Whether it was done; False if the user closed the dialog.  Raises ThinError."""
     import request
     from harmonizing import harmonize
     from thin.job import Backend

@@ -20,7 +20,7 @@ _READ, _COMPARE, _ASK = 0.1, 0.2, 0.9
 def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend: Backend, window: bool) -> list[str]:
     """Harmonizes a layer and returns the backend's warnings, sentences for the user.
 
-    window: whether to show a progress window.   Raises BackendError; the image is as it was then.
+    window: whether to show a progress window.   Raises ThinError; the image is as it was then.
     """
     progress = Progress(window)
     try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gi.repository import Babl, Gegl, Gimp
-from thin.protocol import DEPTHS, UNSUPPORTED, BackendError
+from thin.protocol import DEPTHS, UNSUPPORTED, ThinError
 
 _TILE = 64
 """Rows of the tiles in which GIMP keeps pixels; where it can be, none is touched twice."""
@@ -81,10 +81,10 @@ def kind_of(image: Gimp.Image) -> Kind:
     """How an image's pixels travel: at its own precision, in its own space.
 
     32-bit integers and doubles, which the backend does not know, travel as floats.
-    Raises BackendError (`unsupported`) for an indexed image.
+    Raises ThinError (`unsupported`) for an indexed image.
     """
     if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
-        raise BackendError(
+        raise ThinError(
             UNSUPPORTED,
             "An indexed image has no room for new colours.",
             "Turn it into an RGB image first: Image → Mode → RGB.",

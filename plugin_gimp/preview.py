@@ -9,10 +9,10 @@ import request
 from gi.repository import GdkPixbuf, Gegl, Gimp, GLib, Gtk
 from pixels import small
 from request import Settings
-from thin.choices import BELOW, reference_size, told
+from thin.choices import BELOW, error_text, reference_size
 from thin.job import Backend, Job
 from thin.preview import surroundings
-from thin.protocol import CANCELLED, UNKNOWN_FIT, BackendError
+from thin.protocol import CANCELLED, UNKNOWN_FIT, ThinError
 
 SIDE = 280
 """Pixels of each picture's long side, at most."""
@@ -63,7 +63,7 @@ class Preview:
             settings, self._wanted = self._wanted, None
             try:
                 self._job = (self._start(settings), settings)
-            except BackendError as error:
+            except ThinError as error:
                 self._fail(error)
         return True
 
@@ -84,7 +84,7 @@ class Preview:
     def _take(self, job: Job, settings: Settings) -> None:
         try:
             result, pixels = job.answer()
-        except BackendError as error:
+        except ThinError as error:
             if error.code == UNKNOWN_FIT and self._fits.pop(_scene_of(settings), None):
                 self._wanted = self._wanted or settings
             elif error.code != CANCELLED:
@@ -95,9 +95,9 @@ class Preview:
         self._after.set_from_pixbuf(self._scene.with_layer(bytes(pixels)))
         self._say("\n".join(result["warnings"]))
 
-    def _fail(self, error: BackendError) -> None:
+    def _fail(self, error: ThinError) -> None:
         self._after.set_from_icon_name("dialog-warning", Gtk.IconSize.DIALOG)
-        self._say(told(error).replace("\n\n", "\n"))
+        self._say(error_text(error).replace("\n\n", "\n"))
 
     def _say(self, text: str) -> None:
         if self._note.get_text() != text:

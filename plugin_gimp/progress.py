@@ -9,7 +9,7 @@ from typing import Any
 from gi.repository import Gimp, GLib
 from thin.choices import TITLE
 from thin.job import Job
-from thin.protocol import CANCELLED, BackendError
+from thin.protocol import CANCELLED, ThinError
 
 _TICK_S = 0.05
 """Between two looks at a job."""
@@ -24,7 +24,7 @@ _LAST_WORD_S = 0.3
 class Progress:
     """The progress of one run; a window of its own if `window`. Ended by `close`.
 
-    Every method but `close` raises BackendError (`cancelled`) once the user has cancelled.
+    Every method but `close` raises ThinError (`cancelled`) once the user has cancelled.
     """
 
     def __init__(self, window: bool) -> None:
@@ -51,7 +51,7 @@ class Progress:
         while not job.done:
             try:
                 self.show(job.text, None if job.fraction is None else start + (end - start) * job.fraction)
-            except BackendError:
+            except ThinError:
                 job.cancel()
                 job.wait(_LAST_WORD_S)
                 raise
@@ -84,7 +84,7 @@ class Progress:
         if self._window is not None:
             self._window.breathe()
         if self.cancelled:
-            raise BackendError(CANCELLED, "Cancelled.")
+            raise ThinError(CANCELLED, "Cancelled.")
 
 
 class _Window:

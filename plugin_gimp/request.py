@@ -10,7 +10,7 @@ from backdrop import has_mask, is_plain, is_rasterized, with_mask_applied
 from gi.repository import Gegl, Gimp
 from pixels import Kind, OnStep, kind_of, put_alpha, read, take_alpha
 from thin.choices import HIDE_ORIGINAL, OPAQUE, OPAQUE_HINT, REPLACE
-from thin.protocol import BAD_REQUEST, DEPTHS, NO_FOREGROUND, UNSUPPORTED, BackendError
+from thin.protocol import BAD_REQUEST, DEPTHS, NO_FOREGROUND, UNSUPPORTED, ThinError
 
 _HARD = bytes([0] + [255] * 255)
 """Translates a selection to one without soft edges."""
@@ -70,30 +70,30 @@ class Source:
 def checked_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output: str) -> Gimp.Layer:
     """The one layer that is to be harmonized.
 
-    Raises BackendError that says why there is none, or why it cannot be.
+    Raises ThinError that says why there is none, or why it cannot be.
     """
     if len(drawables) != 1:
-        raise BackendError(BAD_REQUEST, "More than one layer is chosen, or none.", "Choose one layer and try again.")
+        raise ThinError(BAD_REQUEST, "More than one layer is chosen, or none.", "Choose one layer and try again.")
     layer = drawables[0]
     if isinstance(layer, Gimp.LayerMask):  # who just painted the mask means its layer
         layer = Gimp.Layer.from_mask(layer)
     if not isinstance(layer, Gimp.Layer):
-        raise BackendError(UNSUPPORTED, "Only layers can be harmonized.", "Choose a layer and try again.")
+        raise ThinError(UNSUPPORTED, "Only layers can be harmonized.", "Choose a layer and try again.")
     if layer.get_mode() == Gimp.LayerMode.PASS_THROUGH and _blends_with_below(layer):
-        raise BackendError(
+        raise ThinError(
             UNSUPPORTED,
             "The layers in this pass-through group blend with what is below the group.",
             "Set the mode of the group to Normal, or harmonize the layers in it one by one.",
         )
     if layer.is_floating_sel():
-        raise BackendError(
+        raise ThinError(
             UNSUPPORTED, "The floating selection is not a layer yet.", "Make it one first: Layer → To New Layer."
         )
     kind_of(image)
     if output == REPLACE:
         _check_replaceable(layer)
     if output == HIDE_ORIGINAL and layer.get_visible() and layer.get_lock_visibility():
-        raise BackendError(
+        raise ThinError(
             UNSUPPORTED,
             "The layer's visibility is locked, so it cannot be hidden.",
             "Unlock it, or let the original stay visible.",
@@ -138,9 +138,9 @@ def has_shape(layer: Gimp.Layer) -> bool:
 
 
 def check_has_object(shaped: bool, selected: bytes | None) -> None:
-    """Raises BackendError where nothing can say what of the layer is the object: before anything is read and sent."""
+    """Raises ThinError where nothing can say what of the layer is the object: before anything is read and sent."""
     if selected is None and not shaped:
-        raise BackendError(NO_FOREGROUND, OPAQUE, OPAQUE_HINT)
+        raise ThinError(NO_FOREGROUND, OPAQUE, OPAQUE_HINT)
 
 
 def place(layer: Gimp.Layer, seen: Gimp.Layer) -> dict[str, Any]:
@@ -159,16 +159,16 @@ def _check_replaceable(layer: Gimp.Layer) -> None:
     hint = "Let the result go into a new layer."
     if not is_plain(layer) and not is_rasterized(layer):
         kind = _KINDS.get(type(layer).__name__, "layer of this kind")
-        raise BackendError(UNSUPPORTED, f"The pixels of a {kind} cannot be replaced.", hint)
+        raise ThinError(UNSUPPORTED, f"The pixels of a {kind} cannot be replaced.", hint)
     if layer.get_filters():
-        raise BackendError(
+        raise ThinError(
             UNSUPPORTED,
             "The layer's pixels cannot be replaced while it has effects.",
             "Merge the effects first, or let the result go into a new layer.",
         )
     for item in _with_groups(layer):
         if item.get_lock_content():
-            raise BackendError(
+            raise ThinError(
                 UNSUPPORTED,
                 f"The pixels of “{item.get_name()}” are locked.",
                 "Unlock them, or let the result go into a new layer.",

@@ -9,7 +9,7 @@ from gi.repository import Babl, Gegl, Gimp
 from pixels import OnStep, checksum, copy_alpha, write
 from request import Source
 from thin.choices import HIDE_ORIGINAL, REPLACE, result_name
-from thin.protocol import INTERNAL, BackendError
+from thin.protocol import INTERNAL, ThinError
 
 
 class Target:
@@ -26,7 +26,7 @@ class Target:
 
         seen: what shows the layer's pixels (backdrop.as_seen).   source: what was read of it.
         on_step: may raise to end the work; the image is untouched then.
-        Raises BackendError if the layer is not what it was, or GIMP refuses.
+        Raises ThinError if the layer is not what it was, or GIMP refuses.
         """
         if (seen.get_width(), seen.get_height()) != (source.width, source.height):
             raise _changed()
@@ -67,7 +67,7 @@ class Target:
         _do(self.layer.update(0, 0, source.width, source.height))
 
     def check(self) -> None:
-        """Raises BackendError if the layer is not what it was: the user may have gone on working meanwhile."""
+        """Raises ThinError if the layer is not what it was: the user may have gone on working meanwhile."""
         if not self.image.is_valid() or not self.layer.is_valid() or self._state() != self._before:
             raise _changed()
 
@@ -78,8 +78,8 @@ class Target:
         return (*state, checksum(layer)) if type(layer).__name__ == "LinkLayer" else state
 
 
-def _changed() -> BackendError:
-    return BackendError(INTERNAL, "The layer was changed or removed meanwhile. The image is as it was.", "Try again.")
+def _changed() -> ThinError:
+    return ThinError(INTERNAL, "The layer was changed or removed meanwhile. The image is as it was.", "Try again.")
 
 
 def _fill(buffer: Gegl.Buffer, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
@@ -94,7 +94,7 @@ def _empty_like(image: Gimp.Image, layer: Gimp.Layer, seen: Gimp.Layer) -> Gimp.
     own = seen.get_id() == layer.get_id()
     new = layer.copy() if own else Gimp.Layer.new_from_drawable(seen, image)
     if new is None:
-        raise BackendError(INTERNAL, "GIMP could not make a new layer.")
+        raise ThinError(INTERNAL, "GIMP could not make a new layer.")
     return new
 
 
@@ -132,4 +132,4 @@ def _do(done: bool) -> None:
     """libgimp's calls return False where others would raise."""
     if not done:
         reason = Gimp.get_pdb().get_last_error() or "it gives no reason"
-        raise BackendError(INTERNAL, f"GIMP could not put the result into the image: {reason}.")
+        raise ThinError(INTERNAL, f"GIMP could not put the result into the image: {reason}.")

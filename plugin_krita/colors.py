@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .hidden_copy import hidden_copy
-from .thin.protocol import BAD_REQUEST, DEPTHS, UNSUPPORTED, BackendError
+from .thin.protocol import BAD_REQUEST, DEPTHS, UNSUPPORTED, ThinError
 
 ENCODED = {"RGBA": "sRGB-elle-V2-srgbtrc.icc", "GRAYA": "Gray-D50-elle-V2-srgbtrc.icc"}
 LINEAR = {"RGBA": "sRGB-elle-V2-g10.icc", "GRAYA": "Gray-D50-elle-V2-g10.icc"}
@@ -80,10 +80,10 @@ class Colors:
 
 
 def colors_of(document: Any, node: Any) -> Colors:
-    """How a layer's colours travel.  Raises BackendError (`unsupported`) for colours that are neither RGB nor gray."""
+    """How a layer's colours travel.  Raises ThinError (`unsupported`) for colours that are neither RGB nor gray."""
     model, depth, profile = node.colorModel(), node.colorDepth(), node.colorProfile()
     if model not in CHANNELS or depth.lower() not in DEPTHS:
-        raise BackendError(
+        raise ThinError(
             UNSUPPORTED,
             f"The layer's colours are {_NAMES.get(model, model)}, and only RGB and grayscale can be harmonized.",
             "Convert the picture with Image → Convert Image Color Space…, or the layer alone with "
@@ -134,8 +134,8 @@ def _convert(
     return bytes(carrier.pixelData(0, 0, width, rows))
 
 
-def _unusable(space: tuple[str, str, str]) -> BackendError:
-    return BackendError(
+def _unusable(space: tuple[str, str, str]) -> ThinError:
+    return ThinError(
         BAD_REQUEST,
         f"Krita can't convert the layer's colours ({' '.join(space)}).",
         "Give the layer the picture's own profile with Layer → Convert → Convert Layer Color Space….",

@@ -13,9 +13,9 @@ from .progress import Progress
 from .qt import QtCore, QtGui, QtWidgets
 from .source import Source, active_source, checked
 from .steps import Steps
-from .thin.choices import TITLE, told
+from .thin.choices import TITLE, error_text
 from .thin.job import Backend
-from .thin.protocol import CANCELLED, INTERNAL, OUT_OF_MEMORY, BackendError
+from .thin.protocol import CANCELLED, INTERNAL, OUT_OF_MEMORY, ThinError
 from .values import Values, last, remember
 
 ACTION, ACTION_AGAIN = "gknet_harmonize", "gknet_harmonize_again"
@@ -67,7 +67,7 @@ class Harmonize(Extension):
             return None
         try:
             return active_source(Krita.instance().activeDocument())
-        except BackendError as error:
+        except ThinError as error:
             _tell(error)
             return None
 
@@ -80,7 +80,7 @@ class Harmonize(Extension):
         remember(values)
         try:
             source.check()
-        except BackendError as error:
+        except ThinError as error:
             _tell(error)
         else:
             self._run(source, values)
@@ -109,11 +109,9 @@ class Harmonize(Extension):
     def _failed(self, error: Exception) -> None:
         self._end()
         if isinstance(error, MemoryError):
-            error = BackendError(
-                OUT_OF_MEMORY, "Krita has too little memory.", "Close other programs, or work smaller."
-            )
-        elif not isinstance(error, BackendError):
-            error = BackendError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")
+            error = ThinError(OUT_OF_MEMORY, "Krita has too little memory.", "Close other programs, or work smaller.")
+        elif not isinstance(error, ThinError):
+            error = ThinError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")
         if error.code != CANCELLED and _window() is not None:
             _tell(error)
 
@@ -142,10 +140,10 @@ def _window() -> Any:
     return window.qwindow() if window is not None else None
 
 
-def _tell(error: BackendError) -> None:
+def _tell(error: ThinError) -> None:
     box = QtWidgets.QMessageBox(_window())
     box.setIcon(QtWidgets.QMessageBox.Icon.Warning)
     box.setWindowTitle(TITLE)
-    box.setText(told(error))
+    box.setText(error_text(error))
     box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
     box.open()

@@ -23,7 +23,7 @@ _READ, _ASKED = 0.15, 0.85
 def reference_picture(view: View, source: Source, values: Values) -> Picture:
     """What the layer is compared with: all of the canvas, as small as it is sent.
 
-    Raises BackendError for a chosen layer that isn't there.
+    Raises ThinError for a chosen layer that isn't there.
     """
     chosen = values.chosen_layer(source.document)
     if chosen is None:
@@ -44,7 +44,7 @@ def described(picture: Any, canvas: tuple[int, int]) -> dict[str, Any]:
 def harmonize(source: Source, values: Values, backend: Backend, report: Report) -> Generator[Any, None, list[str]]:
     """Work for `Steps`: adds the harmonized layer, and returns what the user should know of it.
 
-    Raises BackendError, the document as it was. It takes for granted that document and layer are there: see `checked`.
+    Raises ThinError, the document as it was. It takes for granted that document and layer are there: see `checked`.
     """
     report("Looking at the picture…", 0.0)
     document = source.document

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .thin.protocol import INTERNAL, BackendError
+from .thin.protocol import INTERNAL, ThinError
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def hidden_copy(document: Any) -> Iterator[Any]:
 def shaped_layer(document: Any, name: str, space: tuple[str, str, str], blending: str) -> Any:
     """A new paint layer, in no document yet, of a color space (model, depth, profile) and blending mode.
 
-    As long as it is in the copy, it is the copy's undo that learns of its changes. Raises BackendError (`internal`) if
+    As long as it is in the copy, it is the copy's undo that learns of its changes. Raises ThinError (`internal`) if
     Krita refuses one.
     """
     layer = document.createNode(name, "paintlayer")
@@ -44,9 +44,9 @@ def shaped_layer(document: Any, name: str, space: tuple[str, str, str], blending
     return layer
 
 
-def refused() -> BackendError:
+def refused() -> ThinError:
     """For a call of Krita's that tells of failure by what it returns."""
-    return BackendError(
+    return ThinError(
         INTERNAL,
         "Krita could not make the new layer.",
         "Nothing was changed. Save the picture, restart Krita and try again.",

@@ -11,10 +11,10 @@ from .hidden_copy import hidden_copy
 from .qt import QtGui
 from .source import Source, checked
 from .steps import Steps
-from .thin.choices import BELOW, reference_size, told
+from .thin.choices import BELOW, error_text, reference_size
 from .thin.job import Backend, Job
 from .thin.preview import Box, meet, surroundings
-from .thin.protocol import INTERNAL, NO_FOREGROUND, UNKNOWN_FIT, BackendError
+from .thin.protocol import INTERNAL, NO_FOREGROUND, UNKNOWN_FIT, ThinError
 from .values import Values
 
 VIEW = (460, 330)
@@ -89,9 +89,9 @@ class Preview:
     def _failed(self, error: Exception) -> None:
         self._steps = None
         self.after = None
-        if not isinstance(error, BackendError):
-            error = BackendError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")
-        self._say(told(error))
+        if not isinstance(error, ThinError):
+            error = ThinError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")
+        self._say(error_text(error))
 
     def _say(self, text: str) -> None:
         self.text = text
@@ -109,7 +109,7 @@ class Preview:
             yield from self._ask_network(scene)
         try:
             pixels = yield from self._ask_values(scene, values)
-        except BackendError as error:
+        except ThinError as error:
             if error.code != UNKNOWN_FIT:
                 raise
             yield from self._ask_network(scene)
@@ -193,12 +193,12 @@ class _Scene:
 
 
 def _scene_of(source: Source, values: Values) -> Generator[Any, None, _Scene]:
-    """Raises BackendError where the layer lies beside the canvas, or the layer to compare with isn't there."""
+    """Raises ThinError where the layer lies beside the canvas, or the layer to compare with isn't there."""
     scene = _Scene(source)
     canvas = (source.document.width(), source.document.height())
     visible = scene.visible
     if visible[2] <= 0 or visible[3] <= 0:
-        raise BackendError(NO_FOREGROUND, "The layer lies beside the picture.", "Move it over the picture.")
+        raise ThinError(NO_FOREGROUND, "The layer lies beside the picture.", "Move it over the picture.")
     region = surroundings(source.box, *canvas)
     shown = min(1.0, VIEW[0] / region[2], VIEW[1] / region[3])
     asked = reference_size(*canvas)[0] / canvas[0]

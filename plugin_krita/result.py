@@ -16,7 +16,7 @@ def result_layer(source: Source, pixels: bytearray) -> Generator[float, None, An
     """A layer with these pixels that is in no document yet: the source's place, opacity, blending mode and style.
 
     Work in short pieces: yields how far it is, 0..1. pixels: as `source.described()` says; they are used up.
-    Raises BackendError (`internal`) where Krita refuses to make it.
+    Raises ThinError (`internal`) where Krita refuses to make it.
     """
     left, top, width, height = source.box
     colors, row_bytes = source.colors, width * source.colors.pixel_bytes

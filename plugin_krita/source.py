@@ -15,7 +15,7 @@ from .hidden_copy import hidden_copy
 from .pixels import stripes, swap_red_and_blue
 from .qt import QtCore
 from .thin.preview import Box
-from .thin.protocol import BAD_REQUEST, CANCELLED, NO_FOREGROUND, UNSUPPORTED, BackendError
+from .thin.protocol import BAD_REQUEST, CANCELLED, NO_FOREGROUND, UNSUPPORTED, ThinError
 
 _WITHOUT_PIXELS = ("filterlayer", "adjustmentlayer")
 _BAND = 32
@@ -54,16 +54,16 @@ class Source:
         return {"width": width, "height": height, "x": left, "y": top, "opacity": self.opacity, **kind}
 
     def check(self) -> None:
-        """Raises BackendError if the document was closed (`cancelled`) or the layer was removed (`bad_request`)."""
+        """Raises ThinError if the document was closed (`cancelled`) or the layer was removed (`bad_request`)."""
         if self.document not in Krita.instance().documents():
-            raise BackendError(CANCELLED, "The picture was closed.")
+            raise ThinError(CANCELLED, "The picture was closed.")
         if self.document.nodeByUniqueID(self.node.uniqueId()) is None:
-            raise BackendError(BAD_REQUEST, "The layer was removed meanwhile.", "Nothing was changed.")
+            raise ThinError(BAD_REQUEST, "The layer was removed meanwhile.", "Nothing was changed.")
 
     def pixels(self) -> Stripes:
         """The layer's pixels as they are sent; alpha is that of what is read, see `projected`.
 
-        Raises BackendError (`unsupported`) where Krita gives no pixels, and MemoryError.
+        Raises ThinError (`unsupported`) where Krita gives no pixels, and MemoryError.
         """
         left, top, width, height = self.box
         row_bytes = width * self.colors.pixel_bytes
@@ -91,7 +91,7 @@ class Source:
         data: bytes = read(*box).data()
         width, rows = box[2:]
         if len(data) != width * rows * self.colors.own_pixel_bytes:
-            raise BackendError(UNSUPPORTED, "Krita does not give this layer's pixels.", "Try a paint layer.")
+            raise ThinError(UNSUPPORTED, "Krita does not give this layer's pixels.", "Try a paint layer.")
         if self.colors.converted:
             return self.colors.out_of_krita(copy, data, width, rows)
         return swap_red_and_blue(data, self.colors.sent_depth) if self.colors.swapped else data
@@ -100,15 +100,15 @@ class Source:
 def active_source(document: Any) -> Source:
     """The document's active layer; of a mask, the layer that it belongs to.
 
-    Raises BackendError where there is none that can be harmonized: `bad_request`, `unsupported`, `no_foreground`.
+    Raises ThinError where there is none that can be harmonized: `bad_request`, `unsupported`, `no_foreground`.
     """
     node = document.activeNode() if document is not None else None
     while node is not None and is_mask(node):
         node = node.parentNode()
     if node is None or node.parentNode() is None:
-        raise BackendError(BAD_REQUEST, "No layer is chosen.", "Open a picture and choose the layer to be harmonized.")
+        raise ThinError(BAD_REQUEST, "No layer is chosen.", "Open a picture and choose the layer to be harmonized.")
     if node.type() in _WITHOUT_PIXELS:
-        raise BackendError(
+        raise ThinError(
             UNSUPPORTED, "A filter layer has no pixels of its own.", "Choose a paint, group, vector or clone layer."
         )
     _check_groups(node)
@@ -128,7 +128,7 @@ def active_source(document: Any) -> Source:
         if projected:
             box = _grown(document, node, box, colors)
     if box[2] <= 0 or box[3] <= 0:
-        raise BackendError(NO_FOREGROUND, "The layer is empty.", "Choose a layer with something on it.")
+        raise ThinError(NO_FOREGROUND, "The layer is empty.", "Choose a layer with something on it.")
     return Source(document, node, box, colors, projected, composed)
 
 
@@ -155,9 +155,9 @@ def checked(source: Source, work: Generator[Any, None, Any]) -> Generator[Any, N
 
 
 def _check_groups(node: Any) -> None:
-    """Raises BackendError (`unsupported`) where the result could not look like, or not be put beside, the layer."""
+    """Raises ThinError (`unsupported`) where the result could not look like, or not be put beside, the layer."""
     if is_passing_through(node) and any(map(_is_blended, _with_descendants(node)[1:])):
-        raise BackendError(
+        raise ThinError(
             UNSUPPORTED,
             f"The group “{node.name()}” passes through, and layers in it are blended with the picture below.",
             "Turn off Pass Through for the group, see whether the picture still looks right, and try again.",
@@ -165,7 +165,7 @@ def _check_groups(node: Any) -> None:
     group = node.parentNode()
     while group is not None and group.parentNode() is not None:
         if group.locked():
-            raise BackendError(
+            raise ThinError(
                 UNSUPPORTED,
                 f"The layer is in the locked group “{group.name()}”, to which no layer can be added.",
                 "Unlock the group in the Layers docker and try again.",

@@ -10,7 +10,7 @@ from krita import Krita
 
 from .qt import QtCore
 from .thin.choices import BELOW, CHOSEN_LAYER, COMPARE_WITH, HIDE_ORIGINAL, KEEP_ORIGINAL
-from .thin.protocol import BAD_REQUEST, BackendError
+from .thin.protocol import BAD_REQUEST, ThinError
 
 GROUP = "gknet_harmonize"
 
@@ -41,13 +41,13 @@ class Values:
     def chosen_layer(self, document: Any) -> Any | None:
         """The layer to compare with, None unless one was chosen.
 
-        Raises BackendError (`bad_request`) if the document has no such layer (any more).
+        Raises ThinError (`bad_request`) if the document has no such layer (any more).
         """
         if self.compare != CHOSEN_LAYER:
             return None
         node = document.nodeByUniqueID(QtCore.QUuid(self.layer)) if self.layer else None
         if node is None:
-            raise BackendError(
+            raise ThinError(
                 BAD_REQUEST,
                 f"The layer to compare with, “{self.layer_name}”, is not in this picture.",
                 "Open Filter → Harmonize… and choose another.",

@@ -84,7 +84,7 @@ def plug_in_folders() -> list[Path]:
 
 def unstarted() -> list[tuple[str, str]]:
     """Installed GIMPs that have not been started yet, beside others that have: what to say, and what to do or ""."""
-    said = []
+    notes = []
     for program in [] if os.environ.get(_NAMED) else programs.find("GIMP"):
         places = [place for place, kinds in _places() if program.kind in kinds]
         started = {folder.name for place in places for folder in _settings_folders(place)}
@@ -93,10 +93,10 @@ def unstarted() -> list[tuple[str, str]]:
             continue
         name = f"GIMP {program} has not been started yet."
         if any(_minor(other) < _minor(series) for other in started):
-            said.append((f"{name} At its first start it copies the plug-in along with your other settings.", ""))
+            notes.append((f"{name} At its first start it copies the plug-in along with your other settings.", ""))
         else:
-            said.append((name, _START_FIRST))
-    return said
+            notes.append((name, _START_FIRST))
+    return notes
 
 
 def never_started() -> tuple[str, str]:

@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from backend.install import programs
 from backend.install.installation import check, put, take_away, take_file_away
+from gknet.atomic import replacing
 from gknet.errors import HarmonizeError
 
 PACKAGE = "plugin_krita"
@@ -40,7 +40,7 @@ def install(dest: Path | None) -> list[str]:
 
     Raises HarmonizeError for a folder or settings file that cannot be written.
     """
-    told = programs.describe("Krita") if dest is None else []
+    lines = programs.describe("Krita") if dest is None else []
     for place in _places(dest):
         folder = folder_in(place.data)
         put(PACKAGE, folder)
@@ -48,17 +48,19 @@ def install(dest: Path | None) -> list[str]:
         # Not copied: Krita finds an .action file in the plug-in's folder too, and complains of the second one.
         _move(folder / f"{NAME}.desktop", place.data / "pykrita" / f"{NAME}.desktop")
         _move(folder / f"{NAME}.action", place.data / "actions" / f"{NAME}.action")
-        told.append(f"Harmonize is in {folder}.")
+        lines.append(f"Harmonize is in {folder}.")
         if place.settings is not None:
             _write_setting(place.settings, "true")
-            told.append(f"It is enabled in {place.settings}.")
+            lines.append(f"It is enabled in {place.settings}.")
     if dest is None:
-        told.append("Start Krita, or quit it and start it again, and choose Filter → Harmonize….")
-        told.append(f"If it is missing, Krita was running and overwrote the change: tick Harmonize in {WHERE_ENABLED}.")
+        lines.append("Start Krita, or quit it and start it again, and choose Filter → Harmonize….")
+        lines.append(
+            f"If it is missing, Krita was running and overwrote the change: tick Harmonize in {WHERE_ENABLED}."
+        )
     else:
-        told.append(f"Start Krita, tick Harmonize in {WHERE_ENABLED}, and start Krita again.")
-        told.append("Then choose Filter → Harmonize….")
-    return told
+        lines.append(f"Start Krita, tick Harmonize in {WHERE_ENABLED}, and start Krita again.")
+        lines.append("Then choose Filter → Harmonize….")
+    return lines
 
 
 def uninstall(dest: Path | None) -> list[str]:
@@ -66,7 +68,7 @@ def uninstall(dest: Path | None) -> list[str]:
 
     Raises HarmonizeError for what cannot be removed.
     """
-    told = []
+    lines = []
     for place in _places(dest):
         folder = folder_in(place.data)
         found = take_away(folder)
@@ -75,8 +77,8 @@ def uninstall(dest: Path | None) -> list[str]:
             found |= take_file_away(file)
         if place.settings is not None and place.settings.exists():
             _write_setting(place.settings, None)
-        told.append(f"Harmonize was taken away from {place.data}." if found else f"Harmonize is not in {place.data}.")
-    return [*told, "If Krita is running, it stays in its menu until Krita is started again."]
+        lines.append(f"Harmonize was taken away from {place.data}." if found else f"Harmonize is not in {place.data}.")
+    return [*lines, "If Krita is running, it stays in its menu until Krita is started again."]
 
 
 def folder_in(data: Path) -> Path:
@@ -199,22 +201,14 @@ def _lines(settings: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _replace(file: Path, content: bytes) -> None:
-    """Another content for a file, at once: at every moment it holds the old one or the new one."""
+    """Replace a file's content atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}-", delete=False) as new:
-        fresh = Path(new.name)
-        try:
-            new.write(content)
-            new.flush()
-            os.fsync(new.fileno())
-            new.close()
-            if file.exists():
-                shutil.copymode(file, fresh)
-            fresh.replace(file)
-        except BaseException:
-            new.close()
-            fresh.unlink(missing_ok=True)
-            raise
+    with replacing(file) as unfinished, unfinished.open("wb") as new:
+        new.write(content)
+        new.flush()
+        os.fsync(new.fileno())
+        if file.exists():
+            shutil.copymode(file, unfinished)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""What goes out to the clients. One may have gone, and may not read: neither stops the socket loop."""
+"""Answers to clients. A client may have gone, or may not read: neither stops the socket loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgpack
 import zmq
 
 from backend.server.worker import Done, Job
-from backend.thin.protocol import BackendError
+from gknet.errors import HarmonizeError
 
 _log = logging.getLogger(__name__)
 
@@ -28,19 +28,19 @@ _TEXTS = {
 
 
 class Answers:
-    """Sends through a ROUTER, never waiting.
+    """Sends answers through a ROUTER, and never waits.
 
-    forget: called with a client that turns out to have gone.
+    forget: called with a client that has gone.
     """
 
     def __init__(self, peers: zmq.Socket[bytes], forget: Callable[[bytes], None]) -> None:
         self.results = 0
-        """Results so far."""
+        """How many results were sent."""
         self._peers = peers
         self._forget = forget
 
     def send(self, peer: bytes, header: dict[str, Any], pixels: Any = None) -> bool:
-        """Sends an answer; False if its client has gone or does not read."""
+        """Send an answer; False if its client has gone or does not read."""
         frames = [peer, msgpack.packb(header)]
         if pixels is not None:
             frames.append(pixels)
@@ -57,12 +57,12 @@ class Answers:
         return True
 
     def progress(self, job: Job, stage: str, done: int, total: int) -> bool:
-        """Says how far a job is; False as `send`."""
+        """Send a job's progress; False as `send`."""
         header = {"op": "progress", "id": job.request.id, "stage": stage, "done": done, "total": total}
         return self.send(job.peer, {**header, "text": _TEXTS[stage]})
 
     def result(self, done: Done) -> None:
-        """Sends a job's pixels and what belongs to them."""
+        """Send a job's pixels, with their fit, timings and warnings."""
         request = done.job.request
         layer = request.layer
         header = {
@@ -81,7 +81,7 @@ class Answers:
         _log.info("done in %.0f ms", sum(done.timings.values()), extra={"request": request.id})
         self.send(done.job.peer, header, done.pixels)
 
-    def error(self, peer: bytes, message_id: int | None, error: BackendError) -> None:
-        """Says why a message has no other answer.   message_id: None if it could not be read."""
+    def error(self, peer: bytes, message_id: int | None, error: HarmonizeError) -> None:
+        """Send an error.   message_id: None if it could not be read."""
         header = {"op": "error", "id": message_id, "code": error.code, "message": error.message, "hint": error.hint}
         self.send(peer, header)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from backend.thin import protocol
-from backend.thin.protocol import BackendError
+from backend.errors import BackendUnavailableError
+from gknet import __version__
+from gknet.atomic import replacing
 
 _GLANCE_S = 1.0
 """A client that looks whether the lock is free holds it for an instant."""
@@ -24,8 +23,8 @@ _END_S = 10.0
 """A backend that ends holds the lock a little longer than its connection file."""
 
 
-def secret() -> str:
-    """A new key: 256 bits as 64 hex digits."""
+def new_key() -> str:
+    """Return 256 random bits as 64 hex digits."""
     return secrets.token_hex(32)
 
 
@@ -38,17 +37,17 @@ class Connection:
     host: str = "127.0.0.1"
     key: str = field(repr=False)
     proof_key: str = field(repr=False)
-    version: str = field(default_factory=lambda: version("gknet-harmonize"))
+    version: str = __version__
     pid: int = field(default_factory=os.getpid)
     started: float = field(default_factory=time.time)
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """The right to be the backend of a connection file, for as long as the block lasts.
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of a connection file, which makes the backend the only one, for as long as the block lasts.
 
-    Clears away what a killed backend left. Raises BackendError (`backend_unavailable`) when another backend runs
-    or the folder cannot be used.
+    Removes what a killed backend left. Raises BackendUnavailableError if another backend is running or the folder
+    cannot be used.
     """
     lock = _lock(path)
     try:
@@ -63,8 +62,8 @@ def held(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def is_held(path: Path) -> bool:
-    """Whether a backend holds the right now."""
+def is_locked(path: Path) -> bool:
+    """Whether a backend holds the lock now.  Raises BackendUnavailableError if the file's folder cannot be used."""
     lock = _lock(path)
     if not Path(lock.lock_file).exists():
         return False
@@ -72,27 +71,23 @@ def is_held(path: Path) -> bool:
         lock.acquire(blocking=False)
     except Timeout:
         return True
+    except OSError as error:
+        raise _unusable(path, error) from error
     lock.release()
     return False
 
 
 def publish(path: Path, connection: Connection) -> None:
-    """Writes the file at once and whole, readable by its owner alone. Raises BackendError."""
-    temporary = None
+    """Write the file atomically, readable by its owner alone.  Raises BackendUnavailableError."""
     try:
-        # mkstemp makes it with mode 0600, so there is no moment in which others could read it.
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(connection), file)
-        Path(temporary).replace(path)
+        with replacing(path, mode=0o600) as unfinished:
+            unfinished.write_text(json.dumps(asdict(connection)), encoding="utf-8")
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise _unusable(path, error) from error
 
 
 def withdraw(path: Path, connection: Connection) -> None:
-    """Removes the file if it is still this connection's."""
+    """Remove the file if it is still this connection's."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         if json.loads(path.read_text(encoding="utf-8"))["key"] == connection.key:
             path.unlink()
@@ -109,9 +104,7 @@ def _acquire(lock: FileLock, path: Path) -> None:
             lock.acquire(timeout=_GLANCE_S)
             return
         if path.exists() or time.monotonic() - start > _END_S:
-            raise BackendError(
-                protocol.BACKEND_UNAVAILABLE, "A backend is already running.", "Use it, or end it with `gknet stop`."
-            )
+            raise BackendUnavailableError("A backend is already running.", "Use it, or end it with `gknet stop`.")
 
 
 def _make_folder(folder: Path) -> None:
@@ -120,9 +113,8 @@ def _make_folder(folder: Path) -> None:
         missing.mkdir(mode=0o700, exist_ok=True)
 
 
-def _unusable(path: Path, error: OSError) -> BackendError:
-    return BackendError(
-        protocol.BACKEND_UNAVAILABLE,
+def _unusable(path: Path, error: OSError) -> BackendUnavailableError:
+    return BackendUnavailableError(
         f"The folder {path.parent} cannot be used: {error.strerror or error}.",
         "Make it writable, or name another connection file in GKNET_CONNECTION.",
     )

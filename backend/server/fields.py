@@ -7,8 +7,9 @@ from typing import Any
 
 import msgpack
 
+from backend.errors import TooLargeError
 from backend.thin import protocol
-from backend.thin.protocol import BackendError
+from gknet.errors import InputError, UnsupportedError
 
 _WIDEST = 64
 """Fields of one map and members of one list; more than any version will have."""
@@ -17,15 +18,15 @@ _LONGEST_TEXT = 200
 _REQUIRED: Any = object()
 
 
-def bad(message: str) -> BackendError:
-    """A `bad_request` that says what is wrong."""
-    return BackendError(protocol.BAD_REQUEST, message, "The client does not keep to the protocol: update it.")
+def bad_request(message: str) -> InputError:
+    """Return the error for a message that breaks the protocol."""
+    return InputError(message, "The client does not follow the protocol: update it.")
 
 
 def unpack(header: Any) -> Fields:
-    """The map that a message's first frame holds. Raises BackendError."""
+    """Read the map in a message's first frame.  Raises InputError, TooLargeError."""
     if len(header) > protocol.MAX_HEADER + protocol.MAX_PROFILE:
-        raise BackendError(protocol.TOO_LARGE, f"The message's map has {len(header)} bytes.", "Send a smaller profile.")
+        raise TooLargeError(f"The message's map has {len(header)} bytes.", "Send a smaller profile.")
     try:
         values = msgpack.unpackb(
             header,
@@ -39,9 +40,9 @@ def unpack(header: Any) -> Fields:
         )
     # msgpack raises ValueError and its subclasses, but says itself that others are possible.
     except Exception as error:
-        raise bad(f"The message's first frame is no msgpack map ({type(error).__name__}).") from error
+        raise bad_request(f"The message's first frame is not a msgpack map ({type(error).__name__}).") from error
     if not isinstance(values, dict):
-        raise bad("The message's first frame is no map.")
+        raise bad_request("The message's first frame is not a map.")
     return Fields(values, "")
 
 
@@ -49,8 +50,8 @@ class Fields:
     """The fields of one map.
 
     where: its path in the message with a dot at the end, "" for the message itself.
-    Every method raises BackendError for a field that is missing, of another type or out of range. None (nil) is
-    the same as missing.
+    Every method raises InputError for a field that is missing, of another type or out of range. None (nil) is the
+    same as missing.
     """
 
     def __init__(self, values: dict[Any, Any], where: str) -> None:
@@ -68,14 +69,12 @@ class Fields:
         return value
 
     def side(self, name: str, high: int) -> int:
-        """A width or height in [1, high] pixels; `too_large` above."""
+        """A width or height in [1, high] pixels; TooLargeError above."""
         value = self._value(name, _REQUIRED)
         if type(value) is not int or value < 1:
             raise self._wrong(name, "a positive whole number")
         if value > high:
-            raise BackendError(
-                protocol.TOO_LARGE, f"{self._where}{name} is above {high} pixels.", "Work on a smaller picture."
-            )
+            raise TooLargeError(f"{self._where}{name} is above {high} pixels.", "Work on a smaller picture.")
         return value
 
     def number(self, name: str, low: float, high: float, default: float = _REQUIRED) -> float:
@@ -104,14 +103,10 @@ class Fields:
         return self.text(name) if name in self else None
 
     def choice(self, name: str, choices: Collection[str]) -> str:
-        """One of some strings; `unsupported` for another."""
+        """One of some strings; UnsupportedError for another."""
         value = self.text(name)
         if value not in choices:
-            raise BackendError(
-                protocol.UNSUPPORTED,
-                f"{self._where}{name} cannot be {value!r}.",
-                f"Choose one of: {', '.join(choices)}.",
-            )
+            raise UnsupportedError(f"{self._where}{name} cannot be {value!r}.", f"Choose one of: {', '.join(choices)}.")
         return value
 
     def data(self, name: str, shortest: int, longest: int) -> bytes:
@@ -140,8 +135,8 @@ class Fields:
         if value is not None:
             return value
         if default is _REQUIRED:
-            raise bad(f"{self._where}{name} is missing.")
+            raise bad_request(f"{self._where}{name} is missing.")
         return default
 
-    def _wrong(self, name: str, right: str) -> BackendError:
-        return bad(f"{self._where}{name} is not {right}.")
+    def _wrong(self, name: str, expected: str) -> InputError:
+        return bad_request(f"{self._where}{name} is not {expected}.")

@@ -15,7 +15,7 @@ _LINE = "%(asctime)s %(levelname)s %(name)s [%(request)s] %(message)s"
 
 
 def default_path() -> Path:
-    """Where the log is, unless told otherwise."""
+    """Return where the log is by default."""
     return Path(platformdirs.user_log_dir("gknet")) / "backend.log"
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from backend.server.fields import Fields, bad, unpack
+from backend.errors import TooLargeError
+from backend.server.fields import Fields, bad_request, unpack
 from backend.thin import protocol
-from backend.thin.protocol import BackendError
+from gknet.errors import HarmonizeError, UnsupportedError
 
-Space = Literal["srgb", "linear"]
+if TYPE_CHECKING:
+    from gknet.color.encoding import Space
 
 _ROUNDING = 2.0
 """Pixels by which a reference's short side may miss the canvas's aspect: hosts round in their own ways."""
@@ -91,12 +93,13 @@ class Shutdown:
 Request = Hello | Harmonize | Cancel | Status | Shutdown
 
 
-class BadMessageError(BackendError):
-    """A message that cannot be followed; `id` is its own, None where that could not be read."""
+class BadMessageError(Exception):
+    """A message that is refused: its id, None where that could not be read, and the error to answer it with."""
 
-    def __init__(self, message_id: int | None, error: BackendError) -> None:
-        super().__init__(error.code, error.message, error.hint)
+    def __init__(self, message_id: int | None, error: HarmonizeError) -> None:
+        super().__init__(str(error))
         self.id = message_id
+        self.error = error
 
 
 def read(frames: Sequence[Any]) -> Request:
@@ -107,13 +110,13 @@ def read(frames: Sequence[Any]) -> Request:
     message_id: int | None = None
     try:
         if not frames:
-            raise bad("The message is empty.")
+            raise bad_request("The message is empty.")
         fields = unpack(frames[0])
         message_id = fields.integer("id", 0, protocol.MAX_ID)
         request = _request(fields, message_id, frames[1:])
         _check_header(len(frames[0]), request)
-    except BackendError as error:
-        raise BadMessageError(message_id, error) from None
+    except HarmonizeError as error:
+        raise BadMessageError(message_id, error) from error
     return request
 
 
@@ -122,7 +125,7 @@ def _request(fields: Fields, message_id: int, pixels: Sequence[Any]) -> Request:
     if operation == "harmonize":
         return _harmonize(fields, message_id, pixels)
     if pixels:
-        raise bad("Pixels came with an operation that takes none.")
+        raise bad_request("Pixels came with an operation that takes none.")
     if operation == "hello":
         return _hello(fields, message_id)
     if operation == "cancel":
@@ -131,15 +134,14 @@ def _request(fields: Fields, message_id: int, pixels: Sequence[Any]) -> Request:
         return Status(id=message_id)
     if operation == "shutdown":
         return Shutdown(id=message_id)
-    raise bad(f"The operation {operation!r} is unknown.")
+    raise bad_request(f"The operation {operation!r} is unknown.")
 
 
 def _hello(fields: Fields, message_id: int) -> Hello:
     version = fields.pair("protocol")
     if version[0] > protocol.PROTOCOL[0]:
         theirs, ours = (".".join(map(str, pair)) for pair in (version, protocol.PROTOCOL))
-        raise BackendError(
-            protocol.UNSUPPORTED,
+        raise UnsupportedError(
             f"The client speaks protocol {theirs}, the backend {ours}.",
             "Update the backend, or use the client that came with it.",
         )
@@ -152,10 +154,10 @@ def _harmonize(fields: Fields, message_id: int, frames: Sequence[Any]) -> Harmon
     options = fields.map("options", {})
     fit = options.optional_text("fit")
     if (fit is None) != ("reference" in fields):
-        raise bad("A request has either a reference or options.fit.")
+        raise bad_request("A request has either a reference or options.fit.")
     expected = 1 + ("reference" in fields) + ("selection" in fields)
     if len(frames) != expected:
-        raise bad(f"The message has {len(frames)} frames of pixels instead of {expected}.")
+        raise bad_request(f"The message has {len(frames)} frames of pixels instead of {expected}.")
     place = fields.map("layer")
     layer = _pixels(place, frames[0], protocol.MAX_SIDE)
     at, canvas, reference = (0, 0), (layer.width, layer.height), None
@@ -191,13 +193,12 @@ def _pixels(fields: Fields, frame: Any, longest: int) -> Pixels:
     space = cast("Space", fields.choice("space", protocol.SPACES))
     size = width * height * count * protocol.DEPTHS[depth]
     if width * height > protocol.MAX_PIXELS or size > protocol.MAX_FRAME:
-        raise BackendError(
-            protocol.TOO_LARGE,
+        raise TooLargeError(
             f"The layer has {width} x {height} pixels, more than can be taken at once.",
             "Work on a smaller picture, or in a lower depth.",
         )
     if len(frame) != size:
-        raise bad(f"A frame of pixels has {len(frame)} bytes instead of {size}.")
+        raise bad_request(f"A frame of pixels has {len(frame)} bytes instead of {size}.")
     profile = fields.data("profile", 1, protocol.MAX_PROFILE) if "profile" in fields else None
     return Pixels(width=width, height=height, channels=count, depth=depth, space=space, profile=profile, data=frame)
 
@@ -209,7 +210,7 @@ def _canvas(fields: Fields, reference: Pixels) -> tuple[int, int]:
     scale = max(reference.width, reference.height) / max(width, height)
     missed = max(abs(reference.width - width * scale), abs(reference.height - height * scale))
     if scale > 1 or missed > _ROUNDING:
-        raise bad(
+        raise bad_request(
             f"A reference of {reference.width} x {reference.height} pixels cannot show a canvas of {width} x {height}."
         )
     return width, height
@@ -218,9 +219,9 @@ def _canvas(fields: Fields, reference: Pixels) -> tuple[int, int]:
 def _check_selection(fields: Fields, layer: Pixels, length: int) -> None:
     width, height = fields.side("width", protocol.MAX_SIDE), fields.side("height", protocol.MAX_SIDE)
     if (width, height) != (layer.width, layer.height):
-        raise bad(f"The selection has {width} x {height} pixels, the layer {layer.width} x {layer.height}.")
+        raise bad_request(f"The selection has {width} x {height} pixels, the layer {layer.width} x {layer.height}.")
     if length != width * height:
-        raise bad(f"The selection's frame has {length} bytes instead of {width * height}.")
+        raise bad_request(f"The selection's frame has {length} bytes instead of {width * height}.")
 
 
 def _check_header(length: int, request: Request) -> None:
@@ -229,6 +230,4 @@ def _check_header(length: int, request: Request) -> None:
         pictures = [request.layer, request.reference]
         length -= sum(len(one.profile) for one in pictures if one is not None and one.profile is not None)
     if length > protocol.MAX_HEADER:
-        raise BackendError(
-            protocol.TOO_LARGE, f"The message's map has {length} bytes.", f"Send at most {protocol.MAX_HEADER}."
-        )
+        raise TooLargeError(f"The message's map has {length} bytes.", f"Send at most {protocol.MAX_HEADER}.")

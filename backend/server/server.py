@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,15 +22,14 @@ import psutil
 import zmq
 
 import gknet
+from backend.errors import BusyError, InternalError
 from backend.server import connection, requests
-from backend.server.access import DOMAIN, Gate
 from backend.server.answers import UNREAD, Answers
 from backend.server.connection import Connection
 from backend.server.requests import Cancel, Harmonize, Hello, Shutdown, Status
-from backend.server.waiting import Waiting
 from backend.server.worker import Done, Job, Progress, Report, Worker
 from backend.thin import protocol
-from backend.thin.protocol import BackendError
+from gknet.errors import CancelledError, HarmonizeError, InputError, UnsupportedError
 
 _log = logging.getLogger(__name__)
 
@@ -41,15 +41,20 @@ _LAST_ANSWERS_MS = 2000
 """What is left to the last answers when the backend ends."""
 _AT_ONCE = 32
 """Messages taken before the worker's reports get their turn."""
+_MAX_WAITING_BYTES = 4 * 2**30
+"""Of the pixels of all requests that wait."""
+_ZAP_DOMAIN = b"gknet"
+_ZAP_ADDRESS = "inproc://zeromq.zap.01"
 
 
 def serve(path: Path, *, device: str, idle_minutes: float, on_listening: Callable[[int], None]) -> None:
-    """Is the backend of a connection file until it is told to end, or nobody asked for anything for so long.
+    """Run the backend of a connection file until it is shut down or idle for too long.
 
-    idle_minutes: 0 for ever.   on_listening: called with the port. Call it on the main thread: SIGTERM and SIGINT
-    are its to handle. Raises BackendError when it cannot start: another runs, or the folder cannot be used.
+    idle_minutes: 0 for never.   on_listening: called with the port.
+    Call it in the main thread: it handles SIGTERM and SIGINT.
+    Raises BackendUnavailableError if another backend is running, or the file's folder cannot be used.
     """
-    with connection.held(path):
+    with connection.hold_lock(path):
         server = Server(device=device, idle_s=idle_minutes * 60)
         try:
             with server.ending_on_signals():
@@ -69,15 +74,15 @@ def serve(path: Path, *, device: str, idle_minutes: float, on_listening: Callabl
 
 
 class Server:
-    """One ROUTER on 127.0.0.1, the requests that came in through it, and the worker they go to."""
+    """A ROUTER on 127.0.0.1, the requests that came in through it, and the worker they go to."""
 
     def __init__(self, *, device: str, idle_s: float) -> None:
-        key = connection.secret()
+        key = connection.new_key()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._gate = Gate(self._context, key)
+        self._gate = _Gate(self._context, key)
         self._peers = _router(self._context)
         port = int(self._peers.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
-        self.connection = Connection(port=port, device=device, key=key, proof_key=connection.secret())
+        self.connection = Connection(port=port, device=device, key=key, proof_key=connection.new_key())
         # A byte in it wakes the loop: written by signals and by the worker's thread.
         self._bell, self._button = socket.socketpair()
         self._bell.setblocking(False)
@@ -87,7 +92,7 @@ class Server:
             self._poller.register(source, zmq.POLLIN)
         self._reports: SimpleQueue[Report] = SimpleQueue()
         self._answers = Answers(self._peers, self._forget)
-        self._waiting = Waiting()
+        self._waiting = _Waiting()
         self._running: Job | None = None
         self._worker = Worker(device, self._hear)
         self._models = sorted(file.stem for file in Path(gknet.__file__).parent.glob("weights/*.safetensors"))
@@ -98,7 +103,7 @@ class Server:
         self._last_use = self._last_tick = time.monotonic()
 
     def run(self) -> None:
-        """Serves until it is told to end or nobody asked for anything for the idle time."""
+        """Serve until shut down, or idle for too long."""
         self._worker.start()
         while not self._ending:
             self._poller.poll(self._patience_ms())
@@ -127,9 +132,9 @@ class Server:
                 signal.signal(number, handler)
 
     def close(self) -> None:
-        """Cancels what is open, sends the last answers and frees everything.
+        """Cancel what is open, send the last answers and free everything.
 
-        Withdraw the connection file before: whoever hears `bye` may start another backend at once.
+        Withdraw the connection file before: a client that gets `bye` may start another backend at once.
         """
         self._ending = True
         for peer, message_id in self._farewells:
@@ -152,11 +157,11 @@ class Server:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the worker did not come to an end, closed as we are."""
+        """Whether the worker is still running after `close`."""
         return self._worker.is_alive()
 
     def _patience_ms(self) -> int | None:
-        """How long there is nothing to do but wait for a message, None for ever."""
+        """How long to wait for a message, None for ever."""
         if self._waiting:
             return round(_TICK_S * 1e3)
         if self._running is not None or not self._idle_s:
@@ -175,14 +180,11 @@ class Server:
             _log.info("nobody asked for anything for %g minutes", self._idle_s / 60)
             self._ending = True
 
-    # From the worker's thread.
-
     def _hear(self, report: Report) -> None:
+        """Take a report; called on the worker's thread."""
         self._reports.put(report)
         with suppress(BlockingIOError):  # full: the loop is awake
             self._button.send(b"\0")
-
-    # What comes in.
 
     def _take_reports(self) -> None:
         with suppress(BlockingIOError):
@@ -204,7 +206,7 @@ class Server:
             self._give_next()
 
     def _take_message(self) -> bool:
-        """Answers one message; False if none is there."""
+        """Answer one message; False if there is none."""
         try:
             peer, *frames = self._peers.recv_multipart(zmq.DONTWAIT, copy=False)
         except zmq.Again:
@@ -213,13 +215,11 @@ class Server:
         try:
             self._answer(peer.bytes, requests.read([frame.buffer for frame in frames]))
         except requests.BadMessageError as error:
-            _log.warning("refused: %s", error.message, extra={"request": error.id})
-            self._answers.error(peer.bytes, error.id, error)
+            _log.warning("refused: %s", error.error.message, extra={"request": error.id})
+            self._answers.error(peer.bytes, error.id, error.error)
         except Exception:  # one message's fault must not end the service for all
             _log.exception("a message could not be answered")
-            self._answers.error(
-                peer.bytes, None, BackendError(protocol.INTERNAL, "The backend met a fault of its own.")
-            )
+            self._answers.error(peer.bytes, None, InternalError("An unexpected error occurred in the backend."))
         return True
 
     def _answer(self, peer: bytes, request: requests.Request) -> None:
@@ -233,10 +233,10 @@ class Server:
             case Harmonize():
                 try:
                     self._admit(Job(peer, request))
-                except BackendError as error:
+                except HarmonizeError as error:
                     self._answers.error(peer, request.id, error)
             case Shutdown():
-                _log.info("told to end")
+                _log.info("shut down by a client")
                 self._farewells.append((peer, request.id))
                 self._ending = True
 
@@ -276,32 +276,26 @@ class Server:
     def _cancel(self, peer: bytes, request: Cancel) -> None:
         waiting = self._waiting.remove(peer, request.request)
         running = self._running
-        found = running is not None and (running.peer, running.request.id) == (peer, request.request)
-        if found and running is not None:
+        is_running = running is not None and (running.peer, running.request.id) == (peer, request.request)
+        if is_running and running is not None:
             running.cancelled.set()
         answer = {"op": "cancelled", "id": request.id, "request": request.request}
-        self._answers.send(peer, {**answer, "found": found or waiting is not None})
+        self._answers.send(peer, {**answer, "found": is_running or waiting is not None})
         if waiting is not None:
             self._answers.error(peer, request.request, _cancelled())
 
-    # Requests on their way.
-
     def _admit(self, job: Job) -> None:
-        """Queues a request, or raises BackendError."""
+        """Queue a request.  Raises UnsupportedError, InputError, BusyError."""
         request = job.request
         if request.model is not None and request.model not in self._models:
-            raise BackendError(
-                protocol.UNSUPPORTED,
-                f"There is no model {request.model!r}.",
-                f"Choose one of: {', '.join(self._models)}.",
+            raise UnsupportedError(
+                f"There is no model {request.model!r}.", f"Choose one of: {', '.join(self._models)}."
             )
         mine = [one.request.id for one in self._open() if one.peer == job.peer]
         if request.id in mine:
-            raise BackendError(protocol.BAD_REQUEST, f"Request {request.id} runs already.", "Number requests anew.")
+            raise InputError(f"Request {request.id} is already running.", "Give every request an id of its own.")
         if len(mine) >= protocol.MAX_REQUESTS:
-            raise BackendError(
-                protocol.BUSY, f"{len(mine)} requests of this client are running.", "Wait until one of them has ended."
-            )
+            raise BusyError(f"{len(mine)} requests of this client are running.", "Wait until one of them has ended.")
         self._waiting.add(job)
         _log.info(
             "asked for %d x %d %s x %d",
@@ -316,8 +310,8 @@ class Server:
         self._give_next()
 
     def _give_next(self) -> None:
-        """Hands the worker, if it is free, the first request whose client is still there."""
-        while self._running is None and not self._ending and (job := self._waiting.next()) is not None:
+        """Give the worker, if it is free, the first request whose client is still there."""
+        while self._running is None and not self._ending and (job := self._waiting.pop()) is not None:
             self._running = job
             stage, done = ("wait", 1) if self._worker.ready.is_set() else ("load", 0)
             if self._answers.progress(job, stage, done, 1):
@@ -329,12 +323,92 @@ class Server:
         return [*self._waiting, *([] if self._running is None else [self._running])]
 
     def _forget(self, peer: bytes) -> None:
-        """Drops what a client that has gone had asked for."""
-        dropped = self._waiting.drop(peer)
+        """Drop the requests of a client that has gone."""
+        count = self._waiting.drop(peer)
         if self._running is not None and self._running.peer == peer:
             self._running.cancelled.set()
-            dropped += 1
-        _log.info("a client went away; requests dropped: %d", dropped)
+            count += 1
+        _log.info("a client went away; requests dropped: %d", count)
+
+
+class _Waiting:
+    """The requests that wait for the worker, in the order in which they came; bounded, so that nothing takes long."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[Job] = deque()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[Job]:
+        """Over those that wait now; dropping some meanwhile does no harm."""
+        return iter(tuple(self._jobs))
+
+    def add(self, job: Job) -> None:
+        """Put a job last.  Raises BusyError if too many, or too large ones, wait."""
+        size = sum(one.request.size for one in self._jobs)
+        if len(self._jobs) >= protocol.MAX_QUEUE or (self._jobs and size + job.request.size > _MAX_WAITING_BYTES):
+            raise BusyError(f"{len(self._jobs)} requests are waiting already.", "Try again in a moment.")
+        self._jobs.append(job)
+
+    def pop(self) -> Job | None:
+        """Take the first job out, None if there is none."""
+        return self._jobs.popleft() if self._jobs else None
+
+    def remove(self, peer: bytes, request_id: int) -> Job | None:
+        """Take one request of a client out, None if it does not wait."""
+        for job in self._jobs:
+            if (job.peer, job.request.id) == (peer, request_id):
+                self._jobs.remove(job)
+                return job
+        return None
+
+    def drop(self, peer: bytes) -> int:
+        """Take all requests of a client out, and return how many they were."""
+        before = len(self._jobs)
+        self._jobs = deque(job for job in self._jobs if job.peer != peer)
+        return before - len(self._jobs)
+
+    def clear(self) -> list[Job]:
+        """Take everything out."""
+        jobs = list(self._jobs)
+        self._jobs.clear()
+        return jobs
+
+
+class _Gate:
+    """Who may connect: ZeroMQ's PLAIN, answered over ZAP (rfc.zeromq.org/spec/27) by the socket loop.
+
+    Must be there before the guarded socket is bound. pyzmq's own authenticators write every password into the log at
+    level DEBUG and compare it in variable time.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], key: str) -> None:
+        self._key = key.encode("ascii")
+        self.socket = context.socket(zmq.REP)
+        self.socket.linger = 0
+        self.socket.bind(_ZAP_ADDRESS)
+
+    def answer(self) -> None:
+        """Answer all of libzmq's questions that wait."""
+        while True:
+            try:
+                question = self.socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            verdict = [b"200", b"OK"] if self._allows(question) else [b"400", b"No"]
+            request_id = question[1] if len(question) > 1 else b""
+            self.socket.send_multipart([b"1.0", request_id, *verdict, b"", b""])
+
+    def _allows(self, question: list[bytes]) -> bool:
+        if len(question) != 8:  # another mechanism has another number of credentials
+            return False
+        version, _, domain, address, _, mechanism, user, password = question
+        return (
+            (version, domain, address, mechanism) == (b"1.0", _ZAP_DOMAIN, b"127.0.0.1", b"PLAIN")
+            and hmac.compare_digest(user, protocol.USER)
+            and hmac.compare_digest(password, self._key)
+        )
 
 
 def _router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
@@ -345,7 +419,7 @@ def _router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
     """
     router = context.socket(zmq.ROUTER)
     router.plain_server = True
-    router.zap_domain = DOMAIN.encode()
+    router.zap_domain = _ZAP_DOMAIN
     router.router_mandatory = True
     router.maxmsgsize = protocol.MAX_FRAME
     router.rcvhwm = protocol.MAX_REQUESTS + 1
@@ -355,5 +429,5 @@ def _router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
     return router
 
 
-def _cancelled() -> BackendError:
-    return BackendError(protocol.CANCELLED, "The request was cancelled.")
+def _cancelled() -> CancelledError:
+    return CancelledError("The request was cancelled.")

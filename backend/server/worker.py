@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from backend.errors import InternalError, OutOfMemoryError, UnknownFitError
 from backend.server.requests import Harmonize, Pixels
 from backend.thin import protocol
-from backend.thin.protocol import BackendError
-from gknet.errors import CancelledError, HarmonizeError
+from gknet.errors import CancelledError, HarmonizeError, InputError, NoForegroundError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,17 +32,17 @@ DEFAULT_MODEL = "gknet-s"
 
 _log = logging.getLogger(__name__)
 
-_BREATH_S = 0.05
+_REPORT_EVERY_S = 0.05
 """Between two reports of progress within one stage."""
-_ROOM = 256 * 2**20
+_WORKING_BYTES = 256 * 2**20
 """Bytes that harmonizing takes beside the layer and its result."""
-_UNSEEN = 2.0
-"""Levels of 255: whoever sees a change smaller than this looks for it."""
+_INVISIBLE = 2.0
+"""Levels of 255: a smaller change goes unnoticed."""
 
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """A request on its way: who asked, what for, and whether anybody still wants it."""
+    """A request: who asked, what for, and whether it was cancelled."""
 
     peer: bytes
     request: Harmonize
@@ -75,7 +75,7 @@ class Failed:
     """A job ended without a result."""
 
     job: Job
-    error: BackendError
+    error: HarmonizeError
 
 
 Report = Progress | Done | Failed
@@ -89,7 +89,7 @@ class _Stages:
         self._job = job
         self._report = report
         self._stage = ""
-        self._since = self._said = time.perf_counter()
+        self._since = self._reported = time.perf_counter()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Raises CancelledError if the job was cancelled."""
@@ -99,16 +99,16 @@ class _Stages:
         if stage != self._stage:
             self.end()
             self._stage, self._since = stage, now
-        elif done < total and now - self._said < _BREATH_S:
+        elif done < total and now - self._reported < _REPORT_EVERY_S:
             return
-        self._said = now
+        self._reported = now
         self._report(Progress(self._job, stage, done, total))
 
     def end(self) -> None:
-        """The stage in hand is over."""
+        """End the current stage."""
         if self._stage:
-            taken = (time.perf_counter() - self._since) * 1e3
-            self.milliseconds[self._stage] = self.milliseconds.get(self._stage, 0.0) + taken
+            milliseconds = (time.perf_counter() - self._since) * 1e3
+            self.milliseconds[self._stage] = self.milliseconds.get(self._stage, 0.0) + milliseconds
 
 
 def check_device(name: str) -> None:
@@ -129,9 +129,9 @@ class Worker(threading.Thread):
     def __init__(self, device: str, report: Callable[[Report], None]) -> None:
         super().__init__(name="worker", daemon=True)
         self.device = device
-        """As asked for, until torch has been loaded and chosen one."""
+        """What was asked for, until torch is loaded and has chosen one."""
         self.ready = threading.Event()
-        """Set when the default model is loaded, or cannot be."""
+        """Set once the default model is loaded, or has failed to load."""
         self._report = report
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._models: dict[tuple[str, str], Harmonizer] = {}
@@ -143,17 +143,17 @@ class Worker(threading.Thread):
         return sorted({name for name, _ in self._models.copy()})
 
     def give(self, job: Job) -> None:
-        """Hands over a job; its last report is Done or Failed."""
+        """Queue a job; its last report is Done or Failed."""
         self._jobs.put(job)
 
     def stop(self) -> None:
-        """Ends the thread after the job in hand."""
+        """End the thread after the current job."""
         self._jobs.put(None)
 
     def run(self) -> None:
-        """The thread."""
+        """Run the thread: see `stop`."""
         try:
-            self._model(DEFAULT_MODEL, self.device)
+            self._load_model(DEFAULT_MODEL, self.device)
         except Exception:
             _log.exception("the model %s cannot be loaded", DEFAULT_MODEL)
         self.ready.set()
@@ -164,30 +164,27 @@ class Worker(threading.Thread):
 
     def _answer(self, job: Job) -> Report:
         try:
-            return self._harmonized(job)
-        except BackendError as error:
-            return Failed(job, error)
+            return self._harmonize(job)
         except HarmonizeError as error:
-            return Failed(job, BackendError(error.code, error.message, error.hint))
-        except MemoryError:
-            _log.warning("out of memory", extra={"request": job.request.id})
-            return Failed(job, _out_of_memory())
+            return Failed(job, error)
         except Exception as error:
-            # What torch's allocators say, of the processor's memory and of the graphics card's: RuntimeErrors both.
-            if "can't allocate memory" in str(error) or "out of memory" in str(error).lower():
+            # torch's allocators, of the processor's memory and of the graphics card's, raise RuntimeErrors.
+            says_so = "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
+            if says_so or isinstance(error, MemoryError):
+                _log.warning("out of memory", extra={"request": job.request.id})
                 return Failed(job, _out_of_memory())
             _log.exception("failed", extra={"request": job.request.id})
-            hint = "Try again; if it stays so, the backend's log says more."
-            return Failed(job, BackendError(protocol.INTERNAL, "The backend met a fault of its own.", hint))
+            hint = "Try again. If it fails again, see the backend's log."
+            return Failed(job, InternalError("An unexpected error occurred in the backend.", hint))
 
-    def _harmonized(self, job: Job) -> Done:
+    def _harmonize(self, job: Job) -> Done:
         import numpy as np
 
         request, stages, warnings = job.request, _Stages(job, self._report), list[str]()
         copies = 2 if request.clean_edges else 1  # the cleaned layer, and the result
-        if psutil.virtual_memory().available < copies * len(request.layer.data) + _ROOM:
-            raise MemoryError
-        kept = None if request.fit is None else (request.fit, self._kept(request.fit, request.layer))
+        if psutil.virtual_memory().available < copies * len(request.layer.data) + _WORKING_BYTES:
+            raise _out_of_memory()
+        earlier = None if request.fit is None else (request.fit, self._find_fit(request.fit, request.layer))
         layer = _array(request.layer)
         if request.clean_edges:
             from gknet.edges import cleaned
@@ -196,15 +193,15 @@ class Worker(threading.Thread):
         selection = None
         if request.selection is not None:
             selection = np.frombuffer(request.selection, np.uint8).reshape(layer.shape[:2])
-        name, fit = kept or self._fitted(request, layer, selection, stages, warnings)
-        if fit.change < _UNSEEN:
+        name, fit = earlier or self._fit_layer(request, layer, selection, stages, warnings)
+        if fit.change < _INVISIBLE:
             warnings.append("Hardly any change: the object fits already, as far as can be told.")
         changed = fit.apply(layer, selection=selection, strength=request.strength, on_progress=stages)
         stages.end()
         pixels = np.ascontiguousarray(changed, changed.dtype.newbyteorder("<"))
         return Done(job, pixels, name, stages.milliseconds, warnings)
 
-    def _fitted(
+    def _fit_layer(
         self,
         request: Harmonize,
         layer: np.ndarray,
@@ -212,19 +209,20 @@ class Worker(threading.Thread):
         stages: _Stages,
         warnings: list[str],
     ) -> tuple[str, LayerFit]:
-        """A new fit and its name; it is kept, and the oldest forgotten."""
+        """Fit the layer, and keep the fit under a new name in place of the oldest."""
+        from gknet.color.encoding import Encoding
+
         if selection is None and _is_opaque(layer):
-            hint = "Erase the background around the object, or select the object."
-            raise BackendError(protocol.NO_FOREGROUND, "The layer is opaque.", hint)
+            raise NoForegroundError(
+                "The layer is opaque.", "Erase the background around the object, or select the object."
+            )
         assert request.reference is not None
         below = request.reference
         stages("load", 0, 1)
         reference = _array(below)
 
-        from gknet.color.encoding import Encoding
-
-        def fitted(device: str) -> LayerFit:
-            return self._model(request.model or DEFAULT_MODEL, device).fit_layer(
+        def fit_on(device: str) -> LayerFit:
+            return self._load_model(request.model or DEFAULT_MODEL, device).fit_layer(
                 layer,
                 reference,
                 at=request.at,
@@ -238,37 +236,34 @@ class Worker(threading.Thread):
             )
 
         try:
-            fit = fitted(self.device)
+            fit = fit_on(self.device)
         except RuntimeError as error:  # CUDA's own kind, and what MPS raises
             if self.device == "cpu" or "out of memory" not in str(error).lower():
                 raise
             _log.warning("%s is out of memory", self.device, extra={"request": request.id})
             warnings.append("The graphics card has too little free memory: the processor did the work, more slowly.")
-            fit = fitted("cpu")
+            fit = fit_on("cpu")
         name = secrets.token_hex(8)
         self._fits[name] = (fit, request.layer.profile)
         if len(self._fits) > protocol.KEPT_FITS:
             self._fits.popitem(last=False)
         return name, fit
 
-    def _kept(self, name: str, layer: Pixels) -> LayerFit:
-        """An earlier fit that suits the layer's colours."""
+    def _find_fit(self, name: str, layer: Pixels) -> LayerFit:
+        """Return an earlier fit.  Raises UnknownFitError, InputError if it is for another encoding than the layer's."""
         if name not in self._fits:
-            raise BackendError(
-                protocol.UNKNOWN_FIT, "The backend does not keep this colour map any more.", "Send the reference again."
-            )
+            raise UnknownFitError("The backend no longer keeps this colour map.", "Send the reference again.")
         self._fits.move_to_end(name)
         fit, profile = self._fits[name]
         if layer.space != fit.space or (layer.profile is not None and layer.profile != profile):
-            raise BackendError(
-                protocol.BAD_REQUEST,
-                "The colour map is one of other colours than the layer's.",
+            raise InputError(
+                "The colour map was made for another colour space or profile than the layer's.",
                 "Send the reference again.",
             )
         return fit
 
-    def _model(self, name: str, device: str) -> Harmonizer:
-        """A model on a device, loaded when it is first used."""
+    def _load_model(self, name: str, device: str) -> Harmonizer:
+        """Return a model on a device, loaded when it is first used."""
         from gknet.harmonizer import Harmonizer
         from gknet.network import weights
         from gknet.network.device import choose_device
@@ -283,10 +278,10 @@ class Worker(threading.Thread):
 
 
 def _array(pixels: Pixels) -> np.ndarray:
-    """(height, width, channels) of a picture's bytes, where they lie."""
+    """View a picture's bytes as (height, width, channels), without copying them if they are aligned."""
     import numpy as np
 
-    kind = np.dtype({"u8": "<u1", "u16": "<u2", "f16": "<f2", "f32": "<f4"}[pixels.depth])
+    kind = np.dtype(f"<{pixels.depth[0]}{protocol.DEPTHS[pixels.depth]}")
     array = np.frombuffer(pixels.data, kind).reshape(pixels.height, pixels.width, pixels.channels)
     # A short frame may lie anywhere in libzmq's buffer; an array wants its numbers at multiples of their size.
     return np.require(array, kind.newbyteorder("="), "A")
@@ -294,21 +289,18 @@ def _array(pixels: Pixels) -> np.ndarray:
 
 def _is_opaque(layer: np.ndarray) -> bool:
     """Whether (h, w, C) has no alpha that is less than full anywhere."""
-    if layer.shape[2] in (1, 3):
-        return True
-    full = 1 if layer.dtype.kind == "f" else (1 << 8 * layer.dtype.itemsize) - 1
+    from gknet.color.encoding import full_value
+
     # Row by row: a cut-out shows itself in the first.
-    return all((row >= full).all() for row in layer[..., -1])
+    return layer.shape[2] in (1, 3) or all((row >= full_value(layer.dtype)).all() for row in layer[..., -1])
 
 
 def _give_memory_back() -> None:
-    """Returns to the system what glibc keeps, in its threads' own heaps, of memory that is free: hundreds of MB."""
+    """Return freed memory to the system: glibc keeps hundreds of MB in its threads' own heaps."""
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def _out_of_memory() -> BackendError:
-    return BackendError(
-        protocol.OUT_OF_MEMORY, "There is not enough memory for this picture.", "Close other programs, or work smaller."
-    )
+def _out_of_memory() -> OutOfMemoryError:
+    return OutOfMemoryError("There is not enough memory for this picture.", "Close other programs, or work smaller.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .protocol import MAX_REFERENCE_SIDE, BackendError
+from .protocol import MAX_REFERENCE_SIDE, ThinError
 
 TITLE = "Harmonize"
 BLURB = "Fit the layer's colours and light to the picture it was pasted into."
@@ -49,6 +49,6 @@ def reference_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def told(error: BackendError) -> str:
+def error_text(error: ThinError) -> str:
     """A failure as the host shows it: what went wrong, and what to do on a line of its own."""
     return f"{error.message}\n\n{error.hint}".strip()

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import connection
-from .conversation import Conversation, NoAnswerError, OnProgress
-from .protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, INTERNAL, BackendError
+from .conversation import Conversation, OnProgress
+from .protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, INTERNAL, NoAnswerError, ThinError
 from .request import harmonize_request
 
 STARTING = "starting"
 READY = "ready"
-"""What `on_state` is told: a backend is being started, which takes seconds; one has answered and proved itself."""
+"""States for `on_state`: a backend is being started, which takes seconds; one has answered and proved itself."""
 
 HELLO_S = 10.0
 """Until a backend that should be there has answered; it may be busy with importing."""
@@ -29,13 +29,20 @@ class ThinClient:
     """A client of the backend. All of its methods block, and one thread at a time may call them.
 
     Made by `connect`. The connection may end at any time: each request opens a new one if need be.
-    Every failure is a BackendError; those that the backend answers come through as they are.
+    Every failure is a ThinError; those that the backend answers come through as they are.
     """
 
-    def __init__(self, start: bool, client: tuple[str, str], on_state: Callable[[str], object] | None) -> None:
+    def __init__(
+        self,
+        start: bool,
+        client: tuple[str, str],
+        on_state: Callable[[str], object] | None,
+        command: Sequence[str] | None,
+    ) -> None:
         self._start = start
         self._client = client
         self._on_state = on_state
+        self._command = command
         self._conversation: Conversation | None = None
 
     @classmethod
@@ -45,18 +52,20 @@ class ThinClient:
         client: tuple[str, str] = ("unnamed", ""),
         on_state: Callable[[str], object] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        command: Sequence[str] | None = None,
     ) -> ThinClient:
         """A client with an open connection.
 
         start: whether to start a backend where none answers, now and before later requests.
-        client: the host's name and version.   on_state: told STARTING and READY, later too.
+        client: the host's name and version.   on_state: called with STARTING and READY, later too.
         cancelled: asked while a backend starts; True raises `cancelled`.
-        Raises BackendError: `backend_unavailable`; `unauthorized` if a backend refuses the connection file's key and
+        command: words that start a backend, None for the `gknet` command that was recorded, or is found.
+        Raises ThinError: `backend_unavailable`; `unauthorized` if a backend refuses the connection file's key and
         none is to be started; `unsupported` if the backend speaks another version of the protocol; `cancelled`.
         """
-        made = cls(start, client, on_state)
-        made._ready(start, cancelled)
-        return made
+        connected = cls(start, client, on_state, command)
+        connected._open_conversation(start, cancelled)
+        return connected
 
     def __enter__(self) -> ThinClient:
         return self
@@ -89,7 +98,7 @@ class ThinClient:
         on_progress: called with stage, done, total and a text for the user.   cancelled: asked about every 50 ms; True
         cancels the request.   again: if the backend goes away, start it and ask it once more, unless the answer had
         begun to arrive in `into`: memory for the answer's pixels, which may be the layer's own.
-        Raises BackendError: `cancelled`; `bad_request`, `too_large` (nothing was sent then, if the sizes are wrong) and
+        Raises ThinError: `cancelled`; `bad_request`, `too_large` (nothing was sent then, if the sizes are wrong) and
         whatever else the backend answers; `backend_lost` when it went away, for the second time with `again`;
         `backend_unavailable`; `internal`, `out_of_memory`.
         """
@@ -97,7 +106,7 @@ class ThinClient:
             layer, layer_bytes, reference, reference_bytes, selection, options, self.backend.get("limits")
         )
         while True:
-            conversation = self._ready(self._start, cancelled)
+            conversation = self._open_conversation(self._start, cancelled)
             try:
                 result, answered = conversation.ask(
                     "harmonize",
@@ -108,25 +117,25 @@ class ThinClient:
                     on_progress=on_progress,
                     cancelled=cancelled,
                 )
-            except BackendError as error:
+            except ThinError as error:
                 if error.code != BACKEND_LOST or not again or conversation.overwritten:
                     raise
                 again = False
                 continue
             alike = all(result.get(name) == layer[name] for name in ("width", "height", "channels", "depth"))
             if not alike or len(answered) != 1 or len(answered[0]) != len(frames[0]):
-                raise BackendError(INTERNAL, "The backend's answer does not fit the layer.")
+                raise ThinError(INTERNAL, "The backend's answer does not fit the layer.")
             return result, answered[0]
 
     def status(self) -> dict[str, Any]:
-        """The backend's `status`.  Raises BackendError (`backend_unavailable` if none runs; none is started)."""
-        status, _ = self._ready(False, None).ask("status", {}, timeout_s=ANSWER_S)
+        """The backend's `status`.  Raises ThinError (`backend_unavailable` if none runs; none is started)."""
+        status, _ = self._open_conversation(False, None).ask("status", {}, timeout_s=ANSWER_S)
         return status
 
     def shutdown(self) -> None:
-        """End the backend.  Raises BackendError (`backend_unavailable` if none runs; none is started)."""
+        """End the backend.  Raises ThinError (`backend_unavailable` if none runs; none is started)."""
         try:
-            self._ready(False, None).ask("shutdown", {}, timeout_s=ANSWER_S)
+            self._open_conversation(False, None).ask("shutdown", {}, timeout_s=ANSWER_S)
         finally:
             self.close()
 
@@ -135,7 +144,7 @@ class ThinClient:
         if self._conversation is not None:
             self._conversation.close()
 
-    def _ready(self, start: bool, cancelled: Callable[[], bool] | None) -> Conversation:
+    def _open_conversation(self, start: bool, cancelled: Callable[[], bool] | None) -> Conversation:
         if self._conversation is not None and self._conversation.is_open():
             return self._conversation
         path = connection.connection_path()
@@ -144,11 +153,11 @@ class ThinClient:
         except NoAnswerError:
             if not start:
                 raise
-            self._tell(STARTING)
+            self._report_state(STARTING)
             self._conversation = connection.start(
-                lambda: self._look(path), path, timeout_s=START_S, cancelled=cancelled
+                lambda: self._look(path), path, timeout_s=START_S, cancelled=cancelled, command=self._command
             )
-        self._tell(READY)
+        self._report_state(READY)
         return self._conversation
 
     def _look(self, path: Path) -> Conversation | None:
@@ -163,6 +172,6 @@ class ThinClient:
             raise NoAnswerError(BACKEND_UNAVAILABLE, "No backend is running.", "Start it with `gknet serve`.")
         return Conversation(address, self._client, timeout_s=timeout_s)
 
-    def _tell(self, state: str) -> None:
+    def _report_state(self, state: str) -> None:
         if self._on_state is not None:
             self._on_state(state)

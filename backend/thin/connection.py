@@ -20,7 +20,7 @@ from typing import IO, Any, TypeVar
 from .environment import own_environment
 from .installed import command as installed_command
 from .installed import record
-from .protocol import BACKEND_UNAVAILABLE, CANCELLED, BackendError
+from .protocol import BACKEND_UNAVAILABLE, CANCELLED, NoAnswerError, ThinError
 
 VARIABLE = "GKNET_CONNECTION"
 """Environment variable that names another connection file, for backend and clients alike."""
@@ -46,7 +46,7 @@ class Address:
 
 def connection_path() -> Path:
     """Where the connection file is, or will be: what GKNET_CONNECTION says, else what the installer recorded, else
-    `backend.json` in the user's runtime folder.  Raises BackendError if the installer's record can't be read."""
+    `backend.json` in the user's runtime folder.  Raises ThinError if the installer's record can't be read."""
     named = os.environ.get(VARIABLE) or record()["connection"]
     return Path(named).absolute() if named else runtime_folder() / "backend.json"
 
@@ -70,8 +70,9 @@ def runtime_folder() -> Path:
 def read(path: Path) -> Address | None:
     """What the connection file says, or None where there is none.
 
-    Raises BackendError (`backend_unavailable`) for a file that belongs to another user or that others could read or
-    write (not on Windows, where it lies in the user's own folder), and for one that is no connection file.
+    Raises ThinError (`backend_unavailable`) for a file that belongs to another user or that others could read or
+    write (not on Windows, where it lies in the user's own folder). NoAnswerError for a damaged one, which the next
+    backend replaces.
     """
     try:
         with path.open("rb") as file:
@@ -90,7 +91,11 @@ def read(path: Path) -> Address | None:
     try:
         return _address(json.loads(content))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise _unusable(path, f"{type(error).__name__}: {error}") from error
+        raise NoAnswerError(
+            BACKEND_UNAVAILABLE,
+            f"The connection file {path} is damaged: {type(error).__name__}: {error}.",
+            "Start the backend with `gknet serve`.",
+        ) from error
 
 
 def start(
@@ -109,13 +114,13 @@ def start(
 
     The backend is a process of its own: it outlives the host, holds none of its files, and doesn't see what the host
     put into the environment for itself.
-    Raises BackendError: `backend_unavailable` if it can't be started, ends (with the last line it said), or doesn't
+    Raises ThinError: `backend_unavailable` if it can't be started, ends (with the last line of its errors), or doesn't
     answer in time; `cancelled`.
     """
     words = command or installed_command("serve")
-    with tempfile.TemporaryFile() as said:
-        child = _launch(words, path, said)
-        return _await(child, attempt, timeout_s, cancelled, said, words)
+    with tempfile.TemporaryFile() as errors:
+        child = _launch(words, path, errors)
+        return _await(child, attempt, timeout_s, cancelled, errors, words)
 
 
 def _await(
@@ -123,7 +128,7 @@ def _await(
     attempt: Callable[[], _Answer | None],
     timeout_s: float,
     cancelled: Callable[[], bool] | None,
-    said: IO[bytes],
+    errors: IO[bytes],
     command: Sequence[str],
 ) -> _Answer:
     deadline = time.monotonic() + timeout_s
@@ -133,27 +138,27 @@ def _await(
         if answer is not None:
             return answer
         if cancelled is not None and cancelled():
-            raise BackendError(CANCELLED, "Cancelled while the backend was starting.")
+            raise ThinError(CANCELLED, "Cancelled while the backend was starting.")
         if child.poll() is not None and not ended:
             ended = True
             deadline = min(deadline, time.monotonic() + _LAST_LOOK_S)
         if time.monotonic() >= deadline:
             how = f"ended with status {child.poll()}" if ended else f"did not answer within {timeout_s:g} s"
-            message = f"The backend was started but {how}. {_last_line(said)}".rstrip()
-            raise BackendError(BACKEND_UNAVAILABLE, message, _see_why(command))
+            message = f"The backend was started but {how}. {_last_line(errors)}".rstrip()
+            raise ThinError(BACKEND_UNAVAILABLE, message, _see_why(command))
         time.sleep(_POLL_S)
 
 
-def _last_line(said: IO[bytes]) -> str:
-    """What the backend complained of last, or nothing."""
-    said.seek(0, os.SEEK_END)
-    said.seek(max(0, said.tell() - _MAX_LINE))
-    lines = said.read(_MAX_LINE).decode(errors="replace").split("\n")
+def _last_line(errors: IO[bytes]) -> str:
+    """Return the last line that the backend wrote to standard error, or nothing."""
+    errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, errors.tell() - _MAX_LINE))
+    lines = errors.read(_MAX_LINE).decode(errors="replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return last.removeprefix("gknet: ")
 
 
-def _launch(command: Sequence[str], path: Path, said: IO[bytes]) -> subprocess.Popen[bytes]:
+def _launch(command: Sequence[str], path: Path, errors: IO[bytes]) -> subprocess.Popen[bytes]:
     environment = {**own_environment(), VARIABLE: str(path)}
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
@@ -163,14 +168,14 @@ def _launch(command: Sequence[str], path: Path, said: IO[bytes]) -> subprocess.P
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=errors,
             cwd=path.anchor,  # the host's own may lie on something that is to be unmounted
             env=environment,
             **options,
         )
     except OSError as error:
         reason = error.strerror or error
-        raise BackendError(
+        raise ThinError(
             BACKEND_UNAVAILABLE,
             f"The backend can't be started: {command[0]}: {reason}.",
             "Install GKNet Harmonize, then run `gknet install` for this program again.",
@@ -180,15 +185,15 @@ def _launch(command: Sequence[str], path: Path, said: IO[bytes]) -> subprocess.P
     return child
 
 
-def _address(said: Any) -> Address:
+def _address(facts: Any) -> Address:
     """The address in a connection file's JSON.  Raises ValueError, TypeError, KeyError."""
-    host, port, key, proof_key = said["host"], said["port"], said["key"], said["proof_key"]
+    host, port, key, proof_key = facts["host"], facts["port"], facts["key"], facts["proof_key"]
     if not ipaddress.ip_address(str(host)).is_loopback:
         raise ValueError(f"{host} is not this machine")
     if type(port) is not int or not 0 < port < 65536:
-        raise ValueError(f"{port} is no port")
+        raise ValueError(f"{port} is not a port")
     if not _KEY.fullmatch(key) or not _KEY.fullmatch(proof_key):
-        raise ValueError("a key has not 64 hexadecimal digits")
+        raise ValueError("a key does not have 64 hexadecimal digits")
     return Address(host, port, key.encode(), bytes.fromhex(proof_key))
 
 
@@ -202,8 +207,8 @@ def _is_private(folder: Path, *, if_missing: bool) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == 0o700
 
 
-def _unusable(path: Path, reason: str) -> BackendError:
-    return BackendError(
+def _unusable(path: Path, reason: str) -> ThinError:
+    return ThinError(
         BACKEND_UNAVAILABLE,
         f"The connection file {path} is not used: {reason}.",
         "Stop the backend, delete the file, and try again.",

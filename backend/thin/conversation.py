@@ -24,7 +24,8 @@ from .protocol import (
     PROTOCOL,
     UNSUPPORTED,
     USER,
-    BackendError,
+    NoAnswerError,
+    ThinError,
 )
 
 POLL_S = 0.05
@@ -45,10 +46,6 @@ _ANSWERS = {"hello": "hello", "harmonize": "result", "status": "status", "shutdo
 OnProgress = Callable[[str, int, int, str], object]
 
 
-class NoAnswerError(BackendError):
-    """Nobody, or nobody that could prove itself, answers: a backend may be started."""
-
-
 class Conversation:
     """A connection to a backend, open and with `hello` answered; one thread at a time may use it.
 
@@ -56,7 +53,7 @@ class Conversation:
     backend: the answer to `hello`.
 
     Nothing but `hello` is sent before the backend's proof has been checked.
-    Raises NoAnswerError (`backend_unavailable`, or `unauthorized` if the key is refused), BackendError `unsupported` if
+    Raises NoAnswerError (`backend_unavailable`, or `unauthorized` if the key is refused), ThinError `unsupported` if
     one of the two speaks too new a protocol for the other.
     """
 
@@ -74,7 +71,7 @@ class Conversation:
                 max_frames=2,
             )
             self.backend = self._introduce(address.proof_key, client, deadline - time.monotonic())
-        except BackendError as error:
+        except ThinError as error:
             if error.code == UNSUPPORTED:
                 raise
             code = BACKEND_UNAVAILABLE if error.code == BACKEND_LOST else error.code
@@ -96,8 +93,9 @@ class Conversation:
 
         largest: bytes of the largest frame that the answer may have.   into: where a frame of just this size may go,
         once all of the request is sent (`overwritten`).   timeout_s: until it must be there.
-        on_progress: called with stage, done, total, text.   cancelled: asked every 50 ms or so.
-        Raises BackendError: what the backend answers; `cancelled`; `backend_lost` when the connection ends, is silent,
+        on_progress: called with stage, done, total, text.   cancelled: asked every 50 ms or so. Whatever they raise
+        comes out.
+        Raises ThinError: what the backend answers; `cancelled`; `backend_lost` when the connection ends, is silent,
         or the answer does not come in time; `internal` if the answer can't be understood; `out_of_memory`.
         The connection is closed by anything but an answer.
         """
@@ -110,14 +108,11 @@ class Conversation:
             header, answered = self._await(number, time.monotonic() + timeout_s, on_progress, cancelled)
             if header["op"] not in (_ANSWERS[op], "error"):
                 raise _nonsense(f"it answers {op} with {header['op'][:40]!r}")
-        except MemoryError as error:
-            self.close()
-            raise BackendError(OUT_OF_MEMORY, "There is not enough memory to receive the answer.") from error
-        except BaseException:
+        except BaseException:  # what `on_progress` and `cancelled` raise, too
             self.close()
             raise
         if header["op"] == "error":
-            raise BackendError(_text(header, "code") or INTERNAL, _text(header, "message"), _text(header, "hint"))
+            raise ThinError(_text(header, "code") or INTERNAL, _text(header, "message"), _text(header, "hint"))
         return header, answered
 
     @property
@@ -132,7 +127,7 @@ class Conversation:
                 self._link.receive(0.001)
         except TimeoutError:
             return True
-        except BackendError:
+        except ThinError:
             self.close()
             return False
 
@@ -145,19 +140,19 @@ class Conversation:
         hello = {"protocol": list(PROTOCOL), "client": {"name": client[0], "version": client[1]}, "nonce": nonce}
         try:
             backend, _ = self.ask("hello", hello, timeout_s=timeout_s)
-        except BackendError as error:
+        except ThinError as error:
             self.close()
             if error.code in (UNSUPPORTED, BACKEND_LOST):
                 raise
-            raise BackendError(BACKEND_UNAVAILABLE, f"What answers is no backend: {error.message}") from error
+            raise ThinError(BACKEND_UNAVAILABLE, f"What answers is not a backend: {error.message}") from error
         proof, spoken = backend.get("proof"), backend.get("protocol")
         expected = hmac.new(proof_key, nonce, hashlib.sha256).digest()
         if not isinstance(proof, bytes) or not hmac.compare_digest(proof, expected):
             self.close()
-            raise BackendError(BACKEND_UNAVAILABLE, "What answers is not the backend that wrote the connection file.")
+            raise ThinError(BACKEND_UNAVAILABLE, "What answers is not the backend that wrote the connection file.")
         if not isinstance(spoken, list) or not spoken or spoken[0] != PROTOCOL[0]:
             self.close()
-            raise BackendError(
+            raise ThinError(
                 UNSUPPORTED,
                 f"The backend speaks version {spoken} of the protocol, this program {list(PROTOCOL)}.",
                 "Install the same version of GKNet Harmonize for both.",
@@ -175,12 +170,14 @@ class Conversation:
                 deadline = time.monotonic() + CANCEL_S
                 self._link.post([wire.pack({"op": "cancel", "id": next(self._ids), "request": number})])
             if time.monotonic() >= deadline:
-                raise BackendError(**(_CANCELLED if cancelling else _UNANSWERED))
+                raise ThinError(**(_CANCELLED if cancelling else _UNANSWERED))
             silence.check()
             try:
                 packed, *frames = self._link.receive(POLL_S)
             except TimeoutError:
                 continue
+            except MemoryError as error:
+                raise ThinError(OUT_OF_MEMORY, "There is not enough memory to receive the answer.") from error
             header = _read(packed)
             if header["id"] != number:
                 continue  # an answer to a cancel, or one that came too late
@@ -205,7 +202,7 @@ class _Silence:
         self._pinged_s = 0.0
 
     def check(self) -> None:
-        """Sends a PING when it is time to.  Raises BackendError (`backend_lost`) when it has lasted too long."""
+        """Sends a PING when it is time to.  Raises ThinError (`backend_lost`) when it has lasted too long."""
         now = time.monotonic()
         self._quiet_s += min(now - self._looked, _MAX_STEP_S)
         self._looked = now
@@ -213,7 +210,7 @@ class _Silence:
             self._heard = self._link.heard
             self._quiet_s = self._pinged_s = 0.0
         if self._quiet_s >= LOST_AFTER_S:
-            raise BackendError(BACKEND_LOST, "The backend shows no sign of life.", "End it with `gknet stop`.")
+            raise ThinError(BACKEND_LOST, "The backend shows no sign of life.", "End it with `gknet stop`.")
         if self._quiet_s - self._pinged_s >= PING_AFTER_S:
             self._pinged_s = self._quiet_s
             self._link.ping()
@@ -222,7 +219,7 @@ class _Silence:
 def _read(packed: bytearray) -> dict[str, Any]:
     try:
         header = wire.unpack(packed)
-    except BackendError as error:
+    except ThinError as error:
         raise _nonsense(error.message) from error
     if type(header.get("id")) is not int or not isinstance(header.get("op"), str):
         raise _nonsense("a message has no op and id")
@@ -238,5 +235,5 @@ def _count(value: object) -> int:
     return value if type(value) is int else 0
 
 
-def _nonsense(reason: str) -> BackendError:
-    return BackendError(INTERNAL, f"The backend's answer can't be understood: {reason}.")
+def _nonsense(reason: str) -> ThinError:
+    return ThinError(INTERNAL, f"The backend's answer can't be understood: {reason}.")

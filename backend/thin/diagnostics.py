@@ -11,7 +11,7 @@ from pathlib import Path
 from . import installed
 from .connection import VARIABLE, connection_path
 from .environment import own_environment
-from .protocol import BackendError
+from .protocol import ThinError
 
 COPY = "Copy &diagnostics"
 """The button's words, with Qt's mark before the letter of its shortcut."""
@@ -39,16 +39,16 @@ class Diagnosis:
         about = f"GKNet Harmonize in {' '.join(host)}, Python {platform.python_version()} on {sys.platform}"
         try:
             about += f", plug-in {installed.record()['version'] or 'of unknown version'}"
-            said = _doctor(installed.command("doctor"))
-        except BackendError as error:
-            said = str(error)
+            report = _doctor(installed.command("doctor"))
+        except ThinError as error:
+            report = str(error)
         except Exception as error:  # whatever it is, the user wanted to tell of it
-            said = f"gknet doctor could not be run: {type(error).__name__}: {error}"
-        self.text = f"{about}\n{said}".replace(str(Path.home()), "~") + "\n"
+            report = f"gknet doctor could not be run: {type(error).__name__}: {error}"
+        self.text = f"{about}\n{report}".replace(str(Path.home()), "~") + "\n"
 
 
 def _doctor(words: list[str]) -> str:
-    """What the command says.  Raises OSError, TimeoutExpired, BackendError."""
+    """What the command says.  Raises OSError, TimeoutExpired, ThinError."""
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.CREATE_NO_WINDOW
@@ -62,8 +62,8 @@ def _doctor(words: list[str]) -> str:
         check=False,
         creationflags=flags,
     )
-    said = ran.stdout.decode("utf-8", "replace").strip()
-    if said:
-        return said
-    complained = ran.stderr.decode("utf-8", "replace").strip() or "It said nothing."
-    return f"{' '.join(words)} ended with status {ran.returncode}. {complained}"
+    report = ran.stdout.decode("utf-8", "replace").strip()
+    if report:
+        return report
+    complaint = ran.stderr.decode("utf-8", "replace").strip() or "It said nothing."
+    return f"{' '.join(words)} ended with status {ran.returncode}. {complaint}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .environment import own_environment
-from .protocol import BACKEND_UNAVAILABLE, BackendError
+from .protocol import BACKEND_UNAVAILABLE, ThinError
 
 INSTALLED = Path(__file__).parent.parent / "installed.json"
 """{"version": text, "command": [...], "connection": path or null}, each optional. A release's archive has the version
@@ -44,29 +44,29 @@ _PLACES_ON_WINDOWS = (
 def record() -> dict[str, Any]:
     """The installer's record with `version`, `command` and `connection`, None for what it doesn't say.
 
-    Raises BackendError (`backend_unavailable`) if it can't be read.
+    Raises ThinError (`backend_unavailable`) if it can't be read.
     """
-    said: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     try:
         loaded = json.loads(INSTALLED.read_text(encoding="utf-8"))
-        said = {name: loaded.get(name) for name in ("version", "command", "connection")}
+        fields = {name: loaded.get(name) for name in ("version", "command", "connection")}
     except FileNotFoundError:
         return {"version": None, "command": None, "connection": None}
     except (OSError, ValueError, AttributeError) as error:
         raise _misinstalled(str(error)) from error
-    command, connection = said["command"], said["connection"]
+    command, connection = fields["command"], fields["connection"]
     if command is not None and not (isinstance(command, list) and command and all(map(_is_text, command))):
-        raise _misinstalled("`command` is no list of words")
+        raise _misinstalled("`command` is not a list of words")
     if connection is not None and not _is_text(connection):
-        raise _misinstalled("`connection` is no path")
-    return said
+        raise _misinstalled("`connection` is not a path")
+    return fields
 
 
 def command(subcommand: str) -> list[str]:
     """The words that run a subcommand of `gknet` that needs nothing else, such as `serve`.
 
     The command is the one that GKNET_COMMAND names, the one that was recorded, or one that is found on PATH and where
-    pip, pipx, uv and Homebrew put it.  Raises BackendError (`backend_unavailable`) if there is none.
+    pip, pipx, uv and Homebrew put it.  Raises ThinError (`backend_unavailable`) if there is none.
     """
     named = os.environ.get(VARIABLE)
     if named:
@@ -76,7 +76,7 @@ def command(subcommand: str) -> list[str]:
         return recorded if subcommand == "serve" else [*recorded[:-1], subcommand]
     found = find_command()
     if found is None:
-        raise BackendError(
+        raise ThinError(
             BACKEND_UNAVAILABLE,
             "The `gknet` command, which does the work, was not found.",
             "Install GKNet Harmonize with pip, then start this program again. Is it there already? "
@@ -87,10 +87,10 @@ def command(subcommand: str) -> list[str]:
 
 def find_command() -> str | None:
     """The likeliest of the `gknet` commands that are on PATH or where installers put them."""
-    return next(_found(), None)
+    return next(_candidates(), None)
 
 
-def _found() -> Iterator[str]:
+def _candidates() -> Iterator[str]:
     on_path = shutil.which(_NAME, path=own_environment().get("PATH"))
     if on_path:
         yield on_path
@@ -107,7 +107,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _misinstalled(reason: str) -> BackendError:
-    return BackendError(
+def _misinstalled(reason: str) -> ThinError:
+    return ThinError(
         BACKEND_UNAVAILABLE, f"{INSTALLED} can't be read: {reason}.", "Run `gknet install` for this program again."
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .client import READY, STARTING, ThinClient
-from .protocol import CANCELLED, INTERNAL, BackendError
+from .protocol import CANCELLED, INTERNAL, ThinError
 
 _STAGES = ("wait", "load", "reduce", "network", "apply")
 
@@ -44,7 +44,7 @@ class Backend:
     def _ask(self, job: Job, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytearray]:
         while not self._turn.acquire(timeout=0.05):
             if job.cancelled:
-                raise BackendError(CANCELLED, "Cancelled.")
+                raise ThinError(CANCELLED, "Cancelled.")
         try:
             self._job = job
             if self._client is None:
@@ -73,7 +73,7 @@ class Job:
         self.fraction: float | None = None
         self.cancelled = False
         self._answer: tuple[dict[str, Any], bytearray] | None = None
-        self._error: BackendError | None = None
+        self._error: ThinError | None = None
         self._thread = threading.Thread(target=self._run, args=(backend, request), name="gknet-job", daemon=True)
         self._thread.start()
 
@@ -93,14 +93,14 @@ class Job:
     def answer(self) -> tuple[dict[str, Any], bytearray]:
         """The backend's `result` and the pixels of a job that is done.
 
-        Raises BackendError: `cancelled`, and whatever `ThinClient.connect` and `ThinClient.harmonize` raise.
+        Raises ThinError: `cancelled`, and whatever `ThinClient.connect` and `ThinClient.harmonize` raise.
         """
         if self.cancelled:
-            raise BackendError(CANCELLED, "Cancelled.")
+            raise ThinError(CANCELLED, "Cancelled.")
         if self._error is not None:
             raise self._error
         if self._answer is None:
-            raise BackendError(INTERNAL, "The job is not done.")
+            raise ThinError(INTERNAL, "The job is not done.")
         return self._answer
 
     def take_state(self, state: str) -> None:
@@ -121,7 +121,7 @@ class Job:
     def _run(self, backend: Backend, request: Mapping[str, Any]) -> None:
         try:
             self._answer = backend._ask(self, request)
-        except BackendError as error:
+        except ThinError as error:
             self._error = error
         except Exception as error:  # a fault of ours: the host shows it, and must not wait for ever
-            self._error = BackendError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")
+            self._error = ThinError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")

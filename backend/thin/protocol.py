@@ -42,11 +42,16 @@ INTERNAL = "internal"
 BACKEND_LOST = "backend_lost"
 BACKEND_UNAVAILABLE = "backend_unavailable"
 
+CODES = (
+    *(BAD_REQUEST, UNKNOWN_FIT, UNAUTHORIZED, TOO_LARGE, BUSY, NO_FOREGROUND, NO_BACKGROUND, UNSUPPORTED),
+    *(OUT_OF_MEMORY, CANCELLED, INTERNAL, BACKEND_LOST, BACKEND_UNAVAILABLE),
+)
 
-class BackendError(Exception):
-    """Every failure a client meets.
 
-    code: one of this module's.   message: what went wrong.   hint: what to do about it, or empty.
+class ThinError(Exception):
+    """Every failure that a host tells its user of; scripts get the classes of `gknet.errors` and `backend.errors`.
+
+    code: one of CODES.   message: what went wrong.   hint: what to do about it, or empty.
     """
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
@@ -57,3 +62,7 @@ class BackendError(Exception):
 
     def __str__(self) -> str:
         return (self.message + " " + self.hint).rstrip()
+
+
+class NoAnswerError(ThinError):
+    """Nobody, or nobody that could prove itself, answers: a backend may be started."""

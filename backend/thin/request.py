@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .protocol import BAD_REQUEST, DEPTHS, MAX_FRAME, MAX_PIXELS, MAX_REFERENCE_SIDE, MAX_SIDE, TOO_LARGE, BackendError
+from .protocol import BAD_REQUEST, DEPTHS, MAX_FRAME, MAX_PIXELS, MAX_REFERENCE_SIDE, MAX_SIDE, TOO_LARGE, ThinError
 
 
 def harmonize_request(
@@ -21,7 +21,7 @@ def harmonize_request(
 
     The maps are the protocol's; sizes are in pixels.   selection: one byte a pixel of the layer.
     limits: the backend's, of its answer to `hello`; `pixels` and `frame_bytes` are heeded.
-    Raises BackendError: `bad_request` for sizes that are out of range or don't fit the bytes, or a reference missing
+    Raises ThinError: `bad_request` for sizes that are out of range or don't fit the bytes, or a reference missing
     where no `fit` is given; `too_large` past the limits.
     """
     header: dict[str, Any] = {"op": "harmonize", "layer": dict(layer)}
@@ -34,11 +34,11 @@ def harmonize_request(
     if reference is not None and reference_bytes is not None:
         across, down, size = _measure("reference", reference)
         if max(across, down) > MAX_REFERENCE_SIDE:
-            raise _bad(f"The reference is {across} × {down}, and {MAX_REFERENCE_SIDE} a side are allowed.")
+            raise _bad(f"The reference is {across} × {down}; at most {MAX_REFERENCE_SIDE} a side are allowed.")
         header["reference"] = dict(reference)
         frames.append(_frame("reference", reference_bytes, size))
     elif reference is not None or reference_bytes is not None or (options or {}).get("fit") is None:
-        raise _bad("A reference, map and pixels, is needed, or the `fit` of an earlier answer.")
+        raise _bad("Neither a reference, map and pixels, nor the `fit` of an earlier answer was given.")
     if selection is not None:
         header["selection"] = {"width": width, "height": height}
         frames.append(_frame("selection", selection, width * height))
@@ -50,14 +50,14 @@ def _measure(name: str, picture: Mapping[str, Any]) -> tuple[int, int, int]:
     width, height = _number(name, picture, "width", MAX_SIDE), _number(name, picture, "height", MAX_SIDE)
     depth = picture.get("depth")
     if not isinstance(depth, str) or depth not in DEPTHS:
-        raise _bad(f"The {name}'s depth is {depth!r}, and has to be one of {', '.join(DEPTHS)}.")
+        raise _bad(f"The {name}'s depth must be one of {', '.join(DEPTHS)}, not {depth!r}.")
     return width, height, width * height * _number(name, picture, "channels", 4) * DEPTHS[depth]
 
 
 def _number(name: str, picture: Mapping[str, Any], field: str, most: int) -> int:
     value = picture.get(field)
     if type(value) is not int or not 1 <= value <= most:
-        raise _bad(f"The {name}'s {field} is {value!r}, and has to be a whole number from 1 to {most}.")
+        raise _bad(f"The {name}'s {field} must be a whole number from 1 to {most}, not {value!r}.")
     return value
 
 
@@ -65,23 +65,23 @@ def _frame(name: str, pixels: bytes | bytearray | memoryview, size: int) -> memo
     try:
         frame = memoryview(pixels).cast("B")
     except TypeError as error:
-        raise _bad(f"The {name}'s pixels are not bytes without gaps.") from error
+        raise _bad(f"The {name}'s pixels are not contiguous bytes.") from error
     if len(frame) != size:
-        raise _bad(f"The {name} has {len(frame)} bytes, and its size and kind make {size}.")
+        raise _bad(f"The {name} has {len(frame)} bytes instead of {size}.")
     return frame
 
 
 def _limit(limits: object, name: str, usual: int) -> int:
-    told = limits.get(name) if isinstance(limits, dict) else None
-    return told if type(told) is int else usual
+    limit = limits.get(name) if isinstance(limits, dict) else None
+    return limit if type(limit) is int else usual
 
 
 def _check_limit(name: str, unit: str, count: int, most: int) -> None:
     if count > most:
-        raise BackendError(
-            TOO_LARGE, f"The {name} has {count} {unit}, and {most} are allowed.", "Make it smaller, or split it."
+        raise ThinError(
+            TOO_LARGE, f"The {name} has {count} {unit}; at most {most} are allowed.", "Make it smaller, or split it."
         )
 
 
-def _bad(message: str) -> BackendError:
-    return BackendError(BAD_REQUEST, message)
+def _bad(message: str) -> ThinError:
+    return ThinError(BAD_REQUEST, message)

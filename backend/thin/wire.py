@@ -14,7 +14,7 @@ try:
 except ImportError:
     from msgpack import fallback
 
-from .protocol import BAD_REQUEST, MAX_HEADER, TOO_LARGE, BackendError
+from .protocol import BAD_REQUEST, MAX_HEADER, TOO_LARGE, ThinError
 
 MAX_DEPTH = 8
 """Maps and lists within one another; the protocol needs three."""
@@ -27,25 +27,25 @@ def pack(header: Mapping[str, Any], limit: int = MAX_HEADER) -> bytes:
 
     header: string keys; values None, bool, int (-2^63 to 2^64 - 1), float, str, bytes, and lists, tuples and maps of
     these, at most MAX_DEPTH deep.
-    Raises BackendError: `bad_request` for anything else, `too_large` past the limit.
+    Raises ThinError: `bad_request` for anything else, `too_large` past the limit.
     """
     try:
         packed = bytes(fallback.Packer(strict_types=True).pack(_plain(header, MAX_DEPTH)))
     except (ValueError, TypeError, OverflowError) as error:
-        raise BackendError(BAD_REQUEST, f"A message's map can't be packed: {error}.") from error
+        raise ThinError(BAD_REQUEST, f"A message's map can't be packed: {error}.") from error
     if len(packed) > limit:
-        raise BackendError(TOO_LARGE, f"A message's map has {len(packed)} bytes, and {limit} are allowed.")
+        raise ThinError(TOO_LARGE, f"A message's map has {len(packed)} bytes; at most {limit} are allowed.")
     return packed
 
 
 def unpack(packed: bytes | bytearray | memoryview, limit: int = MAX_HEADER) -> dict[str, Any]:
     """The map that the bytes hold; every name in it, at any depth, is a string and occurs once.
 
-    Raises BackendError: `too_large` past `limit` bytes, `bad_request` for anything that `pack` could not have made,
+    Raises ThinError: `too_large` past `limit` bytes, `bad_request` for anything that `pack` could not have made,
     msgpack's extension types and timestamps among it.
     """
     if len(packed) > limit:
-        raise BackendError(TOO_LARGE, f"A message's map has {len(packed)} bytes, and {limit} are allowed.")
+        raise ThinError(TOO_LARGE, f"A message's map has {len(packed)} bytes; at most {limit} are allowed.")
     try:
         header = fallback.unpackb(
             bytes(packed),
@@ -60,7 +60,7 @@ def unpack(packed: bytes | bytearray | memoryview, limit: int = MAX_HEADER) -> d
             raise ValueError("it holds no map")
         return {name: _plain(value, MAX_DEPTH - 1) for name, value in header.items()}
     except Exception as error:  # msgpack lets out more kinds than it lists, and they differ from one version to another
-        raise BackendError(BAD_REQUEST, f"A message's map can't be read: {error or type(error).__name__}.") from error
+        raise ThinError(BAD_REQUEST, f"A message's map can't be read: {error or type(error).__name__}.") from error
 
 
 def _plain(value: Any, depth: int) -> Any:

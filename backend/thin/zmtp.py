@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from .protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, UNAUTHORIZED, BackendError
+from .protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, UNAUTHORIZED, ThinError
 
 _Arrival = TypeVar("_Arrival")
 
@@ -51,7 +51,7 @@ class Connection:
     One thread may call `receive`, and meanwhile any other `send`; `post`, `ping` and `close` belong to the thread that
     receives.
 
-    Raises BackendError: `unauthorized` if the peer refuses the password, `backend_unavailable` if nobody listens or
+    Raises ThinError: `unauthorized` if the peer refuses the password, `backend_unavailable` if nobody listens or
     what listens is not a ROUTER with PLAIN. Once open, `send` and `receive` raise `backend_lost` when the connection
     has ended; it must still be closed.
     """
@@ -145,7 +145,7 @@ class Connection:
         except OSError as error:
             if opened is not None:
                 opened.close()
-            raise BackendError(BACKEND_UNAVAILABLE, f"Nobody answers at {self._name} ({error}).") from error
+            raise ThinError(BACKEND_UNAVAILABLE, f"Nobody answers at {self._name} ({error}).") from error
         return opened
 
     def _shake_hands(self, user: bytes, password: bytes, deadline: float) -> None:
@@ -159,12 +159,12 @@ class Connection:
     def _expect(self, name: bytes, deadline: float) -> None:
         command = self._await(self._commands, deadline)
         if _name_of(command) == b"ERROR" or command.startswith(b"^RROR"):  # libzmq 4.3's PLAIN writes it the second way
-            raise BackendError(UNAUTHORIZED, f"What listens at {self._name} refused the key.")
+            raise ThinError(UNAUTHORIZED, f"What listens at {self._name} refused the key.")
         if _name_of(command) != name:
             raise self._fail("does not keep to ZeroMQ's protocol")
 
     def _await(self, arrived: deque[_Arrival], deadline: float) -> _Arrival:
-        """What arrives next of a kind; meanwhile reads and writes.  Raises TimeoutError, BackendError."""
+        """What arrives next of a kind; meanwhile reads and writes.  Raises TimeoutError, ThinError."""
         while not arrived:
             read, wrote = self._read(), self._write()
             late = time.monotonic() >= deadline and not arrived
@@ -291,13 +291,13 @@ class Connection:
         with self._lock:  # whole messages only: nothing of another thread's may come between their frames
             self._unsent.extend(pieces)
 
-    def _fail(self, what: str) -> BackendError:
+    def _fail(self, what: str) -> ThinError:
         """The error to raise; ends the connection, without taking the socket from a thread that waits for it."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         if self._open:
-            return BackendError(BACKEND_LOST, f"The backend {what}.", "Try again; its log may say why.")
-        return BackendError(BACKEND_UNAVAILABLE, f"What listens at {self._name} {what}.")
+            return ThinError(BACKEND_LOST, f"The backend {what}.", "Try again; its log may say why.")
+        return ThinError(BACKEND_UNAVAILABLE, f"What listens at {self._name} {what}.")
 
 
 def _pieces(frames: Iterable[tuple[int, bytes | bytearray | memoryview]]) -> Iterator[memoryview]:

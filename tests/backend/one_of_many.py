@@ -12,66 +12,60 @@ import time
 
 import numpy as np
 
-from backend import BackendError, Client
+from backend import BusyError, Client, Harmonized
+from gknet.errors import NoForegroundError
 
 
 class EnoughError(Exception):
     """Raised while a request runs, to cancel it."""
 
 
-def harmonized(client: Client, scene: dict[str, np.ndarray], tenths: int, *, again: bool) -> np.ndarray:
-    fit = client.last_fit if again else None
+def harmonize(client: Client, scene: dict[str, np.ndarray], tenths: int, fit: str | None) -> Harmonized:
     while True:
         try:
             return client.harmonize(
                 scene["layer"], scene["reference"], at=(150, 200), network_size=64, strength=tenths / 10, fit=fit
             )
-        except BackendError as error:
-            if error.code != "busy":
-                raise
+        except BusyError:
             time.sleep(0.01)
 
 
-def cancelled(client: Client, scene: dict[str, np.ndarray]) -> None:
+def cancel(client: Client, scene: dict[str, np.ndarray]) -> None:
     def stop(*_: object) -> None:
         raise EnoughError
 
     try:
         client.harmonize(scene["layer"], scene["reference"], at=(150, 200), network_size=64, on_progress=stop)
-    except EnoughError:
+    except (EnoughError, BusyError):
         return
-    except BackendError as error:
-        if error.code == "busy":
-            return
-        raise
     raise AssertionError("a request was answered without a word of progress")
 
 
-def refused(client: Client, scene: dict[str, np.ndarray]) -> None:
+def ask_for_what_is_refused(client: Client, scene: dict[str, np.ndarray]) -> None:
     try:
         client.harmonize(scene["layer"], scene["reference"], at=(99_999, 0))
-    except BackendError as error:
-        if error.code not in ("no_foreground", "busy"):
-            raise
-    else:
-        raise AssertionError("a layer beside its picture was harmonized")
+    except (NoForegroundError, BusyError):
+        return
+    raise AssertionError("a layer beside its picture was harmonized")
 
 
 def main() -> None:
     path, seed, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     scene = dict(np.load(path))
     chance = random.Random(seed)
+    fit: str | None = None
     with Client.connect(start=False) as client:
         for number in range(count):
             kind = chance.random()
             tenths = chance.randrange(11)
             if kind < 0.7:
-                found = harmonized(client, scene, tenths, again=kind < 0.3)
-                assert np.array_equal(found, scene[f"at {tenths}"]), f"answer {number} is another's"
+                answer = harmonize(client, scene, tenths, fit if kind < 0.3 else None)
+                fit = answer.fit
+                assert np.array_equal(answer.pixels, scene[f"at {tenths}"]), f"answer {number} is another's"
             elif kind < 0.8:
-                cancelled(client, scene)
+                cancel(client, scene)
             elif kind < 0.9:
-                refused(client, scene)
+                ask_for_what_is_refused(client, scene)
             else:
                 assert client.status()["queue"] <= 16
 

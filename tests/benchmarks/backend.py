@@ -10,6 +10,7 @@ the ratio in brackets is the median of the rounds' own.
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 import socket
@@ -19,16 +20,14 @@ import sys
 import tempfile
 import threading
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from backend import Client
-from backend.client.link import Link
-from backend.thin.connection import connection_path, read
-from backend.thin.protocol import BackendError
+from backend.thin.connection import connection_path
+from tests.backend.real_backend import Peer
 
 
 def echo(port: Any, size: int, rounds: int) -> None:
@@ -38,10 +37,10 @@ def echo(port: Any, size: int, rounds: int) -> None:
         peer, _ = listening.accept()
         with peer:
             for _ in range(rounds):
-                peer.sendall(taken(peer, size))
+                peer.sendall(receive(peer, size))
 
 
-def taken(peer: socket.socket, size: int) -> bytearray:
+def receive(peer: socket.socket, size: int) -> bytearray:
     """The next so many bytes."""
     received = bytearray(size)
     view = memoryview(received)
@@ -69,19 +68,19 @@ def carriage(client: Client, layer: np.ndarray, reference: np.ndarray, rounds: i
     canvas = (layer.shape[1], layer.shape[0])
     for _ in range(rounds):
         start = time.perf_counter()
-        client.harmonize(layer, reference, canvas=canvas)
+        answer = client.harmonize(layer, reference, canvas=canvas)
         whole.append(time.perf_counter() - start)
-        work.append(sum(client.last_timings.values()) / 1e3)
+        work.append(sum(answer.timings.values()) / 1e3)
         carried.append(whole[-1] - work[-1])
         start = time.perf_counter()
         peer.sendall(layer)
-        taken(peer, layer.nbytes)
+        receive(peer, layer.nbytes)
         floor.append(time.perf_counter() - start)
     peer.close()
     plain.join()
     ratio = statistics.median(a / b for a, b in zip(carried, floor, strict=True))
     print(f"{layer.shape[0] * layer.shape[1] / 1e6:.0f} MP RGBA uint8, {layer.nbytes / 1e6:.0f} MB there and back")
-    stages = ", ".join(f"{name} {1e-3 * taken:.3f}" for name, taken in client.last_timings.items())
+    stages = ", ".join(f"{name} {1e-3 * milliseconds:.3f}" for name, milliseconds in answer.timings.items())
     bounded = statistics.median(a / (1.1 * b + 3 * c) for a, b, c in zip(whole, work, floor, strict=True))
     print(f"  whole request     {min(whole):7.3f} s   of (1.1 times the work + 3 times plain TCP) {bounded:.2f}")
     print(f"  the work          {min(work):7.3f} s   last: {stages}")
@@ -96,13 +95,13 @@ def preview(client: Client, reference: np.ndarray, rounds: int) -> None:
     """Prints how soon a layer of screen size is there at another strength, by the fit that is kept."""
     layer = np.dstack([reference, np.full(reference.shape[:2], 255, np.uint8)])
     layer[:, : layer.shape[1] // 2, 3] = 0
-    client.harmonize(layer, reference)
-    fit, taken = client.last_fit, []
+    fit = client.harmonize(layer, reference).fit
+    times = []
     for number in range(4 * rounds):
         start = time.perf_counter()
         client.harmonize(layer, None, fit=fit, strength=(number % 10) / 10)
-        taken.append(time.perf_counter() - start)
-    milliseconds = f"{statistics.median(taken) * 1e3:.1f} ms, {max(taken) * 1e3:.1f} at most"
+        times.append(time.perf_counter() - start)
+    milliseconds = f"{statistics.median(times) * 1e3:.1f} ms, {max(times) * 1e3:.1f} at most"
     print(f"a preview of {layer.shape[1]} x {layer.shape[0]} at another strength {milliseconds}")
 
 
@@ -128,35 +127,32 @@ def latency(client: Client, reference: np.ndarray, rounds: int) -> None:
             status.append(time.perf_counter() - start)
             time.sleep(0.01)
         worker.join()
-    answered, ended = zip(*(cancelled(layer, reference) for _ in range(rounds)), strict=True)
+    answered, ended = zip(*(time_cancel(layer, reference) for _ in range(rounds)), strict=True)
     print(f"while it works on {layer.shape[0] * layer.shape[1] / 1e6:.0f} MP RGBA uint8")
     for name, times in (("status answered", status), ("cancel answered", answered), ("request ended", ended)):
         print(f"  {name:16} {statistics.median(times) * 1e3:7.1f} ms median, {max(times) * 1e3:.1f} ms at most")
 
 
-def cancelled(layer: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
+def time_cancel(layer: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
     """Seconds from a cancel, sent while pixels are coloured, to its answer and to the request's own end."""
-    address = read(connection_path())
-    assert address is not None
-    link = Link(address, 10, {"name": "benchmark", "version": version("gknet-harmonize")})
+    peer = Peer(json.loads(connection_path().read_text()))
     kind = {"depth": "u8", "space": "srgb"}
     size = {"width": reference.shape[1], "height": reference.shape[0]}
     place = {"width": layer.shape[1], "height": layer.shape[0], "channels": 4, "x": 0, "y": 0}
     canvas = {"canvas_width": size["width"] * 20, "canvas_height": size["height"] * 20, "channels": 3}
     header = {"op": "harmonize", "layer": {**place, **kind}, "reference": {**size, **canvas, **kind}}
-    request = link.send(header, [layer, reference])
-    while link.receive(request)[0].get("stage") != "apply":
+    request = peer.send(header, layer, reference)
+    while peer.receive()[0].get("stage") != "apply":
         pass
     start = time.perf_counter()
-    link.receive(link.send({"op": "cancel", "request": request}))
-    answered = time.perf_counter() - start
-    try:
-        while link.receive(request)[0]["op"] != "result":
-            pass
-    except BackendError:
-        pass
-    link.close()
-    return answered, time.perf_counter() - start
+    cancel = peer.send({"op": "cancel", "request": request})
+    times = {}
+    while len(times) < 2:
+        reply = peer.receive()[0]
+        if reply["op"] != "progress":
+            times[reply["id"]] = time.perf_counter() - start
+    peer.close()
+    return times[cancel], times[request]
 
 
 def first_answer(reference: np.ndarray, rounds: int) -> None:

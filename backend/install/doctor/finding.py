@@ -38,8 +38,8 @@ def as_text(findings: Sequence[Finding]) -> str:
 
 def as_json_text(findings: Sequence[Finding]) -> str:
     """The same as a JSON list of objects with `subject`, `state`, `text` and `remedy`."""
-    told = [{name: _private(value) for name, value in asdict(finding).items()} for finding in findings]
-    return json.dumps(told, indent=2, ensure_ascii=False)
+    fields = [{name: _private(value) for name, value in asdict(finding).items()} for finding in findings]
+    return json.dumps(fields, indent=2, ensure_ascii=False)
 
 
 def _private(text: str) -> str:

@@ -44,9 +44,9 @@ def libraries(device: str) -> Iterator[Finding]:
         yield Finding("GKNet Harmonize", ERROR, f"It is not installed for {sys.executable}.", remedy)
     missing = {name: reason for name in _LIBRARIES if (reason := _cannot_import(name))}
     if missing:
-        told = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
         needed = " ".join(f'"{_LIBRARIES[name]}"' for name in missing)
-        yield Finding("libraries", ERROR, told, f"{sys.executable} -m pip install {needed}")
+        yield Finding("libraries", ERROR, reasons, f"{sys.executable} -m pip install {needed}")
     else:
         yield Finding("libraries", FINE, f"All {len(_LIBRARIES)} required libraries can be loaded.")
     if reason := _cannot_import("torch"):

@@ -12,7 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from backend.thin.connection import Address, connection_path, read
-from backend.thin.protocol import BackendError
+from backend.thin.protocol import ThinError
+from gknet.errors import HarmonizeError
 
 from .finding import ERROR, FINE, WARNING, Finding
 
@@ -46,7 +47,7 @@ def folders() -> Iterator[Finding]:
     """Whether what has to be written can be: the connection file, and the log."""
     try:
         path = connection_path()
-    except BackendError as error:
+    except ThinError as error:
         yield Finding("connection file", ERROR, error.message, error.hint)
         return
     yield _writable("connection folder", path.parent, ERROR, "or name another file in GKNET_CONNECTION.")
@@ -62,26 +63,26 @@ def backend() -> Iterator[Finding]:
     try:
         path = connection_path()
         address = read(path)
-    except BackendError as error:
+    except ThinError as error:
         yield Finding("connection file", ERROR, error.message, error.hint)
         return
     try:
-        from backend.server.connection import is_held
-
-        held = is_held(path)
+        from backend.server.connection import is_locked
     except ImportError:
         return  # said already
-    except OSError as error:
-        yield Finding("connection file", ERROR, f"The lock beside {path} cannot be used: {error.strerror or error}.")
+    try:
+        has_backend = is_locked(path)
+    except HarmonizeError as error:
+        yield Finding("connection file", ERROR, error.message, error.hint)
         return
     if address is None:
         yield Finding("connection file", FINE, f"None at {path}: no backend is listening.")
-        if held:
+        if has_backend:
             yield Finding("backend", WARNING, "It is just starting or ending.", "Look again in a moment.")
         else:
             yield Finding("backend", FINE, "Not running. It is started when it is needed.")
     else:
-        yield _who_answers(path, address, held)
+        yield _who_answers(path, address, has_backend)
 
 
 def log() -> Iterator[Finding]:
@@ -106,11 +107,11 @@ def log() -> Iterator[Finding]:
     if not recent:
         yield Finding("log", FINE, f"{path}: no error within the last day.")
         return
-    told = "; ".join(f"{found[1]} {found[3]}" for found in recent[-3:])
-    yield Finding("log", WARNING, f"{len(recent)} errors within a day, the last: {told}.", f"{path} says more.")
+    last = "; ".join(f"{found[1]} {found[3]}" for found in recent[-3:])
+    yield Finding("log", WARNING, f"{len(recent)} errors within a day, the last: {last}.", f"{path} says more.")
 
 
-def _who_answers(path: Path, address: Address, held: bool) -> Finding:
+def _who_answers(path: Path, address: Address, has_backend: bool) -> Finding:
     """The backend of a connection file, or what is there instead."""
     try:
         from backend.thin.conversation import Conversation
@@ -122,8 +123,8 @@ def _who_answers(path: Path, address: Address, held: bool) -> Finding:
             status, _ = conversation.ask("status", {}, timeout_s=_ANSWER_S)
         finally:
             conversation.close()
-    except BackendError as error:
-        if held:
+    except ThinError as error:
+        if has_backend:
             text = f"It runs but cannot be reached at port {address.port}: {error.message}"
             return Finding("backend", ERROR, text, "End it with `gknet stop`, or end its process, and try again.")
         text = f"{path} is stale: its backend ended without a word, and port {address.port} is not its any more. "

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from backend import BackendError
+from backend import BackendUnavailableError
 from backend.server import connection
 from backend.server.connection import Connection
 from backend.thin.connection import read
 
 
 def made(port: int = 4711) -> Connection:
-    return Connection(port=port, device="cpu", key=connection.secret(), proof_key=connection.secret())
+    return Connection(port=port, device="cpu", key=connection.new_key(), proof_key=connection.new_key())
 
 
 def test_a_published_file_is_what_clients_read(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "backend.json"
-    with connection.held(path):
-        assert connection.is_held(path)
+    with connection.hold_lock(path):
+        assert connection.is_locked(path)
         ours = made()
         connection.publish(path, ours)
         address = read(path)
@@ -32,7 +32,7 @@ def test_a_published_file_is_what_clients_read(tmp_path: Path) -> None:
         assert [stat.S_IMODE(folder.stat().st_mode) for folder in list(path.parents)[:2]] == [0o700, 0o700]
         connection.withdraw(path, ours)
         assert not path.exists()
-    assert not connection.is_held(path)
+    assert not connection.is_locked(path)
 
 
 def test_another_ones_file_is_left_alone(tmp_path: Path) -> None:
@@ -52,30 +52,39 @@ def test_secrets_are_new_each_time_and_not_shown() -> None:
     assert ours.proof_key not in repr(ours)
 
 
-def test_the_second_to_hold_is_told(tmp_path: Path) -> None:
+def test_the_lock_is_held_by_one_backend(tmp_path: Path) -> None:
     path = tmp_path / "backend.json"
-    with connection.held(path):
+    with connection.hold_lock(path):
         connection.publish(path, made())
-        with pytest.raises(BackendError, match="already running"), connection.held(path):
+        with pytest.raises(BackendUnavailableError, match="already running"), connection.hold_lock(path):
             pass
         assert path.exists()
-    with connection.held(path):
+    with connection.hold_lock(path):
         assert not path.exists()  # the first one's file, left behind, is cleared away
 
 
 def test_folders_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BackendError, match="file cannot be used"), connection.held(tmp_path / "file" / "backend.json"):
+    with (
+        pytest.raises(BackendUnavailableError, match="file cannot be used"),
+        connection.hold_lock(tmp_path / "file" / "backend.json"),
+    ):
         pass
     (tmp_path / "backend.json").mkdir()
-    with pytest.raises(BackendError, match="cannot be used"), connection.held(tmp_path / "backend.json"):
+    with (
+        pytest.raises(BackendUnavailableError, match="cannot be used"),
+        connection.hold_lock(tmp_path / "backend.json"),
+    ):
         pass
-    with pytest.raises(BackendError):
+    with pytest.raises(BackendUnavailableError):
         connection.publish(tmp_path / "backend.json", made())
     assert sorted(one.name for one in tmp_path.iterdir()) == ["backend.json", "backend.json.lock", "file"]
+    (tmp_path / "other.json.lock").mkdir()
+    with pytest.raises(BackendUnavailableError, match="cannot be used"):
+        connection.is_locked(tmp_path / "other.json")
 
 
 def test_nothing_is_made_by_looking(tmp_path: Path) -> None:
-    assert not connection.is_held(tmp_path / "nowhere" / "backend.json")
-    assert not connection.is_held(tmp_path / "backend.json")
+    assert not connection.is_locked(tmp_path / "nowhere" / "backend.json")
+    assert not connection.is_locked(tmp_path / "backend.json")
     assert list(tmp_path.iterdir()) == []

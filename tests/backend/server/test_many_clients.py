@@ -31,7 +31,7 @@ def expected(layer: np.ndarray, reference: np.ndarray, own_backend: Callable[...
         for tenths in range(11):
             scene[f"at {tenths}"] = client.harmonize(
                 small, reference, at=(150, 200), network_size=64, strength=tenths / 10
-            )
+            ).pixels
     path = tmp_path / "expected.npz"
     np.savez(path, **scene)
     return path

@@ -28,9 +28,9 @@ def refused(header: Any, *frames: bytes) -> str:
     """The code with which a message is refused."""
     with pytest.raises(BadMessageError) as error:
         read(header, *frames)
-    assert error.value.message
-    assert error.value.hint
-    return error.value.code
+    assert error.value.error.message
+    assert error.value.error.hint
+    return error.value.error.code
 
 
 def changed(part: str, **fields: Any) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def test_maps_that_are_none_are_refused() -> None:
     ):
         with pytest.raises(BadMessageError) as error:
             requests.read([header])
-        assert (error.value.id, error.value.code) == (None, "bad_request")
+        assert (error.value.id, error.value.error.code) == (None, "bad_request")
     assert refused([1]) == "bad_request"
     assert refused({1: 2}) == "bad_request"
     assert refused({"op": "status", "id": 1, "more": msgpack.ExtType(5, b"12")}) == "bad_request"
@@ -199,7 +199,7 @@ def test_any_bytes_are_refused_politely(frames: list[bytes]) -> None:
     try:
         requests.read(frames)
     except BadMessageError as error:
-        assert error.code in (protocol.BAD_REQUEST, protocol.TOO_LARGE, protocol.UNSUPPORTED)  # noqa: PT017
+        assert error.error.code in (protocol.BAD_REQUEST, protocol.TOO_LARGE, protocol.UNSUPPORTED)  # noqa: PT017
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
@@ -214,7 +214,7 @@ def test_any_value_in_any_field_is_taken_or_refused(data: st.DataObject) -> None
     try:
         request = read(header, *FRAMES)
     except BadMessageError as error:
-        assert error.message  # noqa: PT017
+        assert error.error.message  # noqa: PT017
         return
     if isinstance(request, Harmonize):
         pixels = request.layer

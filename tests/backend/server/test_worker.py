@@ -55,7 +55,7 @@ class Accelerator(Worker):
 
     fault = RuntimeError("CUDA out of memory. Tried to allocate 2.00 MiB.")
 
-    def _model(self, name: str, device: str) -> Any:
+    def _load_model(self, name: str, device: str) -> Any:
         if device == "cpu":
             return Harmonizer.from_pretrained(name, "cpu")
         return self
@@ -106,4 +106,4 @@ def test_edges_cannot_be_cleaned_without_pymatting(job: Job, monkeypatch: pytest
     report = last_report(Worker("cpu", reports.put), reports, asked)
     assert isinstance(report, Failed)
     assert report.error.code == "unsupported"
-    assert "pip install pymatting" in report.error.hint
+    assert "gknet-harmonize[edges]" in report.error.hint

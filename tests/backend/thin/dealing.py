@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from backend.thin import zmtp
-from backend.thin.protocol import BackendError
+from backend.thin.protocol import ThinError
 
 LONG_S = 30.0
 StartPeer = Callable[[Callable[[socket.socket], object]], int]
 
 
 def refusal(work: Callable[[], object]) -> str:
-    with pytest.raises(BackendError) as caught:
+    with pytest.raises(ThinError) as caught:
         work()
     return caught.value.code
 

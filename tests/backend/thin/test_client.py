@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import pytest
 from backend.thin import client as client_module
 from backend.thin import connection, conversation
 from backend.thin.client import READY, STARTING, ThinClient
-from backend.thin.protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, CANCELLED, BackendError
+from backend.thin.protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, CANCELLED, ThinError
 
 LONG_S = 60.0
 LAYER = {"width": 3, "height": 2, "channels": 4, "depth": "u8", "space": "srgb", "x": 0, "y": 0}
@@ -29,7 +30,7 @@ Pids = Callable[[], list[int]]
 
 
 def code_of(work: Callable[[], object]) -> str:
-    with pytest.raises(BackendError) as caught:
+    with pytest.raises(ThinError) as caught:
         work()
     return caught.value.code
 
@@ -88,6 +89,39 @@ def test_the_backend_is_its_own_and_does_not_see_what_the_host_set_for_itself(
     assert streams[2].endswith("(deleted)")  # a nameless file, for its last words
 
 
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"host": "127.0.0.1", "port": 4'])
+def test_a_damaged_file_leads_to_a_new_backend(path: Path, install: Install, content: bytes) -> None:
+    path.touch(0o600)
+    path.write_bytes(content)
+    assert code_of(lambda: ThinClient.connect(start=False)) == BACKEND_UNAVAILABLE
+    install()
+    with ThinClient.connect() as client:
+        assert harmonize(client) == TURNED_ROUND
+
+
+def test_the_command_that_starts_a_backend_can_be_given(path: Path, install: Install, pids: Pids) -> None:
+    install("dies")
+    fake = [sys.executable, str(Path(__file__).with_name("fake_backend.py")), "normal"]
+    with ThinClient.connect(command=fake) as client:
+        assert harmonize(client) == TURNED_ROUND
+        os.kill(client.status()["pid"], signal.SIGKILL)
+        time.sleep(0.1)
+        assert harmonize(client) == TURNED_ROUND
+    assert len(pids()) == 2
+    assert path.exists()
+
+
+@pytest.mark.parametrize("wanted", [MemoryError(), KeyboardInterrupt(), ZeroDivisionError()])
+def test_what_progress_raises_comes_out_and_the_next_request_works(client: ThinClient, wanted: BaseException) -> None:
+    def refuse(*_: object) -> None:
+        raise wanted
+
+    with pytest.raises(type(wanted)) as caught:
+        harmonize(client, on_progress=refuse)
+    assert caught.value is wanted
+    assert harmonize(client) == TURNED_ROUND
+
+
 @pytest.mark.parametrize("listener", ["nobody", "stranger", "silence"])
 def test_a_file_whose_backend_is_gone_leads_to_a_new_one(
     path: Path,
@@ -126,7 +160,7 @@ def test_a_backend_that_cannot_be_started_is_an_error(
     monkeypatch.setattr(client_module, "START_S", 1.0)
     monkeypatch.setattr(client_module, "LOOK_S", 0.3)
     install(role)
-    with pytest.raises(BackendError) as caught:
+    with pytest.raises(ThinError) as caught:
         ThinClient.connect()
     assert caught.value.code == BACKEND_UNAVAILABLE
     assert f"fake_backend.py {role}" in caught.value.hint
@@ -182,7 +216,7 @@ def test_a_request_can_be_cancelled_and_the_next_one_works(
     cancel = threading.Event()
     asking = aside(harmonize, client, "wait", cancelled=cancel.is_set, on_progress=lambda *_: cancel.set())
     error = asking.exception(LONG_S)
-    assert isinstance(error, BackendError)
+    assert isinstance(error, ThinError)
     assert error.code == CANCELLED
     assert harmonize(client) == TURNED_ROUND
     monkeypatch.setattr(conversation, "CANCEL_S", 0.2)
@@ -229,7 +263,7 @@ def test_a_request_is_repeated_as_long_as_no_answer_took_the_place_of_its_layer(
 
     def lost_at_the_end(self: conversation.Conversation, *request: Any, **more: Any) -> Any:
         answers.append(len(ask(self, *request, **more)[1]))
-        raise BackendError(BACKEND_LOST, "It went away when all but its last byte was there.")
+        raise ThinError(BACKEND_LOST, "It went away when all but its last byte was there.")
 
     monkeypatch.setattr(conversation.Conversation, "ask", lost_at_the_end)
     pixels[:] = PIXELS

@@ -18,15 +18,15 @@ from platformdirs.macos import MacOS
 from platformdirs.windows import Windows
 
 from backend.thin import connection, installed
-from backend.thin.protocol import BACKEND_UNAVAILABLE, CANCELLED, BackendError
+from backend.thin.protocol import BACKEND_UNAVAILABLE, CANCELLED, ThinError
 
 LONG_S = 30.0
 Pids = Callable[[], list[int]]
 GOOD = {"host": "127.0.0.1", "port": 4711, "key": "a1" * 32, "proof_key": "B2" * 32, "pid": 1, "device": "cpu"}
 
 
-def failure(work: Callable[[], object]) -> BackendError:
-    with pytest.raises(BackendError) as caught:
+def failure(work: Callable[[], object]) -> ThinError:
+    with pytest.raises(ThinError) as caught:
         work()
     return caught.value
 

@@ -26,7 +26,7 @@ from backend.thin.protocol import (
     TOO_LARGE,
     UNAUTHORIZED,
     UNSUPPORTED,
-    BackendError,
+    ThinError,
 )
 
 LONG_S = 30.0
@@ -40,7 +40,7 @@ Aside = Callable[..., Future[Any]]
 
 def code_of(done: Future[Any]) -> str:
     error = done.exception(LONG_S)
-    assert isinstance(error, BackendError)
+    assert isinstance(error, ThinError)
     return error.code
 
 
@@ -129,7 +129,7 @@ def test_a_backend_that_finds_us_too_new_is_quoted(backend: Any, aside: Aside) -
 def test_a_wrong_key_is_unauthorized(backend: Any, path: Path) -> None:
     backend.key = "0" * 64
     backend.publish(path)
-    with pytest.raises(BackendError) as caught:
+    with pytest.raises(ThinError) as caught:
         ThinClient.connect(start=False)
     assert caught.value.code == UNAUTHORIZED
 
@@ -179,7 +179,7 @@ def test_an_error_comes_through_as_it_is_and_the_connection_goes_on(
     peer, header = backend.receive()
     backend.answer(peer, {"op": "error", "id": header["id"], "code": BUSY, "message": "Full.", "hint": "Wait."})
     error = asking.exception(LONG_S)
-    assert isinstance(error, BackendError)
+    assert isinstance(error, ThinError)
     assert (error.code, error.message, error.hint) == (BUSY, "Full.", "Wait.")
     asking = aside(client.status)
     again, header = backend.receive()
@@ -341,7 +341,7 @@ def test_what_does_not_fit_is_not_sent(backend: Any, aside: Aside, change: dict[
     backend.greet(limits={"pixels": 1000, "frame_bytes": 3999})
     request = {"layer": LAYER, "layer_bytes": PIXELS, "reference": REFERENCE, "reference_bytes": b"abc"}
     with connecting.result(LONG_S) as client:
-        with pytest.raises(BackendError) as caught:
+        with pytest.raises(ThinError) as caught:
             client.harmonize(**{**request, **change})
         assert caught.value.code == code
         assert nothing_more(backend)

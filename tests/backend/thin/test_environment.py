@@ -8,7 +8,7 @@ import pytest
 
 from backend.thin import installed
 from backend.thin.environment import own_environment
-from backend.thin.protocol import BACKEND_UNAVAILABLE, BackendError
+from backend.thin.protocol import BACKEND_UNAVAILABLE, ThinError
 
 USERS = {"HOME": "/home/u", "PATH": "/usr/bin:/bin", "LANG": "de_DE.UTF-8", "CUDA_VISIBLE_DEVICES": "0", "TMPDIR": "/t"}
 
@@ -72,7 +72,7 @@ def test_a_plug_in_without_a_record_finds_the_command_where_installers_put_it(
 ) -> None:
     if Path("/usr/local/bin/gknet").exists():
         pytest.skip("this machine has one for everybody")
-    with pytest.raises(BackendError) as caught:
+    with pytest.raises(ThinError) as caught:
         installed.command("serve")
     assert caught.value.code == BACKEND_UNAVAILABLE
     assert installed.VARIABLE in caught.value.hint

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.thin import wire
-from backend.thin.protocol import BAD_REQUEST, MAX_HEADER, TOO_LARGE, BackendError
+from backend.thin.protocol import BAD_REQUEST, MAX_HEADER, TOO_LARGE, ThinError
 
 scalars = (
     st.none()
@@ -38,7 +38,7 @@ def _depth(value: Any) -> int:
 
 
 def refusal(work: Callable[[], object]) -> str:
-    with pytest.raises(BackendError) as caught:
+    with pytest.raises(ThinError) as caught:
         work()
     return caught.value.code
 
@@ -47,7 +47,7 @@ def outcome(packed: bytes | bytearray) -> object:
     """The map, or the code of the failure."""
     try:
         return wire.unpack(packed)
-    except BackendError as error:
+    except ThinError as error:
         return error.code
 
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.thin import zmtp
-from backend.thin.protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, UNAUTHORIZED, BackendError
+from backend.thin.protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, UNAUTHORIZED, ThinError
 from tests.backend.thin.dealing import LONG_S, StartPeer, ask, connect, played, refusal
 
 
@@ -113,7 +113,7 @@ def test_a_heartbeat_of_libzmq_is_answered(make_router: Callable[..., Any]) -> N
     with pytest.raises(TimeoutError):
         link.receive(0.05)
     assert router.socket.recv_multipart()[1:] == [b"still here"]
-    with pytest.raises(BackendError) as caught:  # who doesn't listen, doesn't answer, and libzmq ends that
+    with pytest.raises(ThinError) as caught:  # who doesn't listen, doesn't answer, and libzmq ends that
         careless.receive(LONG_S)
     assert caught.value.code == BACKEND_LOST
     link.close()

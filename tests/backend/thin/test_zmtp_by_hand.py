@@ -170,7 +170,7 @@ def test_a_write_to_who_has_gone_does_not_end_the_host(peer: StartPeer, by_hand:
         try:
             while True:
                 link.send([bytes(100000)], 30)
-        except protocol.BackendError as error:
+        except protocol.ThinError as error:
             print(error.code)
         link.close()
     """

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.thin import zmtp
-from backend.thin.protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, UNAUTHORIZED, BackendError
+from backend.thin.protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, UNAUTHORIZED, ThinError
 from tests.backend.thin.dealing import LONG_S, StartPeer, connect, refusal
 
 
@@ -24,7 +24,7 @@ def outcome(work: Callable[[], object]) -> object:
     """What it gives, or the code of its failure."""
     try:
         return work()
-    except BackendError as error:
+    except ThinError as error:
         return error.code
 
 

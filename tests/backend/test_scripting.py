@@ -12,7 +12,7 @@ import skimage.data
 
 from backend import BackendError
 
-PAGE = Path(__file__).parents[3] / "docs" / "scripting.md"
+PAGE = Path(__file__).parents[2] / "docs" / "scripting.md"
 
 
 @pytest.fixture

@@ -1,0 +1,302 @@
+"""The backend for scripts: numpy arrays in, numpy arrays out.
+
+>>> with Client.connect() as client:
+...     answer = client.harmonize(layer, photograph, at=(420, 310))
+>>> answer.pixels
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyvips
+
+from backend.errors import (
+    CLASSES,
+    BackendError,
+    BackendLostError,
+    BackendUnavailableError,
+    TooLargeError,
+    UnknownFitError,
+)
+from backend.install.installation import COMMAND
+from backend.server import connection
+from backend.thin import protocol
+from backend.thin.choices import reference_size
+from backend.thin.client import ThinClient
+from backend.thin.connection import connection_path
+from gknet import __version__
+from gknet.color.encoding import ENCODED_SRGB, Encoding, full_value
+from gknet.errors import InputError, UnsupportedError
+from gknet.vips import vips_session
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage's name, the steps done and the steps in all. Whatever it raises cancels the request."""
+
+_START_S = 15.0
+_END_S = 15.0
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Harmonized:
+    """An answer of the backend.
+
+    pixels: the harmonized layer, a new array of the layer's shape and dtype, alpha untouched.
+    fit: name of the colour map that was used: give it as `fit` for another strength.
+    timings: milliseconds of each stage.   warnings: what the user should know, a sentence each.
+    """
+
+    pixels: np.ndarray
+    fit: str
+    timings: dict[str, float]
+    warnings: list[str]
+
+
+class Client:
+    """A connection to the backend, for one thread at a time.
+
+    Raises the same errors as `gknet.Harmonizer` does in this process, and those of `backend.errors`.
+    """
+
+    def __init__(self, thin: ThinClient, *, start: bool) -> None:
+        self._thin = thin
+        self._start = start
+
+    @classmethod
+    def connect(cls, *, start: bool = True) -> Self:
+        """Connect to the running backend.
+
+        start: start one if none is running, now or when it is lost during a request.
+        Raises BackendUnavailableError if none is running or none can be started, UnauthorizedError,
+        UnsupportedError if it speaks another version of the protocol.
+        """
+        client = ("backend.Client", __version__)
+        with _library_errors():
+            path = connection_path()
+            # A backend that is starting or ending holds the lock, and has no connection file.
+            _wait_while(lambda: not path.exists() and connection.is_locked(path), _START_S)
+            return cls(ThinClient.connect(start=start, client=client, command=COMMAND), start=start)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection until the next call needs one. The backend goes on running."""
+        self._thin.close()
+
+    def harmonize(
+        self,
+        layer: np.ndarray,
+        reference: np.ndarray | None,
+        *,
+        at: tuple[int, int] = (0, 0),
+        canvas: tuple[int, int] | None = None,
+        strength: float = 1.0,
+        encoding: Encoding = ENCODED_SRGB,
+        reference_encoding: Encoding | None = None,
+        model: str | None = None,
+        selection: np.ndarray | None = None,
+        fit: str | None = None,
+        network_size: int | None = None,
+        opacity: float = 1.0,
+        clean_edges: bool = False,
+        on_progress: Progress | None = None,
+    ) -> Harmonized:
+        """Harmonize a layer with what lies below it.
+
+        layer: (h, w) or (h, w, C) uint8, uint16, float16 or float32, C = 1 gray, 2 gray + alpha, 3 RGB,
+        4 RGB + alpha, straight alpha. It is sent without being copied if it is C-contiguous: leave it alone meanwhile.
+        reference: (H, W) or (H, W, C) of these, all of the canvas without the layer, in any size: it is sent reduced.
+        Where it is transparent, its mean colour stands in. None if `fit` is given.
+        at: (x, y) of the layer on the canvas.
+        canvas: (width, height) in the layer's pixels, if the reference is reduced already.
+        strength: 0..1.   encoding: the layer's.   reference_encoding: None for the layer's.
+        model: None for the backend's default.   selection: (h, w) uint8, 255 where the layer is the object.
+        fit: `Harmonized.fit` of an earlier answer: no network runs. If the backend no longer keeps it, the reference
+        is used, unless it is None.
+        network_size: 64..1024, long side of what the network sees, None for the model's own.
+        opacity: 0..1, the layer's; the object itself is looked at as if it were opaque.
+        clean_edges: take the colours of the layer's old background out of its soft edge first; needs PyMatting where
+        the backend runs (UnsupportedError without).
+        on_progress: called in this thread. Whatever it raises, KeyboardInterrupt too, cancels the request.
+        If the backend is lost meanwhile, it is started and asked once more.
+
+        Raises InputError for an argument that is out of range or of the wrong shape, UnsupportedError for its dtype,
+        TooLargeError, NoForegroundError, NoBackgroundError, UnknownFitError, BackendError.
+        """
+        _check_pixels("layer", layer)
+        _check_size(layer)
+        if selection is not None:
+            _check_selection(selection, layer)
+        request: dict[str, Any] = {
+            "layer": {**_describe(layer, encoding), "x": at[0], "y": at[1], "opacity": opacity},
+            "layer_bytes": _bytes_of(layer),
+            "selection": None if selection is None else _bytes_of(selection),
+        }
+        options = {
+            "strength": strength,
+            "model": model,
+            "network_size": network_size,
+            "clean_edges": clean_edges,
+        }
+        if fit is not None:
+            try:
+                return self._answer(layer, {**request, "options": {**options, "fit": fit}}, on_progress)
+            except UnknownFitError:
+                if reference is None:
+                    raise
+        if reference is None:
+            raise InputError("There is no reference to compare the layer with.", "Give a reference or a fit.")
+        _check_pixels("reference", reference)
+        small = _reduce(reference)
+        height, width = reference.shape[:2]
+        across, down = (width, height) if canvas is None else canvas
+        fields = _describe(small, encoding if reference_encoding is None else reference_encoding)
+        request["reference"] = {**fields, "canvas_width": across, "canvas_height": down}
+        return self._answer(layer, {**request, "reference_bytes": _bytes_of(small), "options": options}, on_progress)
+
+    def status(self) -> dict[str, Any]:
+        """Return what the backend says of itself (docs/protocol.md, status).
+
+        Raises BackendUnavailableError if none is running; none is started.
+        """
+        with _library_errors():
+            return self._thin.status()
+
+    def shutdown(self) -> None:
+        """End the backend, and return when it has ended; what is running is cancelled.
+
+        Raises BackendUnavailableError if it takes longer than 15 seconds.
+        """
+        with suppress(BackendLostError, BackendUnavailableError), _library_errors():
+            self._thin.shutdown()
+        with _library_errors():
+            path = connection_path()
+        if not _wait_while(lambda: connection.is_locked(path), _END_S):
+            raise BackendUnavailableError("The backend does not end.", "End its process.")
+
+    def _answer(self, layer: np.ndarray, request: Mapping[str, Any], on_progress: Progress | None) -> Harmonized:
+        def report(stage: str, done: int, total: int, text: str) -> None:
+            del text
+            if on_progress is not None:
+                on_progress(stage, done, total)
+
+        arguments: dict[str, Any] = {
+            name: _plain(value) if isinstance(value, dict) else value for name, value in request.items()
+        }
+        with _library_errors():
+            result, pixels = self._thin.harmonize(**arguments, on_progress=report, again=self._start)
+        # The array keeps the answer's memory: nothing is copied.
+        array = np.frombuffer(pixels, layer.dtype.newbyteorder("<")).reshape(layer.shape)
+        return Harmonized(array.astype(layer.dtype, copy=False), result["fit"], result["timings"], result["warnings"])
+
+
+@contextmanager
+def _library_errors() -> Iterator[None]:
+    """Raise what the thin client raises as the class that its code stands for."""
+    try:
+        yield
+    except protocol.ThinError as error:
+        raise CLASSES.get(error.code, BackendError)(error.message, error.hint) from error
+
+
+def _wait_while(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait as long as a condition holds; False if it still does after the timeout."""
+    deadline = time.monotonic() + timeout_s
+    while condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def _check_pixels(name: str, pixels: np.ndarray) -> None:
+    """Raise UnsupportedError for a dtype, InputError for a shape that can't be worked on."""
+    if _depth_of(pixels) not in protocol.DEPTHS:
+        raise UnsupportedError(
+            f"Pixels of type {pixels.dtype} are not supported.", "Use uint8, uint16, float16 or float32."
+        )
+    if pixels.ndim not in (2, 3) or 0 in pixels.shape or (pixels.ndim == 3 and pixels.shape[2] > 4):
+        raise InputError(
+            f"The {name} has shape {pixels.shape}.", "Give an array of shape (H, W) or (H, W, C) with 1 to 4 channels."
+        )
+
+
+def _check_size(layer: np.ndarray) -> None:
+    """Raise TooLargeError for a layer that no backend takes, before it is copied."""
+    height, width = layer.shape[:2]
+    if height * width > protocol.MAX_PIXELS or layer.nbytes > protocol.MAX_FRAME:
+        raise TooLargeError(
+            f"A layer of {width} x {height} pixels in {layer.nbytes} bytes is too large for the backend.",
+            "Divide it, or make it smaller.",
+        )
+
+
+def _describe(pixels: np.ndarray, encoding: Encoding) -> dict[str, Any]:
+    """Return the protocol's fields for a picture."""
+    return {
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+        "channels": 1 if pixels.ndim == 2 else pixels.shape[2],
+        "depth": _depth_of(pixels),
+        "space": encoding.space,
+        "profile": encoding.profile,
+    }
+
+
+def _depth_of(pixels: np.ndarray) -> str:
+    """The protocol's name of a dtype, such as u16."""
+    return f"{pixels.dtype.kind}{8 * pixels.dtype.itemsize}"
+
+
+def _bytes_of(pixels: np.ndarray) -> memoryview:
+    """The pixels as they are sent: C-contiguous and little-endian, not copied if they are so already."""
+    contiguous = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
+    return contiguous.reshape(-1).view(np.uint8).data
+
+
+def _check_selection(selection: np.ndarray, layer: np.ndarray) -> None:
+    """Raise InputError for a selection that is not one byte for each of the layer's pixels."""
+    if selection.dtype != np.uint8 or selection.shape != layer.shape[:2]:
+        have = f"{selection.dtype} {selection.shape}"
+        raise InputError(f"The selection is {have}, the layer {layer.shape}.", "Give (h, w) uint8.")
+
+
+def _reduce(reference: np.ndarray) -> np.ndarray:
+    """Scale a reference to the size in which it is sent."""
+    height, width = reference.shape[:2]
+    small_width, small_height = reference_size(width, height)
+    if (small_width, small_height) == (width, height):
+        return reference
+    if reference.dtype == np.float16:  # libvips has none
+        reference = reference.astype(np.float32)
+    return _resize(reference, small_width / width, small_height / height)
+
+
+@vips_session()
+def _resize(pixels: np.ndarray, across: float, down: float) -> np.ndarray:
+    """Scale a picture of uint8, uint16 or float32; transparent pixels have no weight."""
+    image: Any = pyvips.Image.new_from_array(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")))
+    if pixels.ndim == 2 or pixels.shape[2] in (1, 3):
+        return np.asarray(image.resize(across, vscale=down, kernel="linear").numpy())
+    full = full_value(pixels.dtype)
+    image = image.premultiply(max_alpha=full).resize(across, vscale=down, kernel="linear").unpremultiply(max_alpha=full)
+    small = np.asarray(image.numpy())
+    return (np.rint(small).clip(0, full) if pixels.dtype.kind == "u" else small).astype(pixels.dtype)
+
+
+def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with numpy's numbers as Python's own, which are all that can be sent."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in fields.items()}
