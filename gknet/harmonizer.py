@@ -411,7 +411,7 @@ def _coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray:
             raise NoForegroundError(
                 "The layer is opaque.", "Erase the background around the object, or select the object."
             )
-        return rgba[..., 3]
+        return rgba[..., 3] > 0  # NaN and what lies below 0 count as transparent
     if selection.dtype != np.uint8 or selection.shape != rgba.shape[:2]:
         raise InputError("The selection is not one byte for each of the layer's pixels.", "Give (height, width) uint8.")
     if not selection.any():

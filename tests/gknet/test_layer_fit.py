@@ -202,3 +202,18 @@ def test_where_the_scene_shows_nothing_its_mean_colour_stands_in(
 def test_a_scene_that_shows_nothing_at_all_is_refused(shipped: Harmonizer, layer: np.ndarray) -> None:
     with pytest.raises(NoBackgroundError, match="Nothing is visible"):
         shipped.fit_layer(layer, np.zeros((600, 900, 4), np.uint8), at=AT, canvas=(900, 600))
+
+
+@pytest.mark.parametrize("value", [np.nan, -1.0])
+def test_alpha_that_is_not_above_zero_counts_as_transparent(
+    shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray, value: float
+) -> None:
+    floats = layer.astype(np.float32) / 255
+    odd = floats.copy()
+    odd[..., 3][layer[..., 3] == 0] = value
+    canvas = (900, 600)
+    fit, expected = (shipped.fit_layer(one, scene, at=AT, canvas=canvas) for one in (odd, floats))
+    assert np.array_equal(fit.apply(odd)[..., :3], expected.apply(floats)[..., :3])
+    odd[..., 3] = value
+    with pytest.raises(NoForegroundError, match="transparent everywhere"):
+        shipped.fit_layer(odd, scene, at=AT, canvas=canvas)
