@@ -14,10 +14,12 @@ from training.research import recognition_trunk
 from training.research.recognition_trunk import folded, package_file
 
 
-def test_the_file_is_made_of_the_package_bit_for_bit() -> None:
+def test_the_file_is_made_of_the_package() -> None:
+    """To float16's last digit: processors round the square roots of the folded batch norm differently."""
     made, kept = folded(package_file()), load_file(WEIGHTS)
     assert made.keys() == kept.keys()
-    assert all(torch.equal(made[name], kept[name]) for name in kept)
+    for name in kept:
+        torch.testing.assert_close(made[name], kept[name], rtol=2**-10, atol=2**-24, msg=name)
 
 
 @pytest.mark.parametrize(("name", "classes"), [("chelsea", range(281, 286)), ("coffee", (967, 504, 969, 968, 960))])
