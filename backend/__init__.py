@@ -1,4 +1,4 @@
-"""The process that keeps the network warm and answers hosts and scripts (docs/protocol.md).
+"""The process that keeps the network warm and answers hosts and scripts (docs/python.md).
 
 >>> from backend import Client
 >>> with Client.connect() as client:  # starts the backend if need be

@@ -168,7 +168,7 @@ class Client:
         return self._answer(layer, {**request, "reference_bytes": _bytes_of(small), "options": options}, on_progress)
 
     def status(self) -> dict[str, Any]:
-        """Return what the backend says of itself (docs/protocol.md, status).
+        """Return what the backend says of itself (docs/python.md).
 
         Raises BackendUnavailableError if none is running; none is started.
         """

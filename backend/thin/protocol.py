@@ -1,4 +1,4 @@
-"""Names and numbers of the protocol (docs/protocol.md). Standard library only, Python 3.9."""
+"""Names and numbers of the protocol (docs/python.md). Standard library only, Python 3.9."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from gknet import Harmonizer
 from gknet.errors import HarmonizeError, InputError
 from tests.backend.real_backend import Backend
 
-PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 PIXELS = np.zeros((4, 4, 4), np.uint8)
 
 

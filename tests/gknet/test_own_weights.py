@@ -1,4 +1,4 @@
-"""The script of docs/scripting.md that trains, and the command beside it, work as they stand there."""
+"""The training script of docs/python.md, and the command below it, work as printed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch import Tensor
 from gknet import Harmonizer
 from tests.gknet.conftest import Run
 
-PAGE = Path(__file__).parents[2] / "docs" / "scripting.md"
-SECTION = PAGE.read_text(encoding="utf-8").partition("## Weights of your own")[2]
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+SECTION = PAGE.read_text(encoding="utf-8").partition("## Train your own weights")[2]
 
 
 def block(language: str) -> str:

@@ -1,4 +1,4 @@
-"""The scripts of docs/scripting.md work as they stand there."""
+"""The scripts of docs/python.md work as printed, except the one in tests/gknet/test_own_weights.py."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import skimage.data
 
 from backend import BackendError
 
-PAGE = Path(__file__).parents[2] / "docs" / "scripting.md"
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 
 @pytest.fixture
 def names() -> dict[str, Any]:
-    """What the page takes as given: a composite, its mask, a cut-out and a background."""
+    """Return what the page takes as given: a composite, its mask, a cut-out, and a background."""
     background = np.ascontiguousarray(skimage.data.astronaut()[:300])
     rows, columns = np.mgrid[:120, :160]
     alpha = np.where((rows - 60) ** 2 + (columns - 80) ** 2 < 50**2, 255, 0).astype(np.uint8)
@@ -35,7 +35,7 @@ def scripts() -> list[str]:
     return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_script_for_ones_own_process_works(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_script_for_your_own_process_works(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(scripts()[0], PAGE, "exec"), names)
     assert capsys.readouterr().out == ""
     assert names["harmonized"].shape == names["composite"].shape
@@ -44,7 +44,7 @@ def test_the_script_for_ones_own_process_works(names: dict[str, Any], capsys: py
     assert 0 < changes[0] < changes[1] < changes[2]
 
 
-def test_the_script_for_the_backend_works(
+def test_the_script_for_the_background_process_works(
     backend: Any, names: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GKNET_CONNECTION", str(backend.path))
@@ -53,3 +53,12 @@ def test_the_script_for_the_backend_works(
     whole, half = (np.abs(names[name].astype(int) - names["cutout"]).mean() for name in ("layer", "weaker"))
     assert 0 < half < whole
     assert names["BackendError"] is BackendError
+
+
+def test_the_example_of_the_protocol_harmonizes_a_layer(backend: Any, names: dict[str, Any]) -> None:
+    names["connection_file"] = backend.path
+    exec(compile(scripts()[3], PAGE, "exec"), names)
+    assert names["reply"]["op"] == "result"
+    layer = np.frombuffer(names["frames"][0], np.uint8).reshape(names["cutout"].shape)
+    assert np.array_equal(layer[..., 3], names["cutout"][..., 3])
+    assert np.abs(layer.astype(int) - names["cutout"]).mean() > 0
