@@ -1,1 +1,1 @@
-"""Many pictures in one go: `gknet batch`, see docs/batch.md."""
+"""Many pictures in one go: `gknet batch`, see docs/command-line.md."""

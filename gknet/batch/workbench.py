@@ -29,7 +29,7 @@ class Workbench:
 
     Each thread does a whole job. Up to `slots` of them compute, on one core each; meanwhile others read and write.
     One core a picture: two pictures side by side take less time than one after the other on both cores
-    (docs/batch.md), and the result does not depend on how many cores there are.
+    (`tests/benchmarks/batch.py`), and the result does not depend on how many cores there are.
     """
 
     def __init__(
