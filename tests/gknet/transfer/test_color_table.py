@@ -1,6 +1,7 @@
 """The same picture in every depth, space and profile, beside itself as float32 linear light.
 
-docs/colour.md shows what `python -m pytest tests/gknet/transfer/test_color_table.py -s -m "slow or not slow"` prints.
+docs/colour.md states the bounds. To see the largest differences, run
+`python -m pytest tests/gknet/transfer/test_color_table.py -s -m "slow or not slow"`.
 
 A soft mask blends in the picture's own values, as every host does, and half-way in linear light is another colour than
 half-way in sRGB. So the mask here is hard. The scene's colours, and what becomes of them, lie inside all gamuts.
