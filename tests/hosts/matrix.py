@@ -43,12 +43,15 @@ Outcomes = dict[str, dict[str, str]]
 _HEAD = """\
 # Which layers work
 
-What the plug-ins do with each kind of layer, as the object that is harmonized and as the background that it is fitted
-to. Two things are refused, with a message, and the picture stays as it was: a pass-through group whose layers blend
-with what is below the group, and, in Krita, a layer in a locked group.
+These tables show which kinds of layers the plug-ins support, both as the object and as the background that it is
+compared with. "No such layer" means that the program doesn't have this kind.
 
-The tables are written by tests in the real programs:
-`GKNET_HOSTS=required GKNET_RECORD=1 python -m pytest tests/hosts -k kinds`.
+Two things are refused with a message, and the picture stays as it was: a pass-through group that blends with the
+picture below it and, in Krita, a layer in a locked group.
+
+Tests in GIMP and Krita record the tables:
+
+    GKNET_HOSTS=required GKNET_RECORD=1 python -m pytest tests/hosts -k kinds
 """
 
 
@@ -77,7 +80,7 @@ def page(record: dict[str, dict[str, Outcomes]]) -> str:
         rows = [
             f"| {kind} | " + " | ".join(_cell(versions, names, kind, role) for role in ROLES) + " |" for kind in KINDS
         ]
-        parts.append("\n".join(["| layer | as the object | as the background |", "| --- | --- | --- |", *rows]) + "\n")
+        parts.append("\n".join(["| Layer | As the object | As the background |", "| --- | --- | --- |", *rows]) + "\n")
     return "\n".join(parts)
 
 
