@@ -1,9 +1,11 @@
-"""What the README and the pages a newcomer reads first show can be run as it is shown."""
+"""The commands and links of the README and the user's and contributor's pages work as printed."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,11 @@ from backend.cli import app, main
 from tests.gknet import ora
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/install.md", "docs/plugins.md", "docs/troubleshooting.md")
+USER_PAGES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("install", "plugins", "troubleshooting", "command-line", "python", "colour")),
+)
+PAGES = (*USER_PAGES, "CONTRIBUTING.md", "docs/glossary.md", "docs/layers.md")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -83,10 +89,10 @@ def test_the_first_two_sh_blocks_run_the_demo_and_the_tests() -> None:
     assert tests.rstrip().endswith("python -m pytest")
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", USER_PAGES)
 def test_every_gknet_command_on_the_page_is_one_that_exists(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    shown = re.findall(r"^(?: {4,}|\$ )?(?:~/\.venv/bin/|\.venv/bin/)?(gknet .*)$", text, re.MULTILINE)
+    shown = re.findall(r"^(?: {4,}|\$ )?(?:~/\.venv/bin/|\.venv/bin/|RAY_ADDRESS=\w+ )?(gknet .*)$", text, re.MULTILINE)
     shown += re.findall(r"`(gknet [^`]+)`", text)
     assert shown
     for command in shown:
@@ -96,13 +102,31 @@ def test_every_gknet_command_on_the_page_is_one_that_exists(page: str) -> None:
             app.parse_args([name, *rest], exit_on_error=False, print_error=False)
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/colour.md", "docs/layers.md"])
+def test_every_module_and_every_test_folder_on_the_page_exists(page: str) -> None:
+    shown = re.findall(r"python -m ([^`\n]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert shown
+    for command in shown:
+        module, *words = shlex.split(command)
+        assert importlib.util.find_spec(module) is not None, command
+        assert all((ROOT / word).exists() for word in words if word.startswith("tests/")), command
+
+
+@pytest.mark.parametrize("page", ["docs/install.md", "docs/command-line.md", "docs/colour.md"])
+def test_every_extra_on_the_page_exists(page: str) -> None:
+    shown = re.findall(r"gknet-harmonize\[([\w,]+)\]", (ROOT / page).read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert shown
+    assert {name for names in shown for name in names.split(",")} <= set(project["optional-dependencies"])
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files_and_headings_that_exist(page: str) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
         if "://" in target:
             continue
         name, _, anchor = target.partition("#")
-        path = (ROOT / page).parent / name
+        path = (ROOT / page).parent / name if name else ROOT / page
         assert path.is_file(), target
         headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
         slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
