@@ -1,6 +1,6 @@
 """How good weights are: `python -m training.evaluate` with one of --iharmony4, --pool and --pairs.
 
-Harmonizes every composite through the same way users' pictures go, and prints the paper's metrics (section 4.1) on the
+Harmonizes every composite through the same way users' pictures go, and prints the paper's metrics (section 4.2) on the
 8-bit results, at 256 x 256 or for --pool at --size: by kind and by the foreground's share of the picture; for iHarmony4
 also the paper's Tables 1 and 2 with these figures beside its own, for --pool the metrics by the photographs' source and
 those of classical colour transfer on the same composites.
@@ -35,11 +35,13 @@ from training.evaluation.metrics import Record, make_record
 from training.evaluation.published import TABLE_1, TABLE_2
 from training.evaluation.report import Extremes, write_report
 from training.evaluation.score_tables import (
+    SHARES,
     ScoreTable,
     by_kind,
     by_share,
     by_source,
     change_table,
+    elsewhere_table,
     methods_table,
     paper_table,
 )
@@ -69,7 +71,9 @@ def _tables(options: argparse.Namespace, results: dict[str, list[Record]], ours:
     if options.iharmony4:
         subsets = {subset: kinds.get(subset, []) for subset in (*iharmony4.SUBSETS, "all")}
         shown.append(paper_table(subsets, TABLE_1, "Table 1 of the paper: iHarmony4's sub-sets", ours))
-        shown.append(paper_table(shares, TABLE_2, "Table 2 of the paper: iHarmony4 by the foreground's share", ours))
+        parts = {share: shares[share] for share in SHARES}
+        shown.append(paper_table(parts, TABLE_2, "Table 2 of the paper: iHarmony4 by the foreground's share", ours))
+        shown.append(elsewhere_table(subsets))
     if len(results) > 1:
         notes = [f"{method.name}: {method.source}." for method in CLASSICAL]
         found = {name: by_kind(records) for name, records in results.items()}

@@ -12,13 +12,14 @@ from gknet.network import weights
 from gknet.network.complexity import flops, parameters
 from training.engine.run import Parts, TrainingRun
 from training.evaluation.metrics import Record
-from training.evaluation.published import NOT_READ, TABLE_4
+from training.evaluation.published import PAPER, TABLE_4
 from training.evaluation.score_tables import UNKNOWN, ScoreTable
 
 HEADINGS = [
     "",
     "parameters",
     "GFLOPs",
+    "MSE",
     "fMSE",
     "of untouched",
     "PSNR dB",
@@ -45,10 +46,9 @@ def ablation_table(
     """
     records = next(iter(rows.values()))[0].records
     before = _mean([record.before.fmse for record in records])
-    given = [["untouched", "", "", f"{before:.1f}", "100.0 %", f"{_mean([r.before.psnr for r in records]):.2f}"]]
+    given = [["untouched", "", "", *_scores([[record._replace(after=record.before) for record in records]], before)]]
     if first is not None:
-        fmse, psnr = _means(first)
-        given.append(["statistics' path", "", "", f"{fmse:.1f}", f"{100 * fmse / before:.1f} %", f"{psnr:.2f}"])
+        given.append(["statistics' path", "", "", *_scores([first], before)])
     trained = []
     last = None if first is None else [first]
     for parts, seeds in rows.items():
@@ -91,22 +91,23 @@ def _notes(photographs: int, start: str | None) -> list[str]:
             "Every row starts from trained colour statistics: the table tells what the network's parts add to them, "
             "not what each reaches by itself."
         )
-    source = TABLE_4[-1].source
-    return [
-        *notes,
-        f"[1] {source}; on iHarmony4, trained there: not comparable with the rows above. {UNKNOWN} {NOT_READ}.",
-    ]
+    return [*notes, f"[1] {PAPER}; on iHarmony4, trained there: not comparable with the rows above."]
 
 
 def _published() -> list[list[str]]:
     """The paper's rows, in our columns."""
-    rows = []
-    for row in TABLE_4:
-        figures = row.figures.get("all")
-        shown = [UNKNOWN] * 2 if figures is None else [f"{figures.fmse:.2f}", f"{figures.psnr:.2f}"]
-        name = f"paper: {row.method}" + (" [1]" if figures else "")
-        rows.append([name, *[UNKNOWN] * 2, shown[0], UNKNOWN, shown[1], *[UNKNOWN] * 3])
-    return rows
+    return [
+        [
+            f"paper: {row.method} [1]",
+            *[UNKNOWN] * 2,
+            f"{row.figures['all'].mse:.2f}",
+            f"{row.figures['all'].fmse:.2f}",
+            UNKNOWN,
+            f"{row.figures['all'].psnr:.2f}",
+            *[UNKNOWN] * 3,
+        ]
+        for row in TABLE_4
+    ]
 
 
 def _size(run: TrainingRun, parts: Parts) -> list[str]:
@@ -116,10 +117,14 @@ def _size(run: TrainingRun, parts: Parts) -> list[str]:
 
 
 def _scores(results: Sequence[list[Record]], before: float) -> list[str]:
-    """fMSE, its share of the untouched composite's, and PSNR, each seed's mean over composites and their spread."""
-    means = [_means(records) for records in results]
-    fmse, psnr = [fmse for fmse, _ in means], [psnr for _, psnr in means]
-    return [_with_spread(fmse, 1), f"{100 * _mean(fmse) / before:.1f} %", _with_spread(psnr, 2)]
+    """MSE, fMSE, its share of the untouched one's, and PSNR: means over composites, and their spread over seeds."""
+    mse, psnr, fmse = np.mean([[record.after for record in records] for records in results], axis=1).T
+    return [
+        _with_spread(mse, 1),
+        _with_spread(fmse, 1),
+        f"{100 * _mean(fmse) / before:.1f} %",
+        _with_spread(psnr, 2),
+    ]
 
 
 def _against(results: Sequence[list[Record]], last: Sequence[list[Record]]) -> list[str]:
@@ -138,11 +143,6 @@ def _against(results: Sequence[list[Record]], last: Sequence[list[Record]]) -> l
 def _fmse(results: Sequence[list[Record]]) -> np.ndarray:
     """(seeds, composites)."""
     return np.array([[record.after.fmse for record in records] for records in results])
-
-
-def _means(records: Sequence[Record]) -> tuple[float, float]:
-    """fMSE and PSNR after harmonizing."""
-    return _mean([record.after.fmse for record in records]), _mean([record.after.psnr for record in records])
 
 
 def _mean(values: Sequence[float]) -> float:

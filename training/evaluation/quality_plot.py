@@ -64,8 +64,8 @@ def measured(results: Mapping[str, Sequence[Record]], networks: Mapping[str, GKN
 
 
 def published() -> list[Mark]:
-    """The methods of Table 1. No size was read; the paper's network has that of our building of it."""
-    untouched, *rows = [(row.method, row.figures["all"].mse) for row in TABLE_1 if "all" in row.figures]
+    """The methods of Table 1. The paper states no sizes as text; its own network has that of our building of it."""
+    untouched, *rows = [(row.method, row.figures["all"].mse) for row in TABLE_1]
     assert untouched[1] is not None
     marks = [Mark(method, mse / untouched[1]) for method, mse in rows if mse is not None]
     papers = preset("gknet")
@@ -98,7 +98,7 @@ def draw(path: Path, ours: Sequence[Mark], data: str) -> None:
         _name(axes[1], marks)
     for axis, what in zip(grid[-1], ("parameters, millions", "GFLOPs a picture, as large as it is shown"), strict=True):
         axis.set_xlabel(what)
-    figure.supxlabel("Lines across: methods without parameters, or whose size was not read anywhere", fontsize=9)
+    figure.supxlabel("Lines across: methods without parameters, or whose size the paper does not state", fontsize=9)
     figure.savefig(path, dpi=120)
 
 

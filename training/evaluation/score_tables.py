@@ -13,11 +13,13 @@ from rich.table import Table
 
 from training.data.sample import SIZE
 from training.evaluation.metrics import HARDLY, Record, Scores
-from training.evaluation.published import METHODS, NOT_READ, Published, PublishedRow
+from training.evaluation.published import ELSEWHERE, PAPER, Published, PublishedRow
 
 SHARES = {"0–5 %": (0.0, 0.05), "5–15 %": (0.05, 0.15), "15–100 %": (0.15, 1.01)}
 """The paper's groups by the foreground's share of the picture: from the first bound up to, without, the second."""
 UNKNOWN = "–"
+METRICS = ("MSE", "PSNR dB", "fMSE")
+"""As `Scores` and `Published` have them."""
 
 Groups = dict[str, list[Record]]
 
@@ -99,7 +101,7 @@ def methods_table(methods: dict[str, Groups], heading: str, notes: list[str], si
     """
     groups = next(iter(methods.values()))
     sections = [[["pictures", *(str(len(records)) for records in groups.values())]]]
-    for metric, name in enumerate(("MSE", "PSNR dB", "fMSE")):
+    for metric, name in enumerate(METRICS):
         untouched = ["untouched", *_measured(groups, metric, lambda record: record.before)]
         rows = [[method, *_measured(found, metric, lambda record: record.after)] for method, found in methods.items()]
         sections.append([[name, *[""] * len(groups)], untouched, *rows])
@@ -112,31 +114,39 @@ def methods_table(methods: dict[str, Groups], heading: str, notes: list[str], si
 
 
 def paper_table(groups: Groups, published: Sequence[PublishedRow], title: str, ours: str) -> ScoreTable:
-    """Our figures below the published ones, a section a metric, a column a group; ours: what our row is called.
-
-    A published figure that was not read is a dash; notes say where each row's figures come from.
-    """
-    sources = list(dict.fromkeys(row.source for row in published if row.source != NOT_READ))
-    marks = {source: f" [{number}]" for number, source in enumerate(sources, start=1)} | {NOT_READ: ""}
+    """Our figures below the paper's, a section a metric that it states, a column a group; ours: our row's name."""
     sections = [[["pictures", *(str(len(records)) for records in groups.values())]]]
-    for metric, name in enumerate(("MSE", "PSNR dB", "fMSE")):
-        rows = [
-            [row.method + marks[row.source], *(_cell(row.figures.get(group), metric) for group in groups)]
-            for row in published
-        ]
-        rows.append(["composite, measured here", *_measured(groups, metric, lambda record: record.before)])
-        rows.append([ours, *_measured(groups, metric, lambda record: record.after)])
-        sections.append([[name, *[""] * len(groups)], *rows])
+    for metric, name in enumerate(METRICS):
+        rows = _published_rows(groups, published, metric)
+        if rows:
+            rows.append(["Composite, measured here", *_measured(groups, metric, lambda record: record.before)])
+            rows.append([ours, *_measured(groups, metric, lambda record: record.after)])
+            sections.append([[name, *[""] * len(groups)], *rows])
+    return ScoreTable(title=title, headings=["", *groups], sections=sections, notes=[f"Published: {PAPER}."])
+
+
+def elsewhere_table(groups: Groups) -> ScoreTable:
+    """What other publications than the paper state, a section a metric, a column a group; notes name the sources."""
+    sources = list(dict.fromkeys(row.source for row in ELSEWHERE))
+    marked = [row._replace(method=f"{row.method} [{sources.index(row.source) + 1}]") for row in ELSEWHERE]
     return ScoreTable(
-        title=title,
+        title="The same methods and others, as other publications state them",
         headings=["", *groups],
-        sections=sections,
-        notes=[
-            *(f"[{number}] {source}." for number, source in enumerate(sources, start=1)),
-            f"{UNKNOWN} {NOT_READ}.",
-            f"{METHODS}.",
+        sections=[
+            [[name, *[""] * len(groups)], *_published_rows(groups, marked, metric)]
+            for metric, name in enumerate(METRICS)
         ],
+        notes=[f"[{number}] {source}." for number, source in enumerate(sources, start=1)],
     )
+
+
+def _published_rows(groups: Groups, published: Sequence[PublishedRow], metric: int) -> list[list[str]]:
+    """A row for every method of which the metric is published."""
+    return [
+        [row.method, *(_cell(row.figures.get(group), metric) for group in groups)]
+        for row in published
+        if any(figures[metric] is not None for figures in row.figures.values())
+    ]
 
 
 def _grouped(records: Sequence[Record], name: Callable[[Record], str]) -> Groups:

@@ -30,12 +30,12 @@ def test_means_spread_and_paired_differences() -> None:
     better = [records(40, 50, 70, 80), records(46, 56, 68, 78)]
     table = ablation_table(RUN, rows(base, better), None, None)
     given, trained, _ = table.sections
-    assert given[0][:6] == ["untouched", "", "", "100.0", "100.0 %", "30.00"]
+    assert given[0][:7] == ["untouched", "", "", "10.0", "100.0", "100.0 %", "30.00"]
     assert len(given) == 1
-    assert trained[0][3:] == ["66.0 ± 1.4", "66.0 %", "33.00 ± 0.00", "", "", "60"]
+    assert trained[0][3:] == ["6.6 ± 0.1", "66.0 ± 1.4", "66.0 %", "33.00 ± 0.00", "", "", "60"]
     # Photograph 0 gains 10 and 6, photograph 1 nothing and 4: 8 and 2 in the mean over seeds.
-    assert trained[1][3:] == ["61.0 ± 1.4", "61.0 %", "33.00 ± 0.00", "-5.0 ± 3.0", "-5.0, -5.0", "60"]
-    assert trained[2][6] == "+0.0 ± 0.0"
+    assert trained[1][3:] == ["6.1 ± 0.1", "61.0 ± 1.4", "61.0 %", "33.00 ± 0.00", "-5.0 ± 3.0", "-5.0, -5.0", "60"]
+    assert trained[2][7] == "+0.0 ± 0.0"
     assert "from nothing" in table.title
     assert "4 composites" in table.title
 
@@ -44,8 +44,8 @@ def test_the_baseline_is_compared_with_what_all_rows_start_from() -> None:
     seeds = [records(50, 60, 70, 80), records(52, 62, 72, 82)]
     table = ablation_table(RUN, rows(seeds, seeds), records(55, 65, 75, 85), "some.safetensors 01234567")
     given, trained, _ = table.sections
-    assert given[1][:6] == ["statistics' path", "", "", "70.0", "70.0 %", "33.00"]
-    assert trained[0][6:8] == ["-4.0 ± 0.0", "-5.0, -3.0"]
+    assert given[1][:7] == ["statistics' path", "", "", "7.0", "70.0", "70.0 %", "33.00"]
+    assert trained[0][7:9] == ["-4.0 ± 0.0", "-5.0, -3.0"]
     assert "from the statistics' path of some.safetensors 01234567" in table.title
     assert any("not what each reaches by itself" in note for note in table.notes)
 
@@ -53,7 +53,7 @@ def test_the_baseline_is_compared_with_what_all_rows_start_from() -> None:
 def test_one_seed_has_no_spread_and_one_photograph_no_error() -> None:
     seeds = [records(50, 60)]
     trained = ablation_table(RUN, rows(seeds, seeds), None, None).sections[1]
-    assert trained[1][3:] == ["55.0", "55.0 %", "33.00", "+0.0 ± –", "+0.0", "60"]
+    assert trained[1][3:] == ["5.5", "55.0", "55.0 %", "33.00", "+0.0 ± –", "+0.0", "60"]
 
 
 def test_rows_grow_with_their_parts_and_the_papers_stand_below() -> None:
@@ -63,7 +63,13 @@ def test_rows_grow_with_their_parts_and_the_papers_stand_below() -> None:
     sizes = [float(row[1].removesuffix(" M")) for row in trained]
     assert sizes == sorted(set(sizes))
     assert float(trained[0][2]) < float(trained[-1][2])
-    assert [row[3] for row in paper] == ["–", "–", "–", "220.44"]
+    assert [row[3:7:3] for row in paper] == [
+        ["27.27", "37.83"],
+        ["21.42", "38.68"],
+        ["20.50", "39.30"],
+        ["19.90", "39.53"],
+    ]
+    assert [row[4] for row in paper] == ["280.56", "235.72", "229.63", "220.44"]
     assert all(len(row) == len(table.headings) for rows in table.sections for row in rows)
 
 

@@ -46,6 +46,14 @@ def test_the_report_is_a_row_a_method_best_first(study_folders: list[Path], vote
     scores = [float(row[1]) for row in rows]
     assert sum(scores) == pytest.approx(0, abs=0.002)
     assert all(float(low) <= float(score) <= float(high) for _, score, low, high, *_ in rows)
+    papers = re.findall(r"^│ paper: (\S+) \[1\] +│ +([\d.]+) │", done.stdout, re.M)
+    assert papers == [
+        ("GKNet", "1.944"),
+        ("iDIH-HRNet", "1.532"),
+        ("RainNet", "0.972"),
+        ("DoveNet", "0.686"),
+        ("Composite", "0.416"),
+    ]
     assert votes.read_bytes().endswith(b"torn")  # a report changes nothing
 
 
