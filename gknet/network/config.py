@@ -129,7 +129,7 @@ PRESETS: dict[str, GKNetConfig] = {
     # The paper's size; starts as the identity and says what to do with the composite's colours, not what they become.
     "gknet-residual": _RESIDUAL,
     # The same blocks and recognition at a twelfth of the arithmetic, for a CPU; small changes are mostly error. It
-    # learns at 256 and does better when shown more: docs/training.md has the figures.
+    # learns at 256 and does better when shown more: docs/research-log.md has the figures.
     "gknet-s": replace(_RESIDUAL, width=16, stem=2, global_head=True, recognition=True, restraint=18 / 255),
 }
 
