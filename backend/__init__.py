@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backend.client import Client, Harmonized
+    from backend.client import Client, HarmonizeResult
     from backend.errors import (
         BackendError,
         BackendLostError,
@@ -29,7 +29,7 @@ __all__ = [
     "BackendUnavailableError",
     "BusyError",
     "Client",
-    "Harmonized",
+    "HarmonizeResult",
     "InternalError",
     "OutOfMemoryError",
     "TooLargeError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from backend.install.doctor import OLDEST_PYTHON, tell
+from backend.install.doctor import OLDEST_PYTHON, print_report
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
             command()
             return
     if sys.argv[1:2] == ["doctor"]:
-        sys.exit(tell(as_json="--json" in sys.argv))
+        sys.exit(print_report(as_json="--json" in sys.argv))
     print(f"gknet: This installation is not complete: {reason}. `gknet doctor` says what to do.", file=sys.stderr)
     sys.exit(2)
 

@@ -43,15 +43,15 @@ def serve(*, idle_minutes: float = 15.0, device: str = "auto", log: Path | None 
     if not 0 <= idle_minutes <= 1e6:
         raise InputError(f"The idle time is {idle_minutes:g} minutes.", "Choose 0 for never, or a number above.")
     from backend.server import journal, server, worker
-    from backend.thin.connection import connection_path
+    from backend.thin.connection import find_connection_path
 
     worker.check_device(device)
-    journal.begin(log or journal.default_path())
+    journal.start_logging(log or journal.get_default_path())
 
     def announce(port: int) -> None:
         print(f"Listening on port {port} of this machine; `gknet stop` ends it.", flush=True)
 
-    server.serve(connection_path(), device=device, idle_minutes=idle_minutes, on_listening=announce)
+    server.serve(find_connection_path(), device=device, idle_minutes=idle_minutes, on_listening=announce)
 
 
 @app.command
@@ -62,9 +62,9 @@ def status() -> None:
     """
     from rich.console import Console
 
-    with _running_backend() as client:
+    with _connect_to_running() as client:
         if client is not None:
-            Console().print(_status_table(client.status()))
+            Console().print(_build_status_table(client.status()))
 
 
 @app.command
@@ -73,7 +73,7 @@ def stop() -> None:
 
     gknet stop
     """
-    with _running_backend() as client:
+    with _connect_to_running() as client:
         if client is not None:
             client.shutdown()
             print("The backend has ended.")
@@ -94,9 +94,9 @@ def install(host: HostName, *, dest: Path | None = None) -> None:
     """
     from backend.install import hosts, installation
 
-    chosen = hosts.named(host, dest) if host != "all" else hosts.found(dest)
+    chosen = hosts.choose_hosts(host, dest) if host != "all" else hosts.find_hosts(dest)
     installation.check_command()
-    _do_all([one.install for one in chosen], dest)
+    _run_steps([one.install for one in chosen], dest)
 
 
 @app.command
@@ -114,7 +114,7 @@ def uninstall(host: HostName, *, dest: Path | None = None) -> None:
     """
     from backend.install import hosts
 
-    _do_all([one.uninstall for one in hosts.named(host, dest)], dest)
+    _run_steps([one.uninstall for one in hosts.choose_hosts(host, dest)], dest)
 
 
 @app.command
@@ -130,12 +130,12 @@ def doctor(*, json: bool = False, device: str = "auto") -> None:
     device
         auto, or the device that the backend is to run on: cpu, cuda or mps.
     """
-    from backend.install.doctor import tell
+    from backend.install.doctor import print_report
 
-    sys.exit(tell(as_json=json, device=device))
+    sys.exit(print_report(as_json=json, device=device))
 
 
-def _do_all(steps: list[Callable[[Path | None], list[str]]], dest: Path | None) -> None:
+def _run_steps(steps: list[Callable[[Path | None], list[str]]], dest: Path | None) -> None:
     """Takes every step, whatever goes wrong with another, and says what it did. Raises HarmonizeError at the end."""
     failures: list[HarmonizeError] = []
     for step in steps:
@@ -150,7 +150,7 @@ def _do_all(steps: list[Callable[[Path | None], list[str]]], dest: Path | None) 
 
 
 @contextmanager
-def _running_backend() -> Iterator[Client | None]:
+def _connect_to_running() -> Iterator[Client | None]:
     """A client of the backend; None, and a line that says so, where none runs."""
     from backend.client import Client
 
@@ -164,7 +164,7 @@ def _running_backend() -> Iterator[Client | None]:
         yield client
 
 
-def _status_table(status: dict[str, Any]) -> Table:
+def _build_status_table(status: dict[str, Any]) -> Table:
     """A table of what the backend says of itself."""
     from rich.table import Table
 

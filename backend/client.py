@@ -28,9 +28,9 @@ from backend.errors import (
 from backend.install.installation import COMMAND
 from backend.server import connection
 from backend.thin import protocol
-from backend.thin.choices import reference_size
+from backend.thin.choices import compute_reference_size
 from backend.thin.client import ThinClient
-from backend.thin.connection import connection_path
+from backend.thin.connection import find_connection_path
 from gknet import __version__
 from gknet.color.encoding import ENCODED_SRGB, Encoding, full_value
 from gknet.errors import InputError, UnsupportedError
@@ -45,7 +45,7 @@ _POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Harmonized:
+class HarmonizeResult:
     """An answer of the backend.
 
     pixels: the harmonized layer, a new array of the layer's shape and dtype, alpha untouched.
@@ -78,8 +78,8 @@ class Client:
         UnsupportedError if it speaks another version of the protocol.
         """
         client = ("backend.Client", __version__)
-        with _library_errors():
-            path = connection_path()
+        with _translate_errors():
+            path = find_connection_path()
             # A backend that is starting or ending holds the lock, and has no connection file.
             _wait_while(lambda: not path.exists() and connection.is_locked(path), _START_S)
             return cls(ThinClient.connect(start=start, client=client, command=COMMAND), start=start)
@@ -113,7 +113,7 @@ class Client:
         opacity: float = 1.0,
         clean_edges: bool = False,
         on_progress: Progress | None = None,
-    ) -> Harmonized:
+    ) -> HarmonizeResult:
         """Harmonize a layer with what lies below it.
 
         layer: (h, w) or (h, w, C) uint8, uint16, float16 or float32, C = 1 gray, 2 gray + alpha, 3 RGB,
@@ -124,7 +124,7 @@ class Client:
         canvas: (width, height) in the layer's pixels, if the reference is reduced already.
         strength: 0..1.   encoding: the layer's.   reference_encoding: None for the layer's.
         model: None for the backend's default.   selection: (h, w) uint8, 255 where the layer is the object.
-        fit: `Harmonized.fit` of an earlier answer: no network runs. If the backend no longer keeps it, the reference
+        fit: `HarmonizeResult.fit` of an earlier answer: no network runs. If the backend no longer keeps it, the reference
         is used, unless it is None.
         network_size: 64..1024, long side of what the network sees, None for the model's own.
         opacity: 0..1, the layer's; the object itself is looked at as if it were opaque.
@@ -141,9 +141,9 @@ class Client:
         if selection is not None:
             _check_selection(selection, layer)
         request: dict[str, Any] = {
-            "layer": {**_describe(layer, encoding), "x": at[0], "y": at[1], "opacity": opacity},
-            "layer_bytes": _bytes_of(layer),
-            "selection": None if selection is None else _bytes_of(selection),
+            "layer": {**_describe_pixels(layer, encoding), "x": at[0], "y": at[1], "opacity": opacity},
+            "layer_bytes": _get_bytes(layer),
+            "selection": None if selection is None else _get_bytes(selection),
         }
         options = {
             "strength": strength,
@@ -153,26 +153,28 @@ class Client:
         }
         if fit is not None:
             try:
-                return self._answer(layer, {**request, "options": {**options, "fit": fit}}, on_progress)
+                return self._request_answer(layer, {**request, "options": {**options, "fit": fit}}, on_progress)
             except UnknownFitError:
                 if reference is None:
                     raise
         if reference is None:
             raise InputError("There is no reference to compare the layer with.", "Give a reference or a fit.")
         _check_pixels("reference", reference)
-        small = _reduce(reference)
+        small = _shrink_reference(reference)
         height, width = reference.shape[:2]
         across, down = (width, height) if canvas is None else canvas
-        fields = _describe(small, encoding if reference_encoding is None else reference_encoding)
+        fields = _describe_pixels(small, encoding if reference_encoding is None else reference_encoding)
         request["reference"] = {**fields, "canvas_width": across, "canvas_height": down}
-        return self._answer(layer, {**request, "reference_bytes": _bytes_of(small), "options": options}, on_progress)
+        return self._request_answer(
+            layer, {**request, "reference_bytes": _get_bytes(small), "options": options}, on_progress
+        )
 
     def status(self) -> dict[str, Any]:
         """Return what the backend says of itself (docs/python.md).
 
         Raises BackendUnavailableError if none is running; none is started.
         """
-        with _library_errors():
+        with _translate_errors():
             return self._thin.status()
 
     def shutdown(self) -> None:
@@ -180,31 +182,35 @@ class Client:
 
         Raises BackendUnavailableError if it takes longer than 15 seconds.
         """
-        with suppress(BackendLostError, BackendUnavailableError), _library_errors():
+        with suppress(BackendLostError, BackendUnavailableError), _translate_errors():
             self._thin.shutdown()
-        with _library_errors():
-            path = connection_path()
+        with _translate_errors():
+            path = find_connection_path()
         if not _wait_while(lambda: connection.is_locked(path), _END_S):
             raise BackendUnavailableError("The backend does not end.", "End its process.")
 
-    def _answer(self, layer: np.ndarray, request: Mapping[str, Any], on_progress: Progress | None) -> Harmonized:
+    def _request_answer(
+        self, layer: np.ndarray, request: Mapping[str, Any], on_progress: Progress | None
+    ) -> HarmonizeResult:
         def report(stage: str, done: int, total: int, text: str) -> None:
             del text
             if on_progress is not None:
                 on_progress(stage, done, total)
 
         arguments: dict[str, Any] = {
-            name: _plain(value) if isinstance(value, dict) else value for name, value in request.items()
+            name: _convert_numbers(value) if isinstance(value, dict) else value for name, value in request.items()
         }
-        with _library_errors():
+        with _translate_errors():
             result, pixels = self._thin.harmonize(**arguments, on_progress=report, again=self._start)
         # The array keeps the answer's memory: nothing is copied.
         array = np.frombuffer(pixels, layer.dtype.newbyteorder("<")).reshape(layer.shape)
-        return Harmonized(array.astype(layer.dtype, copy=False), result["fit"], result["timings"], result["warnings"])
+        return HarmonizeResult(
+            array.astype(layer.dtype, copy=False), result["fit"], result["timings"], result["warnings"]
+        )
 
 
 @contextmanager
-def _library_errors() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Raise what the thin client raises as the class that its code stands for."""
     try:
         yield
@@ -224,7 +230,7 @@ def _wait_while(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 def _check_pixels(name: str, pixels: np.ndarray) -> None:
     """Raise UnsupportedError for a dtype, InputError for a shape that can't be worked on."""
-    if _depth_of(pixels) not in protocol.DEPTHS:
+    if _get_depth(pixels) not in protocol.DEPTHS:
         raise UnsupportedError(
             f"Pixels of type {pixels.dtype} are not supported.", "Use uint8, uint16, float16 or float32."
         )
@@ -244,24 +250,24 @@ def _check_size(layer: np.ndarray) -> None:
         )
 
 
-def _describe(pixels: np.ndarray, encoding: Encoding) -> dict[str, Any]:
+def _describe_pixels(pixels: np.ndarray, encoding: Encoding) -> dict[str, Any]:
     """Return the protocol's fields for a picture."""
     return {
         "width": pixels.shape[1],
         "height": pixels.shape[0],
         "channels": 1 if pixels.ndim == 2 else pixels.shape[2],
-        "depth": _depth_of(pixels),
+        "depth": _get_depth(pixels),
         "space": encoding.space,
         "profile": encoding.profile,
     }
 
 
-def _depth_of(pixels: np.ndarray) -> str:
+def _get_depth(pixels: np.ndarray) -> str:
     """The protocol's name of a dtype, such as u16."""
     return f"{pixels.dtype.kind}{8 * pixels.dtype.itemsize}"
 
 
-def _bytes_of(pixels: np.ndarray) -> memoryview:
+def _get_bytes(pixels: np.ndarray) -> memoryview:
     """The pixels as they are sent: C-contiguous and little-endian, not copied if they are so already."""
     contiguous = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
     return contiguous.reshape(-1).view(np.uint8).data
@@ -274,10 +280,10 @@ def _check_selection(selection: np.ndarray, layer: np.ndarray) -> None:
         raise InputError(f"The selection is {have}, the layer {layer.shape}.", "Give (h, w) uint8.")
 
 
-def _reduce(reference: np.ndarray) -> np.ndarray:
+def _shrink_reference(reference: np.ndarray) -> np.ndarray:
     """Scale a reference to the size in which it is sent."""
     height, width = reference.shape[:2]
-    small_width, small_height = reference_size(width, height)
+    small_width, small_height = compute_reference_size(width, height)
     if (small_width, small_height) == (width, height):
         return reference
     if reference.dtype == np.float16:  # libvips has none
@@ -297,6 +303,6 @@ def _resize(pixels: np.ndarray, across: float, down: float) -> np.ndarray:
     return (np.rint(small).clip(0, full) if pixels.dtype.kind == "u" else small).astype(pixels.dtype)
 
 
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _convert_numbers(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields with numpy's numbers as Python's own, which are all that can be sent."""
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in fields.items()}

@@ -6,13 +6,13 @@ from typing import Any
 
 from gi.repository import Gdk, Gimp, GimpUi, GLib, Gtk
 from preview import Preview
-from request import settings_of
+from request import read_settings
 from thin import diagnostics
 from thin.choices import CHOSEN_LAYER, TITLE
 from thin.job import Backend
 
 
-def ask(
+def show_dialog(
     procedure: Gimp.Procedure,
     config: Gimp.ProcedureConfig,
     image: Gimp.Image,
@@ -38,14 +38,14 @@ def ask(
     copy = _CopyDiagnostics(backend.host)
     dialog.get_content_area().pack_start(copy.widget, False, False, 0)
 
-    def changed(*_: Any) -> None:
-        chooser.follow()
-        preview.show(settings_of(config))
+    def refresh(*_: Any) -> None:
+        chooser.update()
+        preview.show(read_settings(config))
 
     handlers = [
-        config.connect(f"notify::{name}", changed) for name in ("strength", "compare", "reference", "clean-edges")
+        config.connect(f"notify::{name}", refresh) for name in ("strength", "compare", "reference", "clean-edges")
     ]
-    changed()
+    refresh()
     preview.widget.show_all()
     chooser.widget.show_all()
     copy.widget.show_all()
@@ -67,7 +67,7 @@ class _LayerChooser:
     ) -> None:
         self._config = config
         self._layers = {
-            str(other.get_id()): other for other in _all(image.get_layers()) if other.get_id() != layer.get_id()
+            str(other.get_id()): other for other in _list_layers(image.get_layers()) if other.get_id() != layer.get_id()
         }
         self._combo = Gtk.ComboBoxText(hexpand=True)
         for number, other in self._layers.items():
@@ -83,9 +83,9 @@ class _LayerChooser:
             self._combo.set_active_id(chosen)
         else:
             self._combo.set_active(0)
-        self._combo.connect("changed", lambda _: self.follow())
+        self._combo.connect("changed", lambda _: self.update())
 
-    def follow(self) -> None:
+    def update(self) -> None:
         """Brings widget and settings in line."""
         wanted = self._config.get_property("compare") == CHOSEN_LAYER
         self.widget.set_sensitive(wanted and bool(self._layers))
@@ -103,7 +103,7 @@ class _CopyDiagnostics:
         self._timer = 0
         self.widget = Gtk.Button(label=diagnostics.COPY.replace("&", "_"), use_underline=True, halign=Gtk.Align.START)
         self.widget.set_tooltip_text(diagnostics.COPY_HELP)
-        self.widget.connect("clicked", self._ask)
+        self.widget.connect("clicked", self._start)
 
     def close(self) -> None:
         """The dialog ends; what was copied shall outlive it."""
@@ -111,14 +111,14 @@ class _CopyDiagnostics:
             GLib.source_remove(self._timer)
         Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).store()
 
-    def _ask(self, _: Gtk.Button) -> None:
+    def _start(self, _: Gtk.Button) -> None:
         self.widget.set_sensitive(False)
         self.widget.set_label(diagnostics.COPYING)
         self._diagnosis = diagnostics.Diagnosis(self._host)
-        self._timer = GLib.timeout_add(50, self._look)
+        self._timer = GLib.timeout_add(50, self._poll)
 
-    def _look(self) -> bool:
-        if not self._diagnosis.done:
+    def _poll(self) -> bool:
+        if not self._diagnosis.is_done:
             return GLib.SOURCE_CONTINUE
         self._timer = 0
         Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).set_text(self._diagnosis.text, -1)
@@ -130,11 +130,11 @@ class _CopyDiagnostics:
         return GLib.SOURCE_REMOVE
 
 
-def _all(layers: list[Gimp.Layer]) -> list[Gimp.Layer]:
+def _list_layers(layers: list[Gimp.Layer]) -> list[Gimp.Layer]:
     """Layers with those in their groups, as the user sees them in the list."""
     found = []
     for layer in layers:
         found.append(layer)
         if layer.is_group():
-            found += _all(layer.get_children())
+            found += _list_layers(layer.get_children())
     return found

@@ -59,17 +59,17 @@ class Harmonize(Gimp.PlugIn):
 def _add_arguments(procedure: Gimp.Procedure) -> None:
     flags = GObject.ParamFlags.READWRITE
     procedure.add_double_argument("strength", "Stren_gth", choices.STRENGTH_HELP, 0.0, 1.0, 1.0, flags)
-    compare = _choice(choices.COMPARE_WITH)
+    compare = _create_choice(choices.COMPARE_WITH)
     procedure.add_choice_argument("compare", "Co_mpare with", choices.COMPARE_HELP, compare, choices.BELOW, flags)
     help_text = f"Counts if “{choices.COMPARE_WITH[choices.CHOSEN_LAYER]}” is what to compare with."
     procedure.add_layer_argument("reference", "_Layer", help_text, True, flags)
     clean = choices.CLEAN_EDGES.replace("&", "_")
     procedure.add_boolean_argument("clean-edges", clean, choices.CLEAN_EDGES_HELP, False, flags)
-    output = _choice(choices.OUTPUT)
+    output = _create_choice(choices.OUTPUT)
     procedure.add_choice_argument("output", "Out_put", choices.OUTPUT_HELP, output, choices.HIDE_ORIGINAL, flags)
 
 
-def _choice(texts: dict[str, str]) -> Gimp.Choice:
+def _create_choice(texts: dict[str, str]) -> Gimp.Choice:
     choice = Gimp.Choice.new()
     for number, (name, text) in enumerate(texts.items()):
         choice.add(name, number, text, "")
@@ -89,22 +89,22 @@ def run(
     status = Gimp.PDBStatusType
     if MISSING:
         text = f"The plug-in is not complete: {MISSING}.\n\nRun `gknet install gimp`, then start GIMP again."
-        return procedure.new_return_values(status.EXECUTION_ERROR, _error(text))
+        return procedure.new_return_values(status.EXECUTION_ERROR, _make_error(text))
     Gegl.init(None)  # without it a buffer can be read, but not at a reduced size: that gives zeros
     try:
-        done = _run(procedure, mode, image, drawables, config)
+        done = _harmonize_layer(procedure, mode, image, drawables, config)
     except ThinError as error:
         if error.code == CANCELLED:
             return procedure.new_return_values(status.CANCEL, None)
-        return procedure.new_return_values(status.EXECUTION_ERROR, _error(choices.error_text(error)))
+        return procedure.new_return_values(status.EXECUTION_ERROR, _make_error(choices.format_error(error)))
     except Exception as error:  # a fault of ours: GIMP would show nothing at all
         traceback.print_exc()
         text = f"{type(error).__name__}: {error}\n\nPlease report this."
-        return procedure.new_return_values(status.EXECUTION_ERROR, _error(text))
+        return procedure.new_return_values(status.EXECUTION_ERROR, _make_error(text))
     return procedure.new_return_values(status.SUCCESS if done else status.CANCEL, None)
 
 
-def _run(
+def _harmonize_layer(
     procedure: Gimp.Procedure,
     mode: Gimp.RunMode,
     image: Gimp.Image,
@@ -116,25 +116,25 @@ def _run(
     from harmonizing import harmonize
     from thin.job import Backend
 
-    layer = request.checked_layer(image, drawables, "")
+    layer = request.find_layer(image, drawables, "")
     backend = Backend(("GIMP plug-in", Gimp.version()))
     if mode != Gimp.RunMode.NONINTERACTIVE:
         from gi.repository import GimpUi
 
         GimpUi.init(NAME)
     if mode == Gimp.RunMode.INTERACTIVE:
-        from dialog import ask
+        from dialog import show_dialog
 
-        if not ask(procedure, config, image, layer, backend):
+        if not show_dialog(procedure, config, image, layer, backend):
             return False
-    settings = request.settings_of(config)
-    request.checked_layer(image, [layer], settings.output)
+    settings = request.read_settings(config)
+    request.find_layer(image, [layer], settings.output)
     for warning in harmonize(image, layer, settings, backend, window=mode != Gimp.RunMode.NONINTERACTIVE):
         Gimp.message(warning)
     return True
 
 
-def _error(text: str) -> GLib.Error:
+def _make_error(text: str) -> GLib.Error:
     return GLib.Error.new_literal(Gimp.PlugIn.error_quark(), text, 0)
 
 

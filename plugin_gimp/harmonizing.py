@@ -25,18 +25,18 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
     progress = Progress(window)
     try:
         target = Target(image, layer, settings.output)
-        with _seen(image, layer, settings.output) as seen:
-            selected = request.selection(image, seen, settings.output)
+        with _open_seen(image, layer, settings.output) as seen:
+            selected = request.read_selection(image, seen, settings.output)
             request.check_has_object(request.has_shape(seen), selected)
-            place = request.place(layer, seen)
-            source = request.source(seen, progress.part("Reading the layer…", 0.0, _READ))
-        look = progress.part("Looking at the picture around it…", _READ, _COMPARE)
+            place = request.read_placement(layer, seen)
+            source = request.read_source(seen, progress.track_part("Reading the layer…", 0.0, _READ))
+        look = progress.track_part("Looking at the picture around it…", _READ, _COMPARE)
         look(0.0)
-        with backdrop.backdrop(image, layer, settings.compare, settings.chosen) as visible:
-            reference, reference_pixels = backdrop.reference(visible, source.kind, look)
+        with backdrop.render_backdrop(image, layer, settings.compare, settings.chosen) as visible:
+            reference, reference_pixels = backdrop.read_reference(visible, source.kind, look)
         # No copy of the image is open here: GIMP's own Cancel ends the plug-in at once, and would leave it behind.
         job = backend.harmonize(
-            layer={**source.kind.picture(source.width, source.height, source.alpha), **place},
+            layer={**source.kind.describe_picture(source.width, source.height, source.alpha), **place},
             layer_bytes=source.pixels,
             reference=reference,
             reference_bytes=reference_pixels,
@@ -44,12 +44,12 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
             options=settings.options,
             into=source.pixels,  # the answer takes their place: they may be half of this process's memory
         )
-        progress.follow(job, _COMPARE, _ASK)
-        result, pixels = job.answer()
+        progress.follow_job(job, _COMPARE, _ASK)
+        result, pixels = job.get_answer()
         source.restore_alpha(pixels)
         target.check()
-        with _seen(image, layer, settings.output) as seen:
-            target.put(seen, source, pixels, progress.part("Writing the result…", _ASK, 1.0))
+        with _open_seen(image, layer, settings.output) as seen:
+            target.write_result(seen, source, pixels, progress.track_part("Writing the result…", _ASK, 1.0))
     finally:
         progress.close()
         backend.close()
@@ -58,6 +58,6 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
     return [str(warning) for warning in result.get("warnings") or []]
 
 
-def _seen(image: Gimp.Image, layer: Gimp.Layer, output: str) -> AbstractContextManager[Gimp.Layer]:
+def _open_seen(image: Gimp.Image, layer: Gimp.Layer, output: str) -> AbstractContextManager[Gimp.Layer]:
     """What shows the layer's pixels: the layer itself where they are to be replaced, as it has nothing else then."""
-    return nullcontext(layer) if output == REPLACE else backdrop.as_seen(image, layer)
+    return nullcontext(layer) if output == REPLACE else backdrop.render_layer(image, layer)

@@ -41,43 +41,43 @@ _NAMES = {
 class Kind:
     """What an image's pixels are, in the backend's words and in babl's.
 
-    depth, space, profile: as in the protocol's `layer`.   alpha_rounded: whether the depth holds less than the image's
+    depth, space, profile: as in the protocol's `layer`.   is_alpha_rounded: whether the depth holds less than the image's
     own numbers.   encoding: what the numbers mean, "linear", "own curve" (of
     the image's space) or "perceptual" (sRGB's curve).   model: babl's space, which keeps the image's primaries.
     """
 
-    gray: bool
+    is_gray: bool
     depth: str
-    alpha_rounded: bool
+    is_alpha_rounded: bool
     space: str
     profile: bytes | None
     encoding: str
     model: Any
 
-    def channels(self, alpha: bool) -> int:
+    def count_channels(self, alpha: bool) -> int:
         """Numbers of one pixel."""
-        return (1 if self.gray else 3) + alpha
+        return (1 if self.is_gray else 3) + alpha
 
-    def pixel_bytes(self, alpha: bool) -> int:
-        return self.channels(alpha) * DEPTHS[self.depth]
+    def count_pixel_bytes(self, alpha: bool) -> int:
+        return self.count_channels(alpha) * DEPTHS[self.depth]
 
-    def format(self, alpha: bool) -> str:
+    def get_format(self, alpha: bool) -> str:
         """The pixel format's full name in babl: straight alpha, in the image's own space."""
-        name = f"{_NAMES[self.gray, self.encoding]}{'A' if alpha else ''} {_TYPE_OF[self.depth]}"
-        return _in_space(name, self.model)
+        name = f"{_NAMES[self.is_gray, self.encoding]}{'A' if alpha else ''} {_TYPE_OF[self.depth]}"
+        return _get_format_in_space(name, self.model)
 
     @property
     def alpha_format(self) -> str:
         """The format of the alpha alone, in the same depth."""
         return f"A {_TYPE_OF[self.depth]}"
 
-    def picture(self, width: int, height: int, alpha: bool) -> dict[str, Any]:
+    def describe_picture(self, width: int, height: int, alpha: bool) -> dict[str, Any]:
         """The protocol's map of a picture of this kind."""
-        fields = {"width": width, "height": height, "channels": self.channels(alpha), "depth": self.depth}
+        fields = {"width": width, "height": height, "channels": self.count_channels(alpha), "depth": self.depth}
         return {**fields, "space": self.space, "profile": self.profile}
 
 
-def kind_of(image: Gimp.Image) -> Kind:
+def get_kind(image: Gimp.Image) -> Kind:
     """How an image's pixels travel: at its own precision, in its own space.
 
     32-bit integers and doubles, which the backend does not know, travel as floats.
@@ -92,7 +92,7 @@ def kind_of(image: Gimp.Image) -> Kind:
     gray = image.get_base_type() == Gimp.ImageBaseType.GRAY
     bits, _, curve = image.get_precision().value_nick.partition("-")
     fixed = (gray, _DEPTH_OF[bits], bits in ("u32", "double"))
-    profile, model = _profile(image), _space(image)
+    profile, model = _find_profile(image), _get_space(image)
     if profile is None:
         linear = curve == "linear"
         # Where the space is sRGB, its own curve is the perceptual one: the same numbers under two names.
@@ -109,12 +109,14 @@ def kind_of(image: Gimp.Image) -> Kind:
     return Kind(gray, *travel, alike.get_icc_profile(), "perceptual", model)
 
 
-def read(drawable: Gimp.Drawable, pixel_format: str, pixel_bytes: int, on_step: OnStep | None = None) -> bytearray:
+def read_pixels(
+    drawable: Gimp.Drawable, pixel_format: str, pixel_bytes: int, on_step: OnStep | None = None
+) -> bytearray:
     """A drawable's pixels: rows top-down, nothing between them."""
     width, height = drawable.get_width(), drawable.get_height()
     buffer, line = drawable.get_buffer(), width * pixel_bytes
     pixels = bytearray(line * height)
-    for top, rows in _stripes(height, line):
+    for top, rows in _split_stripes(height, line):
         stripe = buffer.get(Gegl.Rectangle.new(0, top, width, rows), 1.0, pixel_format, Gegl.AbyssPolicy.NONE)
         pixels[top * line : (top + rows) * line] = stripe
         if on_step is not None:
@@ -122,7 +124,7 @@ def read(drawable: Gimp.Drawable, pixel_format: str, pixel_bytes: int, on_step: 
     return pixels
 
 
-def write(
+def write_pixels(
     buffer: Gegl.Buffer,
     width: int,
     height: int,
@@ -133,7 +135,7 @@ def write(
     """Fills a buffer of this size with pixels, and hands them to GIMP."""
     line = len(pixels) // height
     view = memoryview(pixels)
-    for top, rows in _stripes(height, line):
+    for top, rows in _split_stripes(height, line):
         stripe = bytes(view[top * line : (top + rows) * line])
         buffer.set(Gegl.Rectangle.new(0, top, width, rows), pixel_format, stripe)
         if on_step is not None:
@@ -148,11 +150,11 @@ def copy_alpha(source: Gimp.Drawable, buffer: Gegl.Buffer) -> None:
     name, kind = str(Babl.get_name(own)), Babl.get_name(Babl.format_get_type(own, 0))
     channels, size = Babl.format_get_n_components(own), Babl.format_get_bytes_per_pixel(own)
     width, height = source.get_width(), source.get_height()
-    for top, rows in _stripes(height, width * size):
+    for top, rows in _split_stripes(height, width * size):
         rect = Gegl.Rectangle.new(0, top, width, rows)
         pixels = bytearray(buffer.get(rect, 1.0, name, Gegl.AbyssPolicy.NONE))
         alpha = source.get_buffer().get(rect, 1.0, f"A {kind}", Gegl.AbyssPolicy.NONE)
-        _last_channel(pixels, size // channels, channels)[:] = memoryview(alpha).cast(_UNITS[size // channels])
+        _view_last_channel(pixels, size // channels, channels)[:] = memoryview(alpha).cast(_UNITS[size // channels])
         buffer.set(rect, name, bytes(pixels))
     buffer.flush()
 
@@ -165,23 +167,23 @@ def copy_pixels(source: Gimp.Drawable, target: Gimp.Drawable, left: int = 0, top
     name, size = str(Babl.get_name(target.get_format())), Babl.format_get_bytes_per_pixel(target.get_format())
     width, height = source.get_width(), source.get_height()
     buffer = target.get_buffer()
-    for row, rows in _stripes(height, width * size):
+    for row, rows in _split_stripes(height, width * size):
         stripe = source.get_buffer().get(Gegl.Rectangle.new(0, row, width, rows), 1.0, name, Gegl.AbyssPolicy.NONE)
         buffer.set(Gegl.Rectangle.new(left, top + row, width, rows), name, stripe)
     buffer.flush()
     target.update(0, 0, target.get_width(), target.get_height())
 
 
-def checksum(drawable: Gimp.Drawable) -> int:
+def compute_checksum(drawable: Gimp.Drawable) -> int:
     """A number to tell by whether a drawable's pixels are still the same."""
     own = drawable.get_format()
-    return zlib.crc32(read(drawable, str(Babl.get_name(own)), Babl.format_get_bytes_per_pixel(own)))
+    return zlib.crc32(read_pixels(drawable, str(Babl.get_name(own)), Babl.format_get_bytes_per_pixel(own)))
 
 
 def is_opaque(drawable: Gimp.Drawable) -> bool:
     """Whether nothing shows through any of its pixels."""
     width, height = drawable.get_width(), drawable.get_height()
-    for top, rows in _stripes(height, width * DEPTHS["f32"]):
+    for top, rows in _split_stripes(height, width * DEPTHS["f32"]):
         rect = Gegl.Rectangle.new(0, top, width, rows)
         alpha = drawable.get_buffer().get(rect, 1.0, "A float", Gegl.AbyssPolicy.NONE)
         if alpha != _OPAQUE * (width * rows):
@@ -195,15 +197,15 @@ def put_alpha(pixels: bytearray, alpha: bytearray, kind: Kind) -> None:
     alpha: one number a pixel, in the kind's depth.
     """
     size = DEPTHS[kind.depth]
-    _last_channel(pixels, size, kind.channels(True))[:] = memoryview(alpha).cast(_UNITS[size])
+    _view_last_channel(pixels, size, kind.count_channels(True))[:] = memoryview(alpha).cast(_UNITS[size])
 
 
 def take_alpha(pixels: bytearray, kind: Kind) -> bytearray:
     """The alpha of such pixels, one number a pixel."""
-    return bytearray(_last_channel(pixels, DEPTHS[kind.depth], kind.channels(True)).tobytes())
+    return bytearray(_view_last_channel(pixels, DEPTHS[kind.depth], kind.count_channels(True)).tobytes())
 
 
-def small(
+def read_scaled(
     drawable: Gimp.Drawable,
     pixel_format: str,
     box: tuple[int, int, int, int],
@@ -218,12 +220,12 @@ def small(
     return bytes(drawable.get_buffer().get(Gegl.Rectangle.new(*box), scale, pixel_format, beyond))
 
 
-def _last_channel(pixels: bytearray, size: int, channels: int) -> memoryview:
+def _view_last_channel(pixels: bytearray, size: int, channels: int) -> memoryview:
     """One number of `size` bytes for each pixel: alpha, where there is one. Writing to it changes the pixels."""
     return memoryview(pixels).cast(_UNITS[size])[channels - 1 :: channels]
 
 
-def _profile(image: Gimp.Image) -> Gimp.ColorProfile | None:
+def _find_profile(image: Gimp.Image) -> Gimp.ColorProfile | None:
     """The image's profile if it has one that is not sRGB by another name."""
     profile = image.get_color_profile()
     if profile is None:
@@ -235,16 +237,16 @@ def _profile(image: Gimp.Image) -> Gimp.ColorProfile | None:
     return None if space is not None and Babl.get_name(space) == "sRGB" else profile
 
 
-def _space(image: Gimp.Image) -> Any:
+def _get_space(image: Gimp.Image) -> Any:
     """Babl's space of the image's pixels, as its layers have it."""
     return Babl.format_get_space(image.get_layers()[0].get_format())
 
 
-def _in_space(name: str, space: Any) -> str:
+def _get_format_in_space(name: str, space: Any) -> str:
     return str(Babl.get_name(Babl.format_with_space(name, space)))
 
 
-def _stripes(height: int, line_bytes: int) -> list[tuple[int, int]]:
+def _split_stripes(height: int, line_bytes: int) -> list[tuple[int, int]]:
     """(top, rows) of the stripes that `height` rows are worked on in."""
     rows = max(1, _STRIPE_BYTES // (_TILE * max(1, line_bytes))) * _TILE
     return [(top, min(rows, height - top)) for top in range(0, height, rows)]

@@ -28,7 +28,7 @@ class Progress:
     """
 
     def __init__(self, window: bool) -> None:
-        self.cancelled = False
+        self.is_cancelled = False
         self._window = _Window(self) if window else None
         self._shown = ("", -1.0)
         self._moved_s = self._looked_s = 0.0
@@ -40,15 +40,15 @@ class Progress:
         if now - self._looked_s >= _SHOW_S or fraction == 1.0:
             self._looked_s = now
             self._draw(text, fraction, now)
-        self._breathe()
+        self._process_events()
 
-    def part(self, text: str, start: float, end: float) -> Callable[[float], None]:
+    def track_part(self, text: str, start: float, end: float) -> Callable[[float], None]:
         """A function to be told how much of a part is done, 0..1, which takes the bar from `start` to `end`."""
         return lambda done: self.show(text, start + (end - start) * done)
 
-    def follow(self, job: Job, start: float, end: float) -> None:
+    def follow_job(self, job: Job, start: float, end: float) -> None:
         """Waits for a job that takes the bar from `start` to `end`."""
-        while not job.done:
+        while not job.is_done:
             try:
                 self.show(job.text, None if job.fraction is None else start + (end - start) * job.fraction)
             except ThinError:
@@ -58,7 +58,7 @@ class Progress:
             if self._window is None:
                 job.wait(_TICK_S)
             else:
-                self._window.await_event(_TICK_S)
+                self._window.wait_for_event(_TICK_S)
 
     def close(self) -> None:
         """Takes everything away."""
@@ -80,10 +80,10 @@ class Progress:
             self._window.draw(text, fraction)
         self._shown = (text, last_fraction if fraction is None else fraction)
 
-    def _breathe(self) -> None:
+    def _process_events(self) -> None:
         if self._window is not None:
-            self._window.breathe()
-        if self.cancelled:
+            self._window.process_events()
+        if self.is_cancelled:
             raise ThinError(CANCELLED, "Cancelled.")
 
 
@@ -100,7 +100,7 @@ class _Window:
         button = self._dialog.add_button("_Cancel", Gtk.ResponseType.CANCEL)
 
         def cancel(*_: Any) -> bool:
-            progress.cancelled = True
+            progress.is_cancelled = True
             button.set_sensitive(False)
             return True
 
@@ -124,19 +124,19 @@ class _Window:
         else:
             self._bar.set_fraction(fraction)
 
-    def breathe(self) -> None:
+    def process_events(self) -> None:
         """Handles what has happened: keys, clicks, the need to be drawn."""
         while self._loop.pending():
             self._loop.iteration(False)
 
-    def await_event(self, timeout_s: float) -> None:
+    def wait_for_event(self, timeout_s: float) -> None:
         """The same, after waiting for something to happen, but not for longer than this."""
         timer = GLib.timeout_add(int(timeout_s * 1000), lambda: True)
         self._loop.iteration(True)
         GLib.source_remove(timer)
-        self.breathe()
+        self.process_events()
 
     def close(self) -> None:
         """Takes the window away, and sees to it that it is gone."""
         self._dialog.destroy()
-        self.breathe()
+        self.process_events()

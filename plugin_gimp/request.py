@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backdrop import has_mask, is_plain, is_rasterized, with_mask_applied
+from backdrop import apply_mask, has_mask, is_plain, is_rasterized
 from gi.repository import Gegl, Gimp
-from pixels import Kind, OnStep, kind_of, put_alpha, read, take_alpha
+from pixels import Kind, OnStep, get_kind, put_alpha, read_pixels, take_alpha
 from thin.choices import HIDE_ORIGINAL, OPAQUE, OPAQUE_HINT, REPLACE
 from thin.protocol import BAD_REQUEST, DEPTHS, NO_FOREGROUND, UNSUPPORTED, ThinError
 
@@ -41,7 +41,7 @@ class Settings:
         return {"strength": self.strength, **({"clean_edges": True} if self.clean_edges else {})}
 
 
-def settings_of(config: Gimp.ProcedureConfig) -> Settings:
+def read_settings(config: Gimp.ProcedureConfig) -> Settings:
     """What the procedure's arguments say."""
     names = ("strength", "compare", "reference", "clean-edges", "output")
     return Settings(*(config.get_property(name) for name in names))
@@ -67,7 +67,7 @@ class Source:
             put_alpha(answer, self.own_alpha, self.kind)
 
 
-def checked_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output: str) -> Gimp.Layer:
+def find_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output: str) -> Gimp.Layer:
     """The one layer that is to be harmonized.
 
     Raises ThinError that says why there is none, or why it cannot be.
@@ -89,7 +89,7 @@ def checked_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output:
         raise ThinError(
             UNSUPPORTED, "The floating selection is not a layer yet.", "Make it one first: Layer → To New Layer."
         )
-    kind_of(image)
+    get_kind(image)
     if output == REPLACE:
         _check_replaceable(layer)
     if output == HIDE_ORIGINAL and layer.get_visible() and layer.get_lock_visibility():
@@ -101,24 +101,24 @@ def checked_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output:
     return layer
 
 
-def source(layer: Gimp.Layer, on_step: OnStep) -> Source:
+def read_source(layer: Gimp.Layer, on_step: OnStep) -> Source:
     """A layer's own pixels; what its mask hides counts as transparent, so that the network does not see it.
 
     As alpha and not as a selection: a selection says how much of the change a pixel takes, and the soft edge of a
     mask would keep the old colours in half.
     """
-    kind, masked = kind_of(layer.get_image()), has_mask(layer)
+    kind, masked = get_kind(layer.get_image()), has_mask(layer)
     alpha = layer.has_alpha() or masked
-    pixels = read(layer, kind.format(alpha), kind.pixel_bytes(alpha), on_step)
+    pixels = read_pixels(layer, kind.get_format(alpha), kind.count_pixel_bytes(alpha), on_step)
     made = Source(kind, alpha, layer.get_width(), layer.get_height(), pixels, None)
     if masked:
         made.own_alpha = take_alpha(pixels, kind)
-        with with_mask_applied(layer) as bare:
-            put_alpha(pixels, read(bare, kind.alpha_format, DEPTHS[kind.depth]), kind)
+        with apply_mask(layer) as bare:
+            put_alpha(pixels, read_pixels(bare, kind.alpha_format, DEPTHS[kind.depth]), kind)
     return made
 
 
-def selection(image: Gimp.Image, layer: Gimp.Layer, output: str) -> bytes | None:
+def read_selection(image: Gimp.Image, layer: Gimp.Layer, output: str) -> bytes | None:
     """How much of each of the layer's pixels is selected, one byte each; None if nothing is, which means all.
 
     layer: may be a copy's, of this image.
@@ -137,16 +137,16 @@ def has_shape(layer: Gimp.Layer) -> bool:
     return layer.has_alpha() or has_mask(layer)
 
 
-def check_has_object(shaped: bool, selected: bytes | None) -> None:
+def check_has_object(is_shaped: bool, selected: bytes | None) -> None:
     """Raises ThinError where nothing can say what of the layer is the object: before anything is read and sent."""
-    if selected is None and not shaped:
+    if selected is None and not is_shaped:
         raise ThinError(NO_FOREGROUND, OPAQUE, OPAQUE_HINT)
 
 
-def place(layer: Gimp.Layer, seen: Gimp.Layer) -> dict[str, Any]:
+def read_placement(layer: Gimp.Layer, seen: Gimp.Layer) -> dict[str, Any]:
     """Where a layer lies on the canvas, and how much of it shows: with the opacity of the groups it is in.
 
-    seen: the layer, or what shows its pixels (backdrop.as_seen).
+    seen: the layer, or what shows its pixels (backdrop.render_layer).
     """
     _, left, top = seen.get_offsets()
     opacity = 1.0

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gi.repository import Babl, Gegl, Gimp
-from pixels import OnStep, checksum, copy_alpha, write
+from pixels import OnStep, compute_checksum, copy_alpha, write_pixels
 from request import Source
-from thin.choices import HIDE_ORIGINAL, REPLACE, result_name
+from thin.choices import HIDE_ORIGINAL, REPLACE, make_result_name
 from thin.protocol import INTERNAL, ThinError
 
 
@@ -21,15 +21,15 @@ class Target:
         self.output = output
         self._before = self._state()
 
-    def put(self, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
+    def write_result(self, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
         """Brings the pixels into the image.
 
-        seen: what shows the layer's pixels (backdrop.as_seen).   source: what was read of it.
+        seen: what shows the layer's pixels (backdrop.render_layer).   source: what was read of it.
         on_step: may raise to end the work; the image is untouched then.
         Raises ThinError if the layer is not what it was, or GIMP refuses.
         """
         if (seen.get_width(), seen.get_height()) != (source.width, source.height):
-            raise _changed()
+            raise _make_changed_error()
         if self.output == REPLACE:
             self._replace(source, pixels, on_step)
         else:
@@ -37,59 +37,59 @@ class Target:
 
     def _add(self, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
         """A new layer above. It gets its pixels before the image gets it: they are no undo step of their own."""
-        new = _empty_like(self.image, self.layer, seen)
+        new = _create_like(self.image, self.layer, seen)
         try:
-            _style(new, self.layer)
-            _fill(new.get_buffer(), seen, source, pixels, on_step)
-            _do(new.update(0, 0, source.width, source.height))
-            _lock(new, self.layer)
+            _copy_style(new, self.layer)
+            _fill_buffer(new.get_buffer(), seen, source, pixels, on_step)
+            _check_call(new.update(0, 0, source.width, source.height))
+            _copy_locks(new, self.layer)
             self.check()
         except BaseException:
             new.delete()
             raise
         with _one_undo_step(self.image):
             position = self.image.get_item_position(self.layer)
-            _do(self.image.insert_layer(new, self.layer.get_parent(), position))
+            _check_call(self.image.insert_layer(new, self.layer.get_parent(), position))
             if self.output == HIDE_ORIGINAL:
-                _do(self.layer.set_visible(False))
+                _check_call(self.layer.set_visible(False))
 
     def _replace(self, source: Source, pixels: bytearray, on_step: OnStep) -> None:
         """The layer's own pixels, through the buffer that GIMP's filters write to: it heeds the selection."""
         shadow = self.layer.get_shadow_buffer()
         try:
-            _fill(shadow, self.layer, source, pixels, on_step)
+            _fill_buffer(shadow, self.layer, source, pixels, on_step)
             self.check()
         except BaseException:
             self.layer.free_shadow()
             raise
         with _one_undo_step(self.image):
-            _do(self.layer.merge_shadow(True))
-        _do(self.layer.update(0, 0, source.width, source.height))
+            _check_call(self.layer.merge_shadow(True))
+        _check_call(self.layer.update(0, 0, source.width, source.height))
 
     def check(self) -> None:
         """Raises ThinError if the layer is not what it was: the user may have gone on working meanwhile."""
         if not self.image.is_valid() or not self.layer.is_valid() or self._state() != self._before:
-            raise _changed()
+            raise _make_changed_error()
 
     def _state(self) -> tuple[object, ...]:
         layer = self.layer
         state = (layer.get_width(), layer.get_height(), Babl.get_name(layer.get_format()))
         # GIMP loads a linked file again when that changes, without the user's doing anything.
-        return (*state, checksum(layer)) if type(layer).__name__ == "LinkLayer" else state
+        return (*state, compute_checksum(layer)) if type(layer).__name__ == "LinkLayer" else state
 
 
-def _changed() -> ThinError:
+def _make_changed_error() -> ThinError:
     return ThinError(INTERNAL, "The layer was changed or removed meanwhile. The image is as it was.", "Try again.")
 
 
-def _fill(buffer: Gegl.Buffer, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
+def _fill_buffer(buffer: Gegl.Buffer, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
     """The result in a buffer like that of the layer it was made from."""
-    write(buffer, source.width, source.height, source.kind.format(source.alpha), pixels, on_step)
-    if seen.has_alpha() and source.kind.alpha_rounded:
+    write_pixels(buffer, source.width, source.height, source.kind.get_format(source.alpha), pixels, on_step)
+    if seen.has_alpha() and source.kind.is_alpha_rounded:
         copy_alpha(seen, buffer)
 
 
-def _empty_like(image: Gimp.Image, layer: Gimp.Layer, seen: Gimp.Layer) -> Gimp.Layer:
+def _create_like(image: Gimp.Image, layer: Gimp.Layer, seen: Gimp.Layer) -> Gimp.Layer:
     """A plain layer of the size and with the mask of the one that was read; not in the image yet."""
     own = seen.get_id() == layer.get_id()
     new = layer.copy() if own else Gimp.Layer.new_from_drawable(seen, image)
@@ -98,37 +98,37 @@ def _empty_like(image: Gimp.Image, layer: Gimp.Layer, seen: Gimp.Layer) -> Gimp.
     return new
 
 
-def _style(new: Gimp.Layer, layer: Gimp.Layer) -> None:
+def _copy_style(new: Gimp.Layer, layer: Gimp.Layer) -> None:
     """Lets a new layer blend like the old one. It is visible and can be written to, whatever is locked there."""
     passes = layer.get_mode() == Gimp.LayerMode.PASS_THROUGH  # which is for groups only
-    _do(new.set_name(result_name(layer.get_name())))
-    _do(new.set_lock_content(False))
-    _do(new.set_lock_alpha(False))
-    _do(new.set_lock_visibility(False))
-    _do(new.set_visible(True))
-    _do(new.set_opacity(layer.get_opacity()))
-    _do(new.set_mode(Gimp.LayerMode.NORMAL if passes else layer.get_mode()))
-    _do(new.set_blend_space(layer.get_blend_space()))
-    _do(new.set_composite_space(layer.get_composite_space()))
-    _do(new.set_composite_mode(layer.get_composite_mode()))
+    _check_call(new.set_name(make_result_name(layer.get_name())))
+    _check_call(new.set_lock_content(False))
+    _check_call(new.set_lock_alpha(False))
+    _check_call(new.set_lock_visibility(False))
+    _check_call(new.set_visible(True))
+    _check_call(new.set_opacity(layer.get_opacity()))
+    _check_call(new.set_mode(Gimp.LayerMode.NORMAL if passes else layer.get_mode()))
+    _check_call(new.set_blend_space(layer.get_blend_space()))
+    _check_call(new.set_composite_space(layer.get_composite_space()))
+    _check_call(new.set_composite_mode(layer.get_composite_mode()))
 
 
-def _lock(new: Gimp.Layer, layer: Gimp.Layer) -> None:
+def _copy_locks(new: Gimp.Layer, layer: Gimp.Layer) -> None:
     """Locks place and transparency of the finished layer where the old one's are; its colours can be worked on."""
-    _do(new.set_lock_position(layer.get_lock_position()))
-    _do(new.set_lock_alpha(layer.get_lock_alpha()))
+    _check_call(new.set_lock_position(layer.get_lock_position()))
+    _check_call(new.set_lock_alpha(layer.get_lock_alpha()))
 
 
 @contextmanager
 def _one_undo_step(image: Gimp.Image) -> Iterator[None]:
-    _do(image.undo_group_start())
+    _check_call(image.undo_group_start())
     try:
         yield
     finally:
         image.undo_group_end()
 
 
-def _do(done: bool) -> None:
+def _check_call(done: bool) -> None:
     """libgimp's calls return False where others would raise."""
     if not done:
         reason = Gimp.get_pdb().get_last_error() or "it gives no reason"

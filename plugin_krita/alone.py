@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .hidden_copy import hidden_copy
+from .hidden_copy import open_hidden_copy
 from .thin.preview import Box
 
 _MASTER_SWITCH = re.compile(r'<node\b[^>]*key="masterFXSwitch"[^>]*/>')
 
 
 @dataclass(frozen=True)
-class Alone:
+class IsolatedLayer:
     """layer: of the copy; its projection is what the layer shows.   box: what of that isn't transparent."""
 
     layer: Any
@@ -23,12 +23,12 @@ class Alone:
 
 
 @contextmanager
-def alone(document: Any, node: Any) -> Iterator[Alone]:
+def isolate_layer(document: Any, node: Any) -> Iterator[IsolatedLayer]:
     """The layer visible, opaque, unblended and without its style.
 
     It reaches beyond the canvas where the layer does: Krita computes all of a layer that is added.
     """
-    with hidden_copy(document) as copy:
+    with open_hidden_copy(document) as copy:
         frame = copy.createGroupLayer("")
         copy.rootNode().addChildNode(frame, None)
         original = copy.nodeByUniqueID(node.uniqueId())
@@ -42,7 +42,7 @@ def alone(document: Any, node: Any) -> Iterator[Alone]:
             for child in original.childNodes():
                 layer.addChildNode(child.duplicate(), None)
         copy.waitForDone()
-        yield Alone(layer, box_of(frame))
+        yield IsolatedLayer(layer, get_box(frame))
 
 
 def show_plainly(layer: Any) -> None:
@@ -67,7 +67,7 @@ def is_passing_through(node: Any) -> bool:
     return node.type() == "grouplayer" and bool(node.passThroughMode())
 
 
-def box_of(node: Any) -> Box:
+def get_box(node: Any) -> Box:
     """A layer's own pixels: left, top, width, height."""
     bounds = node.bounds()
     return bounds.x(), bounds.y(), bounds.width(), bounds.height()

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from typing import Any
 
 from .alone import show_plainly, switch_off_style
-from .pixels import stripes
+from .pixels import split_stripes
 from .qt import QtCore, QtGui
 from .source import layers_in
 from .thin.choices import BELOW
@@ -29,30 +29,30 @@ class View:
 
     def show_without(self, node: Any, compare: str) -> None:
         """Show what is visible below a layer of the original (`below`), or all but the layer (`image`)."""
-        way = self._way_to(node)
+        path = self._find_path(node)
         if compare == BELOW:
-            for level in way:
-                for above in _layers_above(level):
+            for level in path:
+                for above in _list_layers_above(level):
                     above.setVisible(False)
-        way[0].setVisible(False)
-        if len(layers_in(way[0].parentNode())) == 2:
-            way[0].remove()  # Krita shows a layer that is alone in its group as it lies: without composing it, at once
+        path[0].setVisible(False)
+        if len(layers_in(path[0].parentNode())) == 2:
+            path[0].remove()  # Krita shows a layer that is alone in its group as it lies: without composing it, at once
         self._refresh()
 
     def show_alone(self, node: Any) -> None:
         """Show one layer of the original, fully opaque, whether it is visible or not."""
-        self._leave_only(self._way_to(node))
+        self._hide_others(self._find_path(node))
         self._refresh()
 
     def show_object(self, node: Any) -> None:
         """The same without layer styles, which aren't harmonized."""
-        way = self._way_to(node)
-        for level in way:
+        path = self._find_path(node)
+        for level in path:
             switch_off_style(level)
-        self._leave_only(way)
+        self._hide_others(path)
         self._refresh()
 
-    def picture(self, box: Box, size: tuple[int, int]) -> Picture:
+    def render_picture(self, box: Box, size: tuple[int, int]) -> Picture:
         """What is shown in a box, at another size (width, height), not larger than the box."""
         left, top, width, height = box
         across, down = size
@@ -61,39 +61,39 @@ class View:
         painter = QtGui.QPainter(picture)
         painter.setCompositionMode(QtGui.QPainter.CompositionMode.CompositionMode_Source)
         try:
-            for first, rows in stripes(down, -(-width * height // down), _STRIPE_PIXELS):
+            for first, rows in split_stripes(down, -(-width * height // down), _STRIPE_PIXELS):
                 # Each stripe is reduced by itself; its edges lie at most half a document's pixel off.
                 start, end = (round(row * height / down) for row in (first, first + rows))
                 part = self._document.projection(left, top + start, width, end - start)
-                painter.drawImage(0, first, reduced(part, across, rows))
+                painter.drawImage(0, first, scale_picture(part, across, rows))
                 yield (first + rows) / down
         finally:
             painter.end()
         return picture
 
-    def _leave_only(self, way: list[Any]) -> None:
-        for level in way:
+    def _hide_others(self, path: list[Any]) -> None:
+        for level in path:
             for other in layers_in(level.parentNode()):
-                other.setVisible(_is_same(other, level))
+                other.setVisible(_is_same_layer(other, level))
             show_plainly(level)
 
-    def _same(self, node: Any) -> Any:
+    def _find_twin(self, node: Any) -> Any:
         return self._document.nodeByUniqueID(node.uniqueId())
 
-    def _way_to(self, node: Any) -> list[Any]:
+    def _find_path(self, node: Any) -> list[Any]:
         """The copy's layer and the groups that it is in."""
-        way, one = [], self._same(node)
+        path, one = [], self._find_twin(node)
         while one is not None and one.parentNode() is not None:
-            way.append(one)
+            path.append(one)
             one = one.parentNode()
-        return way
+        return path
 
     def _refresh(self) -> None:
         self._document.refreshProjection()
         self._document.waitForDone()
 
 
-def reduced(picture: QtGui.QImage, width: int, height: int) -> QtGui.QImage:
+def scale_picture(picture: QtGui.QImage, width: int, height: int) -> QtGui.QImage:
     """A picture at a smaller size: means of the pixels that fall together, in which transparent ones don't count."""
     if (picture.width(), picture.height()) == (width, height):
         return picture
@@ -105,18 +105,18 @@ def reduced(picture: QtGui.QImage, width: int, height: int) -> QtGui.QImage:
     )
 
 
-def pixels_of(picture: QtGui.QImage) -> bytes:
+def get_pixels(picture: QtGui.QImage) -> bytes:
     """The picture's bytes: RGBA, straight alpha, rows without gaps."""
     straight = picture.convertToFormat(QtGui.QImage.Format.Format_RGBA8888)
     return bytes(straight.constBits().asstring(straight.width() * straight.height() * 4))
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def _is_same_layer(one: Any, other: Any) -> bool:
     return bool(one.uniqueId() == other.uniqueId())
 
 
-def _layers_above(node: Any) -> list[Any]:
+def _list_layers_above(node: Any) -> list[Any]:
     """Of the same group; masks of the group itself stay, as they hide what lies below too."""
     siblings = layers_in(node.parentNode())
-    place = next(index for index, one in enumerate(siblings) if _is_same(one, node))
+    place = next(index for index, one in enumerate(siblings) if _is_same_layer(one, node))
     return siblings[place + 1 :]

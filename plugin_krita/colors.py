@@ -12,7 +12,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from .hidden_copy import hidden_copy
+from .hidden_copy import open_hidden_copy
 from .thin.protocol import BAD_REQUEST, DEPTHS, UNSUPPORTED, ThinError
 
 ENCODED = {"RGBA": "sRGB-elle-V2-srgbtrc.icc", "GRAYA": "Gray-D50-elle-V2-srgbtrc.icc"}
@@ -32,7 +32,7 @@ class Colors:
     """A layer's colour space in Krita's words, and what is sent of it.
 
     model, depth, profile: Krita's.   sent_depth: `u8`, `u16`, `f16`, `f32`.   space: `srgb` or `linear`.
-    converted: whether Krita converts the pixels on the way.
+    is_converted: whether Krita converts the pixels on the way.
     """
 
     model: str
@@ -40,7 +40,7 @@ class Colors:
     profile: str
     sent_depth: str
     space: str
-    converted: bool
+    is_converted: bool
 
     @property
     def channels(self) -> int:
@@ -57,29 +57,29 @@ class Colors:
         return self.channels * DEPTHS[self.depth.lower()]
 
     @property
-    def swapped(self) -> bool:
+    def is_blue_first(self) -> bool:
         """Whether Krita keeps blue first: so it does with whole numbers."""
         return self.model == "RGBA" and self.depth in ("U8", "U16")
 
-    def out_of_krita(self, copy: Any, data: bytes, width: int, rows: int) -> bytes:
+    def convert_from_krita(self, copy: Any, data: bytes, width: int, rows: int) -> bytes:
         """Krita's pixels of a layer as those that are sent.   copy: of the layer's document, hidden."""
-        return _convert(copy, data, width, rows, self.own, self._sent)
+        return _convert_pixels(copy, data, width, rows, self.own_space, self._sent_space)
 
-    def into_krita(self, copy: Any, data: bytes | bytearray, width: int, rows: int) -> bytes:
+    def convert_to_krita(self, copy: Any, data: bytes | bytearray, width: int, rows: int) -> bytes:
         """The way back."""
-        return _convert(copy, data, width, rows, self._sent, self.own)
+        return _convert_pixels(copy, data, width, rows, self._sent_space, self.own_space)
 
     @property
-    def own(self) -> tuple[str, str, str]:
+    def own_space(self) -> tuple[str, str, str]:
         """The layer's colour space in Krita's words."""
         return self.model, self.depth, self.profile
 
     @property
-    def _sent(self) -> tuple[str, str, str]:
+    def _sent_space(self) -> tuple[str, str, str]:
         return self.model, "F32", LINEAR[self.model]
 
 
-def colors_of(document: Any, node: Any) -> Colors:
+def get_colors(document: Any, node: Any) -> Colors:
     """How a layer's colours travel.  Raises ThinError (`unsupported`) for colours that are neither RGB nor gray."""
     model, depth, profile = node.colorModel(), node.colorDepth(), node.colorProfile()
     if model not in CHANNELS or depth.lower() not in DEPTHS:
@@ -90,14 +90,14 @@ def colors_of(document: Any, node: Any) -> Colors:
             "Layer → Convert → Convert Layer Color Space…, to RGB.",
         )
     if (model, profile) not in _meanings:
-        _meanings[model, profile] = _meaning(document, model, profile)
+        _meanings[model, profile] = _identify_profile(document, model, profile)
     space = _meanings[model, profile]
     if space is None:
         return Colors(model, depth, profile, "f32", "linear", True)
     return Colors(model, depth, profile, depth.lower(), space, False)
 
 
-def _meaning(document: Any, model: str, profile: str) -> str | None:
+def _identify_profile(document: Any, model: str, profile: str) -> str | None:
     """`srgb` or `linear` if a profile means that, else None."""
     levels = array.array("H", [0, 9000, 30000, 65535])
     colors = itertools.product(levels, repeat=CHANNELS[model] - 1)
@@ -108,14 +108,14 @@ def _meaning(document: Any, model: str, profile: str) -> str | None:
             return space
         seen = array.array("H")
         own, target = (model, "U16", profile), (model, "U16", known)
-        with hidden_copy(document) as copy:
-            seen.frombytes(_convert(copy, probe.tobytes(), width, 1, own, target))
+        with open_hidden_copy(document) as copy:
+            seen.frombytes(_convert_pixels(copy, probe.tobytes(), width, 1, own, target))
         if max(abs(a - b) for a, b in zip(probe, seen)) <= _ALIKE:  # noqa: B905  `strict` is Python 3.10's
             return space
     return None
 
 
-def _convert(
+def _convert_pixels(
     copy: Any,
     data: bytes | bytearray,
     width: int,
@@ -126,15 +126,15 @@ def _convert(
     """Pixels in another colour space, by way of a layer that is in no picture; copy: a hidden one."""
     carrier = copy.createNode("", "paintlayer")
     if not carrier.setColorSpace(*source):
-        raise _unusable(source)
+        raise _make_conversion_error(source)
     if carrier.setPixelData(data, 0, 0, width, rows) is False:  # Krita 5.2 doesn't tell, and returns None
-        raise _unusable(source)
+        raise _make_conversion_error(source)
     if not carrier.setColorSpace(*target):
-        raise _unusable(target)
+        raise _make_conversion_error(target)
     return bytes(carrier.pixelData(0, 0, width, rows))
 
 
-def _unusable(space: tuple[str, str, str]) -> ThinError:
+def _make_conversion_error(space: tuple[str, str, str]) -> ThinError:
     return ThinError(
         BAD_REQUEST,
         f"Krita can't convert the layer's colours ({' '.join(space)}).",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .preview import VIEW, Preview
-from .qt import QtCore, QtGui, QtWidgets, number
+from .qt import QtCore, QtGui, QtWidgets, combine_flags
 from .source import Source, layers_in
 from .thin import choices, diagnostics
 from .thin.job import Backend
@@ -20,7 +20,7 @@ _EDGE_HELP = (
 
 
 class HarmonizeDialog(QtWidgets.QDialog):
-    """For one layer; opens with the given values. Ask for `values` when it was accepted; call `stop` at its end."""
+    """For one layer; opens with the given values. Ask for `read_values` when it was accepted; call `stop` at its end."""
 
     def __init__(self, parent: Any, source: Source, values: Values, backend: Backend) -> None:
         super().__init__(parent)
@@ -30,12 +30,12 @@ class HarmonizeDialog(QtWidgets.QDialog):
         self.setWindowModality(_Qt.WindowModality.WindowModal)
         self.setWindowFlag(_Qt.WindowType.WindowContextHelpButtonHint, False)
         self._strength = _Strength(values.strength)
-        self._compare = _choice(choices.COMPARE_WITH, tuple(choices.COMPARE_WITH), values.compare)
-        self._layer = _layer_choice(source, values)
+        self._compare = _create_choice(choices.COMPARE_WITH, tuple(choices.COMPARE_WITH), values.compare)
+        self._layer = _create_layer_choice(source, values)
         self._layer.setToolTip(choices.COMPARE_HELP)
         self._clean = QtWidgets.QCheckBox(choices.CLEAN_EDGES)
         self._clean.setChecked(values.clean_edges)
-        self._output = _choice(choices.OUTPUT, OUTPUTS, values.output)
+        self._output = _create_choice(choices.OUTPUT, OUTPUTS, values.output)
         self._view = _BeforeAfter()
         self._preview = Preview(source, backend, self._show_preview)
         self._lay_out()
@@ -45,11 +45,11 @@ class HarmonizeDialog(QtWidgets.QDialog):
         self._clean.toggled.connect(self._refresh)
         self._refresh()
 
-    def values(self) -> Values:
+    def read_values(self) -> Values:
         compare = self._compare.currentData()
         chosen = compare == choices.CHOSEN_LAYER
         return Values(
-            strength=self._strength.value(),
+            strength=self._strength.read_value(),
             compare=compare,
             layer=self._layer.currentData() or "" if chosen else "",
             layer_name=self._layer.currentText().strip() if chosen else "",
@@ -97,7 +97,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
     def _refresh(self) -> None:
         chosen = self._compare.currentData() == choices.CHOSEN_LAYER
         self._layer.setVisible(chosen)
-        self._preview.show(self.values())
+        self._preview.show(self.read_values())
 
     def _show_preview(self) -> None:
         self._view.show_pictures(self._preview.before, self._preview.after, self._preview.text)
@@ -114,7 +114,7 @@ class _CopyDiagnostics(QtWidgets.QPushButton):
         self._diagnosis: Any = None
         self._timer = QtCore.QTimer(self)
         self._timer.setInterval(50)
-        self._timer.timeout.connect(self._look)
+        self._timer.timeout.connect(self._poll)
         self.clicked.connect(self._ask)
 
     def _ask(self) -> None:
@@ -123,8 +123,8 @@ class _CopyDiagnostics(QtWidgets.QPushButton):
         self._diagnosis = diagnostics.Diagnosis(self._host)
         self._timer.start()
 
-    def _look(self) -> None:
-        if self._diagnosis.done:
+    def _poll(self) -> None:
+        if self._diagnosis.is_done:
             self._timer.stop()
             QtWidgets.QApplication.clipboard().setText(self._diagnosis.text)
             self.setText(diagnostics.COPIED)
@@ -154,7 +154,7 @@ class _Strength(QtWidgets.QWidget):
         row.addWidget(self._number)
         self.setFocusProxy(self._slider)
 
-    def value(self) -> float:
+    def read_value(self) -> float:
         return round(self._number.value(), 2)
 
     def _follow(self, value: float) -> None:
@@ -225,11 +225,11 @@ class _BeforeAfter(QtWidgets.QWidget):
         painter.drawLine(line, area.top(), line, area.bottom())
         painter.setPen(QtGui.QPen(QtGui.QColor(255, 255, 255), 1))
         painter.drawLine(line, area.top(), line, area.bottom())
-        _label(painter, area, "Before", _Qt.AlignmentFlag.AlignLeft)
-        _label(painter, area, "After", _Qt.AlignmentFlag.AlignRight)
+        _draw_label(painter, area, "Before", _Qt.AlignmentFlag.AlignLeft)
+        _draw_label(painter, area, "After", _Qt.AlignmentFlag.AlignRight)
 
     def _paint_text(self, painter: Any) -> None:
-        flags = number(_Qt.AlignmentFlag.AlignCenter, _Qt.TextFlag.TextWordWrap)
+        flags = combine_flags(_Qt.AlignmentFlag.AlignCenter, _Qt.TextFlag.TextWordWrap)
         room = self.rect().adjusted(24, 24, -24, -24)
         box = painter.boundingRect(room, flags, self._text)
         painter.fillRect(box.adjusted(-12, -8, 12, 8), QtGui.QColor(0, 0, 0, 170))
@@ -237,9 +237,9 @@ class _BeforeAfter(QtWidgets.QWidget):
         painter.drawText(room, flags, self._text)
 
 
-def _label(painter: Any, area: Any, text: str, side: Any) -> None:
+def _draw_label(painter: Any, area: Any, text: str, side: Any) -> None:
     """A word in the lower corner of a side."""
-    flags = number(side, _Qt.AlignmentFlag.AlignBottom)
+    flags = combine_flags(side, _Qt.AlignmentFlag.AlignBottom)
     room = area.adjusted(12, 8, -12, -8)
     box = painter.boundingRect(room, flags, text)
     painter.fillRect(box.adjusted(-6, -3, 6, 3), QtGui.QColor(0, 0, 0, 140))
@@ -247,7 +247,7 @@ def _label(painter: Any, area: Any, text: str, side: Any) -> None:
     painter.drawText(room, flags, text)
 
 
-def _choice(words: Any, names: tuple[str, ...], chosen: str) -> Any:
+def _create_choice(words: Any, names: tuple[str, ...], chosen: str) -> Any:
     box = QtWidgets.QComboBox()
     for name in names:
         box.addItem(words[name], name)
@@ -256,7 +256,7 @@ def _choice(words: Any, names: tuple[str, ...], chosen: str) -> Any:
     return box
 
 
-def _layer_choice(source: Source, values: Values) -> Any:
+def _create_layer_choice(source: Source, values: Values) -> Any:
     """All layers but the one to be harmonized and what is in it, from the top down as in Krita's list."""
     box = QtWidgets.QComboBox()
 

@@ -11,12 +11,12 @@ from .dialog import HarmonizeDialog
 from .harmonizing import harmonize
 from .progress import Progress
 from .qt import QtCore, QtGui, QtWidgets
-from .source import Source, active_source, checked
+from .source import Source, check_source_between_steps, read_active_source
 from .steps import Steps
-from .thin.choices import TITLE, error_text
+from .thin.choices import TITLE, format_error
 from .thin.job import Backend
 from .thin.protocol import CANCELLED, INTERNAL, OUT_OF_MEMORY, ThinError
-from .values import Values, last, remember
+from .values import Values, read_last_values, save_values
 
 ACTION, ACTION_AGAIN = "gknet_harmonize", "gknet_harmonize_again"
 
@@ -37,7 +37,7 @@ class Harmonize(Extension):
     def setup(self) -> None:  # Krita asks for it
         notifier = Krita.instance().notifier()
         notifier.setActive(True)
-        notifier.applicationClosing.connect(self._leave)
+        notifier.applicationClosing.connect(self._close)
 
     def createActions(self, window: Any) -> None:  # noqa: N802  Krita's name
         window.createAction(ACTION, f"{TITLE}…", "filter").triggered.connect(self.open_dialog)
@@ -46,10 +46,10 @@ class Harmonize(Extension):
 
     def open_dialog(self) -> None:
         """Ask for the values, and harmonize the active layer."""
-        source = self._source()
+        source = self._find_source()
         if source is None:
             return
-        dialog = HarmonizeDialog(_window(), source, last(), self._backend)
+        dialog = HarmonizeDialog(_find_window(), source, read_last_values(), self._backend)
         dialog.accepted.connect(self._take_dialog)
         dialog.rejected.connect(self._forget_dialog)
         self._dialog = dialog
@@ -57,31 +57,31 @@ class Harmonize(Extension):
 
     def run_again(self) -> None:
         """Harmonize the active layer with the last values, or the usual ones."""
-        source = self._source()
+        source = self._find_source()
         if source is not None:
-            self._run(source, last())
+            self._run(source, read_last_values())
 
-    def _source(self) -> Source | None:
+    def _find_source(self) -> Source | None:
         """The active layer; None, and a message, if it can't be harmonized. None too while another is."""
         if self._dialog is not None or self._steps is not None:
             return None
         try:
-            return active_source(Krita.instance().activeDocument())
+            return read_active_source(Krita.instance().activeDocument())
         except ThinError as error:
-            _tell(error)
+            _show_error(error)
             return None
 
     def _take_dialog(self) -> None:
         dialog = self._dialog
         if dialog is None:
             return
-        values, source = dialog.values(), dialog.source
+        values, source = dialog.read_values(), dialog.source
         self._forget_dialog()
-        remember(values)
+        save_values(values)
         try:
             source.check()
         except ThinError as error:
-            _tell(error)
+            _show_error(error)
         else:
             self._run(source, values)
 
@@ -93,27 +93,27 @@ class Harmonize(Extension):
                 dialog.deleteLater()
 
     def _run(self, source: Source, values: Values) -> None:
-        progress = Progress(_window())
+        progress = Progress(_find_window())
         progress.rejected.connect(self._end)
         self._progress = progress
         progress.open()
         work = harmonize(source, values, self._backend, progress.report)
-        self._steps = Steps(checked(source, work), self._done, self._failed)
+        self._steps = Steps(check_source_between_steps(source, work), self._on_end, self._on_error)
 
-    def _done(self, warnings: list[str]) -> None:
+    def _on_end(self, warnings: list[str]) -> None:
         self._end()
         window = Krita.instance().activeWindow()
         if warnings and window is not None:
             window.activeView().showFloatingMessage("\n".join(warnings), QtGui.QIcon(), _NOTICE_MS, 1)
 
-    def _failed(self, error: Exception) -> None:
+    def _on_error(self, error: Exception) -> None:
         self._end()
         if isinstance(error, MemoryError):
             error = ThinError(OUT_OF_MEMORY, "Krita has too little memory.", "Close other programs, or work smaller.")
         elif not isinstance(error, ThinError):
             error = ThinError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")
-        if error.code != CANCELLED and _window() is not None:
-            _tell(error)
+        if error.code != CANCELLED and _find_window() is not None:
+            _show_error(error)
 
     def _end(self) -> None:
         """What runs is stopped, and its window is closed."""
@@ -127,23 +127,23 @@ class Harmonize(Extension):
                 progress.close()
                 progress.deleteLater()
 
-    def _leave(self) -> None:
+    def _close(self) -> None:
         """Krita ends: nothing of ours may go on in it."""
         self._forget_dialog()
         self._end()
         self._backend.close()
 
 
-def _window() -> Any:
+def _find_window() -> Any:
     """The main window; None when Krita is closing."""
     window = Krita.instance().activeWindow()
     return window.qwindow() if window is not None else None
 
 
-def _tell(error: ThinError) -> None:
-    box = QtWidgets.QMessageBox(_window())
+def _show_error(error: ThinError) -> None:
+    box = QtWidgets.QMessageBox(_find_window())
     box.setIcon(QtWidgets.QMessageBox.Icon.Warning)
     box.setWindowTitle(TITLE)
-    box.setText(error_text(error))
+    box.setText(format_error(error))
     box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
     box.open()

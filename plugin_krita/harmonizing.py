@@ -5,36 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from .backdrop import Picture, View, pixels_of
-from .hidden_copy import hidden_copy
-from .result import add_above, result_layer
+from .backdrop import Picture, View, get_pixels
+from .hidden_copy import open_hidden_copy
+from .result import add_layer_above, create_result_layer
 from .source import Source
-from .thin.choices import HIDE_ORIGINAL, reference_size
+from .thin.choices import HIDE_ORIGINAL, compute_reference_size
 from .thin.job import Backend
 from .values import Values
 
 Report = Callable[[str, "float | None"], None]
 """Told what happens, and how far the whole is, 0..1; None while nobody can tell."""
 
-_READ, _ASKED = 0.15, 0.85
+_READ, _ANSWERED = 0.15, 0.85
 """Where on the way the layer has been read, and the backend has answered."""
 
 
-def reference_picture(view: View, source: Source, values: Values) -> Picture:
+def render_reference(view: View, source: Source, values: Values) -> Picture:
     """What the layer is compared with: all of the canvas, as small as it is sent.
 
     Raises ThinError for a chosen layer that isn't there.
     """
-    chosen = values.chosen_layer(source.document)
+    chosen = values.find_chosen_layer(source.document)
     if chosen is None:
         view.show_without(source.node, values.compare)
     else:
         view.show_alone(chosen)
     width, height = source.document.width(), source.document.height()
-    return view.picture((0, 0, width, height), reference_size(width, height))
+    return view.render_picture((0, 0, width, height), compute_reference_size(width, height))
 
 
-def described(picture: Any, canvas: tuple[int, int]) -> dict[str, Any]:
+def describe_reference(picture: Any, canvas: tuple[int, int]) -> dict[str, Any]:
     """The protocol's `reference` map of a picture that shows a canvas of so many pixels."""
     kind = {"channels": 4, "depth": "u8", "space": "srgb"}
     size = {"width": picture.width(), "height": picture.height()}
@@ -49,34 +49,36 @@ def harmonize(source: Source, values: Values, backend: Backend, report: Report) 
     report("Looking at the picture…", 0.0)
     document = source.document
     canvas = (document.width(), document.height())
-    with hidden_copy(document) as copy:
-        picture = yield from reference_picture(View(copy), source, values)
+    with open_hidden_copy(document) as copy:
+        picture = yield from render_reference(View(copy), source, values)
         report("Reading the layer…", _READ / 3)
-        layer_bytes = yield from _reported(source.pixels(), "Reading the layer…", _READ / 3, _READ, report)
+        layer_bytes = yield from _report_progress(source.read_pixels(), "Reading the layer…", _READ / 3, _READ, report)
         job = backend.harmonize(
-            layer=source.described(),
+            layer=source.describe_layer(),
             layer_bytes=layer_bytes,
-            reference=described(picture, canvas),
-            reference_bytes=pixels_of(picture),
-            selection=source.selection(),
+            reference=describe_reference(picture, canvas),
+            reference_bytes=get_pixels(picture),
+            selection=source.read_selection(),
             options=values.options,
             into=layer_bytes,  # a layer's memory less
         )
         del layer_bytes, picture
     # The copy is closed while the backend has its turn.
-    while not job.done:
-        far = None if job.fraction is None else _READ + (_ASKED - _READ) * job.fraction
+    while not job.is_done:
+        far = None if job.fraction is None else _READ + (_ANSWERED - _READ) * job.fraction
         report(job.text, far)
         yield job
-    answer, pixels = job.answer()
+    answer, pixels = job.get_answer()
     del job  # it holds the answer too
-    layer = yield from _reported(result_layer(source, pixels), "Adding the layer…", _ASKED, 1.0, report)
-    add_above(source, layer, hide=values.output == HIDE_ORIGINAL)
+    layer = yield from _report_progress(
+        create_result_layer(source, pixels), "Adding the layer…", _ANSWERED, 1.0, report
+    )
+    add_layer_above(source, layer, hide=values.output == HIDE_ORIGINAL)
     warnings = answer.get("warnings")
     return [*source.notes, *(str(one) for one in warnings)] if isinstance(warnings, list) else source.notes
 
 
-def _reported(work: Generator[float, None, Any], text: str, start: float, end: float, report: Report) -> Any:
+def _report_progress(work: Generator[float, None, Any], text: str, start: float, end: float, report: Report) -> Any:
     """Another generator's work, with its progress as a part of the whole."""
     try:
         while True:

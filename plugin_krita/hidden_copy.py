@@ -13,7 +13,7 @@ from .thin.protocol import INTERNAL, ThinError
 
 
 @contextmanager
-def hidden_copy(document: Any) -> Iterator[Any]:
+def open_hidden_copy(document: Any) -> Iterator[Any]:
     """The copy; it shares its pixels with the original, and takes memory for what is changed only."""
     copy = document.clone()
     try:
@@ -22,7 +22,7 @@ def hidden_copy(document: Any) -> Iterator[Any]:
         copy.close()
 
 
-def shaped_layer(document: Any, name: str, space: tuple[str, str, str], blending: str) -> Any:
+def create_layer(document: Any, name: str, space: tuple[str, str, str], blending: str) -> Any:
     """A new paint layer, in no document yet, of a color space (model, depth, profile) and blending mode.
 
     As long as it is in the copy, it is the copy's undo that learns of its changes. Raises ThinError (`internal`) if
@@ -31,12 +31,12 @@ def shaped_layer(document: Any, name: str, space: tuple[str, str, str], blending
     layer = document.createNode(name, "paintlayer")
     if (layer.colorModel(), layer.colorDepth(), layer.colorProfile(), layer.blendingMode()) == (*space, blending):
         return layer
-    with hidden_copy(document) as copy:
+    with open_hidden_copy(document) as copy:
         copy.rootNode().addChildNode(layer, None)
         copy.waitForDone()
         there = copy.nodeByUniqueID(layer.uniqueId())
         if not there.setColorSpace(*space):
-            raise refused()
+            raise make_refusal_error()
         there.setBlendingMode(blending)
         copy.waitForDone()
         there.remove()
@@ -44,7 +44,7 @@ def shaped_layer(document: Any, name: str, space: tuple[str, str, str], blending
     return layer
 
 
-def refused() -> ThinError:
+def make_refusal_error() -> ThinError:
     """For a call of Krita's that tells of failure by what it returns."""
     return ThinError(
         INTERNAL,

@@ -10,7 +10,7 @@ STRIPE = 2 * 2**20
 """Bytes that are moved between two looks at the interface: a few ms, and within the processor's cache."""
 
 
-def stripes(height: int, row_bytes: int, most: int = STRIPE) -> Iterator[tuple[int, int]]:
+def split_stripes(height: int, row_bytes: int, most: int = STRIPE) -> Iterator[tuple[int, int]]:
     """(first row, number of rows) from the top down; each at most `most` bytes, but one row at least."""
     rows = max(1, most // max(1, row_bytes))
     for top in range(0, height, rows):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from .backdrop import View, pixels_of, reduced
-from .harmonizing import described, reference_picture
-from .hidden_copy import hidden_copy
+from .backdrop import View, get_pixels, scale_picture
+from .harmonizing import describe_reference, render_reference
+from .hidden_copy import open_hidden_copy
 from .qt import QtGui
-from .source import Source, checked
+from .source import Source, check_source_between_steps
 from .steps import Steps
-from .thin.choices import BELOW, error_text, reference_size
+from .thin.choices import BELOW, compute_reference_size, format_error
 from .thin.job import Backend, Job
-from .thin.preview import Box, meet, surroundings
+from .thin.preview import Box, find_surroundings, intersect_boxes
 from .thin.protocol import INTERNAL, NO_FOREGROUND, UNKNOWN_FIT, ThinError
 from .values import Values
 
@@ -67,7 +67,7 @@ class Preview:
             self._scene, self.after = None, None
         self._wanted = values
         if self._steps is None:
-            self._begin()
+            self._start()
 
     def stop(self) -> None:
         """End what is under way."""
@@ -75,34 +75,36 @@ class Preview:
             self._steps.stop()
             self._steps = None
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         assert self._wanted is not None
         self._values, self._wanted = self._wanted, None
-        self._steps = Steps(checked(self._source, self._look(self._values)), self._looked, self._failed)
+        self._steps = Steps(
+            check_source_between_steps(self._source, self._update(self._values)), self._on_preview_end, self._on_error
+        )
 
-    def _looked(self, _: object) -> None:
+    def _on_preview_end(self, _: object) -> None:
         self._steps = None
-        self._say("\n".join(self._warnings))
+        self._set_text("\n".join(self._warnings))
         if self._wanted is not None and self._wanted != self._values:
-            self._begin()
+            self._start()
 
-    def _failed(self, error: Exception) -> None:
+    def _on_error(self, error: Exception) -> None:
         self._steps = None
         self.after = None
         if not isinstance(error, ThinError):
             error = ThinError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")
-        self._say(error_text(error))
+        self._set_text(format_error(error))
 
-    def _say(self, text: str) -> None:
+    def _set_text(self, text: str) -> None:
         self.text = text
         self._on_change()
 
-    def _look(self, values: Values) -> Generator[Any, None, None]:
+    def _update(self, values: Values) -> Generator[Any, None, None]:
         if self._scene is None:
-            self._say("Looking at the picture…")
-            scene = yield from _scene_of(self._source, values)
+            self._set_text("Looking at the picture…")
+            scene = yield from _read_scene(self._source, values)
             self._scene, self._fit = scene, ""
-            self.before = scene.with_layer(scene.shown_layer)
+            self.before = scene.draw_layer(scene.shown_layer)
             self._on_change()
         scene = self._scene
         if not self._fit:
@@ -116,37 +118,42 @@ class Preview:
             pixels = yield from self._ask_values(scene, values)
         width, height = scene.shown_layer.width(), scene.shown_layer.height()
         changed = QtGui.QImage(bytes(pixels), width, height, 4 * width, QtGui.QImage.Format.Format_RGBA8888)
-        self.after = scene.with_layer(changed)
+        self.after = scene.draw_layer(changed)
 
     def _ask_network(self, scene: _Scene) -> Generator[Any, None, None]:
         reference = scene.reference
         job = self._backend.harmonize(
-            layer={**_map_of(scene.small_layer), "x": scene.at[0], "y": scene.at[1], "opacity": self._source.opacity},
-            layer_bytes=pixels_of(scene.small_layer),
-            reference=described(reference, (reference.width(), reference.height())),
-            reference_bytes=pixels_of(reference),
-            selection=scene.selection_at(scene.small_layer),
+            layer={
+                **_describe_layer(scene.small_layer),
+                "x": scene.at[0],
+                "y": scene.at[1],
+                "opacity": self._source.opacity,
+            },
+            layer_bytes=get_pixels(scene.small_layer),
+            reference=describe_reference(reference, (reference.width(), reference.height())),
+            reference_bytes=get_pixels(reference),
+            selection=scene.read_selection(scene.small_layer),
         )
-        answer, _ = yield from self._wait(job)
+        answer, _ = yield from self._wait_for(job)
         self._fit = answer["fit"]
 
     def _ask_values(self, scene: _Scene, values: Values) -> Generator[Any, None, bytearray]:
         job = self._backend.harmonize(
-            layer=_map_of(scene.shown_layer),
-            layer_bytes=pixels_of(scene.shown_layer),
-            selection=scene.selection_at(scene.shown_layer),
+            layer=_describe_layer(scene.shown_layer),
+            layer_bytes=get_pixels(scene.shown_layer),
+            selection=scene.read_selection(scene.shown_layer),
             options={**values.options, "fit": self._fit},
         )
-        answer, pixels = yield from self._wait(job)
+        answer, pixels = yield from self._wait_for(job)
         self._warnings = [*self._source.notes, *answer["warnings"]]
         return pixels
 
-    def _wait(self, job: Job) -> Generator[Any, None, tuple[dict[str, Any], bytearray]]:
-        while not job.done:
+    def _wait_for(self, job: Job) -> Generator[Any, None, tuple[dict[str, Any], bytearray]]:
+        while not job.is_done:
             if self.after is None:
-                self._say(job.text)
+                self._set_text(job.text)
             yield job
-        return job.answer()
+        return job.get_answer()
 
 
 class _Scene:
@@ -162,7 +169,7 @@ class _Scene:
         self.reference = self.small_layer = self.ground = self.shown_layer = QtGui.QImage()
         self.at = self.place = (0, 0)
 
-    def with_layer(self, layer: Any) -> Any:
+    def draw_layer(self, layer: Any) -> Any:
         """The ground with this layer over it."""
         picture = self.ground.convertToFormat(QtGui.QImage.Format.Format_ARGB32_Premultiplied)
         painter = QtGui.QPainter(picture)
@@ -173,7 +180,7 @@ class _Scene:
         painter.end()
         return picture
 
-    def selection_at(self, layer: Any) -> bytes | None:
+    def read_selection(self, layer: Any) -> bytes | None:
         """The selection as large as one of the two layers, one byte a pixel; None without."""
         selection = self._source.document.selection()
         if selection is None:
@@ -181,7 +188,7 @@ class _Scene:
         left, top, width, height = self.visible
         data = bytes(selection.pixelData(left, top, width, height))
         whole = QtGui.QImage(data, width, height, width, QtGui.QImage.Format.Format_Grayscale8)
-        small = reduced(whole, layer.width(), layer.height())
+        small = scale_picture(whole, layer.width(), layer.height())
         small = small.convertToFormat(QtGui.QImage.Format.Format_Grayscale8)
         rows, stride = small.constBits().asstring(small.bytesPerLine() * small.height()), small.bytesPerLine()
         return b"".join(rows[row * stride : row * stride + small.width()] for row in range(small.height()))
@@ -189,39 +196,39 @@ class _Scene:
     @property
     def visible(self) -> Box:
         """The layer's box within the canvas."""
-        return meet(self._source.box, (0, 0, self._source.document.width(), self._source.document.height()))
+        return intersect_boxes(self._source.box, (0, 0, self._source.document.width(), self._source.document.height()))
 
 
-def _scene_of(source: Source, values: Values) -> Generator[Any, None, _Scene]:
+def _read_scene(source: Source, values: Values) -> Generator[Any, None, _Scene]:
     """Raises ThinError where the layer lies beside the canvas, or the layer to compare with isn't there."""
     scene = _Scene(source)
     canvas = (source.document.width(), source.document.height())
     visible = scene.visible
     if visible[2] <= 0 or visible[3] <= 0:
         raise ThinError(NO_FOREGROUND, "The layer lies beside the picture.", "Move it over the picture.")
-    region = surroundings(source.box, *canvas)
+    region = find_surroundings(source.box, *canvas)
     shown = min(1.0, VIEW[0] / region[2], VIEW[1] / region[3])
-    asked = reference_size(*canvas)[0] / canvas[0]
-    with hidden_copy(source.document) as copy:
-        scene.reference = yield from reference_picture(View(copy), source, values)
-    with hidden_copy(source.document) as copy:
+    asked = compute_reference_size(*canvas)[0] / canvas[0]
+    with open_hidden_copy(source.document) as copy:
+        scene.reference = yield from render_reference(View(copy), source, values)
+    with open_hidden_copy(source.document) as copy:
         view = View(copy)
         view.show_without(source.node, BELOW)
-        scene.ground = yield from view.picture(region, _scaled(region, shown))
-    with hidden_copy(source.document) as copy:
+        scene.ground = yield from view.render_picture(region, _scale_size(region, shown))
+    with open_hidden_copy(source.document) as copy:
         view = View(copy)
         view.show_object(source.node)
-        scene.small_layer = yield from view.picture(visible, _scaled(visible, asked))
-        scene.shown_layer = yield from view.picture(visible, _scaled(visible, shown))
+        scene.small_layer = yield from view.render_picture(visible, _scale_size(visible, asked))
+        scene.shown_layer = yield from view.render_picture(visible, _scale_size(visible, shown))
     scene.at = (round(visible[0] * asked), round(visible[1] * asked))
     scene.place = (round((visible[0] - region[0]) * shown), round((visible[1] - region[1]) * shown))
     return scene
 
 
-def _map_of(layer: Any) -> dict[str, Any]:
+def _describe_layer(layer: Any) -> dict[str, Any]:
     kind = {"channels": 4, "depth": "u8", "space": "srgb"}
     return {"width": layer.width(), "height": layer.height(), "x": 0, "y": 0, **kind}
 
 
-def _scaled(box: Box, scale: float) -> tuple[int, int]:
+def _scale_size(box: Box, scale: float) -> tuple[int, int]:
     return max(1, round(box[2] * scale)), max(1, round(box[3] * scale))

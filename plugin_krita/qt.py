@@ -13,10 +13,10 @@ if "PyQt6.QtCore" in (base.__module__ for base in Krita.__mro__):
 else:
     from PyQt5 import QtCore, QtGui, QtWidgets
 
-__all__ = ["QtCore", "QtGui", "QtWidgets", "number"]
+__all__ = ["QtCore", "QtGui", "QtWidgets", "combine_flags"]
 
 
-def number(*flags: object) -> int:
+def combine_flags(*flags: object) -> int:
     """Flags together as the number that they stand for; PyQt6 keeps flags of different kinds apart."""
     together = 0
     for flag in flags:

@@ -6,48 +6,50 @@ from collections.abc import Generator
 from contextlib import nullcontext
 from typing import Any
 
-from .hidden_copy import hidden_copy, refused, shaped_layer
-from .pixels import stripes, swap_red_and_blue
+from .hidden_copy import create_layer, make_refusal_error, open_hidden_copy
+from .pixels import split_stripes, swap_red_and_blue
 from .source import Source
-from .thin.choices import result_name
+from .thin.choices import make_result_name
 
 
-def result_layer(source: Source, pixels: bytearray) -> Generator[float, None, Any]:
+def create_result_layer(source: Source, pixels: bytearray) -> Generator[float, None, Any]:
     """A layer with these pixels that is in no document yet: the source's place, opacity, blending mode and style.
 
-    Work in short pieces: yields how far it is, 0..1. pixels: as `source.described()` says; they are used up.
+    Work in short pieces: yields how far it is, 0..1. pixels: as `source.describe_layer()` says; they are used up.
     Raises ThinError (`internal`) where Krita refuses to make it.
     """
     left, top, width, height = source.box
     colors, row_bytes = source.colors, width * source.colors.pixel_bytes
-    layer = shaped_layer(source.document, result_name(source.node.name()), colors.own, source.node.blendingMode())
+    layer = create_layer(
+        source.document, make_result_name(source.node.name()), colors.own_space, source.node.blendingMode()
+    )
     layer.setOpacity(source.node.opacity())
     layer.setInheritAlpha(source.node.inheritAlpha())
     if style := source.node.layerStyleToAsl():  # what a layer's pixels don't have; Krita draws it around them
         layer.setLayerStyleFromAsl(style)
-    with hidden_copy(source.document) if colors.converted else nullcontext() as copy:
+    with open_hidden_copy(source.document) if colors.is_converted else nullcontext() as copy:
         # From the bottom up: what has been written is cut off, and its memory free for the layer.
-        for first, rows in reversed(list(stripes(height, row_bytes))):
+        for first, rows in reversed(list(split_stripes(height, row_bytes))):
             stripe: bytes | bytearray = pixels[first * row_bytes :]
             del pixels[first * row_bytes :]
             if copy is not None:
-                stripe = colors.into_krita(copy, stripe, width, rows)
-            elif colors.swapped:
+                stripe = colors.convert_to_krita(copy, stripe, width, rows)
+            elif colors.is_blue_first:
                 stripe = swap_red_and_blue(stripe, colors.sent_depth)
             if layer.setPixelData(stripe, left, top + first, width, rows) is False:  # Krita 5.2 always returns None
-                raise refused()
+                raise make_refusal_error()
             yield 1 - first / height
     return layer
 
 
-def add_above(source: Source, layer: Any, hide: bool) -> None:
+def add_layer_above(source: Source, layer: Any, hide: bool) -> None:
     """Put the finished layer into the document; hide: the original then disappears, which undo does not take back.
 
     Raises what `Source.check` does, and `internal` where Krita refuses it; the document is as it was then.
     """
     source.check()
     if not source.node.parentNode().addChildNode(layer, source.node):
-        raise refused()
+        raise make_refusal_error()
     if hide:
         source.node.setVisible(False)
         source.document.refreshProjection()

@@ -9,10 +9,10 @@ from typing import Any
 
 from krita import Krita
 
-from .alone import alone, box_of, is_passing_through
-from .colors import Colors, colors_of
-from .hidden_copy import hidden_copy
-from .pixels import stripes, swap_red_and_blue
+from .alone import get_box, is_passing_through, isolate_layer
+from .colors import Colors, get_colors
+from .hidden_copy import open_hidden_copy
+from .pixels import split_stripes, swap_red_and_blue
 from .qt import QtCore
 from .thin.preview import Box
 from .thin.protocol import BAD_REQUEST, CANCELLED, NO_FOREGROUND, UNSUPPORTED, ThinError
@@ -32,22 +32,22 @@ class Source:
     """A layer of an open document.
 
     box: left, top, width, height in document pixels; may reach beyond the canvas.
-    projected: whether its pixels are what it shows, with its masks and all that is in it, rather than its own.
-    composed: whether that has to be composed in a hidden copy, as the document itself doesn't hold it.
+    is_projected: whether its pixels are what it shows, with its masks and all that is in it, rather than its own.
+    is_composed: whether that has to be composed in a hidden copy, as the document itself doesn't hold it.
     """
 
     document: Any
     node: Any
     box: Box
     colors: Colors
-    projected: bool
-    composed: bool
+    is_projected: bool
+    is_composed: bool
 
     @property
     def opacity(self) -> float:
         return self.node.opacity() / 255
 
-    def described(self) -> dict[str, Any]:
+    def describe_layer(self) -> dict[str, Any]:
         """The protocol's `layer` map."""
         left, top, width, height = self.box
         kind = {"channels": self.colors.channels, "depth": self.colors.sent_depth, "space": self.colors.space}
@@ -60,8 +60,8 @@ class Source:
         if self.document.nodeByUniqueID(self.node.uniqueId()) is None:
             raise ThinError(BAD_REQUEST, "The layer was removed meanwhile.", "Nothing was changed.")
 
-    def pixels(self) -> Stripes:
-        """The layer's pixels as they are sent; alpha is that of what is read, see `projected`.
+    def read_pixels(self) -> Stripes:
+        """The layer's pixels as they are sent; alpha is that of what is read, see `is_projected`.
 
         Raises ThinError (`unsupported`) where Krita gives no pixels, and MemoryError.
         """
@@ -69,35 +69,37 @@ class Source:
         row_bytes = width * self.colors.pixel_bytes
         pixels = bytearray()  # one of the full size would be written with zeros first, the interface dead meanwhile
         with ExitStack() as copies:
-            copy = copies.enter_context(hidden_copy(self.document)) if self.colors.converted else None
-            node = copies.enter_context(alone(self.document, self.node)).layer if self.composed else self.node
-            for first, rows in stripes(height, row_bytes):
-                pixels += self._stripe(node, copy, (left, top + first, width, rows))
+            copy = copies.enter_context(open_hidden_copy(self.document)) if self.colors.is_converted else None
+            node = (
+                copies.enter_context(isolate_layer(self.document, self.node)).layer if self.is_composed else self.node
+            )
+            for first, rows in split_stripes(height, row_bytes):
+                pixels += self._read_stripe(node, copy, (left, top + first, width, rows))
                 yield (first + rows) / height
         return pixels
 
     @property
     def notes(self) -> list[str]:
         """What the user should know of the result, a sentence each."""
-        return [ONE_FRAME] if any(one.animated() for one in _with_descendants(self.node)) else []
+        return [ONE_FRAME] if any(one.animated() for one in _list_visible(self.node)) else []
 
-    def selection(self) -> bytes | None:
+    def read_selection(self) -> bytes | None:
         """One byte a pixel of the layer's box, None where nothing is selected."""
         selection = self.document.selection()
         return None if selection is None else bytes(selection.pixelData(*self.box))
 
-    def _stripe(self, node: Any, copy: Any, box: Box) -> bytes | bytearray:
-        read = node.projectionPixelData if self.projected else node.pixelData
+    def _read_stripe(self, node: Any, copy: Any, box: Box) -> bytes | bytearray:
+        read = node.projectionPixelData if self.is_projected else node.pixelData
         data: bytes = read(*box).data()
         width, rows = box[2:]
         if len(data) != width * rows * self.colors.own_pixel_bytes:
             raise ThinError(UNSUPPORTED, "Krita does not give this layer's pixels.", "Try a paint layer.")
-        if self.colors.converted:
-            return self.colors.out_of_krita(copy, data, width, rows)
-        return swap_red_and_blue(data, self.colors.sent_depth) if self.colors.swapped else data
+        if self.colors.is_converted:
+            return self.colors.convert_from_krita(copy, data, width, rows)
+        return swap_red_and_blue(data, self.colors.sent_depth) if self.colors.is_blue_first else data
 
 
-def active_source(document: Any) -> Source:
+def read_active_source(document: Any) -> Source:
     """The document's active layer; of a mask, the layer that it belongs to.
 
     Raises ThinError where there is none that can be harmonized: `bad_request`, `unsupported`, `no_foreground`.
@@ -116,17 +118,17 @@ def active_source(document: Any) -> Source:
     masks = [child for child in node.childNodes() if is_mask(child) and child.visible()]
     projected = node.type() != "paintlayer" or bool(masks)
     composed = is_passing_through(node) or (bool(masks) and not _is_shown(node))
-    colors = colors_of(document, node)
+    colors = get_colors(document, node)
     if composed:
-        with alone(document, node) as found:
+        with isolate_layer(document, node) as found:
             box = found.box
     else:
-        box = box_of(node)
+        box = get_box(node)
         for mask in masks:
             if mask.type() == "transformmask":
-                box = _transformed(document, box, mask)
+                box = _transform_box(document, box, mask)
         if projected:
-            box = _grown(document, node, box, colors)
+            box = _grow_box(document, node, box, colors)
     if box[2] <= 0 or box[3] <= 0:
         raise ThinError(NO_FOREGROUND, "The layer is empty.", "Choose a layer with something on it.")
     return Source(document, node, box, colors, projected, composed)
@@ -142,7 +144,7 @@ def layers_in(group: Any) -> list[Any]:
     return [one for one in group.childNodes() if not is_mask(one)]
 
 
-def checked(source: Source, work: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
+def check_source_between_steps(source: Source, work: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
     """Another generator's work, with a look before each piece; raises what `Source.check` does, and ends the work."""
     try:
         while True:
@@ -156,7 +158,7 @@ def checked(source: Source, work: Generator[Any, None, Any]) -> Generator[Any, N
 
 def _check_groups(node: Any) -> None:
     """Raises ThinError (`unsupported`) where the result could not look like, or not be put beside, the layer."""
-    if is_passing_through(node) and any(map(_is_blended, _with_descendants(node)[1:])):
+    if is_passing_through(node) and any(map(_is_blended, _list_visible(node)[1:])):
         raise ThinError(
             UNSUPPORTED,
             f"The group “{node.name()}” passes through, and layers in it are blended with the picture below.",
@@ -173,11 +175,11 @@ def _check_groups(node: Any) -> None:
         group = group.parentNode()
 
 
-def _with_descendants(node: Any) -> list[Any]:
+def _list_visible(node: Any) -> list[Any]:
     """A layer and all that shows in it, without masks."""
     return [
         node,
-        *(one for child in layers_in(node) if child.visible() for one in _with_descendants(child)),
+        *(one for child in layers_in(node) if child.visible() for one in _list_visible(child)),
     ]
 
 
@@ -194,7 +196,7 @@ def _is_shown(node: Any) -> bool:
     return True
 
 
-def _transformed(document: Any, box: Box, mask: Any) -> Box:
+def _transform_box(document: Any, box: Box, mask: Any) -> Box:
     """Where a transform mask puts what lies in a box; all of the canvas for one that warps, as Krita doesn't tell."""
     rect, width, height = QtCore.QRect(*box), document.width(), document.height()
     if "free_transform" in mask.toXML():
@@ -205,7 +207,7 @@ def _transformed(document: Any, box: Box, mask: Any) -> Box:
     return rect.x(), rect.y(), rect.width(), rect.height()
 
 
-def _grown(document: Any, node: Any, box: Box, colors: Colors) -> Box:
+def _grow_box(document: Any, node: Any, box: Box, colors: Colors) -> Box:
     """The box, wider within the canvas as long as the layer shows something beside it, as where a mask blurs it.
 
     That is asked of what Krita shows, as composing it anew takes seconds for a large layer.
@@ -215,10 +217,10 @@ def _grown(document: Any, node: Any, box: Box, colors: Colors) -> Box:
         up, down = min(top, max(0, top - _BAND)), max(bottom, min(document.height(), bottom + _BAND))
         before, after = min(left, max(0, left - _BAND)), max(right, min(document.width(), right + _BAND))
         wider = (
-            before if _shows(node, (before, top, left - before, bottom - top), colors) else left,
-            up if _shows(node, (left, up, right - left, top - up), colors) else top,
-            after if _shows(node, (right, top, after - right, bottom - top), colors) else right,
-            down if _shows(node, (left, bottom, right - left, down - bottom), colors) else bottom,
+            before if _has_pixels(node, (before, top, left - before, bottom - top), colors) else left,
+            up if _has_pixels(node, (left, up, right - left, top - up), colors) else top,
+            after if _has_pixels(node, (right, top, after - right, bottom - top), colors) else right,
+            down if _has_pixels(node, (left, bottom, right - left, down - bottom), colors) else bottom,
         )
         if wider == (left, top, right, bottom):
             break
@@ -226,7 +228,7 @@ def _grown(document: Any, node: Any, box: Box, colors: Colors) -> Box:
     return left, top, right - left, bottom - top
 
 
-def _shows(node: Any, box: Box, colors: Colors) -> bool:
+def _has_pixels(node: Any, box: Box, colors: Colors) -> bool:
     """Whether a layer's projection has anything that isn't transparent in a box."""
     if box[2] <= 0 or box[3] <= 0:
         return False

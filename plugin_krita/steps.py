@@ -48,7 +48,7 @@ class Steps(QtCore.QObject):
         end = time.monotonic() + _PIECE_S
         try:
             while self._timer.isActive():
-                self._look_at(next(self._work))
+                self._wait_for(next(self._work))
                 if self._job is not None or time.monotonic() > end:
                     return
         except StopIteration as stopped:
@@ -58,8 +58,8 @@ class Steps(QtCore.QObject):
             self._timer.stop()
             self._on_error(error)
 
-    def _look_at(self, waited_for: object) -> None:
-        job = waited_for if isinstance(waited_for, Job) else None
+    def _wait_for(self, awaited: object) -> None:
+        job = awaited if isinstance(awaited, Job) else None
         if (job is None) != (self._job is None):
             self._timer.setInterval(0 if job is None else _LOOK_MS)
         self._job = job

@@ -38,7 +38,7 @@ class Values:
         """The protocol's `options`."""
         return {"strength": self.strength, **({"clean_edges": True} if self.clean_edges else {})}
 
-    def chosen_layer(self, document: Any) -> Any | None:
+    def find_chosen_layer(self, document: Any) -> Any | None:
         """The layer to compare with, None unless one was chosen.
 
         Raises ThinError (`bad_request`) if the document has no such layer (any more).
@@ -55,7 +55,7 @@ class Values:
         return node
 
 
-def last() -> Values:
+def read_last_values() -> Values:
     """The values of the last run; what can't be understood is as in a first run."""
     kept = {one.name: Krita.instance().readSetting(GROUP, one.name, "") for one in fields(Values)}
     usual = Values()
@@ -73,6 +73,6 @@ def last() -> Values:
     )
 
 
-def remember(values: Values) -> None:
+def save_values(values: Values) -> None:
     for name, value in asdict(values).items():
         Krita.instance().writeSetting(GROUP, name, str(value))

@@ -31,21 +31,21 @@ def install(dest: Path | None) -> list[str]:
     GIMP takes an older version's settings over only if its own folder isn't there yet when it is started first, so that
     folder is never made here. Returns what to tell the user, line by line. Raises HarmonizeError.
     """
-    lines = programs.describe("GIMP") if dest is None else []
-    folders = plug_in_folders() if dest is None else [dest.expanduser().absolute()]
+    lines = programs.describe_programs("GIMP") if dest is None else []
+    folders = find_plug_in_folders() if dest is None else [dest.expanduser().absolute()]
     if not folders:
-        raise HarmonizeError(*never_started())
+        raise HarmonizeError(*explain_never_started())
     for folder in folders:
-        installation.put(PACKAGE, folder / NAME)
-        make_runnable(folder / NAME / MAIN)
-        installation.check(PACKAGE, folder / NAME)
+        installation.install_plug_in(PACKAGE, folder / NAME)
+        make_executable(folder / NAME / MAIN)
+        installation.check_plug_in(PACKAGE, folder / NAME)
         lines.append(f"Put the plug-in into {folder / NAME}.")
     if dest is None:
-        lines += [f"{found} {remedy}".rstrip() for found, remedy in unstarted()]
+        lines += [f"{found} {remedy}".rstrip() for found, remedy in find_unstarted_versions()]
     lines.append("Start GIMP, or start it again: it is in the menu Filters → Harmonize…")
     if dest is not None:
         lines.append("GIMP looks there only if the folder is listed in Edit → Preferences → Folders → Plug-ins.")
-    if dest is None and any(program.kind == programs.FLATPAK for program in programs.find("GIMP")):
+    if dest is None and any(program.kind == programs.FLATPAK for program in programs.find_programs("GIMP")):
         lines.append(
             "GIMP from Flatpak cannot start programs outside its sandbox: run `gknet serve` before you use it."
         )
@@ -57,11 +57,11 @@ def uninstall(dest: Path | None) -> list[str]:
 
     Returns what to tell the user, line by line. Raises HarmonizeError.
     """
-    folders = plug_in_folders() if dest is None else [dest.expanduser().absolute()]
-    gone = [folder / NAME for folder in folders if installation.take_away(folder / NAME)]
+    folders = find_plug_in_folders() if dest is None else [dest.expanduser().absolute()]
+    gone = [folder / NAME for folder in folders if installation.remove_plug_in(folder / NAME)]
     for folder in folders if dest is None else []:
         for settings in (folder.parent / "plug-in-settings").glob(f"*{NAME}*"):
-            installation.take_file_away(settings)
+            installation.remove_file(settings)
     if not folders:
         return ["The plug-in is not installed: GIMP 3 has no settings folder here."]
     if not gone:
@@ -71,57 +71,57 @@ def uninstall(dest: Path | None) -> list[str]:
 
 def has_been_started() -> bool:
     """Whether the user has settings of GIMP 3."""
-    return bool(plug_in_folders())
+    return bool(find_plug_in_folders())
 
 
-def plug_in_folders() -> list[Path]:
+def find_plug_in_folders() -> list[Path]:
     """The plug-ins folders of this user's GIMP 3: one for every version that has been started."""
     if named := os.environ.get(_NAMED):
         settings = Path.home() / named  # as GIMP reads it: relative to the home folder
         return [settings / "plug-ins"] if settings.is_dir() else []
-    return [folder / "plug-ins" for place, _ in _places() for folder in _settings_folders(place)]
+    return [folder / "plug-ins" for place, _ in _list_settings_places() for folder in _find_settings_folders(place)]
 
 
-def unstarted() -> list[tuple[str, str]]:
+def find_unstarted_versions() -> list[tuple[str, str]]:
     """Installed GIMPs that have not been started yet, beside others that have: what to say, and what to do or ""."""
     notes = []
-    for program in [] if os.environ.get(_NAMED) else programs.find("GIMP"):
-        places = [place for place, kinds in _places() if program.kind in kinds]
-        started = {folder.name for place in places for folder in _settings_folders(place)}
-        series = programs.release_series(program.version)
+    for program in [] if os.environ.get(_NAMED) else programs.find_programs("GIMP"):
+        places = [place for place, kinds in _list_settings_places() if program.kind in kinds]
+        started = {folder.name for place in places for folder in _find_settings_folders(place)}
+        series = programs.get_release_series(program.version)
         if series in started or (started and not series):
             continue
         name = f"GIMP {program} has not been started yet."
-        if any(_minor(other) < _minor(series) for other in started):
+        if any(_parse_minor(other) < _parse_minor(series) for other in started):
             notes.append((f"{name} At its first start it copies the plug-in along with your other settings.", ""))
         else:
             notes.append((name, _START_FIRST))
     return notes
 
 
-def never_started() -> tuple[str, str]:
+def explain_never_started() -> tuple[str, str]:
     """What to say where no GIMP 3 has been started, and what to do."""
     if named := os.environ.get(_NAMED):
         return (
             f"The settings folder {Path.home() / named}, which GIMP3_DIRECTORY names, does not exist.",
             f"Start GIMP once with {_NAMED} set, or unset it; then run `gknet install gimp` again.",
         )
-    found = programs.find("GIMP")
+    found = programs.find_programs("GIMP")
     if not found:
         return "GIMP 3 was not found on this machine.", f"Install GIMP 3.0 or newer. {_START_FIRST}"
     return f"GIMP {found[0]} has not been started yet.", _START_FIRST
 
 
-def _settings_folders(place: Path) -> list[Path]:
+def _find_settings_folders(place: Path) -> list[Path]:
     """GIMP 3's settings folders in a place, oldest version first."""
     try:
         found = [folder for folder in place.iterdir() if _VERSION.fullmatch(folder.name) and folder.is_dir()]
     except OSError:
         return []
-    return sorted(found, key=lambda folder: _minor(folder.name))
+    return sorted(found, key=lambda folder: _parse_minor(folder.name))
 
 
-def _places() -> list[tuple[Path, set[str]]]:
+def _list_settings_places() -> list[tuple[Path, set[str]]]:
     """Folders that hold one folder for each version of GIMP, and the kinds of GIMP that use it; the usual one first."""
     home, own = Path.home(), {programs.PACKAGE, programs.APP_IMAGE}
     if sys.platform == "win32":
@@ -139,11 +139,11 @@ def _places() -> list[tuple[Path, set[str]]]:
     ]
 
 
-def _minor(series: str) -> int:
+def _parse_minor(series: str) -> int:
     return int(series.partition(".")[2])
 
 
-def make_runnable(main: Path) -> None:
+def make_executable(main: Path) -> None:
     """Set the bit that archives lose, and the time: GIMP asks a plug-in anew what it does only if this file is newer.
 
     Raises HarmonizeError.

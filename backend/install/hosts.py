@@ -26,17 +26,17 @@ class Host(Protocol):
 _HOSTS: dict[str, tuple[str, Host]] = {"gimp": ("GIMP", gimp), "krita": ("Krita", krita)}
 
 
-def named(name: str, dest: Path | None) -> list[Host]:
+def choose_hosts(name: str, dest: Path | None) -> list[Host]:
     """The host "gimp" or "krita", or both: "all". Raises InputError if one folder is named for both."""
     if name == "all" and dest is not None:
         raise InputError("One folder cannot be that of GIMP and of Krita.", "Name the host that --dest belongs to.")
     return [host for short, (_, host) in _HOSTS.items() if name in (short, "all")]
 
 
-def found(dest: Path | None) -> list[Host]:
+def find_hosts(dest: Path | None) -> list[Host]:
     """Those hosts that are on this machine. Raises HarmonizeError if none is, InputError if a folder is named."""
-    named("all", dest)
-    there = [host for program, host in _HOSTS.values() if programs.find(program) or host.has_been_started()]
+    choose_hosts("all", dest)
+    there = [host for program, host in _HOSTS.values() if programs.find_programs(program) or host.has_been_started()]
     if not there:
         raise HarmonizeError(
             "Neither GIMP nor Krita was found on this machine.",

@@ -16,7 +16,7 @@ from typing import Any
 
 from backend import thin
 from backend.thin.connection import VARIABLE
-from backend.thin.environment import own_environment
+from backend.thin.environment import clean_environment
 from backend.thin.installed import INSTALLED
 from gknet.errors import HarmonizeError
 
@@ -29,25 +29,25 @@ _LEFT_OUT = ("__pycache__", "*.pyc")
 _START_S = 60.0
 
 
-def our_version() -> str:
+def get_version() -> str:
     """The version that a plug-in put by this installation has."""
     return version("gknet-harmonize")
 
 
-def assemble(package: str, folder: Path, record: Mapping[str, object]) -> None:
+def assemble_plug_in(package: str, folder: Path, record: Mapping[str, object]) -> None:
     """Copies a plug-in (an importable package of ours) to `folder`, which must not exist, with all that it needs.
 
     Beside the package's own files the folder then holds `thin/` with msgpack's plain Python in it, and
     `installed.json`, the record. Raises OSError.
     """
-    for name, source in _sources(package):
+    for name, source in _list_files(package):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
     (folder / INSTALLED.name).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def put(package: str, folder: Path) -> None:
+def install_plug_in(package: str, folder: Path) -> None:
     """Copies a plug-in to `folder`: the whole of it or nothing. An older version is replaced.
 
     Its record says how the backend of this installation is started.
@@ -58,7 +58,7 @@ def put(package: str, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".gknet-", dir=folder.parent) as made:
             new = Path(made) / "new"
-            assemble(package, new, _record())
+            assemble_plug_in(package, new, _build_record())
             old = Path(made) / "old"
             if folder.exists():
                 folder.rename(old)
@@ -75,9 +75,9 @@ def put(package: str, folder: Path) -> None:
         ) from error
 
 
-def check(package: str, folder: Path, beside: Collection[str] = ()) -> None:
+def check_plug_in(package: str, folder: Path, beside: Collection[str] = ()) -> None:
     """Raises HarmonizeError if a plug-in that was just put is not what it should be, as after a disk's fault."""
-    if differing := differences(package, folder, beside):
+    if differing := find_differences(package, folder, beside):
         raise HarmonizeError(
             f"The plug-in in {folder} is not complete: {', '.join(differing)}.", "Free some space, and try again."
         )
@@ -87,7 +87,7 @@ def check_command() -> None:
     """Raises HarmonizeError if hosts, which work elsewhere and in a clean environment, could not start the backend."""
     words = [*COMMAND[:-1], "--version"]
     tried = subprocess.run(
-        words, cwd=Path.home().anchor, env=own_environment(), capture_output=True, timeout=_START_S, check=False
+        words, cwd=Path.home().anchor, env=clean_environment(), capture_output=True, timeout=_START_S, check=False
     )
     if tried.returncode:
         raise HarmonizeError(
@@ -96,7 +96,7 @@ def check_command() -> None:
         )
 
 
-def take_away(folder: Path) -> bool:
+def remove_plug_in(folder: Path) -> bool:
     """Removes what `put` made, or what was unpacked of a release's archive; whether there was anything.
 
     Raises HarmonizeError for any other folder, and one that cannot be removed.
@@ -113,7 +113,7 @@ def take_away(folder: Path) -> bool:
     return True
 
 
-def take_file_away(file: Path) -> bool:
+def remove_file(file: Path) -> bool:
     """Removes a file; whether there was one. Raises HarmonizeError if it cannot be removed."""
     try:
         file.unlink()
@@ -134,7 +134,7 @@ def _check_ours(folder: Path) -> None:
         )
 
 
-def record_of(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> dict[str, Any]:
     """What `installed.json` in a plug-in's folder says. Raises HarmonizeError if it cannot be read."""
     path = folder / INSTALLED.name
     try:
@@ -146,7 +146,7 @@ def record_of(folder: Path) -> dict[str, Any]:
     return record
 
 
-def differences(package: str, folder: Path, beside: Collection[str] = ()) -> list[str]:
+def find_differences(package: str, folder: Path, beside: Collection[str] = ()) -> list[str]:
     """Names of the files in a plug-in's folder that are missing or not this installation's.
 
     beside: those that lie elsewhere. Raises HarmonizeError for a file that cannot be read.
@@ -154,7 +154,7 @@ def differences(package: str, folder: Path, beside: Collection[str] = ()) -> lis
     try:
         return [
             name
-            for name, source in _sources(package)
+            for name, source in _list_files(package)
             if name not in beside
             and not ((folder / name).is_file() and (folder / name).read_bytes() == source.read_bytes())
         ]
@@ -162,26 +162,26 @@ def differences(package: str, folder: Path, beside: Collection[str] = ()) -> lis
         raise HarmonizeError(f"{folder} cannot be read: {error.strerror or error}.", "Make it readable.") from error
 
 
-def _sources(package: str) -> Iterator[tuple[str, Path]]:
+def _list_files(package: str) -> Iterator[tuple[str, Path]]:
     """Each file of a plug-in: its name in the plug-in's folder, and where it is copied from."""
-    for prefix, folder in (("", _folder_of(package)), ("thin/", _folder_of(thin.__name__))):
+    for prefix, folder in (("", _find_folder(package)), ("thin/", _find_folder(thin.__name__))):
         for file in sorted(folder.rglob("*")):
             if file.is_file() and not any(part.match(one) for part in (file, file.parent) for one in _LEFT_OUT):
                 yield prefix + file.relative_to(folder).as_posix(), file
-    msgpack = _folder_of("msgpack")
+    msgpack = _find_folder("msgpack")
     for name in _MSGPACK:
         yield f"thin/msgpack/{name}", msgpack / name
 
 
-def _folder_of(package: str) -> Path:
+def _find_folder(package: str) -> Path:
     found = find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise HarmonizeError(f"{package} is missing from this installation.", "Install GKNet Harmonize again.")
     return Path(found.submodule_search_locations[0])
 
 
-def _record() -> dict[str, object]:
+def _build_record() -> dict[str, object]:
     """Which version this is, how the plug-in starts this very installation, and where it finds the connection file."""
     named = os.environ.get(VARIABLE)
     connection = str(Path(named).absolute()) if named else None
-    return {"version": our_version(), "command": list(COMMAND), "connection": connection}
+    return {"version": get_version(), "command": list(COMMAND), "connection": connection}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.install import programs
-from backend.install.installation import check, put, take_away, take_file_away
+from backend.install.installation import check_plug_in, install_plug_in, remove_file, remove_plug_in
 from gknet.atomic import replacing
 from gknet.errors import HarmonizeError
 
@@ -40,11 +40,11 @@ def install(dest: Path | None) -> list[str]:
 
     Raises HarmonizeError for a folder or settings file that cannot be written.
     """
-    lines = programs.describe("Krita") if dest is None else []
-    for place in _places(dest):
-        folder = folder_in(place.data)
-        put(PACKAGE, folder)
-        check(PACKAGE, folder)
+    lines = programs.describe_programs("Krita") if dest is None else []
+    for place in _choose_places(dest):
+        folder = get_plug_in_folder(place.data)
+        install_plug_in(PACKAGE, folder)
+        check_plug_in(PACKAGE, folder)
         # Not copied: Krita finds an .action file in the plug-in's folder too, and complains of the second one.
         _move(folder / f"{NAME}.desktop", place.data / "pykrita" / f"{NAME}.desktop")
         _move(folder / f"{NAME}.action", place.data / "actions" / f"{NAME}.action")
@@ -69,19 +69,19 @@ def uninstall(dest: Path | None) -> list[str]:
     Raises HarmonizeError for what cannot be removed.
     """
     lines = []
-    for place in _places(dest):
-        folder = folder_in(place.data)
-        found = take_away(folder)
+    for place in _choose_places(dest):
+        folder = get_plug_in_folder(place.data)
+        found = remove_plug_in(folder)
         # An archive unpacked by hand leaves the .action file beside the .desktop file.
         for file in (*(folder.with_name(name) for name in BESIDE), place.data / "actions" / f"{NAME}.action"):
-            found |= take_file_away(file)
+            found |= remove_file(file)
         if place.settings is not None and place.settings.exists():
             _write_setting(place.settings, None)
         lines.append(f"Harmonize was taken away from {place.data}." if found else f"Harmonize is not in {place.data}.")
     return [*lines, "If Krita is running, it stays in its menu until Krita is started again."]
 
 
-def folder_in(data: Path) -> Path:
+def get_plug_in_folder(data: Path) -> Path:
     """The plug-in's own folder in a data folder of Krita's."""
     return data / "pykrita" / NAME
 
@@ -94,16 +94,16 @@ def is_enabled(settings: Path) -> bool:
         return False
     return any(
         section == b"python" and _SETTING.match(line) and line.partition(b"=")[2].strip().lower() == b"true"
-        for section, line in _lines(content)
+        for section, line in _iterate_lines(content)
     )
 
 
 def has_been_started() -> bool:
     """Whether the user has data of Krita's."""
-    return any(place.data.exists() for place in places())
+    return any(place.data.exists() for place in find_places())
 
 
-def places() -> list[Place]:
+def find_places() -> list[Place]:
     """Where the user's Kritas keep their data: that of a package or an AppImage, and on Linux those of Flatpak and snap
     too if they are installed or have been started. The first is used where there is none yet."""
     home = Path.home()
@@ -115,10 +115,10 @@ def places() -> list[Place]:
         local = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
         return [Place(roaming / "krita", local / "kritarc")]
     own = Place(
-        _xdg("XDG_DATA_HOME", home / ".local" / "share") / "krita",
-        _xdg("XDG_CONFIG_HOME", home / ".config") / "kritarc",
+        _get_xdg_folder("XDG_DATA_HOME", home / ".local" / "share") / "krita",
+        _get_xdg_folder("XDG_CONFIG_HOME", home / ".config") / "kritarc",
     )
-    installed = {program.kind for program in programs.find("Krita")}
+    installed = {program.kind for program in programs.find_programs("Krita")}
     flatpak = home / ".var" / "app" / "org.kde.krita"
     snap = home / "snap" / "krita" / "current"
     used = []
@@ -130,11 +130,11 @@ def places() -> list[Place]:
     return [own, *used] if is_own or not used else used
 
 
-def _places(dest: Path | None) -> list[Place]:
-    return places() if dest is None else [Place(dest.expanduser().absolute(), None)]
+def _choose_places(dest: Path | None) -> list[Place]:
+    return find_places() if dest is None else [Place(dest.expanduser().absolute(), None)]
 
 
-def _xdg(name: str, usual: Path) -> Path:
+def _get_xdg_folder(name: str, usual: Path) -> Path:
     """A folder of the XDG base directory specification, which wants relative paths ignored."""
     named = Path(os.environ.get(name, ""))
     return named if named.is_absolute() else usual
@@ -145,9 +145,9 @@ def _write_setting(file: Path, value: str | None) -> None:
     file = file.resolve()  # a link stays one
     try:
         before = file.read_bytes() if file.exists() else b""
-        after = _with_setting(before, value)
+        after = _change_setting(before, value)
         if after != before and after.strip():
-            _replace(file, after)
+            _replace_content(file, after)
         elif after != before:
             file.unlink()
     except OSError as error:
@@ -157,14 +157,14 @@ def _write_setting(file: Path, value: str | None) -> None:
         ) from error
 
 
-def _with_setting(settings: bytes, value: str | None) -> bytes:
+def _change_setting(settings: bytes, value: str | None) -> bytes:
     """KConfig's lines, `[section]` and `name=value`, with our switch at that value; or (None) without it, and without
     the values that the plug-in keeps in a section of its own."""
     newline = b"\r\n" if b"\r\n" in settings else b"\n"
     line = b"" if value is None else f"{_SWITCH}={value}".encode() + newline
     kept: list[bytes] = []
     place = None
-    for section, one in _lines(settings):
+    for section, one in _iterate_lines(settings):
         if section == b"python" and _SETTING.match(one):
             continue
         if value is None and section == NAME.encode():
@@ -173,7 +173,7 @@ def _with_setting(settings: bytes, value: str | None) -> bytes:
         if section == b"python" and _SECTION.fullmatch(one):
             place = place or len(kept)
     if not line:
-        return _without_empty_section(b"".join(kept))
+        return _remove_empty_section(b"".join(kept))
     if kept and not kept[-1].endswith(b"\n"):
         kept[-1] += newline
     if place is None:
@@ -183,15 +183,15 @@ def _with_setting(settings: bytes, value: str | None) -> bytes:
     return b"".join([*kept[:place], line, *kept[place:]])
 
 
-def _without_empty_section(settings: bytes) -> bytes:
+def _remove_empty_section(settings: bytes) -> bytes:
     """Without Krita's section of plug-ins, if nothing is left in it."""
-    lines = list(_lines(settings))
+    lines = list(_iterate_lines(settings))
     if any(section == b"python" and line.strip() and not _SECTION.fullmatch(line) for section, line in lines):
         return settings
     return b"".join(line for section, line in lines if section != b"python")
 
 
-def _lines(settings: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _iterate_lines(settings: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Every line of a settings file, after the name of its section, to which the section's own line belongs."""
     section = b""
     for line in settings.splitlines(keepends=True):
@@ -200,7 +200,7 @@ def _lines(settings: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield section, line
 
 
-def _replace(file: Path, content: bytes) -> None:
+def _replace_content(file: Path, content: bytes) -> None:
     """Replace a file's content atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as unfinished, unfinished.open("wb") as new:

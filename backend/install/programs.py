@@ -36,15 +36,15 @@ class Program:
     @property
     def version(self) -> str:
         """Such as "3.2.6"; "" where it can't be found out."""
-        return _version(self.path, self.kind)
+        return _find_version(self.path, self.kind)
 
     def __str__(self) -> str:
         return f"{self.version or 'unknown version'}, {self.path} ({self.kind})"
 
 
-def find(host: str) -> list[Program]:
+def find_programs(host: str) -> list[Program]:
     """Every installed "GIMP" (3 or newer) or "Krita", of the system's and of the user's own, each once."""
-    search = {"win32": _on_windows, "darwin": _on_mac}.get(sys.platform, _on_linux)
+    search = {"win32": _search_windows, "darwin": _search_mac}.get(sys.platform, _search_linux)
     found: dict[Path, Program] = {}
     for program in search(host):
         target = program.path.resolve()
@@ -53,23 +53,23 @@ def find(host: str) -> list[Program]:
     return [program for program in found.values() if not (host == "GIMP" and _is_older_than_3(program.version))]
 
 
-def describe(host: str) -> list[str]:
+def describe_programs(host: str) -> list[str]:
     """What was found, for the user, line by line."""
-    return [f"Found {host} {program}." for program in find(host)] or [f"{host} was not found on this machine."]
+    return [f"Found {host} {program}." for program in find_programs(host)] or [f"{host} was not found on this machine."]
 
 
-def release_series(version: str) -> str:
+def get_release_series(version: str) -> str:
     """The part of a version for which settings are kept: "3.2" of "3.2.6", "" of ""."""
     return ".".join(version.split(".")[:2])
 
 
 def is_newer_than_tested(host: str, version: str) -> bool:
     """Whether a version's series is newer than any that the tests know."""
-    series, newest = release_series(version), NEWEST_TESTED[host]
-    return bool(series) and _numbers(series) > _numbers(newest)
+    series, newest = get_release_series(version), NEWEST_TESTED[host]
+    return bool(series) and _parse_numbers(series) > _parse_numbers(newest)
 
 
-def _on_linux(host: str) -> Iterator[Program]:
+def _search_linux(host: str) -> Iterator[Program]:
     home = Path.home()
     folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
     folders += [_ROOT / "usr" / "bin", _ROOT / "usr" / "local" / "bin"]
@@ -87,51 +87,51 @@ def _on_linux(host: str) -> Iterator[Program]:
             yield Program(path, FLATPAK)
     where = [home, _ROOT / "opt", *(home / name for name in ("Applications", "Apps", "Downloads", "Desktop", "bin"))]
     for folder in [*where, home / ".local" / "bin"]:
-        yield from (Program(path, APP_IMAGE) for path in _listed(folder) if _is_app_image(path.name, host))
+        yield from (Program(path, APP_IMAGE) for path in _list_folder(folder) if _is_app_image(path.name, host))
 
 
-def _on_mac(host: str) -> Iterator[Program]:
+def _search_mac(host: str) -> Iterator[Program]:
     for folder in (_ROOT / "Applications", Path.home() / "Applications"):
-        for path in _listed(folder):
+        for path in _list_folder(folder):
             if path.suffix == ".app" and path.stem.lower().startswith(host.lower()) and "2." not in path.stem:
                 yield Program(path, PACKAGE)
 
 
-def _on_windows(host: str) -> Iterator[Program]:
+def _search_windows(host: str) -> Iterator[Program]:
     local = os.environ.get("LOCALAPPDATA")
     places = [Path(place) for name in ("PROGRAMFILES", "PROGRAMW6432") if (place := os.environ.get(name))]
     for parent in [*places, *([Path(local) / "Programs"] if local else [])]:
-        for folder in _listed(parent):
+        for folder in _list_folder(parent):
             if folder.name.lower().startswith(host.lower()) and not folder.name.startswith("GIMP 2"):
                 programs = [folder / "bin" / f"{name}.exe" for name in _NAMES[host]]
                 yield from (Program(path, PACKAGE) for path in programs if path.exists())
 
 
 @functools.cache  # a program may take its time to answer
-def _version(path: Path, kind: str) -> str:
+def _find_version(path: Path, kind: str) -> str:
     """Such as "3.2.6"; "" where it can't be found out."""
-    found = _VERSION.search(_version_text(path, kind))
+    found = _VERSION.search(_read_version_text(path, kind))
     return found[0] if found else ""
 
 
-def _version_text(path: Path, kind: str) -> str:
+def _read_version_text(path: Path, kind: str) -> str:
     """A text that holds a program's version, or "". Nothing is started but what ends at once."""
     if kind == APP_IMAGE:
         return path.name
     if kind == SNAP:
-        return _version_line(_ROOT / "snap" / path.name / "current" / "meta" / "snap.yaml")
+        return _read_version_line(_ROOT / "snap" / path.name / "current" / "meta" / "snap.yaml")
     if kind == FLATPAK:
-        return _answer(["flatpak", "info", path.name])
+        return _run_program(["flatpak", "info", path.name])
     if path.suffix == ".app":
         try:
             facts = plistlib.loads((path / "Contents" / "Info.plist").read_bytes())
         except (OSError, plistlib.InvalidFileException):
             return ""
         return str(facts.get("CFBundleShortVersionString", ""))
-    return _answer([str(path), "--version"])
+    return _run_program([str(path), "--version"])
 
 
-def _answer(words: list[str]) -> str:
+def _run_program(words: list[str]) -> str:
     """What a program says of its version; "" if it can't be run."""
     environment = {**os.environ, "LC_ALL": "C"}
     if not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")):
@@ -140,17 +140,17 @@ def _answer(words: list[str]) -> str:
         done = subprocess.run(words, env=environment, capture_output=True, timeout=_ANSWER_S, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return _line_of_version(done.stdout.decode("utf-8", "replace"))
+    return _find_version_line(done.stdout.decode("utf-8", "replace"))
 
 
-def _version_line(file: Path) -> str:
+def _read_version_line(file: Path) -> str:
     try:
-        return _line_of_version(file.read_text(encoding="utf-8", errors="replace"))
+        return _find_version_line(file.read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return ""
 
 
-def _line_of_version(text: str) -> str:
+def _find_version_line(text: str) -> str:
     """The line that names the version, of several; else all of them."""
     return next((line for line in text.splitlines() if line.strip().lower().startswith("version:")), text)
 
@@ -159,7 +159,7 @@ def _is_older_than_3(version: str) -> bool:
     return bool(version) and int(version.partition(".")[0]) < 3
 
 
-def _numbers(version: str) -> list[int]:
+def _parse_numbers(version: str) -> list[int]:
     return [int(number) for number in version.split(".")]
 
 
@@ -172,7 +172,7 @@ def _is_app_image(name: str, host: str) -> bool:
     return name.endswith(".appimage") and name.startswith((f"{host.lower()}-", f"{host.lower()}_", f"{host.lower()}."))
 
 
-def _listed(folder: Path) -> list[Path]:
+def _list_folder(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError:

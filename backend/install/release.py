@@ -18,29 +18,29 @@ from backend.install import gimp, installation, krita
 _ROOT = Path(__file__).parents[2]
 
 
-def write_all(into: Path) -> list[Path]:
+def write_release(into: Path) -> list[Path]:
     """The wheel and both archives in a folder. Raises CalledProcessError, OSError."""
     into.mkdir(parents=True, exist_ok=True)
-    return [_wheel(into), gimp_archive(into), krita_archive(into)]
+    return [_build_wheel(into), write_gimp_archive(into), write_krita_archive(into)]
 
 
-def gimp_archive(into: Path) -> Path:
+def write_gimp_archive(into: Path) -> Path:
     """A zip that holds GIMP's plug-in in its own folder, ready to be run."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        installation.assemble(gimp.PACKAGE, folder / gimp.NAME, _record())
-        gimp.make_runnable(folder / gimp.NAME / gimp.MAIN)
-        return _zipped(folder, into / f"{gimp.NAME}-gimp-{installation.our_version()}.zip")
+        installation.assemble_plug_in(gimp.PACKAGE, folder / gimp.NAME, _build_record())
+        gimp.make_executable(folder / gimp.NAME / gimp.MAIN)
+        return _write_zip(folder, into / f"{gimp.NAME}-gimp-{installation.get_version()}.zip")
 
 
-def krita_archive(into: Path) -> Path:
+def write_krita_archive(into: Path) -> Path:
     """A zip that holds what belongs into `pykrita`, as Krita's own importer wants it."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        installation.assemble(krita.PACKAGE, folder / krita.NAME, _record())
+        installation.assemble_plug_in(krita.PACKAGE, folder / krita.NAME, _build_record())
         for name in krita.BESIDE:
             (folder / krita.NAME / name).rename(folder / name)
-        return _zipped(folder, into / f"gknet-harmonize-krita-{installation.our_version()}.zip")
+        return _write_zip(folder, into / f"gknet-harmonize-krita-{installation.get_version()}.zip")
 
 
 def main() -> int:
@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the wheel and the archives")
     options = parser.parse_args()
     try:
-        for file in write_all(options.output):
+        for file in write_release(options.output):
             print(file)
     except (subprocess.CalledProcessError, OSError) as error:
         print(f"release: {error}", file=sys.stderr)
@@ -57,7 +57,7 @@ def main() -> int:
     return 0
 
 
-def _wheel(into: Path) -> Path:
+def _build_wheel(into: Path) -> Path:
     with tempfile.TemporaryDirectory() as made:
         words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", made, str(_ROOT)]
         subprocess.run(words, check=True)
@@ -66,12 +66,12 @@ def _wheel(into: Path) -> Path:
         return into / wheel.name
 
 
-def _record() -> dict[str, object]:
+def _build_record() -> dict[str, object]:
     """No command: where `gknet` is, nobody knows yet."""
-    return {"version": installation.our_version()}
+    return {"version": installation.get_version()}
 
 
-def _zipped(folder: Path, archive: Path) -> Path:
+def _write_zip(folder: Path, archive: Path) -> Path:
     """Everything in a folder as a zip; the folders have entries of their own, which Krita's importer looks for."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for path in sorted(folder.rglob("*")):

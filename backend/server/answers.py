@@ -9,7 +9,7 @@ from typing import Any
 import msgpack
 import zmq
 
-from backend.server.worker import Done, Job
+from backend.server.worker import Job, Result
 from gknet.errors import HarmonizeError
 
 _log = logging.getLogger(__name__)
@@ -56,12 +56,12 @@ class Answers:
             return False
         return True
 
-    def progress(self, job: Job, stage: str, done: int, total: int) -> bool:
+    def send_progress(self, job: Job, stage: str, done: int, total: int) -> bool:
         """Send a job's progress; False as `send`."""
         header = {"op": "progress", "id": job.request.id, "stage": stage, "done": done, "total": total}
         return self.send(job.peer, {**header, "text": _TEXTS[stage]})
 
-    def result(self, done: Done) -> None:
+    def send_result(self, done: Result) -> None:
         """Send a job's pixels, with their fit, timings and warnings."""
         request = done.job.request
         layer = request.layer
@@ -81,7 +81,7 @@ class Answers:
         _log.info("done in %.0f ms", sum(done.timings.values()), extra={"request": request.id})
         self.send(done.job.peer, header, done.pixels)
 
-    def error(self, peer: bytes, message_id: int | None, error: HarmonizeError) -> None:
+    def send_error(self, peer: bytes, message_id: int | None, error: HarmonizeError) -> None:
         """Send an error.   message_id: None if it could not be read."""
         header = {"op": "error", "id": message_id, "code": error.code, "message": error.message, "hint": error.hint}
         self.send(peer, header)

@@ -23,7 +23,7 @@ _END_S = 10.0
 """A backend that ends holds the lock a little longer than its connection file."""
 
 
-def new_key() -> str:
+def create_key() -> str:
     """Return 256 random bits as 64 hex digits."""
     return secrets.token_hex(32)
 
@@ -49,13 +49,13 @@ def hold_lock(path: Path) -> Iterator[None]:
     Removes what a killed backend left. Raises BackendUnavailableError if another backend is running or the folder
     cannot be used.
     """
-    lock = _lock(path)
+    lock = _create_lock(path)
     try:
         _make_folder(path.parent)
-        _acquire(lock, path)
+        _acquire_lock(lock, path)
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise _make_unusable_error(path, error) from error
     try:
         yield
     finally:
@@ -64,7 +64,7 @@ def hold_lock(path: Path) -> Iterator[None]:
 
 def is_locked(path: Path) -> bool:
     """Whether a backend holds the lock now.  Raises BackendUnavailableError if the file's folder cannot be used."""
-    lock = _lock(path)
+    lock = _create_lock(path)
     if not Path(lock.lock_file).exists():
         return False
     try:
@@ -72,32 +72,32 @@ def is_locked(path: Path) -> bool:
     except Timeout:
         return True
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise _make_unusable_error(path, error) from error
     lock.release()
     return False
 
 
-def publish(path: Path, connection: Connection) -> None:
+def write_connection_file(path: Path, connection: Connection) -> None:
     """Write the file atomically, readable by its owner alone.  Raises BackendUnavailableError."""
     try:
         with replacing(path, mode=0o600) as unfinished:
             unfinished.write_text(json.dumps(asdict(connection)), encoding="utf-8")
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise _make_unusable_error(path, error) from error
 
 
-def withdraw(path: Path, connection: Connection) -> None:
+def remove_connection_file(path: Path, connection: Connection) -> None:
     """Remove the file if it is still this connection's."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         if json.loads(path.read_text(encoding="utf-8"))["key"] == connection.key:
             path.unlink()
 
 
-def _lock(path: Path) -> FileLock:
+def _create_lock(path: Path) -> FileLock:
     return FileLock(path.with_name(f"{path.name}.lock"), mode=0o600)
 
 
-def _acquire(lock: FileLock, path: Path) -> None:
+def _acquire_lock(lock: FileLock, path: Path) -> None:
     start = time.monotonic()
     while True:
         with suppress(Timeout):
@@ -113,7 +113,7 @@ def _make_folder(folder: Path) -> None:
         missing.mkdir(mode=0o700, exist_ok=True)
 
 
-def _unusable(path: Path, error: OSError) -> BackendUnavailableError:
+def _make_unusable_error(path: Path, error: OSError) -> BackendUnavailableError:
     return BackendUnavailableError(
         f"The folder {path.parent} cannot be used: {error.strerror or error}.",
         "Make it writable, or name another connection file in GKNET_CONNECTION.",

@@ -14,19 +14,19 @@ _LONGEST = 1_000_000
 _LINE = "%(asctime)s %(levelname)s %(name)s [%(request)s] %(message)s"
 
 
-def default_path() -> Path:
+def get_default_path() -> Path:
     """Return where the log is by default."""
     return Path(platformdirs.user_log_dir("gknet")) / "backend.log"
 
 
-def begin(path: Path) -> None:
+def start_logging(path: Path) -> None:
     """Sends everything that is logged to a file from now on; one line on standard error if that is impossible."""
     handler: logging.Handler
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = _File(path, maxBytes=_LONGEST, backupCount=2, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        _warn(path, error)
+        _print_warning(path, error)
         return
     handler.setFormatter(logging.Formatter(_LINE, defaults={"request": "-"}))
     logging.getLogger().addHandler(handler)
@@ -43,9 +43,9 @@ class _File(logging.handlers.RotatingFileHandler):
         del record
         if not self._has_warned:
             self._has_warned = True
-            _warn(Path(self.baseFilename), sys.exception())
+            _print_warning(Path(self.baseFilename), sys.exception())
 
 
-def _warn(path: Path, error: BaseException | None) -> None:
+def _print_warning(path: Path, error: BaseException | None) -> None:
     reason = getattr(error, "strerror", None) or error
     print(f"gknet: The log {path} cannot be written: {reason}. The backend works without it.", file=sys.stderr)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from backend.errors import TooLargeError
-from backend.server.fields import Fields, bad_request, unpack
+from backend.server.fields import Fields, make_bad_request, unpack_fields
 from backend.thin import protocol
 from gknet.errors import HarmonizeError, UnsupportedError
 
@@ -102,7 +102,7 @@ class BadMessageError(Exception):
         self.error = error
 
 
-def read(frames: Sequence[Any]) -> Request:
+def read_request(frames: Sequence[Any]) -> Request:
     """The request that a message's frames hold: each with the buffer protocol and its bytes as its length.
 
     Pixels are not copied. Raises BadMessageError.
@@ -110,87 +110,87 @@ def read(frames: Sequence[Any]) -> Request:
     message_id: int | None = None
     try:
         if not frames:
-            raise bad_request("The message is empty.")
-        fields = unpack(frames[0])
-        message_id = fields.integer("id", 0, protocol.MAX_ID)
-        request = _request(fields, message_id, frames[1:])
+            raise make_bad_request("The message is empty.")
+        fields = unpack_fields(frames[0])
+        message_id = fields.read_integer("id", 0, protocol.MAX_ID)
+        request = _read_operation(fields, message_id, frames[1:])
         _check_header(len(frames[0]), request)
     except HarmonizeError as error:
         raise BadMessageError(message_id, error) from error
     return request
 
 
-def _request(fields: Fields, message_id: int, pixels: Sequence[Any]) -> Request:
-    operation = fields.text("op")
+def _read_operation(fields: Fields, message_id: int, pixels: Sequence[Any]) -> Request:
+    operation = fields.read_text("op")
     if operation == "harmonize":
-        return _harmonize(fields, message_id, pixels)
+        return _read_harmonize(fields, message_id, pixels)
     if pixels:
-        raise bad_request("Pixels came with an operation that takes none.")
+        raise make_bad_request("Pixels came with an operation that takes none.")
     if operation == "hello":
-        return _hello(fields, message_id)
+        return _read_hello(fields, message_id)
     if operation == "cancel":
-        return Cancel(id=message_id, request=fields.integer("request", 0, protocol.MAX_ID))
+        return Cancel(id=message_id, request=fields.read_integer("request", 0, protocol.MAX_ID))
     if operation == "status":
         return Status(id=message_id)
     if operation == "shutdown":
         return Shutdown(id=message_id)
-    raise bad_request(f"The operation {operation!r} is unknown.")
+    raise make_bad_request(f"The operation {operation!r} is unknown.")
 
 
-def _hello(fields: Fields, message_id: int) -> Hello:
-    version = fields.pair("protocol")
+def _read_hello(fields: Fields, message_id: int) -> Hello:
+    version = fields.read_pair("protocol")
     if version[0] > protocol.PROTOCOL[0]:
         theirs, ours = (".".join(map(str, pair)) for pair in (version, protocol.PROTOCOL))
         raise UnsupportedError(
             f"The client speaks protocol {theirs}, the backend {ours}.",
             "Update the backend, or use the client that came with it.",
         )
-    client = fields.map("client")
-    name = f"{client.text('name')} {client.text('version')}"
-    return Hello(id=message_id, client=name, nonce=fields.data("nonce", 16, 64))
+    client = fields.read_map("client")
+    name = f"{client.read_text('name')} {client.read_text('version')}"
+    return Hello(id=message_id, client=name, nonce=fields.read_bytes("nonce", 16, 64))
 
 
-def _harmonize(fields: Fields, message_id: int, frames: Sequence[Any]) -> Harmonize:
-    options = fields.map("options", {})
-    fit = options.optional_text("fit")
+def _read_harmonize(fields: Fields, message_id: int, frames: Sequence[Any]) -> Harmonize:
+    options = fields.read_map("options", {})
+    fit = options.read_optional_text("fit")
     if (fit is None) != ("reference" in fields):
-        raise bad_request("A request has either a reference or options.fit.")
+        raise make_bad_request("A request has either a reference or options.fit.")
     expected = 1 + ("reference" in fields) + ("selection" in fields)
     if len(frames) != expected:
-        raise bad_request(f"The message has {len(frames)} frames of pixels instead of {expected}.")
-    place = fields.map("layer")
-    layer = _pixels(place, frames[0], protocol.MAX_SIDE)
+        raise make_bad_request(f"The message has {len(frames)} frames of pixels instead of {expected}.")
+    place = fields.read_map("layer")
+    layer = _read_pixels(place, frames[0], protocol.MAX_SIDE)
     at, canvas, reference = (0, 0), (layer.width, layer.height), None
     if fit is None:
         reach = protocol.MAX_SIDE
-        at = (place.integer("x", -reach, reach), place.integer("y", -reach, reach))
-        below = fields.map("reference")
-        reference = _pixels(below, frames[1], protocol.MAX_REFERENCE_SIDE)
-        canvas = _canvas(below, reference)
+        at = (place.read_integer("x", -reach, reach), place.read_integer("y", -reach, reach))
+        below = fields.read_map("reference")
+        reference = _read_pixels(below, frames[1], protocol.MAX_REFERENCE_SIDE)
+        canvas = _read_canvas(below, reference)
     selection = frames[-1] if "selection" in fields else None
     if selection is not None:
-        _check_selection(fields.map("selection"), layer, len(selection))
+        _check_selection(fields.read_map("selection"), layer, len(selection))
     return Harmonize(
         id=message_id,
         layer=layer,
         at=at,
-        opacity=place.number("opacity", 0, 1, 1.0),
+        opacity=place.read_number("opacity", 0, 1, 1.0),
         reference=reference,
         canvas=canvas,
         selection=selection,
-        strength=options.number("strength", 0, 1, 1.0),
-        model=options.optional_text("model"),
-        network_size=options.integer("network_size", 64, 1024) if "network_size" in options else None,
-        clean_edges=options.truth("clean_edges", False),
+        strength=options.read_number("strength", 0, 1, 1.0),
+        model=options.read_optional_text("model"),
+        network_size=options.read_integer("network_size", 64, 1024) if "network_size" in options else None,
+        clean_edges=options.read_boolean("clean_edges", False),
         fit=fit,
     )
 
 
-def _pixels(fields: Fields, frame: Any, longest: int) -> Pixels:
-    width, height = fields.side("width", longest), fields.side("height", longest)
-    count = fields.integer("channels", 1, 4)
-    depth = fields.choice("depth", protocol.DEPTHS)
-    space = cast("Space", fields.choice("space", protocol.SPACES))
+def _read_pixels(fields: Fields, frame: Any, longest: int) -> Pixels:
+    width, height = fields.read_side("width", longest), fields.read_side("height", longest)
+    count = fields.read_integer("channels", 1, 4)
+    depth = fields.read_choice("depth", protocol.DEPTHS)
+    space = cast("Space", fields.read_choice("space", protocol.SPACES))
     size = width * height * count * protocol.DEPTHS[depth]
     if width * height > protocol.MAX_PIXELS or size > protocol.MAX_FRAME:
         raise TooLargeError(
@@ -198,30 +198,32 @@ def _pixels(fields: Fields, frame: Any, longest: int) -> Pixels:
             "Work on a smaller picture, or in a lower depth.",
         )
     if len(frame) != size:
-        raise bad_request(f"A frame of pixels has {len(frame)} bytes instead of {size}.")
-    profile = fields.data("profile", 1, protocol.MAX_PROFILE) if "profile" in fields else None
+        raise make_bad_request(f"A frame of pixels has {len(frame)} bytes instead of {size}.")
+    profile = fields.read_bytes("profile", 1, protocol.MAX_PROFILE) if "profile" in fields else None
     return Pixels(width=width, height=height, channels=count, depth=depth, space=space, profile=profile, data=frame)
 
 
-def _canvas(fields: Fields, reference: Pixels) -> tuple[int, int]:
+def _read_canvas(fields: Fields, reference: Pixels) -> tuple[int, int]:
     """(width, height) of the picture that the reference shows, which must have its aspect."""
-    width = fields.side("canvas_width", protocol.MAX_SIDE)
-    height = fields.side("canvas_height", protocol.MAX_SIDE)
+    width = fields.read_side("canvas_width", protocol.MAX_SIDE)
+    height = fields.read_side("canvas_height", protocol.MAX_SIDE)
     scale = max(reference.width, reference.height) / max(width, height)
     missed = max(abs(reference.width - width * scale), abs(reference.height - height * scale))
     if scale > 1 or missed > _ROUNDING:
-        raise bad_request(
+        raise make_bad_request(
             f"A reference of {reference.width} x {reference.height} pixels cannot show a canvas of {width} x {height}."
         )
     return width, height
 
 
 def _check_selection(fields: Fields, layer: Pixels, length: int) -> None:
-    width, height = fields.side("width", protocol.MAX_SIDE), fields.side("height", protocol.MAX_SIDE)
+    width, height = fields.read_side("width", protocol.MAX_SIDE), fields.read_side("height", protocol.MAX_SIDE)
     if (width, height) != (layer.width, layer.height):
-        raise bad_request(f"The selection has {width} x {height} pixels, the layer {layer.width} x {layer.height}.")
+        raise make_bad_request(
+            f"The selection has {width} x {height} pixels, the layer {layer.width} x {layer.height}."
+        )
     if length != width * height:
-        raise bad_request(f"The selection's frame has {length} bytes instead of {width * height}.")
+        raise make_bad_request(f"The selection's frame has {length} bytes instead of {width * height}.")
 
 
 def _check_header(length: int, request: Request) -> None:

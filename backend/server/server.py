@@ -27,7 +27,7 @@ from backend.server import connection, requests
 from backend.server.answers import UNREAD, Answers
 from backend.server.connection import Connection
 from backend.server.requests import Cancel, Harmonize, Hello, Shutdown, Status
-from backend.server.worker import Done, Job, Progress, Report, Worker
+from backend.server.worker import Job, Progress, Report, Result, Worker
 from backend.thin import protocol
 from gknet.errors import CancelledError, HarmonizeError, InputError, UnsupportedError
 
@@ -57,13 +57,13 @@ def serve(path: Path, *, device: str, idle_minutes: float, on_listening: Callabl
     with connection.hold_lock(path):
         server = Server(device=device, idle_s=idle_minutes * 60)
         try:
-            with server.ending_on_signals():
-                connection.publish(path, server.connection)
+            with server.handle_signals():
+                connection.write_connection_file(path, server.connection)
                 _log.info("listening on port %d, process %d", server.connection.port, os.getpid())
                 on_listening(server.connection.port)
                 server.run()
         finally:
-            connection.withdraw(path, server.connection)
+            connection.remove_connection_file(path, server.connection)
             server.close()
             _log.info("ended")
     if server.is_stuck:
@@ -77,28 +77,28 @@ class Server:
     """A ROUTER on 127.0.0.1, the requests that came in through it, and the worker they go to."""
 
     def __init__(self, *, device: str, idle_s: float) -> None:
-        key = connection.new_key()
+        key = connection.create_key()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._gate = _Gate(self._context, key)
-        self._peers = _router(self._context)
+        self._authenticator = _Authenticator(self._context, key)
+        self._peers = _create_router(self._context)
         port = int(self._peers.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
-        self.connection = Connection(port=port, device=device, key=key, proof_key=connection.new_key())
+        self.connection = Connection(port=port, device=device, key=key, proof_key=connection.create_key())
         # A byte in it wakes the loop: written by signals and by the worker's thread.
-        self._bell, self._button = socket.socketpair()
-        self._bell.setblocking(False)
-        self._button.setblocking(False)
+        self._wakeup_receiver, self._wakeup_sender = socket.socketpair()
+        self._wakeup_receiver.setblocking(False)
+        self._wakeup_sender.setblocking(False)
         self._poller = zmq.Poller()
-        for source in (self._gate.socket, self._peers, self._bell.fileno()):
+        for source in (self._authenticator.socket, self._peers, self._wakeup_receiver.fileno()):
             self._poller.register(source, zmq.POLLIN)
         self._reports: SimpleQueue[Report] = SimpleQueue()
-        self._answers = Answers(self._peers, self._forget)
-        self._waiting = _Waiting()
+        self._answers = Answers(self._peers, self._forget_client)
+        self._queue = _Queue()
         self._running: Job | None = None
-        self._worker = Worker(device, self._hear)
+        self._worker = Worker(device, self._queue_report)
         self._models = sorted(file.stem for file in Path(gknet.__file__).parent.glob("weights/*.safetensors"))
         self._process = psutil.Process()
         self._ending = False
-        self._farewells: list[tuple[bytes, int]] = []
+        self._pending_byes: list[tuple[bytes, int]] = []
         self._idle_s = idle_s
         self._last_use = self._last_tick = time.monotonic()
 
@@ -106,16 +106,16 @@ class Server:
         """Serve until shut down, or idle for too long."""
         self._worker.start()
         while not self._ending:
-            self._poller.poll(self._patience_ms())
-            self._gate.answer()
+            self._poller.poll(self._compute_timeout_ms())
+            self._authenticator.answer()
             self._take_reports()
             for _ in range(_AT_ONCE):
                 if not self._take_message():
                     break
-            self._tick()
+            self._report_waiting()
 
     @contextmanager
-    def ending_on_signals(self) -> Iterator[None]:
+    def handle_signals(self) -> Iterator[None]:
         """Within the block, SIGTERM and SIGINT make `run` return."""
 
         def end(number: int, frame: FrameType | None) -> None:
@@ -123,7 +123,7 @@ class Server:
             self._ending = True
 
         before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-        alarm = signal.set_wakeup_fd(self._button.fileno(), warn_on_full_buffer=False)
+        alarm = signal.set_wakeup_fd(self._wakeup_sender.fileno(), warn_on_full_buffer=False)
         try:
             yield
         finally:
@@ -137,10 +137,10 @@ class Server:
         Withdraw the connection file before: a client that gets `bye` may start another backend at once.
         """
         self._ending = True
-        for peer, message_id in self._farewells:
+        for peer, message_id in self._pending_byes:
             self._answers.send(peer, {"op": "bye", "id": message_id})
-        for job in self._waiting.clear():
-            self._answers.error(job.peer, job.request.id, _cancelled())
+        for job in self._queue.clear():
+            self._answers.send_error(job.peer, job.request.id, _make_cancelled_error())
         if self._worker.is_alive():
             if self._running is not None:
                 self._running.cancelled.set()
@@ -148,60 +148,60 @@ class Server:
             self._worker.join(_LAST_WORK_S)
             self._take_reports()
         if self._running is not None:
-            self._answers.error(self._running.peer, self._running.request.id, _cancelled())
+            self._answers.send_error(self._running.peer, self._running.request.id, _make_cancelled_error())
         self._peers.close(linger=_LAST_ANSWERS_MS)
-        self._gate.socket.close()
+        self._authenticator.socket.close()
         self._context.term()
-        self._bell.close()
-        self._button.close()
+        self._wakeup_receiver.close()
+        self._wakeup_sender.close()
 
     @property
     def is_stuck(self) -> bool:
         """Whether the worker is still running after `close`."""
         return self._worker.is_alive()
 
-    def _patience_ms(self) -> int | None:
+    def _compute_timeout_ms(self) -> int | None:
         """How long to wait for a message, None for ever."""
-        if self._waiting:
+        if self._queue:
             return round(_TICK_S * 1e3)
         if self._running is not None or not self._idle_s:
             return None
         return math.ceil(max(0.0, self._last_use + self._idle_s - time.monotonic()) * 1e3)
 
-    def _tick(self) -> None:
+    def _report_waiting(self) -> None:
         now = time.monotonic()
-        if self._waiting and now - self._last_tick >= _TICK_S:
+        if self._queue and now - self._last_tick >= _TICK_S:
             self._last_tick = now
-            for place, job in enumerate(self._waiting, 1):
-                self._answers.progress(job, "wait", 0, place)
-        if self._waiting or self._running is not None:
+            for place, job in enumerate(self._queue, 1):
+                self._answers.send_progress(job, "wait", 0, place)
+        if self._queue or self._running is not None:
             self._last_use = now
         elif self._idle_s and now - self._last_use >= self._idle_s:
             _log.info("nobody asked for anything for %g minutes", self._idle_s / 60)
             self._ending = True
 
-    def _hear(self, report: Report) -> None:
+    def _queue_report(self, report: Report) -> None:
         """Take a report; called on the worker's thread."""
         self._reports.put(report)
         with suppress(BlockingIOError):  # full: the loop is awake
-            self._button.send(b"\0")
+            self._wakeup_sender.send(b"\0")
 
     def _take_reports(self) -> None:
         with suppress(BlockingIOError):
-            self._bell.recv(4096)
+            self._wakeup_receiver.recv(4096)
         while True:
             try:
                 report = self._reports.get_nowait()
             except Empty:
                 return
             if isinstance(report, Progress):
-                self._answers.progress(report.job, report.stage, report.done, report.total)
+                self._answers.send_progress(report.job, report.stage, report.done, report.total)
                 continue
             self._running = None
-            if isinstance(report, Done):
-                self._answers.result(report)
+            if isinstance(report, Result):
+                self._answers.send_result(report)
             else:
-                self._answers.error(report.job.peer, report.job.request.id, report.error)
+                self._answers.send_error(report.job.peer, report.job.request.id, report.error)
             del report  # its pixels are the socket's now
             self._give_next()
 
@@ -213,34 +213,34 @@ class Server:
             return False
         self._last_use = time.monotonic()
         try:
-            self._answer(peer.bytes, requests.read([frame.buffer for frame in frames]))
+            self._answer(peer.bytes, requests.read_request([frame.buffer for frame in frames]))
         except requests.BadMessageError as error:
             _log.warning("refused: %s", error.error.message, extra={"request": error.id})
-            self._answers.error(peer.bytes, error.id, error.error)
+            self._answers.send_error(peer.bytes, error.id, error.error)
         except Exception:  # one message's fault must not end the service for all
             _log.exception("a message could not be answered")
-            self._answers.error(peer.bytes, None, InternalError("An unexpected error occurred in the backend."))
+            self._answers.send_error(peer.bytes, None, InternalError("An unexpected error occurred in the backend."))
         return True
 
     def _answer(self, peer: bytes, request: requests.Request) -> None:
         match request:
             case Hello():
-                self._answers.send(peer, self._hello(request))
+                self._answers.send(peer, self._describe_backend(request))
             case Status():
-                self._answers.send(peer, self._status(request))
+                self._answers.send(peer, self._describe_status(request))
             case Cancel():
                 self._cancel(peer, request)
             case Harmonize():
                 try:
                     self._admit(Job(peer, request))
                 except HarmonizeError as error:
-                    self._answers.error(peer, request.id, error)
+                    self._answers.send_error(peer, request.id, error)
             case Shutdown():
                 _log.info("shut down by a client")
-                self._farewells.append((peer, request.id))
+                self._pending_byes.append((peer, request.id))
                 self._ending = True
 
-    def _hello(self, request: Hello) -> dict[str, Any]:
+    def _describe_backend(self, request: Hello) -> dict[str, Any]:
         _log.info("hello from %r", request.client)
         return {
             "op": "hello",
@@ -258,12 +258,12 @@ class Server:
             },
         }
 
-    def _status(self, request: Status) -> dict[str, Any]:
+    def _describe_status(self, request: Status) -> dict[str, Any]:
         return {
             "op": "status",
             "id": request.id,
             "state": "idle" if self._running is None else "working",
-            "queue": len(self._waiting),
+            "queue": len(self._queue),
             "served": self._answers.results,
             "memory": self._process.memory_info().rss,
             "uptime": time.time() - self.connection.started,
@@ -274,7 +274,7 @@ class Server:
         }
 
     def _cancel(self, peer: bytes, request: Cancel) -> None:
-        waiting = self._waiting.remove(peer, request.request)
+        waiting = self._queue.remove(peer, request.request)
         running = self._running
         is_running = running is not None and (running.peer, running.request.id) == (peer, request.request)
         if is_running and running is not None:
@@ -282,7 +282,7 @@ class Server:
         answer = {"op": "cancelled", "id": request.id, "request": request.request}
         self._answers.send(peer, {**answer, "found": is_running or waiting is not None})
         if waiting is not None:
-            self._answers.error(peer, request.request, _cancelled())
+            self._answers.send_error(peer, request.request, _make_cancelled_error())
 
     def _admit(self, job: Job) -> None:
         """Queue a request.  Raises UnsupportedError, InputError, BusyError."""
@@ -291,12 +291,12 @@ class Server:
             raise UnsupportedError(
                 f"There is no model {request.model!r}.", f"Choose one of: {', '.join(self._models)}."
             )
-        mine = [one.request.id for one in self._open() if one.peer == job.peer]
+        mine = [one.request.id for one in self._list_open_jobs() if one.peer == job.peer]
         if request.id in mine:
             raise InputError(f"Request {request.id} is already running.", "Give every request an id of its own.")
         if len(mine) >= protocol.MAX_REQUESTS:
             raise BusyError(f"{len(mine)} requests of this client are running.", "Wait until one of them has ended.")
-        self._waiting.add(job)
+        self._queue.add(job)
         _log.info(
             "asked for %d x %d %s x %d",
             request.layer.width,
@@ -306,32 +306,32 @@ class Server:
             extra={"request": request.id},
         )
         if self._running is not None:
-            self._answers.progress(job, "wait", 0, len(self._waiting))
+            self._answers.send_progress(job, "wait", 0, len(self._queue))
         self._give_next()
 
     def _give_next(self) -> None:
         """Give the worker, if it is free, the first request whose client is still there."""
-        while self._running is None and not self._ending and (job := self._waiting.pop()) is not None:
+        while self._running is None and not self._ending and (job := self._queue.pop()) is not None:
             self._running = job
             stage, done = ("wait", 1) if self._worker.ready.is_set() else ("load", 0)
-            if self._answers.progress(job, stage, done, 1):
-                self._worker.give(job)
+            if self._answers.send_progress(job, stage, done, 1):
+                self._worker.submit(job)
             else:
                 self._running = None
 
-    def _open(self) -> list[Job]:
-        return [*self._waiting, *([] if self._running is None else [self._running])]
+    def _list_open_jobs(self) -> list[Job]:
+        return [*self._queue, *([] if self._running is None else [self._running])]
 
-    def _forget(self, peer: bytes) -> None:
+    def _forget_client(self, peer: bytes) -> None:
         """Drop the requests of a client that has gone."""
-        count = self._waiting.drop(peer)
+        count = self._queue.drop(peer)
         if self._running is not None and self._running.peer == peer:
             self._running.cancelled.set()
             count += 1
         _log.info("a client went away; requests dropped: %d", count)
 
 
-class _Waiting:
+class _Queue:
     """The requests that wait for the worker, in the order in which they came; bounded, so that nothing takes long."""
 
     def __init__(self) -> None:
@@ -376,7 +376,7 @@ class _Waiting:
         return jobs
 
 
-class _Gate:
+class _Authenticator:
     """Who may connect: ZeroMQ's PLAIN, answered over ZAP (rfc.zeromq.org/spec/27) by the socket loop.
 
     Must be there before the guarded socket is bound. pyzmq's own authenticators write every password into the log at
@@ -411,7 +411,7 @@ class _Gate:
         )
 
 
-def _router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
+def _create_router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
     """The guarded socket, bound to a port that the system chose.
 
     It sends no heartbeats: on one machine a closed connection shows at once, and a host that has nothing to ask
@@ -429,5 +429,5 @@ def _router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
     return router
 
 
-def _cancelled() -> CancelledError:
+def _make_cancelled_error() -> CancelledError:
     return CancelledError("The request was cancelled.")

@@ -36,7 +36,7 @@ _REPORT_EVERY_S = 0.05
 """Between two reports of progress within one stage."""
 _WORKING_BYTES = 256 * 2**20
 """Bytes that harmonizing takes beside the layer and its result."""
-_INVISIBLE = 2.0
+_SMALLEST_CHANGE = 2.0
 """Levels of 255: a smaller change goes unnoticed."""
 
 
@@ -60,7 +60,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Result:
     """A job's result: the new pixels, C-contiguous and little-endian, and what else the answer says."""
 
     job: Job
@@ -71,14 +71,14 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Failure:
     """A job ended without a result."""
 
     job: Job
     error: HarmonizeError
 
 
-Report = Progress | Done | Failed
+Report = Progress | Result | Failure
 
 
 class _Stages:
@@ -142,8 +142,8 @@ class Worker(threading.Thread):
         """Names of the models in memory."""
         return sorted({name for name, _ in self._models.copy()})
 
-    def give(self, job: Job) -> None:
-        """Queue a job; its last report is Done or Failed."""
+    def submit(self, job: Job) -> None:
+        """Queue a job; its last report is Result or Failure."""
         self._jobs.put(job)
 
     def stop(self) -> None:
@@ -160,32 +160,32 @@ class Worker(threading.Thread):
         while (job := self._jobs.get()) is not None:
             self._report(self._answer(job))
             del job  # its pixels must not wait in memory for the next one
-            _give_memory_back()
+            _release_memory()
 
     def _answer(self, job: Job) -> Report:
         try:
             return self._harmonize(job)
         except HarmonizeError as error:
-            return Failed(job, error)
+            return Failure(job, error)
         except Exception as error:
             # torch's allocators, of the processor's memory and of the graphics card's, raise RuntimeErrors.
             says_so = "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
             if says_so or isinstance(error, MemoryError):
                 _log.warning("out of memory", extra={"request": job.request.id})
-                return Failed(job, _out_of_memory())
+                return Failure(job, _make_memory_error())
             _log.exception("failed", extra={"request": job.request.id})
             hint = "Try again. If it fails again, see the backend's log."
-            return Failed(job, InternalError("An unexpected error occurred in the backend.", hint))
+            return Failure(job, InternalError("An unexpected error occurred in the backend.", hint))
 
-    def _harmonize(self, job: Job) -> Done:
+    def _harmonize(self, job: Job) -> Result:
         import numpy as np
 
         request, stages, warnings = job.request, _Stages(job, self._report), list[str]()
         copies = 2 if request.clean_edges else 1  # the cleaned layer, and the result
         if psutil.virtual_memory().available < copies * len(request.layer.data) + _WORKING_BYTES:
-            raise _out_of_memory()
+            raise _make_memory_error()
         earlier = None if request.fit is None else (request.fit, self._find_fit(request.fit, request.layer))
-        layer = _array(request.layer)
+        layer = _view_as_array(request.layer)
         if request.clean_edges:
             from gknet.edges import cleaned
 
@@ -194,12 +194,12 @@ class Worker(threading.Thread):
         if request.selection is not None:
             selection = np.frombuffer(request.selection, np.uint8).reshape(layer.shape[:2])
         name, fit = earlier or self._fit_layer(request, layer, selection, stages, warnings)
-        if fit.change < _INVISIBLE:
+        if fit.change < _SMALLEST_CHANGE:
             warnings.append("Hardly any change: the object fits already, as far as can be told.")
         changed = fit.apply(layer, selection=selection, strength=request.strength, on_progress=stages)
         stages.end()
         pixels = np.ascontiguousarray(changed, changed.dtype.newbyteorder("<"))
-        return Done(job, pixels, name, stages.milliseconds, warnings)
+        return Result(job, pixels, name, stages.milliseconds, warnings)
 
     def _fit_layer(
         self,
@@ -219,7 +219,7 @@ class Worker(threading.Thread):
         assert request.reference is not None
         below = request.reference
         stages("load", 0, 1)
-        reference = _array(below)
+        reference = _view_as_array(below)
 
         def fit_on(device: str) -> LayerFit:
             return self._load_model(request.model or DEFAULT_MODEL, device).fit_layer(
@@ -277,7 +277,7 @@ class Worker(threading.Thread):
         return self._models[name, device]
 
 
-def _array(pixels: Pixels) -> np.ndarray:
+def _view_as_array(pixels: Pixels) -> np.ndarray:
     """View a picture's bytes as (height, width, channels), without copying them if they are aligned."""
     import numpy as np
 
@@ -295,12 +295,12 @@ def _is_opaque(layer: np.ndarray) -> bool:
     return layer.shape[2] in (1, 3) or all((row >= full_value(layer.dtype)).all() for row in layer[..., -1])
 
 
-def _give_memory_back() -> None:
+def _release_memory() -> None:
     """Return freed memory to the system: glibc keeps hundreds of MB in its threads' own heaps."""
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
 
 
-def _out_of_memory() -> OutOfMemoryError:
+def _make_memory_error() -> OutOfMemoryError:
     return OutOfMemoryError("There is not enough memory for this picture.", "Close other programs, or work smaller.")

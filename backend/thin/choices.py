@@ -38,17 +38,17 @@ OPAQUE = "The layer has no transparency and nothing is selected, so there is no 
 OPAQUE_HINT = "Erase the background around the object, or select the object, and try again."
 
 
-def result_name(layer_name: str) -> str:
+def make_result_name(layer_name: str) -> str:
     """The new layer's name."""
     return f"{layer_name} (harmonized)"
 
 
-def reference_size(width: int, height: int) -> tuple[int, int]:
+def compute_reference_size(width: int, height: int) -> tuple[int, int]:
     """Width and height at which a canvas of so many pixels is sent as the reference: itself, or a smaller one."""
     scale = min(1.0, MAX_REFERENCE_SIDE / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def error_text(error: ThinError) -> str:
+def format_error(error: ThinError) -> str:
     """A failure as the host shows it: what went wrong, and what to do on a line of its own."""
     return f"{error.message}\n\n{error.hint}".strip()

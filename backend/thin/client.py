@@ -9,7 +9,7 @@ from typing import Any
 from . import connection
 from .conversation import Conversation, OnProgress
 from .protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, INTERNAL, NoAnswerError, ThinError
-from .request import harmonize_request
+from .request import build_request
 
 STARTING = "starting"
 READY = "ready"
@@ -51,20 +51,20 @@ class ThinClient:
         start: bool = True,
         client: tuple[str, str] = ("unnamed", ""),
         on_state: Callable[[str], object] | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
         command: Sequence[str] | None = None,
     ) -> ThinClient:
         """A client with an open connection.
 
         start: whether to start a backend where none answers, now and before later requests.
         client: the host's name and version.   on_state: called with STARTING and READY, later too.
-        cancelled: asked while a backend starts; True raises `cancelled`.
+        is_cancelled: asked while a backend starts; True raises `cancelled`.
         command: words that start a backend, None for the `gknet` command that was recorded, or is found.
         Raises ThinError: `backend_unavailable`; `unauthorized` if a backend refuses the connection file's key and
         none is to be started; `unsupported` if the backend speaks another version of the protocol; `cancelled`.
         """
         connected = cls(start, client, on_state, command)
-        connected._open_conversation(start, cancelled)
+        connected._open_conversation(start, is_cancelled)
         return connected
 
     def __enter__(self) -> ThinClient:
@@ -87,7 +87,7 @@ class ThinClient:
         selection: bytes | bytearray | memoryview | None = None,
         options: Mapping[str, Any] | None = None,
         on_progress: OnProgress | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
         again: bool = True,
         into: bytearray | None = None,
     ) -> tuple[dict[str, Any], bytearray]:
@@ -95,18 +95,18 @@ class ThinClient:
 
         layer, reference, options: as in the protocol's `harmonize`.   selection: one byte a pixel of the layer.
         The bytes must not change before this returns.
-        on_progress: called with stage, done, total and a text for the user.   cancelled: asked about every 50 ms; True
+        on_progress: called with stage, done, total and a text for the user.   is_cancelled: asked about every 50 ms; True
         cancels the request.   again: if the backend goes away, start it and ask it once more, unless the answer had
         begun to arrive in `into`: memory for the answer's pixels, which may be the layer's own.
         Raises ThinError: `cancelled`; `bad_request`, `too_large` (nothing was sent then, if the sizes are wrong) and
         whatever else the backend answers; `backend_lost` when it went away, for the second time with `again`;
         `backend_unavailable`; `internal`, `out_of_memory`.
         """
-        fields, frames = harmonize_request(
+        fields, frames = build_request(
             layer, layer_bytes, reference, reference_bytes, selection, options, self.backend.get("limits")
         )
         while True:
-            conversation = self._open_conversation(self._start, cancelled)
+            conversation = self._open_conversation(self._start, is_cancelled)
             try:
                 result, answered = conversation.ask(
                     "harmonize",
@@ -115,10 +115,10 @@ class ThinClient:
                     largest=len(frames[0]),
                     into=into,
                     on_progress=on_progress,
-                    cancelled=cancelled,
+                    is_cancelled=is_cancelled,
                 )
             except ThinError as error:
-                if error.code != BACKEND_LOST or not again or conversation.overwritten:
+                if error.code != BACKEND_LOST or not again or conversation.has_overwritten:
                     raise
                 again = False
                 continue
@@ -144,30 +144,34 @@ class ThinClient:
         if self._conversation is not None:
             self._conversation.close()
 
-    def _open_conversation(self, start: bool, cancelled: Callable[[], bool] | None) -> Conversation:
+    def _open_conversation(self, start: bool, is_cancelled: Callable[[], bool] | None) -> Conversation:
         if self._conversation is not None and self._conversation.is_open():
             return self._conversation
-        path = connection.connection_path()
+        path = connection.find_connection_path()
         try:
-            self._conversation = self._find(path, HELLO_S)
+            self._conversation = self._connect(path, HELLO_S)
         except NoAnswerError:
             if not start:
                 raise
             self._report_state(STARTING)
-            self._conversation = connection.start(
-                lambda: self._look(path), path, timeout_s=START_S, cancelled=cancelled, command=self._command
+            self._conversation = connection.start_backend(
+                lambda: self._try_connect(path),
+                path,
+                timeout_s=START_S,
+                is_cancelled=is_cancelled,
+                command=self._command,
             )
         self._report_state(READY)
         return self._conversation
 
-    def _look(self, path: Path) -> Conversation | None:
+    def _try_connect(self, path: Path) -> Conversation | None:
         try:
-            return self._find(path, LOOK_S)
+            return self._connect(path, LOOK_S)
         except NoAnswerError:
             return None
 
-    def _find(self, path: Path, timeout_s: float) -> Conversation:
-        address = connection.read(path)
+    def _connect(self, path: Path, timeout_s: float) -> Conversation:
+        address = connection.read_connection_file(path)
         if address is None:
             raise NoAnswerError(BACKEND_UNAVAILABLE, "No backend is running.", "Start it with `gknet serve`.")
         return Conversation(address, self._client, timeout_s=timeout_s)

@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from .environment import own_environment
-from .installed import command as installed_command
-from .installed import record
+from .environment import clean_environment
+from .installed import build_command, read_record
 from .protocol import BACKEND_UNAVAILABLE, CANCELLED, NoAnswerError, ThinError
 
 VARIABLE = "GKNET_CONNECTION"
@@ -44,14 +43,14 @@ class Address:
     proof_key: bytes = field(repr=False)
 
 
-def connection_path() -> Path:
+def find_connection_path() -> Path:
     """Where the connection file is, or will be: what GKNET_CONNECTION says, else what the installer recorded, else
     `backend.json` in the user's runtime folder.  Raises ThinError if the installer's record can't be read."""
-    named = os.environ.get(VARIABLE) or record()["connection"]
-    return Path(named).absolute() if named else runtime_folder() / "backend.json"
+    named = os.environ.get(VARIABLE) or read_record()["connection"]
+    return Path(named).absolute() if named else find_runtime_folder() / "backend.json"
 
 
-def runtime_folder() -> Path:
+def find_runtime_folder() -> Path:
     """The user's folder for what lasts as long as a session; the same as platformdirs.user_runtime_dir("gknet")."""
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA")
@@ -67,7 +66,7 @@ def runtime_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"runtime-{os.geteuid()}" / "gknet"
 
 
-def read(path: Path) -> Address | None:
+def read_connection_file(path: Path) -> Address | None:
     """What the connection file says, or None where there is none.
 
     Raises ThinError (`backend_unavailable`) for a file that belongs to another user or that others could read or
@@ -83,13 +82,13 @@ def read(path: Path) -> Address | None:
     except OSError as error:
         if sys.platform == "win32" and isinstance(error, PermissionError):
             return None  # it is just being replaced
-        raise _unusable(path, error.strerror or str(error)) from error
+        raise _make_unusable_error(path, error.strerror or str(error)) from error
     if sys.platform != "win32" and status.st_uid != os.geteuid():
-        raise _unusable(path, "it belongs to another user")
+        raise _make_unusable_error(path, "it belongs to another user")
     if sys.platform != "win32" and stat.S_IMODE(status.st_mode) & 0o077:
-        raise _unusable(path, "others may read or write it")
+        raise _make_unusable_error(path, "others may read or write it")
     try:
-        return _address(json.loads(content))
+        return _parse_address(json.loads(content))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise NoAnswerError(
             BACKEND_UNAVAILABLE,
@@ -98,18 +97,18 @@ def read(path: Path) -> Address | None:
         ) from error
 
 
-def start(
+def start_backend(
     attempt: Callable[[], _Answer | None],
     path: Path,
     *,
     timeout_s: float,
-    cancelled: Callable[[], bool] | None = None,
+    is_cancelled: Callable[[], bool] | None = None,
     command: Sequence[str] | None = None,
 ) -> _Answer:
     """Start a backend and wait until it answers.
 
     attempt: looks for it once, and returns None as long as it isn't there.   path: the connection file it shall write.
-    timeout_s: seconds until it is given up.   cancelled: asked ten times a second or so.
+    timeout_s: seconds until it is given up.   is_cancelled: asked ten times a second or so.
     command: what starts it; None for the `gknet` command that was recorded, or is found.
 
     The backend is a process of its own: it outlives the host, holds none of its files, and doesn't see what the host
@@ -117,17 +116,17 @@ def start(
     Raises ThinError: `backend_unavailable` if it can't be started, ends (with the last line of its errors), or doesn't
     answer in time; `cancelled`.
     """
-    words = command or installed_command("serve")
+    words = command or build_command("serve")
     with tempfile.TemporaryFile() as errors:
-        child = _launch(words, path, errors)
-        return _await(child, attempt, timeout_s, cancelled, errors, words)
+        child = _launch_backend(words, path, errors)
+        return _await_answer(child, attempt, timeout_s, is_cancelled, errors, words)
 
 
-def _await(
+def _await_answer(
     child: subprocess.Popen[bytes],
     attempt: Callable[[], _Answer | None],
     timeout_s: float,
-    cancelled: Callable[[], bool] | None,
+    is_cancelled: Callable[[], bool] | None,
     errors: IO[bytes],
     command: Sequence[str],
 ) -> _Answer:
@@ -137,19 +136,19 @@ def _await(
         answer = attempt()
         if answer is not None:
             return answer
-        if cancelled is not None and cancelled():
+        if is_cancelled is not None and is_cancelled():
             raise ThinError(CANCELLED, "Cancelled while the backend was starting.")
         if child.poll() is not None and not ended:
             ended = True
             deadline = min(deadline, time.monotonic() + _LAST_LOOK_S)
         if time.monotonic() >= deadline:
             how = f"ended with status {child.poll()}" if ended else f"did not answer within {timeout_s:g} s"
-            message = f"The backend was started but {how}. {_last_line(errors)}".rstrip()
-            raise ThinError(BACKEND_UNAVAILABLE, message, _see_why(command))
+            message = f"The backend was started but {how}. {_read_last_line(errors)}".rstrip()
+            raise ThinError(BACKEND_UNAVAILABLE, message, _explain_failure(command))
         time.sleep(_POLL_S)
 
 
-def _last_line(errors: IO[bytes]) -> str:
+def _read_last_line(errors: IO[bytes]) -> str:
     """Return the last line that the backend wrote to standard error, or nothing."""
     errors.seek(0, os.SEEK_END)
     errors.seek(max(0, errors.tell() - _MAX_LINE))
@@ -158,8 +157,8 @@ def _last_line(errors: IO[bytes]) -> str:
     return last.removeprefix("gknet: ")
 
 
-def _launch(command: Sequence[str], path: Path, errors: IO[bytes]) -> subprocess.Popen[bytes]:
-    environment = {**own_environment(), VARIABLE: str(path)}
+def _launch_backend(command: Sequence[str], path: Path, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    environment = {**clean_environment(), VARIABLE: str(path)}
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         options = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -185,7 +184,7 @@ def _launch(command: Sequence[str], path: Path, errors: IO[bytes]) -> subprocess
     return child
 
 
-def _address(facts: Any) -> Address:
+def _parse_address(facts: Any) -> Address:
     """The address in a connection file's JSON.  Raises ValueError, TypeError, KeyError."""
     host, port, key, proof_key = facts["host"], facts["port"], facts["key"], facts["proof_key"]
     if not ipaddress.ip_address(str(host)).is_loopback:
@@ -207,7 +206,7 @@ def _is_private(folder: Path, *, if_missing: bool) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == 0o700
 
 
-def _unusable(path: Path, reason: str) -> ThinError:
+def _make_unusable_error(path: Path, reason: str) -> ThinError:
     return ThinError(
         BACKEND_UNAVAILABLE,
         f"The connection file {path} is not used: {reason}.",
@@ -215,5 +214,5 @@ def _unusable(path: Path, reason: str) -> ThinError:
     )
 
 
-def _see_why(command: Sequence[str]) -> str:
+def _explain_failure(command: Sequence[str]) -> str:
     return f"To see why, run this in a terminal: {' '.join(command)}"

@@ -29,7 +29,7 @@ from .protocol import (
 )
 
 POLL_S = 0.05
-"""Between two looks at `cancelled`."""
+"""Between two looks at `is_cancelled`."""
 PING_AFTER_S = 1.0
 LOST_AFTER_S = 10.0
 """Silence while we wait: after the first a PING goes out, which ZeroMQ answers by itself however busy the backend is;
@@ -87,13 +87,13 @@ class Conversation:
         into: bytearray | None = None,
         timeout_s: float = math.inf,
         on_progress: OnProgress | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
     ) -> tuple[dict[str, Any], list[bytearray]]:
         """The last answer's map and frames.
 
         largest: bytes of the largest frame that the answer may have.   into: where a frame of just this size may go,
-        once all of the request is sent (`overwritten`).   timeout_s: until it must be there.
-        on_progress: called with stage, done, total, text.   cancelled: asked every 50 ms or so. Whatever they raise
+        once all of the request is sent (`has_overwritten`).   timeout_s: until it must be there.
+        on_progress: called with stage, done, total, text.   is_cancelled: asked every 50 ms or so. Whatever they raise
         comes out.
         Raises ThinError: what the backend answers; `cancelled`; `backend_lost` when the connection ends, is silent,
         or the answer does not come in time; `internal` if the answer can't be understood; `out_of_memory`.
@@ -102,23 +102,25 @@ class Conversation:
         number = next(self._ids)
         request = wire.pack({**fields, "op": op, "id": number}, MAX_HEADER + MAX_PROFILE)
         self._link.max_frame = max(MAX_HEADER, largest)
-        self._into = self._link.space = into
+        self._into = self._link.target_buffer = into
         try:
             self._link.post([request, *frames])
-            header, answered = self._await(number, time.monotonic() + timeout_s, on_progress, cancelled)
+            header, answered = self._await(number, time.monotonic() + timeout_s, on_progress, is_cancelled)
             if header["op"] not in (_ANSWERS[op], "error"):
-                raise _nonsense(f"it answers {op} with {header['op'][:40]!r}")
-        except BaseException:  # what `on_progress` and `cancelled` raise, too
+                raise _make_answer_error(f"it answers {op} with {header['op'][:40]!r}")
+        except BaseException:  # what `on_progress` and `is_cancelled` raise, too
             self.close()
             raise
         if header["op"] == "error":
-            raise ThinError(_text(header, "code") or INTERNAL, _text(header, "message"), _text(header, "hint"))
+            raise ThinError(
+                _get_text(header, "code") or INTERNAL, _get_text(header, "message"), _get_text(header, "hint")
+            )
         return header, answered
 
     @property
-    def overwritten(self) -> bool:
+    def has_overwritten(self) -> bool:
         """Whether a frame of the last request's answer arrived in `into`, in whole or in part."""
-        return self._into is not None and self._link.space is None
+        return self._into is not None and self._link.target_buffer is None
 
     def is_open(self) -> bool:
         """Whether the connection still stands. What has arrived since the last answer is dropped."""
@@ -160,35 +162,35 @@ class Conversation:
         return backend
 
     def _await(
-        self, number: int, deadline: float, on_progress: OnProgress | None, cancelled: Callable[[], bool] | None
+        self, number: int, deadline: float, on_progress: OnProgress | None, is_cancelled: Callable[[], bool] | None
     ) -> tuple[dict[str, Any], list[bytearray]]:
-        silence = _Silence(self._link)
+        heartbeat = _Heartbeat(self._link)
         cancelling = False
         while True:
-            if not cancelling and cancelled is not None and cancelled():
+            if not cancelling and is_cancelled is not None and is_cancelled():
                 cancelling = True
                 deadline = time.monotonic() + CANCEL_S
                 self._link.post([wire.pack({"op": "cancel", "id": next(self._ids), "request": number})])
             if time.monotonic() >= deadline:
                 raise ThinError(**(_CANCELLED if cancelling else _UNANSWERED))
-            silence.check()
+            heartbeat.check()
             try:
                 packed, *frames = self._link.receive(POLL_S)
             except TimeoutError:
                 continue
             except MemoryError as error:
                 raise ThinError(OUT_OF_MEMORY, "There is not enough memory to receive the answer.") from error
-            header = _read(packed)
+            header = _read_header(packed)
             if header["id"] != number:
                 continue  # an answer to a cancel, or one that came too late
             if header["op"] != "progress":
                 return (header, frames) if not cancelling else ({"op": "error", **_CANCELLED}, [])
             if on_progress is not None:
                 stage, done, total, text = (header.get(name) for name in ("stage", "done", "total", "text"))
-                on_progress(str(stage), _count(done), _count(total), str(text or "")[:_MAX_TEXT])
+                on_progress(str(stage), _get_count(done), _get_count(total), str(text or "")[:_MAX_TEXT])
 
 
-class _Silence:
+class _Heartbeat:
     """How long the backend has given no sign of life while we listened.
 
     Counted in small steps: a computer that slept, or a host that was stopped, heard nothing because it didn't listen.
@@ -196,7 +198,7 @@ class _Silence:
 
     def __init__(self, link: zmtp.Connection) -> None:
         self._link = link
-        self._heard = link.heard
+        self._heard = link.last_heard
         self._looked = time.monotonic()
         self._quiet_s = 0.0
         self._pinged_s = 0.0
@@ -206,8 +208,8 @@ class _Silence:
         now = time.monotonic()
         self._quiet_s += min(now - self._looked, _MAX_STEP_S)
         self._looked = now
-        if self._link.heard != self._heard or not self._link.can_ping:
-            self._heard = self._link.heard
+        if self._link.last_heard != self._heard or not self._link.can_ping:
+            self._heard = self._link.last_heard
             self._quiet_s = self._pinged_s = 0.0
         if self._quiet_s >= LOST_AFTER_S:
             raise ThinError(BACKEND_LOST, "The backend shows no sign of life.", "End it with `gknet stop`.")
@@ -216,24 +218,24 @@ class _Silence:
             self._link.ping()
 
 
-def _read(packed: bytearray) -> dict[str, Any]:
+def _read_header(packed: bytearray) -> dict[str, Any]:
     try:
         header = wire.unpack(packed)
     except ThinError as error:
-        raise _nonsense(error.message) from error
+        raise _make_answer_error(error.message) from error
     if type(header.get("id")) is not int or not isinstance(header.get("op"), str):
-        raise _nonsense("a message has no op and id")
+        raise _make_answer_error("a message has no op and id")
     return header
 
 
-def _text(header: Mapping[str, Any], name: str) -> str:
+def _get_text(header: Mapping[str, Any], name: str) -> str:
     value = header.get(name)
     return value[:_MAX_TEXT] if isinstance(value, str) else ""
 
 
-def _count(value: object) -> int:
+def _get_count(value: object) -> int:
     return value if type(value) is int else 0
 
 
-def _nonsense(reason: str) -> ThinError:
+def _make_answer_error(reason: str) -> ThinError:
     return ThinError(INTERNAL, f"The backend's answer can't be understood: {reason}.")

@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 
 from . import installed
-from .connection import VARIABLE, connection_path
-from .environment import own_environment
+from .connection import VARIABLE, find_connection_path
+from .environment import clean_environment
 from .protocol import ThinError
 
 COPY = "Copy &diagnostics"
@@ -24,7 +24,7 @@ _DOCTOR_S = 60.0
 
 
 class Diagnosis:
-    """Asks on a thread of its own; `text` is whole when it is `done`, whatever happens.  host: its name and version."""
+    """Asks on a thread of its own; `text` is whole when it is `is_done`, whatever happens.  host: its name and version."""
 
     def __init__(self, host: tuple[str, str]) -> None:
         self.text = ""
@@ -32,14 +32,14 @@ class Diagnosis:
         self._thread.start()
 
     @property
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         return not self._thread.is_alive()
 
     def _run(self, host: tuple[str, str]) -> None:
         about = f"GKNet Harmonize in {' '.join(host)}, Python {platform.python_version()} on {sys.platform}"
         try:
-            about += f", plug-in {installed.record()['version'] or 'of unknown version'}"
-            report = _doctor(installed.command("doctor"))
+            about += f", plug-in {installed.read_record()['version'] or 'of unknown version'}"
+            report = _run_doctor(installed.build_command("doctor"))
         except ThinError as error:
             report = str(error)
         except Exception as error:  # whatever it is, the user wanted to tell of it
@@ -47,7 +47,7 @@ class Diagnosis:
         self.text = f"{about}\n{report}".replace(str(Path.home()), "~") + "\n"
 
 
-def _doctor(words: list[str]) -> str:
+def _run_doctor(words: list[str]) -> str:
     """What the command says.  Raises OSError, TimeoutExpired, ThinError."""
     flags = 0
     if sys.platform == "win32":
@@ -55,7 +55,7 @@ def _doctor(words: list[str]) -> str:
     ran = subprocess.run(
         words,
         cwd=Path.home().anchor,
-        env={**own_environment(), VARIABLE: str(connection_path())},
+        env={**clean_environment(), VARIABLE: str(find_connection_path())},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=_DOCTOR_S,

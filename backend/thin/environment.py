@@ -22,7 +22,7 @@ _BUNDLES = ("APPDIR", "SNAP")
 _LISTS = ("PATH", "XDG_DATA_DIRS", "XDG_CONFIG_DIRS", "MANPATH")
 
 
-def own_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
+def clean_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     """A copy of an environment for a program of the user's that a host starts.
 
     What an AppImage, a snap or a launcher changed is as it was before, where that was kept (`NAME_ORIG`,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .environment import own_environment
+from .environment import clean_environment
 from .protocol import BACKEND_UNAVAILABLE, ThinError
 
 INSTALLED = Path(__file__).parent.parent / "installed.json"
@@ -41,7 +41,7 @@ _PLACES_ON_WINDOWS = (
 )
 
 
-def record() -> dict[str, Any]:
+def read_record() -> dict[str, Any]:
     """The installer's record with `version`, `command` and `connection`, None for what it doesn't say.
 
     Raises ThinError (`backend_unavailable`) if it can't be read.
@@ -53,16 +53,16 @@ def record() -> dict[str, Any]:
     except FileNotFoundError:
         return {"version": None, "command": None, "connection": None}
     except (OSError, ValueError, AttributeError) as error:
-        raise _misinstalled(str(error)) from error
+        raise _make_record_error(str(error)) from error
     command, connection = fields["command"], fields["connection"]
     if command is not None and not (isinstance(command, list) and command and all(map(_is_text, command))):
-        raise _misinstalled("`command` is not a list of words")
+        raise _make_record_error("`command` is not a list of words")
     if connection is not None and not _is_text(connection):
-        raise _misinstalled("`connection` is not a path")
+        raise _make_record_error("`connection` is not a path")
     return fields
 
 
-def command(subcommand: str) -> list[str]:
+def build_command(subcommand: str) -> list[str]:
     """The words that run a subcommand of `gknet` that needs nothing else, such as `serve`.
 
     The command is the one that GKNET_COMMAND names, the one that was recorded, or one that is found on PATH and where
@@ -71,7 +71,7 @@ def command(subcommand: str) -> list[str]:
     named = os.environ.get(VARIABLE)
     if named:
         return [str(Path(named).expanduser()), subcommand]
-    recorded: list[str] | None = record()["command"]
+    recorded: list[str] | None = read_record()["command"]
     if recorded is not None:
         return recorded if subcommand == "serve" else [*recorded[:-1], subcommand]
     found = find_command()
@@ -87,15 +87,17 @@ def command(subcommand: str) -> list[str]:
 
 def find_command() -> str | None:
     """The likeliest of the `gknet` commands that are on PATH or where installers put them."""
-    return next(_candidates(), None)
+    return next(_find_candidates(), None)
 
 
-def _candidates() -> Iterator[str]:
-    on_path = shutil.which(_NAME, path=own_environment().get("PATH"))
+def _find_candidates() -> Iterator[str]:
+    on_path = shutil.which(_NAME, path=clean_environment().get("PATH"))
     if on_path:
         yield on_path
     for pattern in _PLACES_ON_WINDOWS if sys.platform == "win32" else _PLACES:
-        whole = Path(own_environment().get("HOME") or Path.home()) / pattern[2:] if pattern[0] == "~" else Path(pattern)
+        whole = (
+            Path(clean_environment().get("HOME") or Path.home()) / pattern[2:] if pattern[0] == "~" else Path(pattern)
+        )
         root = Path(whole.anchor)
         for folder in sorted(root.glob(str(whole.relative_to(root))), reverse=True):
             there = shutil.which(_NAME, path=str(folder))
@@ -107,7 +109,7 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _misinstalled(reason: str) -> ThinError:
+def _make_record_error(reason: str) -> ThinError:
     return ThinError(
         BACKEND_UNAVAILABLE, f"{INSTALLED} can't be read: {reason}.", "Run `gknet install` for this program again."
     )

@@ -43,59 +43,61 @@ class Backend:
 
     def _ask(self, job: Job, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytearray]:
         while not self._turn.acquire(timeout=0.05):
-            if job.cancelled:
+            if job.is_cancelled:
                 raise ThinError(CANCELLED, "Cancelled.")
         try:
             self._job = job
             if self._client is None:
                 self._client = ThinClient.connect(
-                    client=self.host, on_state=self._tell, cancelled=lambda: job.cancelled
+                    client=self.host, on_state=self._report_state, is_cancelled=lambda: job.is_cancelled
                 )
-            return self._client.harmonize(**request, on_progress=job.take_progress, cancelled=lambda: job.cancelled)
+            return self._client.harmonize(
+                **request, on_progress=job.report_progress, is_cancelled=lambda: job.is_cancelled
+            )
         finally:
             self._job = None
             self._turn.release()
 
-    def _tell(self, state: str) -> None:
+    def _report_state(self, state: str) -> None:
         if self._job is not None:
-            self._job.take_state(state)
+            self._job.report_state(state)
 
 
 class Job:
     """One request on its way. Look at it from any thread, as often as you like.
 
     text: what happens, a sentence for the user.   fraction: how far it is, 0..1, None while nobody can tell.
-    cancelled: whether `cancel` was called.   done: whether it has ended, in whatever way.
+    is_cancelled: whether `cancel` was called.   is_done: whether it has ended, in whatever way.
     """
 
     def __init__(self, backend: Backend, request: Mapping[str, Any]) -> None:
         self.text = "Asking the backend…"
         self.fraction: float | None = None
-        self.cancelled = False
+        self.is_cancelled = False
         self._answer: tuple[dict[str, Any], bytearray] | None = None
         self._error: ThinError | None = None
         self._thread = threading.Thread(target=self._run, args=(backend, request), name="gknet-job", daemon=True)
         self._thread.start()
 
     @property
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         return not self._thread.is_alive()
 
     def cancel(self) -> None:
-        """Ask it to end; `done` a moment later. Its answer, should it be there already, is thrown away."""
-        self.cancelled = True
+        """Ask it to end; `is_done` a moment later. Its answer, should it be there already, is thrown away."""
+        self.is_cancelled = True
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until it is done, so long at most, and say whether it is."""
         self._thread.join(timeout_s)
-        return self.done
+        return self.is_done
 
-    def answer(self) -> tuple[dict[str, Any], bytearray]:
+    def get_answer(self) -> tuple[dict[str, Any], bytearray]:
         """The backend's `result` and the pixels of a job that is done.
 
         Raises ThinError: `cancelled`, and whatever `ThinClient.connect` and `ThinClient.harmonize` raise.
         """
-        if self.cancelled:
+        if self.is_cancelled:
             raise ThinError(CANCELLED, "Cancelled.")
         if self._error is not None:
             raise self._error
@@ -103,13 +105,13 @@ class Job:
             raise ThinError(INTERNAL, "The job is not done.")
         return self._answer
 
-    def take_state(self, state: str) -> None:
+    def report_state(self, state: str) -> None:
         """What `ThinClient` says of the backend's start."""
         if state in (STARTING, READY):
             self.text = "Starting the backend…" if state == STARTING else "Sending…"
             self.fraction = None
 
-    def take_progress(self, stage: str, done: int, total: int, text: str) -> None:
+    def report_progress(self, stage: str, done: int, total: int, text: str) -> None:
         """What the backend says of its progress: its stages count alike, but those that only wait count nothing."""
         if text:
             self.text = text

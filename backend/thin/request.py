@@ -8,7 +8,7 @@ from typing import Any
 from .protocol import BAD_REQUEST, DEPTHS, MAX_FRAME, MAX_PIXELS, MAX_REFERENCE_SIDE, MAX_SIDE, TOO_LARGE, ThinError
 
 
-def harmonize_request(
+def build_request(
     layer: Mapping[str, Any],
     layer_bytes: bytes | bytearray | memoryview,
     reference: Mapping[str, Any] | None,
@@ -25,53 +25,55 @@ def harmonize_request(
     where no `fit` is given; `too_large` past the limits.
     """
     header: dict[str, Any] = {"op": "harmonize", "layer": dict(layer)}
-    width, height, size = _measure("layer", layer)
-    _check_limit("layer", "pixels", width * height, _limit(limits, "pixels", MAX_PIXELS))
-    _check_limit("layer", "bytes", size, _limit(limits, "frame_bytes", MAX_FRAME))
-    frames = [_frame("layer", layer_bytes, size)]
+    width, height, size = _measure_picture("layer", layer)
+    _check_limit("layer", "pixels", width * height, _read_limit(limits, "pixels", MAX_PIXELS))
+    _check_limit("layer", "bytes", size, _read_limit(limits, "frame_bytes", MAX_FRAME))
+    frames = [_check_frame("layer", layer_bytes, size)]
     if options is not None:
         header["options"] = dict(options)
     if reference is not None and reference_bytes is not None:
-        across, down, size = _measure("reference", reference)
+        across, down, size = _measure_picture("reference", reference)
         if max(across, down) > MAX_REFERENCE_SIDE:
-            raise _bad(f"The reference is {across} × {down}; at most {MAX_REFERENCE_SIDE} a side are allowed.")
+            raise _make_bad_request(
+                f"The reference is {across} × {down}; at most {MAX_REFERENCE_SIDE} a side are allowed."
+            )
         header["reference"] = dict(reference)
-        frames.append(_frame("reference", reference_bytes, size))
+        frames.append(_check_frame("reference", reference_bytes, size))
     elif reference is not None or reference_bytes is not None or (options or {}).get("fit") is None:
-        raise _bad("Neither a reference, map and pixels, nor the `fit` of an earlier answer was given.")
+        raise _make_bad_request("Neither a reference, map and pixels, nor the `fit` of an earlier answer was given.")
     if selection is not None:
         header["selection"] = {"width": width, "height": height}
-        frames.append(_frame("selection", selection, width * height))
+        frames.append(_check_frame("selection", selection, width * height))
     return header, frames
 
 
-def _measure(name: str, picture: Mapping[str, Any]) -> tuple[int, int, int]:
+def _measure_picture(name: str, picture: Mapping[str, Any]) -> tuple[int, int, int]:
     """Width, height and bytes of a picture by its map."""
-    width, height = _number(name, picture, "width", MAX_SIDE), _number(name, picture, "height", MAX_SIDE)
+    width, height = _read_number(name, picture, "width", MAX_SIDE), _read_number(name, picture, "height", MAX_SIDE)
     depth = picture.get("depth")
     if not isinstance(depth, str) or depth not in DEPTHS:
-        raise _bad(f"The {name}'s depth must be one of {', '.join(DEPTHS)}, not {depth!r}.")
-    return width, height, width * height * _number(name, picture, "channels", 4) * DEPTHS[depth]
+        raise _make_bad_request(f"The {name}'s depth must be one of {', '.join(DEPTHS)}, not {depth!r}.")
+    return width, height, width * height * _read_number(name, picture, "channels", 4) * DEPTHS[depth]
 
 
-def _number(name: str, picture: Mapping[str, Any], field: str, most: int) -> int:
+def _read_number(name: str, picture: Mapping[str, Any], field: str, most: int) -> int:
     value = picture.get(field)
     if type(value) is not int or not 1 <= value <= most:
-        raise _bad(f"The {name}'s {field} must be a whole number from 1 to {most}, not {value!r}.")
+        raise _make_bad_request(f"The {name}'s {field} must be a whole number from 1 to {most}, not {value!r}.")
     return value
 
 
-def _frame(name: str, pixels: bytes | bytearray | memoryview, size: int) -> memoryview:
+def _check_frame(name: str, pixels: bytes | bytearray | memoryview, size: int) -> memoryview:
     try:
         frame = memoryview(pixels).cast("B")
     except TypeError as error:
-        raise _bad(f"The {name}'s pixels are not contiguous bytes.") from error
+        raise _make_bad_request(f"The {name}'s pixels are not contiguous bytes.") from error
     if len(frame) != size:
-        raise _bad(f"The {name} has {len(frame)} bytes instead of {size}.")
+        raise _make_bad_request(f"The {name} has {len(frame)} bytes instead of {size}.")
     return frame
 
 
-def _limit(limits: object, name: str, usual: int) -> int:
+def _read_limit(limits: object, name: str, usual: int) -> int:
     limit = limits.get(name) if isinstance(limits, dict) else None
     return limit if type(limit) is int else usual
 
@@ -83,5 +85,5 @@ def _check_limit(name: str, unit: str, count: int, most: int) -> None:
         )
 
 
-def _bad(message: str) -> ThinError:
+def _make_bad_request(message: str) -> ThinError:
     return ThinError(BAD_REQUEST, message)

@@ -30,7 +30,7 @@ def pack(header: Mapping[str, Any], limit: int = MAX_HEADER) -> bytes:
     Raises ThinError: `bad_request` for anything else, `too_large` past the limit.
     """
     try:
-        packed = bytes(fallback.Packer(strict_types=True).pack(_plain(header, MAX_DEPTH)))
+        packed = bytes(fallback.Packer(strict_types=True).pack(_convert_value(header, MAX_DEPTH)))
     except (ValueError, TypeError, OverflowError) as error:
         raise ThinError(BAD_REQUEST, f"A message's map can't be packed: {error}.") from error
     if len(packed) > limit:
@@ -50,35 +50,35 @@ def unpack(packed: bytes | bytearray | memoryview, limit: int = MAX_HEADER) -> d
         header = fallback.unpackb(
             bytes(packed),
             strict_map_key=True,
-            object_pairs_hook=_map,
-            ext_hook=_no_extension,
+            object_pairs_hook=_build_map,
+            ext_hook=_reject_extension,
             max_ext_len=0,
             max_array_len=MAX_ITEMS,
             max_map_len=MAX_ITEMS,
         )
         if not isinstance(header, dict):
             raise ValueError("it holds no map")
-        return {name: _plain(value, MAX_DEPTH - 1) for name, value in header.items()}
+        return {name: _convert_value(value, MAX_DEPTH - 1) for name, value in header.items()}
     except Exception as error:  # msgpack lets out more kinds than it lists, and they differ from one version to another
         raise ThinError(BAD_REQUEST, f"A message's map can't be read: {error or type(error).__name__}.") from error
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _convert_value(value: Any, depth: int) -> Any:
     """The value as plain dicts, lists and scalars.  Raises TypeError, ValueError for what can't be sent."""
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return value
     if depth == 0:
         raise ValueError("it is nested too deeply")
     if type(value) in (list, tuple):  # msgpack's extension type is a tuple too, of a kind of its own
-        return [_plain(item, depth - 1) for item in value]
+        return [_convert_value(item, depth - 1) for item in value]
     if isinstance(value, Mapping):
         if not all(isinstance(name, str) for name in value):
             raise TypeError("a name in it is not a string")
-        return {name: _plain(item, depth - 1) for name, item in value.items()}
+        return {name: _convert_value(item, depth - 1) for name, item in value.items()}
     raise TypeError(f"it holds a {type(value).__name__}")
 
 
-def _map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+def _build_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         raise ValueError("a name occurs twice")
@@ -87,5 +87,5 @@ def _map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     return fields
 
 
-def _no_extension(kind: int, _data: bytes) -> NoReturn:
+def _reject_extension(kind: int, _data: bytes) -> NoReturn:
     raise ValueError(f"extension type {kind}")

@@ -61,10 +61,10 @@ class Connection:
     ) -> None:
         self.max_frame = max_frame
         self.max_frames = max_frames
-        self.space: bytearray | None = None
+        self.target_buffer: bytearray | None = None
         """Where the next frame of pixels that is just as large goes, instead of into memory of its own; None as soon as
         it begins to arrive. Nothing arrives there while anything is still to be sent: it may be that."""
-        self.heard = time.monotonic()
+        self.last_heard = time.monotonic()
         """When the peer last gave a sign of life: sent a byte, or took one after it had taken none for a while."""
         self.can_ping = False
         self._name = f"port {port} of {host}"
@@ -74,29 +74,29 @@ class Connection:
         self._stuck = False  # the system took no more bytes to send when last asked
         self._commands: deque[bytes] = deque()  # of the handshake
         self._messages: deque[list[bytearray]] = deque()
-        self._incoming = self._arrivals()
+        self._incoming = self._parse_incoming()
         deadline = time.monotonic() + timeout_s
         self._socket = self._connect(host, port, timeout_s)
         try:
-            self._space = next(self._incoming)
+            self._unfilled = next(self._incoming)
             self._shake_hands(user, password, deadline)
         except BaseException as error:
             self._socket.close()
             if isinstance(error, TimeoutError):
-                raise self._fail("did not answer in time") from error
+                raise self._end_with_error("did not answer in time") from error
             raise
         self._open = True
 
     def post(self, frames: Iterable[bytes | bytearray | memoryview]) -> None:
         """Have a message sent by the calls of `receive` and `send` that follow; never waits.
 
-        Large frames are not copied: they must stay as they are until `unsent` is False.
+        Large frames are not copied: they must stay as they are until `has_unsent` is False.
         """
         listed = list(frames)
         self._queue([(_MORE, frame) for frame in listed[:-1]] + [(0, listed[-1])])
 
     @property
-    def unsent(self) -> bool:
+    def has_unsent(self) -> bool:
         """Whether anything of the posted messages has not been handed to the system yet."""
         return bool(self._unsent)
 
@@ -111,14 +111,14 @@ class Connection:
             if not self._write() or (self._unsent and time.monotonic() >= deadline):
                 self._wait(selectors.EVENT_WRITE, deadline)
         if self._socket.fileno() < 0:
-            raise self._fail("was left in the middle of a message")
+            raise self._end_with_error("was left in the middle of a message")
 
     def receive(self, timeout_s: float) -> list[bytearray]:
         """The next message's frames; meanwhile what was posted is sent, and PINGs are answered.
 
         Raises TimeoutError if no message was complete in time; what has arrived of one is kept for the next call.
         """
-        return self._await(self._messages, time.monotonic() + timeout_s)
+        return self._await_arrival(self._messages, time.monotonic() + timeout_s)
 
     def ping(self) -> None:
         """Ask for a sign of life, after what was posted. Nothing if the peer's ZMTP is older than that (`can_ping`)."""
@@ -157,13 +157,15 @@ class Connection:
         self._expect(b"READY", deadline)
 
     def _expect(self, name: bytes, deadline: float) -> None:
-        command = self._await(self._commands, deadline)
-        if _name_of(command) == b"ERROR" or command.startswith(b"^RROR"):  # libzmq 4.3's PLAIN writes it the second way
+        command = self._await_arrival(self._commands, deadline)
+        if _read_name(command) == b"ERROR" or command.startswith(
+            b"^RROR"
+        ):  # libzmq 4.3's PLAIN writes it the second way
             raise ThinError(UNAUTHORIZED, f"What listens at {self._name} refused the key.")
-        if _name_of(command) != name:
-            raise self._fail("does not keep to ZeroMQ's protocol")
+        if _read_name(command) != name:
+            raise self._end_with_error("does not keep to ZeroMQ's protocol")
 
-    def _await(self, arrived: deque[_Arrival], deadline: float) -> _Arrival:
+    def _await_arrival(self, arrived: deque[_Arrival], deadline: float) -> _Arrival:
         """What arrives next of a kind; meanwhile reads and writes.  Raises TimeoutError, ThinError."""
         while not arrived:
             read, wrote = self._read(), self._write()
@@ -180,7 +182,7 @@ class Connection:
             try:
                 selector.register(self._socket, events)
             except (ValueError, OSError) as error:
-                raise self._fail("is not connected any more") from error
+                raise self._end_with_error("is not connected any more") from error
             selector.select(left)
 
     def _write(self) -> bool:
@@ -195,10 +197,10 @@ class Connection:
                 self._stuck = True
                 return False
             except OSError as error:
-                raise self._fail("closed the connection") from error
+                raise self._end_with_error("closed the connection") from error
             if self._stuck:  # bytes of our own that the system merely stores say nothing of the peer
                 self._stuck = False
-                self.heard = time.monotonic()
+                self.last_heard = time.monotonic()
             if count == len(piece):
                 self._unsent.popleft()
             else:
@@ -208,20 +210,20 @@ class Connection:
     def _read(self) -> bool:
         """Take what has arrived, once; False if that is nothing."""
         try:
-            count = self._socket.recv_into(self._space)
+            count = self._socket.recv_into(self._unfilled)
         except BlockingIOError:
             return False
         except OSError as error:
-            raise self._fail("closed the connection") from error
+            raise self._end_with_error("closed the connection") from error
         if count == 0:
-            raise self._fail("closed the connection")
-        self.heard = time.monotonic()
-        self._space = self._space[count:]
-        if not self._space:
-            self._space = next(self._incoming)
+            raise self._end_with_error("closed the connection")
+        self.last_heard = time.monotonic()
+        self._unfilled = self._unfilled[count:]
+        if not self._unfilled:
+            self._unfilled = next(self._incoming)
         return True
 
-    def _arrivals(self) -> Iterator[memoryview]:
+    def _parse_incoming(self) -> Iterator[memoryview]:
         """The places, one after another, where what arrives belongs; each is full when the next is asked for.
 
         Being a generator, it keeps its place in the middle of a frame for as long as it takes.
@@ -229,13 +231,13 @@ class Connection:
         greeting = bytearray(len(_GREETING))
         yield memoryview(greeting)[:10]
         if greeting[0] != 0xFF or not greeting[9] & 1:
-            raise self._fail("does not speak ZeroMQ")
+            raise self._end_with_error("does not speak ZeroMQ")
         yield memoryview(greeting)[10:11]
         if greeting[10] != 3:
-            raise self._fail(f"speaks version {greeting[10]} of ZeroMQ's protocol, not 3")
+            raise self._end_with_error(f"speaks version {greeting[10]} of ZeroMQ's protocol, not 3")
         yield memoryview(greeting)[11:]
         if greeting[12:32].rstrip(b"\0") != b"PLAIN":
-            raise self._fail("is a ZeroMQ server, but not one that expects a key")
+            raise self._end_with_error("is a ZeroMQ server, but not one that expects a key")
         self.can_ping = greeting[11] >= 1
         self._commands.append(bytes([len(_GREETED)]) + _GREETED)
         frames: list[bytearray] = []
@@ -247,11 +249,11 @@ class Connection:
                 yield memoryview(head)[2:]
                 size = int.from_bytes(head[1:], "big")
             self._check_frame(flags, size, len(frames))
-            body = self._place(size) if frames else bytearray(size)
+            body = self._allocate_frame(size) if frames else bytearray(size)
             if size:
                 yield memoryview(body)
             if flags & _COMMAND:
-                self._on_command(bytes(body))
+                self._handle_command(bytes(body))
             else:
                 frames.append(body)
                 if not flags & _MORE:
@@ -259,39 +261,39 @@ class Connection:
                     frames = []
             del body  # until the next one comes, it would keep a whole layer in memory
 
-    def _place(self, size: int) -> bytearray:
+    def _allocate_frame(self, size: int) -> bytearray:
         """Where a frame after a message's first belongs."""
-        if self.space is None or len(self.space) != size or self._unsent:
+        if self.target_buffer is None or len(self.target_buffer) != size or self._unsent:
             return bytearray(size)
-        place, self.space = self.space, None
+        place, self.target_buffer = self.target_buffer, None
         return place
 
     def _check_frame(self, flags: int, size: int, frames: int) -> None:
         if flags & ~(_MORE | _LONG | _COMMAND) or (flags & _COMMAND and flags & _MORE):
-            raise self._fail("does not keep to ZeroMQ's protocol")
+            raise self._end_with_error("does not keep to ZeroMQ's protocol")
         if size > (_MAX_COMMAND if flags & _COMMAND else self.max_frame):
-            raise self._fail(f"announced a frame of {size} bytes, more than belongs there")
+            raise self._end_with_error(f"announced a frame of {size} bytes, more than belongs there")
         if not flags & _COMMAND:
             if not self._open:
-                raise self._fail("sent a message before it let us in")
+                raise self._end_with_error("sent a message before it let us in")
             if frames >= self.max_frames:
-                raise self._fail(f"sent a message of more than {self.max_frames} frames")
+                raise self._end_with_error(f"sent a message of more than {self.max_frames} frames")
 
-    def _on_command(self, command: bytes) -> None:
+    def _handle_command(self, command: bytes) -> None:
         if not self._open:
             self._commands.append(command)
-        elif _name_of(command) == b"PING" and len(self._unsent) < _MAX_UNSENT:
+        elif _read_name(command) == b"PING" and len(self._unsent) < _MAX_UNSENT:
             self._post_command(b"PONG", command[7:23])  # what lies before is its time to live
 
     def _post_command(self, name: bytes, data: bytes) -> None:
         self._queue([(_COMMAND, bytes([len(name)]) + name + data)])
 
     def _queue(self, frames: Iterable[tuple[int, bytes | bytearray | memoryview]]) -> None:
-        pieces = list(_pieces(frames))
+        pieces = list(_split_frames(frames))
         with self._lock:  # whole messages only: nothing of another thread's may come between their frames
             self._unsent.extend(pieces)
 
-    def _fail(self, what: str) -> ThinError:
+    def _end_with_error(self, what: str) -> ThinError:
         """The error to raise; ends the connection, without taking the socket from a thread that waits for it."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -300,7 +302,7 @@ class Connection:
         return ThinError(BACKEND_UNAVAILABLE, f"What listens at {self._name} {what}.")
 
 
-def _pieces(frames: Iterable[tuple[int, bytes | bytearray | memoryview]]) -> Iterator[memoryview]:
+def _split_frames(frames: Iterable[tuple[int, bytes | bytearray | memoryview]]) -> Iterator[memoryview]:
     """Frames, each after its flags, as they go over the wire: small neighbours joined, large ones as they lie."""
     run = bytearray()
     for flags, frame in frames:
@@ -316,5 +318,5 @@ def _pieces(frames: Iterable[tuple[int, bytes | bytearray | memoryview]]) -> Ite
         yield memoryview(run)
 
 
-def _name_of(command: bytes) -> bytes:
+def _read_name(command: bytes) -> bytes:
     return command[1 : 1 + command[0]] if command else b""

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from backend import BusyError, Client, Harmonized
+from backend import BusyError, Client, HarmonizeResult
 from gknet.errors import NoForegroundError
 
 
@@ -20,7 +20,7 @@ class EnoughError(Exception):
     """Raised while a request runs, to cancel it."""
 
 
-def harmonize(client: Client, scene: dict[str, np.ndarray], tenths: int, fit: str | None) -> Harmonized:
+def harmonize(client: Client, scene: dict[str, np.ndarray], tenths: int, fit: str | None) -> HarmonizeResult:
     while True:
         try:
             return client.harmonize(

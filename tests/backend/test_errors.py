@@ -17,7 +17,7 @@ from backend import BackendError, Client, InternalError, OutOfMemoryError, Unaut
 from backend.errors import CLASSES
 from backend.server import connection, server, worker
 from backend.thin import protocol
-from backend.thin.connection import connection_path
+from backend.thin.connection import find_connection_path
 from gknet import Harmonizer
 from gknet.errors import HarmonizeError, InputError
 from tests.backend.real_backend import Backend
@@ -45,7 +45,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
         patch.setenv("GKNET_CONNECTION", str(path))
         patch.setattr(worker.Worker, "_harmonize", fail)
         running = server.Server(device="cpu", idle_s=0)
-        connection.publish(path, running.connection)
+        connection.write_connection_file(path, running.connection)
         thread = threading.Thread(target=running.run)
         thread.start()
         yield chosen
@@ -118,7 +118,7 @@ def test_a_code_of_a_newer_backend_is_a_backend_error(faults: Faults, monkeypatc
 
 def test_a_wrong_key_is_refused(faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     del faults
-    facts = json.loads(connection_path().read_text())
+    facts = json.loads(find_connection_path().read_text())
     path = tmp_path / "backend.json"
     path.touch(0o600)
     path.write_text(json.dumps({**facts, "key": "0" * 64}))

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from backend import Client
-from backend.thin.connection import connection_path
+from backend.thin.connection import find_connection_path
 from tests.backend.real_backend import Peer
 
 
@@ -135,7 +135,7 @@ def latency(client: Client, reference: np.ndarray, rounds: int) -> None:
 
 def time_cancel(layer: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
     """Seconds from a cancel, sent while pixels are coloured, to its answer and to the request's own end."""
-    peer = Peer(json.loads(connection_path().read_text()))
+    peer = Peer(json.loads(find_connection_path().read_text()))
     kind = {"depth": "u8", "space": "srgb"}
     size = {"width": reference.shape[1], "height": reference.shape[0]}
     place = {"width": layer.shape[1], "height": layer.shape[0], "channels": 4, "x": 0, "y": 0}

@@ -9,39 +9,39 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 
-from .finding import ERROR, Finding, as_json_text, as_text
+from .finding import ERROR, Finding, format_json, format_text
 
 OLDEST_PYTHON = (3, 11)
 
 
-def examine(device: str = "auto") -> list[Finding]:
+def run_checks(device: str = "auto") -> list[Finding]:
     """Everything that was looked at. device: what the backend is to run on, as `gknet serve --device` takes it."""
     from . import program
 
-    findings = [program.python(OLDEST_PYTHON)]
+    findings = [program.check_python(OLDEST_PYTHON)]
     if findings[0].state == ERROR:
         return findings  # nothing else of ours can be loaded by such a Python
     from . import plug_ins, running
 
     checks: list[Callable[[], Iterable[Finding]]] = [
-        lambda: program.libraries(device),
-        program.weights,
-        running.loopback,
-        running.folders,
-        running.backend,
-        running.log,
-        plug_ins.gimp,
-        plug_ins.krita,
+        lambda: program.check_libraries(device),
+        program.check_weights,
+        running.check_loopback,
+        running.check_folders,
+        running.check_backend,
+        running.check_log,
+        plug_ins.check_gimp,
+        plug_ins.check_krita,
     ]
     for check in checks:
         findings.extend(check())
     return findings
 
 
-def tell(*, as_json: bool, device: str = "auto") -> int:
+def print_report(*, as_json: bool, device: str = "auto") -> int:
     """Prints the findings, as text or as JSON; 1 if one of them is an error, else 0."""
-    findings = examine(device)
-    text = as_json_text(findings) if as_json else as_text(findings)
+    findings = run_checks(device)
+    text = format_json(findings) if as_json else format_text(findings)
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding))
     return int(any(finding.state == ERROR for finding in findings))

@@ -25,24 +25,24 @@ class Finding:
     remedy: str = ""
 
 
-def as_text(findings: Sequence[Finding]) -> str:
+def format_text(findings: Sequence[Finding]) -> str:
     """One line for each finding, and one more for what to do."""
     width = max(len(state) for state in (FINE, WARNING, ERROR))
     lines = []
     for finding in findings:
-        lines.append(f"{finding.state:{width}}  {finding.subject}: {_private(finding.text)}")
+        lines.append(f"{finding.state:{width}}  {finding.subject}: {_hide_private_parts(finding.text)}")
         if finding.remedy:
-            lines.append(f"{'':{width}}  -> {_private(finding.remedy)}")
+            lines.append(f"{'':{width}}  -> {_hide_private_parts(finding.remedy)}")
     return "\n".join(lines)
 
 
-def as_json_text(findings: Sequence[Finding]) -> str:
+def format_json(findings: Sequence[Finding]) -> str:
     """The same as a JSON list of objects with `subject`, `state`, `text` and `remedy`."""
-    fields = [{name: _private(value) for name, value in asdict(finding).items()} for finding in findings]
+    fields = [{name: _hide_private_parts(value) for name, value in asdict(finding).items()} for finding in findings]
     return json.dumps(fields, indent=2, ensure_ascii=False)
 
 
-def _private(text: str) -> str:
+def _hide_private_parts(text: str) -> str:
     """On one line, the home folder as ~, and no paths of pictures."""
     home = str(Path.home())
     text = " ".join(text.split())

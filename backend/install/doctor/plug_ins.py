@@ -17,17 +17,17 @@ from gknet.errors import HarmonizeError
 from .finding import ERROR, FINE, WARNING, Finding
 
 
-def gimp() -> Iterator[Finding]:
+def check_gimp() -> Iterator[Finding]:
     """Every GIMP, and the plug-in in each plug-ins folder."""
-    yield from _hosts("GIMP", "3.0")
-    folders = in_gimp.plug_in_folders()
-    if not folders and programs.find("GIMP"):
-        yield Finding("GIMP plug-in", WARNING, *in_gimp.never_started())
-    for text, remedy in in_gimp.unstarted() if folders else []:
+    yield from _check_hosts("GIMP", "3.0")
+    folders = in_gimp.find_plug_in_folders()
+    if not folders and programs.find_programs("GIMP"):
+        yield Finding("GIMP plug-in", WARNING, *in_gimp.explain_never_started())
+    for text, remedy in in_gimp.find_unstarted_versions() if folders else []:
         yield Finding("GIMP plug-in", WARNING if remedy else FINE, text, remedy)
     for folder in folders:
         plug_in = folder / in_gimp.NAME
-        findings = list(_plug_in("GIMP", plug_in, in_gimp.PACKAGE, ()))
+        findings = list(_check_plug_in("GIMP", plug_in, in_gimp.PACKAGE, ()))
         main = plug_in / in_gimp.MAIN
         if main.exists() and not os.access(main, os.X_OK):
             findings.append(
@@ -63,12 +63,12 @@ def _is_left_out(main: Path, register: Path) -> bool:
         return False
 
 
-def krita() -> Iterator[Finding]:
+def check_krita() -> Iterator[Finding]:
     """Every Krita, and the plug-in in each data folder."""
-    yield from _hosts("Krita", "5.2")
-    for place in in_krita.places():
-        folder = in_krita.folder_in(place.data)
-        yield from _plug_in("Krita", folder, in_krita.PACKAGE, in_krita.BESIDE)
+    yield from _check_hosts("Krita", "5.2")
+    for place in in_krita.find_places():
+        folder = in_krita.get_plug_in_folder(place.data)
+        yield from _check_plug_in("Krita", folder, in_krita.PACKAGE, in_krita.BESIDE)
         if not folder.exists() or place.settings is None:
             continue
         if in_krita.is_enabled(place.settings):
@@ -82,9 +82,9 @@ def krita() -> Iterator[Finding]:
             )
 
 
-def _hosts(name: str, oldest: str) -> Iterator[Finding]:
+def _check_hosts(name: str, oldest: str) -> Iterator[Finding]:
     """Every program of a host, and whether the tests know its version."""
-    found = programs.find(name)
+    found = programs.find_programs(name)
     if not found:
         remedy = f"Install {name} {oldest} or newer if you want to use it, then run `gknet install {name.lower()}`."
         yield Finding(name, WARNING, f"{name} was not found on this machine.", remedy)
@@ -97,19 +97,19 @@ def _hosts(name: str, oldest: str) -> Iterator[Finding]:
             yield Finding(name, FINE, f"{program}.")
 
 
-def _plug_in(host: str, folder: Path, package: str, beside: tuple[str, ...]) -> Iterator[Finding]:
+def _check_plug_in(host: str, folder: Path, package: str, beside: tuple[str, ...]) -> Iterator[Finding]:
     """Whether the plug-in in a folder is there, whole, of this version, and finds its backend."""
     subject, install = f"{host} plug-in", f"Run `gknet install {host.lower()}`, then start {host} again."
     if not folder.exists():
         yield Finding(subject, WARNING, f"It is not installed in {folder.parent}.", install)
         return
     try:
-        record = installation.record_of(folder)
-        differing = installation.differences(package, folder, beside)
+        record = installation.read_record(folder)
+        differing = installation.find_differences(package, folder, beside)
     except HarmonizeError as error:
         yield Finding(subject, ERROR, error.message, install)
         return
-    ours = installation.our_version()
+    ours = installation.get_version()
     if record.get("version") != ours:
         text = f"{folder} holds version {record.get('version') or 'unknown'}, and this is {ours}."
         yield Finding(subject, ERROR, text, install)
@@ -118,10 +118,10 @@ def _plug_in(host: str, folder: Path, package: str, beside: tuple[str, ...]) -> 
         yield Finding(subject, ERROR, f"{folder} is not as it was installed: {names}.", install)
     else:
         yield Finding(subject, FINE, f"{ours} in {folder}.")
-    yield from _start_command(subject, record, install)
+    yield from _check_start_command(subject, record, install)
 
 
-def _start_command(subject: str, record: dict[str, Any], install: str) -> Iterator[Finding]:
+def _check_start_command(subject: str, record: dict[str, Any], install: str) -> Iterator[Finding]:
     """Whether what the plug-in starts the backend with is there."""
     command = record.get("command")
     if command is not None:

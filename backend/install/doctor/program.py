@@ -25,7 +25,7 @@ _LIBRARIES = {
 _TORCH_PAGE = "https://pytorch.org/get-started/locally/"
 
 
-def python(oldest: tuple[int, int]) -> Finding:
+def check_python(oldest: tuple[int, int]) -> Finding:
     """Whether this Python is new enough."""
     has = platform.python_version()
     if tuple(sys.version_info) < oldest:
@@ -35,28 +35,28 @@ def python(oldest: tuple[int, int]) -> Finding:
     return Finding("Python", FINE, f"{has} on {platform.system()} {platform.machine()}, {sys.executable}.")
 
 
-def libraries(device: str) -> Iterator[Finding]:
+def check_libraries(device: str) -> Iterator[Finding]:
     """This package, what it needs, and the device."""
     try:
         yield Finding("GKNet Harmonize", FINE, f"{version(_PACKAGE)}, {Path(__file__).parents[3]}.")
     except PackageNotFoundError:
         remedy = f"Install it with pip into this Python: {sys.executable} -m pip install …"
         yield Finding("GKNet Harmonize", ERROR, f"It is not installed for {sys.executable}.", remedy)
-    missing = {name: reason for name in _LIBRARIES if (reason := _cannot_import(name))}
+    missing = {name: reason for name in _LIBRARIES if (reason := _explain_import_failure(name))}
     if missing:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
         needed = " ".join(f'"{_LIBRARIES[name]}"' for name in missing)
         yield Finding("libraries", ERROR, reasons, f"{sys.executable} -m pip install {needed}")
     else:
         yield Finding("libraries", FINE, f"All {len(_LIBRARIES)} required libraries can be loaded.")
-    if reason := _cannot_import("torch"):
+    if reason := _explain_import_failure("torch"):
         remedy = f"Install PyTorch for this Python ({sys.executable}): {_TORCH_PAGE}"
         yield Finding("torch", ERROR, f"PyTorch cannot be loaded: {reason}.", remedy)
     else:
-        yield from _device(device)
+        yield from _check_device(device)
 
 
-def weights() -> Iterator[Finding]:
+def check_weights() -> Iterator[Finding]:
     """Whether the shipped weights are those that were recorded when they were written."""
     import gknet
 
@@ -80,7 +80,7 @@ def weights() -> Iterator[Finding]:
             yield Finding("weights", FINE, f"{file.name}, SHA-256 {found[:8]}… as recorded.")
 
 
-def _device(asked: str) -> Iterator[Finding]:
+def _check_device(asked: str) -> Iterator[Finding]:
     import torch
 
     from gknet.errors import InputError
@@ -108,7 +108,7 @@ def _has_nvidia_card() -> bool:
     return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
 
 
-def _cannot_import(name: str) -> str:
+def _explain_import_failure(name: str) -> str:
     """Why a library cannot be loaded, or ""."""
     try:
         importlib.import_module(name)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from backend.thin.connection import Address, connection_path, read
+from backend.thin.connection import Address, find_connection_path, read_connection_file
 from backend.thin.protocol import ThinError
 from gknet.errors import HarmonizeError
 
@@ -25,7 +25,7 @@ _LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ (ERROR|CRITICAL) (
 _RECENT = timedelta(days=1)
 
 
-def loopback() -> Iterator[Finding]:
+def check_loopback() -> Iterator[Finding]:
     """Whether programs on this machine reach each other at all."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -43,26 +43,28 @@ def loopback() -> Iterator[Finding]:
         yield Finding("ports", FINE, "Programs can connect to each other on 127.0.0.1.")
 
 
-def folders() -> Iterator[Finding]:
+def check_folders() -> Iterator[Finding]:
     """Whether what has to be written can be: the connection file, and the log."""
     try:
-        path = connection_path()
+        path = find_connection_path()
     except ThinError as error:
         yield Finding("connection file", ERROR, error.message, error.hint)
         return
-    yield _writable("connection folder", path.parent, ERROR, "or name another file in GKNET_CONNECTION.")
+    yield _check_writable("connection folder", path.parent, ERROR, "or name another file in GKNET_CONNECTION.")
     try:
-        from backend.server.journal import default_path
+        from backend.server.journal import get_default_path
     except ImportError:
         return  # platformdirs is missing, which was said
-    yield _writable("log folder", default_path().parent, WARNING, "or name another file: gknet serve --log FILE")
+    yield _check_writable(
+        "log folder", get_default_path().parent, WARNING, "or name another file: gknet serve --log FILE"
+    )
 
 
-def backend() -> Iterator[Finding]:
+def check_backend() -> Iterator[Finding]:
     """The connection file and who answers there."""
     try:
-        path = connection_path()
-        address = read(path)
+        path = find_connection_path()
+        address = read_connection_file(path)
     except ThinError as error:
         yield Finding("connection file", ERROR, error.message, error.hint)
         return
@@ -82,16 +84,16 @@ def backend() -> Iterator[Finding]:
         else:
             yield Finding("backend", FINE, "Not running. It is started when it is needed.")
     else:
-        yield _who_answers(path, address, has_backend)
+        yield _check_answer(path, address, has_backend)
 
 
-def log() -> Iterator[Finding]:
+def check_log() -> Iterator[Finding]:
     """The last errors in the backend's log."""
     try:
-        from backend.server.journal import default_path
+        from backend.server.journal import get_default_path
     except ImportError:
         return
-    path = default_path()
+    path = get_default_path()
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _LOG_TAIL))
@@ -111,7 +113,7 @@ def log() -> Iterator[Finding]:
     yield Finding("log", WARNING, f"{len(recent)} errors within a day, the last: {last}.", f"{path} says more.")
 
 
-def _who_answers(path: Path, address: Address, has_backend: bool) -> Finding:
+def _check_answer(path: Path, address: Address, has_backend: bool) -> Finding:
     """The backend of a connection file, or what is there instead."""
     try:
         from backend.thin.conversation import Conversation
@@ -139,7 +141,7 @@ def _who_answers(path: Path, address: Address, has_backend: bool) -> Finding:
     return Finding("backend", FINE, text)
 
 
-def _writable(subject: str, folder: Path, state: str, otherwise: str) -> Finding:
+def _check_writable(subject: str, folder: Path, state: str, otherwise: str) -> Finding:
     """Whether a file of a usual size can be written into a folder, or where the folder would be made."""
     there = next(one for one in (folder, *folder.parents) if one.exists())
     try:

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from backend.install import programs
 from backend.install.doctor import OLDEST_PYTHON
-from backend.install.doctor.finding import Finding, as_json_text, as_text
+from backend.install.doctor.finding import Finding, format_json, format_text
 from tests.backend.real_backend import Backend
 
 ROOT = Path(__file__).parents[3]
@@ -216,7 +216,7 @@ def test_a_plug_in_that_gimp_left_out(setup: Setup, monkeypatch: pytest.MonkeyPa
         """What is found where GIMP wrote at some time that it knows a plug-in."""
         register.write_text(f'(plug-in-def "${{gimp_dir}}/plug-ins/{plug_in}/{plug_in}.py" 1)')
         os.utime(register, (written, written))
-        return [found for found in plug_ins.gimp() if "left the plug-in out" in found.text]
+        return [found for found in plug_ins.check_gimp() if "left the plug-in out" in found.text]
 
     assert left_out("other", installed - 60) == []
     (finding,) = left_out("other", installed + 60)
@@ -288,9 +288,9 @@ def test_every_python_before_the_oldest_is_refused(monkeypatch: pytest.MonkeyPat
     """Where no old one is at hand, this one says that it is."""
     from backend.install.doctor import program
 
-    assert program.python(OLDEST_PYTHON).state == "fine"
+    assert program.check_python(OLDEST_PYTHON).state == "fine"
     monkeypatch.setattr(sys, "version_info", (3, 10, 13, "final", 0))
-    assert program.python(OLDEST_PYTHON).state == "error"
+    assert program.check_python(OLDEST_PYTHON).state == "error"
 
 
 def test_a_key_that_cannot_be_read(setup: Setup) -> None:
@@ -316,7 +316,7 @@ def test_a_gpu_that_was_asked_for_and_is_absent(setup: Setup) -> None:
 
 def test_a_host_that_is_missing(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(setup.home))
-    if programs.find("GIMP") or programs.find("Krita"):
+    if programs.find_programs("GIMP") or programs.find_programs("Krita"):
         pytest.skip("this machine has one of the hosts that are to be missing")
     setup.names("warning", "GIMP", "was not found")
     setup.names("warning", "Krita", "was not found")
@@ -338,7 +338,7 @@ def test_errors_of_the_log_are_told(setup: Setup) -> None:
 def test_text_and_json_show_neither_home_nor_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/anna")
     finding = Finding("log", "error", "Lost /home/anna/Bilder/Tante Emma.JPEG in\n/home/anna/x.", "See /home/annabel.")
-    for text in (as_text([finding]), as_json_text([finding])):
+    for text in (format_text([finding]), format_json([finding])):
         assert "anna/" not in text
         assert "Emma" not in text
         assert "~/x" in text

@@ -42,7 +42,7 @@ def test_no_settings_folder_is_made_before_gimp_has_made_it(home: Path, older: s
     if older:
         (home / ".config" / "GIMP" / older / "brushes").mkdir(parents=True)
     before = sorted(home.rglob("*"))
-    assert gimp.plug_in_folders() == []
+    assert gimp.find_plug_in_folders() == []
     with pytest.raises(HarmonizeError, match="GIMP 3") as caught:
         gimp.install(None)
     assert "Start GIMP once" in caught.value.hint
@@ -59,7 +59,7 @@ def test_it_goes_to_every_gimp_3_there_is_and_to_no_other(home: Path) -> None:
     ]
     for folder in [*places, home / ".config" / "GIMP" / "2.10", home / ".config" / "GIMP" / "3.x"]:
         folder.mkdir(parents=True)
-    assert gimp.plug_in_folders() == [place / "plug-ins" for place in places]
+    assert gimp.find_plug_in_folders() == [place / "plug-ins" for place in places]
     lines = gimp.install(None)
     for place in places:
         assert any(str(place) in line for line in lines)
@@ -69,12 +69,12 @@ def test_it_goes_to_every_gimp_3_there_is_and_to_no_other(home: Path) -> None:
 def test_the_users_own_settings_folder_counts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "settings"))
     (home / "settings" / "GIMP" / "3.0").mkdir(parents=True)
-    assert gimp.plug_in_folders() == [home / "settings" / "GIMP" / "3.0" / "plug-ins"]
+    assert gimp.find_plug_in_folders() == [home / "settings" / "GIMP" / "3.0" / "plug-ins"]
     monkeypatch.setenv("GIMP3_DIRECTORY", "elsewhere")  # GIMP takes it from the home folder on
-    assert gimp.plug_in_folders() == []
-    assert "GIMP3_DIRECTORY" in gimp.never_started()[0]
+    assert gimp.find_plug_in_folders() == []
+    assert "GIMP3_DIRECTORY" in gimp.explain_never_started()[0]
     (home / "elsewhere").mkdir()
-    assert gimp.plug_in_folders() == [home / "elsewhere" / "plug-ins"]
+    assert gimp.find_plug_in_folders() == [home / "elsewhere" / "plug-ins"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_other_systems_have_other_places(
     if roaming is not None:
         monkeypatch.setenv("APPDATA", str(home / roaming))
     (home / expected).parent.mkdir(parents=True)
-    assert gimp.plug_in_folders() == [home / expected]
+    assert gimp.find_plug_in_folders() == [home / expected]
 
 
 def test_what_is_installed_is_complete_and_can_be_run(started: Path) -> None:
@@ -113,16 +113,16 @@ def test_the_bit_that_an_archive_lost_is_set_and_gimp_is_made_to_look_again(
     started: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, float]] = []
-    put = gimp.installation.put
+    install = gimp.installation.install_plug_in
 
     def put_from_an_archive(package: str, folder: Path) -> None:
-        put(package, folder)
+        install(package, folder)
         main = folder / f"{NAME}.py"
         main.chmod(0o644)
         os.utime(main, (0, 0))
         seen.append((main.stat().st_mode & 0o111, main.stat().st_mtime))
 
-    monkeypatch.setattr(gimp.installation, "put", put_from_an_archive)
+    monkeypatch.setattr(gimp.installation, "install_plug_in", put_from_an_archive)
     gimp.install(None)
     main = started / NAME / f"{NAME}.py"
     assert seen == [(0, 0.0)]

@@ -96,20 +96,20 @@ def test_with_a_named_folder_only_files_are_placed(home: Path, tmp_path: Path) -
 def test_xdg_folders_are_heeded(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "d"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "c"))
-    assert krita.places() == [krita.Place(tmp_path / "d" / "krita", tmp_path / "c" / "kritarc")]
+    assert krita.find_places() == [krita.Place(tmp_path / "d" / "krita", tmp_path / "c" / "kritarc")]
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
-    assert krita.places()[0].data == home / ".local" / "share" / "krita"
+    assert krita.find_places()[0].data == home / ".local" / "share" / "krita"
 
 
 def test_flatpak_and_snap_are_served_where_they_have_been_used(home: Path) -> None:
-    own = krita.places()
+    own = krita.find_places()
     flatpak, snap = home / ".var" / "app" / "org.kde.krita", home / "snap" / "krita" / "current"
     flatpak.mkdir(parents=True)
     boxed = krita.Place(flatpak / "data" / "krita", flatpak / "config" / "kritarc")
-    assert krita.places() == [boxed]
+    assert krita.find_places() == [boxed]
     own[0].data.mkdir(parents=True)
     snap.mkdir(parents=True)
-    assert krita.places() == [
+    assert krita.find_places() == [
         *own,
         boxed,
         krita.Place(snap / ".local" / "share" / "krita", snap / ".config" / "kritarc"),
@@ -119,13 +119,13 @@ def test_flatpak_and_snap_are_served_where_they_have_been_used(home: Path) -> No
 def test_mac_and_windows_have_places_of_their_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     library = home / "Library"
-    assert krita.places() == [
+    assert krita.find_places() == [
         krita.Place(library / "Application Support" / "krita", library / "Preferences" / "kritarc")
     ]
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("APPDATA", "/roaming")
     monkeypatch.setenv("LOCALAPPDATA", "/local")
-    assert krita.places() == [krita.Place(Path("/roaming/krita"), Path("/local/kritarc"))]
+    assert krita.find_places() == [krita.Place(Path("/roaming/krita"), Path("/local/kritarc"))]
 
 
 def test_settings_that_cannot_be_changed_are_an_error_that_says_what_to_do(home: Path) -> None:

@@ -40,9 +40,9 @@ def test_every_kind_is_found_on_linux(home: Path) -> None:
         Program(program(home / ".local/share/flatpak/exports/bin/org.kde.krita"), programs.FLATPAK),
         Program(program(home / "Downloads/krita-5.2.9-x86_64.appimage"), programs.APP_IMAGE),
     ]
-    assert programs.find("Krita") == found
-    assert programs.find("GIMP") == []
-    assert len(programs.describe("Krita")) == len(found)
+    assert programs.find_programs("Krita") == found
+    assert programs.find_programs("GIMP") == []
+    assert len(programs.describe_programs("Krita")) == len(found)
 
 
 def test_the_gimp_before_3_does_not_count_and_links_count_once(home: Path) -> None:
@@ -52,38 +52,38 @@ def test_the_gimp_before_3_does_not_count_and_links_count_once(home: Path) -> No
     program(home / "GIMP-2.10.38.AppImage")
     program(home / "GIMP_AppImage-release-2.10.25-x86_64.AppImage")
     program(home / "my-gimp-brushes.AppImage")
-    assert programs.find("GIMP") == []
+    assert programs.find_programs("GIMP") == []
     (folder / "gimp").unlink()
     (folder / "gimp").symlink_to(program(folder / "gimp-3.0"))
-    assert programs.find("GIMP") == [Program(folder / "gimp", programs.PACKAGE)]
+    assert programs.find_programs("GIMP") == [Program(folder / "gimp", programs.PACKAGE)]
 
 
 def test_mac_and_windows_are_searched_in_their_usual_places(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     app = program(home.parent / "root/Applications/GIMP.app")
     own = program(home / "Applications/krita.app")
-    assert programs.find("GIMP") == [Program(app, programs.PACKAGE)]
-    assert programs.find("Krita") == [Program(own, programs.PACKAGE)]
+    assert programs.find_programs("GIMP") == [Program(app, programs.PACKAGE)]
+    assert programs.find_programs("Krita") == [Program(own, programs.PACKAGE)]
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("PROGRAMFILES", str(home / "Program Files"))
     monkeypatch.setenv("LOCALAPPDATA", str(home / "Local"))
     program(home / "Program Files/GIMP 2/bin/gimp.exe")
     for_all = program(home / "Program Files/Krita (x64)/bin/krita.exe")
     of_user = program(home / "Local/Programs/GIMP 3/bin/gimp-3.0.exe")
-    assert programs.find("Krita") == [Program(for_all, programs.PACKAGE)]
-    assert programs.find("GIMP") == [Program(of_user, programs.PACKAGE)]
+    assert programs.find_programs("Krita") == [Program(for_all, programs.PACKAGE)]
+    assert programs.find_programs("GIMP") == [Program(of_user, programs.PACKAGE)]
 
 
 def test_a_host_that_was_never_started_is_served_where_it_will_look(home: Path) -> None:
     flatpaks = home / ".local/share/flatpak/exports/bin"
     program(flatpaks / "org.gimp.GIMP")
     program(flatpaks / "org.kde.krita")
-    assert gimp.plug_in_folders() == []
+    assert gimp.find_plug_in_folders() == []
     with pytest.raises(HarmonizeError, match=r"org.gimp.GIMP .* has not been started yet"):
         gimp.install(None)
-    assert [place.data for place in krita.places()] == [home / ".var/app/org.kde.krita/data/krita"]
+    assert [place.data for place in krita.find_places()] == [home / ".var/app/org.kde.krita/data/krita"]
     program(home / "krita.AppImage")
-    assert krita.places()[0].data == home / ".local/share/krita"
+    assert krita.find_places()[0].data == home / ".local/share/krita"
 
 
 def answering(path: Path, text: str) -> Path:
@@ -108,14 +108,14 @@ def test_versions_are_found_out_by_each_kinds_own_way(home: Path, monkeypatch: p
     monkeypatch.setenv("PATH", str(home / "bin"))
     program(root / "var/lib/flatpak/exports/bin/org.gimp.GIMP")
     program(root / "usr/bin/krita")
-    found = {one.kind: one.version for one in programs.find("GIMP")}
+    found = {one.kind: one.version for one in programs.find_programs("GIMP")}
     assert found == {
         programs.PACKAGE: "3.2.6",
         programs.APP_IMAGE: "3.0.4",
         programs.SNAP: "3.0.6",
         programs.FLATPAK: "3.2.4",
     }
-    assert [one.version for one in programs.find("Krita")] == [""]  # an empty file cannot be run
+    assert [one.version for one in programs.find_programs("Krita")] == [""]  # an empty file cannot be run
 
 
 def test_a_newer_gimp_takes_the_plug_in_over_from_the_older_ones_folder(home: Path) -> None:
@@ -137,7 +137,7 @@ def test_an_older_gimp_beside_a_newer_ones_folder_has_to_be_started_first(home: 
 def test_flatpaks_gimp_uses_the_usual_folder_too_and_is_said_to_need_the_backend(home: Path) -> None:
     program(home / ".local/share/flatpak/exports/bin/org.gimp.GIMP")
     (home / ".config/GIMP/3.2").mkdir(parents=True)
-    assert gimp.unstarted() == []
+    assert gimp.find_unstarted_versions() == []
     lines = gimp.install(None)
     assert (home / ".config/GIMP/3.2/plug-ins" / gimp.NAME).exists()
     assert "gknet serve" in lines[-1]
@@ -152,14 +152,14 @@ def test_versions_newer_than_the_tested_ones_are_told_apart(version: str, newer:
 
 def test_all_means_those_that_are_there(home: Path) -> None:
     with pytest.raises(HarmonizeError, match="Neither GIMP nor Krita"):
-        hosts.found(None)
+        hosts.find_hosts(None)
     program(home / "krita.AppImage")
-    assert hosts.found(None) == [krita]
+    assert hosts.find_hosts(None) == [krita]
     (home / ".config/GIMP/3.2").mkdir(parents=True)
-    assert hosts.found(None) == [gimp, krita]
-    assert hosts.named("all", None) == [gimp, krita]
+    assert hosts.find_hosts(None) == [gimp, krita]
+    assert hosts.choose_hosts("all", None) == [gimp, krita]
     with pytest.raises(InputError, match="One folder"):
-        hosts.named("all", home)
+        hosts.choose_hosts("all", home)
 
 
 def test_nothing_is_left_by_uninstalling(home: Path) -> None:
@@ -178,10 +178,10 @@ def test_nothing_is_left_by_uninstalling(home: Path) -> None:
 def test_the_archives_hold_what_install_puts(home: Path) -> None:
     dist = home.parent / "dist"
     dist.mkdir()
-    with zipfile.ZipFile(release.gimp_archive(dist)) as archive:
+    with zipfile.ZipFile(release.write_gimp_archive(dist)) as archive:
         archive.extractall(home / "by-hand")
         assert archive.getinfo(f"{gimp.NAME}/{gimp.MAIN}").external_attr >> 16 & 0o111 == 0o111
-    with zipfile.ZipFile(release.krita_archive(dist)) as archive:
+    with zipfile.ZipFile(release.write_krita_archive(dist)) as archive:
         archive.extractall(home / "by-hand")
     gimp.install(home / "put")
     krita.install(home / "put")

@@ -11,11 +11,11 @@ import pytest
 from backend import BackendUnavailableError
 from backend.server import connection
 from backend.server.connection import Connection
-from backend.thin.connection import read
+from backend.thin.connection import read_connection_file
 
 
 def made(port: int = 4711) -> Connection:
-    return Connection(port=port, device="cpu", key=connection.new_key(), proof_key=connection.new_key())
+    return Connection(port=port, device="cpu", key=connection.create_key(), proof_key=connection.create_key())
 
 
 def test_a_published_file_is_what_clients_read(tmp_path: Path) -> None:
@@ -23,25 +23,25 @@ def test_a_published_file_is_what_clients_read(tmp_path: Path) -> None:
     with connection.hold_lock(path):
         assert connection.is_locked(path)
         ours = made()
-        connection.publish(path, ours)
-        address = read(path)
+        connection.write_connection_file(path, ours)
+        address = read_connection_file(path)
         assert address is not None
         assert (address.host, address.port) == ("127.0.0.1", 4711)
         assert (address.key.decode(), address.proof_key.hex()) == (ours.key, ours.proof_key)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert [stat.S_IMODE(folder.stat().st_mode) for folder in list(path.parents)[:2]] == [0o700, 0o700]
-        connection.withdraw(path, ours)
+        connection.remove_connection_file(path, ours)
         assert not path.exists()
     assert not connection.is_locked(path)
 
 
 def test_another_ones_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "backend.json"
-    connection.publish(path, made(1))
-    connection.withdraw(path, made(2))
+    connection.write_connection_file(path, made(1))
+    connection.remove_connection_file(path, made(2))
     assert json.loads(path.read_text())["port"] == 1
     path.write_text("no JSON")
-    connection.withdraw(path, made(2))
+    connection.remove_connection_file(path, made(2))
     assert path.exists()
 
 
@@ -55,7 +55,7 @@ def test_secrets_are_new_each_time_and_not_shown() -> None:
 def test_the_lock_is_held_by_one_backend(tmp_path: Path) -> None:
     path = tmp_path / "backend.json"
     with connection.hold_lock(path):
-        connection.publish(path, made())
+        connection.write_connection_file(path, made())
         with pytest.raises(BackendUnavailableError, match="already running"), connection.hold_lock(path):
             pass
         assert path.exists()
@@ -77,7 +77,7 @@ def test_folders_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     ):
         pass
     with pytest.raises(BackendUnavailableError):
-        connection.publish(tmp_path / "backend.json", made())
+        connection.write_connection_file(tmp_path / "backend.json", made())
     assert sorted(one.name for one in tmp_path.iterdir()) == ["backend.json", "backend.json.lock", "file"]
     (tmp_path / "other.json.lock").mkdir()
     with pytest.raises(BackendUnavailableError, match="cannot be used"):

@@ -21,7 +21,7 @@ FRAMES = [bytes(4 * 3 * 4), bytes(8 * 6 * 3)]
 
 
 def read(header: Any, *frames: bytes) -> requests.Request:
-    return requests.read([memoryview(msgpack.packb(header)), *map(memoryview, frames)])
+    return requests.read_request([memoryview(msgpack.packb(header)), *map(memoryview, frames)])
 
 
 def refused(header: Any, *frames: bytes) -> str:
@@ -171,15 +171,15 @@ def test_maps_that_are_none_are_refused() -> None:
         b"\xc6\xff\xff\xff\xff",
     ):
         with pytest.raises(BadMessageError) as error:
-            requests.read([header])
+            requests.read_request([header])
         assert (error.value.id, error.value.error.code) == (None, "bad_request")
     assert refused([1]) == "bad_request"
     assert refused({1: 2}) == "bad_request"
     assert refused({"op": "status", "id": 1, "more": msgpack.ExtType(5, b"12")}) == "bad_request"
     with pytest.raises(BadMessageError):
-        requests.read([b"\x82\xa2id\x01\xa2op" + b"\x91" * 30_000 + b"\x01"])
+        requests.read_request([b"\x82\xa2id\x01\xa2op" + b"\x91" * 30_000 + b"\x01"])
     with pytest.raises(BadMessageError):
-        requests.read([])
+        requests.read_request([])
 
 
 ANYTHING = st.recursive(
@@ -197,7 +197,7 @@ ANYTHING = st.recursive(
 @given(st.lists(st.binary(max_size=64), max_size=4))
 def test_any_bytes_are_refused_politely(frames: list[bytes]) -> None:
     try:
-        requests.read(frames)
+        requests.read_request(frames)
     except BadMessageError as error:
         assert error.error.code in (protocol.BAD_REQUEST, protocol.TOO_LARGE, protocol.UNSUPPORTED)  # noqa: PT017
 

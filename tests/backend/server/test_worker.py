@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from backend.server.requests import Harmonize, Pixels
-from backend.server.worker import Done, Failed, Job, Report, Worker
+from backend.server.worker import Failure, Job, Report, Result, Worker
 from gknet import Harmonizer
 
 
@@ -41,12 +41,12 @@ def job(layer: np.ndarray, reference: np.ndarray) -> Job:
 
 
 def last_report(worker: Worker, reports: SimpleQueue[Report], job: Job) -> Report:
-    worker.give(job)
+    worker.submit(job)
     worker.stop()
     worker.run()
     while True:
         report = reports.get(timeout=1)
-        if isinstance(report, Done | Failed):
+        if isinstance(report, Result | Failure):
             return report
 
 
@@ -67,7 +67,7 @@ class Accelerator(Worker):
 def test_a_full_accelerator_hands_over_to_the_cpu(job: Job) -> None:
     reports: SimpleQueue[Report] = SimpleQueue()
     report = last_report(Accelerator("cuda", reports.put), reports, job)
-    assert isinstance(report, Done)
+    assert isinstance(report, Result)
     assert report.pixels.shape == (160, 120, 4)
     assert "graphics card" in report.warnings[0]
 
@@ -76,7 +76,7 @@ def test_another_fault_of_an_accelerator_is_internal(job: Job, monkeypatch: pyte
     monkeypatch.setattr(Accelerator, "fault", RuntimeError("CUDA error: device-side assert triggered"))
     reports: SimpleQueue[Report] = SimpleQueue()
     report = last_report(Accelerator("cuda", reports.put), reports, job)
-    assert isinstance(report, Failed)
+    assert isinstance(report, Failure)
     assert report.error.code == "internal"
     assert "CUDA" not in report.error.message
 
@@ -86,7 +86,7 @@ def test_a_full_memory_is_said_before_the_system_ends_us(job: Job, monkeypatch: 
     monkeypatch.setattr(psutil, "virtual_memory", lambda: full)
     reports: SimpleQueue[Report] = SimpleQueue()
     report = last_report(Worker("cpu", reports.put), reports, job)
-    assert isinstance(report, Failed)
+    assert isinstance(report, Failure)
     assert report.error.code == "out_of_memory"
 
 
@@ -95,7 +95,7 @@ def test_an_allocation_that_fails_is_out_of_memory(job: Job, fault: Exception, m
     monkeypatch.setattr(Accelerator, "fault", fault)
     reports: SimpleQueue[Report] = SimpleQueue()
     report = last_report(Accelerator("cuda", reports.put), reports, job)
-    assert isinstance(report, Failed)
+    assert isinstance(report, Failure)
     assert report.error.code == "out_of_memory"
 
 
@@ -104,6 +104,6 @@ def test_edges_cannot_be_cleaned_without_pymatting(job: Job, monkeypatch: pytest
     reports: SimpleQueue[Report] = SimpleQueue()
     asked = Job(b"peer", replace(job.request, clean_edges=True))
     report = last_report(Worker("cpu", reports.put), reports, asked)
-    assert isinstance(report, Failed)
+    assert isinstance(report, Failure)
     assert report.error.code == "unsupported"
     assert "gknet-harmonize[edges]" in report.error.hint

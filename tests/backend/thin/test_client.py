@@ -214,20 +214,20 @@ def test_a_request_can_be_cancelled_and_the_next_one_works(
     client: ThinClient, monkeypatch: pytest.MonkeyPatch, aside: Callable[..., Future[Any]]
 ) -> None:
     cancel = threading.Event()
-    asking = aside(harmonize, client, "wait", cancelled=cancel.is_set, on_progress=lambda *_: cancel.set())
+    asking = aside(harmonize, client, "wait", is_cancelled=cancel.is_set, on_progress=lambda *_: cancel.set())
     error = asking.exception(LONG_S)
     assert isinstance(error, ThinError)
     assert error.code == CANCELLED
     assert harmonize(client) == TURNED_ROUND
     monkeypatch.setattr(conversation, "CANCEL_S", 0.2)
-    assert code_of(lambda: harmonize(client, "deaf", cancelled=lambda: True)) == CANCELLED
+    assert code_of(lambda: harmonize(client, "deaf", is_cancelled=lambda: True)) == CANCELLED
     assert harmonize(client) == TURNED_ROUND
     assert client.status()["starts"] == 1
 
 
 def test_a_start_can_be_cancelled(path: Path, install: Install) -> None:
     install("never")
-    assert code_of(lambda: ThinClient.connect(cancelled=path.with_name("pids").exists)) == CANCELLED
+    assert code_of(lambda: ThinClient.connect(is_cancelled=path.with_name("pids").exists)) == CANCELLED
 
 
 def test_a_large_layer_goes_there_and_back_with_selection_and_reference(client: ThinClient) -> None:

@@ -49,16 +49,16 @@ def test_the_environment_comes_first_then_the_record_then_the_runtime_folder(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed.INSTALLED.write_text(json.dumps({"command": ["x"], "connection": "/recorded/here.json"}))
-    assert connection.connection_path() == path
+    assert connection.find_connection_path() == path
     monkeypatch.setenv(connection.VARIABLE, "")
-    assert connection.connection_path() == Path("/recorded/here.json")
+    assert connection.find_connection_path() == Path("/recorded/here.json")
     installed.INSTALLED.write_text(json.dumps({"connection": None}))
-    assert connection.connection_path() == connection.runtime_folder() / "backend.json"
+    assert connection.find_connection_path() == connection.find_runtime_folder() / "backend.json"
     installed.INSTALLED.unlink()
-    assert connection.connection_path() == connection.runtime_folder() / "backend.json"
+    assert connection.find_connection_path() == connection.find_runtime_folder() / "backend.json"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(connection.VARIABLE, "relative.json")
-    assert connection.connection_path() == tmp_path / "relative.json"
+    assert connection.find_connection_path() == tmp_path / "relative.json"
 
 
 @pytest.mark.usefixtures("path")
@@ -77,7 +77,7 @@ def test_the_environment_comes_first_then_the_record_then_the_runtime_folder(
 def test_a_damaged_record_is_named(monkeypatch: pytest.MonkeyPatch, record: bytes) -> None:
     monkeypatch.delenv(connection.VARIABLE)
     installed.INSTALLED.write_bytes(record)
-    error = failure(connection.connection_path)
+    error = failure(connection.find_connection_path)
     assert error.code == BACKEND_UNAVAILABLE
     assert "gknet install" in error.hint
     assert str(installed.INSTALLED) in error.message
@@ -91,8 +91,8 @@ def test_a_session_folder_is_judged_as_platformdirs_does(
     session.mkdir()
     session.chmod(mode)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(session))
-    assert connection.runtime_folder() == of_platformdirs()
-    assert (connection.runtime_folder() == session / "gknet") == (mode == 0o700)
+    assert connection.find_runtime_folder() == of_platformdirs()
+    assert (connection.find_runtime_folder() == session / "gknet") == (mode == 0o700)
 
 
 @pytest.mark.parametrize("session", [None, "", "relative", "missing", "file", "link"])
@@ -109,7 +109,7 @@ def test_without_a_usable_session_folder_it_is_where_platformdirs_says(
     else:
         absolute = session in ("missing", "file", "link")
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / session) if absolute else session)
-    assert connection.runtime_folder() == of_platformdirs()
+    assert connection.find_runtime_folder() == of_platformdirs()
 
 
 def test_on_macos_and_windows_it_is_where_platformdirs_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,13 +118,13 @@ def test_on_macos_and_windows_it_is_where_platformdirs_says(tmp_path: Path, monk
     monkeypatch.setenv("WIN_PD_OVERRIDE_LOCAL_APPDATA", "C:\\Local")
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert connection.runtime_folder() == Path(MacOS("gknet").user_runtime_dir)
+    assert connection.find_runtime_folder() == Path(MacOS("gknet").user_runtime_dir)
     monkeypatch.setattr(sys, "platform", "win32")
-    assert str(connection.runtime_folder()) == Windows("gknet").user_runtime_dir.replace(
+    assert str(connection.find_runtime_folder()) == Windows("gknet").user_runtime_dir.replace(
         "C:\\Local", str(tmp_path / "Local")
     )
     monkeypatch.delenv("LOCALAPPDATA")
-    assert connection.runtime_folder() == tmp_path / "AppData/Local/Temp/gknet/gknet"
+    assert connection.find_runtime_folder() == tmp_path / "AppData/Local/Temp/gknet/gknet"
 
 
 # What it may be
@@ -132,22 +132,22 @@ def test_on_macos_and_windows_it_is_where_platformdirs_says(tmp_path: Path, monk
 
 def test_a_good_file_is_read_and_its_keys_stay_out_of_its_repr(path: Path) -> None:
     write(path, GOOD)
-    address = connection.read(path)
+    address = connection.read_connection_file(path)
     assert address == connection.Address("127.0.0.1", 4711, b"a1" * 32, b"\xb2" * 32)
     assert "a1a1" not in repr(address)
     assert "b2" not in repr(address).lower()
 
 
 def test_no_file_is_no_error(path: Path) -> None:
-    assert connection.read(path) is None
-    assert connection.read(path.parent / "no folder" / "backend.json") is None
+    assert connection.read_connection_file(path) is None
+    assert connection.read_connection_file(path.parent / "no folder" / "backend.json") is None
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o666, 0o777])
 def test_a_file_that_others_may_use_is_refused(path: Path, mode: int) -> None:
     write(path, GOOD)
     path.chmod(mode)
-    error = failure(lambda: connection.read(path))
+    error = failure(lambda: connection.read_connection_file(path))
     assert error.code == BACKEND_UNAVAILABLE
     assert str(path) in error.message
 
@@ -156,7 +156,7 @@ def test_a_file_that_others_may_use_is_refused(path: Path, mode: int) -> None:
 def test_a_file_of_another_user_is_refused(path: Path) -> None:
     write(path, GOOD)
     os.chown(path, 12345, -1)
-    assert "another user" in failure(lambda: connection.read(path)).message
+    assert "another user" in failure(lambda: connection.read_connection_file(path)).message
 
 
 @pytest.mark.parametrize(
@@ -188,14 +188,14 @@ def test_a_file_of_another_user_is_refused(path: Path) -> None:
 )
 def test_a_file_that_is_no_connection_file_is_refused(path: Path, content: object) -> None:
     write(path, content)
-    error = failure(lambda: connection.read(path))
+    error = failure(lambda: connection.read_connection_file(path))
     assert error.code == BACKEND_UNAVAILABLE
     assert error.hint
 
 
 def test_a_folder_in_its_place_is_refused(path: Path) -> None:
     path.mkdir()
-    assert failure(lambda: connection.read(path)).code == BACKEND_UNAVAILABLE
+    assert failure(lambda: connection.read_connection_file(path)).code == BACKEND_UNAVAILABLE
 
 
 # The start
@@ -203,7 +203,7 @@ def test_a_folder_in_its_place_is_refused(path: Path) -> None:
 
 def test_a_command_that_does_not_exist_is_named(path: Path) -> None:
     installed.INSTALLED.write_text(json.dumps({"command": ["/no/such/gknet", "serve"]}))
-    error = failure(lambda: connection.start(lambda: None, path, timeout_s=LONG_S))
+    error = failure(lambda: connection.start_backend(lambda: None, path, timeout_s=LONG_S))
     assert error.code == BACKEND_UNAVAILABLE
     assert "/no/such/gknet" in error.message
 
@@ -214,7 +214,9 @@ def test_without_a_record_it_is_gknet_serve(path: Path, tmp_path: Path, monkeypa
     command.write_text(f'#!/bin/sh\necho "$@" "$GKNET_CONNECTION" > {said}.new\nmv {said}.new {said}\n')
     command.chmod(0o700)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert connection.start(lambda: said.read_text().split() if said.exists() else None, path, timeout_s=LONG_S) == [
+    assert connection.start_backend(
+        lambda: said.read_text().split() if said.exists() else None, path, timeout_s=LONG_S
+    ) == [
         "serve",
         str(path),
     ]
@@ -223,7 +225,7 @@ def test_without_a_record_it_is_gknet_serve(path: Path, tmp_path: Path, monkeypa
 def test_a_backend_that_ends_is_given_up_soon_and_the_command_is_told(path: Path, install: Callable[..., None]) -> None:
     install("dies")
     start = time.monotonic()
-    error = failure(lambda: connection.start(lambda: None, path, timeout_s=LONG_S))
+    error = failure(lambda: connection.start_backend(lambda: None, path, timeout_s=LONG_S))
     assert error.code == BACKEND_UNAVAILABLE
     assert "status 3. I die as I was told to." in error.message
     assert "fake_backend.py dies" in error.hint
@@ -232,7 +234,7 @@ def test_a_backend_that_ends_is_given_up_soon_and_the_command_is_told(path: Path
 
 def test_a_backend_that_never_listens_is_given_up_in_time(path: Path, install: Callable[..., None], pids: Pids) -> None:
     install("never")
-    error = failure(lambda: connection.start(lambda: None, path, timeout_s=0.5))
+    error = failure(lambda: connection.start_backend(lambda: None, path, timeout_s=0.5))
     assert error.code == BACKEND_UNAVAILABLE
     assert "0.5 s" in error.message
     pids()
@@ -247,7 +249,8 @@ def test_a_start_can_be_cancelled(path: Path, install: Callable[..., None], pids
         return len(asked) == 3
 
     assert (
-        failure(lambda: connection.start(lambda: None, path, timeout_s=LONG_S, cancelled=cancelled)).code == CANCELLED
+        failure(lambda: connection.start_backend(lambda: None, path, timeout_s=LONG_S, is_cancelled=cancelled)).code
+        == CANCELLED
     )
     pids()
 
@@ -261,4 +264,4 @@ def test_what_answers_after_our_own_gave_way_is_taken(path: Path, install: Calla
         looks.append(path.with_name("pids").exists())
         return "the other" if looks.count(True) == 5 else None
 
-    assert connection.start(attempt, path, timeout_s=LONG_S) == "the other"
+    assert connection.start_backend(attempt, path, timeout_s=LONG_S) == "the other"

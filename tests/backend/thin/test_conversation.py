@@ -250,7 +250,7 @@ def test_random_bytes_for_an_answer_are_an_error(backend: Any, aside: Aside, ans
 
 def test_a_cancelled_request_ends_when_the_backend_says_so(client: ThinClient, backend: Any, aside: Aside) -> None:
     cancel = threading.Event()
-    asking = aside(harmonize, client, cancelled=cancel.is_set)
+    asking = aside(harmonize, client, is_cancelled=cancel.is_set)
     peer, header = backend.receive()
     assert nothing_more(backend)
     cancel.set()
@@ -269,7 +269,7 @@ def test_a_cancelled_request_ends_when_the_backend_says_so(client: ThinClient, b
 
 
 def test_a_result_that_comes_after_the_cancel_is_not_returned(client: ThinClient, backend: Any, aside: Aside) -> None:
-    asking = aside(harmonize, client, cancelled=lambda: True)
+    asking = aside(harmonize, client, is_cancelled=lambda: True)
     peer, header = backend.receive()
     assert backend.receive()[1]["op"] == "cancel"
     backend.answer(peer, {"op": "result", "id": header["id"], **KIND}, PIXELS)
@@ -280,7 +280,7 @@ def test_a_backend_that_ignores_the_cancel_is_left(
     client: ThinClient, backend: Any, aside: Aside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversation, "CANCEL_S", 0.2)
-    asking = aside(harmonize, client, cancelled=lambda: True)
+    asking = aside(harmonize, client, is_cancelled=lambda: True)
     peer, header = backend.receive()
     while not asking.done():
         backend.answer(peer, {"op": "progress", "id": header["id"]})

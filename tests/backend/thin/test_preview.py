@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.thin.preview import meet, surroundings
+from backend.thin.preview import find_surroundings, intersect_boxes
 
 NUMBERS = st.integers(-500, 500)
 SIDES = st.integers(1, 400)
@@ -25,15 +25,15 @@ BOXES = st.tuples(NUMBERS, NUMBERS, SIDES, SIDES)
 def test_a_layer_is_shown_with_a_margin_within_the_canvas(
     layer: tuple[int, int, int, int], shown: tuple[int, int, int, int]
 ) -> None:
-    assert surroundings(layer, 300, 200) == shown
+    assert find_surroundings(layer, 300, 200) == shown
 
 
 @given(BOXES, SIDES, SIDES)
 def test_all_that_shows_of_a_layer_is_in_it(layer: tuple[int, int, int, int], width: int, height: int) -> None:
-    shown = surroundings(layer, width, height)
-    visible = meet(layer, (0, 0, width, height))
+    shown = find_surroundings(layer, width, height)
+    visible = intersect_boxes(layer, (0, 0, width, height))
     assert shown[2] > 0
     assert shown[3] > 0
-    assert meet(shown, (0, 0, width, height)) == shown
+    assert intersect_boxes(shown, (0, 0, width, height)) == shown
     if visible[2] and visible[3]:
-        assert meet(visible, shown) == visible
+        assert intersect_boxes(visible, shown) == visible

@@ -122,15 +122,15 @@ def test_a_heartbeat_of_libzmq_is_answered(make_router: Callable[..., Any]) -> N
 
 def test_libzmq_answers_our_ping_while_nobody_reads_its_socket(router: Any) -> None:
     link = router.connect()
-    before = link.heard
+    before = link.last_heard
     with pytest.raises(TimeoutError):
         link.receive(0.1)
-    assert link.heard == before
+    assert link.last_heard == before
     link.ping()
     with pytest.raises(TimeoutError):
         link.receive(0.5)
     assert link.can_ping
-    assert link.heard > before
+    assert link.last_heard > before
     link.close()
 
 
@@ -165,7 +165,7 @@ def test_sending_to_who_does_not_read_ends_in_time_and_goes_on_later(make_router
             late = 0
         except TimeoutError:
             late += 1
-    assert link.unsent
+    assert link.has_unsent
     with pytest.raises(TimeoutError):
         link.send([b"last"], 0.1)
     with pytest.raises(TimeoutError):
@@ -179,7 +179,7 @@ def test_sending_to_who_does_not_read_ends_in_time_and_goes_on_later(make_router
                 link.receive(0.01)  # what is left goes out while an answer is waited for
     assert [frames[1] for frames in received] == [*(b"%d" % (number + 1) for number in range(sent)), b"last"]
     assert all(frames[2] == pixels for frames in received[:-1])
-    assert not link.unsent
+    assert not link.has_unsent
     link.close()
 
 

@@ -78,15 +78,15 @@ def test_what_is_taken_slowly_counts_as_a_sign_of_life(peer: StartPeer, by_hand:
     with pytest.raises(TimeoutError):
         link.receive(0.3)
     link.ping()
-    before = link.heard
+    before = link.last_heard
     with pytest.raises(TimeoutError):
         link.receive(0.1)
-    assert link.heard == before  # what the system stores for us is no sign of anybody's life
+    assert link.last_heard == before  # what the system stores for us is no sign of anybody's life
     go_on.release()
-    while link.unsent:
+    while link.has_unsent:
         with pytest.raises(TimeoutError):
             link.receive(0.05)
-    assert link.heard > before
+    assert link.last_heard > before
     link.close()
 
 

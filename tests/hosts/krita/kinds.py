@@ -231,7 +231,7 @@ def hidden(document):
 
 notices = []
 """What was told on the canvas at the end of each run; Krita paints it without a widget that could be asked."""
-_done = extension.Harmonize._done
+_done = extension.Harmonize._on_end
 
 
 def _recorded_done(self, warnings):
@@ -239,7 +239,7 @@ def _recorded_done(self, warnings):
     _done(self, warnings)
 
 
-extension.Harmonize._done = _recorded_done
+extension.Harmonize._on_end = _recorded_done
 
 MAKERS = {
     "paint layer": paint,

@@ -242,9 +242,9 @@ def large_cancelled(facts):
         steps = runs[-1]
         job, start = steps._job, time.monotonic()
         press(progress, _BUTTONS.Cancel)  # Krita's event loop has no turn between this and the next lines
-        ended = steps._work.gi_frame is None and (job is None or job.cancelled)
+        ended = steps._work.gi_frame is None and (job is None or job.is_cancelled)
         facts["cancelled"][stage] = ended and inside.named("Progress") is None
-        yield from inside.wait(lambda j=job: j is None or j.done, "the request has ended")
+        yield from inside.wait(lambda j=job: j is None or j.is_done, "the request has ended")
         facts["held_s"].append(time.monotonic() - start)
         yield from inside.turns(10)
         assert inside.tree(document.rootNode()) == before
