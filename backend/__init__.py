@@ -1,4 +1,4 @@
-"""The process that keeps the network warm and answers hosts and scripts (docs/python.md).
+"""The backend: a process that keeps the network loaded and serves plug-ins and scripts (docs/python.md).
 
 >>> from backend import Client
 >>> with Client.connect() as client:  # starts the backend if need be
@@ -39,7 +39,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when asked for: `import backend.thin` must bring nothing but the standard library.
+    # Loaded on first use: `import backend.thin` must load nothing but the standard library.
     if name not in __all__:
         raise AttributeError(f"module 'backend' has no attribute {name!r}")
     from importlib import import_module

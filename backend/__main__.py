@@ -1,4 +1,4 @@
-"""The `gknet` command, also where it cannot be loaded: then `gknet doctor` still says what is missing."""
+"""Entry point of the `gknet` command. If the rest cannot be loaded, `gknet doctor` still reports what is missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from backend.install.doctor import OLDEST_PYTHON, print_report
 
 
 def main() -> None:
-    """Runs the command and exits. Written for any Python 3: it is there to say that a Python is too old."""
+    """Run the command and exit. Works on any Python 3, so that it can report that a Python is too old."""
     reason = f"Python {'.'.join(map(str, sys.version_info[:3]))} is too old"
     if tuple(sys.version_info) >= OLDEST_PYTHON:
         try:
@@ -20,7 +20,7 @@ def main() -> None:
             return
     if sys.argv[1:2] == ["doctor"]:
         sys.exit(print_report(as_json="--json" in sys.argv))
-    print(f"gknet: This installation is not complete: {reason}. `gknet doctor` says what to do.", file=sys.stderr)
+    print(f"gknet: This installation is incomplete: {reason}. Run `gknet doctor` to see what to do.", file=sys.stderr)
     sys.exit(2)
 
 

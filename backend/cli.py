@@ -1,4 +1,4 @@
-"""The `gknet` command, all of it: gknet's own subcommands and those of the backend."""
+"""The complete `gknet` command: gknet's own subcommands and those of the backend."""
 
 from __future__ import annotations
 
@@ -25,23 +25,25 @@ HostName = Literal["gimp", "krita", "all"]
 
 @app.command
 def serve(*, idle_minutes: float = 15.0, device: str = "auto", log: Path | None = None) -> None:
-    """Run the backend for hosts and scripts in the foreground, until `gknet stop`.
+    """Run the backend in the foreground until `gknet stop` or the idle timeout.
 
         gknet serve
 
-    Hosts and scripts start it themselves when they need it.
+    Plug-ins and scripts start the backend automatically when they need it.
 
     Parameters
     ----------
     idle_minutes
-        End after so many minutes in which nobody asked for anything; 0 for never.
+        Stop after this many minutes without requests; 0 means never.
     device
         auto, cpu, cuda or mps.
     log
-        File to write the log to. Without it: in the user's log folder.
+        File to write the log to. Default: `backend.log` in your log folder.
     """
     if not 0 <= idle_minutes <= 1e6:
-        raise InputError(f"The idle time is {idle_minutes:g} minutes.", "Choose 0 for never, or a number above.")
+        raise InputError(
+            f"The idle time must be from 0 to 1,000,000 minutes, not {idle_minutes:g}.", "Choose 0 to never stop."
+        )
     from backend.server import journal, server, worker
     from backend.thin.connection import find_connection_path
 
@@ -49,14 +51,14 @@ def serve(*, idle_minutes: float = 15.0, device: str = "auto", log: Path | None 
     journal.start_logging(log or journal.get_default_path())
 
     def announce(port: int) -> None:
-        print(f"Listening on port {port} of this machine; `gknet stop` ends it.", flush=True)
+        print(f"Listening on port {port} of this machine. Stop it with `gknet stop`.", flush=True)
 
     server.serve(find_connection_path(), device=device, idle_minutes=idle_minutes, on_listening=announce)
 
 
 @app.command
 def status() -> None:
-    """Say whether the backend runs, and how it is.
+    """Show whether the backend is running, and its state.
 
     gknet status
     """
@@ -69,28 +71,28 @@ def status() -> None:
 
 @app.command
 def stop() -> None:
-    """End the backend. What is running is cancelled.
+    """Stop the backend and cancel its running requests.
 
     gknet stop
     """
     with _connect_to_running() as client:
         if client is not None:
             client.shutdown()
-            print("The backend has ended.")
+            print("The backend has stopped.")
 
 
 @app.command
 def install(host: HostName, *, dest: Path | None = None) -> None:
-    """Put Filters → Harmonize… into GIMP or Krita.
+    """Install the plug-in in GIMP or Krita.
 
         gknet install gimp
 
     Parameters
     ----------
     host
-        gimp, krita, or all: those of the two that are on this machine.
+        gimp, krita, or all (whichever of the two are on this machine).
     dest
-        GIMP's plug-ins folder, or Krita's data folder (which holds `pykrita`). Without it: the user's own.
+        GIMP's plug-ins folder, or Krita's data folder (the one with `pykrita` in it). Default: your own.
     """
     from backend.install import hosts, installation
 
@@ -101,7 +103,7 @@ def install(host: HostName, *, dest: Path | None = None) -> None:
 
 @app.command
 def uninstall(host: HostName, *, dest: Path | None = None) -> None:
-    """Take Filters → Harmonize… away again. The backend and its weights stay.
+    """Remove the plug-in from GIMP or Krita. The backend and its weights stay.
 
         gknet uninstall gimp
 
@@ -110,7 +112,7 @@ def uninstall(host: HostName, *, dest: Path | None = None) -> None:
     host
         gimp, krita, or all.
     dest
-        The folder that was named when it was installed.
+        The folder that you gave to `gknet install`.
     """
     from backend.install import hosts
 
@@ -119,16 +121,16 @@ def uninstall(host: HostName, *, dest: Path | None = None) -> None:
 
 @app.command
 def doctor(*, json: bool = False, device: str = "auto") -> None:
-    """Say what is installed, what runs, what is wrong, and what to do. Exit code 1 if something is wrong.
+    """Check the installation, and show what is wrong and how to fix it. The exit code is 1 if there are errors.
 
         gknet doctor
 
     Parameters
     ----------
     json
-        As JSON: a list of objects with subject, state (fine, warning, error), text and remedy.
+        Print a JSON list of objects with subject, state (fine, warning, error), text and remedy.
     device
-        auto, or the device that the backend is to run on: cpu, cuda or mps.
+        Device to check for the backend: auto, cpu, cuda or mps.
     """
     from backend.install.doctor import print_report
 
@@ -136,7 +138,7 @@ def doctor(*, json: bool = False, device: str = "auto") -> None:
 
 
 def _run_steps(steps: list[Callable[[Path | None], list[str]]], dest: Path | None) -> None:
-    """Takes every step, whatever goes wrong with another, and says what it did. Raises HarmonizeError at the end."""
+    """Run every step even if another fails, and print what it did. Raise the first HarmonizeError at the end."""
     failures: list[HarmonizeError] = []
     for step in steps:
         try:
@@ -151,7 +153,7 @@ def _run_steps(steps: list[Callable[[Path | None], list[str]]], dest: Path | Non
 
 @contextmanager
 def _connect_to_running() -> Iterator[Client | None]:
-    """A client of the backend; None, and a line that says so, where none runs."""
+    """Yield a client of the running backend. Print a line and yield None if there is none."""
     from backend.client import Client
 
     try:
@@ -165,7 +167,7 @@ def _connect_to_running() -> Iterator[Client | None]:
 
 
 def _build_status_table(status: dict[str, Any]) -> Table:
-    """A table of what the backend says of itself."""
+    """Return the backend's status as a table."""
     from rich.table import Table
 
     shown = Table(show_header=False)
@@ -174,10 +176,10 @@ def _build_status_table(status: dict[str, Any]) -> Table:
         ("state", f"{status['state']}{waiting}"),
         ("device", status["device"]),
         ("models in memory", ", ".join(status["models_loaded"]) or "none yet"),
-        ("pictures done", status["served"]),
+        ("images done", status["served"]),
         ("memory", f"{status['memory'] / 1e6:.0f} MB"),
-        ("running for", timedelta(seconds=round(status["uptime"]))),
-        ("process", status["pid"]),
+        ("uptime", timedelta(seconds=round(status["uptime"]))),
+        ("process ID", status["pid"]),
         ("version", status["version"]),
     ):
         shown.add_row(name, str(value))

@@ -1,4 +1,4 @@
-"""The backend for scripts: numpy arrays in, numpy arrays out.
+"""The backend's client for scripts: numpy arrays in, numpy arrays out.
 
 >>> with Client.connect() as client:
 ...     answer = client.harmonize(layer, photograph, at=(420, 310))
@@ -37,7 +37,7 @@ from gknet.errors import InputError, UnsupportedError
 from gknet.vips import vips_session
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage's name, the steps done and the steps in all. Whatever it raises cancels the request."""
+"""Called with the stage's name, the steps done and the total steps. An exception from it cancels the request."""
 
 _START_S = 15.0
 _END_S = 15.0
@@ -49,8 +49,8 @@ class HarmonizeResult:
     """An answer of the backend.
 
     pixels: the harmonized layer, a new array of the layer's shape and dtype, alpha untouched.
-    fit: name of the colour map that was used: give it as `fit` for another strength.
-    timings: milliseconds of each stage.   warnings: what the user should know, a sentence each.
+    fit: name of the colour map that was used; pass it as `fit` to try another strength.
+    timings: milliseconds of each stage.   warnings: sentences to show to the user.
     """
 
     pixels: np.ndarray
@@ -60,9 +60,9 @@ class HarmonizeResult:
 
 
 class Client:
-    """A connection to the backend, for one thread at a time.
+    """A connection to the backend. Use it from one thread at a time.
 
-    Raises the same errors as `gknet.Harmonizer` does in this process, and those of `backend.errors`.
+    Its methods raise the same errors as `gknet.Harmonizer`, and those of `backend.errors`.
     """
 
     def __init__(self, thin: ThinClient, *, start: bool) -> None:
@@ -73,14 +73,14 @@ class Client:
     def connect(cls, *, start: bool = True) -> Self:
         """Connect to the running backend.
 
-        start: start one if none is running, now or when it is lost during a request.
-        Raises BackendUnavailableError if none is running or none can be started, UnauthorizedError,
-        UnsupportedError if it speaks another version of the protocol.
+        start: whether to start a backend if none is running, now or when the connection is lost.
+        Raise BackendUnavailableError if no backend is running or can be started, UnauthorizedError,
+        UnsupportedError if the backend speaks another version of the protocol.
         """
         client = ("backend.Client", __version__)
         with _translate_errors():
             path = find_connection_path()
-            # A backend that is starting or ending holds the lock, and has no connection file.
+            # A backend that is starting or stopping holds the lock but has no connection file.
             _wait_while(lambda: not path.exists() and connection.is_locked(path), _START_S)
             return cls(ThinClient.connect(start=start, client=client, command=COMMAND), start=start)
 
@@ -93,7 +93,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection until the next call needs one. The backend goes on running."""
+        """Close the connection. The backend keeps running, and the next call reconnects."""
         self._thin.close()
 
     def harmonize(
@@ -114,26 +114,26 @@ class Client:
         clean_edges: bool = False,
         on_progress: Progress | None = None,
     ) -> HarmonizeResult:
-        """Harmonize a layer with what lies below it.
+        """Return a layer harmonized with the image below it.
 
         layer: (h, w) or (h, w, C) uint8, uint16, float16 or float32, C = 1 gray, 2 gray + alpha, 3 RGB,
-        4 RGB + alpha, straight alpha. It is sent without being copied if it is C-contiguous: leave it alone meanwhile.
-        reference: (H, W) or (H, W, C) of these, all of the canvas without the layer, in any size: it is sent reduced.
-        Where it is transparent, its mean colour stands in. None if `fit` is given.
+        4 RGB + alpha, straight alpha. A C-contiguous array is sent without a copy: don't change it meanwhile.
+        reference: (H, W) or (H, W, C) of the same dtypes: the whole canvas without the layer. It is scaled down before
+        it is sent. Transparent parts are filled with its mean colour. None if `fit` is given.
         at: (x, y) of the layer on the canvas.
-        canvas: (width, height) in the layer's pixels, if the reference is reduced already.
+        canvas: (width, height) of the canvas in the layer's pixels, if the reference is already scaled down.
         strength: 0..1.   encoding: the layer's.   reference_encoding: None for the layer's.
         model: None for the backend's default.   selection: (h, w) uint8, 255 where the layer is the object.
-        fit: `HarmonizeResult.fit` of an earlier answer: no network runs. If the backend no longer keeps it, the reference
-        is used, unless it is None.
-        network_size: 64..1024, long side of what the network sees, None for the model's own.
-        opacity: 0..1, the layer's; the object itself is looked at as if it were opaque.
-        clean_edges: take the colours of the layer's old background out of its soft edge first; needs PyMatting where
-        the backend runs (UnsupportedError without).
-        on_progress: called in this thread. Whatever it raises, KeyboardInterrupt too, cancels the request.
-        If the backend is lost meanwhile, it is started and asked once more.
+        fit: `HarmonizeResult.fit` of an earlier answer, to skip the network. If the backend no longer stores it, the
+        reference is used instead.
+        network_size: 64..1024, long side of the network's input; None for the model's default.
+        opacity: 0..1, the layer's opacity. The network sees the object as opaque.
+        clean_edges: remove the old background's colours from the layer's soft edge first. The backend needs PyMatting
+        for this (UnsupportedError without it).
+        on_progress: called in this thread. An exception from it, including KeyboardInterrupt, cancels the request.
+        If the connection is lost, the backend is started again and the request is repeated once.
 
-        Raises InputError for an argument that is out of range or of the wrong shape, UnsupportedError for its dtype,
+        Raise InputError for an argument that is out of range or has the wrong shape, UnsupportedError for a dtype,
         TooLargeError, NoForegroundError, NoBackgroundError, UnknownFitError, BackendError.
         """
         _check_pixels("layer", layer)
@@ -158,7 +158,7 @@ class Client:
                 if reference is None:
                     raise
         if reference is None:
-            raise InputError("There is no reference to compare the layer with.", "Give a reference or a fit.")
+            raise InputError("Both reference and fit are None.", "Pass a reference or a fit.")
         _check_pixels("reference", reference)
         small = _shrink_reference(reference)
         height, width = reference.shape[:2]
@@ -170,24 +170,24 @@ class Client:
         )
 
     def status(self) -> dict[str, Any]:
-        """Return what the backend says of itself (docs/python.md).
+        """Return the backend's status (docs/python.md).
 
-        Raises BackendUnavailableError if none is running; none is started.
+        Raise BackendUnavailableError if none is running; this never starts one.
         """
         with _translate_errors():
             return self._thin.status()
 
     def shutdown(self) -> None:
-        """End the backend, and return when it has ended; what is running is cancelled.
+        """Stop the backend, cancel its running requests and wait until it has ended.
 
-        Raises BackendUnavailableError if it takes longer than 15 seconds.
+        Raise BackendUnavailableError if that takes longer than 15 seconds.
         """
         with suppress(BackendLostError, BackendUnavailableError), _translate_errors():
             self._thin.shutdown()
         with _translate_errors():
             path = find_connection_path()
         if not _wait_while(lambda: connection.is_locked(path), _END_S):
-            raise BackendUnavailableError("The backend does not end.", "End its process.")
+            raise BackendUnavailableError(f"The backend did not stop within {_END_S:g} s.", "End its process.")
 
     def _request_answer(
         self, layer: np.ndarray, request: Mapping[str, Any], on_progress: Progress | None
@@ -211,7 +211,7 @@ class Client:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Raise what the thin client raises as the class that its code stands for."""
+    """Convert each ThinError into the class for its code."""
     try:
         yield
     except protocol.ThinError as error:
@@ -219,7 +219,7 @@ def _translate_errors() -> Iterator[None]:
 
 
 def _wait_while(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Wait as long as a condition holds; False if it still does after the timeout."""
+    """Wait while a condition holds. Return False if it still holds after the timeout."""
     deadline = time.monotonic() + timeout_s
     while condition():
         if time.monotonic() > deadline:
@@ -229,29 +229,30 @@ def _wait_while(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 
 def _check_pixels(name: str, pixels: np.ndarray) -> None:
-    """Raise UnsupportedError for a dtype, InputError for a shape that can't be worked on."""
+    """Raise UnsupportedError for an unsupported dtype, InputError for an unsupported shape."""
     if _get_depth(pixels) not in protocol.DEPTHS:
         raise UnsupportedError(
             f"Pixels of type {pixels.dtype} are not supported.", "Use uint8, uint16, float16 or float32."
         )
     if pixels.ndim not in (2, 3) or 0 in pixels.shape or (pixels.ndim == 3 and pixels.shape[2] > 4):
         raise InputError(
-            f"The {name} has shape {pixels.shape}.", "Give an array of shape (H, W) or (H, W, C) with 1 to 4 channels."
+            f"The {name} must have shape (H, W) or (H, W, C) with 1 to 4 channels, not {pixels.shape}.",
+            "Check the order of its axes.",
         )
 
 
 def _check_size(layer: np.ndarray) -> None:
-    """Raise TooLargeError for a layer that no backend takes, before it is copied."""
+    """Raise TooLargeError for a layer that the backend would reject, before it is copied."""
     height, width = layer.shape[:2]
     if height * width > protocol.MAX_PIXELS or layer.nbytes > protocol.MAX_FRAME:
         raise TooLargeError(
             f"A layer of {width} x {height} pixels in {layer.nbytes} bytes is too large for the backend.",
-            "Divide it, or make it smaller.",
+            "Split it or scale it down.",
         )
 
 
 def _describe_pixels(pixels: np.ndarray, encoding: Encoding) -> dict[str, Any]:
-    """Return the protocol's fields for a picture."""
+    """Return the protocol's fields for an image."""
     return {
         "width": pixels.shape[1],
         "height": pixels.shape[0],
@@ -263,37 +264,37 @@ def _describe_pixels(pixels: np.ndarray, encoding: Encoding) -> dict[str, Any]:
 
 
 def _get_depth(pixels: np.ndarray) -> str:
-    """The protocol's name of a dtype, such as u16."""
+    """Return the protocol's name for a dtype, such as u16."""
     return f"{pixels.dtype.kind}{8 * pixels.dtype.itemsize}"
 
 
 def _get_bytes(pixels: np.ndarray) -> memoryview:
-    """The pixels as they are sent: C-contiguous and little-endian, not copied if they are so already."""
+    """Return the pixels as sent: C-contiguous and little-endian. Copy them only if they are not."""
     contiguous = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
     return contiguous.reshape(-1).view(np.uint8).data
 
 
 def _check_selection(selection: np.ndarray, layer: np.ndarray) -> None:
-    """Raise InputError for a selection that is not one byte for each of the layer's pixels."""
+    """Raise InputError unless the selection is uint8 and has the layer's height and width."""
     if selection.dtype != np.uint8 or selection.shape != layer.shape[:2]:
         have = f"{selection.dtype} {selection.shape}"
-        raise InputError(f"The selection is {have}, the layer {layer.shape}.", "Give (h, w) uint8.")
+        raise InputError(f"The selection must be uint8 {layer.shape[:2]} like the layer, not {have}.", "Convert it.")
 
 
 def _shrink_reference(reference: np.ndarray) -> np.ndarray:
-    """Scale a reference to the size in which it is sent."""
+    """Return a reference scaled down to the size at which it is sent."""
     height, width = reference.shape[:2]
     small_width, small_height = compute_reference_size(width, height)
     if (small_width, small_height) == (width, height):
         return reference
-    if reference.dtype == np.float16:  # libvips has none
+    if reference.dtype == np.float16:  # libvips does not support it
         reference = reference.astype(np.float32)
     return _resize(reference, small_width / width, small_height / height)
 
 
 @vips_session()
 def _resize(pixels: np.ndarray, across: float, down: float) -> np.ndarray:
-    """Scale a picture of uint8, uint16 or float32; transparent pixels have no weight."""
+    """Return a uint8, uint16 or float32 image scaled by two factors; transparent pixels have no weight."""
     image: Any = pyvips.Image.new_from_array(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")))
     if pixels.ndim == 2 or pixels.shape[2] in (1, 3):
         return np.asarray(image.resize(across, vscale=down, kernel="linear").numpy())
@@ -304,5 +305,5 @@ def _resize(pixels: np.ndarray, across: float, down: float) -> np.ndarray:
 
 
 def _convert_numbers(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields with numpy's numbers as Python's own, which are all that can be sent."""
+    """Return the fields with numpy numbers converted to Python numbers, because only these can be sent."""
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in fields.items()}

@@ -1,18 +1,18 @@
-"""What can go wrong with a backend, and the class of every code of the protocol.
+"""The backend's errors, and the class for every error code of the protocol.
 
 HarmonizeError
 ├── BackendError
 │   ├── BackendUnavailableError              no backend can be reached or started
-│   ├── BackendLostError                     the backend went away during a request
-│   ├── UnauthorizedError                    the backend refused the connection file's key
+│   ├── BackendLostError                     the connection was lost during a request
+│   ├── UnauthorizedError                    the backend rejected the connection file's key
 │   ├── BusyError                            too many requests are waiting
-│   ├── UnknownFitError                      the backend no longer keeps the fit of an earlier answer
-│   ├── OutOfMemoryError (also MemoryError)  the picture doesn't fit into memory
-│   └── InternalError                        a fault of the backend; its log says more
+│   ├── UnknownFitError                      the backend no longer stores this fit
+│   ├── OutOfMemoryError (also MemoryError)  not enough memory for the image
+│   └── InternalError                        a bug in the backend; see its log
 └── InputError (also ValueError)
-    └── TooLargeError                        more pixels, or a longer profile, than a backend takes
+    └── TooLargeError                        more pixels, or a longer profile, than the backend accepts
 
-Everything else that a backend answers is one of `gknet.errors`, as if the work had been done in this process.
+All other errors from a backend are those of `gknet.errors`, as if the work had been done in this process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gknet.errors import (
 
 
 class BackendError(HarmonizeError):
-    """Root of the failures that only a backend has."""
+    """Base class of the errors that only a backend can cause."""
 
 
 class BackendUnavailableError(BackendError):
@@ -39,13 +39,13 @@ class BackendUnavailableError(BackendError):
 
 
 class BackendLostError(BackendError):
-    """The backend went away during a request."""
+    """The connection to the backend was lost during a request."""
 
     code = protocol.BACKEND_LOST
 
 
 class UnauthorizedError(BackendError):
-    """The backend refused the connection file's key."""
+    """The backend rejected the connection file's key."""
 
     code = protocol.UNAUTHORIZED
 
@@ -57,25 +57,25 @@ class BusyError(BackendError):
 
 
 class UnknownFitError(BackendError):
-    """The backend no longer keeps the fit of an earlier answer."""
+    """The backend no longer stores the fit of an earlier answer."""
 
     code = protocol.UNKNOWN_FIT
 
 
 class OutOfMemoryError(BackendError, MemoryError):
-    """The picture doesn't fit into memory, here or where the backend runs."""
+    """There is not enough memory for the image, here or in the backend."""
 
     code = protocol.OUT_OF_MEMORY
 
 
 class InternalError(BackendError):
-    """A fault of the backend; its log says more."""
+    """A bug in the backend; see its log."""
 
     code = protocol.INTERNAL
 
 
 class TooLargeError(InputError):
-    """More pixels, or a longer profile, than a backend takes."""
+    """The image has more pixels, or a longer profile, than the backend accepts."""
 
     code = protocol.TOO_LARGE
 
@@ -88,4 +88,4 @@ CLASSES: dict[str, type[HarmonizeError]] = {
         *(InputError, NoForegroundError, NoBackgroundError, UnsupportedError, CancelledError),
     )
 }
-"""The class for each of the protocol's codes."""
+"""Error class for each of the protocol's codes."""

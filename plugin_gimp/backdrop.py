@@ -1,4 +1,4 @@
-"""What a layer shows and what it is compared with, from copies of the image: the image itself is never touched."""
+"""Rendering a layer and what it is compared with, in copies of the image. The image itself is never changed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from thin.choices import BELOW, CHOSEN_LAYER, compute_reference_size
 from thin.protocol import BAD_REQUEST, INTERNAL, ThinError
 
 _BAND_PIXELS = 25_000_000
-"""Of the canvas, that are reduced between two looks at the interface: a fifth of a second, or thereabouts."""
+"""Pixels of the canvas that are scaled between two updates of the interface, about a fifth of a second."""
 
 
 @contextmanager
 def render_backdrop(
     image: Gimp.Image, layer: Gimp.Layer, compare: str, chosen: Gimp.Layer | None
 ) -> Iterator[Gimp.Layer]:
-    """What shows of an image for a comparison, as one layer of the canvas's size, for as long as the block lasts.
+    """Yield what the layer is compared with, as one layer of the canvas's size that exists during the block.
 
-    compare: what of it (thin.choices).   chosen: the layer to compare with, if that was chosen.
-    Raises ThinError if there is none, or GIMP does not do it.
+    compare: a choice of thin.choices.   chosen: the layer to compare with, for CHOSEN_LAYER.
+    Raise ThinError if no valid layer was chosen, or GIMP can't render it.
     """
     if compare == CHOSEN_LAYER:
         _check_chosen(image, layer, chosen)
@@ -41,13 +41,13 @@ def render_backdrop(
 
 
 def read_reference(visible: Gimp.Layer, kind: Kind, on_step: OnStep) -> tuple[dict[str, Any], bytes]:
-    """The protocol's `reference` of a rendered canvas: its map, and its pixels, reduced, with alpha."""
+    """Return the protocol's `reference` map of a rendered canvas, and its pixels, scaled down, with alpha."""
     canvas_width, canvas_height = visible.get_width(), visible.get_height()
     width, height = compute_reference_size(canvas_width, canvas_height)
     scale = max(width, height) / max(canvas_width, canvas_height)
     pixel_format = kind.get_format(alpha=True)
-    # A large one in bands first, and away with them: GEGL reduces it tile by tile, which takes time, and keeps those.
-    # What counts is then there sooner: bands put together would have seams, as each starts from its own first pixel.
+    # Scale a large canvas in bands first and discard them: GEGL scales it tile by tile, which takes time, and caches
+    # the tiles. The final call is then fast. The bands can't be joined, because each starts from its own first pixel.
     count = math.ceil(canvas_width * canvas_height / _BAND_PIXELS)
     for band in range(count if count > 1 else 0):
         top, bottom = (height * edge // count for edge in (band, band + 1))
@@ -59,27 +59,27 @@ def read_reference(visible: Gimp.Layer, kind: Kind, on_step: OnStep) -> tuple[di
 
 
 def has_mask(layer: Gimp.Layer) -> bool:
-    """Whether a mask hides parts of it."""
+    """Return whether a mask hides parts of the layer."""
     return layer.get_mask() is not None and layer.get_apply_mask()
 
 
 def is_plain(layer: Gimp.Layer) -> bool:
-    """Whether its pixels are all there is to it, and a copy's too: no text, no path, no link, no group."""
+    """Return whether the layer consists only of its pixels: it is no text, vector or link layer and no group."""
     return type(layer) is Gimp.Layer
 
 
 def is_rasterized(layer: Gimp.Layer) -> bool:
-    """Whether a text, vector or link layer was turned into mere pixels, which GIMP 3.2 can also undo."""
+    """Return whether a text, vector or link layer was rasterized, which GIMP 3.2 can also revert."""
     return hasattr(layer, "is_rasterized") and bool(layer.is_rasterized())
 
 
 @contextmanager
 def render_layer(image: Gimp.Image, layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
-    """A layer of pixels that show what this one does, before its mask, opacity and mode; it has its mask.
+    """Yield a pixel layer that looks like this one before mask, opacity and mode. It has this layer's mask.
 
-    The layer itself if its pixels are all there is to it. Otherwise a layer in a copy of the image, with effects, text
-    or a group's layers merged into its pixels, for as long as the block lasts; that may be of another size.
-    Raises ThinError if GIMP does not do it.
+    It is the layer itself if that is plain. Otherwise it is a layer in a copy of the image, which exists during the
+    block and has effects, text or a group's layers merged into its pixels. Its size may differ.
+    Raise ThinError if GIMP can't render it.
     """
     if is_plain(layer) and not layer.get_filters():
         yield layer
@@ -87,7 +87,7 @@ def render_layer(image: Gimp.Image, layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
     with _duplicate_image(image) as copy:
         merged = _merge_layer(copy, _find_twin(image, copy, layer))
         if not layer.has_alpha() and is_opaque(merged):
-            _check_call(merged.flatten())  # merging gave it an alpha channel
+            _check_call(merged.flatten())  # merging added an alpha channel
         if layer.get_mask() is not None:
             mask = merged.create_mask(Gimp.AddMaskType.BLACK)
             _check_call(merged.add_mask(mask))
@@ -98,7 +98,7 @@ def render_layer(image: Gimp.Image, layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
 
 @contextmanager
 def apply_mask(layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
-    """The layer, or one in a copy of its image where what its mask hides is transparent instead."""
+    """Yield the layer, or one in a copy of its image whose hidden parts are transparent instead of masked."""
     if not has_mask(layer):
         yield layer
         return
@@ -110,6 +110,7 @@ def apply_mask(layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
 
 
 def _check_chosen(image: Gimp.Image, layer: Gimp.Layer, chosen: Gimp.Layer | None) -> None:
+    """Raise ThinError unless the chosen layer is another layer of this image."""
     if chosen is None or not chosen.is_valid() or chosen.get_image().get_id() != image.get_id():
         raise ThinError(BAD_REQUEST, "No layer was chosen to compare with.", "Choose one of this image's layers.")
     if chosen.get_id() == layer.get_id():
@@ -118,11 +119,10 @@ def _check_chosen(image: Gimp.Image, layer: Gimp.Layer, chosen: Gimp.Layer | Non
 
 @contextmanager
 def _duplicate_image(image: Gimp.Image) -> Iterator[Gimp.Image]:
-    """A copy of an image, for as long as the block lasts; its layers are as they were but for locks, its canvas is a
-    single pixel where that can be.
+    """Yield a copy of an image that exists during the block, with unlocked layers and, if possible, a one-pixel canvas.
 
-    Whenever it is left alone for a moment, GIMP goes on rendering its images for a fifteenth of a second, and lets
-    questions wait. Nobody looks at this one.
+    Whenever GIMP is idle, it renders its images for a fifteenth of a second and delays calls meanwhile. A canvas of one
+    pixel avoids that for a copy that nobody sees.
     """
     copy = image.duplicate()
     if copy is None:
@@ -136,9 +136,9 @@ def _duplicate_image(image: Gimp.Image) -> Iterator[Gimp.Image]:
 
 
 def _resize_canvas(copy: Gimp.Image, width: int, height: int) -> None:
-    """Gives a copy's canvas another size; the layers stay where they are.
+    """Resize a copy's canvas; the layers stay where they are.
 
-    It keeps its size where a pass-through group has effects: in GIMP 3.2 those don't grow with the canvas again.
+    Keep the size if a pass-through group has effects: in GIMP 3.2 these don't grow with the canvas again.
     """
     if _has_effects_on_below(copy.get_layers()):
         return
@@ -148,7 +148,7 @@ def _resize_canvas(copy: Gimp.Image, width: int, height: int) -> None:
 
 
 def _has_effects_on_below(layers: list[Gimp.Layer]) -> bool:
-    """Whether there is a pass-through group whose effects change what is below it too."""
+    """Return whether there is a pass-through group with effects, which also change the layers below it."""
     for layer in layers:
         if layer.is_group():
             if layer.get_mode() == Gimp.LayerMode.PASS_THROUGH and layer.get_filters():
@@ -159,7 +159,7 @@ def _has_effects_on_below(layers: list[Gimp.Layer]) -> bool:
 
 
 def _find_path(image: Gimp.Image, item: Gimp.Layer) -> list[int]:
-    """An item's position at every level, outermost group first; 0 is the topmost."""
+    """Return an item's position at every level, outermost group first; 0 is the topmost."""
     path = []
     while item is not None:
         path.insert(0, image.get_item_position(item))
@@ -168,7 +168,7 @@ def _find_path(image: Gimp.Image, item: Gimp.Layer) -> list[int]:
 
 
 def _find_twin(image: Gimp.Image, copy: Gimp.Image, layer: Gimp.Layer) -> Gimp.Layer:
-    """The layer's like in a copy of its image."""
+    """Return the layer's counterpart in a copy of its image."""
     siblings = copy.get_layers()
     for position in _find_path(image, layer):
         found = siblings[position]
@@ -177,9 +177,9 @@ def _find_twin(image: Gimp.Image, copy: Gimp.Image, layer: Gimp.Layer) -> Gimp.L
 
 
 def _merge_layer(copy: Gimp.Image, twin: Gimp.Layer) -> Gimp.Layer:
-    """Turns a layer of any kind in a copy of the image into a plain one that shows the same, without its mask.
+    """Turn a layer of any kind in a copy of the image into a plain one that looks the same, without its mask.
 
-    By a group around it: merging that renders whatever is in it.
+    Put it into a group and merge that, which renders everything in it.
     """
     group = Gimp.GroupLayer.new(copy, twin.get_name())
     _check_call(copy.insert_layer(group, None, 0))
@@ -195,7 +195,7 @@ def _merge_layer(copy: Gimp.Image, twin: Gimp.Layer) -> Gimp.Layer:
     grown = (merged.get_width() - width, merged.get_height() - height)
     if max(grown) <= 0 or merged.get_offsets()[1:] != (left, top):
         return merged
-    # An effect made it larger, and GIMP 3.0 does not tell to which side, so take as much on every side.
+    # An effect enlarged it. GIMP 3.0 does not say on which side, so add as much on every side.
     across, down = (max(0, side) for side in grown)
     for item in copy.get_layers():
         _check_call(item.set_visible(item.get_id() == merged.get_id()))
@@ -208,7 +208,7 @@ def _merge_layer(copy: Gimp.Image, twin: Gimp.Layer) -> Gimp.Layer:
 
 
 def _hide_item(copy: Gimp.Image, path: list[int], above: bool) -> None:
-    """Hides the item at a path and, with `above`, what lies over it at every level."""
+    """Hide the item at a path and, with `above`, the items above it at every level."""
     siblings = copy.get_layers()
     for position in path:
         item = siblings[position]
@@ -219,7 +219,7 @@ def _hide_item(copy: Gimp.Image, path: list[int], above: bool) -> None:
 
 
 def _show_only(copy: Gimp.Image, chosen: Gimp.Layer) -> None:
-    """Shows one layer as it is by itself, out of its groups, whatever lies around it."""
+    """Show one layer on its own, outside its groups, and hide everything else."""
     if chosen.get_parent() is not None:
         copy.reorder_item(chosen, None, 0)
     for item in copy.get_layers():
@@ -228,7 +228,7 @@ def _show_only(copy: Gimp.Image, chosen: Gimp.Layer) -> None:
 
 
 def _show_plainly(layer: Gimp.Layer) -> None:
-    """Lets a layer of a copy show without regard to what lies below it."""
+    """Make a layer of a copy visible, opaque and unblended."""
     _check_call(layer.set_visible(True))
     _check_call(layer.set_opacity(100.0))
     _check_call(layer.set_mode(Gimp.LayerMode.NORMAL))
@@ -236,7 +236,7 @@ def _show_plainly(layer: Gimp.Layer) -> None:
 
 
 def _unlock_layers(layers: list[Gimp.Layer]) -> None:
-    """Unlocks pixels and visibility of a copy's layers. Other locks stay: they change what effects show."""
+    """Unlock pixels and visibility of a copy's layers. Other locks stay, because they change what effects show."""
     for layer in layers:
         if layer.get_lock_content():
             _check_call(layer.set_lock_content(False))
@@ -247,7 +247,7 @@ def _unlock_layers(layers: list[Gimp.Layer]) -> None:
 
 
 def _redraw_vectors(layers: list[Gimp.Layer]) -> None:
-    """Draws a copy's vector layers anew: GIMP 3.2 loses pixels of locked ones when it copies or resizes an image."""
+    """Redraw a copy's vector layers: GIMP 3.2 loses pixels of locked ones when it copies or resizes an image."""
     for layer in layers:
         if layer.is_group():
             _redraw_vectors(layer.get_children())
@@ -259,6 +259,6 @@ def _redraw_vectors(layers: list[Gimp.Layer]) -> None:
 
 
 def _check_call(done: bool) -> None:
-    """libgimp's calls return False where others would raise."""
+    """Raise ThinError if a call of libgimp has returned False, its way to report failure."""
     if not done:
         raise ThinError(INTERNAL, f"GIMP could not render the layer: {Gimp.get_pdb().get_last_error()}.")

@@ -19,14 +19,14 @@ def show_dialog(
     layer: Gimp.Layer,
     backend: Backend,
 ) -> bool:
-    """Lets the user choose; what was chosen is in `config` then. False if the dialog was cancelled."""
+    """Show the dialog and store the user's choices in `config`. Return False if it was cancelled."""
     dialog = GimpUi.ProcedureDialog.new(procedure, config, TITLE)
     dialog.set_ok_label("_Harmonize")
     preview = Preview(image, layer, backend)
     preview.widget.set_margin_bottom(6)
     dialog.get_content_area().pack_start(preview.widget, False, False, 0)
-    dialog.get_scale_entry("strength", 1.0)  # a slider; a number has a spin button otherwise
-    # Combo boxes in every version: GIMP 3.2 would show so few choices as radio buttons.
+    dialog.get_scale_entry("strength", 1.0)  # a slider instead of a spin button
+    # Combo boxes in every version: GIMP 3.2 would show radio buttons for so few choices.
     compare = dialog.get_widget("compare", Gtk.ComboBox.__gtype__)
     dialog.get_widget("output", Gtk.ComboBox.__gtype__)
     dialog.fill(["strength", "compare"])
@@ -60,7 +60,7 @@ def show_dialog(
 
 
 class _LayerChooser:
-    """The other layers of an image, to choose one of; sensitive while one is to be chosen."""
+    """A chooser for another layer of the image, sensitive while comparing with a chosen layer."""
 
     def __init__(
         self, config: Gimp.ProcedureConfig, image: Gimp.Image, layer: Gimp.Layer, labels: Gtk.SizeGroup
@@ -86,7 +86,7 @@ class _LayerChooser:
         self._combo.connect("changed", lambda _: self.update())
 
     def update(self) -> None:
-        """Brings widget and settings in line."""
+        """Synchronize the widget and the settings."""
         wanted = self._config.get_property("compare") == CHOSEN_LAYER
         self.widget.set_sensitive(wanted and bool(self._layers))
         chosen = self._layers.get(self._combo.get_active_id()) if wanted else None
@@ -96,7 +96,7 @@ class _LayerChooser:
 
 
 class _CopyDiagnostics:
-    """A button that puts the diagnostics on the clipboard; the dialog goes on meanwhile."""
+    """A button that copies the diagnostics to the clipboard without blocking the dialog."""
 
     def __init__(self, host: tuple[str, str]) -> None:
         self._host = host
@@ -106,7 +106,7 @@ class _CopyDiagnostics:
         self.widget.connect("clicked", self._start)
 
     def close(self) -> None:
-        """The dialog ends; what was copied shall outlive it."""
+        """Stop, and store the clipboard so that the text outlives the dialog."""
         if self._timer:
             GLib.source_remove(self._timer)
         Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).store()
@@ -122,7 +122,7 @@ class _CopyDiagnostics:
             return GLib.SOURCE_CONTINUE
         self._timer = 0
         Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).set_text(self._diagnosis.text, -1)
-        # The text goes with this process, unless the desktop takes it over.
+        # The text is lost when this process ends, unless the desktop stores it.
         kept = self.widget.get_display().supports_clipboard_persistence()
         until = "" if kept else ": paste before you close this window"
         self.widget.set_label(diagnostics.COPIED + until)
@@ -131,7 +131,7 @@ class _CopyDiagnostics:
 
 
 def _list_layers(layers: list[Gimp.Layer]) -> list[Gimp.Layer]:
-    """Layers with those in their groups, as the user sees them in the list."""
+    """Return the layers and those in their groups, in the order of the layer list."""
     found = []
     for layer in layers:
         found.append(layer)

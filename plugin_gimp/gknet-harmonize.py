@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Filters → Harmonize… for GIMP 3: what GIMP is told of it, and a run from the first question to the result."""
+"""Filters → Harmonize… for GIMP 3: its registration and a run from the dialog to the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
 
 NAME = "gknet-harmonize"
 
-# An error here would make the menu item vanish without a word. So it waits until somebody asks for the plug-in.
+# An error here would silently remove the menu item. Report it when the plug-in is used instead.
 try:
     from thin import choices
     from thin.protocol import CANCELLED, ThinError
@@ -32,23 +32,23 @@ class Harmonize(Gimp.PlugIn):
     """The plug-in as GIMP sees it."""
 
     def do_set_i18n(self, name: str) -> bool:
-        """No translations."""
+        """Disable translations."""
         del name
         return False
 
     def do_query_procedures(self) -> list[str]:
-        """Names of our procedures."""
+        """Return the names of our procedures."""
         return [NAME]
 
     def do_create_procedure(self, name: str) -> Gimp.Procedure:
-        """The procedure with its menu item and its arguments, which the dialog and unattended runs share."""
+        """Return the procedure with its menu item and the arguments for the dialog and unattended runs."""
         procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, run, None)
         procedure.set_image_types("RGB*, GRAY*")
         procedure.set_sensitivity_mask(Gimp.ProcedureSensitivityMask.DRAWABLE)
         procedure.set_menu_label("_Harmonize…")
         procedure.add_menu_path("<Image>/Filters/")
-        blurb = "Fit the layer's colours and light to the picture it was pasted into."
-        # No help page, or the dialog would have a button that leads nowhere.
+        blurb = "Match the layer's colours and light to the image it was pasted into."
+        # Without a help page, the dialog has no Help button.
         procedure.set_documentation(f"{blurb} Works on one RGB or grayscale layer.", blurb, None)
         procedure.set_attribution("The GKNet Harmonize authors", "MIT licence", "2026")
         if not MISSING:
@@ -61,7 +61,7 @@ def _add_arguments(procedure: Gimp.Procedure) -> None:
     procedure.add_double_argument("strength", "Stren_gth", choices.STRENGTH_HELP, 0.0, 1.0, 1.0, flags)
     compare = _create_choice(choices.COMPARE_WITH)
     procedure.add_choice_argument("compare", "Co_mpare with", choices.COMPARE_HELP, compare, choices.BELOW, flags)
-    help_text = f"Counts if “{choices.COMPARE_WITH[choices.CHOSEN_LAYER]}” is what to compare with."
+    help_text = f"The layer to compare with, for “{choices.COMPARE_WITH[choices.CHOSEN_LAYER]}”."
     procedure.add_layer_argument("reference", "_Layer", help_text, True, flags)
     clean = choices.CLEAN_EDGES.replace("&", "_")
     procedure.add_boolean_argument("clean-edges", clean, choices.CLEAN_EDGES_HELP, False, flags)
@@ -84,20 +84,20 @@ def run(
     config: Gimp.ProcedureConfig,
     data: Any,
 ) -> Gimp.ValueArray:
-    """A run, as GIMP calls it."""
+    """Run the procedure. Called by GIMP."""
     del data
     status = Gimp.PDBStatusType
     if MISSING:
-        text = f"The plug-in is not complete: {MISSING}.\n\nRun `gknet install gimp`, then start GIMP again."
+        text = f"The plug-in is incomplete: {MISSING}.\n\nRun `gknet install gimp`, then start GIMP again."
         return procedure.new_return_values(status.EXECUTION_ERROR, _make_error(text))
-    Gegl.init(None)  # without it a buffer can be read, but not at a reduced size: that gives zeros
+    Gegl.init(None)  # without it, reading a buffer at a smaller scale gives zeros
     try:
         done = _harmonize_layer(procedure, mode, image, drawables, config)
     except ThinError as error:
         if error.code == CANCELLED:
             return procedure.new_return_values(status.CANCEL, None)
         return procedure.new_return_values(status.EXECUTION_ERROR, _make_error(choices.format_error(error)))
-    except Exception as error:  # a fault of ours: GIMP would show nothing at all
+    except Exception as error:  # a bug, for which GIMP would show no message
         traceback.print_exc()
         text = f"{type(error).__name__}: {error}\n\nPlease report this."
         return procedure.new_return_values(status.EXECUTION_ERROR, _make_error(text))
@@ -111,7 +111,7 @@ def _harmonize_layer(
     drawables: list[Gimp.Drawable],
     config: Gimp.ProcedureConfig,
 ) -> bool:
-    """Whether it was done; False if the user closed the dialog.  Raises ThinError."""
+    """Harmonize the layer. Return False if the user closed the dialog. Raise ThinError if it fails."""
     import request
     from harmonizing import harmonize
     from thin.job import Backend

@@ -1,4 +1,4 @@
-"""One run after all has been chosen: read, ask, write."""
+"""One run after the dialog: read the layer, ask the backend, write the result."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from thin.choices import REPLACE
 from thin.job import Backend
 
 _READ, _COMPARE, _ASK = 0.1, 0.2, 0.9
-"""Where on the bar each ends: reading the layer, rendering what it is compared with, the backend's work."""
+"""Positions on the progress bar at which reading, rendering the reference and the backend's work end."""
 
 
 def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend: Backend, window: bool) -> list[str]:
-    """Harmonizes a layer and returns the backend's warnings, sentences for the user.
+    """Harmonize a layer and return the backend's warnings, sentences for the user.
 
-    window: whether to show a progress window.   Raises ThinError; the image is as it was then.
+    window: whether to show a progress window.
+    Raise ThinError if it fails or is cancelled; the image is unchanged then.
     """
     progress = Progress(window)
     try:
@@ -30,11 +31,11 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
             request.check_has_object(request.has_shape(seen), selected)
             place = request.read_placement(layer, seen)
             source = request.read_source(seen, progress.track_part("Reading the layer…", 0.0, _READ))
-        look = progress.track_part("Looking at the picture around it…", _READ, _COMPARE)
+        look = progress.track_part("Rendering the image around it…", _READ, _COMPARE)
         look(0.0)
         with backdrop.render_backdrop(image, layer, settings.compare, settings.chosen) as visible:
             reference, reference_pixels = backdrop.read_reference(visible, source.kind, look)
-        # No copy of the image is open here: GIMP's own Cancel ends the plug-in at once, and would leave it behind.
+        # No copy of the image may be open here: GIMP's own Cancel kills the plug-in and would leave it behind.
         job = backend.harmonize(
             layer={**source.kind.describe_picture(source.width, source.height, source.alpha), **place},
             layer_bytes=source.pixels,
@@ -42,7 +43,7 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
             reference_bytes=reference_pixels,
             selection=selected,
             options=settings.options,
-            into=source.pixels,  # the answer takes their place: they may be half of this process's memory
+            into=source.pixels,  # reuse their memory, which may be half of this process's
         )
         progress.follow_job(job, _COMPARE, _ASK)
         result, pixels = job.get_answer()
@@ -53,11 +54,11 @@ def harmonize(image: Gimp.Image, layer: Gimp.Layer, settings: Settings, backend:
     finally:
         progress.close()
         backend.close()
-    if window:  # last, as GIMP draws before it answers; who runs it unattended says when something is to be seen
+    if window:  # last, because GIMP redraws first; unattended scripts flush themselves
         Gimp.displays_flush()
     return [str(warning) for warning in result.get("warnings") or []]
 
 
 def _open_seen(image: Gimp.Image, layer: Gimp.Layer, output: str) -> AbstractContextManager[Gimp.Layer]:
-    """What shows the layer's pixels: the layer itself where they are to be replaced, as it has nothing else then."""
+    """Return a context with the layer's visible pixels: the layer itself if they are replaced, as it is plain then."""
     return nullcontext(layer) if output == REPLACE else backdrop.render_layer(image, layer)

@@ -1,4 +1,4 @@
-"""Before and after in the dialog: a reduced copy of the layer goes through the backend while the interface runs on."""
+"""The preview in the dialog: a small copy of the layer is harmonized without blocking the interface."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from thin.preview import find_surroundings
 from thin.protocol import CANCELLED, UNKNOWN_FIT, ThinError
 
 SIDE = 280
-"""Pixels of each picture's long side, at most."""
+"""Maximum pixels of each picture's long side."""
 _TICK_MS = 50
 _FORMAT = "R'G'B'A u8"
-"""sRGB, whatever the image is in: what GIMP shows on a screen without a profile."""
+"""sRGB for every image, as GIMP shows it on a screen without a profile."""
 
 
 class Preview:
-    """Two pictures side by side, and why there is no second one if there is none.
+    """Two pictures side by side, and a message if there is no second one.
 
-    widget: what to put into the dialog.   Everything happens on the interface's thread, except the asking.
+    widget: the widget for the dialog.   Everything but the requests runs on the interface's thread.
     """
 
     def __init__(self, image: Gimp.Image, layer: Gimp.Layer, backend: Backend) -> None:
@@ -35,29 +35,29 @@ class Preview:
         self._job: tuple[Job, Settings] | None = None
         self._before, self._after = Gtk.Image(), Gtk.Image()
         self._note = Gtk.Label(wrap=True, max_width_chars=60, width_chars=60, xalign=0, yalign=0, lines=3)
-        self._note.set_size_request(-1, 44)  # two lines: the dialog must not grow when there is something to say
+        self._note.set_size_request(-1, 44)  # two lines, so that the dialog doesn't grow with a message
         self.widget = self._create_widget()
         self._timer = GLib.timeout_add(_TICK_MS, self._poll)
 
     def show(self, settings: Settings) -> None:
-        """Shows what these settings come to, as soon as possible; only the last call counts."""
+        """Show the result of these settings as soon as possible. Only the last call counts."""
         self._wanted = settings
         if self._job is not None and _get_scene_key(self._job[1]) != _get_scene_key(settings):
             self._job[0].cancel()
 
     def close(self) -> None:
-        """Ends the work on it."""
+        """Stop all work for the preview."""
         GLib.source_remove(self._timer)
         if self._job is not None:
             self._job[0].cancel()
 
     def _poll(self) -> bool:
-        """Twenty times a second: takes what is done, starts what is wanted."""
+        """Show a finished result and start the next request. Called twenty times a second."""
         if self._job is not None and self._job[0].is_done:
             (job, settings), self._job = self._job, None
             self._take_answer(job, settings)
         if self._job is not None:
-            if not self._fits:  # later ones are there before they could be read
+            if not self._fits:  # later requests end before their text could be read
                 self._show_note(self._job[0].text)
         elif self._wanted is not None:
             settings, self._wanted = self._wanted, None
@@ -105,7 +105,7 @@ class Preview:
 
     def _create_widget(self) -> Gtk.Widget:
         grid = Gtk.Grid(row_spacing=6, column_spacing=12, column_homogeneous=True, halign=Gtk.Align.CENTER)
-        # The dialog must not grow when the pictures come. Effects may make them larger than this.
+        # The dialog must not grow when the pictures appear. Effects may make them larger than this.
         height = max(_find_region(self._image, self._layer)[1][3], SIDE * 3 // 4)
         for column, (text, picture) in enumerate((("Before", self._before), ("After", self._after))):
             picture.set_size_request(SIDE, height)
@@ -116,9 +116,9 @@ class Preview:
 
 
 class _Scene:
-    """The reduced layer, and a reduced picture of the part of the canvas around it.
+    """The scaled layer, and a scaled picture of the canvas around it.
 
-    pixels, fields: the layer's, as the protocol has them.   selection: one byte a pixel, or None.
+    pixels, fields: the layer's, in the protocol's form.   selection: one byte per pixel, or None.
     has_shape: whether some of the layer may be transparent.
     """
 
@@ -136,7 +136,7 @@ class _Scene:
             self._below = _create_pixbuf(read_scaled(visible, _FORMAT, self._region, self._scale), *self._region[2:])
 
     def read_reference(self, visible: Gimp.Layer) -> tuple[dict[str, Any], bytes]:
-        """The protocol's `reference` for the reduced layer: map and pixels."""
+        """Return the protocol's `reference` for the scaled layer: map and pixels."""
         canvas = [max(1, round(side * self._scale)) for side in (visible.get_width(), visible.get_height())]
         width, height = compute_reference_size(*canvas)
         scale = max(width, height) / max(visible.get_width(), visible.get_height())
@@ -144,12 +144,12 @@ class _Scene:
         return {**_describe_size(width, height), "canvas_width": canvas[0], "canvas_height": canvas[1]}, pixels
 
     def draw_layer(self, pixels: bytes) -> GdkPixbuf.Pixbuf:
-        """The part of the canvas with the layer's pixels, in old or new colours, laid over it."""
+        """Return the picture of the canvas with the layer's pixels, original or harmonized, on top."""
         left, top, width, height = self._region
         picture = self._below.composite_color_simple(
             width, height, GdkPixbuf.InterpType.NEAREST, 255, 8, 0x999999, 0x666666
         )
-        # The part of the layer that lies in the region, in the region's pixels.
+        # The part of the layer in the region, in the region's pixels.
         x, y = self.fields["x"] - left, self.fields["y"] - top
         first, last = (max(0, x), max(0, y)), (min(width, x + self._size[0]), min(height, y + self._size[1]))
         if first[0] < last[0] and first[1] < last[1]:
@@ -167,7 +167,7 @@ class _Scene:
 
 
 def _find_region(image: Gimp.Image, layer: Gimp.Layer) -> tuple[float, tuple[int, int, int, int]]:
-    """The pictures' scale, and the part of the canvas that they show: left, top, width, height in their pixels."""
+    """Return the pictures' scale and the region they show: left, top, width, height in their pixels."""
     _, left, top = layer.get_offsets()
     box = (left, top, layer.get_width(), layer.get_height())
     region = find_surroundings(box, image.get_width(), image.get_height())
@@ -180,7 +180,7 @@ def _scale_size(width: int, height: int, scale: float) -> tuple[int, int]:
 
 
 def _get_scene_key(settings: Settings) -> tuple[str, int]:
-    """What a fit depends on: everything but the strength, and the edge's colours, which hardly count in it."""
+    """Return the settings that a fit depends on: not the strength, nor the edge's colours, which hardly matter."""
     return settings.compare, settings.chosen.get_id() if settings.chosen is not None else 0
 
 

@@ -1,4 +1,4 @@
-"""What the user sees of a run: a window with Cancel, and GIMP's own progress bar."""
+"""The progress of a run: a window with a Cancel button, and GIMP's own progress bar."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from thin.job import Job
 from thin.protocol import CANCELLED, ThinError
 
 _TICK_S = 0.05
-"""Between two looks at a job."""
+"""Interval between checks of a job."""
 _SHOW_S = 0.1
-"""Between two changes of a bar: each of GIMP's own costs a question to GIMP."""
+"""Minimum interval between updates of a bar, because updating GIMP's own needs a call to GIMP."""
 _STILL_S = 0.2
-"""After so long at the same place a bar moves to and fro, to show that there is life."""
+"""Time without progress after which a bar pulses."""
 _LAST_WORD_S = 0.3
-"""What a cancelled job may take to tell the backend. That drops the work of those who vanish, too."""
+"""Time for a cancelled job to notify the backend, which also drops requests of clients that disconnect."""
 
 
 class Progress:
-    """The progress of one run; a window of its own if `window`. Ended by `close`.
+    """The progress of one run, with its own window if `window`. End it with `close`.
 
     Every method but `close` raises ThinError (`cancelled`) once the user has cancelled.
     """
@@ -35,7 +35,7 @@ class Progress:
         Gimp.progress_init(f"{TITLE}…")
 
     def show(self, text: str, fraction: float | None) -> None:
-        """Shows a sentence and how much is done, 0..1, None if nobody can tell. Lets the interface breathe."""
+        """Show a sentence and the progress 0..1, None if unknown. Also process the interface's events."""
         now = time.monotonic()
         if now - self._looked_s >= _SHOW_S or fraction == 1.0:
             self._looked_s = now
@@ -43,11 +43,11 @@ class Progress:
         self._process_events()
 
     def track_part(self, text: str, start: float, end: float) -> Callable[[float], None]:
-        """A function to be told how much of a part is done, 0..1, which takes the bar from `start` to `end`."""
+        """Return a function to call with a part's progress 0..1. It moves the bar from `start` to `end`."""
         return lambda done: self.show(text, start + (end - start) * done)
 
     def follow_job(self, job: Job, start: float, end: float) -> None:
-        """Waits for a job that takes the bar from `start` to `end`."""
+        """Wait for a job while it moves the bar from `start` to `end`."""
         while not job.is_done:
             try:
                 self.show(job.text, None if job.fraction is None else start + (end - start) * job.fraction)
@@ -61,7 +61,7 @@ class Progress:
                 self._window.wait_for_event(_TICK_S)
 
     def close(self) -> None:
-        """Takes everything away."""
+        """Close the window and end GIMP's progress."""
         if self._window is not None:
             self._window.close()
         Gimp.progress_end()
@@ -88,7 +88,7 @@ class Progress:
 
 
 class _Window:
-    """A small window: what happens, a bar, Cancel. Escape and the close button cancel, too."""
+    """A small window with a text, a bar and a Cancel button. Escape and the close button also cancel."""
 
     def __init__(self, progress: Progress) -> None:
         from gi.repository import GimpUi, Gtk
@@ -117,7 +117,7 @@ class _Window:
         button.grab_focus()
 
     def draw(self, text: str, fraction: float | None) -> None:
-        """Shows a state; the bar moves to and fro if nobody can tell how much is done."""
+        """Show a text and the progress 0..1; None makes the bar pulse."""
         self._label.set_text(text)
         if fraction is None:
             self._bar.pulse()
@@ -125,18 +125,18 @@ class _Window:
             self._bar.set_fraction(fraction)
 
     def process_events(self) -> None:
-        """Handles what has happened: keys, clicks, the need to be drawn."""
+        """Process pending events."""
         while self._loop.pending():
             self._loop.iteration(False)
 
     def wait_for_event(self, timeout_s: float) -> None:
-        """The same, after waiting for something to happen, but not for longer than this."""
+        """Wait for an event, at most this long, then process pending events."""
         timer = GLib.timeout_add(int(timeout_s * 1000), lambda: True)
         self._loop.iteration(True)
         GLib.source_remove(timer)
         self.process_events()
 
     def close(self) -> None:
-        """Takes the window away, and sees to it that it is gone."""
+        """Close the window and process events until it has disappeared."""
         self._dialog.destroy()
         self.process_events()

@@ -1,4 +1,4 @@
-"""What the backend is asked for one layer: which layers can be worked on, their pixels, place and selection."""
+"""The backend's request for one layer: checking the layer, and reading its pixels, position and selection."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from thin.choices import HIDE_ORIGINAL, OPAQUE, OPAQUE_HINT, REPLACE
 from thin.protocol import BAD_REQUEST, DEPTHS, NO_FOREGROUND, UNSUPPORTED, ThinError
 
 _HARD = bytes([0] + [255] * 255)
-"""Translates a selection to one without soft edges."""
+"""Translation table that removes a selection's soft edges."""
 _KINDS = {
     "GroupLayer": "layer group",
     "LinkLayer": "link layer",
     "TextLayer": "text layer",
     "VectorLayer": "vector layer",
 }
-"""What GIMP calls the classes of layers that are more than their pixels; not every version has each."""
+"""Names of the classes of layers that are more than their pixels. Not every version of GIMP has all of them."""
 _OVER = (Gimp.LayerCompositeMode.AUTO, Gimp.LayerCompositeMode.UNION)
-"""Ways to put a layer of mode Normal over what is below it, which are the same."""
+"""Composite modes that are equivalent for a layer of mode Normal."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user chose: strength 0..1; compare and output as in thin.choices; chosen: the layer to compare with."""
+    """The user's choices.
+
+    strength: 0..1.   compare, output: choices of thin.choices.   chosen: the layer to compare with.
+    """
 
     strength: float
     compare: str
@@ -42,16 +45,16 @@ class Settings:
 
 
 def read_settings(config: Gimp.ProcedureConfig) -> Settings:
-    """What the procedure's arguments say."""
+    """Return the settings in the procedure's arguments."""
     names = ("strength", "compare", "reference", "clean-edges", "output")
     return Settings(*(config.get_property(name) for name in names))
 
 
 @dataclass
 class Source:
-    """A layer's pixels on their way to the backend.
+    """A layer's pixels for the backend.
 
-    pixels: with alpha, if `alpha`.   own_alpha: the layer's, where what was sent has its mask in it too.
+    pixels: with alpha if `alpha`.   own_alpha: the layer's alpha, if the sent one includes the mask.
     """
 
     kind: Kind
@@ -62,23 +65,25 @@ class Source:
     own_alpha: bytearray | None
 
     def restore_alpha(self, answer: bytearray) -> None:
-        """Gives the answer's pixels the layer's own alpha back; the mask stays a mask."""
+        """Restore the layer's own alpha in the answer's pixels, because the mask stays a mask."""
         if self.own_alpha is not None:
             put_alpha(answer, self.own_alpha, self.kind)
 
 
 def find_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output: str) -> Gimp.Layer:
-    """The one layer that is to be harmonized.
+    """Return the layer to harmonize.
 
-    Raises ThinError that says why there is none, or why it cannot be.
+    Raise ThinError if there is not exactly one, or if it can't be harmonized.
     """
     if len(drawables) != 1:
-        raise ThinError(BAD_REQUEST, "More than one layer is chosen, or none.", "Choose one layer and try again.")
+        raise ThinError(
+            BAD_REQUEST, "Expected one selected layer, but found none or several.", "Select one layer and try again."
+        )
     layer = drawables[0]
-    if isinstance(layer, Gimp.LayerMask):  # who just painted the mask means its layer
+    if isinstance(layer, Gimp.LayerMask):  # a selected mask stands for its layer
         layer = Gimp.Layer.from_mask(layer)
     if not isinstance(layer, Gimp.Layer):
-        raise ThinError(UNSUPPORTED, "Only layers can be harmonized.", "Choose a layer and try again.")
+        raise ThinError(UNSUPPORTED, "Only layers can be harmonized.", "Select a layer and try again.")
     if layer.get_mode() == Gimp.LayerMode.PASS_THROUGH and _blends_with_below(layer):
         raise ThinError(
             UNSUPPORTED,
@@ -87,7 +92,9 @@ def find_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output: st
         )
     if layer.is_floating_sel():
         raise ThinError(
-            UNSUPPORTED, "The floating selection is not a layer yet.", "Make it one first: Layer → To New Layer."
+            UNSUPPORTED,
+            "A floating selection cannot be harmonized.",
+            "Turn it into a layer first: Layer → To New Layer.",
         )
     get_kind(image)
     if output == REPLACE:
@@ -96,16 +103,16 @@ def find_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output: st
         raise ThinError(
             UNSUPPORTED,
             "The layer's visibility is locked, so it cannot be hidden.",
-            "Unlock it, or let the original stay visible.",
+            "Unlock it, or keep the original visible.",
         )
     return layer
 
 
 def read_source(layer: Gimp.Layer, on_step: OnStep) -> Source:
-    """A layer's own pixels; what its mask hides counts as transparent, so that the network does not see it.
+    """Return a layer's own pixels. What its mask hides is transparent, so that the network ignores it.
 
-    As alpha and not as a selection: a selection says how much of the change a pixel takes, and the soft edge of a
-    mask would keep the old colours in half.
+    The mask is sent as alpha and not as a selection. A selection limits how much a pixel changes, so a mask's soft edge
+    would keep half of the old colours.
     """
     kind, masked = get_kind(layer.get_image()), has_mask(layer)
     alpha = layer.has_alpha() or masked
@@ -119,34 +126,34 @@ def read_source(layer: Gimp.Layer, on_step: OnStep) -> Source:
 
 
 def read_selection(image: Gimp.Image, layer: Gimp.Layer, output: str) -> bytes | None:
-    """How much of each of the layer's pixels is selected, one byte each; None if nothing is, which means all.
+    """Return how much of each of the layer's pixels is selected, one byte each; None if there is no selection.
 
-    layer: may be a copy's, of this image.
+    layer: may be a layer of a copy of this image.
     """
     if Gimp.Selection.is_empty(image):
         return None
     _, left, top = layer.get_offsets()
     rect = Gegl.Rectangle.new(left, top, layer.get_width(), layer.get_height())
     selected = bytes(image.get_selection().get_buffer().get(rect, 1.0, "Y u8", Gegl.AbyssPolicy.NONE))
-    # Where pixels are replaced, GIMP itself blends them along the selection's soft edge, and must do so only once.
+    # When pixels are replaced, GIMP itself blends them along the selection's soft edge. Blending twice would be wrong.
     return selected.translate(_HARD) if output == REPLACE else selected
 
 
 def has_shape(layer: Gimp.Layer) -> bool:
-    """Whether some of the layer may be transparent, which says what the object is."""
+    """Return whether the layer can have transparency, which defines the object."""
     return layer.has_alpha() or has_mask(layer)
 
 
 def check_has_object(is_shaped: bool, selected: bytes | None) -> None:
-    """Raises ThinError where nothing can say what of the layer is the object: before anything is read and sent."""
+    """Raise ThinError if neither transparency nor a selection defines the object."""
     if selected is None and not is_shaped:
         raise ThinError(NO_FOREGROUND, OPAQUE, OPAQUE_HINT)
 
 
 def read_placement(layer: Gimp.Layer, seen: Gimp.Layer) -> dict[str, Any]:
-    """Where a layer lies on the canvas, and how much of it shows: with the opacity of the groups it is in.
+    """Return a layer's position on the canvas and its opacity, including that of its groups.
 
-    seen: the layer, or what shows its pixels (backdrop.render_layer).
+    seen: the layer that `backdrop.render_layer` yields for it.
     """
     _, left, top = seen.get_offsets()
     opacity = 1.0
@@ -156,7 +163,8 @@ def read_placement(layer: Gimp.Layer, seen: Gimp.Layer) -> dict[str, Any]:
 
 
 def _check_replaceable(layer: Gimp.Layer) -> None:
-    hint = "Let the result go into a new layer."
+    """Raise ThinError if the layer's pixels can't be replaced."""
+    hint = "Choose a new layer as the output."
     if not is_plain(layer) and not is_rasterized(layer):
         kind = _KINDS.get(type(layer).__name__, "layer of this kind")
         raise ThinError(UNSUPPORTED, f"The pixels of a {kind} cannot be replaced.", hint)
@@ -164,26 +172,26 @@ def _check_replaceable(layer: Gimp.Layer) -> None:
         raise ThinError(
             UNSUPPORTED,
             "The layer's pixels cannot be replaced while it has effects.",
-            "Merge the effects first, or let the result go into a new layer.",
+            "Merge the effects first, or choose a new layer as the output.",
         )
     for item in _with_groups(layer):
         if item.get_lock_content():
             raise ThinError(
                 UNSUPPORTED,
                 f"The pixels of “{item.get_name()}” are locked.",
-                "Unlock them, or let the result go into a new layer.",
+                "Unlock them, or choose a new layer as the output.",
             )
 
 
 def _with_groups(item: Gimp.Layer | None) -> Iterator[Gimp.Layer]:
-    """A layer, then the groups it is in, the innermost first."""
+    """Yield a layer, then its groups, innermost first."""
     while item is not None:
         yield item
         item = item.get_parent()
 
 
 def _blends_with_below(group: Gimp.GroupLayer) -> bool:
-    """Whether a pass-through group shows something else than it would as a group of mode Normal."""
+    """Return whether a pass-through group looks different from the same group in mode Normal."""
     if any(effect.get_visible() for effect in group.get_filters()):
         return True
     for item in group.get_children():

@@ -1,4 +1,4 @@
-"""The harmonized pixels put into the image: in one undo step, at the very end, or not at all."""
+"""Writing the harmonized pixels to the image, in one undo step at the very end or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from thin.protocol import INTERNAL, ThinError
 
 
 class Target:
-    """Where the result belongs, as it was when its pixels were read."""
+    """The layer and image that get the result, with a check that the layer has not changed meanwhile."""
 
     def __init__(self, image: Gimp.Image, layer: Gimp.Layer, output: str) -> None:
         self.image = image
@@ -22,11 +22,11 @@ class Target:
         self._before = self._state()
 
     def write_result(self, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
-        """Brings the pixels into the image.
+        """Write the pixels to the image.
 
-        seen: what shows the layer's pixels (backdrop.render_layer).   source: what was read of it.
-        on_step: may raise to end the work; the image is untouched then.
-        Raises ThinError if the layer is not what it was, or GIMP refuses.
+        seen: the layer that `backdrop.render_layer` yields.   source: what was read from it.
+        on_step: may raise to stop the work; the image is unchanged then.
+        Raise ThinError if the layer has changed, or a call of GIMP fails.
         """
         if (seen.get_width(), seen.get_height()) != (source.width, source.height):
             raise _make_changed_error()
@@ -36,7 +36,7 @@ class Target:
             self._add(seen, source, pixels, on_step)
 
     def _add(self, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
-        """A new layer above. It gets its pixels before the image gets it: they are no undo step of their own."""
+        """Add a new layer above. Fill it before adding it, so that its pixels are not a separate undo step."""
         new = _create_like(self.image, self.layer, seen)
         try:
             _copy_style(new, self.layer)
@@ -54,7 +54,7 @@ class Target:
                 _check_call(self.layer.set_visible(False))
 
     def _replace(self, source: Source, pixels: bytearray, on_step: OnStep) -> None:
-        """The layer's own pixels, through the buffer that GIMP's filters write to: it heeds the selection."""
+        """Replace the layer's pixels through the buffer of GIMP's filters, which respects the selection."""
         shadow = self.layer.get_shadow_buffer()
         try:
             _fill_buffer(shadow, self.layer, source, pixels, on_step)
@@ -67,39 +67,39 @@ class Target:
         _check_call(self.layer.update(0, 0, source.width, source.height))
 
     def check(self) -> None:
-        """Raises ThinError if the layer is not what it was: the user may have gone on working meanwhile."""
+        """Raise ThinError if the layer has changed since it was read."""
         if not self.image.is_valid() or not self.layer.is_valid() or self._state() != self._before:
             raise _make_changed_error()
 
     def _state(self) -> tuple[object, ...]:
         layer = self.layer
         state = (layer.get_width(), layer.get_height(), Babl.get_name(layer.get_format()))
-        # GIMP loads a linked file again when that changes, without the user's doing anything.
+        # GIMP reloads a linked file by itself when the file changes.
         return (*state, compute_checksum(layer)) if type(layer).__name__ == "LinkLayer" else state
 
 
 def _make_changed_error() -> ThinError:
-    return ThinError(INTERNAL, "The layer was changed or removed meanwhile. The image is as it was.", "Try again.")
+    return ThinError(INTERNAL, "The layer was changed or removed meanwhile. The image was not changed.", "Try again.")
 
 
 def _fill_buffer(buffer: Gegl.Buffer, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
-    """The result in a buffer like that of the layer it was made from."""
+    """Write the result to a buffer like that of the layer it was made from."""
     write_pixels(buffer, source.width, source.height, source.kind.get_format(source.alpha), pixels, on_step)
     if seen.has_alpha() and source.kind.is_alpha_rounded:
         copy_alpha(seen, buffer)
 
 
 def _create_like(image: Gimp.Image, layer: Gimp.Layer, seen: Gimp.Layer) -> Gimp.Layer:
-    """A plain layer of the size and with the mask of the one that was read; not in the image yet."""
+    """Return a plain layer with the size and mask of the one that was read, not yet in the image."""
     own = seen.get_id() == layer.get_id()
     new = layer.copy() if own else Gimp.Layer.new_from_drawable(seen, image)
     if new is None:
-        raise ThinError(INTERNAL, "GIMP could not make a new layer.")
+        raise ThinError(INTERNAL, "GIMP could not create a new layer.")
     return new
 
 
 def _copy_style(new: Gimp.Layer, layer: Gimp.Layer) -> None:
-    """Lets a new layer blend like the old one. It is visible and can be written to, whatever is locked there."""
+    """Make a new layer blend like the old one, visible and without locks."""
     passes = layer.get_mode() == Gimp.LayerMode.PASS_THROUGH  # which is for groups only
     _check_call(new.set_name(make_result_name(layer.get_name())))
     _check_call(new.set_lock_content(False))
@@ -114,7 +114,7 @@ def _copy_style(new: Gimp.Layer, layer: Gimp.Layer) -> None:
 
 
 def _copy_locks(new: Gimp.Layer, layer: Gimp.Layer) -> None:
-    """Locks place and transparency of the finished layer where the old one's are; its colours can be worked on."""
+    """Copy the locks of position and transparency to the finished layer. Its colours stay editable."""
     _check_call(new.set_lock_position(layer.get_lock_position()))
     _check_call(new.set_lock_alpha(layer.get_lock_alpha()))
 
@@ -129,7 +129,7 @@ def _one_undo_step(image: Gimp.Image) -> Iterator[None]:
 
 
 def _check_call(done: bool) -> None:
-    """libgimp's calls return False where others would raise."""
+    """Raise ThinError if a call of libgimp has returned False, its way to report failure."""
     if not done:
-        reason = Gimp.get_pdb().get_last_error() or "it gives no reason"
-        raise ThinError(INTERNAL, f"GIMP could not put the result into the image: {reason}.")
+        reason = Gimp.get_pdb().get_last_error() or "no reason given"
+        raise ThinError(INTERNAL, f"GIMP could not write the result to the image: {reason}.")

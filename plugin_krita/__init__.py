@@ -1,4 +1,4 @@
-"""Filter → Harmonize… in Krita: the active layer's colours and light fitted to what lies below it."""
+"""Filter → Harmonize… in Krita: matches the active layer's colours and light to the image below it."""
 
 from __future__ import annotations
 

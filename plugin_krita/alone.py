@@ -1,4 +1,4 @@
-"""A layer by itself in a hidden copy: what it shows with its masks and all that is in it, and how far that reaches."""
+"""Isolating a layer in a hidden copy, to read what it shows with its masks and contents, and its extent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MASTER_SWITCH = re.compile(r'<node\b[^>]*key="masterFXSwitch"[^>]*/>')
 
 @dataclass(frozen=True)
 class IsolatedLayer:
-    """layer: of the copy; its projection is what the layer shows.   box: what of that isn't transparent."""
+    """layer: the copy's layer, whose projection is what it shows.   box: its bounds without transparent margins."""
 
     layer: Any
     box: Box
@@ -24,16 +24,16 @@ class IsolatedLayer:
 
 @contextmanager
 def isolate_layer(document: Any, node: Any) -> Iterator[IsolatedLayer]:
-    """The layer visible, opaque, unblended and without its style.
+    """Yield the layer in a hidden copy: visible, opaque, unblended and without its style.
 
-    It reaches beyond the canvas where the layer does: Krita computes all of a layer that is added.
+    Its parts beyond the canvas are included, because Krita computes all of an added layer.
     """
     with open_hidden_copy(document) as copy:
         frame = copy.createGroupLayer("")
         copy.rootNode().addChildNode(frame, None)
         original = copy.nodeByUniqueID(node.uniqueId())
-        # Duplicates, as a layer that is moved to another place in the list loses its masks. A group that passes through
-        # has no picture of its own, and gets none where only its switch is turned.
+        # Use duplicates, because a layer that is moved in the list loses its masks. A pass-through group has no pixels
+        # of its own, and turning off Pass Through is not enough to create them.
         layer = copy.createGroupLayer("") if is_passing_through(original) else original.duplicate()
         show_plainly(layer)
         switch_off_style(layer)
@@ -46,7 +46,7 @@ def isolate_layer(document: Any, node: Any) -> Iterator[IsolatedLayer]:
 
 
 def show_plainly(layer: Any) -> None:
-    """Make a layer of a hidden copy visible, opaque and unblended; a group is composed by itself."""
+    """Make a layer of a hidden copy visible, opaque and unblended. Turn off Pass Through for a group."""
     if is_passing_through(layer):
         layer.setPassThroughMode(False)
     layer.setVisible(True)
@@ -56,18 +56,18 @@ def show_plainly(layer: Any) -> None:
 
 
 def switch_off_style(layer: Any) -> None:
-    """Take the effect of a layer's style away; Krita has no call that removes it."""
+    """Disable a layer's style, because Krita has no call that removes it."""
     style = layer.layerStyleToAsl()
     if style:
         layer.setLayerStyleFromAsl(_MASTER_SWITCH.sub('<node key="masterFXSwitch" value="0" type="Boolean"/>', style))
 
 
 def is_passing_through(node: Any) -> bool:
-    """Whether a layer is a group whose layers are blended with what lies below the group."""
+    """Return whether a layer is a pass-through group, whose layers are blended with those below the group."""
     return node.type() == "grouplayer" and bool(node.passThroughMode())
 
 
 def get_box(node: Any) -> Box:
-    """A layer's own pixels: left, top, width, height."""
+    """Return the bounds of a layer's own pixels: left, top, width, height."""
     bounds = node.bounds()
     return bounds.x(), bounds.y(), bounds.width(), bounds.height()

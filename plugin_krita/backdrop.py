@@ -1,6 +1,6 @@
-"""What lies below a layer, and a layer alone, as small pictures: read from a hidden copy of the document.
+"""Rendering small pictures of what is below a layer and of the layer itself, in a hidden copy of the document.
 
-The user's own layers are never hidden, not even for a moment; undo history and "modified" stay as they are.
+The user's own layers are never hidden, and the undo history and "modified" state don't change.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from .thin.choices import BELOW
 from .thin.preview import Box
 
 Picture = Generator[float, None, "QtGui.QImage"]
-"""Work in short pieces: yields how far it is, 0..1, and returns RGBA8888, straight alpha, encoded sRGB."""
+"""Work in short steps: yields its progress 0..1 and returns RGBA8888, straight alpha, encoded sRGB."""
 
 _STRIPE_PIXELS = 2**19
 
 
 class View:
-    """What a hidden copy shows, of which layers are hidden.   copy: the document of `hidden_copy`."""
+    """A view of a hidden copy in which layers can be hidden.   copy: the document of `open_hidden_copy`."""
 
     def __init__(self, copy: Any) -> None:
         self._document = copy
 
     def show_without(self, node: Any, compare: str) -> None:
-        """Show what is visible below a layer of the original (`below`), or all but the layer (`image`)."""
+        """Show what is visible below a layer of the original (`below`), or everything except the layer (`image`)."""
         path = self._find_path(node)
         if compare == BELOW:
             for level in path:
@@ -36,7 +36,7 @@ class View:
                     above.setVisible(False)
         path[0].setVisible(False)
         if len(layers_in(path[0].parentNode())) == 2:
-            path[0].remove()  # Krita shows a layer that is alone in its group as it lies: without composing it, at once
+            path[0].remove()  # Krita shows the only layer of a group at once, without compositing
         self._refresh()
 
     def show_alone(self, node: Any) -> None:
@@ -45,7 +45,7 @@ class View:
         self._refresh()
 
     def show_object(self, node: Any) -> None:
-        """The same without layer styles, which aren't harmonized."""
+        """Show one layer as `show_alone` does, but without layer styles, which aren't harmonized."""
         path = self._find_path(node)
         for level in path:
             switch_off_style(level)
@@ -53,7 +53,7 @@ class View:
         self._refresh()
 
     def render_picture(self, box: Box, size: tuple[int, int]) -> Picture:
-        """What is shown in a box, at another size (width, height), not larger than the box."""
+        """Render a box at another size (width, height) that is not larger than the box."""
         left, top, width, height = box
         across, down = size
         picture = QtGui.QImage(across, down, QtGui.QImage.Format.Format_RGBA8888)
@@ -62,7 +62,7 @@ class View:
         painter.setCompositionMode(QtGui.QPainter.CompositionMode.CompositionMode_Source)
         try:
             for first, rows in split_stripes(down, -(-width * height // down), _STRIPE_PIXELS):
-                # Each stripe is reduced by itself; its edges lie at most half a document's pixel off.
+                # Each stripe is scaled separately; its edges are off by at most half a document pixel.
                 start, end = (round(row * height / down) for row in (first, first + rows))
                 part = self._document.projection(left, top + start, width, end - start)
                 painter.drawImage(0, first, scale_picture(part, across, rows))
@@ -81,7 +81,7 @@ class View:
         return self._document.nodeByUniqueID(node.uniqueId())
 
     def _find_path(self, node: Any) -> list[Any]:
-        """The copy's layer and the groups that it is in."""
+        """Return the copy's layer and its groups, innermost first."""
         path, one = [], self._find_twin(node)
         while one is not None and one.parentNode() is not None:
             path.append(one)
@@ -94,7 +94,7 @@ class View:
 
 
 def scale_picture(picture: QtGui.QImage, width: int, height: int) -> QtGui.QImage:
-    """A picture at a smaller size: means of the pixels that fall together, in which transparent ones don't count."""
+    """Return a picture scaled down: means of the merged pixels, in which transparent ones have no weight."""
     if (picture.width(), picture.height()) == (width, height):
         return picture
     return picture.scaled(
@@ -106,7 +106,7 @@ def scale_picture(picture: QtGui.QImage, width: int, height: int) -> QtGui.QImag
 
 
 def get_pixels(picture: QtGui.QImage) -> bytes:
-    """The picture's bytes: RGBA, straight alpha, rows without gaps."""
+    """Return the picture's bytes: RGBA, straight alpha, rows without padding."""
     straight = picture.convertToFormat(QtGui.QImage.Format.Format_RGBA8888)
     return bytes(straight.constBits().asstring(straight.width() * straight.height() * 4))
 
@@ -116,7 +116,7 @@ def _is_same_layer(one: Any, other: Any) -> bool:
 
 
 def _list_layers_above(node: Any) -> list[Any]:
-    """Of the same group; masks of the group itself stay, as they hide what lies below too."""
+    """Return the layers above in the same group, but not the group's masks, which also apply to the layers below."""
     siblings = layers_in(node.parentNode())
     place = next(index for index, one in enumerate(siblings) if _is_same_layer(one, node))
     return siblings[place + 1 :]

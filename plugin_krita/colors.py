@@ -1,8 +1,8 @@
-"""In which numbers a layer's colours travel: its own wherever the backend knows them, else linear sRGB as floats.
+"""The colour format in which a layer is sent: its own if the backend supports it, otherwise linear sRGB as floats.
 
-What a profile means is found out by converting some colours with Krita, whatever it is called. A layer whose profile is
-neither sRGB nor linear light with sRGB's primaries is converted to linear f32 and back: floats keep what lies outside
-sRGB, so that colours that aren't changed come back as they were (u8: to the byte; Krita 5.2's own profiles).
+A profile is identified by converting some colours with Krita, whatever its name is. A layer whose profile is neither
+sRGB nor linear light with sRGB's primaries is converted to linear f32 and back. Floats keep colours outside sRGB, so
+that unchanged colours round-trip (u8: exactly; tested with Krita 5.2's own profiles).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .thin.protocol import BAD_REQUEST, DEPTHS, UNSUPPORTED, ThinError
 
 ENCODED = {"RGBA": "sRGB-elle-V2-srgbtrc.icc", "GRAYA": "Gray-D50-elle-V2-srgbtrc.icc"}
 LINEAR = {"RGBA": "sRGB-elle-V2-g10.icc", "GRAYA": "Gray-D50-elle-V2-g10.icc"}
-"""Profiles that every Krita brings along."""
+"""Profiles that every Krita includes."""
 CHANNELS = {"RGBA": 4, "GRAYA": 2}
 
 _ALIKE = 131
-"""Of 65535, by which the colours of two profiles that mean the same may differ: half a step of u8."""
+"""Difference, of 65535, up to which the colours of two profiles count as equal: half a step of u8."""
 _NAMES = {"RGBA": "RGB", "GRAYA": "grayscale", "CMYKA": "CMYK", "LABA": "L*a*b*", "XYZA": "XYZ", "YCbCrA": "YCbCr"}
 
 _meanings: dict[tuple[str, str], str | None] = {}
@@ -29,7 +29,7 @@ _meanings: dict[tuple[str, str], str | None] = {}
 
 @dataclass(frozen=True)
 class Colors:
-    """A layer's colour space in Krita's words, and what is sent of it.
+    """A layer's colour space in Krita's terms, and the format in which it is sent.
 
     model, depth, profile: Krita's.   sent_depth: `u8`, `u16`, `f16`, `f32`.   space: `srgb` or `linear`.
     is_converted: whether Krita converts the pixels on the way.
@@ -44,34 +44,35 @@ class Colors:
 
     @property
     def channels(self) -> int:
+        """Number of channels of one pixel."""
         return CHANNELS[self.model]
 
     @property
     def pixel_bytes(self) -> int:
-        """Of one pixel as it is sent."""
+        """Bytes of one pixel as sent."""
         return self.channels * DEPTHS[self.sent_depth]
 
     @property
     def own_pixel_bytes(self) -> int:
-        """Of one pixel as Krita keeps it."""
+        """Bytes of one pixel as stored in Krita."""
         return self.channels * DEPTHS[self.depth.lower()]
 
     @property
     def is_blue_first(self) -> bool:
-        """Whether Krita keeps blue first: so it does with whole numbers."""
+        """Whether Krita stores blue first, as it does for integers."""
         return self.model == "RGBA" and self.depth in ("U8", "U16")
 
     def convert_from_krita(self, copy: Any, data: bytes, width: int, rows: int) -> bytes:
-        """Krita's pixels of a layer as those that are sent.   copy: of the layer's document, hidden."""
+        """Convert Krita's pixels of a layer to those to send.   copy: hidden copy of the layer's document."""
         return _convert_pixels(copy, data, width, rows, self.own_space, self._sent_space)
 
     def convert_to_krita(self, copy: Any, data: bytes | bytearray, width: int, rows: int) -> bytes:
-        """The way back."""
+        """Convert received pixels to Krita's.   copy: hidden copy of the layer's document."""
         return _convert_pixels(copy, data, width, rows, self._sent_space, self.own_space)
 
     @property
     def own_space(self) -> tuple[str, str, str]:
-        """The layer's colour space in Krita's words."""
+        """The layer's colour space in Krita's terms."""
         return self.model, self.depth, self.profile
 
     @property
@@ -80,14 +81,14 @@ class Colors:
 
 
 def get_colors(document: Any, node: Any) -> Colors:
-    """How a layer's colours travel.  Raises ThinError (`unsupported`) for colours that are neither RGB nor gray."""
+    """Return the colour format to send a layer in. Raise ThinError (`unsupported`) unless it is RGB or grayscale."""
     model, depth, profile = node.colorModel(), node.colorDepth(), node.colorProfile()
     if model not in CHANNELS or depth.lower() not in DEPTHS:
         raise ThinError(
             UNSUPPORTED,
-            f"The layer's colours are {_NAMES.get(model, model)}, and only RGB and grayscale can be harmonized.",
-            "Convert the picture with Image → Convert Image Color Space…, or the layer alone with "
-            "Layer → Convert → Convert Layer Color Space…, to RGB.",
+            f"The layer's colour model is {_NAMES.get(model, model)}. Only RGB and grayscale can be harmonized.",
+            "Convert the image to RGB with Image → Convert Image Color Space…, or only the layer with "
+            "Layer → Convert → Convert Layer Color Space….",
         )
     if (model, profile) not in _meanings:
         _meanings[model, profile] = _identify_profile(document, model, profile)
@@ -98,7 +99,7 @@ def get_colors(document: Any, node: Any) -> Colors:
 
 
 def _identify_profile(document: Any, model: str, profile: str) -> str | None:
-    """`srgb` or `linear` if a profile means that, else None."""
+    """Return `srgb` or `linear` if a profile is equivalent to that, else None."""
     levels = array.array("H", [0, 9000, 30000, 65535])
     colors = itertools.product(levels, repeat=CHANNELS[model] - 1)
     probe = array.array("H", itertools.chain.from_iterable((*color, 65535) for color in colors))
@@ -123,11 +124,11 @@ def _convert_pixels(
     source: tuple[str, str, str],
     target: tuple[str, str, str],
 ) -> bytes:
-    """Pixels in another colour space, by way of a layer that is in no picture; copy: a hidden one."""
+    """Return pixels in another colour space, converted by a layer outside any document.   copy: a hidden copy."""
     carrier = copy.createNode("", "paintlayer")
     if not carrier.setColorSpace(*source):
         raise _make_conversion_error(source)
-    if carrier.setPixelData(data, 0, 0, width, rows) is False:  # Krita 5.2 doesn't tell, and returns None
+    if carrier.setPixelData(data, 0, 0, width, rows) is False:  # Krita 5.2 always returns None
         raise _make_conversion_error(source)
     if not carrier.setColorSpace(*target):
         raise _make_conversion_error(target)
@@ -138,5 +139,5 @@ def _make_conversion_error(space: tuple[str, str, str]) -> ThinError:
     return ThinError(
         BAD_REQUEST,
         f"Krita can't convert the layer's colours ({' '.join(space)}).",
-        "Give the layer the picture's own profile with Layer → Convert → Convert Layer Color Space….",
+        "Convert the layer to the image's profile with Layer → Convert → Convert Layer Color Space….",
     )

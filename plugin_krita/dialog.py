@@ -1,4 +1,4 @@
-"""The dialog: how strongly, compared with what, and where the result goes, with a live picture of before and after."""
+"""The dialog: strength, what to compare with, where the result goes, and a live preview of before and after."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from .values import OUTPUTS, Values
 _Qt = QtCore.Qt
 _EXPANDING = QtWidgets.QSizePolicy.Policy.Expanding
 _EDGE_HELP = (
-    "Krita's undo takes the new layer away, but it does not show a hidden original again: make that visible yourself.\n"
-    "While the original stays visible, a soft edge lies over its own copy and is up to a quarter more opaque."
+    "Undo removes the new layer but does not show a hidden original again. Make it visible yourself.\n"
+    "If the original stays visible, the new layer's soft edge overlaps it and is up to a quarter more opaque."
 )
 
 
 class HarmonizeDialog(QtWidgets.QDialog):
-    """For one layer; opens with the given values. Ask for `read_values` when it was accepted; call `stop` at its end."""
+    """The dialog for one layer. Call `read_values` when it is accepted, and `stop` when it is closed.
+
+    values: the initial values.
+    """
 
     def __init__(self, parent: Any, source: Source, values: Values, backend: Backend) -> None:
         super().__init__(parent)
@@ -46,6 +49,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
         self._refresh()
 
     def read_values(self) -> Values:
+        """Return the values that the user has chosen."""
         compare = self._compare.currentData()
         chosen = compare == choices.CHOSEN_LAYER
         return Values(
@@ -58,7 +62,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
         )
 
     def stop(self) -> None:
-        """End what the preview is about."""
+        """Stop the preview."""
         self._preview.stop()
 
     def _lay_out(self) -> None:
@@ -77,7 +81,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
                 row.addWidget(self._compare, 1)
                 row.addWidget(self._layer, 1)
                 name = QtWidgets.QLabel(label)
-                name.setBuddy(self._compare)  # a row of two does not tell whose shortcut it is
+                name.setBuddy(self._compare)  # Qt can't assign the shortcut in a row of two widgets
                 form.addRow(name, row)
             else:
                 form.addRow(label, widget)
@@ -104,7 +108,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
 
 
 class _CopyDiagnostics(QtWidgets.QPushButton):
-    """Puts the diagnostics on the clipboard; the dialog goes on meanwhile."""
+    """A button that copies the diagnostics to the clipboard without blocking the dialog."""
 
     def __init__(self, host: tuple[str, str]) -> None:
         super().__init__(diagnostics.COPY)
@@ -132,7 +136,7 @@ class _CopyDiagnostics(QtWidgets.QPushButton):
 
 
 class _Strength(QtWidgets.QWidget):
-    """A slider and its number, 0 to 1."""
+    """A slider with a number, 0 to 1."""
 
     changed = QtCore.pyqtSignal()
 
@@ -155,6 +159,7 @@ class _Strength(QtWidgets.QWidget):
         self.setFocusProxy(self._slider)
 
     def read_value(self) -> float:
+        """Return the strength, 0..1."""
         return round(self._number.value(), 2)
 
     def _follow(self, value: float) -> None:
@@ -163,13 +168,13 @@ class _Strength(QtWidgets.QWidget):
 
 
 class _BeforeAfter(QtWidgets.QWidget):
-    """Two pictures, one on each side of a line that the mouse moves."""
+    """Two pictures separated by a line that the user moves with the mouse."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setMinimumSize(*VIEW)
         self.setCursor(_Qt.CursorShape.SplitHCursor)
-        self.setToolTip("Before on the left, after on the right. Move the line with the mouse.")
+        self.setToolTip("Before on the left, after on the right. Drag to move the line.")
         self._before: Any = None
         self._after: Any = None
         self._text = ""
@@ -195,7 +200,7 @@ class _BeforeAfter(QtWidgets.QWidget):
             self._paint_text(painter)
 
     def _area(self) -> Any:
-        """Where the pictures are painted: as large as goes, at most four times their size."""
+        """Return the area of the pictures: as large as possible, at most four times their size."""
         if self._before is None:
             return self.rect()
         size = self._before.size().scaled(self.size(), _Qt.AspectRatioMode.KeepAspectRatio)
@@ -238,7 +243,7 @@ class _BeforeAfter(QtWidgets.QWidget):
 
 
 def _draw_label(painter: Any, area: Any, text: str, side: Any) -> None:
-    """A word in the lower corner of a side."""
+    """Draw a label in the lower corner of a side."""
     flags = combine_flags(side, _Qt.AlignmentFlag.AlignBottom)
     room = area.adjusted(12, 8, -12, -8)
     box = painter.boundingRect(room, flags, text)
@@ -257,7 +262,7 @@ def _create_choice(words: Any, names: tuple[str, ...], chosen: str) -> Any:
 
 
 def _create_layer_choice(source: Source, values: Values) -> Any:
-    """All layers but the one to be harmonized and what is in it, from the top down as in Krita's list."""
+    """Return a combo box of all layers except the harmonized one and its contents, in the order of Krita's list."""
     box = QtWidgets.QComboBox()
 
     def add(group: Any, depth: int) -> None:

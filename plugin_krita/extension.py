@@ -1,4 +1,4 @@
-"""The two entries of Krita's Filter menu, and what happens when they are chosen."""
+"""The two entries of Krita's Filter menu and their actions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOTICE_MS = 6000
 
 
 class Harmonize(Extension):
-    """Made once by Krita; its actions once for each main window. One layer is harmonized at a time."""
+    """The extension. Krita creates it once, and its actions once per main window. It harmonizes one layer at a time."""
 
     def __init__(self, parent: Any) -> None:
         super().__init__(parent)
@@ -34,7 +34,7 @@ class Harmonize(Extension):
         self._progress: Progress | None = None
         self._steps: Steps | None = None
 
-    def setup(self) -> None:  # Krita asks for it
+    def setup(self) -> None:  # Krita calls it
         notifier = Krita.instance().notifier()
         notifier.setActive(True)
         notifier.applicationClosing.connect(self._close)
@@ -45,7 +45,7 @@ class Harmonize(Extension):
         again.triggered.connect(self.run_again)
 
     def open_dialog(self) -> None:
-        """Ask for the values, and harmonize the active layer."""
+        """Open the dialog, then harmonize the active layer."""
         source = self._find_source()
         if source is None:
             return
@@ -56,13 +56,13 @@ class Harmonize(Extension):
         dialog.open()
 
     def run_again(self) -> None:
-        """Harmonize the active layer with the last values, or the usual ones."""
+        """Harmonize the active layer with the last values, or with the defaults."""
         source = self._find_source()
         if source is not None:
             self._run(source, read_last_values())
 
     def _find_source(self) -> Source | None:
-        """The active layer; None, and a message, if it can't be harmonized. None too while another is."""
+        """Return the active layer. Return None if another one is being harmonized, or after showing an error."""
         if self._dialog is not None or self._steps is not None:
             return None
         try:
@@ -109,33 +109,35 @@ class Harmonize(Extension):
     def _on_error(self, error: Exception) -> None:
         self._end()
         if isinstance(error, MemoryError):
-            error = ThinError(OUT_OF_MEMORY, "Krita has too little memory.", "Close other programs, or work smaller.")
+            error = ThinError(
+                OUT_OF_MEMORY, "Krita has too little memory.", "Close other programs, or use a smaller image."
+            )
         elif not isinstance(error, ThinError):
             error = ThinError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")
         if error.code != CANCELLED and _find_window() is not None:
             _show_error(error)
 
     def _end(self) -> None:
-        """What runs is stopped, and its window is closed."""
+        """Stop the running work and close its window."""
         steps, self._steps = self._steps, None
         progress, self._progress = self._progress, None
         if steps is not None:
             steps.stop()
         if progress is not None:
-            with suppress(RuntimeError):  # Krita is closing, and took it away together with its window
+            with suppress(RuntimeError):  # Krita is closing and has deleted it with its window
                 progress.rejected.disconnect(self._end)
                 progress.close()
                 progress.deleteLater()
 
     def _close(self) -> None:
-        """Krita ends: nothing of ours may go on in it."""
+        """Stop everything, because Krita is closing."""
         self._forget_dialog()
         self._end()
         self._backend.close()
 
 
 def _find_window() -> Any:
-    """The main window; None when Krita is closing."""
+    """Return the main window, None if Krita is closing."""
     window = Krita.instance().activeWindow()
     return window.qwindow() if window is not None else None
 

@@ -1,4 +1,4 @@
-"""One run from the active layer to the new one, in short pieces."""
+"""One run from the active layer to the new one, in short steps."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .thin.job import Backend
 from .values import Values
 
 Report = Callable[[str, "float | None"], None]
-"""Told what happens, and how far the whole is, 0..1; None while nobody can tell."""
+"""Called with a text and the overall progress 0..1, None if unknown."""
 
 _READ, _ANSWERED = 0.15, 0.85
-"""Where on the way the layer has been read, and the backend has answered."""
+"""Overall progress when the layer has been read, and when the backend has answered."""
 
 
 def render_reference(view: View, source: Source, values: Values) -> Picture:
-    """What the layer is compared with: all of the canvas, as small as it is sent.
+    """Render what the layer is compared with: the whole canvas, at the size at which it is sent.
 
-    Raises ThinError for a chosen layer that isn't there.
+    Raise ThinError if the chosen layer does not exist.
     """
     chosen = values.find_chosen_layer(source.document)
     if chosen is None:
@@ -35,16 +35,17 @@ def render_reference(view: View, source: Source, values: Values) -> Picture:
 
 
 def describe_reference(picture: Any, canvas: tuple[int, int]) -> dict[str, Any]:
-    """The protocol's `reference` map of a picture that shows a canvas of so many pixels."""
+    """Return the protocol's `reference` map of a picture that shows a canvas of this size."""
     kind = {"channels": 4, "depth": "u8", "space": "srgb"}
     size = {"width": picture.width(), "height": picture.height()}
     return {**size, "canvas_width": canvas[0], "canvas_height": canvas[1], **kind}
 
 
 def harmonize(source: Source, values: Values, backend: Backend, report: Report) -> Generator[Any, None, list[str]]:
-    """Work for `Steps`: adds the harmonized layer, and returns what the user should know of it.
+    """Add the harmonized layer and return messages for the user. Work for `Steps`.
 
-    Raises ThinError, the document as it was. It takes for granted that document and layer are there: see `checked`.
+    Raise ThinError if it fails; the document is unchanged then. The document and the layer must exist throughout: see
+    `check_source_between_steps`.
     """
     report("Looking at the picture…", 0.0)
     document = source.document
@@ -60,16 +61,16 @@ def harmonize(source: Source, values: Values, backend: Backend, report: Report) 
             reference_bytes=get_pixels(picture),
             selection=source.read_selection(),
             options=values.options,
-            into=layer_bytes,  # a layer's memory less
+            into=layer_bytes,  # reuse the layer's memory
         )
         del layer_bytes, picture
-    # The copy is closed while the backend has its turn.
+    # The copy is closed while the backend works.
     while not job.is_done:
         far = None if job.fraction is None else _READ + (_ANSWERED - _READ) * job.fraction
         report(job.text, far)
         yield job
     answer, pixels = job.get_answer()
-    del job  # it holds the answer too
+    del job  # it also keeps the answer in memory
     layer = yield from _report_progress(
         create_result_layer(source, pixels), "Adding the layer…", _ANSWERED, 1.0, report
     )
@@ -79,7 +80,7 @@ def harmonize(source: Source, values: Values, backend: Backend, report: Report) 
 
 
 def _report_progress(work: Generator[float, None, Any], text: str, start: float, end: float, report: Report) -> Any:
-    """Another generator's work, with its progress as a part of the whole."""
+    """Run another generator and report its progress as a part of the whole."""
     try:
         while True:
             report(text, start + (end - start) * next(work))

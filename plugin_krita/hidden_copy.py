@@ -1,6 +1,6 @@
-"""A document's copy that nobody sees: what is tried out there reaches neither the original's undo nor its "modified".
+"""Hidden copies of a document, for changes that must not affect its undo history or "modified" state.
 
-Krita writes an undo step for the document that a layer was asked by, even where the layer is in no document yet.
+Krita adds undo steps to the document from which a layer was obtained, even if the layer is in no document yet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .thin.protocol import INTERNAL, ThinError
 
 @contextmanager
 def open_hidden_copy(document: Any) -> Iterator[Any]:
-    """The copy; it shares its pixels with the original, and takes memory for what is changed only."""
+    """Yield a copy that exists during the block. It shares unchanged pixels with the original."""
     copy = document.clone()
     try:
         yield copy
@@ -23,10 +23,10 @@ def open_hidden_copy(document: Any) -> Iterator[Any]:
 
 
 def create_layer(document: Any, name: str, space: tuple[str, str, str], blending: str) -> Any:
-    """A new paint layer, in no document yet, of a color space (model, depth, profile) and blending mode.
+    """Return a new paint layer outside any document, with a colour space (model, depth, profile) and blending mode.
 
-    As long as it is in the copy, it is the copy's undo that learns of its changes. Raises ThinError (`internal`) if
-    Krita refuses one.
+    It is changed in a hidden copy, so that the undo steps go there. Raise ThinError (`internal`) if Krita rejects the
+    colour space.
     """
     layer = document.createNode(name, "paintlayer")
     if (layer.colorModel(), layer.colorDepth(), layer.colorProfile(), layer.blendingMode()) == (*space, blending):
@@ -45,7 +45,7 @@ def create_layer(document: Any, name: str, space: tuple[str, str, str], blending
 
 
 def make_refusal_error() -> ThinError:
-    """For a call of Krita's that tells of failure by what it returns."""
+    """Return the error for a call of Krita that has reported failure by its result."""
     return ThinError(
         INTERNAL,
         "Krita could not make the new layer.",

@@ -1,4 +1,4 @@
-"""Pixels as Krita keeps them and as the protocol wants them, without numpy."""
+"""Conversions between Krita's pixels and the protocol's, without numpy."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from .qt import QtGui
 
 STRIPE = 2 * 2**20
-"""Bytes that are moved between two looks at the interface: a few ms, and within the processor's cache."""
+"""Bytes handled between two updates of the interface: a few ms of work that fits the CPU's cache."""
 
 
 def split_stripes(height: int, row_bytes: int, most: int = STRIPE) -> Iterator[tuple[int, int]]:
-    """(first row, number of rows) from the top down; each at most `most` bytes, but one row at least."""
+    """Yield (first row, number of rows) from top to bottom: at most `most` bytes each, but at least one row."""
     rows = max(1, most // max(1, row_bytes))
     for top in range(0, height, rows):
         yield top, min(rows, height - top)
 
 
 def swap_red_and_blue(pixels: bytes | bytearray, depth: str) -> bytes | bytearray:
-    """RGBA from Krita's BGRA and back; pixels of `u8` or `u16`."""
+    """Return RGBA for Krita's BGRA or the reverse; pixels of `u8` or `u16`."""
     if depth == "u8":
         count = len(pixels) // 4
         line = QtGui.QImage(pixels, count, 1, 4 * count, QtGui.QImage.Format.Format_RGBA8888)

@@ -1,4 +1,4 @@
-"""The layer before and after, in small: asked once through the network, then again for every strength."""
+"""A small preview of the layer before and after. The network runs once, and its fit is reused for every strength."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .thin.protocol import INTERNAL, NO_FOREGROUND, UNKNOWN_FIT, ThinError
 from .values import Values
 
 VIEW = (460, 330)
-"""Most pixels, across and down, of what is shown."""
+"""Maximum width and height of the preview in pixels."""
 
 _Mode = QtGui.QPainter.CompositionMode
 _MODES = {
@@ -35,14 +35,14 @@ _MODES = {
     "exclusion": _Mode.CompositionMode_Exclusion,
     "add": _Mode.CompositionMode_Plus,
 }
-"""Krita's blending modes that Qt has too; the others are shown as "normal"."""
+"""Krita's blending modes that Qt supports; the others are shown as "normal"."""
 
 
 class Preview:
-    """The pictures of one layer before and after, kept in step with the dialog's values.
+    """The pictures of one layer before and after, updated with the dialog's values.
 
-    on_change: called when `before`, `after` or `text` have changed.
-    before, after: QImage, None while there is none.   text: what happens, went wrong or is worth knowing, or empty.
+    on_change: called when `before`, `after` or `text` has changed.
+    before, after: QImage or None.   text: the progress, an error, warnings, or "".
     """
 
     def __init__(self, source: Source, backend: Backend, on_change: Callable[[], object]) -> None:
@@ -60,7 +60,7 @@ class Preview:
         self._steps: Steps | None = None
 
     def show(self, values: Values) -> None:
-        """Bring the pictures up to date with these values, as soon as it goes."""
+        """Update the pictures for these values as soon as possible."""
         shown = self._values
         if shown is not None and (shown.compare, shown.layer) != (values.compare, values.layer):
             self.stop()
@@ -70,7 +70,7 @@ class Preview:
             self._start()
 
     def stop(self) -> None:
-        """End what is under way."""
+        """Stop the running update."""
         if self._steps is not None:
             self._steps.stop()
             self._steps = None
@@ -157,11 +157,11 @@ class Preview:
 
 
 class _Scene:
-    """What the preview is made of.
+    """The pictures that the preview is made from.
 
-    small_layer, reference: the layer within the canvas and what it is compared with, at the size that the network is
-    asked at; `at`: the layer's place there.   ground, shown_layer: what lies below and the layer, at the size they are
-    shown at; `place`: the layer's place there.
+    small_layer, reference: the layer within the canvas and what it is compared with, at the size sent to the network.
+    at: the layer's position there.   ground, shown_layer: the image below and the layer, at the size of the preview.
+    place: the layer's position there.
     """
 
     def __init__(self, source: Source) -> None:
@@ -170,7 +170,7 @@ class _Scene:
         self.at = self.place = (0, 0)
 
     def draw_layer(self, layer: Any) -> Any:
-        """The ground with this layer over it."""
+        """Return the ground with this layer on top."""
         picture = self.ground.convertToFormat(QtGui.QImage.Format.Format_ARGB32_Premultiplied)
         painter = QtGui.QPainter(picture)
         mode = _MODES.get(self._source.node.blendingMode(), _Mode.CompositionMode_SourceOver)
@@ -181,7 +181,7 @@ class _Scene:
         return picture
 
     def read_selection(self, layer: Any) -> bytes | None:
-        """The selection as large as one of the two layers, one byte a pixel; None without."""
+        """Return the selection at the size of one of the two layers, one byte per pixel; None if there is none."""
         selection = self._source.document.selection()
         if selection is None:
             return None
@@ -200,12 +200,12 @@ class _Scene:
 
 
 def _read_scene(source: Source, values: Values) -> Generator[Any, None, _Scene]:
-    """Raises ThinError where the layer lies beside the canvas, or the layer to compare with isn't there."""
+    """Return the scene. Raise ThinError if the layer is outside the canvas or the layer to compare with is missing."""
     scene = _Scene(source)
     canvas = (source.document.width(), source.document.height())
     visible = scene.visible
     if visible[2] <= 0 or visible[3] <= 0:
-        raise ThinError(NO_FOREGROUND, "The layer lies beside the picture.", "Move it over the picture.")
+        raise ThinError(NO_FOREGROUND, "The layer is entirely outside the canvas.", "Move it onto the canvas.")
     region = find_surroundings(source.box, *canvas)
     shown = min(1.0, VIEW[0] / region[2], VIEW[1] / region[3])
     asked = compute_reference_size(*canvas)[0] / canvas[0]

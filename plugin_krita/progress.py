@@ -1,4 +1,4 @@
-"""The window that says how far it is, and lets the user cancel."""
+"""The window that shows the progress and lets the user cancel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STEPS = 1000
 
 
 class Progress(QtWidgets.QDialog):
-    """In front of Krita's window, which cannot be edited meanwhile. `rejected` is its Cancel, Escape, or its close."""
+    """A modal progress window. Cancel, Escape and the close button emit `rejected`."""
 
     def __init__(self, parent: Any) -> None:
         super().__init__(parent)
@@ -32,7 +32,7 @@ class Progress(QtWidgets.QDialog):
             column.addWidget(widget)
 
     def report(self, text: str, fraction: float | None) -> None:
-        """Show what happens and how far it is, 0..1; None for a bar that only moves."""
+        """Show a text and the progress 0..1; None shows a busy bar."""
         if self._text.text() != text:
             self._text.setText(text)
         self._bar.setRange(0, 0 if fraction is None else _STEPS)

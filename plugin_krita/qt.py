@@ -1,13 +1,13 @@
-"""The Qt that Krita itself runs on: PyQt5 in Krita 5, PyQt6 in Krita 6. Importing the other one can end Krita.
+"""The Qt that Krita itself uses: PyQt5 in Krita 5, PyQt6 in Krita 6. Importing the other one can crash Krita.
 
-Enumerations are written with their class, `Qt.WindowModality.WindowModal`: both understand that.
+Write enumerations with their class, such as `Qt.WindowModality.WindowModal`, which works in both.
 """
 
 from __future__ import annotations
 
 from krita import Krita
 
-# Not what is in sys.modules: another plug-in may have put the other one there.
+# Don't check sys.modules: another plug-in may have imported the other one.
 if "PyQt6.QtCore" in (base.__module__ for base in Krita.__mro__):
     from PyQt6 import QtCore, QtGui, QtWidgets
 else:
@@ -17,7 +17,7 @@ __all__ = ["QtCore", "QtGui", "QtWidgets", "combine_flags"]
 
 
 def combine_flags(*flags: object) -> int:
-    """Flags together as the number that they stand for; PyQt6 keeps flags of different kinds apart."""
+    """Return flags combined into a number, because PyQt6 can't combine flags of different types."""
     together = 0
     for flag in flags:
         together |= int(getattr(flag, "value", flag))

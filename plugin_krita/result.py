@@ -1,4 +1,4 @@
-"""The harmonized layer, put directly above the one it was made from: one step for Krita's undo."""
+"""Creating the harmonized layer directly above the original, in one undo step."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .thin.choices import make_result_name
 
 
 def create_result_layer(source: Source, pixels: bytearray) -> Generator[float, None, Any]:
-    """A layer with these pixels that is in no document yet: the source's place, opacity, blending mode and style.
+    """Return a layer with these pixels outside any document, with the source's position, opacity, blending and style.
 
-    Work in short pieces: yields how far it is, 0..1. pixels: as `source.describe_layer()` says; they are used up.
-    Raises ThinError (`internal`) where Krita refuses to make it.
+    Work in short steps: yields its progress 0..1.   pixels: in the format of `source.describe_layer()`; emptied.
+    Raise ThinError (`internal`) if Krita can't create it.
     """
     left, top, width, height = source.box
     colors, row_bytes = source.colors, width * source.colors.pixel_bytes
@@ -25,10 +25,10 @@ def create_result_layer(source: Source, pixels: bytearray) -> Generator[float, N
     )
     layer.setOpacity(source.node.opacity())
     layer.setInheritAlpha(source.node.inheritAlpha())
-    if style := source.node.layerStyleToAsl():  # what a layer's pixels don't have; Krita draws it around them
+    if style := source.node.layerStyleToAsl():  # not part of the layer's pixels: Krita draws it around them
         layer.setLayerStyleFromAsl(style)
     with open_hidden_copy(source.document) if colors.is_converted else nullcontext() as copy:
-        # From the bottom up: what has been written is cut off, and its memory free for the layer.
+        # From the bottom up, so that written pixels can be cut off to free their memory for the layer.
         for first, rows in reversed(list(split_stripes(height, row_bytes))):
             stripe: bytes | bytearray = pixels[first * row_bytes :]
             del pixels[first * row_bytes :]
@@ -43,9 +43,9 @@ def create_result_layer(source: Source, pixels: bytearray) -> Generator[float, N
 
 
 def add_layer_above(source: Source, layer: Any, hide: bool) -> None:
-    """Put the finished layer into the document; hide: the original then disappears, which undo does not take back.
+    """Add the finished layer to the document.   hide: hide the original, which undo does not revert.
 
-    Raises what `Source.check` does, and `internal` where Krita refuses it; the document is as it was then.
+    Raise the errors of `Source.check`, and `internal` if Krita can't add it; the document is unchanged then.
     """
     source.check()
     if not source.node.parentNode().addChildNode(layer, source.node):

@@ -1,4 +1,4 @@
-"""The layer that is to be harmonized: what it is, where it is, and its pixels stripe by stripe."""
+"""The layer to harmonize: its type, position and pixels, read in stripes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .thin.protocol import BAD_REQUEST, CANCELLED, NO_FOREGROUND, UNSUPPORTED, T
 
 _WITHOUT_PIXELS = ("filterlayer", "adjustmentlayer")
 _BAND = 32
-"""Pixels that are looked at beside a box, to see whether a layer reaches further."""
+"""Width in pixels of the band around a box that is checked for further pixels of a layer."""
 
 ONE_FRAME = "The layer is animated: only this frame is harmonized, and the new layer shows it in all frames."
 
 Stripes = Generator[float, None, bytearray]
-"""Work in short pieces: yields how far it is, 0..1, and returns pixels."""
+"""Work in short steps: yields its progress 0..1 and returns pixels."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Source:
     """A layer of an open document.
 
     box: left, top, width, height in document pixels; may reach beyond the canvas.
-    is_projected: whether its pixels are what it shows, with its masks and all that is in it, rather than its own.
-    is_composed: whether that has to be composed in a hidden copy, as the document itself doesn't hold it.
+    is_projected: whether to read what the layer shows, with its masks and contents, instead of its own pixels.
+    is_composed: whether that must be composed in a hidden copy, because the document doesn't contain it.
     """
 
     document: Any
@@ -45,29 +45,30 @@ class Source:
 
     @property
     def opacity(self) -> float:
+        """The layer's opacity, 0..1."""
         return self.node.opacity() / 255
 
     def describe_layer(self) -> dict[str, Any]:
-        """The protocol's `layer` map."""
+        """Return the protocol's `layer` map."""
         left, top, width, height = self.box
         kind = {"channels": self.colors.channels, "depth": self.colors.sent_depth, "space": self.colors.space}
         return {"width": width, "height": height, "x": left, "y": top, "opacity": self.opacity, **kind}
 
     def check(self) -> None:
-        """Raises ThinError if the document was closed (`cancelled`) or the layer was removed (`bad_request`)."""
+        """Raise ThinError if the document was closed (`cancelled`) or the layer was removed (`bad_request`)."""
         if self.document not in Krita.instance().documents():
             raise ThinError(CANCELLED, "The picture was closed.")
         if self.document.nodeByUniqueID(self.node.uniqueId()) is None:
             raise ThinError(BAD_REQUEST, "The layer was removed meanwhile.", "Nothing was changed.")
 
     def read_pixels(self) -> Stripes:
-        """The layer's pixels as they are sent; alpha is that of what is read, see `is_projected`.
+        """Return the layer's pixels as sent, with the alpha of what is read (see `is_projected`).
 
-        Raises ThinError (`unsupported`) where Krita gives no pixels, and MemoryError.
+        Raise ThinError (`unsupported`) if Krita returns no pixels, or MemoryError.
         """
         left, top, width, height = self.box
         row_bytes = width * self.colors.pixel_bytes
-        pixels = bytearray()  # one of the full size would be written with zeros first, the interface dead meanwhile
+        pixels = bytearray()  # allocating the full size would fill it with zeros and block the interface
         with ExitStack() as copies:
             copy = copies.enter_context(open_hidden_copy(self.document)) if self.colors.is_converted else None
             node = (
@@ -80,11 +81,11 @@ class Source:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know of the result, a sentence each."""
+        """Sentences to show to the user about the result."""
         return [ONE_FRAME] if any(one.animated() for one in _list_visible(self.node)) else []
 
     def read_selection(self) -> bytes | None:
-        """One byte a pixel of the layer's box, None where nothing is selected."""
+        """Return the selection in the layer's box, one byte per pixel, or None if there is none."""
         selection = self.document.selection()
         return None if selection is None else bytes(selection.pixelData(*self.box))
 
@@ -93,25 +94,29 @@ class Source:
         data: bytes = read(*box).data()
         width, rows = box[2:]
         if len(data) != width * rows * self.colors.own_pixel_bytes:
-            raise ThinError(UNSUPPORTED, "Krita does not give this layer's pixels.", "Try a paint layer.")
+            raise ThinError(
+                UNSUPPORTED,
+                "Krita does not provide the pixels of this layer.",
+                "Convert it to a paint layer and try again.",
+            )
         if self.colors.is_converted:
             return self.colors.convert_from_krita(copy, data, width, rows)
         return swap_red_and_blue(data, self.colors.sent_depth) if self.colors.is_blue_first else data
 
 
 def read_active_source(document: Any) -> Source:
-    """The document's active layer; of a mask, the layer that it belongs to.
+    """Return the document's active layer, or the layer of the active mask.
 
-    Raises ThinError where there is none that can be harmonized: `bad_request`, `unsupported`, `no_foreground`.
+    Raise ThinError if there is none or it can't be harmonized: `bad_request`, `unsupported`, `no_foreground`.
     """
     node = document.activeNode() if document is not None else None
     while node is not None and is_mask(node):
         node = node.parentNode()
     if node is None or node.parentNode() is None:
-        raise ThinError(BAD_REQUEST, "No layer is chosen.", "Open a picture and choose the layer to be harmonized.")
+        raise ThinError(BAD_REQUEST, "No layer is selected.", "Open an image and select the layer to harmonize.")
     if node.type() in _WITHOUT_PIXELS:
         raise ThinError(
-            UNSUPPORTED, "A filter layer has no pixels of its own.", "Choose a paint, group, vector or clone layer."
+            UNSUPPORTED, "A filter layer has no pixels of its own.", "Select a paint, group, vector or clone layer."
         )
     _check_groups(node)
     document.waitForDone()  # strokes that are still being painted
@@ -130,22 +135,22 @@ def read_active_source(document: Any) -> Source:
         if projected:
             box = _grow_box(document, node, box, colors)
     if box[2] <= 0 or box[3] <= 0:
-        raise ThinError(NO_FOREGROUND, "The layer is empty.", "Choose a layer with something on it.")
+        raise ThinError(NO_FOREGROUND, "The layer is empty.", "Select a layer that is not empty.")
     return Source(document, node, box, colors, projected, composed)
 
 
 def is_mask(node: Any) -> bool:
-    """Whether a node is a mask of a layer rather than a layer."""
+    """Return whether a node is a mask instead of a layer."""
     return str(node.type()).endswith("mask")
 
 
 def layers_in(group: Any) -> list[Any]:
-    """Lowest first, without the masks of the group itself."""
+    """Return a group's layers, lowest first, without the group's own masks."""
     return [one for one in group.childNodes() if not is_mask(one)]
 
 
 def check_source_between_steps(source: Source, work: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
-    """Another generator's work, with a look before each piece; raises what `Source.check` does, and ends the work."""
+    """Run another generator and call `Source.check` before each step. Its errors stop the work."""
     try:
         while True:
             source.check()
@@ -157,12 +162,12 @@ def check_source_between_steps(source: Source, work: Generator[Any, None, Any]) 
 
 
 def _check_groups(node: Any) -> None:
-    """Raises ThinError (`unsupported`) where the result could not look like, or not be put beside, the layer."""
+    """Raise ThinError (`unsupported`) if the result can't look like the layer or can't be added next to it."""
     if is_passing_through(node) and any(map(_is_blended, _list_visible(node)[1:])):
         raise ThinError(
             UNSUPPORTED,
             f"The group “{node.name()}” passes through, and layers in it are blended with the picture below.",
-            "Turn off Pass Through for the group, see whether the picture still looks right, and try again.",
+            "Turn off Pass Through for the group, check that the image still looks right, and try again.",
         )
     group = node.parentNode()
     while group is not None and group.parentNode() is not None:
@@ -176,7 +181,7 @@ def _check_groups(node: Any) -> None:
 
 
 def _list_visible(node: Any) -> list[Any]:
-    """A layer and all that shows in it, without masks."""
+    """Return a layer and its visible descendants, without masks."""
     return [
         node,
         *(one for child in layers_in(node) if child.visible() for one in _list_visible(child)),
@@ -188,7 +193,7 @@ def _is_blended(node: Any) -> bool:
 
 
 def _is_shown(node: Any) -> bool:
-    """Whether a layer and all groups that it is in are visible; else Krita doesn't keep up what its masks do."""
+    """Return whether a layer and its groups are visible. Otherwise Krita doesn't update the effect of its masks."""
     while node is not None and node.parentNode() is not None:
         if not node.visible():
             return False
@@ -197,20 +202,22 @@ def _is_shown(node: Any) -> bool:
 
 
 def _transform_box(document: Any, box: Box, mask: Any) -> Box:
-    """Where a transform mask puts what lies in a box; all of the canvas for one that warps, as Krita doesn't tell."""
+    """Return a box after a transform mask. For a warp, include the whole canvas, because its extent is unknown."""
     rect, width, height = QtCore.QRect(*box), document.width(), document.height()
     if "free_transform" in mask.toXML():
         rect = mask.finalAffineTransform().mapRect(QtCore.QRectF(rect)).toAlignedRect()
-        rect = rect.intersected(QtCore.QRect(-width, -height, 3 * width, 3 * height))  # Krita computes less than that
+        rect = rect.intersected(
+            QtCore.QRect(-width, -height, 3 * width, 3 * height)
+        )  # Krita computes at most this area
     elif "tooltransformparams" in mask.toXML():
         rect = rect.united(QtCore.QRect(0, 0, width, height))
     return rect.x(), rect.y(), rect.width(), rect.height()
 
 
 def _grow_box(document: Any, node: Any, box: Box, colors: Colors) -> Box:
-    """The box, wider within the canvas as long as the layer shows something beside it, as where a mask blurs it.
+    """Return the box, enlarged within the canvas while the layer has pixels next to it, such as from a blur mask.
 
-    That is asked of what Krita shows, as composing it anew takes seconds for a large layer.
+    Read what Krita already shows, because composing it again takes seconds for a large layer.
     """
     left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
     while left < right and top < bottom:
@@ -229,7 +236,7 @@ def _grow_box(document: Any, node: Any, box: Box, colors: Colors) -> Box:
 
 
 def _has_pixels(node: Any, box: Box, colors: Colors) -> bool:
-    """Whether a layer's projection has anything that isn't transparent in a box."""
+    """Return whether a layer's projection has pixels in a box that are not transparent."""
     if box[2] <= 0 or box[3] <= 0:
         return False
     data: bytes = node.projectionPixelData(*box).data()

@@ -1,4 +1,4 @@
-"""Long work on Krita's interface thread, done in short pieces between which the interface lives on."""
+"""Long work on Krita's interface thread, in short steps that keep the interface responsive."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from .qt import QtCore
 from .thin.job import Job
 
 _PIECE_S = 0.04
-"""Work is done for so long before Krita has its turn."""
+"""Time to work before Krita can handle its events."""
 _LOOK_MS = 10
-"""Between two looks at a job that runs elsewhere."""
+"""Interval between checks of a job that runs elsewhere."""
 
 Work = Generator[Any, None, Any]
-"""Yields between two pieces; a Job if it has to wait for that one and wants to look at it again a moment later."""
+"""Yields between steps; yields a Job to wait for it before the next step."""
 
 
 class Steps(QtCore.QObject):
-    """A generator on its way, driven by a timer until it ends, fails or is stopped.
+    """Runs a generator with a timer until it ends, fails or is stopped.
 
-    on_end: called with what it returned.   on_error: called with the exception that came out of it.
+    on_end: called with its return value.   on_error: called with its exception.
     """
 
     def __init__(self, work: Work, on_end: Callable[[Any], object], on_error: Callable[[Exception], object]) -> None:
@@ -35,7 +35,7 @@ class Steps(QtCore.QObject):
         self._timer.start(0)
 
     def stop(self) -> None:
-        """End it where it stands, its job too; none of the functions is called any more."""
+        """Stop the generator and its job at once. Neither callback is called afterwards."""
         self._timer.stop()
         if self._job is not None:
             self._job.cancel()
@@ -44,7 +44,7 @@ class Steps(QtCore.QObject):
 
     def _step(self) -> None:
         if self._work.gi_running:
-            return  # Krita lets events through in the middle of some of its calls
+            return  # some of Krita's calls process events, so this may be reentrant
         end = time.monotonic() + _PIECE_S
         try:
             while self._timer.isActive():

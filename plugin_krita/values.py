@@ -1,4 +1,4 @@
-"""What the user chose last, kept in Krita's settings."""
+"""The user's last choices, stored in Krita's settings."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .thin.protocol import BAD_REQUEST, ThinError
 GROUP = "gknet_harmonize"
 
 OUTPUTS = (KEEP_ORIGINAL, HIDE_ORIGINAL)
-"""Hiding is not the default: Krita's undo takes the new layer away but doesn't show the original again. Pixels written
-in place could not be taken back at all, so that isn't offered."""
+"""Hiding is not the default, because Krita's undo removes the new layer but doesn't show the original again. Replacing
+pixels is not offered, because it could not be undone at all."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """The dialog's values; these defaults are for a first run.
+    """The dialog's values. The defaults are those of the first run.
 
-    strength: 0..1.   compare, output: of `choices`.   layer, layer_name: the chosen layer's id and name, or empty.
+    strength: 0..1.   compare, output: of `choices`.   layer, layer_name: the chosen layer's id and name, or "".
     """
 
     strength: float = 1.0
@@ -39,9 +39,9 @@ class Values:
         return {"strength": self.strength, **({"clean_edges": True} if self.clean_edges else {})}
 
     def find_chosen_layer(self, document: Any) -> Any | None:
-        """The layer to compare with, None unless one was chosen.
+        """Return the layer to compare with, or None if none was chosen.
 
-        Raises ThinError (`bad_request`) if the document has no such layer (any more).
+        Raise ThinError (`bad_request`) if the document has no such layer.
         """
         if self.compare != CHOSEN_LAYER:
             return None
@@ -49,14 +49,14 @@ class Values:
         if node is None:
             raise ThinError(
                 BAD_REQUEST,
-                f"The layer to compare with, “{self.layer_name}”, is not in this picture.",
-                "Open Filter → Harmonize… and choose another.",
+                f"The layer to compare with, “{self.layer_name}”, is not in this image.",
+                "Open Filter → Harmonize… and choose another layer.",
             )
         return node
 
 
 def read_last_values() -> Values:
-    """The values of the last run; what can't be understood is as in a first run."""
+    """Return the values of the last run, with defaults for values that are not valid."""
     kept = {one.name: Krita.instance().readSetting(GROUP, one.name, "") for one in fields(Values)}
     usual = Values()
     try:
@@ -74,5 +74,6 @@ def read_last_values() -> Values:
 
 
 def save_values(values: Values) -> None:
+    """Store the values for the next run."""
     for name, value in asdict(values).items():
         Krita.instance().writeSetting(GROUP, name, str(value))

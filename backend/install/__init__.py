@@ -1,1 +1,1 @@
-"""Plug-ins put into their hosts, and what may be wrong with that."""
+"""Installing the plug-ins in their hosts, and checking the installation."""

@@ -1,4 +1,4 @@
-"""GIMP's plug-in folders, and our plug-in in them."""
+"""Installing the plug-in in GIMP's plug-in folders."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gknet.errors import HarmonizeError
 PACKAGE = "plugin_gimp"
 NAME = "gknet-harmonize"
 MAIN = f"{NAME}.py"
-"""GIMP runs the file that is called like its folder."""
+"""GIMP runs the file that has the same name as its folder."""
 
 _VERSION = re.compile(r"3\.\d+")
 _NAMED = "GIMP3_DIRECTORY"
-"""Names the settings folder, whatever the version."""
+"""Environment variable with the settings folder of every version."""
 _START_FIRST = (
     "Start GIMP once and quit it, so that it creates its settings folder and imports your older settings; then run "
     "`gknet install gimp` again."
@@ -26,10 +26,10 @@ _FLATPAK = Path(".var", "app", "org.gimp.GIMP", "config", "GIMP")
 
 
 def install(dest: Path | None) -> list[str]:
-    """Puts the plug-in into a plug-ins folder, or into that of every GIMP 3 that this user has started.
+    """Install the plug-in in a plug-ins folder, or in that of every GIMP 3 that this user has started.
 
-    GIMP takes an older version's settings over only if its own folder isn't there yet when it is started first, so that
-    folder is never made here. Returns what to tell the user, line by line. Raises HarmonizeError.
+    Return lines to show to the user. Raise HarmonizeError if no folder is found or it can't be written.
+    Never create a settings folder: GIMP imports an older version's settings only if its own folder doesn't exist yet.
     """
     lines = programs.describe_programs("GIMP") if dest is None else []
     folders = find_plug_in_folders() if dest is None else [dest.expanduser().absolute()]
@@ -39,23 +39,23 @@ def install(dest: Path | None) -> list[str]:
         installation.install_plug_in(PACKAGE, folder / NAME)
         make_executable(folder / NAME / MAIN)
         installation.check_plug_in(PACKAGE, folder / NAME)
-        lines.append(f"Put the plug-in into {folder / NAME}.")
+        lines.append(f"Installed the plug-in in {folder / NAME}.")
     if dest is None:
         lines += [f"{found} {remedy}".rstrip() for found, remedy in find_unstarted_versions()]
-    lines.append("Start GIMP, or start it again: it is in the menu Filters → Harmonize…")
+    lines.append("Start or restart GIMP, then choose Filters → Harmonize…")
     if dest is not None:
-        lines.append("GIMP looks there only if the folder is listed in Edit → Preferences → Folders → Plug-ins.")
+        lines.append("GIMP finds it only if the folder is listed in Edit → Preferences → Folders → Plug-ins.")
     if dest is None and any(program.kind == programs.FLATPAK for program in programs.find_programs("GIMP")):
         lines.append(
-            "GIMP from Flatpak cannot start programs outside its sandbox: run `gknet serve` before you use it."
+            "GIMP from Flatpak cannot start programs outside its sandbox. Run `gknet serve` before you use the plug-in."
         )
     return lines
 
 
 def uninstall(dest: Path | None) -> list[str]:
-    """Takes the plug-in and its settings away again, from a plug-ins folder or from all where it is.
+    """Remove the plug-in and its settings, from one plug-ins folder or from all of them.
 
-    Returns what to tell the user, line by line. Raises HarmonizeError.
+    Return lines to show to the user. Raise HarmonizeError for what cannot be removed.
     """
     folders = find_plug_in_folders() if dest is None else [dest.expanduser().absolute()]
     gone = [folder / NAME for folder in folders if installation.remove_plug_in(folder / NAME)]
@@ -70,20 +70,20 @@ def uninstall(dest: Path | None) -> list[str]:
 
 
 def has_been_started() -> bool:
-    """Whether the user has settings of GIMP 3."""
+    """Return whether the user has settings of GIMP 3."""
     return bool(find_plug_in_folders())
 
 
 def find_plug_in_folders() -> list[Path]:
-    """The plug-ins folders of this user's GIMP 3: one for every version that has been started."""
+    """Return the plug-ins folders of this user's GIMP 3, one for every version that has been started."""
     if named := os.environ.get(_NAMED):
-        settings = Path.home() / named  # as GIMP reads it: relative to the home folder
+        settings = Path.home() / named  # GIMP too resolves it against the home folder
         return [settings / "plug-ins"] if settings.is_dir() else []
     return [folder / "plug-ins" for place, _ in _list_settings_places() for folder in _find_settings_folders(place)]
 
 
 def find_unstarted_versions() -> list[tuple[str, str]]:
-    """Installed GIMPs that have not been started yet, beside others that have: what to say, and what to do or ""."""
+    """Return a message and a remedy (or "") for each installed GIMP that has never been started."""
     notes = []
     for program in [] if os.environ.get(_NAMED) else programs.find_programs("GIMP"):
         places = [place for place, kinds in _list_settings_places() if program.kind in kinds]
@@ -93,17 +93,17 @@ def find_unstarted_versions() -> list[tuple[str, str]]:
             continue
         name = f"GIMP {program} has not been started yet."
         if any(_parse_minor(other) < _parse_minor(series) for other in started):
-            notes.append((f"{name} At its first start it copies the plug-in along with your other settings.", ""))
+            notes.append((f"{name} At its first start it copies the plug-in with your other settings.", ""))
         else:
             notes.append((name, _START_FIRST))
     return notes
 
 
 def explain_never_started() -> tuple[str, str]:
-    """What to say where no GIMP 3 has been started, and what to do."""
+    """Return a message and a remedy for a machine where no GIMP 3 has been started."""
     if named := os.environ.get(_NAMED):
         return (
-            f"The settings folder {Path.home() / named}, which GIMP3_DIRECTORY names, does not exist.",
+            f"The settings folder {Path.home() / named} in GIMP3_DIRECTORY does not exist.",
             f"Start GIMP once with {_NAMED} set, or unset it; then run `gknet install gimp` again.",
         )
     found = programs.find_programs("GIMP")
@@ -113,7 +113,7 @@ def explain_never_started() -> tuple[str, str]:
 
 
 def _find_settings_folders(place: Path) -> list[Path]:
-    """GIMP 3's settings folders in a place, oldest version first."""
+    """Return GIMP 3's settings folders in a parent folder, oldest version first."""
     try:
         found = [folder for folder in place.iterdir() if _VERSION.fullmatch(folder.name) and folder.is_dir()]
     except OSError:
@@ -122,7 +122,7 @@ def _find_settings_folders(place: Path) -> list[Path]:
 
 
 def _list_settings_places() -> list[tuple[Path, set[str]]]:
-    """Folders that hold one folder for each version of GIMP, and the kinds of GIMP that use it; the usual one first."""
+    """Return parent folders of settings folders and the kinds of GIMP that use them, the usual one first."""
     home, own = Path.home(), {programs.PACKAGE, programs.APP_IMAGE}
     if sys.platform == "win32":
         roaming = os.environ.get("APPDATA")
@@ -132,7 +132,7 @@ def _list_settings_places() -> list[tuple[Path, set[str]]]:
     config = os.environ.get("XDG_CONFIG_HOME", "")
     usual = Path(config) if config.startswith("/") else home / ".config"
     return [
-        # Flatpak's GIMP uses this one too where it exists, and else its own.
+        # Flatpak's GIMP uses this one if it exists, otherwise its own.
         (usual / "GIMP", own | {programs.FLATPAK}),
         (home / _FLATPAK, {programs.FLATPAK}),
         (home / "snap" / "gimp" / "current" / ".config" / "GIMP", {programs.SNAP}),
@@ -144,14 +144,15 @@ def _parse_minor(series: str) -> int:
 
 
 def make_executable(main: Path) -> None:
-    """Set the bit that archives lose, and the time: GIMP asks a plug-in anew what it does only if this file is newer.
+    """Make the plug-in's main file executable and set its time to now. Raise HarmonizeError if that fails.
 
-    Raises HarmonizeError.
+    Archives lose the executable bit. GIMP queries a plug-in again only if this file is newer.
     """
     try:
         main.chmod(0o755)
         os.utime(main)
     except OSError as error:
         raise HarmonizeError(
-            f"{main} cannot be made executable: {error.strerror or error}.", "Do so yourself, or GIMP leaves it out."
+            f"{main} cannot be made executable: {error.strerror or error}.",
+            "Make it executable yourself, or GIMP ignores it.",
         ) from error

@@ -1,4 +1,4 @@
-"""The hosts that a plug-in can be put into, by name."""
+"""The hosts that have a plug-in, by name."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gknet.errors import HarmonizeError, InputError
 
 
 class Host(Protocol):
-    """Where one host keeps its plug-ins.
+    """A host that plug-ins can be installed in.
 
-    install, uninstall: return what to tell the user, line by line, or raise HarmonizeError.
-    has_been_started: whether the user has settings of it.
+    install, uninstall: return lines to show to the user, or raise HarmonizeError.
+    has_been_started: whether the user has settings of the host.
     """
 
     def install(self, dest: Path | None) -> list[str]: ...
@@ -27,19 +27,19 @@ _HOSTS: dict[str, tuple[str, Host]] = {"gimp": ("GIMP", gimp), "krita": ("Krita"
 
 
 def choose_hosts(name: str, dest: Path | None) -> list[Host]:
-    """The host "gimp" or "krita", or both: "all". Raises InputError if one folder is named for both."""
+    """Return the host "gimp" or "krita", or both for "all". Raise InputError if one folder is given for both."""
     if name == "all" and dest is not None:
-        raise InputError("One folder cannot be that of GIMP and of Krita.", "Name the host that --dest belongs to.")
+        raise InputError("One folder cannot be used for both GIMP and Krita.", "Name the host that --dest belongs to.")
     return [host for short, (_, host) in _HOSTS.items() if name in (short, "all")]
 
 
 def find_hosts(dest: Path | None) -> list[Host]:
-    """Those hosts that are on this machine. Raises HarmonizeError if none is, InputError if a folder is named."""
+    """Return the hosts on this machine. Raise HarmonizeError if there are none, InputError if a folder is given."""
     choose_hosts("all", dest)
     there = [host for program, host in _HOSTS.values() if programs.find_programs(program) or host.has_been_started()]
     if not there:
         raise HarmonizeError(
             "Neither GIMP nor Krita was found on this machine.",
-            "Install GIMP 3 and start it once, or run `gknet install krita`: Krita finds the plug-in later.",
+            "Install GIMP 3 and start it once, or run `gknet install krita` even before you install Krita.",
         )
     return there

@@ -1,4 +1,4 @@
-"""A plug-in put where its host finds it, with all that it needs to run there, and taken away again."""
+"""Installing a plug-in and its dependencies in a folder, checking it, and removing it again."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from backend.thin.installed import INSTALLED
 from gknet.errors import HarmonizeError
 
 COMMAND = (sys.executable, "-m", "backend", "serve")
-"""Starts the backend of this very installation."""
+"""Command that starts the backend of this installation."""
 
 _MSGPACK = ("__init__.py", "exceptions.py", "ext.py", "fallback.py")
-"""The part of msgpack that is plain Python: hosts cannot load the compiled one."""
+"""The pure-Python part of msgpack: hosts cannot load the compiled part."""
 _LEFT_OUT = ("__pycache__", "*.pyc")
 _START_S = 60.0
 
 
 def get_version() -> str:
-    """The version that a plug-in put by this installation has."""
+    """Return the version of this installation, and so of the plug-ins it installs."""
     return version("gknet-harmonize")
 
 
 def assemble_plug_in(package: str, folder: Path, record: Mapping[str, object]) -> None:
-    """Copies a plug-in (an importable package of ours) to `folder`, which must not exist, with all that it needs.
+    """Copy a plug-in (an importable package of ours) and its dependencies to `folder`, which must not exist.
 
-    Beside the package's own files the folder then holds `thin/` with msgpack's plain Python in it, and
-    `installed.json`, the record. Raises OSError.
+    The folder then also holds `thin/` with msgpack's pure-Python part, and `installed.json`, the record.
+    Raise OSError if it can't be written.
     """
     for name, source in _list_files(package):
         target = folder / name
@@ -48,10 +48,10 @@ def assemble_plug_in(package: str, folder: Path, record: Mapping[str, object]) -
 
 
 def install_plug_in(package: str, folder: Path) -> None:
-    """Copies a plug-in to `folder`: the whole of it or nothing. An older version is replaced.
+    """Install a plug-in in `folder`, completely or not at all, and replace an older version.
 
-    Its record says how the backend of this installation is started.
-    Raises HarmonizeError if the folder cannot be written, or holds something that is not ours.
+    Its record holds the command that starts this installation's backend.
+    Raise HarmonizeError if the folder cannot be written, or was not created by `gknet install`.
     """
     _check_ours(folder)
     try:
@@ -70,36 +70,36 @@ def install_plug_in(package: str, folder: Path) -> None:
                 raise
     except OSError as error:
         raise HarmonizeError(
-            f"The plug-in cannot be put into {folder}: {error.strerror or error}.",
-            "Make the folder writable, or name another with --dest.",
+            f"The plug-in cannot be installed in {folder}: {error.strerror or error}.",
+            "Make the folder writable, or choose another with --dest.",
         ) from error
 
 
 def check_plug_in(package: str, folder: Path, beside: Collection[str] = ()) -> None:
-    """Raises HarmonizeError if a plug-in that was just put is not what it should be, as after a disk's fault."""
+    """Raise HarmonizeError if files of an installed plug-in are missing or differ, as after a disk error."""
     if differing := find_differences(package, folder, beside):
         raise HarmonizeError(
-            f"The plug-in in {folder} is not complete: {', '.join(differing)}.", "Free some space, and try again."
+            f"The plug-in in {folder} is incomplete: {', '.join(differing)}.", "Free some disk space and try again."
         )
 
 
 def check_command() -> None:
-    """Raises HarmonizeError if hosts, which work elsewhere and in a clean environment, could not start the backend."""
+    """Raise HarmonizeError if hosts, which run in other folders and environments, could not start the backend."""
     words = [*COMMAND[:-1], "--version"]
     tried = subprocess.run(
         words, cwd=Path.home().anchor, env=clean_environment(), capture_output=True, timeout=_START_S, check=False
     )
     if tried.returncode:
         raise HarmonizeError(
-            f"A host could not start the backend: {' '.join(words)} ended with status {tried.returncode}.",
+            f"Hosts cannot start the backend: {' '.join(words)} ended with status {tried.returncode}.",
             "Install GKNet Harmonize with pip into this Python, and try again.",
         )
 
 
 def remove_plug_in(folder: Path) -> bool:
-    """Removes what `put` made, or what was unpacked of a release's archive; whether there was anything.
+    """Remove an installed plug-in or one unpacked from an archive. Return whether the folder existed.
 
-    Raises HarmonizeError for any other folder, and one that cannot be removed.
+    Raise HarmonizeError for any other folder, and for one that cannot be removed.
     """
     if not folder.exists():
         return False
@@ -108,48 +108,48 @@ def remove_plug_in(folder: Path) -> bool:
         shutil.rmtree(folder)
     except OSError as error:
         raise HarmonizeError(
-            f"{folder} cannot be removed: {error.strerror or error}.", "Close the program that uses it, and try again."
+            f"{folder} cannot be removed: {error.strerror or error}.", "Close the program that uses it and try again."
         ) from error
     return True
 
 
 def remove_file(file: Path) -> bool:
-    """Removes a file; whether there was one. Raises HarmonizeError if it cannot be removed."""
+    """Remove a file. Return whether it existed. Raise HarmonizeError if it cannot be removed."""
     try:
         file.unlink()
     except FileNotFoundError:
         return False
     except OSError as error:
         raise HarmonizeError(
-            f"{file} cannot be removed: {error.strerror or error}.", "Close the program that uses it, and try again."
+            f"{file} cannot be removed: {error.strerror or error}.", "Close the program that uses it and try again."
         ) from error
     return True
 
 
 def _check_ours(folder: Path) -> None:
-    """Raises HarmonizeError if there is something at a plug-in's place that `gknet install` did not put there."""
+    """Raise HarmonizeError if the folder exists but was not created by `gknet install`."""
     if (folder.exists() or folder.is_symlink()) and (folder.is_symlink() or not (folder / INSTALLED.name).is_file()):
         raise HarmonizeError(
-            f"{folder} was not put there by `gknet install`.", "Move it away or remove it yourself, and try again."
+            f"{folder} was not created by `gknet install`.", "Move or remove it yourself and try again."
         )
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What `installed.json` in a plug-in's folder says. Raises HarmonizeError if it cannot be read."""
+    """Return the contents of `installed.json` in a plug-in's folder. Raise HarmonizeError if it cannot be read."""
     path = folder / INSTALLED.name
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise HarmonizeError(f"{path} cannot be read: {error}.", "Run `gknet install` again.") from error
     if not isinstance(record, dict):
-        raise HarmonizeError(f"{path} is no record of ours.", "Run `gknet install` again.")
+        raise HarmonizeError(f"{path} cannot be read: expected a JSON object.", "Run `gknet install` again.")
     return record
 
 
 def find_differences(package: str, folder: Path, beside: Collection[str] = ()) -> list[str]:
-    """Names of the files in a plug-in's folder that are missing or not this installation's.
+    """Return the names of files in a plug-in's folder that are missing or differ from this installation's.
 
-    beside: those that lie elsewhere. Raises HarmonizeError for a file that cannot be read.
+    beside: names of files that are outside the folder. Raise HarmonizeError for a file that cannot be read.
     """
     try:
         return [
@@ -163,7 +163,7 @@ def find_differences(package: str, folder: Path, beside: Collection[str] = ()) -
 
 
 def _list_files(package: str) -> Iterator[tuple[str, Path]]:
-    """Each file of a plug-in: its name in the plug-in's folder, and where it is copied from."""
+    """Yield each file of a plug-in: its name in the plug-in's folder and its source."""
     for prefix, folder in (("", _find_folder(package)), ("thin/", _find_folder(thin.__name__))):
         for file in sorted(folder.rglob("*")):
             if file.is_file() and not any(part.match(one) for part in (file, file.parent) for one in _LEFT_OUT):
@@ -181,7 +181,7 @@ def _find_folder(package: str) -> Path:
 
 
 def _build_record() -> dict[str, object]:
-    """Which version this is, how the plug-in starts this very installation, and where it finds the connection file."""
+    """Return the record: this version, the command that starts its backend, and the connection file."""
     named = os.environ.get(VARIABLE)
     connection = str(Path(named).absolute()) if named else None
     return {"version": get_version(), "command": list(COMMAND), "connection": connection}

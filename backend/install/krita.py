@@ -1,4 +1,4 @@
-"""Krita's folders, and our plug-in in them."""
+"""Installing the plug-in in Krita's folders and enabling it in Krita's settings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from gknet.errors import HarmonizeError
 
 PACKAGE = "plugin_krita"
 NAME = "gknet_harmonize"
-"""The plug-in's own name in Krita: its folder, its .desktop and .action files, its first action."""
+"""The plug-in's name in Krita: of its folder, its .desktop and .action files, and its first action."""
 
 BESIDE = (f"{NAME}.desktop", f"{NAME}.action")
-"""The plug-in's files that do not lie in its own folder."""
+"""The plug-in's files that are outside its own folder."""
 _SWITCH = f"enable_{NAME}"
 WHERE_ENABLED = "Settings → Configure Krita… → Python Plugin Manager"
 _SECTION = re.compile(rb"[ \t]*\[(.*)\][ \t]*\r?\n?")
@@ -29,65 +29,65 @@ _SETTING = re.compile(rb"[ \t]*%s(\[\$\w+\])?[ \t]*=" % _SWITCH.encode())
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One Krita: where its data is (which holds `pykrita`), and its settings file; None where nobody knows."""
+    """One Krita's data folder (the one with `pykrita` in it) and settings file, None if unknown."""
 
     data: Path
     settings: Path | None
 
 
 def install(dest: Path | None) -> list[str]:
-    """Puts the plug-in into every Krita of the user's, or into one data folder; what to tell the user.
+    """Install the plug-in in every Krita of this user, or in one data folder. Return lines to show to the user.
 
-    Raises HarmonizeError for a folder or settings file that cannot be written.
+    Raise HarmonizeError for a folder or settings file that cannot be written.
     """
     lines = programs.describe_programs("Krita") if dest is None else []
     for place in _choose_places(dest):
         folder = get_plug_in_folder(place.data)
         install_plug_in(PACKAGE, folder)
         check_plug_in(PACKAGE, folder)
-        # Not copied: Krita finds an .action file in the plug-in's folder too, and complains of the second one.
+        # Moved, not copied: Krita also finds an .action file in the plug-in's folder, and warns about a second one.
         _move(folder / f"{NAME}.desktop", place.data / "pykrita" / f"{NAME}.desktop")
         _move(folder / f"{NAME}.action", place.data / "actions" / f"{NAME}.action")
-        lines.append(f"Harmonize is in {folder}.")
+        lines.append(f"Installed the plug-in in {folder}.")
         if place.settings is not None:
             _write_setting(place.settings, "true")
             lines.append(f"It is enabled in {place.settings}.")
     if dest is None:
-        lines.append("Start Krita, or quit it and start it again, and choose Filter → Harmonize….")
+        lines.append("Start or restart Krita, then choose Filter → Harmonize….")
         lines.append(
-            f"If it is missing, Krita was running and overwrote the change: tick Harmonize in {WHERE_ENABLED}."
+            f"If it is missing, Krita was running and overwrote the setting. Tick Harmonize in {WHERE_ENABLED}."
         )
     else:
-        lines.append(f"Start Krita, tick Harmonize in {WHERE_ENABLED}, and start Krita again.")
+        lines.append(f"Start Krita, tick Harmonize in {WHERE_ENABLED}, and restart Krita.")
         lines.append("Then choose Filter → Harmonize….")
     return lines
 
 
 def uninstall(dest: Path | None) -> list[str]:
-    """Takes the plug-in, its action and its setting away again; what to tell the user.
+    """Remove the plug-in, its action and its settings. Return lines to show to the user.
 
-    Raises HarmonizeError for what cannot be removed.
+    Raise HarmonizeError for what cannot be removed.
     """
     lines = []
     for place in _choose_places(dest):
         folder = get_plug_in_folder(place.data)
         found = remove_plug_in(folder)
-        # An archive unpacked by hand leaves the .action file beside the .desktop file.
+        # If an archive was unpacked by hand, the .action file is next to the .desktop file.
         for file in (*(folder.with_name(name) for name in BESIDE), place.data / "actions" / f"{NAME}.action"):
             found |= remove_file(file)
         if place.settings is not None and place.settings.exists():
             _write_setting(place.settings, None)
-        lines.append(f"Harmonize was taken away from {place.data}." if found else f"Harmonize is not in {place.data}.")
-    return [*lines, "If Krita is running, it stays in its menu until Krita is started again."]
+        lines.append(f"Removed the plug-in from {place.data}." if found else f"The plug-in is not in {place.data}.")
+    return [*lines, "If Krita is running, the menu entry stays until you restart Krita."]
 
 
 def get_plug_in_folder(data: Path) -> Path:
-    """The plug-in's own folder in a data folder of Krita's."""
+    """Return the plug-in's own folder in a data folder of Krita."""
     return data / "pykrita" / NAME
 
 
 def is_enabled(settings: Path) -> bool:
-    """Whether a settings file of Krita's switches the plug-in on, which it does not by default."""
+    """Return whether a settings file of Krita enables the plug-in. By default it does not."""
     try:
         content = settings.read_bytes()
     except OSError:
@@ -99,13 +99,16 @@ def is_enabled(settings: Path) -> bool:
 
 
 def has_been_started() -> bool:
-    """Whether the user has data of Krita's."""
+    """Return whether the user has data of Krita."""
     return any(place.data.exists() for place in find_places())
 
 
 def find_places() -> list[Place]:
-    """Where the user's Kritas keep their data: that of a package or an AppImage, and on Linux those of Flatpak and snap
-    too if they are installed or have been started. The first is used where there is none yet."""
+    """Return the data folders and settings files of this user's Kritas.
+
+    They are those of a package or AppImage and, on Linux, of Flatpak and snap if installed or started before. If none
+    exists yet, the first is returned.
+    """
     home = Path.home()
     if sys.platform == "darwin":
         library = home / "Library"
@@ -135,14 +138,14 @@ def _choose_places(dest: Path | None) -> list[Place]:
 
 
 def _get_xdg_folder(name: str, usual: Path) -> Path:
-    """A folder of the XDG base directory specification, which wants relative paths ignored."""
+    """Return a folder of the XDG base directory specification, which says to ignore relative paths."""
     named = Path(os.environ.get(name, ""))
     return named if named.is_absolute() else usual
 
 
 def _write_setting(file: Path, value: str | None) -> None:
-    """Sets, or takes away, the plug-in's switch in Krita's settings file; all else stays as it is, to the byte."""
-    file = file.resolve()  # a link stays one
+    """Set or remove the plug-in's setting in Krita's settings file. All other bytes stay unchanged."""
+    file = file.resolve()  # replace the target of a link, not the link
     try:
         before = file.read_bytes() if file.exists() else b""
         after = _change_setting(before, value)
@@ -158,8 +161,10 @@ def _write_setting(file: Path, value: str | None) -> None:
 
 
 def _change_setting(settings: bytes, value: str | None) -> bytes:
-    """KConfig's lines, `[section]` and `name=value`, with our switch at that value; or (None) without it, and without
-    the values that the plug-in keeps in a section of its own."""
+    """Return KConfig's lines, `[section]` and `name=value`, with the plug-in's setting changed to a value.
+
+    value: None removes the setting and the plug-in's own section.
+    """
     newline = b"\r\n" if b"\r\n" in settings else b"\n"
     line = b"" if value is None else f"{_SWITCH}={value}".encode() + newline
     kept: list[bytes] = []
@@ -184,7 +189,7 @@ def _change_setting(settings: bytes, value: str | None) -> bytes:
 
 
 def _remove_empty_section(settings: bytes) -> bytes:
-    """Without Krita's section of plug-ins, if nothing is left in it."""
+    """Return the settings without Krita's section of plug-ins if it is empty."""
     lines = list(_iterate_lines(settings))
     if any(section == b"python" and line.strip() and not _SECTION.fullmatch(line) for section, line in lines):
         return settings
@@ -192,7 +197,7 @@ def _remove_empty_section(settings: bytes) -> bytes:
 
 
 def _iterate_lines(settings: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Every line of a settings file, after the name of its section, to which the section's own line belongs."""
+    """Yield every line of a settings file, preceded by the name of its section."""
     section = b""
     for line in settings.splitlines(keepends=True):
         if found := _SECTION.fullmatch(line):
@@ -218,5 +223,5 @@ def _move(source: Path, target: Path) -> None:
     except OSError as error:
         raise HarmonizeError(
             f"{target} cannot be written: {error.strerror or error}.",
-            "Make its folder writable, or name another with --dest.",
+            "Make its folder writable, or choose another with --dest.",
         ) from error

@@ -1,4 +1,4 @@
-"""The hosts' programs on this machine, however they were installed."""
+"""Finding GIMP and Krita on this machine, however they were installed."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from pathlib import Path
 PACKAGE, FLATPAK, SNAP, APP_IMAGE = "package", "Flatpak", "snap", "AppImage"
 
 NEWEST_TESTED = {"GIMP": "3.2", "Krita": "6.0"}
-"""What the tests in the real programs were last passed with."""
+"""Newest versions with which the tests in the real programs passed."""
 
 _ROOT = Path("/")
 _NAMES = {"GIMP": ("gimp", "gimp-3", "gimp-3.0", "gimp-3.2"), "Krita": ("krita",)}
 _FLATPAKS = {"GIMP": "org.gimp.GIMP", "Krita": "org.kde.krita"}
 _OLD = re.compile(r"gimp-2\.\d+")
-"""What `gimp` is a link to where it is the GIMP before 3."""
+"""Target of the link `gimp` for GIMP 2."""
 _VERSION = re.compile(r"(?<![\d.])\d+\.\d+(?:\.\d+)*")
 _ANSWER_S = 10.0
 
 
 @dataclass(frozen=True)
 class Program:
-    """path: what is started.   kind: PACKAGE, FLATPAK, SNAP or APP_IMAGE."""
+    """An installed host.   path: the program.   kind: PACKAGE, FLATPAK, SNAP or APP_IMAGE."""
 
     path: Path
     kind: str
 
     @property
     def version(self) -> str:
-        """Such as "3.2.6"; "" where it can't be found out."""
+        """The version, such as "3.2.6"; "" if it is unknown."""
         return _find_version(self.path, self.kind)
 
     def __str__(self) -> str:
@@ -43,28 +43,28 @@ class Program:
 
 
 def find_programs(host: str) -> list[Program]:
-    """Every installed "GIMP" (3 or newer) or "Krita", of the system's and of the user's own, each once."""
+    """Return every installed "GIMP" (3 or newer) or "Krita", system-wide or in the user's home, without duplicates."""
     search = {"win32": _search_windows, "darwin": _search_mac}.get(sys.platform, _search_linux)
     found: dict[Path, Program] = {}
     for program in search(host):
         target = program.path.resolve()
-        # Links in /snap/bin all lead to the one program that starts every snap.
+        # All links in /snap/bin have the same target: the program that starts every snap.
         found.setdefault(program.path if program.kind == SNAP else target, program)
     return [program for program in found.values() if not (host == "GIMP" and _is_older_than_3(program.version))]
 
 
 def describe_programs(host: str) -> list[str]:
-    """What was found, for the user, line by line."""
+    """Return one line for the user about each program found."""
     return [f"Found {host} {program}." for program in find_programs(host)] or [f"{host} was not found on this machine."]
 
 
 def get_release_series(version: str) -> str:
-    """The part of a version for which settings are kept: "3.2" of "3.2.6", "" of ""."""
+    """Return the part of a version that names its settings folder: "3.2" for "3.2.6", "" for ""."""
     return ".".join(version.split(".")[:2])
 
 
 def is_newer_than_tested(host: str, version: str) -> bool:
-    """Whether a version's series is newer than any that the tests know."""
+    """Return whether a version's series is newer than the newest tested one."""
     series, newest = get_release_series(version), NEWEST_TESTED[host]
     return bool(series) and _parse_numbers(series) > _parse_numbers(newest)
 
@@ -107,15 +107,15 @@ def _search_windows(host: str) -> Iterator[Program]:
                 yield from (Program(path, PACKAGE) for path in programs if path.exists())
 
 
-@functools.cache  # a program may take its time to answer
+@functools.cache  # a program may take long to answer
 def _find_version(path: Path, kind: str) -> str:
-    """Such as "3.2.6"; "" where it can't be found out."""
+    """Return a version such as "3.2.6"; "" if it is unknown."""
     found = _VERSION.search(_read_version_text(path, kind))
     return found[0] if found else ""
 
 
 def _read_version_text(path: Path, kind: str) -> str:
-    """A text that holds a program's version, or "". Nothing is started but what ends at once."""
+    """Return a text that contains a program's version, or "". Only start programs that end at once."""
     if kind == APP_IMAGE:
         return path.name
     if kind == SNAP:
@@ -132,10 +132,10 @@ def _read_version_text(path: Path, kind: str) -> str:
 
 
 def _run_program(words: list[str]) -> str:
-    """What a program says of its version; "" if it can't be run."""
+    """Return a program's output about its version; "" if it can't be run."""
     environment = {**os.environ, "LC_ALL": "C"}
     if not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")):
-        environment["QT_QPA_PLATFORM"] = "offscreen"  # Krita's Qt looks for a screen even for this
+        environment["QT_QPA_PLATFORM"] = "offscreen"  # Krita's Qt needs a display even for this
     try:
         done = subprocess.run(words, env=environment, capture_output=True, timeout=_ANSWER_S, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -151,7 +151,7 @@ def _read_version_line(file: Path) -> str:
 
 
 def _find_version_line(text: str) -> str:
-    """The line that names the version, of several; else all of them."""
+    """Return the line that starts with "version:", or all lines if there is none."""
     return next((line for line in text.splitlines() if line.strip().lower().startswith("version:")), text)
 
 

@@ -1,7 +1,7 @@
-"""`python -m backend.install.release -o dist`: everything that is published, from a checkout.
+"""`python -m backend.install.release -o dist` builds a release from a checkout.
 
-The wheel, and for each host an archive that a user unpacks into it (GIMP: into `plug-ins`; Krita: Tools → Scripts →
-Import Python Plugin from File…, or into `pykrita`). The plug-ins in them are plain Python, and find `gknet` themselves.
+A release is the wheel and one archive per host. Users unpack GIMP's into `plug-ins`, and Krita's with Tools → Scripts →
+Import Python Plugin from File… or into `pykrita`. The plug-ins in them are pure Python, and find `gknet` themselves.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _ROOT = Path(__file__).parents[2]
 
 
 def write_release(into: Path) -> list[Path]:
-    """The wheel and both archives in a folder. Raises CalledProcessError, OSError."""
+    """Write the wheel and both archives to a folder, and return their paths. Raise CalledProcessError, OSError."""
     into.mkdir(parents=True, exist_ok=True)
     return [_build_wheel(into), write_gimp_archive(into), write_krita_archive(into)]
 
 
 def write_gimp_archive(into: Path) -> Path:
-    """A zip that holds GIMP's plug-in in its own folder, ready to be run."""
+    """Write a zip of GIMP's plug-in in its own folder, ready to run, and return its path."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         installation.assemble_plug_in(gimp.PACKAGE, folder / gimp.NAME, _build_record())
@@ -34,7 +34,7 @@ def write_gimp_archive(into: Path) -> Path:
 
 
 def write_krita_archive(into: Path) -> Path:
-    """A zip that holds what belongs into `pykrita`, as Krita's own importer wants it."""
+    """Write a zip of the contents of `pykrita`, as Krita's importer expects it, and return its path."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         installation.assemble_plug_in(krita.PACKAGE, folder / krita.NAME, _build_record())
@@ -44,7 +44,7 @@ def write_krita_archive(into: Path) -> Path:
 
 
 def main() -> int:
-    """Runs the command; 0, or 2 with a line on what is wrong."""
+    """Run the command. Return 0, or 2 after printing an error."""
     parser = argparse.ArgumentParser(prog="python -m backend.install.release", description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the wheel and the archives")
     options = parser.parse_args()
@@ -67,12 +67,12 @@ def _build_wheel(into: Path) -> Path:
 
 
 def _build_record() -> dict[str, object]:
-    """No command: where `gknet` is, nobody knows yet."""
+    """Return a record without a command: the location of `gknet` is not known yet."""
     return {"version": installation.get_version()}
 
 
 def _write_zip(folder: Path, archive: Path) -> Path:
-    """Everything in a folder as a zip; the folders have entries of their own, which Krita's importer looks for."""
+    """Write a folder's contents to a zip, with entries for folders too, because Krita's importer needs them."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for path in sorted(folder.rglob("*")):
             file.write(path, path.relative_to(folder))

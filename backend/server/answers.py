@@ -1,4 +1,4 @@
-"""Answers to clients. A client may have gone, or may not read: neither stops the socket loop."""
+"""Answers to clients. A client that has gone or doesn't read never blocks the socket loop."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from gknet.errors import HarmonizeError
 _log = logging.getLogger(__name__)
 
 UNREAD = 256
-"""Messages kept for a client that does not read."""
+"""Messages buffered for a client that does not read."""
 
 _TEXTS = {
-    "wait": "Waiting for other pictures",
+    "wait": "Waiting for other images",
     "clean": "Cleaning the edges",
     "load": "Loading the network",
-    "reduce": "Looking at the scene",
+    "reduce": "Analysing the scene",
     "network": "Harmonizing",
-    "apply": "Colouring every pixel",
+    "apply": "Applying the colours",
 }
 
 
 class Answers:
-    """Sends answers through a ROUTER, and never waits.
+    """Send answers through a ROUTER without blocking.
 
-    forget: called with a client that has gone.
+    forget: called with a client that has disconnected.
     """
 
     def __init__(self, peers: zmq.Socket[bytes], forget: Callable[[bytes], None]) -> None:
         self.results = 0
-        """How many results were sent."""
+        """Number of results sent."""
         self._peers = peers
         self._forget = forget
 
     def send(self, peer: bytes, header: dict[str, Any], pixels: Any = None) -> bool:
-        """Send an answer; False if its client has gone or does not read."""
+        """Send an answer. Return False if its client has disconnected or does not read."""
         frames = [peer, msgpack.packb(header)]
         if pixels is not None:
             frames.append(pixels)
@@ -57,12 +57,12 @@ class Answers:
         return True
 
     def send_progress(self, job: Job, stage: str, done: int, total: int) -> bool:
-        """Send a job's progress; False as `send`."""
+        """Send a job's progress. Return False as `send` does."""
         header = {"op": "progress", "id": job.request.id, "stage": stage, "done": done, "total": total}
         return self.send(job.peer, {**header, "text": _TEXTS[stage]})
 
     def send_result(self, done: Result) -> None:
-        """Send a job's pixels, with their fit, timings and warnings."""
+        """Send a job's pixels with their fit, timings and warnings."""
         request = done.job.request
         layer = request.layer
         header = {
@@ -82,6 +82,6 @@ class Answers:
         self.send(done.job.peer, header, done.pixels)
 
     def send_error(self, peer: bytes, message_id: int | None, error: HarmonizeError) -> None:
-        """Send an error.   message_id: None if it could not be read."""
+        """Send an error.   message_id: None if the message's id could not be read."""
         header = {"op": "error", "id": message_id, "code": error.code, "message": error.message, "hint": error.hint}
         self.send(peer, header)

@@ -1,4 +1,4 @@
-"""The backend's side of the connection file: the place, the lock that keeps the backend single, the secrets."""
+"""The backend's side of the connection file: its contents, its keys, and the lock that allows only one backend."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gknet import __version__
 from gknet.atomic import replacing
 
 _GLANCE_S = 1.0
-"""A client that looks whether the lock is free holds it for an instant."""
+"""A client that tests the lock holds it for an instant."""
 _END_S = 10.0
-"""A backend that ends holds the lock a little longer than its connection file."""
+"""A backend that is stopping holds the lock a little longer than its connection file exists."""
 
 
 def create_key() -> str:
@@ -30,7 +30,7 @@ def create_key() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """What the connection file says. The keys stay out of its repr, and so out of logs and tracebacks."""
+    """Contents of the connection file. The keys are left out of its repr, and so out of logs and tracebacks."""
 
     port: int
     device: str
@@ -44,10 +44,10 @@ class Connection:
 
 @contextmanager
 def hold_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of a connection file, which makes the backend the only one, for as long as the block lasts.
+    """Hold the lock of a connection file during the block, so that no second backend can start.
 
-    Removes what a killed backend left. Raises BackendUnavailableError if another backend is running or the folder
-    cannot be used.
+    Remove the file that a killed backend left behind. Raise BackendUnavailableError if another backend is running
+    or the folder cannot be used.
     """
     lock = _create_lock(path)
     try:
@@ -63,7 +63,7 @@ def hold_lock(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a backend holds the lock now.  Raises BackendUnavailableError if the file's folder cannot be used."""
+    """Return whether a backend holds the lock. Raise BackendUnavailableError if the file's folder cannot be used."""
     lock = _create_lock(path)
     if not Path(lock.lock_file).exists():
         return False
@@ -78,7 +78,7 @@ def is_locked(path: Path) -> bool:
 
 
 def write_connection_file(path: Path, connection: Connection) -> None:
-    """Write the file atomically, readable by its owner alone.  Raises BackendUnavailableError."""
+    """Write the file atomically, readable only by its owner. Raise BackendUnavailableError if that fails."""
     try:
         with replacing(path, mode=0o600) as unfinished:
             unfinished.write_text(json.dumps(asdict(connection)), encoding="utf-8")
@@ -87,7 +87,7 @@ def write_connection_file(path: Path, connection: Connection) -> None:
 
 
 def remove_connection_file(path: Path, connection: Connection) -> None:
-    """Remove the file if it is still this connection's."""
+    """Remove the file if it still belongs to this connection."""
     with suppress(OSError, ValueError, TypeError, KeyError):
         if json.loads(path.read_text(encoding="utf-8"))["key"] == connection.key:
             path.unlink()
@@ -104,11 +104,11 @@ def _acquire_lock(lock: FileLock, path: Path) -> None:
             lock.acquire(timeout=_GLANCE_S)
             return
         if path.exists() or time.monotonic() - start > _END_S:
-            raise BackendUnavailableError("A backend is already running.", "Use it, or end it with `gknet stop`.")
+            raise BackendUnavailableError("A backend is already running.", "Use it, or stop it with `gknet stop`.")
 
 
 def _make_folder(folder: Path) -> None:
-    # A folder that is there already may be anything, /tmp even: its mode is not ours to change.
+    # An existing folder may be any, even /tmp, so its mode must not change.
     for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
 
@@ -116,5 +116,5 @@ def _make_folder(folder: Path) -> None:
 def _make_unusable_error(path: Path, error: OSError) -> BackendUnavailableError:
     return BackendUnavailableError(
         f"The folder {path.parent} cannot be used: {error.strerror or error}.",
-        "Make it writable, or name another connection file in GKNET_CONNECTION.",
+        "Make it writable, or set GKNET_CONNECTION to another connection file.",
     )

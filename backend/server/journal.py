@@ -1,4 +1,4 @@
-"""The backend's log: a rotating file of the user's. A folder or disk that refuses it never stops the backend."""
+"""The backend's log: a rotating file in the user's log folder. The backend keeps running if it can't be written."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 import platformdirs
 
 _LONGEST = 1_000_000
-"""Bytes of one file; two older ones are kept beside it."""
+"""Maximum bytes of one file; two older files are kept."""
 _LINE = "%(asctime)s %(levelname)s %(name)s [%(request)s] %(message)s"
 
 
 def get_default_path() -> Path:
-    """Return where the log is by default."""
+    """Return the default path of the log."""
     return Path(platformdirs.user_log_dir("gknet")) / "backend.log"
 
 
 def start_logging(path: Path) -> None:
-    """Sends everything that is logged to a file from now on; one line on standard error if that is impossible."""
+    """Write everything that is logged from now on to a file. Print one line to standard error if that is impossible."""
     handler: logging.Handler
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,12 +30,12 @@ def start_logging(path: Path) -> None:
         return
     handler.setFormatter(logging.Formatter(_LINE, defaults={"request": "-"}))
     logging.getLogger().addHandler(handler)
-    # Libraries speak of trouble only.
+    # Libraries log warnings and errors only.
     logging.getLogger("backend").setLevel(logging.INFO)
 
 
 class _File(logging.handlers.RotatingFileHandler):
-    """A rotating file that says once, on standard error, that it cannot be written."""
+    """A rotating file that reports only once, on standard error, that it cannot be written."""
 
     _has_warned = False
 
@@ -48,4 +48,4 @@ class _File(logging.handlers.RotatingFileHandler):
 
 def _print_warning(path: Path, error: BaseException | None) -> None:
     reason = getattr(error, "strerror", None) or error
-    print(f"gknet: The log {path} cannot be written: {reason}. The backend works without it.", file=sys.stderr)
+    print(f"gknet: The log {path} cannot be written: {reason}. The backend runs without it.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What a message asks for, with every field and every size checked before anything is made of it."""
+"""Requests from clients. Every field and size is checked before any work is done."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from gknet.color.encoding import Space
 
 _ROUNDING = 2.0
-"""Pixels by which a reference's short side may miss the canvas's aspect: hosts round in their own ways."""
+"""Pixels by which a reference's short side may deviate from the canvas's aspect ratio: hosts round differently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """A client introduces itself."""
+    """A client's introduction."""
 
     id: int
     client: str
@@ -29,7 +29,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels:
-    """One picture: its size, its kind, and its bytes, `data` (a frame, or anything with the buffer protocol)."""
+    """One image: its size, its pixel format and its bytes in `data` (any object with the buffer protocol)."""
 
     width: int
     height: int
@@ -42,10 +42,10 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harmonize:
-    """A layer to be harmonized, with a reference or with the fit of an earlier answer.
+    """A layer to harmonize, with a reference or with the fit of an earlier answer.
 
-    at: (x, y) of the layer on the canvas.   canvas: (width, height) of the picture that the reference shows.
-    selection: the frame of one byte a pixel, None without.   network_size: None for the model's own.
+    at: (x, y) of the layer on the canvas.   canvas: (width, height) of the image that the reference shows.
+    selection: frame with one byte per pixel, or None.   network_size: None for the model's default.
     """
 
     id: int
@@ -63,14 +63,14 @@ class Harmonize:
 
     @property
     def size(self) -> int:
-        """Bytes of all its pixels."""
+        """Number of bytes of all its pixels."""
         frames = [self.layer.data, self.selection, self.reference and self.reference.data]
         return sum(len(frame) for frame in frames if frame is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """Stop `request` of the same client."""
+    """Cancellation of `request` of the same client."""
 
     id: int
     request: int
@@ -78,14 +78,14 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Say how the backend is."""
+    """Request for the backend's status."""
 
     id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shutdown:
-    """End."""
+    """Request to stop the backend."""
 
     id: int
 
@@ -94,7 +94,7 @@ Request = Hello | Harmonize | Cancel | Status | Shutdown
 
 
 class BadMessageError(Exception):
-    """A message that is refused: its id, None where that could not be read, and the error to answer it with."""
+    """An invalid message.   id: the message's, None if it could not be read.   error: the answer to send."""
 
     def __init__(self, message_id: int | None, error: HarmonizeError) -> None:
         super().__init__(str(error))
@@ -103,9 +103,9 @@ class BadMessageError(Exception):
 
 
 def read_request(frames: Sequence[Any]) -> Request:
-    """The request that a message's frames hold: each with the buffer protocol and its bytes as its length.
+    """Return the request in a message's frames (objects with the buffer protocol and their length in bytes).
 
-    Pixels are not copied. Raises BadMessageError.
+    Pixels are not copied. Raise BadMessageError for an invalid message.
     """
     message_id: int | None = None
     try:
@@ -125,7 +125,7 @@ def _read_operation(fields: Fields, message_id: int, pixels: Sequence[Any]) -> R
     if operation == "harmonize":
         return _read_harmonize(fields, message_id, pixels)
     if pixels:
-        raise make_bad_request("Pixels came with an operation that takes none.")
+        raise make_bad_request("An operation without pixels came with frames of pixels.")
     if operation == "hello":
         return _read_hello(fields, message_id)
     if operation == "cancel":
@@ -134,7 +134,7 @@ def _read_operation(fields: Fields, message_id: int, pixels: Sequence[Any]) -> R
         return Status(id=message_id)
     if operation == "shutdown":
         return Shutdown(id=message_id)
-    raise make_bad_request(f"The operation {operation!r} is unknown.")
+    raise make_bad_request(f"Unknown operation {operation!r}.")
 
 
 def _read_hello(fields: Fields, message_id: int) -> Hello:
@@ -142,7 +142,7 @@ def _read_hello(fields: Fields, message_id: int) -> Hello:
     if version[0] > protocol.PROTOCOL[0]:
         theirs, ours = (".".join(map(str, pair)) for pair in (version, protocol.PROTOCOL))
         raise UnsupportedError(
-            f"The client speaks protocol {theirs}, the backend {ours}.",
+            f"The client speaks version {theirs} of the protocol, the backend {ours}.",
             "Update the backend, or use the client that came with it.",
         )
     client = fields.read_map("client")
@@ -154,7 +154,7 @@ def _read_harmonize(fields: Fields, message_id: int, frames: Sequence[Any]) -> H
     options = fields.read_map("options", {})
     fit = options.read_optional_text("fit")
     if (fit is None) != ("reference" in fields):
-        raise make_bad_request("A request has either a reference or options.fit.")
+        raise make_bad_request("Expected either a reference or options.fit.")
     expected = 1 + ("reference" in fields) + ("selection" in fields)
     if len(frames) != expected:
         raise make_bad_request(f"The message has {len(frames)} frames of pixels instead of {expected}.")
@@ -194,8 +194,8 @@ def _read_pixels(fields: Fields, frame: Any, longest: int) -> Pixels:
     size = width * height * count * protocol.DEPTHS[depth]
     if width * height > protocol.MAX_PIXELS or size > protocol.MAX_FRAME:
         raise TooLargeError(
-            f"The layer has {width} x {height} pixels, more than can be taken at once.",
-            "Work on a smaller picture, or in a lower depth.",
+            f"An image of {width} x {height} pixels is too large for the backend.",
+            "Use a smaller image or a lower bit depth.",
         )
     if len(frame) != size:
         raise make_bad_request(f"A frame of pixels has {len(frame)} bytes instead of {size}.")
@@ -204,14 +204,14 @@ def _read_pixels(fields: Fields, frame: Any, longest: int) -> Pixels:
 
 
 def _read_canvas(fields: Fields, reference: Pixels) -> tuple[int, int]:
-    """(width, height) of the picture that the reference shows, which must have its aspect."""
+    """Return (width, height) of the canvas. Raise InputError unless the reference has its aspect ratio."""
     width = fields.read_side("canvas_width", protocol.MAX_SIDE)
     height = fields.read_side("canvas_height", protocol.MAX_SIDE)
     scale = max(reference.width, reference.height) / max(width, height)
     missed = max(abs(reference.width - width * scale), abs(reference.height - height * scale))
     if scale > 1 or missed > _ROUNDING:
         raise make_bad_request(
-            f"A reference of {reference.width} x {reference.height} pixels cannot show a canvas of {width} x {height}."
+            f"A reference of {reference.width} x {reference.height} pixels can't show a canvas of {width} x {height}."
         )
     return width, height
 
@@ -227,9 +227,9 @@ def _check_selection(fields: Fields, layer: Pixels, length: int) -> None:
 
 
 def _check_header(length: int, request: Request) -> None:
-    """Only profiles may make a map longer than MAX_HEADER."""
+    """Raise TooLargeError if the map without its profiles is longer than MAX_HEADER."""
     if isinstance(request, Harmonize):
         pictures = [request.layer, request.reference]
         length -= sum(len(one.profile) for one in pictures if one is not None and one.profile is not None)
     if length > protocol.MAX_HEADER:
-        raise TooLargeError(f"The message's map has {length} bytes.", f"Send at most {protocol.MAX_HEADER}.")
+        raise TooLargeError(f"The message's map is too long: {length} bytes.", f"Send at most {protocol.MAX_HEADER}.")

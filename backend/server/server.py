@@ -1,4 +1,4 @@
-"""The socket loop: admits, queues, answers and forgets. It never waits for the worker, so it answers at once."""
+"""The socket loop: it queues requests and sends answers. It never waits for the worker, so it always responds."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ from gknet.errors import CancelledError, HarmonizeError, InputError, Unsupported
 _log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
-"""Between two words to those who wait; one of them who has gone is noticed then."""
+"""Interval between progress messages to waiting clients, which also detect clients that have disconnected."""
 _LAST_WORK_S = 5.0
-"""What a request in hand has to stop when the backend ends."""
+"""Time for the running request to stop when the backend stops."""
 _LAST_ANSWERS_MS = 2000
-"""What is left to the last answers when the backend ends."""
+"""Time for the last answers to be sent when the backend stops."""
 _AT_ONCE = 32
-"""Messages taken before the worker's reports get their turn."""
+"""Messages handled before the worker's reports are handled again."""
 _MAX_WAITING_BYTES = 4 * 2**30
-"""Of the pixels of all requests that wait."""
+"""Limit on the pixels of all waiting requests."""
 _ZAP_DOMAIN = b"gknet"
 _ZAP_ADDRESS = "inproc://zeromq.zap.01"
 
 
 def serve(path: Path, *, device: str, idle_minutes: float, on_listening: Callable[[int], None]) -> None:
-    """Run the backend of a connection file until it is shut down or idle for too long.
+    """Run the backend for a connection file until shutdown or the idle timeout.
 
-    idle_minutes: 0 for never.   on_listening: called with the port.
-    Call it in the main thread: it handles SIGTERM and SIGINT.
-    Raises BackendUnavailableError if another backend is running, or the file's folder cannot be used.
+    idle_minutes: 0 means no timeout.   on_listening: called with the port.
+    Call it in the main thread, because it handles SIGTERM and SIGINT.
+    Raise BackendUnavailableError if another backend is running, or the file's folder cannot be used.
     """
     with connection.hold_lock(path):
         server = Server(device=device, idle_s=idle_minutes * 60)
@@ -67,14 +67,13 @@ def serve(path: Path, *, device: str, idle_minutes: float, on_listening: Callabl
             server.close()
             _log.info("ended")
     if server.is_stuck:
-        # A thread that comes back from torch into an interpreter that is being taken down brings the process down
-        # with it, and with a complaint. Nothing is left to be done.
+        # A thread that returns from torch while the interpreter shuts down crashes the process. Nothing is left to do.
         logging.shutdown()
         os._exit(0)
 
 
 class Server:
-    """A ROUTER on 127.0.0.1, the requests that came in through it, and the worker they go to."""
+    """A ROUTER on 127.0.0.1, its queue of requests, and the worker that runs them."""
 
     def __init__(self, *, device: str, idle_s: float) -> None:
         key = connection.create_key()
@@ -83,7 +82,7 @@ class Server:
         self._peers = _create_router(self._context)
         port = int(self._peers.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
         self.connection = Connection(port=port, device=device, key=key, proof_key=connection.create_key())
-        # A byte in it wakes the loop: written by signals and by the worker's thread.
+        # A byte in it wakes the loop. Signals and the worker's thread write it.
         self._wakeup_receiver, self._wakeup_sender = socket.socketpair()
         self._wakeup_receiver.setblocking(False)
         self._wakeup_sender.setblocking(False)
@@ -103,7 +102,7 @@ class Server:
         self._last_use = self._last_tick = time.monotonic()
 
     def run(self) -> None:
-        """Serve until shut down, or idle for too long."""
+        """Serve requests until shutdown or the idle timeout."""
         self._worker.start()
         while not self._ending:
             self._poller.poll(self._compute_timeout_ms())
@@ -116,7 +115,7 @@ class Server:
 
     @contextmanager
     def handle_signals(self) -> Iterator[None]:
-        """Within the block, SIGTERM and SIGINT make `run` return."""
+        """Make `run` return on SIGTERM and SIGINT during the block."""
 
         def end(number: int, frame: FrameType | None) -> None:
             del number, frame
@@ -132,9 +131,9 @@ class Server:
                 signal.signal(number, handler)
 
     def close(self) -> None:
-        """Cancel what is open, send the last answers and free everything.
+        """Cancel open requests, send the last answers and free all resources.
 
-        Withdraw the connection file before: a client that gets `bye` may start another backend at once.
+        Remove the connection file first: a client that gets `bye` may start another backend at once.
         """
         self._ending = True
         for peer, message_id in self._pending_byes:
@@ -161,7 +160,7 @@ class Server:
         return self._worker.is_alive()
 
     def _compute_timeout_ms(self) -> int | None:
-        """How long to wait for a message, None for ever."""
+        """Return how long to wait for a message, None for no limit."""
         if self._queue:
             return round(_TICK_S * 1e3)
         if self._running is not None or not self._idle_s:
@@ -169,6 +168,7 @@ class Server:
         return math.ceil(max(0.0, self._last_use + self._idle_s - time.monotonic()) * 1e3)
 
     def _report_waiting(self) -> None:
+        """Send progress to waiting clients, and end the loop after the idle timeout."""
         now = time.monotonic()
         if self._queue and now - self._last_tick >= _TICK_S:
             self._last_tick = now
@@ -177,16 +177,17 @@ class Server:
         if self._queue or self._running is not None:
             self._last_use = now
         elif self._idle_s and now - self._last_use >= self._idle_s:
-            _log.info("nobody asked for anything for %g minutes", self._idle_s / 60)
+            _log.info("no requests for %g minutes", self._idle_s / 60)
             self._ending = True
 
     def _queue_report(self, report: Report) -> None:
-        """Take a report; called on the worker's thread."""
+        """Queue a report; called on the worker's thread."""
         self._reports.put(report)
-        with suppress(BlockingIOError):  # full: the loop is awake
+        with suppress(BlockingIOError):  # full, so the loop is awake
             self._wakeup_sender.send(b"\0")
 
     def _take_reports(self) -> None:
+        """Send everything that the worker has reported."""
         with suppress(BlockingIOError):
             self._wakeup_receiver.recv(4096)
         while True:
@@ -202,11 +203,11 @@ class Server:
                 self._answers.send_result(report)
             else:
                 self._answers.send_error(report.job.peer, report.job.request.id, report.error)
-            del report  # its pixels are the socket's now
+            del report  # its pixels now belong to the socket
             self._give_next()
 
     def _take_message(self) -> bool:
-        """Answer one message; False if there is none."""
+        """Answer one message. Return False if there is none."""
         try:
             peer, *frames = self._peers.recv_multipart(zmq.DONTWAIT, copy=False)
         except zmq.Again:
@@ -217,7 +218,7 @@ class Server:
         except requests.BadMessageError as error:
             _log.warning("refused: %s", error.error.message, extra={"request": error.id})
             self._answers.send_error(peer.bytes, error.id, error.error)
-        except Exception:  # one message's fault must not end the service for all
+        except Exception:  # one message must not stop the service for all
             _log.exception("a message could not be answered")
             self._answers.send_error(peer.bytes, None, InternalError("An unexpected error occurred in the backend."))
         return True
@@ -285,20 +286,20 @@ class Server:
             self._answers.send_error(peer, request.request, _make_cancelled_error())
 
     def _admit(self, job: Job) -> None:
-        """Queue a request.  Raises UnsupportedError, InputError, BusyError."""
+        """Queue a request. Raise UnsupportedError, InputError or BusyError if it can't be queued."""
         request = job.request
         if request.model is not None and request.model not in self._models:
-            raise UnsupportedError(
-                f"There is no model {request.model!r}.", f"Choose one of: {', '.join(self._models)}."
-            )
+            raise UnsupportedError(f"Unknown model {request.model!r}.", f"Choose one of: {', '.join(self._models)}.")
         mine = [one.request.id for one in self._list_open_jobs() if one.peer == job.peer]
         if request.id in mine:
-            raise InputError(f"Request {request.id} is already running.", "Give every request an id of its own.")
+            raise InputError(f"Request {request.id} is already running.", "Give every request a unique id.")
         if len(mine) >= protocol.MAX_REQUESTS:
-            raise BusyError(f"{len(mine)} requests of this client are running.", "Wait until one of them has ended.")
+            raise BusyError(
+                f"This client already has {len(mine)} running requests.", "Wait until one of them has ended."
+            )
         self._queue.add(job)
         _log.info(
-            "asked for %d x %d %s x %d",
+            "request for %d x %d %s x %d",
             request.layer.width,
             request.layer.height,
             request.layer.depth,
@@ -310,7 +311,7 @@ class Server:
         self._give_next()
 
     def _give_next(self) -> None:
-        """Give the worker, if it is free, the first request whose client is still there."""
+        """Give an idle worker the first request whose client is still connected."""
         while self._running is None and not self._ending and (job := self._queue.pop()) is not None:
             self._running = job
             stage, done = ("wait", 1) if self._worker.ready.is_set() else ("load", 0)
@@ -323,16 +324,16 @@ class Server:
         return [*self._queue, *([] if self._running is None else [self._running])]
 
     def _forget_client(self, peer: bytes) -> None:
-        """Drop the requests of a client that has gone."""
+        """Drop the requests of a client that has disconnected."""
         count = self._queue.drop(peer)
         if self._running is not None and self._running.peer == peer:
             self._running.cancelled.set()
             count += 1
-        _log.info("a client went away; requests dropped: %d", count)
+        _log.info("a client disconnected; requests dropped: %d", count)
 
 
 class _Queue:
-    """The requests that wait for the worker, in the order in which they came; bounded, so that nothing takes long."""
+    """The requests waiting for the worker, oldest first. Its length and bytes are limited."""
 
     def __init__(self) -> None:
         self._jobs: deque[Job] = deque()
@@ -341,22 +342,22 @@ class _Queue:
         return len(self._jobs)
 
     def __iter__(self) -> Iterator[Job]:
-        """Over those that wait now; dropping some meanwhile does no harm."""
+        """Iterate over a snapshot, so that jobs may be dropped meanwhile."""
         return iter(tuple(self._jobs))
 
     def add(self, job: Job) -> None:
-        """Put a job last.  Raises BusyError if too many, or too large ones, wait."""
+        """Append a job. Raise BusyError if too many jobs, or too many bytes, are waiting."""
         size = sum(one.request.size for one in self._jobs)
         if len(self._jobs) >= protocol.MAX_QUEUE or (self._jobs and size + job.request.size > _MAX_WAITING_BYTES):
-            raise BusyError(f"{len(self._jobs)} requests are waiting already.", "Try again in a moment.")
+            raise BusyError(f"{len(self._jobs)} requests are already waiting.", "Try again in a moment.")
         self._jobs.append(job)
 
     def pop(self) -> Job | None:
-        """Take the first job out, None if there is none."""
+        """Remove and return the first job, None if there is none."""
         return self._jobs.popleft() if self._jobs else None
 
     def remove(self, peer: bytes, request_id: int) -> Job | None:
-        """Take one request of a client out, None if it does not wait."""
+        """Remove and return one request of a client, None if it is not waiting."""
         for job in self._jobs:
             if (job.peer, job.request.id) == (peer, request_id):
                 self._jobs.remove(job)
@@ -364,23 +365,23 @@ class _Queue:
         return None
 
     def drop(self, peer: bytes) -> int:
-        """Take all requests of a client out, and return how many they were."""
+        """Remove all requests of a client and return their number."""
         before = len(self._jobs)
         self._jobs = deque(job for job in self._jobs if job.peer != peer)
         return before - len(self._jobs)
 
     def clear(self) -> list[Job]:
-        """Take everything out."""
+        """Remove and return all jobs."""
         jobs = list(self._jobs)
         self._jobs.clear()
         return jobs
 
 
 class _Authenticator:
-    """Who may connect: ZeroMQ's PLAIN, answered over ZAP (rfc.zeromq.org/spec/27) by the socket loop.
+    """Authentication of clients: ZeroMQ's PLAIN over ZAP (rfc.zeromq.org/spec/27), handled by the socket loop.
 
-    Must be there before the guarded socket is bound. pyzmq's own authenticators write every password into the log at
-    level DEBUG and compare it in variable time.
+    Create it before binding the guarded socket. pyzmq's own authenticators log every password at level DEBUG and
+    compare it in variable time.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], key: str) -> None:
@@ -390,7 +391,7 @@ class _Authenticator:
         self.socket.bind(_ZAP_ADDRESS)
 
     def answer(self) -> None:
-        """Answer all of libzmq's questions that wait."""
+        """Answer all pending requests from libzmq."""
         while True:
             try:
                 question = self.socket.recv_multipart(zmq.DONTWAIT)
@@ -401,7 +402,7 @@ class _Authenticator:
             self.socket.send_multipart([b"1.0", request_id, *verdict, b"", b""])
 
     def _allows(self, question: list[bytes]) -> bool:
-        if len(question) != 8:  # another mechanism has another number of credentials
+        if len(question) != 8:  # other mechanisms have other numbers of credentials
             return False
         version, _, domain, address, _, mechanism, user, password = question
         return (
@@ -412,10 +413,10 @@ class _Authenticator:
 
 
 def _create_router(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
-    """The guarded socket, bound to a port that the system chose.
+    """Return the guarded socket, bound to a port that the system chose.
 
-    It sends no heartbeats: on one machine a closed connection shows at once, and a host that has nothing to ask
-    does not listen and would be cut off.
+    It sends no heartbeats. On one machine a closed connection is noticed at once, and an idle host does not read
+    and would be disconnected.
     """
     router = context.socket(zmq.ROUTER)
     router.plain_server = True

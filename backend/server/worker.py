@@ -1,4 +1,4 @@
-"""The one thread that touches torch: it takes a job at a time and reports to the socket loop."""
+"""The only thread that uses torch. It runs one job at a time and reports to the socket loop."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ DEFAULT_MODEL = "gknet-s"
 _log = logging.getLogger(__name__)
 
 _REPORT_EVERY_S = 0.05
-"""Between two reports of progress within one stage."""
+"""Minimum interval between progress reports within one stage."""
 _WORKING_BYTES = 256 * 2**20
-"""Bytes that harmonizing takes beside the layer and its result."""
+"""Bytes that harmonizing needs in addition to the layer and its result."""
 _SMALLEST_CHANGE = 2.0
-"""Levels of 255: a smaller change goes unnoticed."""
+"""Smallest visible change, in levels of 255."""
 
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """A request: who asked, what for, and whether it was cancelled."""
+    """A client's request, and whether it was cancelled."""
 
     peer: bytes
     request: Harmonize
@@ -51,7 +51,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A job is at step `done` of `total` of a stage."""
+    """Progress of a job: `done` of `total` steps of a stage."""
 
     job: Job
     stage: str
@@ -61,7 +61,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A job's result: the new pixels, C-contiguous and little-endian, and what else the answer says."""
+    """A job's result: the new pixels, C-contiguous and little-endian, and the other fields of the answer."""
 
     job: Job
     pixels: np.ndarray
@@ -72,7 +72,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A job ended without a result."""
+    """A job that ended without a result."""
 
     job: Job
     error: HarmonizeError
@@ -82,7 +82,7 @@ Report = Progress | Result | Failure
 
 
 class _Stages:
-    """A job's progress: passed on now and then, timed, and the place where cancelling takes effect."""
+    """A job's stages: times them, reports progress at intervals, and stops a cancelled job."""
 
     def __init__(self, job: Job, report: Callable[[Report], None]) -> None:
         self.milliseconds: dict[str, float] = {}
@@ -92,7 +92,7 @@ class _Stages:
         self._since = self._reported = time.perf_counter()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Raises CancelledError if the job was cancelled."""
+        """Report progress. Raise CancelledError if the job was cancelled."""
         if self._job.cancelled.is_set():
             raise CancelledError("The request was cancelled.")
         now = time.perf_counter()
@@ -112,7 +112,7 @@ class _Stages:
 
 
 def check_device(name: str) -> None:
-    """Raises InputError if this machine has no such device. Loads torch unless the answer is plain."""
+    """Raise InputError if this machine has no such device. Load torch only if necessary."""
     if name in ("auto", "cpu"):
         return
     from gknet.network.device import choose_device
@@ -121,17 +121,17 @@ def check_device(name: str) -> None:
 
 
 class Worker(threading.Thread):
-    """Loads the default model at once, then answers jobs until `stop`.
+    """A thread that loads the default model, then runs jobs until `stop`.
 
-    report: called on this thread with every report; must return at once.
+    report: called on this thread with every report; it must return at once.
     """
 
     def __init__(self, device: str, report: Callable[[Report], None]) -> None:
         super().__init__(name="worker", daemon=True)
         self.device = device
-        """What was asked for, until torch is loaded and has chosen one."""
+        """The requested device, then the chosen one once torch is loaded."""
         self.ready = threading.Event()
-        """Set once the default model is loaded, or has failed to load."""
+        """Set when the default model has been loaded or has failed to load."""
         self._report = report
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._models: dict[tuple[str, str], Harmonizer] = {}
@@ -143,7 +143,7 @@ class Worker(threading.Thread):
         return sorted({name for name, _ in self._models.copy()})
 
     def submit(self, job: Job) -> None:
-        """Queue a job; its last report is Result or Failure."""
+        """Queue a job. Its last report is a Result or a Failure."""
         self._jobs.put(job)
 
     def stop(self) -> None:
@@ -151,7 +151,7 @@ class Worker(threading.Thread):
         self._jobs.put(None)
 
     def run(self) -> None:
-        """Run the thread: see `stop`."""
+        """Run jobs until `stop`. Called by `start`."""
         try:
             self._load_model(DEFAULT_MODEL, self.device)
         except Exception:
@@ -159,7 +159,7 @@ class Worker(threading.Thread):
         self.ready.set()
         while (job := self._jobs.get()) is not None:
             self._report(self._answer(job))
-            del job  # its pixels must not wait in memory for the next one
+            del job  # don't keep its pixels in memory until the next one
             _release_memory()
 
     def _answer(self, job: Job) -> Report:
@@ -168,7 +168,7 @@ class Worker(threading.Thread):
         except HarmonizeError as error:
             return Failure(job, error)
         except Exception as error:
-            # torch's allocators, of the processor's memory and of the graphics card's, raise RuntimeErrors.
+            # torch raises RuntimeError when it runs out of memory, on the CPU and on the GPU.
             says_so = "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
             if says_so or isinstance(error, MemoryError):
                 _log.warning("out of memory", extra={"request": job.request.id})
@@ -195,7 +195,7 @@ class Worker(threading.Thread):
             selection = np.frombuffer(request.selection, np.uint8).reshape(layer.shape[:2])
         name, fit = earlier or self._fit_layer(request, layer, selection, stages, warnings)
         if fit.change < _SMALLEST_CHANGE:
-            warnings.append("Hardly any change: the object fits already, as far as can be told.")
+            warnings.append("Hardly any change: the object already seems to fit.")
         changed = fit.apply(layer, selection=selection, strength=request.strength, on_progress=stages)
         stages.end()
         pixels = np.ascontiguousarray(changed, changed.dtype.newbyteorder("<"))
@@ -209,12 +209,12 @@ class Worker(threading.Thread):
         stages: _Stages,
         warnings: list[str],
     ) -> tuple[str, LayerFit]:
-        """Fit the layer, and keep the fit under a new name in place of the oldest."""
+        """Return a new fit of the layer and its name. Store it in place of the oldest."""
         from gknet.color.encoding import Encoding
 
         if selection is None and _is_opaque(layer):
             raise NoForegroundError(
-                "The layer is opaque.", "Erase the background around the object, or select the object."
+                "The layer is fully opaque.", "Erase the background around the object, or select the object."
             )
         assert request.reference is not None
         below = request.reference
@@ -237,11 +237,11 @@ class Worker(threading.Thread):
 
         try:
             fit = fit_on(self.device)
-        except RuntimeError as error:  # CUDA's own kind, and what MPS raises
+        except RuntimeError as error:  # CUDA raises a subclass, MPS this one
             if self.device == "cpu" or "out of memory" not in str(error).lower():
                 raise
             _log.warning("%s is out of memory", self.device, extra={"request": request.id})
-            warnings.append("The graphics card has too little free memory: the processor did the work, more slowly.")
+            warnings.append("The GPU has too little free memory, so the CPU did the work more slowly.")
             fit = fit_on("cpu")
         name = secrets.token_hex(8)
         self._fits[name] = (fit, request.layer.profile)
@@ -250,20 +250,20 @@ class Worker(threading.Thread):
         return name, fit
 
     def _find_fit(self, name: str, layer: Pixels) -> LayerFit:
-        """Return an earlier fit.  Raises UnknownFitError, InputError if it is for another encoding than the layer's."""
+        """Return an earlier fit. Raise UnknownFitError, or InputError if its encoding is not the layer's."""
         if name not in self._fits:
-            raise UnknownFitError("The backend no longer keeps this colour map.", "Send the reference again.")
+            raise UnknownFitError("The backend no longer stores this fit.", "Send the reference again.")
         self._fits.move_to_end(name)
         fit, profile = self._fits[name]
         if layer.space != fit.space or (layer.profile is not None and layer.profile != profile):
             raise InputError(
-                "The colour map was made for another colour space or profile than the layer's.",
+                "The fit was made for a different colour space or profile than the layer's.",
                 "Send the reference again.",
             )
         return fit
 
     def _load_model(self, name: str, device: str) -> Harmonizer:
-        """Return a model on a device, loaded when it is first used."""
+        """Return a model on a device. Load it on first use."""
         from gknet.harmonizer import Harmonizer
         from gknet.network import weights
         from gknet.network.device import choose_device
@@ -271,36 +271,38 @@ class Worker(threading.Thread):
         if device == self.device:
             self.device = device = str(choose_device(device))
         if (name, device) not in self._models:
-            # A shipped name, never a path: who may send pictures shall not have files opened.
+            # Only shipped names, never paths: clients must not make the backend open files.
             self._models[name, device] = Harmonizer.from_pretrained(weights.shipped(name), device)
             _log.info("loaded %s on %s", name, device)
         return self._models[name, device]
 
 
 def _view_as_array(pixels: Pixels) -> np.ndarray:
-    """View a picture's bytes as (height, width, channels), without copying them if they are aligned."""
+    """Return an image's bytes as an array (height, width, channels). Copy them only if they are not aligned."""
     import numpy as np
 
     kind = np.dtype(f"<{pixels.depth[0]}{protocol.DEPTHS[pixels.depth]}")
     array = np.frombuffer(pixels.data, kind).reshape(pixels.height, pixels.width, pixels.channels)
-    # A short frame may lie anywhere in libzmq's buffer; an array wants its numbers at multiples of their size.
+    # A short frame may start anywhere in libzmq's buffer, but an array needs aligned numbers.
     return np.require(array, kind.newbyteorder("="), "A")
 
 
 def _is_opaque(layer: np.ndarray) -> bool:
-    """Whether (h, w, C) has no alpha that is less than full anywhere."""
+    """Return whether every pixel of (h, w, C) is fully opaque."""
     from gknet.color.encoding import full_value
 
-    # Row by row: a cut-out shows itself in the first.
+    # Row by row: in a cut-out, the first row already decides.
     return layer.shape[2] in (1, 3) or all((row >= full_value(layer.dtype)).all() for row in layer[..., -1])
 
 
 def _release_memory() -> None:
-    """Return freed memory to the system: glibc keeps hundreds of MB in its threads' own heaps."""
+    """Return freed memory to the system. Otherwise glibc keeps hundreds of MB in its threads' heaps."""
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
 
 
 def _make_memory_error() -> OutOfMemoryError:
-    return OutOfMemoryError("There is not enough memory for this picture.", "Close other programs, or work smaller.")
+    return OutOfMemoryError(
+        "There is not enough memory for this image.", "Close other programs, or use a smaller image."
+    )

@@ -1,1 +1,1 @@
-"""What runs inside a host: standard library only, Python 3.9 and later, no numpy, no compiled modules."""
+"""The client for plug-ins. Runs in a host's Python 3.9 or later: standard library only, no compiled modules."""

@@ -1,4 +1,4 @@
-"""The client that plug-ins use: finds the backend or starts it, and asks it."""
+"""The client that plug-ins use. It finds or starts the backend and sends it requests."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from .request import build_request
 
 STARTING = "starting"
 READY = "ready"
-"""States for `on_state`: a backend is being started, which takes seconds; one has answered and proved itself."""
+"""States for `on_state`: a backend is being started, which takes seconds; the backend has proved its identity."""
 
 HELLO_S = 10.0
-"""Until a backend that should be there has answered; it may be busy with importing."""
+"""Time for a running backend to answer; it may be busy importing modules."""
 LOOK_S = 3.0
-"""The same while one is starting: what is looked at may be an old connection file."""
+"""The same while a backend is starting, when the connection file may be an old one."""
 START_S = 60.0
-"""From a backend's start to its first answer."""
+"""Time from a backend's start to its first answer."""
 ANSWER_S = 10.0
-"""Until `status` and `shutdown` are answered."""
+"""Time for an answer to `status` and `shutdown`."""
 
 
 class ThinClient:
-    """A client of the backend. All of its methods block, and one thread at a time may call them.
+    """A client of the backend. All of its methods block. Use it from one thread at a time.
 
-    Made by `connect`. The connection may end at any time: each request opens a new one if need be.
-    Every failure is a ThinError; those that the backend answers come through as they are.
+    Create it with `connect`. If the connection is lost, the next request opens a new one.
+    Every failure is a ThinError, including the errors that the backend sends.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class ThinClient:
         is_cancelled: Callable[[], bool] | None = None,
         command: Sequence[str] | None = None,
     ) -> ThinClient:
-        """A client with an open connection.
+        """Return a client with an open connection.
 
-        start: whether to start a backend where none answers, now and before later requests.
-        client: the host's name and version.   on_state: called with STARTING and READY, later too.
-        is_cancelled: asked while a backend starts; True raises `cancelled`.
-        command: words that start a backend, None for the `gknet` command that was recorded, or is found.
-        Raises ThinError: `backend_unavailable`; `unauthorized` if a backend refuses the connection file's key and
-        none is to be started; `unsupported` if the backend speaks another version of the protocol; `cancelled`.
+        start: whether to start a backend if none answers, now and before later requests.
+        client: the host's name and version.   on_state: called with STARTING and READY, also later.
+        is_cancelled: called while a backend starts; True raises `cancelled`.
+        command: command that starts a backend; None for the recorded or found `gknet` command.
+        Raise ThinError: `backend_unavailable`; `unauthorized` if a backend rejects the connection file's key and
+        `start` is False; `unsupported` if the backend speaks another version of the protocol; `cancelled`.
         """
         connected = cls(start, client, on_state, command)
         connected._open_conversation(start, is_cancelled)
@@ -75,7 +75,7 @@ class ThinClient:
 
     @property
     def backend(self) -> dict[str, Any]:
-        """What the backend said of itself when it was last met: `version`, `device`, `models`, `limits`, ..."""
+        """The backend's answer to the last `hello`: `version`, `device`, `models`, `limits`, ..."""
         return self._conversation.backend if self._conversation is not None else {}
 
     def harmonize(
@@ -91,16 +91,18 @@ class ThinClient:
         again: bool = True,
         into: bytearray | None = None,
     ) -> tuple[dict[str, Any], bytearray]:
-        """The backend's `result` and the harmonized layer's pixels: as many bytes as were given, of the same kind.
+        """Return the backend's `result` and the harmonized layer's pixels, in the format of the layer's.
 
-        layer, reference, options: as in the protocol's `harmonize`.   selection: one byte a pixel of the layer.
+        layer, reference, options: as in the protocol's `harmonize`.   selection: one byte per pixel of the layer.
         The bytes must not change before this returns.
-        on_progress: called with stage, done, total and a text for the user.   is_cancelled: asked about every 50 ms; True
-        cancels the request.   again: if the backend goes away, start it and ask it once more, unless the answer had
-        begun to arrive in `into`: memory for the answer's pixels, which may be the layer's own.
-        Raises ThinError: `cancelled`; `bad_request`, `too_large` (nothing was sent then, if the sizes are wrong) and
-        whatever else the backend answers; `backend_lost` when it went away, for the second time with `again`;
-        `backend_unavailable`; `internal`, `out_of_memory`.
+        on_progress: called with stage, done, total and a text for the user.
+        is_cancelled: called about every 50 ms; True cancels the request.
+        again: whether to start the backend and repeat the request once if the connection is lost. It is not repeated
+        if the answer has begun to arrive in `into`.
+        into: memory for the answer's pixels, which may be the layer's own.
+        Raise ThinError: `cancelled`; `bad_request` and `too_large`, before sending if sizes are wrong; `backend_lost`
+        if the connection is lost (twice with `again`); `backend_unavailable`; `internal`; `out_of_memory`; and any
+        other error from the backend.
         """
         fields, frames = build_request(
             layer, layer_bytes, reference, reference_bytes, selection, options, self.backend.get("limits")
@@ -124,23 +126,23 @@ class ThinClient:
                 continue
             alike = all(result.get(name) == layer[name] for name in ("width", "height", "channels", "depth"))
             if not alike or len(answered) != 1 or len(answered[0]) != len(frames[0]):
-                raise ThinError(INTERNAL, "The backend's answer does not fit the layer.")
+                raise ThinError(INTERNAL, "The backend's answer does not match the layer.")
             return result, answered[0]
 
     def status(self) -> dict[str, Any]:
-        """The backend's `status`.  Raises ThinError (`backend_unavailable` if none runs; none is started)."""
+        """Return the backend's `status`. Raise ThinError: `backend_unavailable` if none is running. Never start one."""
         status, _ = self._open_conversation(False, None).ask("status", {}, timeout_s=ANSWER_S)
         return status
 
     def shutdown(self) -> None:
-        """End the backend.  Raises ThinError (`backend_unavailable` if none runs; none is started)."""
+        """Stop the backend. Raise ThinError (`backend_unavailable` if none is running; never start one)."""
         try:
             self._open_conversation(False, None).ask("shutdown", {}, timeout_s=ANSWER_S)
         finally:
             self.close()
 
     def close(self) -> None:
-        """End the connection. The backend goes on; a later request opens a new connection."""
+        """Close the connection. The backend keeps running, and a later request opens a new connection."""
         if self._conversation is not None:
             self._conversation.close()
 

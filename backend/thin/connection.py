@@ -1,4 +1,4 @@
-"""Where a running backend is found, and how one is started when there is none."""
+"""Finding a running backend, and starting one if there is none."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .installed import build_command, read_record
 from .protocol import BACKEND_UNAVAILABLE, CANCELLED, NoAnswerError, ThinError
 
 VARIABLE = "GKNET_CONNECTION"
-"""Environment variable that names another connection file, for backend and clients alike."""
+"""Environment variable with the path of the connection file, for backend and clients alike."""
 _POLL_S = 0.1
 _LAST_LOOK_S = 1.0
-"""A backend that ends because another is just starting leaves that one this long."""
+"""If the started backend ends, another one that is just starting gets this long to answer."""
 _MAX_FILE = 64 * 1024
 _MAX_LINE = 1000
 _KEY = re.compile("[0-9a-fA-F]{64}")
@@ -35,7 +35,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True)
 class Address:
-    """What a connection file says: host and port, PLAIN's password, and the key of the backend's proof (32 bytes)."""
+    """Contents of a connection file: host, port, PLAIN's password, and the key of the backend's proof (32 bytes)."""
 
     host: str
     port: int
@@ -44,14 +44,17 @@ class Address:
 
 
 def find_connection_path() -> Path:
-    """Where the connection file is, or will be: what GKNET_CONNECTION says, else what the installer recorded, else
-    `backend.json` in the user's runtime folder.  Raises ThinError if the installer's record can't be read."""
+    """Return the path of the connection file, whether it exists or not.
+
+    It is the value of GKNET_CONNECTION, otherwise the path in the installer's record, otherwise `backend.json` in the
+    user's runtime folder. Raise ThinError if the installer's record can't be read.
+    """
     named = os.environ.get(VARIABLE) or read_record()["connection"]
     return Path(named).absolute() if named else find_runtime_folder() / "backend.json"
 
 
 def find_runtime_folder() -> Path:
-    """The user's folder for what lasts as long as a session; the same as platformdirs.user_runtime_dir("gknet")."""
+    """Return the user's runtime folder, the same as platformdirs.user_runtime_dir("gknet")."""
     if sys.platform == "win32":
         local = os.environ.get("LOCALAPPDATA")
         return (Path(local) if local else Path.home() / "AppData" / "Local") / "Temp" / "gknet" / "gknet"
@@ -67,26 +70,26 @@ def find_runtime_folder() -> Path:
 
 
 def read_connection_file(path: Path) -> Address | None:
-    """What the connection file says, or None where there is none.
+    """Return the contents of the connection file, or None if it does not exist.
 
-    Raises ThinError (`backend_unavailable`) for a file that belongs to another user or that others could read or
-    write (not on Windows, where it lies in the user's own folder). NoAnswerError for a damaged one, which the next
-    backend replaces.
+    Raise ThinError (`backend_unavailable`) for a file that belongs to another user or that others can read or
+    write. This is not checked on Windows, where the file is in the user's own folder.
+    Raise NoAnswerError for a damaged file, which the next backend replaces.
     """
     try:
         with path.open("rb") as file:
-            status = os.fstat(file.fileno())  # of the file that is read, whatever happens to its name meanwhile
+            status = os.fstat(file.fileno())  # of the open file, even if the path is replaced meanwhile
             content = file.read(_MAX_FILE)
     except FileNotFoundError:
         return None
     except OSError as error:
         if sys.platform == "win32" and isinstance(error, PermissionError):
-            return None  # it is just being replaced
+            return None  # it is being replaced
         raise _make_unusable_error(path, error.strerror or str(error)) from error
     if sys.platform != "win32" and status.st_uid != os.geteuid():
         raise _make_unusable_error(path, "it belongs to another user")
     if sys.platform != "win32" and stat.S_IMODE(status.st_mode) & 0o077:
-        raise _make_unusable_error(path, "others may read or write it")
+        raise _make_unusable_error(path, "other users can read or write it")
     try:
         return _parse_address(json.loads(content))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -107,13 +110,13 @@ def start_backend(
 ) -> _Answer:
     """Start a backend and wait until it answers.
 
-    attempt: looks for it once, and returns None as long as it isn't there.   path: the connection file it shall write.
-    timeout_s: seconds until it is given up.   is_cancelled: asked ten times a second or so.
-    command: what starts it; None for the `gknet` command that was recorded, or is found.
+    attempt: tries to connect once and returns None if that fails.   path: the connection file that it must write.
+    timeout_s: seconds to wait for an answer.   is_cancelled: called about ten times a second.
+    command: command that starts it; None for the recorded or found `gknet` command.
 
-    The backend is a process of its own: it outlives the host, holds none of its files, and doesn't see what the host
-    put into the environment for itself.
-    Raises ThinError: `backend_unavailable` if it can't be started, ends (with the last line of its errors), or doesn't
+    The backend is an independent process: it outlives the host, keeps none of its files open, and doesn't get the
+    environment variables that the host set for itself.
+    Raise ThinError: `backend_unavailable` if it can't be started, ends (with the last line of its errors), or doesn't
     answer in time; `cancelled`.
     """
     words = command or build_command("serve")
@@ -137,7 +140,7 @@ def _await_answer(
         if answer is not None:
             return answer
         if is_cancelled is not None and is_cancelled():
-            raise ThinError(CANCELLED, "Cancelled while the backend was starting.")
+            raise ThinError(CANCELLED, "Cancelled while starting the backend.")
         if child.poll() is not None and not ended:
             ended = True
             deadline = min(deadline, time.monotonic() + _LAST_LOOK_S)
@@ -149,7 +152,7 @@ def _await_answer(
 
 
 def _read_last_line(errors: IO[bytes]) -> str:
-    """Return the last line that the backend wrote to standard error, or nothing."""
+    """Return the last line that the backend wrote to standard error, or ""."""
     errors.seek(0, os.SEEK_END)
     errors.seek(max(0, errors.tell() - _MAX_LINE))
     lines = errors.read(_MAX_LINE).decode(errors="replace").split("\n")
@@ -168,7 +171,7 @@ def _launch_backend(command: Sequence[str], path: Path, errors: IO[bytes]) -> su
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            cwd=path.anchor,  # the host's own may lie on something that is to be unmounted
+            cwd=path.anchor,  # the host's folder may be on a drive that is unmounted later
             env=environment,
             **options,
         )
@@ -179,18 +182,18 @@ def _launch_backend(command: Sequence[str], path: Path, errors: IO[bytes]) -> su
             f"The backend can't be started: {command[0]}: {reason}.",
             "Install GKNet Harmonize, then run `gknet install` for this program again.",
         ) from error
-    # Somebody has to take note of its end, else it stays in the system's table for as long as the host runs.
+    # Without a wait, the ended process would remain a zombie until the host ends.
     threading.Thread(target=child.wait, name="gknet-backend", daemon=True).start()
     return child
 
 
 def _parse_address(facts: Any) -> Address:
-    """The address in a connection file's JSON.  Raises ValueError, TypeError, KeyError."""
+    """Return the address in a connection file's JSON. Raise ValueError, TypeError or KeyError if it is not valid."""
     host, port, key, proof_key = facts["host"], facts["port"], facts["key"], facts["proof_key"]
     if not ipaddress.ip_address(str(host)).is_loopback:
-        raise ValueError(f"{host} is not this machine")
+        raise ValueError(f"{host} is not a loopback address")
     if type(port) is not int or not 0 < port < 65536:
-        raise ValueError(f"{port} is not a port")
+        raise ValueError(f"{port} is not a valid port")
     if not _KEY.fullmatch(key) or not _KEY.fullmatch(proof_key):
         raise ValueError("a key does not have 64 hexadecimal digits")
     return Address(host, port, key.encode(), bytes.fromhex(proof_key))
@@ -209,7 +212,7 @@ def _is_private(folder: Path, *, if_missing: bool) -> bool:
 def _make_unusable_error(path: Path, reason: str) -> ThinError:
     return ThinError(
         BACKEND_UNAVAILABLE,
-        f"The connection file {path} is not used: {reason}.",
+        f"The connection file {path} cannot be used: {reason}.",
         "Stop the backend, delete the file, and try again.",
     )
 

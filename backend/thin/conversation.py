@@ -1,4 +1,4 @@
-"""Requests and their answers over one connection, to a backend that has proved itself first."""
+"""Requests and answers over one connection to a backend that has proved its identity."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from .protocol import (
 )
 
 POLL_S = 0.05
-"""Between two looks at `is_cancelled`."""
+"""Interval between calls of `is_cancelled`."""
 PING_AFTER_S = 1.0
 LOST_AFTER_S = 10.0
-"""Silence while we wait: after the first a PING goes out, which ZeroMQ answers by itself however busy the backend is;
-after the second the backend is lost."""
+"""Seconds without data while waiting: after the first, a PING is sent, which ZeroMQ answers however busy the backend
+is; after the second, the backend counts as lost."""
 CANCEL_S = 5.0
-"""Until a cancelled request must have ended; then the connection is closed, and the backend drops the request."""
+"""Time for a cancelled request to end; then the connection is closed, and the backend drops the request."""
 
 _MAX_STEP_S = 0.25
 _MAX_TEXT = 2000
@@ -47,14 +47,14 @@ OnProgress = Callable[[str, int, int, str], object]
 
 
 class Conversation:
-    """A connection to a backend, open and with `hello` answered; one thread at a time may use it.
+    """An open connection to a backend that has answered `hello`. Use it from one thread at a time.
 
     client: the host's name and version.   timeout_s: for connecting and `hello` together.
     backend: the answer to `hello`.
 
-    Nothing but `hello` is sent before the backend's proof has been checked.
-    Raises NoAnswerError (`backend_unavailable`, or `unauthorized` if the key is refused), ThinError `unsupported` if
-    one of the two speaks too new a protocol for the other.
+    Only `hello` is sent before the backend's proof has been verified.
+    Raise NoAnswerError (`backend_unavailable`, or `unauthorized` if the key is rejected), or ThinError `unsupported`
+    if the two speak incompatible versions of the protocol.
     """
 
     def __init__(self, address: Address, client: tuple[str, str], *, timeout_s: float) -> None:
@@ -89,15 +89,15 @@ class Conversation:
         on_progress: OnProgress | None = None,
         is_cancelled: Callable[[], bool] | None = None,
     ) -> tuple[dict[str, Any], list[bytearray]]:
-        """The last answer's map and frames.
+        """Send a request and return the final answer's map and frames.
 
-        largest: bytes of the largest frame that the answer may have.   into: where a frame of just this size may go,
-        once all of the request is sent (`has_overwritten`).   timeout_s: until it must be there.
-        on_progress: called with stage, done, total, text.   is_cancelled: asked every 50 ms or so. Whatever they raise
-        comes out.
-        Raises ThinError: what the backend answers; `cancelled`; `backend_lost` when the connection ends, is silent,
-        or the answer does not come in time; `internal` if the answer can't be understood; `out_of_memory`.
-        The connection is closed by anything but an answer.
+        largest: maximum bytes of a frame in the answer.   timeout_s: time for the final answer.
+        into: memory for a frame of exactly this size, used once the whole request is sent (`has_overwritten`).
+        on_progress: called with stage, done, total, text.   is_cancelled: called about every 50 ms. Their exceptions
+        are passed on.
+        Raise ThinError: errors from the backend; `cancelled`; `backend_lost` if the connection ends, is silent or the
+        answer is late; `internal` if the answer is not valid; `out_of_memory`.
+        Everything but an answer closes the connection.
         """
         number = next(self._ids)
         request = wire.pack({**fields, "op": op, "id": number}, MAX_HEADER + MAX_PROFILE)
@@ -107,8 +107,8 @@ class Conversation:
             self._link.post([request, *frames])
             header, answered = self._await(number, time.monotonic() + timeout_s, on_progress, is_cancelled)
             if header["op"] not in (_ANSWERS[op], "error"):
-                raise _make_answer_error(f"it answers {op} with {header['op'][:40]!r}")
-        except BaseException:  # what `on_progress` and `is_cancelled` raise, too
+                raise _make_answer_error(f"{op} was answered with {header['op'][:40]!r}")
+        except BaseException:  # including those of `on_progress` and `is_cancelled`
             self.close()
             raise
         if header["op"] == "error":
@@ -119,11 +119,11 @@ class Conversation:
 
     @property
     def has_overwritten(self) -> bool:
-        """Whether a frame of the last request's answer arrived in `into`, in whole or in part."""
+        """Whether a frame of the last answer arrived in `into`, completely or in part."""
         return self._into is not None and self._link.target_buffer is None
 
     def is_open(self) -> bool:
-        """Whether the connection still stands. What has arrived since the last answer is dropped."""
+        """Return whether the connection is open. Discard messages that arrived since the last answer."""
         try:
             while True:
                 self._link.receive(0.001)
@@ -134,7 +134,7 @@ class Conversation:
             return False
 
     def close(self) -> None:
-        """End the connection; the backend drops what it was asked."""
+        """Close the connection; the backend drops its requests."""
         self._link.close()
 
     def _introduce(self, proof_key: bytes, client: tuple[str, str], timeout_s: float) -> dict[str, Any]:
@@ -146,12 +146,16 @@ class Conversation:
             self.close()
             if error.code in (UNSUPPORTED, BACKEND_LOST):
                 raise
-            raise ThinError(BACKEND_UNAVAILABLE, f"What answers is not a backend: {error.message}") from error
+            raise ThinError(
+                BACKEND_UNAVAILABLE, f"The program that answers is not a backend: {error.message}"
+            ) from error
         proof, spoken = backend.get("proof"), backend.get("protocol")
         expected = hmac.new(proof_key, nonce, hashlib.sha256).digest()
         if not isinstance(proof, bytes) or not hmac.compare_digest(proof, expected):
             self.close()
-            raise ThinError(BACKEND_UNAVAILABLE, "What answers is not the backend that wrote the connection file.")
+            raise ThinError(
+                BACKEND_UNAVAILABLE, "The program that answers is not the backend that wrote the connection file."
+            )
         if not isinstance(spoken, list) or not spoken or spoken[0] != PROTOCOL[0]:
             self.close()
             raise ThinError(
@@ -182,7 +186,7 @@ class Conversation:
                 raise ThinError(OUT_OF_MEMORY, "There is not enough memory to receive the answer.") from error
             header = _read_header(packed)
             if header["id"] != number:
-                continue  # an answer to a cancel, or one that came too late
+                continue  # an answer to a cancel, or a late one
             if header["op"] != "progress":
                 return (header, frames) if not cancelling else ({"op": "error", **_CANCELLED}, [])
             if on_progress is not None:
@@ -191,9 +195,9 @@ class Conversation:
 
 
 class _Heartbeat:
-    """How long the backend has given no sign of life while we listened.
+    """Measures how long the backend has been silent while we listened.
 
-    Counted in small steps: a computer that slept, or a host that was stopped, heard nothing because it didn't listen.
+    Each step counts for at most a quarter of a second, so that a suspended computer or host doesn't count as silence.
     """
 
     def __init__(self, link: zmtp.Connection) -> None:
@@ -204,7 +208,7 @@ class _Heartbeat:
         self._pinged_s = 0.0
 
     def check(self) -> None:
-        """Sends a PING when it is time to.  Raises ThinError (`backend_lost`) when it has lasted too long."""
+        """Send a PING if one is due. Raise ThinError (`backend_lost`) if the silence has lasted too long."""
         now = time.monotonic()
         self._quiet_s += min(now - self._looked, _MAX_STEP_S)
         self._looked = now
@@ -212,7 +216,7 @@ class _Heartbeat:
             self._heard = self._link.last_heard
             self._quiet_s = self._pinged_s = 0.0
         if self._quiet_s >= LOST_AFTER_S:
-            raise ThinError(BACKEND_LOST, "The backend shows no sign of life.", "End it with `gknet stop`.")
+            raise ThinError(BACKEND_LOST, "The backend has stopped responding.", "Stop it with `gknet stop`.")
         if self._quiet_s - self._pinged_s >= PING_AFTER_S:
             self._pinged_s = self._quiet_s
             self._link.ping()
@@ -238,4 +242,4 @@ def _get_count(value: object) -> int:
 
 
 def _make_answer_error(reason: str) -> ThinError:
-    return ThinError(INTERNAL, f"The backend's answer can't be understood: {reason}.")
+    return ThinError(INTERNAL, f"The backend's answer is not valid: {reason}.")

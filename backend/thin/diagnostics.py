@@ -1,4 +1,4 @@
-"""What a user sends along with a question: what this plug-in knows of itself, and what `gknet doctor` says."""
+"""Diagnostics for a user's question: the plug-in's version and the output of `gknet doctor`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .environment import clean_environment
 from .protocol import ThinError
 
 COPY = "Copy &diagnostics"
-"""The button's words, with Qt's mark before the letter of its shortcut."""
-COPYING = "Looking…"
+"""The button's label. Qt's & precedes the shortcut's letter."""
+COPYING = "Collecting…"
 COPIED = "Diagnostics copied"
 COPY_HELP = (
-    "What is installed, what runs and what is wrong, as text to paste into a question. No pictures, no paths of any."
+    "Copy a report on the installation as text, to paste into a question. It contains no images and no image paths."
 )
 _DOCTOR_S = 60.0
 
 
 class Diagnosis:
-    """Asks on a thread of its own; `text` is whole when it is `is_done`, whatever happens.  host: its name and version."""
+    """Collects the diagnostics on its own thread; `text` is complete when `is_done`.   host: its name and version."""
 
     def __init__(self, host: tuple[str, str]) -> None:
         self.text = ""
@@ -33,6 +33,7 @@ class Diagnosis:
 
     @property
     def is_done(self) -> bool:
+        """Whether `text` is complete."""
         return not self._thread.is_alive()
 
     def _run(self, host: tuple[str, str]) -> None:
@@ -42,13 +43,13 @@ class Diagnosis:
             report = _run_doctor(installed.build_command("doctor"))
         except ThinError as error:
             report = str(error)
-        except Exception as error:  # whatever it is, the user wanted to tell of it
+        except Exception as error:  # report any error: it is what the user is asking about
             report = f"gknet doctor could not be run: {type(error).__name__}: {error}"
         self.text = f"{about}\n{report}".replace(str(Path.home()), "~") + "\n"
 
 
 def _run_doctor(words: list[str]) -> str:
-    """What the command says.  Raises OSError, TimeoutExpired, ThinError."""
+    """Return the command's output. Raise OSError, TimeoutExpired or ThinError if it fails."""
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.CREATE_NO_WINDOW
@@ -65,5 +66,5 @@ def _run_doctor(words: list[str]) -> str:
     report = ran.stdout.decode("utf-8", "replace").strip()
     if report:
         return report
-    complaint = ran.stderr.decode("utf-8", "replace").strip() or "It said nothing."
+    complaint = ran.stderr.decode("utf-8", "replace").strip() or "It printed nothing."
     return f"{' '.join(words)} ended with status {ran.returncode}. {complaint}"

@@ -1,33 +1,32 @@
-"""The environment as the user's own session has it: without what a host put there for itself."""
+"""The environment of the user's session, without the variables that a host sets for itself."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 
-# Where Python and its libraries are, and what AppImages, snaps and the hosts' toolkits are told, concerns the host
-# alone: the backend has a Python and libraries of its own.
+# Variables for Python, libraries, AppImages, snaps and the hosts' toolkits concern only the host: the backend has its
+# own Python and libraries.
 _FOREIGN = (
     *("PYTHON", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV", "LD_", "DYLD_", "QT_", "QML", "KRITA", "FONTCONFIG_", "GST_"),
     *("GTK_", "GDK_", "GI_", "GIO_", "GSETTINGS_", "BABL_", "GEGL_", "GIMP"),
     *("APPIMAGE", "APPDIR", "APPRUN", "ARGV0", "OWD", "SNAP", "FLATPAK_"),
 )
 _SAVED = "_ORIG"
-"""What launchers append to a variable's name to keep what was there before them."""
+"""Suffix of the variables in which launchers save the previous values."""
 _HOME_OF_SNAP = "SNAP_REAL_HOME"
 _OF_SNAP = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
-"""What a snap points into its own folder."""
+"""Variables that a snap redirects to its own folder."""
 _BUNDLES = ("APPDIR", "SNAP")
-"""Variables that name the folder in which a bundled host lies."""
+"""Variables with the folder of a bundled host."""
 _LISTS = ("PATH", "XDG_DATA_DIRS", "XDG_CONFIG_DIRS", "MANPATH")
 
 
 def clean_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """A copy of an environment for a program of the user's that a host starts.
+    """Return a copy of an environment, cleaned for a program that a host starts.
 
-    What an AppImage, a snap or a launcher changed is as it was before, where that was kept (`NAME_ORIG`,
-    SNAP_REAL_HOME); folders of the bundle are taken out of PATH and its like; the rest of what concerns the host alone
-    is left out.
+    Restore variables that an AppImage, a snap or a launcher changed and saved (`NAME_ORIG`, SNAP_REAL_HOME).
+    Remove the bundle's folders from PATH and similar lists, and all other variables that concern only the host.
     """
     saved = {name[: -len(_SAVED)]: value for name, value in given.items() if name.endswith(_SAVED)}
     kept = {name: value for name, value in given.items() if not name.startswith(_FOREIGN) and not name.endswith(_SAVED)}

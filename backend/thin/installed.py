@@ -1,4 +1,4 @@
-"""What the installer recorded beside this package, and the `gknet` command, recorded or found."""
+"""The installer's record next to this package, and the `gknet` command, recorded or found."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .environment import clean_environment
 from .protocol import BACKEND_UNAVAILABLE, ThinError
 
 INSTALLED = Path(__file__).parent.parent / "installed.json"
-"""{"version": text, "command": [...], "connection": path or null}, each optional. A release's archive has the version
-alone."""
+"""{"version": text, "command": [...], "connection": path or null}, each optional. Archives of a release contain only
+the version."""
 VARIABLE = "GKNET_COMMAND"
-"""Environment variable that names the `gknet` command, before what was recorded."""
+"""Environment variable with the path of the `gknet` command. It has priority over the record."""
 
 _NAME = "gknet"
-# Hosts started from a desktop's menu often don't have these on their PATH.
+# These are often missing from the PATH of hosts started from a desktop menu.
 _PLACES = (
     "~/.local/bin",
     "~/bin",
@@ -42,9 +42,9 @@ _PLACES_ON_WINDOWS = (
 
 
 def read_record() -> dict[str, Any]:
-    """The installer's record with `version`, `command` and `connection`, None for what it doesn't say.
+    """Return the installer's record with `version`, `command` and `connection`, None for missing values.
 
-    Raises ThinError (`backend_unavailable`) if it can't be read.
+    Raise ThinError (`backend_unavailable`) if it can't be read.
     """
     fields: dict[str, Any] = {}
     try:
@@ -63,10 +63,10 @@ def read_record() -> dict[str, Any]:
 
 
 def build_command(subcommand: str) -> list[str]:
-    """The words that run a subcommand of `gknet` that needs nothing else, such as `serve`.
+    """Return the command line for a subcommand of `gknet` without arguments, such as `serve`.
 
-    The command is the one that GKNET_COMMAND names, the one that was recorded, or one that is found on PATH and where
-    pip, pipx, uv and Homebrew put it.  Raises ThinError (`backend_unavailable`) if there is none.
+    The command is that of GKNET_COMMAND, the recorded one, or one found on PATH or in the folders of pip, pipx, uv
+    and Homebrew. Raise ThinError (`backend_unavailable`) if there is none.
     """
     named = os.environ.get(VARIABLE)
     if named:
@@ -78,15 +78,15 @@ def build_command(subcommand: str) -> list[str]:
     if found is None:
         raise ThinError(
             BACKEND_UNAVAILABLE,
-            "The `gknet` command, which does the work, was not found.",
-            "Install GKNet Harmonize with pip, then start this program again. Is it there already? "
-            f"Run `gknet install` for this program, or name the command in {VARIABLE}.",
+            "The `gknet` command was not found.",
+            "Install GKNet Harmonize with pip, then restart this program. If it is already installed, "
+            f"run `gknet install` for this program, or set {VARIABLE} to the path of the command.",
         )
     return [found, subcommand]
 
 
 def find_command() -> str | None:
-    """The likeliest of the `gknet` commands that are on PATH or where installers put them."""
+    """Return the most likely `gknet` command on PATH or in the folders of installers, None if there is none."""
     return next(_find_candidates(), None)
 
 

@@ -1,4 +1,4 @@
-"""Requests to the backend from a host whose interface must not wait: each on a thread, looked at from outside."""
+"""Requests to the backend on threads, for hosts whose interface must not block."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STAGES = ("wait", "load", "reduce", "network", "apply")
 
 
 class Backend:
-    """The backend as one host sees it; made, used and closed on the host's interface thread, and never waits there.
+    """A host's connection to the backend. Use it on the host's interface thread, which it never blocks.
 
     host: its name and version, for the backend's log.
     """
@@ -25,14 +25,14 @@ class Backend:
         self._job: Job | None = None
 
     def harmonize(self, **request: Any) -> Job:
-        """A job that asks for what `ThinClient.harmonize` takes: layer, layer_bytes, reference, reference_bytes, ...
+        """Return a job that calls `ThinClient.harmonize` with these arguments: layer, layer_bytes, reference, ...
 
-        Jobs wait for each other, in no order: cancel one that is not wanted any more.
+        Jobs wait for each other in no defined order: cancel those that are no longer needed.
         """
         return Job(self, request)
 
     def close(self) -> None:
-        """End the connection, when the jobs that were cancelled have ended. The backend goes on."""
+        """Close the connection once cancelled jobs have ended. The backend keeps running."""
         threading.Thread(target=self._close, name="gknet-close", daemon=True).start()
 
     def _close(self) -> None:
@@ -64,10 +64,10 @@ class Backend:
 
 
 class Job:
-    """One request on its way. Look at it from any thread, as often as you like.
+    """A running request. Its attributes may be read from any thread.
 
-    text: what happens, a sentence for the user.   fraction: how far it is, 0..1, None while nobody can tell.
-    is_cancelled: whether `cancel` was called.   is_done: whether it has ended, in whatever way.
+    text: its state as a sentence for the user.   fraction: its progress 0..1, None if unknown.
+    is_cancelled: whether `cancel` was called.   is_done: whether it has ended, successfully or not.
     """
 
     def __init__(self, backend: Backend, request: Mapping[str, Any]) -> None:
@@ -84,18 +84,18 @@ class Job:
         return not self._thread.is_alive()
 
     def cancel(self) -> None:
-        """Ask it to end; `is_done` a moment later. Its answer, should it be there already, is thrown away."""
+        """Cancel the request; `is_done` follows a moment later. Its answer is discarded."""
         self.is_cancelled = True
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until it is done, so long at most, and say whether it is."""
+        """Wait until the job is done or the timeout has passed. Return whether it is done."""
         self._thread.join(timeout_s)
         return self.is_done
 
     def get_answer(self) -> tuple[dict[str, Any], bytearray]:
-        """The backend's `result` and the pixels of a job that is done.
+        """Return the backend's `result` and the pixels of a job that is done.
 
-        Raises ThinError: `cancelled`, and whatever `ThinClient.connect` and `ThinClient.harmonize` raise.
+        Raise ThinError: `cancelled`, and the errors of `ThinClient.connect` and `ThinClient.harmonize`.
         """
         if self.is_cancelled:
             raise ThinError(CANCELLED, "Cancelled.")
@@ -106,13 +106,13 @@ class Job:
         return self._answer
 
     def report_state(self, state: str) -> None:
-        """What `ThinClient` says of the backend's start."""
+        """Update the text from the state of the backend's start."""
         if state in (STARTING, READY):
             self.text = "Starting the backend…" if state == STARTING else "Sending…"
             self.fraction = None
 
     def report_progress(self, stage: str, done: int, total: int, text: str) -> None:
-        """What the backend says of its progress: its stages count alike, but those that only wait count nothing."""
+        """Update text and fraction from a stage. All stages count equally, except waiting and loading."""
         if text:
             self.text = text
         self.fraction = None
@@ -125,5 +125,5 @@ class Job:
             self._answer = backend._ask(self, request)
         except ThinError as error:
             self._error = error
-        except Exception as error:  # a fault of ours: the host shows it, and must not wait for ever
+        except Exception as error:  # a bug: the host must show it and not wait forever
             self._error = ThinError(INTERNAL, f"{type(error).__name__}: {error}", "Please report this.")

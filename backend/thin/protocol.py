@@ -1,26 +1,26 @@
-"""Names and numbers of the protocol (docs/python.md). Standard library only, Python 3.9."""
+"""Constants of the protocol (docs/python.md). Standard library only, Python 3.9."""
 
 from __future__ import annotations
 
 PROTOCOL = (1, 0)
-"""Major and minor version. A client of a newer major version is refused."""
+"""Major and minor version. The backend rejects clients of a newer major version."""
 
 USER = b"gknet"
 """PLAIN's user name; the password is the connection file's key."""
 
 MAX_HEADER = 64 * 1024
-"""Bytes of a message's map, without a profile."""
+"""Maximum bytes of a message's map without profiles."""
 MAX_PROFILE = 4 * 1024 * 1024
 MAX_PIXELS = 250_000_000
-"""Of one layer."""
+"""Maximum pixels of one layer."""
 MAX_SIDE = 300_000
 MAX_FRAME = 2**31 - 1
-"""Bytes of one frame."""
+"""Maximum bytes of one frame."""
 MAX_REFERENCE_SIDE = 1024
 MAX_QUEUE = 16
-"""Requests that wait, of all clients."""
+"""Maximum waiting requests of all clients."""
 MAX_REQUESTS = 4
-"""Requests of one client that wait or run."""
+"""Maximum waiting and running requests of one client."""
 MAX_ID = 2**53 - 1
 KEPT_FITS = 16
 
@@ -49,9 +49,9 @@ CODES = (
 
 
 class ThinError(Exception):
-    """Every failure that a host tells its user of; scripts get the classes of `gknet.errors` and `backend.errors`.
+    """Every error in plug-ins. Scripts get the classes of `gknet.errors` and `backend.errors` instead.
 
-    code: one of CODES.   message: what went wrong.   hint: what to do about it, or empty.
+    code: one of CODES.   message: what went wrong.   hint: what to do, or "".
     """
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
@@ -65,4 +65,4 @@ class ThinError(Exception):
 
 
 class NoAnswerError(ThinError):
-    """Nobody, or nobody that could prove itself, answers: a backend may be started."""
+    """No backend answers, or none that can prove its identity, so one may be started."""

@@ -1,4 +1,4 @@
-"""A `harmonize` request as it is sent, its sizes checked before anything is."""
+"""Building a `harmonize` request, with all sizes checked before it is sent."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def build_request(
     options: Mapping[str, Any] | None,
     limits: object,
 ) -> tuple[dict[str, Any], list[memoryview]]:
-    """The request's map, but for its `id`, and the frames that follow.
+    """Return the request's map without its `id`, and the frames that follow it.
 
-    The maps are the protocol's; sizes are in pixels.   selection: one byte a pixel of the layer.
-    limits: the backend's, of its answer to `hello`; `pixels` and `frame_bytes` are heeded.
-    Raises ThinError: `bad_request` for sizes that are out of range or don't fit the bytes, or a reference missing
-    where no `fit` is given; `too_large` past the limits.
+    The maps are the protocol's; sizes are in pixels.   selection: one byte per pixel of the layer.
+    limits: the `limits` in the backend's `hello`, of which `pixels` and `frame_bytes` are used.
+    Raise ThinError: `bad_request` for sizes that are out of range or don't match the bytes, and if both reference and
+    `fit` are missing; `too_large` above the limits.
     """
     header: dict[str, Any] = {"op": "harmonize", "layer": dict(layer)}
     width, height, size = _measure_picture("layer", layer)
@@ -35,12 +35,12 @@ def build_request(
         across, down, size = _measure_picture("reference", reference)
         if max(across, down) > MAX_REFERENCE_SIDE:
             raise _make_bad_request(
-                f"The reference is {across} × {down}; at most {MAX_REFERENCE_SIDE} a side are allowed."
+                f"The reference must be at most {MAX_REFERENCE_SIDE} pixels wide and high, not {across} × {down}."
             )
         header["reference"] = dict(reference)
         frames.append(_check_frame("reference", reference_bytes, size))
     elif reference is not None or reference_bytes is not None or (options or {}).get("fit") is None:
-        raise _make_bad_request("Neither a reference, map and pixels, nor the `fit` of an earlier answer was given.")
+        raise _make_bad_request("Expected a reference with map and pixels, or the `fit` of an earlier answer.")
     if selection is not None:
         header["selection"] = {"width": width, "height": height}
         frames.append(_check_frame("selection", selection, width * height))
@@ -48,7 +48,7 @@ def build_request(
 
 
 def _measure_picture(name: str, picture: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Width, height and bytes of a picture by its map."""
+    """Return the width, height and number of bytes that an image's map describes."""
     width, height = _read_number(name, picture, "width", MAX_SIDE), _read_number(name, picture, "height", MAX_SIDE)
     depth = picture.get("depth")
     if not isinstance(depth, str) or depth not in DEPTHS:
@@ -67,7 +67,7 @@ def _check_frame(name: str, pixels: bytes | bytearray | memoryview, size: int) -
     try:
         frame = memoryview(pixels).cast("B")
     except TypeError as error:
-        raise _make_bad_request(f"The {name}'s pixels are not contiguous bytes.") from error
+        raise _make_bad_request(f"The {name}'s pixels must be contiguous bytes.") from error
     if len(frame) != size:
         raise _make_bad_request(f"The {name} has {len(frame)} bytes instead of {size}.")
     return frame
@@ -81,7 +81,7 @@ def _read_limit(limits: object, name: str, usual: int) -> int:
 def _check_limit(name: str, unit: str, count: int, most: int) -> None:
     if count > most:
         raise ThinError(
-            TOO_LARGE, f"The {name} has {count} {unit}; at most {most} are allowed.", "Make it smaller, or split it."
+            TOO_LARGE, f"The {name} has {count} {unit}; at most {most} are allowed.", "Scale it down or split it."
         )
 
 

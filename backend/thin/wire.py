@@ -1,7 +1,7 @@
-"""A message's first frame, a map of names to values, as bytes and back.
+"""Packing and unpacking a message's first frame, a map of names to values.
 
-In a plug-in, msgpack's own pure-Python module lies beside this file, put there by the installer; elsewhere it is the
-installed package's. The compiled one is never asked for: what a host runs is what the tests run.
+In a plug-in, the installer puts msgpack's pure-Python module next to this file; elsewhere the installed package is
+used. The compiled module is never used, so that the tests run the same code as a host.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ except ImportError:
 from .protocol import BAD_REQUEST, MAX_HEADER, TOO_LARGE, ThinError
 
 MAX_DEPTH = 8
-"""Maps and lists within one another; the protocol needs three."""
+"""Maximum nesting of maps and lists; the protocol needs three levels."""
 MAX_ITEMS = 4096
-"""Of one map or list."""
+"""Maximum items of one map or list."""
 
 
 def pack(header: Mapping[str, Any], limit: int = MAX_HEADER) -> bytes:
-    """The map as bytes, at most `limit` of them.
+    """Return the map as at most `limit` bytes.
 
     header: string keys; values None, bool, int (-2^63 to 2^64 - 1), float, str, bytes, and lists, tuples and maps of
     these, at most MAX_DEPTH deep.
-    Raises ThinError: `bad_request` for anything else, `too_large` past the limit.
+    Raise ThinError: `bad_request` for anything else, `too_large` above the limit.
     """
     try:
         packed = bytes(fallback.Packer(strict_types=True).pack(_convert_value(header, MAX_DEPTH)))
@@ -39,10 +39,10 @@ def pack(header: Mapping[str, Any], limit: int = MAX_HEADER) -> bytes:
 
 
 def unpack(packed: bytes | bytearray | memoryview, limit: int = MAX_HEADER) -> dict[str, Any]:
-    """The map that the bytes hold; every name in it, at any depth, is a string and occurs once.
+    """Return the map in the bytes. Every name in it, at any depth, is a unique string.
 
-    Raises ThinError: `too_large` past `limit` bytes, `bad_request` for anything that `pack` could not have made,
-    msgpack's extension types and timestamps among it.
+    Raise ThinError: `too_large` above `limit` bytes, `bad_request` for anything that `pack` can't produce, including
+    msgpack's extension types and timestamps.
     """
     if len(packed) > limit:
         raise ThinError(TOO_LARGE, f"A message's map has {len(packed)} bytes; at most {limit} are allowed.")
@@ -57,25 +57,25 @@ def unpack(packed: bytes | bytearray | memoryview, limit: int = MAX_HEADER) -> d
             max_map_len=MAX_ITEMS,
         )
         if not isinstance(header, dict):
-            raise ValueError("it holds no map")
+            raise ValueError("it is not a map")
         return {name: _convert_value(value, MAX_DEPTH - 1) for name, value in header.items()}
-    except Exception as error:  # msgpack lets out more kinds than it lists, and they differ from one version to another
+    except Exception as error:  # msgpack raises more types than it documents, which depend on its version
         raise ThinError(BAD_REQUEST, f"A message's map can't be read: {error or type(error).__name__}.") from error
 
 
 def _convert_value(value: Any, depth: int) -> Any:
-    """The value as plain dicts, lists and scalars.  Raises TypeError, ValueError for what can't be sent."""
+    """Return the value as dicts, lists and scalars. Raise TypeError or ValueError if it can't be sent."""
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return value
     if depth == 0:
         raise ValueError("it is nested too deeply")
-    if type(value) in (list, tuple):  # msgpack's extension type is a tuple too, of a kind of its own
+    if type(value) in (list, tuple):  # but not msgpack's extension type, a subclass of tuple
         return [_convert_value(item, depth - 1) for item in value]
     if isinstance(value, Mapping):
         if not all(isinstance(name, str) for name in value):
             raise TypeError("a name in it is not a string")
         return {name: _convert_value(item, depth - 1) for name, item in value.items()}
-    raise TypeError(f"it holds a {type(value).__name__}")
+    raise TypeError(f"it contains a {type(value).__name__}")
 
 
 def _build_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:

@@ -1,7 +1,7 @@
 """A ZeroMQ DEALER in plain Python: the client's end of one ZMTP 3 connection over TCP, mechanism PLAIN.
 
-After the public specifications of ZMTP 3.0 and 3.1 (RFC 23 and 37). There is no reconnecting and no background thread:
-what has to be sent goes out, and what arrives is read, while a caller waits in `receive` or `send`.
+Implements the public specifications of ZMTP 3.0 and 3.1 (RFC 23 and 37). It does not reconnect and has no background
+thread: data is sent and received only while a caller waits in `receive` or `send`.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ _MORE, _LONG, _COMMAND = 1, 2, 4
 _SIGNATURE = b"\xff" + bytes(8) + b"\x7f"
 _GREETING = _SIGNATURE + b"\x03\x01" + b"PLAIN".ljust(20, b"\0") + bytes(32)
 _GREETED = b"the greeting"
-"""Stands among the commands of the handshake for the peer's greeting, which is none."""
+"""Represents the peer's greeting among the commands of the handshake, although it is not a command."""
 _MAX_COMMAND = 64 * 1024
 _JOINED = 64 * 1024
-"""Frames up to this many bytes are copied into one buffer with what precedes them; larger ones are sent as they lie."""
+"""Frames up to this many bytes are copied into one buffer with their predecessors; larger ones are sent uncopied."""
 _AT_ONCE = 1024 * 1024
-"""Bytes given to the system in one call, so that no call takes long."""
+"""Maximum bytes passed to the system in one call, so that no call takes long."""
 _MAX_UNSENT = 256
-"""Pieces that wait to be sent; beyond it a PING gets no answer: its sender isn't reading them."""
+"""Maximum unsent pieces; above it, PINGs are not answered, because the peer doesn't read the answers."""
 
-# Where a peer has gone, a write must fail, and not end the host by a signal it may not have turned off.
+# A write to a closed connection must fail and not kill the host with SIGPIPE, which it may not ignore.
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
-_SO_NOSIGPIPE = 0x1022  # macOS's number; Python has no name for it
+_SO_NOSIGPIPE = 0x1022  # macOS's constant, which Python does not define
 
-# A poll object has no limit on the number of a file, as select has, and a host may have a thousand open.
+# Unlike select, poll has no limit on file descriptors, and a host may have a thousand of them open.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 class Connection:
     """One connection to a ROUTER, opened and authenticated on creation.
 
-    host, port: where it listens.   user, password: PLAIN's, at most 255 bytes each.   timeout_s: for all of opening.
-    max_frame: bytes of a frame, max_frames: frames of a message; a peer that announces more is cut off before anything
-    is allocated. Both may be changed later, and hold for frames that have not begun to arrive.
+    host, port: the ROUTER's address.   user, password: for PLAIN, at most 255 bytes each.
+    timeout_s: for opening and authenticating.   max_frame: maximum bytes of a frame, max_frames: maximum frames of a
+    message. A peer that announces more is disconnected before memory is allocated. Both may be changed later, and then
+    apply to frames that have not begun to arrive.
 
-    One thread may call `receive`, and meanwhile any other `send`; `post`, `ping` and `close` belong to the thread that
-    receives.
+    One thread may call `receive` while another calls `send`. Call `post`, `ping` and `close` on the receiving thread.
 
-    Raises ThinError: `unauthorized` if the peer refuses the password, `backend_unavailable` if nobody listens or
-    what listens is not a ROUTER with PLAIN. Once open, `send` and `receive` raise `backend_lost` when the connection
-    has ended; it must still be closed.
+    Raise ThinError: `unauthorized` if the peer rejects the password, `backend_unavailable` if nothing listens or the
+    peer is not a ROUTER with PLAIN. Once open, `send` and `receive` raise `backend_lost` if the connection has ended;
+    it must still be closed.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class Connection:
         self.max_frame = max_frame
         self.max_frames = max_frames
         self.target_buffer: bytearray | None = None
-        """Where the next frame of pixels that is just as large goes, instead of into memory of its own; None as soon as
-        it begins to arrive. Nothing arrives there while anything is still to be sent: it may be that."""
+        """Memory for the next frame of pixels of exactly this size; None as soon as it begins to arrive. It is not used
+        while anything is unsent, because that may be in the same memory."""
         self.last_heard = time.monotonic()
-        """When the peer last gave a sign of life: sent a byte, or took one after it had taken none for a while."""
+        """When the peer last sent a byte, or accepted one after it had accepted none for a while."""
         self.can_ping = False
         self._name = f"port {port} of {host}"
         self._open = False
         self._lock = threading.Lock()  # over _unsent and the socket's sending side
         self._unsent: deque[memoryview] = deque()
-        self._stuck = False  # the system took no more bytes to send when last asked
+        self._stuck = False  # the system accepted no bytes at the last attempt
         self._commands: deque[bytes] = deque()  # of the handshake
         self._messages: deque[list[bytearray]] = deque()
         self._incoming = self._parse_incoming()
@@ -88,22 +88,22 @@ class Connection:
         self._open = True
 
     def post(self, frames: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Have a message sent by the calls of `receive` and `send` that follow; never waits.
+        """Queue a message to be sent by later calls of `receive` and `send`. Never block.
 
-        Large frames are not copied: they must stay as they are until `has_unsent` is False.
+        Large frames are not copied: don't change them until `has_unsent` is False.
         """
         listed = list(frames)
         self._queue([(_MORE, frame) for frame in listed[:-1]] + [(0, listed[-1])])
 
     @property
     def has_unsent(self) -> bool:
-        """Whether anything of the posted messages has not been handed to the system yet."""
+        """Whether part of the posted messages has not been passed to the system yet."""
         return bool(self._unsent)
 
     def send(self, frames: Iterable[bytes | bytearray | memoryview], timeout_s: float) -> None:
-        """Send a message, and what was posted before.
+        """Send a message and everything posted before.
 
-        Raises TimeoutError if the peer has not taken all of it in time; the rest, as after `post`, goes out later.
+        Raise TimeoutError if the peer has not accepted all of it in time; the rest is sent later, as after `post`.
         """
         self.post(frames)
         deadline = time.monotonic() + timeout_s
@@ -111,22 +111,22 @@ class Connection:
             if not self._write() or (self._unsent and time.monotonic() >= deadline):
                 self._wait(selectors.EVENT_WRITE, deadline)
         if self._socket.fileno() < 0:
-            raise self._end_with_error("was left in the middle of a message")
+            raise self._end_with_error("was disconnected in the middle of a message")
 
     def receive(self, timeout_s: float) -> list[bytearray]:
-        """The next message's frames; meanwhile what was posted is sent, and PINGs are answered.
+        """Return the next message's frames. Meanwhile send posted messages and answer PINGs.
 
-        Raises TimeoutError if no message was complete in time; what has arrived of one is kept for the next call.
+        Raise TimeoutError if no message was complete in time; an incomplete one is kept for the next call.
         """
         return self._await_arrival(self._messages, time.monotonic() + timeout_s)
 
     def ping(self) -> None:
-        """Ask for a sign of life, after what was posted. Nothing if the peer's ZMTP is older than that (`can_ping`)."""
+        """Queue a PING after the posted messages. Do nothing if the peer's ZMTP version has no PING (`can_ping`)."""
         if self.can_ping:
             self._post_command(b"PING", bytes(2))
 
     def close(self) -> None:
-        """End the connection, also one that has ended by itself; what is unsent is dropped."""
+        """Close the connection, even if it has already ended, and drop unsent data."""
         with self._lock:
             self._socket.close()
             self._unsent.clear()
@@ -135,9 +135,9 @@ class Connection:
         opened = None
         try:
             opened = socket.create_connection((host, port), timeout=timeout_s)
-            # TCP lets a socket connect to itself when its own port, picked by the system, is the one it looks for.
+            # TCP lets a socket connect to itself if the system picks the target's port for it.
             if opened.getsockname() == opened.getpeername():
-                raise ConnectionRefusedError("it was ourselves")
+                raise ConnectionRefusedError("it connected to itself")
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if sys.platform == "darwin":
                 opened.setsockopt(socket.SOL_SOCKET, _SO_NOSIGPIPE, 1)
@@ -145,12 +145,12 @@ class Connection:
         except OSError as error:
             if opened is not None:
                 opened.close()
-            raise ThinError(BACKEND_UNAVAILABLE, f"Nobody answers at {self._name} ({error}).") from error
+            raise ThinError(BACKEND_UNAVAILABLE, f"Nothing answers at {self._name} ({error}).") from error
         return opened
 
     def _shake_hands(self, user: bytes, password: bytes, deadline: float) -> None:
         self._unsent.append(memoryview(_GREETING))
-        self._expect(_GREETED, deadline)  # the password goes to nobody who doesn't ask for one
+        self._expect(_GREETED, deadline)  # send the password only to a peer that asks for one
         self._post_command(b"HELLO", bytes([len(user)]) + user + bytes([len(password)]) + password)
         self._expect(b"WELCOME", deadline)
         self._post_command(b"INITIATE", b"\x0bSocket-Type\0\0\0\x06DEALER")
@@ -158,15 +158,13 @@ class Connection:
 
     def _expect(self, name: bytes, deadline: float) -> None:
         command = self._await_arrival(self._commands, deadline)
-        if _read_name(command) == b"ERROR" or command.startswith(
-            b"^RROR"
-        ):  # libzmq 4.3's PLAIN writes it the second way
-            raise ThinError(UNAUTHORIZED, f"What listens at {self._name} refused the key.")
+        if _read_name(command) == b"ERROR" or command.startswith(b"^RROR"):  # libzmq 4.3's PLAIN sends the second form
+            raise ThinError(UNAUTHORIZED, f"The program at {self._name} rejected the key.")
         if _read_name(command) != name:
-            raise self._end_with_error("does not keep to ZeroMQ's protocol")
+            raise self._end_with_error("violates ZeroMQ's protocol")
 
     def _await_arrival(self, arrived: deque[_Arrival], deadline: float) -> _Arrival:
-        """What arrives next of a kind; meanwhile reads and writes.  Raises TimeoutError, ThinError."""
+        """Return the next item of a queue, reading and writing meanwhile. Raise TimeoutError or ThinError."""
         while not arrived:
             read, wrote = self._read(), self._write()
             late = time.monotonic() >= deadline and not arrived
@@ -177,16 +175,16 @@ class Connection:
     def _wait(self, events: int, deadline: float) -> None:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError("It took too long.")
+            raise TimeoutError("The operation timed out.")
         with _Selector() as selector:
             try:
                 selector.register(self._socket, events)
             except (ValueError, OSError) as error:
-                raise self._end_with_error("is not connected any more") from error
+                raise self._end_with_error("is no longer connected") from error
             selector.select(left)
 
     def _write(self) -> bool:
-        """Hand the system what it takes, once; False if that is nothing."""
+        """Pass data to the system once. Return False if it accepted none."""
         with self._lock:
             if not self._unsent:
                 return False
@@ -198,7 +196,7 @@ class Connection:
                 return False
             except OSError as error:
                 raise self._end_with_error("closed the connection") from error
-            if self._stuck:  # bytes of our own that the system merely stores say nothing of the peer
+            if self._stuck:  # if the system only buffers bytes, that says nothing about the peer
                 self._stuck = False
                 self.last_heard = time.monotonic()
             if count == len(piece):
@@ -208,7 +206,7 @@ class Connection:
             return True
 
     def _read(self) -> bool:
-        """Take what has arrived, once; False if that is nothing."""
+        """Read arrived data once. Return False if there is none."""
         try:
             count = self._socket.recv_into(self._unfilled)
         except BlockingIOError:
@@ -224,9 +222,9 @@ class Connection:
         return True
 
     def _parse_incoming(self) -> Iterator[memoryview]:
-        """The places, one after another, where what arrives belongs; each is full when the next is asked for.
+        """Yield the buffers to fill with incoming data, one after another. Each is full when the next is requested.
 
-        Being a generator, it keeps its place in the middle of a frame for as long as it takes.
+        A generator keeps its state in the middle of a frame for as long as it takes.
         """
         greeting = bytearray(len(_GREETING))
         yield memoryview(greeting)[:10]
@@ -234,10 +232,10 @@ class Connection:
             raise self._end_with_error("does not speak ZeroMQ")
         yield memoryview(greeting)[10:11]
         if greeting[10] != 3:
-            raise self._end_with_error(f"speaks version {greeting[10]} of ZeroMQ's protocol, not 3")
+            raise self._end_with_error(f"speaks version {greeting[10]} of ZeroMQ's protocol instead of 3")
         yield memoryview(greeting)[11:]
         if greeting[12:32].rstrip(b"\0") != b"PLAIN":
-            raise self._end_with_error("is a ZeroMQ server, but not one that expects a key")
+            raise self._end_with_error("is a ZeroMQ server that does not expect a key")
         self.can_ping = greeting[11] >= 1
         self._commands.append(bytes([len(_GREETED)]) + _GREETED)
         frames: list[bytearray] = []
@@ -259,10 +257,10 @@ class Connection:
                 if not flags & _MORE:
                     self._messages.append(frames)
                     frames = []
-            del body  # until the next one comes, it would keep a whole layer in memory
+            del body  # don't keep a whole layer in memory until the next frame
 
     def _allocate_frame(self, size: int) -> bytearray:
-        """Where a frame after a message's first belongs."""
+        """Return the buffer for a frame after a message's first one."""
         if self.target_buffer is None or len(self.target_buffer) != size or self._unsent:
             return bytearray(size)
         place, self.target_buffer = self.target_buffer, None
@@ -270,12 +268,12 @@ class Connection:
 
     def _check_frame(self, flags: int, size: int, frames: int) -> None:
         if flags & ~(_MORE | _LONG | _COMMAND) or (flags & _COMMAND and flags & _MORE):
-            raise self._end_with_error("does not keep to ZeroMQ's protocol")
+            raise self._end_with_error("violates ZeroMQ's protocol")
         if size > (_MAX_COMMAND if flags & _COMMAND else self.max_frame):
-            raise self._end_with_error(f"announced a frame of {size} bytes, more than belongs there")
+            raise self._end_with_error(f"announced a frame of {size} bytes, which is too large")
         if not flags & _COMMAND:
             if not self._open:
-                raise self._end_with_error("sent a message before it let us in")
+                raise self._end_with_error("sent a message before the handshake was complete")
             if frames >= self.max_frames:
                 raise self._end_with_error(f"sent a message of more than {self.max_frames} frames")
 
@@ -283,27 +281,27 @@ class Connection:
         if not self._open:
             self._commands.append(command)
         elif _read_name(command) == b"PING" and len(self._unsent) < _MAX_UNSENT:
-            self._post_command(b"PONG", command[7:23])  # what lies before is its time to live
+            self._post_command(b"PONG", command[7:23])  # before it is the time to live
 
     def _post_command(self, name: bytes, data: bytes) -> None:
         self._queue([(_COMMAND, bytes([len(name)]) + name + data)])
 
     def _queue(self, frames: Iterable[tuple[int, bytes | bytearray | memoryview]]) -> None:
         pieces = list(_split_frames(frames))
-        with self._lock:  # whole messages only: nothing of another thread's may come between their frames
+        with self._lock:  # only whole messages: another thread's data must not come between frames
             self._unsent.extend(pieces)
 
     def _end_with_error(self, what: str) -> ThinError:
-        """The error to raise; ends the connection, without taking the socket from a thread that waits for it."""
+        """End the connection and return the error to raise. Don't close the socket: another thread may wait for it."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         if self._open:
-            return ThinError(BACKEND_LOST, f"The backend {what}.", "Try again; its log may say why.")
-        return ThinError(BACKEND_UNAVAILABLE, f"What listens at {self._name} {what}.")
+            return ThinError(BACKEND_LOST, f"The backend {what}.", "Try again. Its log may show the reason.")
+        return ThinError(BACKEND_UNAVAILABLE, f"The program at {self._name} {what}.")
 
 
 def _split_frames(frames: Iterable[tuple[int, bytes | bytearray | memoryview]]) -> Iterator[memoryview]:
-    """Frames, each after its flags, as they go over the wire: small neighbours joined, large ones as they lie."""
+    """Yield frames preceded by their flags as sent: small ones joined, large ones uncopied."""
     run = bytearray()
     for flags, frame in frames:
         body = memoryview(frame).cast("B")

@@ -32,7 +32,7 @@ def test_status_and_stop_speak_with_the_backend(tmp_path: Path, monkeypatch: pyt
     assert (code, err) == (0, "")
     for word in ("state", "cpu", str(backend.process.pid)):
         assert word in out
-    assert gknet("stop") == (0, "The backend has ended.\n", "")
+    assert gknet("stop") == (0, "The backend has stopped.\n", "")
     out, err = backend.process.communicate(timeout=60)
     assert (backend.process.returncode, err) == (0, "")
     assert gknet("status") == (0, "The backend is not running.\n", "")

@@ -21,12 +21,12 @@ from zmq.auth.thread import ThreadAuthenticator
 ERRORS = {
     "out-of-memory": (
         "out_of_memory",
-        "There is not enough memory for this picture.",
-        "Close other programs, or work smaller.",
+        "There is not enough memory for this image.",
+        "Close other programs, or use a smaller image.",
     ),
     "refuses": (
         "unsupported",
-        "The client speaks protocol 1.0, the backend 0.9.",
+        "The client speaks version 1.0 of the protocol, the backend 0.9.",
         "Update the backend, or use the client that came with it.",
     ),
 }

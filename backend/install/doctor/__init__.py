@@ -1,7 +1,7 @@
-"""What is installed, what runs, and what is wrong: `gknet doctor`.
+"""The checks of `gknet doctor`.
 
-It works where the rest of the command does not: nothing but the standard library is loaded before it is known to be
-there, and this package can be read by Python 3.9.
+They work even if the rest of the command does not. Only the standard library is imported before the other libraries
+have been checked, and this package is valid Python 3.9.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ OLDEST_PYTHON = (3, 11)
 
 
 def run_checks(device: str = "auto") -> list[Finding]:
-    """Everything that was looked at. device: what the backend is to run on, as `gknet serve --device` takes it."""
+    """Run all checks and return their findings.   device: as for `gknet serve --device`."""
     from . import program
 
     findings = [program.check_python(OLDEST_PYTHON)]
     if findings[0].state == ERROR:
-        return findings  # nothing else of ours can be loaded by such a Python
+        return findings  # this Python can't import the rest
     from . import plug_ins, running
 
     checks: list[Callable[[], Iterable[Finding]]] = [
@@ -39,7 +39,7 @@ def run_checks(device: str = "auto") -> list[Finding]:
 
 
 def print_report(*, as_json: bool, device: str = "auto") -> int:
-    """Prints the findings, as text or as JSON; 1 if one of them is an error, else 0."""
+    """Print the findings as text or as JSON. Return 1 if one of them is an error, else 0."""
     findings = run_checks(device)
     text = format_json(findings) if as_json else format_text(findings)
     encoding = sys.stdout.encoding or "utf-8"

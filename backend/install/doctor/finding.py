@@ -1,4 +1,4 @@
-"""One thing that `gknet doctor` looked at, and how it is shown: without the user's name and pictures."""
+"""A finding of `gknet doctor`, and its output without the user's name and image paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PICTURE = re.compile(
 
 @dataclass(frozen=True)
 class Finding:
-    """subject: what was looked at.   state: FINE, WARNING or ERROR.   text: how it is.   remedy: what to do, or ""."""
+    """subject: what was checked.   state: FINE, WARNING or ERROR.   text: the result.   remedy: what to do, or ""."""
 
     subject: str
     state: str
@@ -26,7 +26,7 @@ class Finding:
 
 
 def format_text(findings: Sequence[Finding]) -> str:
-    """One line for each finding, and one more for what to do."""
+    """Return one line for each finding, followed by a line with its remedy."""
     width = max(len(state) for state in (FINE, WARNING, ERROR))
     lines = []
     for finding in findings:
@@ -37,15 +37,15 @@ def format_text(findings: Sequence[Finding]) -> str:
 
 
 def format_json(findings: Sequence[Finding]) -> str:
-    """The same as a JSON list of objects with `subject`, `state`, `text` and `remedy`."""
+    """Return the findings as a JSON list of objects with `subject`, `state`, `text` and `remedy`."""
     fields = [{name: _hide_private_parts(value) for name, value in asdict(finding).items()} for finding in findings]
     return json.dumps(fields, indent=2, ensure_ascii=False)
 
 
 def _hide_private_parts(text: str) -> str:
-    """On one line, the home folder as ~, and no paths of pictures."""
+    """Return the text on one line, with ~ for the home folder and without paths of images."""
     home = str(Path.home())
     text = " ".join(text.split())
     if len(home) > 1:
         text = re.sub(re.escape(home) + r"(?![\w.-])", "~", text)
-    return _PICTURE.sub("(a picture)", text)
+    return _PICTURE.sub("(an image)", text)

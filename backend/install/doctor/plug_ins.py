@@ -1,4 +1,4 @@
-"""The hosts on this machine, and our plug-in in them."""
+"""Checks of the hosts on this machine and of the plug-ins in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .finding import ERROR, FINE, WARNING, Finding
 
 
 def check_gimp() -> Iterator[Finding]:
-    """Every GIMP, and the plug-in in each plug-ins folder."""
+    """Yield findings on every GIMP, and on the plug-in in each plug-ins folder."""
     yield from _check_hosts("GIMP", "3.0")
     folders = in_gimp.find_plug_in_folders()
     if not folders and programs.find_programs("GIMP"):
@@ -34,7 +34,7 @@ def check_gimp() -> Iterator[Finding]:
                 Finding(
                     "GIMP plug-in",
                     ERROR,
-                    f"{main} is disabled: it is not executable, so GIMP leaves it out.",
+                    f"{main} is not executable, so GIMP ignores it.",
                     "Run `gknet install gimp` again.",
                 )
             )
@@ -43,18 +43,18 @@ def check_gimp() -> Iterator[Finding]:
                 Finding(
                     "GIMP plug-in",
                     WARNING,
-                    f"GIMP left the plug-in out of its menus when it was started last: it could not run {main}.",
-                    "Start GIMP from a terminal to see why. The usual cause: the first python3 on its PATH is one "
-                    "without PyGObject (`import gi` fails), such as that of a virtual environment or of conda.",
+                    f"GIMP left the plug-in out of its menus when it last started, because it could not run {main}.",
+                    "Start GIMP from a terminal to see why. Usually the first python3 on its PATH lacks PyGObject "
+                    "(`import gi` fails), such as that of a virtual environment or of conda.",
                 )
             )
         yield from findings
 
 
 def _is_left_out(main: Path, register: Path) -> bool:
-    """Whether GIMP has been started since the plug-in was installed, and does not know it.
+    """Return whether GIMP has been started since the plug-in was installed, but did not register it.
 
-    register: where GIMP writes down what its plug-ins said of themselves, whenever it has asked one.
+    register: GIMP's `pluginrc`, which it writes after it has queried plug-ins.
     """
     try:
         asked = register.stat().st_mtime > main.stat().st_mtime
@@ -64,7 +64,7 @@ def _is_left_out(main: Path, register: Path) -> bool:
 
 
 def check_krita() -> Iterator[Finding]:
-    """Every Krita, and the plug-in in each data folder."""
+    """Yield findings on every Krita, and on the plug-in in each data folder."""
     yield from _check_hosts("Krita", "5.2")
     for place in in_krita.find_places():
         folder = in_krita.get_plug_in_folder(place.data)
@@ -83,22 +83,22 @@ def check_krita() -> Iterator[Finding]:
 
 
 def _check_hosts(name: str, oldest: str) -> Iterator[Finding]:
-    """Every program of a host, and whether the tests know its version."""
+    """Yield findings on every program of a host, and whether its version was tested."""
     found = programs.find_programs(name)
     if not found:
         remedy = f"Install {name} {oldest} or newer if you want to use it, then run `gknet install {name.lower()}`."
         yield Finding(name, WARNING, f"{name} was not found on this machine.", remedy)
     for program in found:
         if programs.is_newer_than_tested(name, program.version):
-            text = f"{program}: newer than {programs.NEWEST_TESTED[name]}, the newest version that was tested."
-            remedy = "If something does not work there, look for a newer version of GKNet Harmonize."
+            text = f"{program}: newer than {programs.NEWEST_TESTED[name]}, the newest tested version."
+            remedy = "If something does not work, look for a newer version of GKNet Harmonize."
             yield Finding(name, WARNING, text, remedy)
         else:
             yield Finding(name, FINE, f"{program}.")
 
 
 def _check_plug_in(host: str, folder: Path, package: str, beside: tuple[str, ...]) -> Iterator[Finding]:
-    """Whether the plug-in in a folder is there, whole, of this version, and finds its backend."""
+    """Yield findings on whether a plug-in is installed, complete, current and able to start its backend."""
     subject, install = f"{host} plug-in", f"Run `gknet install {host.lower()}`, then start {host} again."
     if not folder.exists():
         yield Finding(subject, WARNING, f"It is not installed in {folder.parent}.", install)
@@ -111,25 +111,25 @@ def _check_plug_in(host: str, folder: Path, package: str, beside: tuple[str, ...
         return
     ours = installation.get_version()
     if record.get("version") != ours:
-        text = f"{folder} holds version {record.get('version') or 'unknown'}, and this is {ours}."
+        text = f"{folder} contains version {record.get('version') or 'unknown'}, but this is {ours}."
         yield Finding(subject, ERROR, text, install)
     elif differing:
         names = ", ".join(differing[:3]) + (", …" if len(differing) > 3 else "")
-        yield Finding(subject, ERROR, f"{folder} is not as it was installed: {names}.", install)
+        yield Finding(subject, ERROR, f"Files in {folder} have changed or are missing: {names}.", install)
     else:
         yield Finding(subject, FINE, f"{ours} in {folder}.")
     yield from _check_start_command(subject, record, install)
 
 
 def _check_start_command(subject: str, record: dict[str, Any], install: str) -> Iterator[Finding]:
-    """Whether what the plug-in starts the backend with is there."""
+    """Yield findings on whether the command that starts the backend exists."""
     command = record.get("command")
     if command is not None:
         if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
-            yield Finding(subject, ERROR, "Its record of the start command is damaged.", install)
+            yield Finding(subject, ERROR, "The start command in its record is invalid.", install)
         elif shutil.which(command[0]) is None:
-            text = f"It starts the backend with {command[0]}, which is not there any more."
+            text = f"It starts the backend with {command[0]}, which no longer exists."
             yield Finding(subject, ERROR, text, install)
     elif find_command() is None:
-        text = "It has no start command, and no `gknet` is on PATH or where installers put it."
-        yield Finding(subject, WARNING, text, f"{install} Or name the command in GKNET_COMMAND.")
+        text = "It has no start command, and `gknet` was not found on PATH or in the usual folders."
+        yield Finding(subject, WARNING, text, f"{install} Or set GKNET_COMMAND to the command.")

@@ -1,4 +1,4 @@
-"""Python, the libraries, the device and the weights."""
+"""Checks of Python, the libraries, the device and the weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from .finding import ERROR, FINE, WARNING, Finding
 
 _PACKAGE = "gknet-harmonize"
-# Beside torch, which has a check of its own: what is imported, and what is to be installed for it.
+# Import names and the packages to install for them; torch has its own check.
 _LIBRARIES = {
     **{name: name for name in ("numpy", "safetensors", "cyclopts", "rich", "msgpack", "platformdirs", "filelock")},
     "psutil": "psutil",
@@ -26,17 +26,17 @@ _TORCH_PAGE = "https://pytorch.org/get-started/locally/"
 
 
 def check_python(oldest: tuple[int, int]) -> Finding:
-    """Whether this Python is new enough."""
+    """Return a finding on whether this Python is new enough."""
     has = platform.python_version()
     if tuple(sys.version_info) < oldest:
         wanted = ".".join(map(str, oldest))
-        remedy = f"Make a new environment with Python {wanted} or newer, and install GKNet Harmonize there."
+        remedy = f"Create a new environment with Python {wanted} or newer, and install GKNet Harmonize in it."
         return Finding("Python", ERROR, f"{has} ({sys.executable}) is too old: {wanted} is needed.", remedy)
     return Finding("Python", FINE, f"{has} on {platform.system()} {platform.machine()}, {sys.executable}.")
 
 
 def check_libraries(device: str) -> Iterator[Finding]:
-    """This package, what it needs, and the device."""
+    """Yield findings on this package, its libraries and the device."""
     try:
         yield Finding("GKNet Harmonize", FINE, f"{version(_PACKAGE)}, {Path(__file__).parents[3]}.")
     except PackageNotFoundError:
@@ -57,14 +57,14 @@ def check_libraries(device: str) -> Iterator[Finding]:
 
 
 def check_weights() -> Iterator[Finding]:
-    """Whether the shipped weights are those that were recorded when they were written."""
+    """Yield findings on whether the shipped weights match their recorded checksums."""
     import gknet
 
     folder = Path(gknet.__file__).parent / "weights"
     files = sorted(folder.glob("*.safetensors"))
     again = "Install GKNet Harmonize again."
     if not files:
-        yield Finding("weights", ERROR, f"There are none in {folder}.", again)
+        yield Finding("weights", ERROR, f"No weights found in {folder}.", again)
     for file in files:
         record = file.with_name(f"{file.name}.sha256")
         try:
@@ -74,10 +74,10 @@ def check_weights() -> Iterator[Finding]:
             yield Finding("weights", ERROR, f"{file.name} or its checksum cannot be read: {error}.", again)
             continue
         if found != recorded:
-            wrong = f"{file.name} is not what was shipped: its SHA-256 begins with {found[:8]}, not {recorded[:8]}."
+            wrong = f"{file.name} is damaged: its SHA-256 starts with {found[:8]} instead of {recorded[:8]}."
             yield Finding("weights", ERROR, wrong, again)
         else:
-            yield Finding("weights", FINE, f"{file.name}, SHA-256 {found[:8]}… as recorded.")
+            yield Finding("weights", FINE, f"{file.name}, SHA-256 {found[:8]}…, matches its checksum.")
 
 
 def _check_device(asked: str) -> Iterator[Finding]:
@@ -89,7 +89,7 @@ def _check_device(asked: str) -> Iterator[Finding]:
     try:
         chosen = choose_device(asked)
     except InputError as error:
-        remedy = f"{error.hint} For a graphics card, PyTorch's build and the card's driver must fit: {_TORCH_PAGE}"
+        remedy = f"{error.hint} For a GPU, PyTorch's build must match the driver: {_TORCH_PAGE}"
         yield Finding("device", ERROR, f"{error.message} This is PyTorch {torch.__version__}.", remedy)
         return
     text = f"PyTorch {torch.__version__} on {chosen}."
@@ -97,8 +97,8 @@ def _check_device(asked: str) -> Iterator[Finding]:
         yield Finding(
             "device",
             WARNING,
-            f"{text} There is an NVIDIA card, which this PyTorch cannot use.",
-            f"Install PyTorch's CUDA build, if the processor is too slow: {_TORCH_PAGE}",
+            f"{text} This PyTorch cannot use the NVIDIA GPU of this machine.",
+            f"If the CPU is too slow, install PyTorch's CUDA build: {_TORCH_PAGE}",
         )
     else:
         yield Finding("device", FINE, text)
@@ -109,9 +109,9 @@ def _has_nvidia_card() -> bool:
 
 
 def _explain_import_failure(name: str) -> str:
-    """Why a library cannot be loaded, or ""."""
+    """Return why a library cannot be loaded, or ""."""
     try:
         importlib.import_module(name)
-    except Exception as error:  # whatever a broken library does when it is loaded
+    except Exception as error:  # a broken library may raise anything
         return f"{type(error).__name__}: {error}".rstrip(".")
     return ""

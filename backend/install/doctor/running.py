@@ -1,4 +1,4 @@
-"""The backend that runs or doesn't: its connection file, its folders, the way to it, and its log."""
+"""Checks of the running backend: its connection file, its folders, its port and its log."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .finding import ERROR, FINE, WARNING, Finding
 
 _ANSWER_S = 3.0
 _TRIED = b"\0" * 65536
-"""What is written to see whether there is room."""
+"""Bytes written to test for free disk space."""
 _LOG_TAIL = 200_000
 _LOG_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ (ERROR|CRITICAL) (.*)")
 _RECENT = timedelta(days=1)
 
 
 def check_loopback() -> Iterator[Finding]:
-    """Whether programs on this machine reach each other at all."""
+    """Yield a finding on whether programs on this machine can connect to each other."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(_ANSWER_S)
@@ -37,31 +37,31 @@ def check_loopback() -> Iterator[Finding]:
             "ports",
             ERROR,
             f"Programs cannot connect to each other on 127.0.0.1: {error.strerror or error}.",
-            "Let the firewall, or the sandbox this runs in, allow connections within this machine.",
+            "Allow local connections in the firewall or the sandbox.",
         )
     else:
         yield Finding("ports", FINE, "Programs can connect to each other on 127.0.0.1.")
 
 
 def check_folders() -> Iterator[Finding]:
-    """Whether what has to be written can be: the connection file, and the log."""
+    """Yield findings on whether the connection file and the log can be written."""
     try:
         path = find_connection_path()
     except ThinError as error:
         yield Finding("connection file", ERROR, error.message, error.hint)
         return
-    yield _check_writable("connection folder", path.parent, ERROR, "or name another file in GKNET_CONNECTION.")
+    yield _check_writable("connection folder", path.parent, ERROR, "or set GKNET_CONNECTION to another file.")
     try:
         from backend.server.journal import get_default_path
     except ImportError:
-        return  # platformdirs is missing, which was said
+        return  # platformdirs is missing, which was reported before
     yield _check_writable(
-        "log folder", get_default_path().parent, WARNING, "or name another file: gknet serve --log FILE"
+        "log folder", get_default_path().parent, WARNING, "or choose another file with gknet serve --log FILE."
     )
 
 
 def check_backend() -> Iterator[Finding]:
-    """The connection file and who answers there."""
+    """Yield findings on the connection file and the backend that it describes."""
     try:
         path = find_connection_path()
         address = read_connection_file(path)
@@ -71,7 +71,7 @@ def check_backend() -> Iterator[Finding]:
     try:
         from backend.server.connection import is_locked
     except ImportError:
-        return  # said already
+        return  # reported before
     try:
         has_backend = is_locked(path)
     except HarmonizeError as error:
@@ -80,15 +80,15 @@ def check_backend() -> Iterator[Finding]:
     if address is None:
         yield Finding("connection file", FINE, f"None at {path}: no backend is listening.")
         if has_backend:
-            yield Finding("backend", WARNING, "It is just starting or ending.", "Look again in a moment.")
+            yield Finding("backend", WARNING, "It is starting or stopping.", "Check again in a moment.")
         else:
-            yield Finding("backend", FINE, "Not running. It is started when it is needed.")
+            yield Finding("backend", FINE, "Not running. Plug-ins and scripts start it when they need it.")
     else:
         yield _check_answer(path, address, has_backend)
 
 
 def check_log() -> Iterator[Finding]:
-    """The last errors in the backend's log."""
+    """Yield a finding on recent errors in the backend's log."""
     try:
         from backend.server.journal import get_default_path
     except ImportError:
@@ -107,18 +107,20 @@ def check_log() -> Iterator[Finding]:
     errors = [found for line in lines if (found := _LOG_LINE.match(line))]
     recent = [found for found in errors if datetime.now() - datetime.fromisoformat(found[1]) < _RECENT]
     if not recent:
-        yield Finding("log", FINE, f"{path}: no error within the last day.")
+        yield Finding("log", FINE, f"{path}: no errors in the last 24 hours.")
         return
     last = "; ".join(f"{found[1]} {found[3]}" for found in recent[-3:])
-    yield Finding("log", WARNING, f"{len(recent)} errors within a day, the last: {last}.", f"{path} says more.")
+    yield Finding(
+        "log", WARNING, f"{len(recent)} errors in the last 24 hours. The most recent: {last}.", f"See {path}."
+    )
 
 
 def _check_answer(path: Path, address: Address, has_backend: bool) -> Finding:
-    """The backend of a connection file, or what is there instead."""
+    """Return a finding on the backend that a connection file describes."""
     try:
         from backend.thin.conversation import Conversation
     except ImportError:
-        return Finding("backend", WARNING, "It cannot be asked while msgpack is missing.")
+        return Finding("backend", WARNING, "It cannot be checked because msgpack is missing.")
     try:
         conversation = Conversation(address, ("gknet doctor", ""), timeout_s=_ANSWER_S)
         try:
@@ -127,22 +129,24 @@ def _check_answer(path: Path, address: Address, has_backend: bool) -> Finding:
             conversation.close()
     except ThinError as error:
         if has_backend:
-            text = f"It runs but cannot be reached at port {address.port}: {error.message}"
-            return Finding("backend", ERROR, text, "End it with `gknet stop`, or end its process, and try again.")
-        text = f"{path} is stale: its backend ended without a word, and port {address.port} is not its any more. "
-        return Finding("connection file", WARNING, text + error.message, "Nothing: the next backend replaces it.")
+            text = f"It is running but cannot be reached at port {address.port}: {error.message}"
+            return Finding("backend", ERROR, text, "Stop it with `gknet stop` or end its process, and try again.")
+        text = f"{path} is stale: its backend no longer runs at port {address.port}. "
+        return Finding(
+            "connection file", WARNING, text + error.message, "No action needed: the next backend replaces it."
+        )
     text = f"{status['version']} runs on {status['device']}, port {address.port}, process {status['pid']}."
     try:
         ours = version("gknet-harmonize")
     except PackageNotFoundError:
         ours = status["version"]
     if status["version"] != ours:
-        return Finding("backend", WARNING, f"{text} This is {ours}.", "End it with `gknet stop`.")
+        return Finding("backend", WARNING, f"{text} This installation is {ours}.", "Stop it with `gknet stop`.")
     return Finding("backend", FINE, text)
 
 
 def _check_writable(subject: str, folder: Path, state: str, otherwise: str) -> Finding:
-    """Whether a file of a usual size can be written into a folder, or where the folder would be made."""
+    """Return a finding on whether a folder, or the parent it would be created in, can be written."""
     there = next(one for one in (folder, *folder.parents) if one.exists())
     try:
         with tempfile.TemporaryFile(dir=there, buffering=0) as file:
@@ -151,7 +155,7 @@ def _check_writable(subject: str, folder: Path, state: str, otherwise: str) -> F
                 raise OSError(errno.ENOSPC, "No space left on device")
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return Finding(subject, state, f"The disk that holds {folder} is full.", f"Make room, {otherwise}")
-        text = f"{folder} cannot be written: {error.strerror or error}."
+            return Finding(subject, state, f"The disk with {folder} is full.", f"Free some disk space, {otherwise}")
+        text = f"{folder} is not writable: {error.strerror or error}."
         return Finding(subject, state, text, f"Make it writable, {otherwise}")
-    return Finding(subject, FINE, f"{folder} can be written.")
+    return Finding(subject, FINE, f"{folder} is writable.")

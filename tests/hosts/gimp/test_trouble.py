@@ -163,9 +163,12 @@ def test_a_backend_killed_midway(
 @pytest.mark.parametrize(
     ("way", "words"),
     [
-        ("out-of-memory", "There is not enough memory for this picture.\n\nClose other programs, or work smaller."),
+        (
+            "out-of-memory",
+            "There is not enough memory for this image.\n\nClose other programs, or use a smaller image.",
+        ),
         ("newer", "Install the same version of GKNet Harmonize for both."),
-        ("refuses", "The client speaks protocol"),
+        ("refuses", "The client speaks version"),
     ],
 )
 def test_what_the_backend_says_is_shown(

@@ -128,7 +128,7 @@ def test_a_failure_is_told_and_the_document_is_untouched(
         ("XYZA", ["XYZ", "Convert Image Color Space"]),
         ("empty", ["The layer is empty"]),
         ("opaque", ["opaque", "select the object"]),
-        ("nothing open", ["No layer is chosen", "Open a picture"]),
+        ("nothing open", ["No layer is selected", "Open an image"]),
     ],
 )
 def test_what_cannot_be_harmonized_is_refused_with_a_way_out(
