@@ -135,7 +135,7 @@ class ThinClient:
         return status
 
     def shutdown(self) -> None:
-        """Stop the backend. Raise ThinError (`backend_unavailable` if none is running; never start one)."""
+        """Stop the backend. Raise ThinError: `backend_unavailable` if none is running. Never start one."""
         try:
             self._open_conversation(False, None).ask("shutdown", {}, timeout_s=ANSWER_S)
         finally:

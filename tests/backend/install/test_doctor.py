@@ -161,9 +161,9 @@ def test_wrong_weights(setup: Setup) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    setup.names("error", "weights", "gknet-s.safetensors is not what was shipped")
+    setup.names("error", "weights", "gknet-s.safetensors is damaged")
     path.unlink()
-    setup.names("error", "weights", "There are none in")
+    setup.names("error", "weights", "No weights found in")
 
 
 def test_a_stale_connection_file(setup: Setup) -> None:
@@ -229,12 +229,12 @@ def test_an_old_or_damaged_plug_in(setup: Setup) -> None:
     setup.gknet("install", "krita")
     folder = setup.home / ".local/share/krita/pykrita/gknet_harmonize"
     (folder / "thin" / "client.py").write_text("# cut off")
-    setup.names("error", "Krita plug-in", "not as it was installed", "thin/client.py")
+    setup.names("error", "Krita plug-in", "have changed or are missing", "thin/client.py")
     record = json.loads((folder / "installed.json").read_text())
     (folder / "installed.json").write_text(json.dumps({**record, "version": "0.0.9"}))
     setup.names("error", "Krita plug-in", "version 0.0.9")
     (folder / "installed.json").write_text(json.dumps({**record, "command": ["/gone/python", "-m", "x", "serve"]}))
-    setup.names("error", "Krita plug-in", "/gone/python", "not there any more")
+    setup.names("error", "Krita plug-in", "/gone/python", "no longer exists")
     assert setup.gknet("install", "krita").returncode == 0
     assert not [found for found in setup.doctor()[1] if found.subject == "Krita plug-in" and found.state == "error"]
 
@@ -245,7 +245,7 @@ def test_read_only_folders(setup: Setup) -> None:
         setup.within = namespace(f"mount --bind {folder} {folder}; mount -o remount,ro,bind {folder}")
     else:
         folder.chmod(0o500)
-    setup.names("error", "connection folder", "cannot be written", "ead-only" if IS_ROOT else "denied")
+    setup.names("error", "connection folder", "not writable", "ead-only" if IS_ROOT else "denied")
 
 
 def test_a_full_disk(setup: Setup) -> None:
@@ -306,7 +306,7 @@ def test_a_key_that_cannot_be_read(setup: Setup) -> None:
 def test_a_key_that_others_can_read(setup: Setup) -> None:
     write_connection(setup, 9)
     setup.connection.chmod(0o644)
-    setup.names("error", "connection file", "others may read or write it")
+    setup.names("error", "connection file", "other users can read or write it")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the card that is to be missing")
@@ -328,11 +328,11 @@ def test_a_host_that_is_missing(setup: Setup, monkeypatch: pytest.MonkeyPatch) -
 def test_errors_of_the_log_are_told(setup: Setup) -> None:
     log = setup.home / ".local/state/gknet/log/backend.log"
     program = (
-        "import logging, sys, pathlib\nfrom backend.server import journal\njournal.begin(pathlib.Path(sys.argv[1]))\n"
+        "import logging, sys, pathlib\nfrom backend.server import journal\njournal.start_logging(pathlib.Path(sys.argv[1]))\n"
         "logging.getLogger('backend.server.worker').error('failed on /home/me/My pictures/aunt.png')"
     )
     subprocess.run([sys.executable, "-c", program, str(log)], check=True)
-    setup.names("warning", "log", "1 errors", "backend.server.worker", "(a picture)")
+    setup.names("warning", "log", "1 errors", "backend.server.worker", "(an image)")
 
 
 def test_text_and_json_show_neither_home_nor_pictures(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,13 +134,13 @@ def test_what_is_not_ours_is_never_replaced(started: Path, tmp_path: Path) -> No
     own = started / NAME
     own.mkdir(parents=True)
     (own / "precious.txt").write_text("mine")
-    with pytest.raises(HarmonizeError, match="was not put there"):
+    with pytest.raises(HarmonizeError, match="was not created by"):
         gimp.install(None)
     assert (own / "precious.txt").read_text() == "mine"
     elsewhere = tmp_path / "checkout"
     own.rename(elsewhere)
     own.symlink_to(elsewhere)
-    with pytest.raises(HarmonizeError, match="was not put there"):
+    with pytest.raises(HarmonizeError, match="was not created by"):
         gimp.install(None)
     assert (elsewhere / "precious.txt").read_text() == "mine"
 
@@ -174,7 +174,7 @@ def test_a_folder_of_somebody_elses_is_left_alone(started: Path) -> None:
     folder = started / NAME
     folder.mkdir(parents=True)
     (folder / "mine.py").touch()
-    with pytest.raises(HarmonizeError, match="was not put there"):
+    with pytest.raises(HarmonizeError, match="was not created by"):
         gimp.uninstall(None)
     assert (folder / "mine.py").exists()
 

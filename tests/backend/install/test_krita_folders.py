@@ -52,7 +52,7 @@ def test_everything_is_taken_away_again(home: Path) -> None:
     settings.write_bytes(SETTINGS)
     krita.install(None)
     assert settings.read_bytes() != SETTINGS
-    assert "taken away" in krita.uninstall(None)[0]
+    assert "Removed" in krita.uninstall(None)[0]
     assert files(home) == {".config/kritarc"}
     assert settings.read_bytes() == SETTINGS
     assert "is not in" in krita.uninstall(None)[0]

@@ -69,7 +69,7 @@ def test_a_full_accelerator_hands_over_to_the_cpu(job: Job) -> None:
     report = last_report(Accelerator("cuda", reports.put), reports, job)
     assert isinstance(report, Result)
     assert report.pixels.shape == (160, 120, 4)
-    assert "graphics card" in report.warnings[0]
+    assert "GPU" in report.warnings[0]
 
 
 def test_another_fault_of_an_accelerator_is_internal(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
