@@ -157,7 +157,7 @@ def read_placement(layer: Gimp.Layer, seen: Gimp.Layer) -> dict[str, Any]:
     """
     _, left, top = seen.get_offsets()
     opacity = 1.0
-    for item in _with_groups(layer):
+    for item in _iterate_with_groups(layer):
         opacity *= item.get_opacity() / 100
     return {"x": left, "y": top, "opacity": min(max(opacity, 0.0), 1.0)}
 
@@ -174,7 +174,7 @@ def _check_replaceable(layer: Gimp.Layer) -> None:
             "The layer's pixels cannot be replaced while it has effects.",
             "Merge the effects first, or choose a new layer as the output.",
         )
-    for item in _with_groups(layer):
+    for item in _iterate_with_groups(layer):
         if item.get_lock_content():
             raise ThinError(
                 UNSUPPORTED,
@@ -183,7 +183,7 @@ def _check_replaceable(layer: Gimp.Layer) -> None:
             )
 
 
-def _with_groups(item: Gimp.Layer | None) -> Iterator[Gimp.Layer]:
+def _iterate_with_groups(item: Gimp.Layer | None) -> Iterator[Gimp.Layer]:
     """Yield a layer, then its groups, innermost first."""
     while item is not None:
         yield item

@@ -19,7 +19,7 @@ class Target:
         self.image = image
         self.layer = layer
         self.output = output
-        self._before = self._state()
+        self._before = self._read_state()
 
     def write_result(self, seen: Gimp.Layer, source: Source, pixels: bytearray, on_step: OnStep) -> None:
         """Write the pixels to the image.
@@ -47,7 +47,7 @@ class Target:
         except BaseException:
             new.delete()
             raise
-        with _one_undo_step(self.image):
+        with _group_undo_steps(self.image):
             position = self.image.get_item_position(self.layer)
             _check_call(self.image.insert_layer(new, self.layer.get_parent(), position))
             if self.output == HIDE_ORIGINAL:
@@ -62,16 +62,16 @@ class Target:
         except BaseException:
             self.layer.free_shadow()
             raise
-        with _one_undo_step(self.image):
+        with _group_undo_steps(self.image):
             _check_call(self.layer.merge_shadow(True))
         _check_call(self.layer.update(0, 0, source.width, source.height))
 
     def check(self) -> None:
         """Raise ThinError if the layer has changed since it was read."""
-        if not self.image.is_valid() or not self.layer.is_valid() or self._state() != self._before:
+        if not self.image.is_valid() or not self.layer.is_valid() or self._read_state() != self._before:
             raise _make_changed_error()
 
-    def _state(self) -> tuple[object, ...]:
+    def _read_state(self) -> tuple[object, ...]:
         layer = self.layer
         state = (layer.get_width(), layer.get_height(), Babl.get_name(layer.get_format()))
         # GIMP reloads a linked file by itself when the file changes.
@@ -120,7 +120,7 @@ def _copy_locks(new: Gimp.Layer, layer: Gimp.Layer) -> None:
 
 
 @contextmanager
-def _one_undo_step(image: Gimp.Image) -> Iterator[None]:
+def _group_undo_steps(image: Gimp.Image) -> Iterator[None]:
     _check_call(image.undo_group_start())
     try:
         yield

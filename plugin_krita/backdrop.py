@@ -11,7 +11,7 @@ from typing import Any
 from .alone import show_plainly, switch_off_style
 from .pixels import split_stripes
 from .qt import QtCore, QtGui
-from .source import layers_in
+from .source import list_layers
 from .thin.choices import BELOW
 from .thin.preview import Box
 
@@ -35,7 +35,7 @@ class View:
                 for above in _list_layers_above(level):
                     above.setVisible(False)
         path[0].setVisible(False)
-        if len(layers_in(path[0].parentNode())) == 2:
+        if len(list_layers(path[0].parentNode())) == 2:
             path[0].remove()  # Krita shows the only layer of a group at once, without compositing
         self._refresh()
 
@@ -73,7 +73,7 @@ class View:
 
     def _hide_others(self, path: list[Any]) -> None:
         for level in path:
-            for other in layers_in(level.parentNode()):
+            for other in list_layers(level.parentNode()):
                 other.setVisible(_is_same_layer(other, level))
             show_plainly(level)
 
@@ -117,6 +117,6 @@ def _is_same_layer(one: Any, other: Any) -> bool:
 
 def _list_layers_above(node: Any) -> list[Any]:
     """Return the layers above in the same group, but not the group's masks, which also apply to the layers below."""
-    siblings = layers_in(node.parentNode())
+    siblings = list_layers(node.parentNode())
     place = next(index for index, one in enumerate(siblings) if _is_same_layer(one, node))
     return siblings[place + 1 :]

@@ -6,7 +6,7 @@ from typing import Any
 
 from .preview import VIEW, Preview
 from .qt import QtCore, QtGui, QtWidgets, combine_flags
-from .source import Source, layers_in
+from .source import Source, list_layers
 from .thin import choices, diagnostics
 from .thin.job import Backend
 from .values import OUTPUTS, Values
@@ -193,13 +193,13 @@ class _BeforeAfter(QtWidgets.QWidget):
     def paintEvent(self, _: Any) -> None:  # noqa: N802
         painter = QtGui.QPainter(self)
         painter.fillRect(self.rect(), self.palette().base())
-        area = self._area()
+        area = self._find_area()
         if self._before is not None:
             self._paint_pictures(painter, area)
         if self._text:
             self._paint_text(painter)
 
-    def _area(self) -> Any:
+    def _find_area(self) -> Any:
         """Return the area of the pictures: as large as possible, at most four times their size."""
         if self._before is None:
             return self.rect()
@@ -210,7 +210,7 @@ class _BeforeAfter(QtWidgets.QWidget):
         return area
 
     def _move_line(self, event: Any) -> None:
-        area = self._area()
+        area = self._find_area()
         self._line = min(max((event.pos().x() - area.x()) / max(1, area.width()), 0.0), 1.0)
         self.update()
 
@@ -266,7 +266,7 @@ def _create_layer_choice(source: Source, values: Values) -> Any:
     box = QtWidgets.QComboBox()
 
     def add(group: Any, depth: int) -> None:
-        for node in reversed(layers_in(group)):
+        for node in reversed(list_layers(group)):
             if node.uniqueId() != source.node.uniqueId():
                 box.addItem("    " * depth + node.name(), node.uniqueId().toString())
                 add(node, depth + 1)

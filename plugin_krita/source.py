@@ -144,7 +144,7 @@ def is_mask(node: Any) -> bool:
     return str(node.type()).endswith("mask")
 
 
-def layers_in(group: Any) -> list[Any]:
+def list_layers(group: Any) -> list[Any]:
     """Return a group's layers, lowest first, without the group's own masks."""
     return [one for one in group.childNodes() if not is_mask(one)]
 
@@ -184,7 +184,7 @@ def _list_visible(node: Any) -> list[Any]:
     """Return a layer and its visible descendants, without masks."""
     return [
         node,
-        *(one for child in layers_in(node) if child.visible() for one in _list_visible(child)),
+        *(one for child in list_layers(node) if child.visible() for one in _list_visible(child)),
     ]
 
 

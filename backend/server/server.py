@@ -106,7 +106,7 @@ class Server:
         self._worker.start()
         while not self._ending:
             self._poller.poll(self._compute_timeout_ms())
-            self._authenticator.answer()
+            self._authenticator.answer_requests()
             self._take_reports()
             for _ in range(_AT_ONCE):
                 if not self._take_message():
@@ -214,7 +214,7 @@ class Server:
             return False
         self._last_use = time.monotonic()
         try:
-            self._answer(peer.bytes, requests.read_request([frame.buffer for frame in frames]))
+            self._handle_request(peer.bytes, requests.read_request([frame.buffer for frame in frames]))
         except requests.BadMessageError as error:
             _log.warning("refused: %s", error.error.message, extra={"request": error.id})
             self._answers.send_error(peer.bytes, error.id, error.error)
@@ -223,7 +223,7 @@ class Server:
             self._answers.send_error(peer.bytes, None, InternalError("An unexpected error occurred in the backend."))
         return True
 
-    def _answer(self, peer: bytes, request: requests.Request) -> None:
+    def _handle_request(self, peer: bytes, request: requests.Request) -> None:
         match request:
             case Hello():
                 self._answers.send(peer, self._describe_backend(request))
@@ -233,7 +233,7 @@ class Server:
                 self._cancel(peer, request)
             case Harmonize():
                 try:
-                    self._admit(Job(peer, request))
+                    self._queue_job(Job(peer, request))
                 except HarmonizeError as error:
                     self._answers.send_error(peer, request.id, error)
             case Shutdown():
@@ -285,7 +285,7 @@ class Server:
         if waiting is not None:
             self._answers.send_error(peer, request.request, _make_cancelled_error())
 
-    def _admit(self, job: Job) -> None:
+    def _queue_job(self, job: Job) -> None:
         """Queue a request. Raise UnsupportedError, InputError or BusyError if it can't be queued."""
         request = job.request
         if request.model is not None and request.model not in self._models:
@@ -390,18 +390,18 @@ class _Authenticator:
         self.socket.linger = 0
         self.socket.bind(_ZAP_ADDRESS)
 
-    def answer(self) -> None:
+    def answer_requests(self) -> None:
         """Answer all pending requests from libzmq."""
         while True:
             try:
                 question = self.socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
                 return
-            verdict = [b"200", b"OK"] if self._allows(question) else [b"400", b"No"]
+            verdict = [b"200", b"OK"] if self._is_allowed(question) else [b"400", b"No"]
             request_id = question[1] if len(question) > 1 else b""
             self.socket.send_multipart([b"1.0", request_id, *verdict, b"", b""])
 
-    def _allows(self, question: list[bytes]) -> bool:
+    def _is_allowed(self, question: list[bytes]) -> bool:
         if len(question) != 8:  # other mechanisms have other numbers of credentials
             return False
         version, _, domain, address, _, mechanism, user, password = question

@@ -158,11 +158,11 @@ class Worker(threading.Thread):
             _log.exception("the model %s cannot be loaded", DEFAULT_MODEL)
         self.ready.set()
         while (job := self._jobs.get()) is not None:
-            self._report(self._answer(job))
+            self._report(self._run_job(job))
             del job  # don't keep its pixels in memory until the next one
             _release_memory()
 
-    def _answer(self, job: Job) -> Report:
+    def _run_job(self, job: Job) -> Report:
         try:
             return self._harmonize(job)
         except HarmonizeError as error:

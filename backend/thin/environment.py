@@ -37,11 +37,11 @@ def clean_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
             kept.pop(name, None)
     for name in _LISTS:
         if name in kept:
-            folders = [one for one in kept[name].split(os.pathsep) if not _lies_in(one, bundles)]
+            folders = [one for one in kept[name].split(os.pathsep) if not _is_inside(one, bundles)]
             kept[name] = os.pathsep.join(folders)
     kept.update({name: value for name, value in saved.items() if value})
     return kept
 
 
-def _lies_in(folder: str, bundles: list[str]) -> bool:
+def _is_inside(folder: str, bundles: list[str]) -> bool:
     return any(folder == bundle or folder.startswith(bundle.rstrip("/") + "/") for bundle in bundles)
