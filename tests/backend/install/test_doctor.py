@@ -328,7 +328,8 @@ def test_a_host_that_is_missing(setup: Setup, monkeypatch: pytest.MonkeyPatch) -
 def test_errors_of_the_log_are_told(setup: Setup) -> None:
     log = setup.home / ".local/state/gknet/log/backend.log"
     program = (
-        "import logging, sys, pathlib\nfrom backend.server import journal\njournal.start_logging(pathlib.Path(sys.argv[1]))\n"
+        "import logging, sys, pathlib\nfrom backend.server import journal\n"
+        "journal.start_logging(pathlib.Path(sys.argv[1]))\n"
         "logging.getLogger('backend.server.worker').error('failed on /home/me/My pictures/aunt.png')"
     )
     subprocess.run([sys.executable, "-c", program, str(log)], check=True)
