@@ -202,7 +202,7 @@ class Training:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.samples = state["step"], state["samples"]
-        self.seconds = state.get("seconds", 0.0)  # a state that was carried here has none
+        self.seconds = state["seconds"]
         generators = state["generators"]
         if state["device"] == self.device.type and len(generators) == self.parallel.count:
             self.generator.set_state(generators[self.parallel.rank])

@@ -8,9 +8,7 @@ numpy and Pillow: so weights can be judged where they are trained. What is told 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -80,14 +78,9 @@ class BareNetwork:
         return make_record(sample, self(sample.composite, sample.mask))
 
 
-def judge(network: BareNetwork, samples: Iterable[Sample], end: float = math.inf) -> list[Record]:
-    """Records of as many samples as can be judged until `end` (of time.monotonic), but at least one."""
-    records = []
-    for sample in samples:
-        records.append(network.record(sample))
-        if time.monotonic() > end:
-            break
-    return records
+def judge(network: BareNetwork, samples: Iterable[Sample]) -> list[Record]:
+    """Return the record of each sample, in their order."""
+    return [network.record(sample) for sample in samples]
 
 
 def main() -> int:
@@ -98,18 +91,16 @@ def main() -> int:
     fringe = parser.add_mutually_exclusive_group()
     fringe.add_argument("--around", type=int, default=0, help="pixels around the foreground recoloured with it")
     fringe.add_argument("--beyond", type=int, default=0, help="pixels around it made of what lies beyond")
-    parser.add_argument("--seconds", type=float, default=math.inf, help="end this long after the start")
     options = parser.parse_args()
     if min(options.around, options.beyond) < 0:
         parser.error("--around and --beyond must be at least 0")
-    end = time.monotonic() + options.seconds
     try:
         network = BareNetwork(weights.load(options.weights), choose_device(options.device))
         photographs = read_validation(options.pool)
     except (HarmonizeError, OSError) as error:
         print(f"bare_network: {error}", file=sys.stderr)
         return 2
-    records = judge(network, validation_samples(photographs, options.around, options.beyond), end)
+    records = judge(network, validation_samples(photographs, options.around, options.beyond))
     by_kind: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_kind[record.kind].append(record)
