@@ -29,19 +29,19 @@ from torch import Tensor
 from gknet.errors import HarmonizeError
 from gknet.network import weights
 from gknet.network.model import GKNet
-from training.data.judging_sets.validation import validation_samples
+from training.data.judging_sets.validation import make_validation_samples
 from training.data.sample import MASK_SHARE, SIZE, Sample
 from training.data.shards import Photographs, find_shards, read_photographs
-from training.data.streams.composites import CompositeStream, photograph_size
+from training.data.streams.composites import CompositeStream, choose_photograph_size
 from training.engine.loop import train
 from training.engine.run import Parts, TrainingRun, read_run
-from training.engine.training import NotFiniteError, Training, in_statistics_path
+from training.engine.training import NotFiniteError, Training, is_in_statistics_path
 from training.evaluation.ablation_table import Ablated, ablation_table
 from training.evaluation.bare_network import BareNetwork
 from training.evaluation.metrics import Record
 from training.evaluation.records import read_records, write_records
 from training.evaluation.score_tables import in_markdown
-from training.evaluation.text_files import replacing_text
+from training.evaluation.text_files import replace_text_file
 
 ROWS: tuple[Parts, ...] = get_args(Parts)
 
@@ -65,10 +65,10 @@ class Ablation:
         self.pool = find_shards([pool])
         self.out = out
         self.every = every
-        self.statistics = {} if start is None else _statistics_path(start, run)
-        self._claim(None if start is None else weights.digest(start))
+        self.statistics = {} if start is None else _read_statistics_path(start, run)
+        self._claim_folder(None if start is None else weights.digest(start))
 
-    def _claim(self, start: str | None) -> None:
+    def _claim_folder(self, start: str | None) -> None:
         """Makes the folder this ablation's. Raises ValueError if it is somebody else's already."""
         shards = {name: [[path.name, path.stat().st_size] for path in paths] for name, paths in self._shards.items()}
         settings: dict[str, Any] = {**asdict(self.run), "start": start, "every": self.every, **shards}
@@ -83,7 +83,7 @@ class Ablation:
         elif any(self.out.iterdir()):
             raise ValueError(f"{self.out} holds something else than an ablation; name a new folder")
         else:
-            with replacing_text(path) as file:
+            with replace_text_file(path) as file:
                 json.dump(settings, file, indent=1)
 
     @property
@@ -93,16 +93,16 @@ class Ablation:
     @cached_property
     def photographs(self) -> Photographs:
         """What is trained on; read when the first row needs it."""
-        return read_photographs(self.data, photograph_size(self.run), validation=False)
+        return read_photographs(self.data, choose_photograph_size(self.run), validation=False)
 
     @cached_property
     def samples(self) -> list[Sample]:
         """What is judged; made when the first row needs it."""
         photographs = read_photographs(self.pool, SIZE, validation=True, mask_share=MASK_SHARE)
         keys = set(photographs.keys[:: self.every])
-        return [sample for sample in validation_samples(photographs) if sample.key in keys]
+        return [sample for sample in make_validation_samples(photographs) if sample.key in keys]
 
-    def row(self, seed: int, parts: Parts) -> Ablated:
+    def run_row(self, seed: int, parts: Parts) -> Ablated:
         """What one row came to, trained and judged unless that is done.
 
         Raises KeyboardInterrupt, its state saved, when it was interrupted; NotFiniteError when its loss is no number.
@@ -112,7 +112,7 @@ class Ablation:
         if not done.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             print(f"seed {seed}, {parts}", flush=True)
-            training = self.training(seed, parts)
+            training = self.start_training(seed, parts)
             state = folder / "state.pt"
             if state.is_file():
                 training.resume(state)
@@ -120,48 +120,48 @@ class Ablation:
             if not train(training, stream, folder, math.inf):
                 raise KeyboardInterrupt
             self._judge(training.result, folder / "scores.csv", f"Judging {parts}")
-            with replacing_text(done) as file:
+            with replace_text_file(done) as file:
                 json.dump({"samples": training.samples, "seconds": training.seconds}, file)
             state.unlink()  # tens of megabytes that nobody needs any more
         kept = json.loads(done.read_text(encoding="utf-8"))
         return Ablated(read_records(folder / "scores.csv"), kept["seconds"])
 
-    def training(self, seed: int, parts: Parts) -> Training:
+    def start_training(self, seed: int, parts: Parts) -> Training:
         """A row before its first step: the values of the seed's whole network, and the statistics' path."""
         training = Training(replace(self.run, seed=seed, parts=parts))
         torch.manual_seed(seed)
         whole = {**GKNet(self.run.network()).state_dict(), **self.statistics}
         own = training.net.state_dict()
-        training.start_with({name: values for name, values in whole.items() if name in own})
+        training.load_values({name: values for name, values in whole.items() if name in own})
         return training
 
-    def first(self) -> list[Record] | None:
+    def judge_start(self) -> list[Record] | None:
         """What all rows start from, judged; None where they start from nothing."""
         if not self.statistics:
             return None
         scores = self.out / "start.csv"
         if not scores.is_file():
             # Head and regions begin at zero, so that any row's network is the statistics' path alone.
-            self._judge(self.training(0, ROWS[0]).net, scores, "Judging the start")
+            self._judge(self.start_training(0, ROWS[0]).net, scores, "Judging the start")
         return read_records(scores)
 
     def _judge(self, net: GKNet, path: Path, what: str) -> None:
         network = BareNetwork(net)
-        records = [network.record(sample) for sample in track(self.samples, what)]
-        with replacing_text(path) as file:
+        records = [network.judge_sample(sample) for sample in track(self.samples, what)]
+        with replace_text_file(path) as file:
             write_records(file, records)
 
 
-def _statistics_path(path: Path, run: TrainingRun) -> dict[str, Tensor]:
+def _read_statistics_path(path: Path, run: TrainingRun) -> dict[str, Tensor]:
     """The values of a weight file's statistics' path. Raises ValueError if the run's network has no such part."""
     given = weights.load(path)
     own = run.network()
     if given.global_head is None or not own.global_head or given.config.global_head_widths != own.global_head_widths:
         raise ValueError(f"{path} has no statistics' path that fits {run.preset}")
-    return {name: values for name, values in given.state_dict().items() if in_statistics_path(name)}
+    return {name: values for name, values in given.state_dict().items() if is_in_statistics_path(name)}
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.ablate", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="TOML file of training/configs")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of shards to train on")
@@ -178,16 +178,16 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    options = _arguments()
+    options = _parse_arguments()
     torch.set_num_threads(options.threads)
     try:
         run = read_run(options.config)
         ablation = Ablation(run, options.data, options.pool, options.out, options.start, options.every)
-        first = ablation.first()
+        first = ablation.judge_start()
         rows: dict[Parts, list[Ablated]] = {parts: [] for parts in ROWS}
         for seed in dict.fromkeys(options.seeds):
             for parts in ROWS:
-                rows[parts].append(ablation.row(seed, parts))
+                rows[parts].append(ablation.run_row(seed, parts))
     except (HarmonizeError, ValueError, OSError, NotFiniteError) as error:
         print(f"ablate: {error}", file=sys.stderr)
         return 2
@@ -197,7 +197,7 @@ def main() -> int:
     start = None if options.start is None else f"{options.start.name} {weights.digest(options.start)}"
     table = ablation_table(run, rows, first, start)
     table.show(Console(width=max(130, Console().width)))
-    with replacing_text(options.out / "table.md") as file:
+    with replace_text_file(options.out / "table.md") as file:
         file.write(in_markdown(table))
     return 0
 

@@ -24,9 +24,9 @@ from gknet.network import weights
 from gknet.network.device import choose_device
 from training.data import iharmony4, pairs
 from training.data.bad_files import BadFiles
-from training.data.judging_sets.validation import pool_samples
+from training.data.judging_sets.validation import open_pool
 from training.data.sample import SIZE, Sample
-from training.data.triplets import samples
+from training.data.triplets import read_samples
 from training.evaluation import quality_plot
 from training.evaluation.cases import harmonize_samples
 from training.evaluation.classical import CLASSICAL
@@ -47,18 +47,18 @@ from training.evaluation.score_tables import (
 )
 
 
-def _chosen(options: argparse.Namespace, bad: BadFiles) -> tuple[int, Iterator[Sample]]:
+def _open_samples(options: argparse.Namespace, bad: BadFiles) -> tuple[int, Iterator[Sample]]:
     """At most how many, and the composites that the command line names."""
     if options.pool:
-        return pool_samples(options.pool, options.size, bad=bad)
+        return open_pool(options.pool, options.size, bad=bad)
     if options.pairs:
-        triplets = pairs.triplets(options.pairs, bad=bad)
+        triplets = pairs.list_triplets(options.pairs, bad=bad)
     else:
-        triplets = iharmony4.triplets(options.iharmony4, "test", bad=bad)
-    return len(triplets), samples(triplets, bad=bad)
+        triplets = iharmony4.list_triplets(options.iharmony4, "test", bad=bad)
+    return len(triplets), read_samples(triplets, bad=bad)
 
 
-def _tables(options: argparse.Namespace, results: dict[str, list[Record]], ours: str) -> list[ScoreTable]:
+def _build_tables(options: argparse.Namespace, results: dict[str, list[Record]], ours: str) -> list[ScoreTable]:
     """What is printed of the records of each method; ours: the name of what was evaluated."""
     records = results[ours]
     kinds, shares = by_kind(records), by_share(records)
@@ -91,7 +91,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     path = options.weights or weights.shipped(options.model)
     with defer_interrupts():
         harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
-    count, found = _chosen(options, bad)
+    count, found = _open_samples(options, bad)
     # Piped or in a narrow window too, no row may break.
     console = Console(width=max(130, Console().width))
     ours = f"{path.name} {weights.digest(path)}"
@@ -108,7 +108,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
             extremes.offer(case)
     if not results[ours]:
         raise PictureError("No composite could be used.", "Look at what was left out.")
-    tables = _tables(options, results, ours)
+    tables = _build_tables(options, results, ours)
     for table in tables:
         table.show(console)
     source: Path = options.pool or options.pairs or options.iharmony4
@@ -121,7 +121,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
         quality_plot.draw(options.plot, quality_plot.measured(results, {ours: harmonizer.net.config}), data)
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--iharmony4", metavar="DIR", type=Path, help="iHarmony4's folder; its test lists are judged")
@@ -155,7 +155,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    options = _arguments()
+    options = _parse_arguments()
     bad = BadFiles(skip=options.skip_bad)
     try:
         return run_command("evaluate", lambda: _run(options, bad))

@@ -22,29 +22,29 @@ from gknet.errors import HarmonizeError
 from gknet.harmonizer import Harmonizer
 from gknet.network import weights
 from training.data.bad_files import BadFiles
-from training.data.judging_sets.validation import pool_samples
+from training.data.judging_sets.validation import open_pool
 from training.data.streams.opening import open_photographs
 from training.engine.loop import train
 from training.engine.run import read_run
 from training.engine.training import NotFiniteError, Training
-from training.evaluation.cases import evaluate
+from training.evaluation.cases import evaluate_samples
 
 CONFIG = Path(__file__).parent / "configs" / "gknet_s_fringeless.toml"
 BEYOND = 4
 """Pixels around the foreground that are made of what lies beyond when weights are judged."""
 
 
-def mean_fmse(path: Path, pool: Path) -> float:
+def compute_mean_fmse(path: Path, pool: Path) -> float:
     """Of a weight file's results on the validation split."""
     harmonizer = Harmonizer(weights.load(path), "cpu")
-    count, samples = pool_samples(pool, beyond=BEYOND)
-    records = evaluate(harmonizer, track(samples, f"Judging {path}", count))
+    count, samples = open_pool(pool, beyond=BEYOND)
+    records = evaluate_samples(harmonizer, track(samples, f"Judging {path}", count))
     return sum(record.after.fmse for record in records) / len(records)
 
 
 def replace_if_better(new: Path, shipped: Path, pool: Path) -> bool:
     """Puts the new weights in the shipped ones' place if the validation split says so."""
-    before, after = mean_fmse(shipped, pool), mean_fmse(new, pool)
+    before, after = compute_mean_fmse(shipped, pool), compute_mean_fmse(new, pool)
     better = after < before
     print(f"mean fMSE of the shipped weights {before:.1f}, of the new ones {after:.1f}: ", end="")
     print(f"{shipped} is replaced" if better else "the shipped ones stay", flush=True)
@@ -72,7 +72,7 @@ def main() -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         if (options.out / "state.pt").exists():
             raise ValueError(f"{options.out} holds a run already; name a new folder")
-        training.start_from(shipped)
+        training.load_weights(shipped)
         stream = open_photographs(training, options.data, options.out, BadFiles(skip=False))
         if not train(training, stream, options.out, options.minutes, anneal=True):
             print("interrupted: the shipped weights stay", file=sys.stderr)

@@ -28,13 +28,13 @@ from training.engine.run import read_run
 from training.engine.training import NotFiniteError, Training
 
 
-def _refuse(error: Exception) -> int:
+def _report_error(error: Exception) -> int:
     """One line on what is wrong; the exit code."""
     print(f"training: {error}", file=sys.stderr)
     return 2
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="TOML file of training/configs")
     source = parser.add_mutually_exclusive_group(required=True)
@@ -62,21 +62,21 @@ def _run(options: argparse.Namespace, started: float, parallel: Parallel, device
         if state.is_file():
             training.resume(state)
         elif options.weights:
-            training.start_from(options.weights)
+            training.load_weights(options.weights)
         stream: Stream
         if options.data:
             stream = open_photographs(training, options.data, options.out, bad)
         else:
             stream = open_iharmony4(training, options.iharmony4, bad)
     except (HarmonizeError, ValueError, OSError) as error:
-        return _refuse(error)
+        return _report_error(error)
     try:
         minutes = options.minutes - (time.monotonic() - started) / 60  # reading took its part
         # On the CPU a thread more would only be in the network's way, and a run must go on bit for bit.
         with Prefetcher(stream, device) if device.type == "cuda" else nullcontext(stream) as batches:
             train(training, batches, options.out, minutes, anneal=options.anneal)
     except HarmonizeError as error:  # anything else from in there is a fault of ours, and keeps its traceback
-        return _refuse(error)
+        return _report_error(error)
     except NotFiniteError as error:
         path = options.out / f"not-finite-{parallel.rank}.pt"
         composite, real, mask, _ = error.batch
@@ -88,17 +88,17 @@ def _run(options: argparse.Namespace, started: float, parallel: Parallel, device
 
 def main() -> int:
     started = time.monotonic()
-    options = _arguments()
+    options = _parse_arguments()
     torch.set_num_threads(options.threads)
     bad = BadFiles(skip=options.skip_bad)
     try:
         device = choose_device(options.device)
     except HarmonizeError as error:
-        return _refuse(error)
+        return _report_error(error)
     parallel = Parallel.join(device)
     try:
         # In a function of its own: the network must be gone before the processes part, or gloo aborts.
-        return _run(options, started, parallel, parallel.device(device), bad)
+        return _run(options, started, parallel, parallel.select_device(device), bad)
     finally:
         parallel.leave()
         bad.print_summary()

@@ -23,7 +23,7 @@ from training import ablate as command
 from training.ablate import ROWS, Ablation
 from training.data.streams.composites import CompositeStream
 from training.engine.run import TrainingRun, read_run
-from training.engine.training import StatisticsPath, in_statistics_path
+from training.engine.training import StatisticsPath, is_in_statistics_path
 
 ROOT = Path(__file__).parents[2]
 CONFIG = 'preset = "gknet-s"\nsize = 32\nbatch = 4\nsamples = 12\nlearning_rate = 1e-3\nloss = "foreground_rmse"\n'
@@ -55,11 +55,11 @@ def table(printed: str) -> str:
 @pytest.mark.usefixtures("one_thread")
 def test_rows_see_the_same_composites_and_start_alike(pool: Path, tmp_path: Path) -> None:
     ablation = Ablation(RUN, [pool], pool, tmp_path / "out", None, 1)
-    rows = [ablation.training(7, parts) for parts in ROWS]
+    rows = [ablation.start_training(7, parts) for parts in ROWS]
     batches = []
     for training in rows:
         stream = CompositeStream(ablation.photographs, training.run, training.generator)
-        batches.append([stream.batch() for _ in range(3)])
+        batches.append([stream.draw_batch() for _ in range(3)])
     for other in batches[1:]:
         for mine, yours in zip(batches[0], other, strict=True):
             assert all(torch.equal(one, two) for one, two in zip(mine[:3], yours[:3], strict=True))
@@ -69,7 +69,7 @@ def test_rows_see_the_same_composites_and_start_alike(pool: Path, tmp_path: Path
         own = training.net.state_dict()
         assert all(torch.equal(own[name], whole[name]) for name in own if name in whole)
         assert all(torch.equal(own[name], values) for name, values in training.average.module.state_dict().items())
-    other_seed = ablation.training(8, ROWS[0]).net.state_dict()
+    other_seed = ablation.start_training(8, ROWS[0]).net.state_dict()
     assert not all(torch.equal(values, whole[name]) for name, values in other_seed.items())
 
 
@@ -82,10 +82,10 @@ def test_rows_start_from_the_statistics_path_of_given_weights(pool: Path, tmp_pa
     with torch.inference_mode():
         wanted = StatisticsPath(given)(picture, mask)
         for parts in ROWS:
-            net = ablation.training(0, parts).net.eval()
+            net = ablation.start_training(0, parts).net.eval()
             assert torch.allclose(net(picture, mask), wanted, atol=1e-5)
             own = net.state_dict()
-            assert all(torch.equal(own[n], v) for n, v in given.state_dict().items() if in_statistics_path(n))
+            assert all(torch.equal(own[n], v) for n, v in given.state_dict().items() if is_in_statistics_path(n))
 
 
 def test_a_table_of_two_seeds_is_kept_and_printed_again(

@@ -14,14 +14,14 @@ from typing import Literal
 from gknet.errors import PictureError
 from training.data.bad_files import BadFiles
 from training.data.sample import SIZE
-from training.data.triplets import HINT, Triplet, samples
+from training.data.triplets import HINT, Triplet, read_samples
 
-__all__ = ["SIZE", "SUBSETS", "Triplet", "samples", "triplets"]
+__all__ = ["SIZE", "SUBSETS", "Triplet", "list_triplets", "read_samples"]
 
 SUBSETS = ("HCOCO", "HAdobe5k", "HFlickr", "Hday2night")
 
 
-def triplets(
+def list_triplets(
     root: Path,
     split: Literal["train", "test"],
     subsets: Sequence[str] = SUBSETS,

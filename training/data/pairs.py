@@ -16,7 +16,7 @@ from training.data.triplets import HINT, Triplet
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 
 
-def triplets(root: Path, *, bad: BadFiles | None = None) -> list[Triplet]:
+def list_triplets(root: Path, *, bad: BadFiles | None = None) -> list[Triplet]:
     """All composites of the folder, by name.
 
     Raises PictureError, naming it, for the first composite without a mask or a real photograph and the first name

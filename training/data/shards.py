@@ -77,12 +77,12 @@ def read_photographs(
     bad = bad or BadFiles(skip=False)
     photographs: dict[str, _Member] = {}
     masks: dict[str, list[_Member]] = {}
-    for member, is_mask in _decoded(shards, size, validation, bad):
+    for member, is_mask in _decode_members(shards, size, validation, bad):
         if not is_mask:
             photographs[member.key] = member
         elif mask_share[0] <= member.pixels.mean() / 255 <= mask_share[1]:
             masks.setdefault(member.key, []).append(member)
-    fitting = {key: _fitting(photographs[key], masks[key], bad) for key in sorted(photographs) if key in masks}
+    fitting = {key: _select_fitting(photographs[key], masks[key], bad) for key in sorted(photographs) if key in masks}
     keys = [key for key, found in fitting.items() if found]
     if not keys:
         raise PictureError(
@@ -108,10 +108,12 @@ def find_shards(folders: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _decoded(shards: Iterable[Path], size: int, validation: bool, bad: BadFiles) -> Iterator[tuple[_Member, bool]]:
+def _decode_members(
+    shards: Iterable[Path], size: int, validation: bool, bad: BadFiles
+) -> Iterator[tuple[_Member, bool]]:
     """The photographs and masks of one split, and which of the two each is."""
     for shard in shards:
-        for name, data in _members(shard, bad):
+        for name, data in _read_members(shard, bad):
             key, _, kind = name.partition(".")
             is_mask = kind.startswith("mask")
             if is_validation(key) != validation or not (is_mask or kind == "webp"):
@@ -122,7 +124,7 @@ def _decoded(shards: Iterable[Path], size: int, validation: bool, bad: BadFiles)
                 bad.raise_or_count(error)
 
 
-def _members(shard: Path, bad: BadFiles) -> Iterator[tuple[str, bytes]]:
+def _read_members(shard: Path, bad: BadFiles) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(shard) as archive:
             for member in archive:
@@ -150,7 +152,7 @@ def _decode(data: bytes, size: int, key: str, place: str, mode: str) -> _Member:
     return _Member(key, place, stored, np.asarray(small))
 
 
-def _fitting(photograph: _Member, masks: Iterable[_Member], bad: BadFiles) -> list[_Member]:
+def _select_fitting(photograph: _Member, masks: Iterable[_Member], bad: BadFiles) -> list[_Member]:
     """The masks of the photograph's size."""
     found = []
     for mask in masks:

@@ -25,7 +25,7 @@ class Triplet(NamedTuple):
     real: Path
 
 
-def samples(chosen: Iterable[Triplet], *, bad: BadFiles | None = None) -> Iterator[Sample]:
+def read_samples(chosen: Iterable[Triplet], *, bad: BadFiles | None = None) -> Iterator[Sample]:
     """The pictures of each composite at 256 x 256, as the paper's protocol wants; `kind` is the sub-set.
 
     Raises PictureError, naming the file, for one that cannot be read, a mask of another size than its composite's,
@@ -34,14 +34,14 @@ def samples(chosen: Iterable[Triplet], *, bad: BadFiles | None = None) -> Iterat
     bad = bad or BadFiles(skip=False)
     for triplet in chosen:
         try:
-            sample = _sample(triplet)
+            sample = _read_sample(triplet)
         except PictureError as error:
             bad.raise_or_count(error)
         else:
             yield sample
 
 
-def _sample(triplet: Triplet) -> Sample:
+def _read_sample(triplet: Triplet) -> Sample:
     composite, size = _read(triplet.composite, "RGB")
     real, _ = _read(triplet.real, "RGB")
     shares, mask_size = _read(triplet.mask, "L")

@@ -24,6 +24,6 @@ class Batch(NamedTuple):
 class Stream(Protocol):
     """Composites without end, on the device that trains."""
 
-    def batch(self) -> Batch:
+    def draw_batch(self) -> Batch:
         """The next ones: at least one. Raises HarmonizeError if there are none to be had."""
         ...

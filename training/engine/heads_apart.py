@@ -12,26 +12,26 @@ from torch import Tensor, nn
 from gknet.network.extensions.global_head import RecognitionHead
 
 
-def keep_apart(head: RecognitionHead, heads: int) -> None:
+def separate_heads(head: RecognitionHead, heads: int) -> None:
     """From now on each composite teaches one of the head's parts, drawn at random, and nothing passes between them.
 
     A part has its own share of the bottlenecks and of both hidden layers. What one knows of another already stays as it
     is. Raises ValueError if the head can't be shared out so.
     """
-    for layer in (_last(head.colours), _last(head.things), head.hidden):
-        layer.weight.register_hook(_Within(layer.weight, heads))  # type: ignore[no-untyped-call]
+    for layer in (_last_layer(head.colours), _last_layer(head.things), head.hidden):
+        layer.weight.register_hook(_BlockMask(layer.weight, heads))  # type: ignore[no-untyped-call]
     if head.matrix.in_features % heads:
         raise ValueError(f"{head.matrix.in_features} hidden units are not {heads} heads'")
-    head.matrix.register_forward_pre_hook(_OneEach(heads))
+    head.matrix.register_forward_pre_hook(_HeadDropout(heads))
 
 
-def _last(layers: nn.Sequential) -> nn.Linear:
+def _last_layer(layers: nn.Sequential) -> nn.Linear:
     layer = layers[-1]
     assert isinstance(layer, nn.Linear)
     return layer
 
 
-class _Within:
+class _BlockMask:
     """Of the gradient of a weight (out, in) what lies within the heads' own blocks."""
 
     def __init__(self, weight: Tensor, heads: int) -> None:
@@ -45,7 +45,7 @@ class _Within:
         return gradient * self.blocks
 
 
-class _OneEach:
+class _HeadDropout:
     """In training, of the last hidden layer (B, units) one head's units a composite, as strong as all would be."""
 
     def __init__(self, heads: int) -> None:

@@ -26,7 +26,7 @@ class Logger:
         """Takes one step's loss into the running mean."""
         self.loss = error if self.loss is None else 0.99 * self.loss + 0.01 * error
 
-    def report(self, training: Training) -> None:
+    def log_progress(self, training: Training) -> None:
         """A line of progress, and a point of each curve."""
         if self.loss is None:
             return
@@ -39,7 +39,7 @@ class Logger:
             flush=True,
         )
         self.writer.add_scalar("loss", self.loss, training.samples)
-        self.writer.add_scalar("learning_rate", training.rate(), training.samples)
+        self.writer.add_scalar("learning_rate", training.compute_learning_rate(), training.samples)
         self.writer.add_scalar("samples_per_second", speed, training.samples)
 
     def add_pictures(self, training: Training) -> None:
@@ -47,7 +47,7 @@ class Logger:
         if training.latest is not None:
             batch, harmonized = training.latest
             self.writer.add_image(
-                "composite, harmonized, real, mask", picture_grid(*batch[:3], harmonized), training.samples
+                "composite, harmonized, real, mask", make_picture_grid(*batch[:3], harmonized), training.samples
             )
 
     def close(self) -> None:
@@ -55,7 +55,7 @@ class Logger:
         self.writer.close()
 
 
-def picture_grid(composite: Tensor, real: Tensor, mask: Tensor, harmonized: Tensor) -> Tensor:
+def make_picture_grid(composite: Tensor, real: Tensor, mask: Tensor, harmonized: Tensor) -> Tensor:
     """(3, 4*H, B*W) in [0, 1], a column a picture: composite, harmonized, real and mask one under the other.
 
     composite, real, harmonized: (B, 3, H, W).   mask: (B, 1, H, W).

@@ -23,22 +23,22 @@ def train(training: Training, stream: Stream, out: Path, minutes: float, *, anne
     """
     logger = Logger(out, training, minutes) if training.parallel.rank == 0 else None
     start = saved = reported = time.monotonic()
-    training.learning_mode()
+    training.set_training_mode()
     with catch_stop_signals() as is_interrupted:
         try:
             ended = False
             while training.samples < training.run.samples and not ended:
-                error = training.learn(stream)
+                error = training.train_step(stream)
                 now = time.monotonic()
                 if anneal:
                     training.time_share = (now - start) / (60 * minutes)
-                ended = training.parallel.any(is_interrupted() or now - start > 60 * minutes, training.device)
+                ended = training.parallel.is_any(is_interrupted() or now - start > 60 * minutes, training.device)
                 if logger:
                     logger.add_loss(error)
                     if now - reported > REPORT_SECONDS:
                         reported = now
-                        logger.report(training)
-                if training.parallel.any(now - saved > SAVE_SECONDS, training.device):
+                        logger.log_progress(training)
+                if training.parallel.is_any(now - saved > SAVE_SECONDS, training.device):
                     saved = now
                     _save(training, logger, out)
             _save(training, logger, out)

@@ -31,7 +31,7 @@ class Parallel:
         if distributed.is_initialized():
             distributed.destroy_process_group()
 
-    def device(self, wanted: torch.device) -> torch.device:
+    def select_device(self, wanted: torch.device) -> torch.device:
         """The device of this process: its own card where there are several."""
         if wanted.type != "cuda" or "LOCAL_RANK" not in os.environ:
             return wanted
@@ -39,7 +39,7 @@ class Parallel:
         torch.cuda.set_device(own)
         return own
 
-    def mean(self, values: Tensor) -> Tensor:
+    def average(self, values: Tensor) -> Tensor:
         """The mean of a tensor over all processes."""
         if self.count > 1:
             values = values.clone()
@@ -52,11 +52,11 @@ class Parallel:
         if self.count > 1:
             distributed.barrier()
 
-    def any(self, here: bool, device: torch.device) -> bool:
+    def is_any(self, here: bool, device: torch.device) -> bool:
         """Whether it is so in any process: all get the same answer at the same step."""
         if self.count == 1:
             return here
-        return bool(self.mean(torch.tensor(float(here), device=device)) > 0)
+        return bool(self.average(torch.tensor(float(here), device=device)) > 0)
 
     def gather(self, state: Tensor) -> list[Tensor]:
         """A tensor of the CPU from every process, in the order of their ranks."""

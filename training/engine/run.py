@@ -113,10 +113,10 @@ class TrainingRun:
 
     def network(self) -> GKNetConfig:
         """The network this run trains."""
-        return ablations(one_of(self.heads, preset(self.preset)))[self.parts]
+        return ablations(narrow_recognition_head(self.heads, preset(self.preset)))[self.parts]
 
 
-def one_of(heads: int, whole: GKNetConfig) -> GKNetConfig:
+def narrow_recognition_head(heads: int, whole: GKNetConfig) -> GKNetConfig:
     """The network with so narrow a recognition head that `heads` of them, side by side, are as wide as its own."""
     colours, things = whole.recognition_head_bottlenecks
     first, second = whole.recognition_head_widths

@@ -24,7 +24,7 @@ from gknet.network.extensions.recognition import Recognized
 from gknet.network.model import GKNet
 from training.engine import loss
 from training.engine.batch import Batch, Stream
-from training.engine.heads_apart import keep_apart
+from training.engine.heads_apart import separate_heads
 from training.engine.parallel import Parallel
 from training.engine.run import TrainingRun
 
@@ -40,14 +40,14 @@ class NotFiniteError(Exception):
         self.batch = batch
 
 
-def in_statistics_path(name: str) -> bool:
+def is_in_statistics_path(name: str) -> bool:
     """Whether a parameter of `GKNet` belongs to the part that colour statistics and recognition go through."""
     return name.startswith(("global_head.", "recognition_head.")) and "regions" not in name
 
 
-def learns(run: TrainingRun, name: str) -> bool:
+def is_trained(run: TrainingRun, name: str) -> bool:
     """Whether a run trains a parameter of `GKNet`."""
-    return run.only == "all" or (name.startswith(f"{run.only}.") and in_statistics_path(name))
+    return run.only == "all" or (name.startswith(f"{run.only}.") and is_in_statistics_path(name))
 
 
 class StatisticsPath(nn.Module):
@@ -67,7 +67,7 @@ class StatisticsPath(nn.Module):
         return composite + mask * colour_change(matrix, composite)
 
 
-def _average(ema: float, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:
+def _update_average(ema: float, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:
     # Early on the average forgets faster, or it would carry the untrained weights along.
     decay = min(ema, (1 + float(seen)) / (10 + float(seen)))
     return torch.lerp(new, old, decay) if new.is_floating_point() else new
@@ -85,25 +85,25 @@ class Training:
         self.parallel = parallel or Parallel()
         torch.manual_seed(run.seed)
         self.net = weights.build(run.network()).to(device)
-        self.learning_mode()
+        self.set_training_mode()
         if run.heads_apart > 1:
             assert self.net.recognition_head is not None
-            keep_apart(self.net.recognition_head, run.heads_apart)
+            separate_heads(self.net.recognition_head, run.heads_apart)
         self.optimizer = torch.optim.Adam(self._parameters(), lr=run.learning_rate, eps=1e-8)
-        self.trained = self._trained()
-        self.average = AveragedModel(self.net, avg_fn=partial(_average, run.ema), use_buffers=True)
+        self.trained_module = self._build_trained_module()
+        self.average = AveragedModel(self.net, avg_fn=partial(_update_average, run.ema), use_buffers=True)
         self.generator = torch.Generator(device)
         self.step = 0
         self.samples = 0
         self.seconds = 0.0
         """Processor time that the steps took so far, in this process."""
-        self._draw_anew()
+        self._reseed()
         self.time_share = 0.0
         """Share of the time that is over, for a schedule that is to end with it."""
         self.latest: tuple[Batch, Tensor] | None = None
         """The last step's composites and what the network made of them, (B, 3, H, W)."""
 
-    def _draw_anew(self) -> None:
+    def _reseed(self) -> None:
         # Not what another process or an earlier part of the run has drawn.
         self.generator.manual_seed(self.run.seed + 1_000_003 * self.parallel.rank + 7_919 * self.step)
 
@@ -111,19 +111,19 @@ class Training:
         fast: list[nn.Parameter] = []
         slow: list[nn.Parameter] = []
         for name, parameter in self.net.named_parameters():
-            parameter.requires_grad_(learns(self.run, name))
+            parameter.requires_grad_(is_trained(self.run, name))
             if parameter.requires_grad:
                 (slow if name.startswith("global_head.") else fast).append(parameter)
         groups = [{"params": fast, "factor": 1.0}, {"params": slow, "factor": self.run.global_head_rate}]
         return [group for group in groups if group["params"]]
 
-    def learning_mode(self) -> None:
+    def set_training_mode(self) -> None:
         """Puts the parts that learn into training, and those that stay as they are into use."""
         self.net.train()
         for name, part in self.net.named_children():
             part.train(self.run.only in ("all", name))
 
-    def _trained(self) -> nn.Module:
+    def _build_trained_module(self) -> nn.Module:
         """The network, or the statistics' path alone when that is what is trained."""
         trained: nn.Module = self.net
         if self.run.only == "global_head":
@@ -144,7 +144,7 @@ class Training:
         assert isinstance(net, GKNet)
         return net
 
-    def start_from(self, path: Path) -> None:
+    def load_weights(self, path: Path) -> None:
         """Takes over the weights of a file. Raises WeightsError or ValueError if they are of another network.
 
         A recognition head that is one of several begins from nothing beside a whole network.
@@ -152,12 +152,12 @@ class Training:
         given = weights.load(path)
         values = given.state_dict()
         if self.run.heads > 1 and given.config == replace(self.run, heads=1).network():
-            values = {name: value for name, value in values.items() if not learns(self.run, name)}
+            values = {name: value for name, value in values.items() if not is_trained(self.run, name)}
         elif given.config != self.net.config:
             raise ValueError(f"{path} holds another network than this run trains")
-        self.start_with(values)
+        self.load_values(values)
 
-    def start_with(self, values: dict[str, Tensor]) -> None:
+    def load_values(self, values: dict[str, Tensor]) -> None:
         """Takes over values by name; what is not among them stays as it is."""
         values = {**self.net.state_dict(), **values}
         self.net.load_state_dict(values)
@@ -207,9 +207,9 @@ class Training:
         if state["device"] == self.device.type and len(generators) == self.parallel.count:
             self.generator.set_state(generators[self.parallel.rank])
         else:
-            self._draw_anew()
+            self._reseed()
 
-    def rate(self) -> float:
+    def compute_learning_rate(self) -> float:
         """Cosine from the highest to the final learning rate over the run's samples, after a warm-up."""
         done = min(1.0, max(self.samples / self.run.samples, self.time_share))
         cosine = self.run.final_rate + (1 - self.run.final_rate) * (1 + math.cos(math.pi * done)) / 2
@@ -221,21 +221,21 @@ class Training:
         # On the CPU the fused attention's backward takes twice as long as the plain one for so few tokens.
         plain = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
         with plain, torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.bfloat16):
-            harmonized: Tensor = self.trained(batch.composite, batch.mask, recognized=batch.recognized)
+            harmonized: Tensor = self.trained_module(batch.composite, batch.mask, recognized=batch.recognized)
         return harmonized.float()
 
-    def learn(self, stream: Stream) -> float:
+    def train_step(self, stream: Stream) -> float:
         """One step. Returns the loss; raises NotFiniteError before the weights are touched if it is no number."""
         started = time.process_time()
         # Dropout draws from torch's own generator, which a saved state does not hold.
         torch.manual_seed(self.run.seed + 1_000_003 * self.parallel.rank + 7_919 * self.step)
-        batch = stream.batch()
+        batch = stream.draw_batch()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate() * group["factor"]
+            group["lr"] = self.compute_learning_rate() * group["factor"]
         harmonized = self.forward(batch)
         error = LOSSES[self.run.loss](harmonized, batch.real, batch.mask)
         seen = torch.stack([error.detach(), error.new_tensor(len(batch.composite))])
-        mean_error, mean_count = self.parallel.mean(seen).tolist()
+        mean_error, mean_count = self.parallel.average(seen).tolist()
         if not math.isfinite(mean_error):
             raise NotFiniteError(self.step, "loss", batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -260,6 +260,6 @@ class Training:
         buffers = [
             kept[name] for name, buffer in self.net.named_buffers() if name in kept and buffer.is_floating_point()
         ]
-        means = self.parallel.mean(torch.cat([buffer.flatten() for buffer in buffers]))
+        means = self.parallel.average(torch.cat([buffer.flatten() for buffer in buffers]))
         for buffer, mean in zip(buffers, torch.split(means, [buffer.numel() for buffer in buffers]), strict=True):
             buffer.copy_(mean.view_as(buffer))

@@ -24,7 +24,7 @@ from gknet.network import weights
 from gknet.network.device import choose_device
 from gknet.network.inference import InferenceNetwork
 from gknet.network.model import GKNet
-from training.data.judging_sets.validation import read_validation, validation_samples
+from training.data.judging_sets.validation import make_validation_samples, read_validation
 from training.data.sample import Sample
 from training.evaluation.metrics import Record, make_record
 
@@ -42,7 +42,9 @@ class NetworkInput(NamedTuple):
     mask: Tensor
 
     @classmethod
-    def of(cls, composite: np.ndarray, foreground: np.ndarray, size: int, device: torch.device | str = "cpu") -> Self:
+    def from_composite(
+        cls, composite: np.ndarray, foreground: np.ndarray, size: int, device: torch.device | str = "cpu"
+    ) -> Self:
         """composite: (H, W, 3) uint8, a square.   foreground: (H, W) bool.   size: `GKNetConfig.network_size`."""
         picture = torch.from_numpy(composite).to(device).permute(2, 0, 1)[None].float() / 255
         inside = torch.from_numpy(foreground).to(device)[None, None].float()
@@ -70,17 +72,17 @@ class BareNetwork:
     @torch.inference_mode()
     def __call__(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """composite: (H, W, 3) uint8.   mask: (H, W) bool.   Returns (H, W, 3) uint8."""
-        shown = NetworkInput.of(composite, mask, self.net.config.network_size, self.device)
+        shown = NetworkInput.from_composite(composite, mask, self.net.config.network_size, self.device)
         return shown.apply_change(self.net(shown.picture, shown.mask) - shown.picture)
 
-    def record(self, sample: Sample) -> Record:
+    def judge_sample(self, sample: Sample) -> Record:
         """What becomes of a sample."""
         return make_record(sample, self(sample.composite, sample.mask))
 
 
-def judge(network: BareNetwork, samples: Iterable[Sample]) -> list[Record]:
+def judge_samples(network: BareNetwork, samples: Iterable[Sample]) -> list[Record]:
     """Return the record of each sample, in their order."""
-    return [network.record(sample) for sample in samples]
+    return [network.judge_sample(sample) for sample in samples]
 
 
 def main() -> int:
@@ -100,7 +102,7 @@ def main() -> int:
     except (HarmonizeError, OSError) as error:
         print(f"bare_network: {error}", file=sys.stderr)
         return 2
-    records = judge(network, validation_samples(photographs, options.around, options.beyond))
+    records = judge_samples(network, make_validation_samples(photographs, options.around, options.beyond))
     by_kind: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_kind[record.kind].append(record)

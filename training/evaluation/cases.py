@@ -25,7 +25,7 @@ class Case(NamedTuple):
         return self.record.after.fmse - self.record.before.fmse
 
 
-def evaluate(harmonizer: Harmonizer, samples: Iterable[Sample]) -> list[Record]:
+def evaluate_samples(harmonizer: Harmonizer, samples: Iterable[Sample]) -> list[Record]:
     """What became of every sample, in their order."""
     return [case.record for case in harmonize_samples(harmonizer, samples)]
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from training.data.synthesis.recoloring import Recolor, histogram, mkl, reinhard
+from training.data.synthesis.recoloring import Recolor, transfer_histograms, transfer_mkl, transfer_reinhard
 
 
 class ClassicalMethod(NamedTuple):
@@ -40,18 +40,18 @@ CLASSICAL = (
     ClassicalMethod(
         "Reinhard from the background",
         "mean and deviation of each Lab channel; Reinhard et al., Color transfer between images, IEEE CG&A 21(5), 2001",
-        partial(reinhard, largest=math.inf),
+        partial(transfer_reinhard, largest=math.inf),
     ),
     ClassicalMethod(
         "MKL from the background",
         "RGB mean and covariance by the smallest move; Pitié and Kokaram, The linear Monge-Kantorovitch linear colour "
         "mapping for example-based colour transfer, CVMP 2007",
-        partial(mkl, least=1e-12),
+        partial(transfer_mkl, least=1e-12),
     ),
     ClassicalMethod(
         "histograms of the background",
         "each RGB channel's histogram; after Fecker et al., Histogram-based prefiltering for luminance and chrominance "
         "compensation of multiview video, IEEE TCSVT 18(9), 2008, there in YUV",
-        histogram,
+        transfer_histograms,
     ),
 )

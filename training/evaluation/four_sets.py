@@ -23,18 +23,18 @@ from rich.progress import track
 
 from gknet.errors import PictureError
 from gknet.network import weights
-from training.data.judging_sets.other_code import other_code_samples
-from training.data.judging_sets.real_light import real_light_samples
-from training.data.judging_sets.rerendered import rerendered_samples
-from training.data.judging_sets.validation import Half, is_among, read_validation, validation_samples
+from training.data.judging_sets.other_code import make_other_code_samples
+from training.data.judging_sets.real_light import make_real_light_samples
+from training.data.judging_sets.rerendered import make_rerendered_samples
+from training.data.judging_sets.validation import Half, is_selected, make_validation_samples, read_validation
 from training.data.sample import Sample
 from training.data.shards import Photographs
 from training.evaluation.bare_network import BareNetwork
 from training.evaluation.command import run_command
-from training.evaluation.metrics import HARDLY, Record
+from training.evaluation.metrics import TOLERANCE, Record
 from training.evaluation.score_tables import ScoreTable, by_kind
 
-BADLY = 3.0
+SEVERE = 3.0
 """dB of PSNR by which a composite that got worse did so badly."""
 TAIL = 0.05
 """Share of a set that is looked at by itself: those that come out worst, fMSE after over fMSE before."""
@@ -70,33 +70,33 @@ def summarize(records: list[Record]) -> Summary:
     return Summary(
         number=len(records),
         share=float(share),
-        share_error=_error(after - share * before, photograph) / float(before.sum()),
+        share_error=_standard_error(after - share * before, photograph) / float(before.sum()),
         gain=float(gain),
-        gain_error=_error(gains - gain, photograph) / len(records),
+        gain_error=_standard_error(gains - gain, photograph) / len(records),
         tail=float(after[worst].sum() / before[worst].sum()),
-        worse=float((gains <= -HARDLY).mean()),
-        badly=float((gains <= -BADLY).mean()),
+        worse=float((gains <= -TOLERANCE).mean()),
+        badly=float((gains <= -SEVERE).mean()),
     )
 
 
-def _error(residuals: np.ndarray, photograph: np.ndarray) -> float:
+def _standard_error(residuals: np.ndarray, photograph: np.ndarray) -> float:
     """Standard error of a sum whose residuals belong to photographs (N,); NaN for a single photograph."""
     sums = np.bincount(photograph, residuals)
     count = len(sums)
     return math.sqrt(float(np.square(sums).sum()) * count / (count - 1)) if count > 1 else math.nan
 
 
-def sets_of(photographs: Photographs, light: Path, half: Half) -> dict[str, Callable[[], Iterator[Sample]]]:
+def open_sets(photographs: Photographs, light: Path, half: Half) -> dict[str, Callable[[], Iterator[Sample]]]:
     """One half of each of the four sets, by name."""
     return {
-        "own": lambda: validation_samples(photographs, half=half),
-        "other code": lambda: other_code_samples(photographs, half),
-        "re-rendered": lambda: rerendered_samples(photographs, half),
-        "real light": lambda: real_light_samples(light, half),
+        "own": lambda: make_validation_samples(photographs, half=half),
+        "other code": lambda: make_other_code_samples(photographs, half),
+        "re-rendered": lambda: make_rerendered_samples(photographs, half),
+        "real light": lambda: make_real_light_samples(light, half),
     }
 
 
-def table(found: dict[str, list[Record]], title: str) -> ScoreTable:
+def build_table(found: dict[str, list[Record]], title: str) -> ScoreTable:
     """A row a set, and one for each of its kinds."""
     sections = []
     for name, records in found.items():
@@ -109,7 +109,7 @@ def table(found: dict[str, list[Record]], title: str) -> ScoreTable:
         sections=sections,
         notes=[
             "fMSE left: mean over composites, over the mean of the untouched ones. ±: standard error, by photograph.",
-            f"worst 5 %: fMSE left of those that come out worst. worse, badly: lost {HARDLY} or {BADLY:.0f} dB.",
+            f"worst 5 %: fMSE left of those that come out worst. worse, badly: lost {TOLERANCE} or {SEVERE:.0f} dB.",
         ],
     )
 
@@ -134,13 +134,13 @@ def _run(options: argparse.Namespace) -> None:
     network = BareNetwork(weights.load(path))
     half: Half = "final" if options.final else "choosing"
     found = {}
-    for name, samples in sets_of(read_validation(options.pool), options.light, half).items():
-        chosen = (sample for sample in samples() if is_among(sample.key, sample.kind, options.every))
-        found[name] = [network.record(sample) for sample in track(chosen, f"Judging {name}", total=None)]
+    for name, samples in open_sets(read_validation(options.pool), options.light, half).items():
+        chosen = (sample for sample in samples() if is_selected(sample.key, sample.kind, options.every))
+        found[name] = [network.judge_sample(sample) for sample in track(chosen, f"Judging {name}", total=None)]
         if not found[name]:
             raise PictureError(f"None of the composites of {name} was chosen.", "Judge more of them: lower --every.")
     title = f"{path.name} {weights.digest(path)}, {half} halves, the network alone"
-    table(found, title).show(Console(width=max(110, Console().width)))
+    build_table(found, title).show(Console(width=max(110, Console().width)))
 
 
 def main() -> int:

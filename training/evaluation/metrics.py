@@ -8,7 +8,7 @@ import numpy as np
 
 from training.data.sample import Sample
 
-HARDLY = 0.3
+TOLERANCE = 0.3
 """dB of PSNR by which a picture may get worse and still count as left alone."""
 
 
@@ -34,12 +34,12 @@ class Record(NamedTuple):
     after: Scores
 
     @property
-    def not_worse(self) -> bool:
+    def is_not_worse(self) -> bool:
         """Whether the composite got better, or worse by less than HARDLY."""
-        return self.after.psnr - self.before.psnr > -HARDLY
+        return self.after.psnr - self.before.psnr > -TOLERANCE
 
 
-def score(harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) -> Scores:
+def score_picture(harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) -> Scores:
     """MSE and PSNR over the picture, fMSE over the pixels whose mask is at least one half.
 
     harmonized, real: (H, W, 3) uint8.   mask: (H, W) bool, or float in [0, 1].
@@ -60,5 +60,5 @@ def score(harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) -> Scores:
 
 def make_record(sample: Sample, harmonized: np.ndarray) -> Record:
     """What became of a sample's composite: (H, W, 3) uint8."""
-    before, after = (score(picture, sample.real, sample.mask) for picture in (sample.composite, harmonized))
+    before, after = (score_picture(picture, sample.real, sample.mask) for picture in (sample.composite, harmonized))
     return Record(sample.key, sample.kind, float(sample.mask.mean()), before, after)

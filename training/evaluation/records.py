@@ -28,9 +28,9 @@ def read_records(path: Path) -> list[Record]:
         lines = list(csv.reader(file))
     if lines[:1] != [COLUMNS]:
         raise ValueError(f"{path} holds no scores")
-    return [_record(*line) for line in lines[1:]]
+    return [_parse_record(*line) for line in lines[1:]]
 
 
-def _record(key: str, kind: str, *figures: str) -> Record:
+def _parse_record(key: str, kind: str, *figures: str) -> Record:
     share, *scores = map(float, figures)
     return Record(key, kind, share, Scores(*scores[:3]), Scores(*scores[3:]))

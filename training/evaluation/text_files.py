@@ -11,7 +11,7 @@ from gknet.atomic import replacing
 
 
 @contextmanager
-def replacing_text(path: Path) -> Iterator[TextIO]:
+def replace_text_file(path: Path) -> Iterator[TextIO]:
     """As `gknet.atomic.replacing`, for a text in UTF-8 whose line ends stay as they are written."""
     with (
         replacing(path) as unfinished,

@@ -30,16 +30,16 @@ from training.engine.batch import Stream
 from training.engine.run import read_run
 from training.engine.stopping import catch_stop_signals
 from training.evaluation.command import run_command
-from training.heads.examples import Examples, examine, join_examples
+from training.heads.examples import Examples, join_examples, make_examples
 
-MADE = 144
+COMPOSITE_SIZE = 144
 """Height and width, pixels, that composites are made at."""
-SHOWN = 256
+NETWORK_SIZE = 256
 """Height and width that the frozen network is shown of them."""
-EACH = 6
+COMPOSITES_PER_VIEW = 6
 """Composites of each view."""
 CONFIG = Path(__file__).parents[1] / "configs" / "gknet_s_wide.toml"
-PIECE = 250
+PIECE_LENGTH = 250
 """Examples in a file, at least."""
 _EXACT = ("quadratic", "to_change", "to_error", "scalars")
 """What float16 is not enough for."""
@@ -52,7 +52,7 @@ class Bank:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         about = folder / "bank.json"
-        made_with = {"weights": weights.digest(weight_file), "shown": SHOWN}
+        made_with = {"weights": weights.digest(weight_file), "shown": NETWORK_SIZE}
         if not about.exists():
             about.write_text(json.dumps(made_with), encoding="utf-8")
         elif json.loads(about.read_text(encoding="utf-8")) != made_with:
@@ -80,14 +80,14 @@ def read_pieces(paths: Iterable[Path]) -> Examples:
     return Examples(**{name: torch.cat([part[name] for part in parts]) for name in Examples._fields})
 
 
-def extend(bank: Bank, stream: Stream, net: GKNet, goes_on: Callable[[], bool]) -> int:
+def extend_bank(bank: Bank, stream: Stream, net: GKNet, goes_on: Callable[[], bool]) -> int:
     """Add examples as long as it goes on; what is begun is ended. Returns their number."""
     total = 0
     while goes_on():
         made: list[Examples] = []
-        while sum(len(part.colours) for part in made) < PIECE:
-            batch = stream.batch()
-            made.append(examine(net, batch.composite, batch.real, batch.mask, SHOWN, batch.recognized))
+        while sum(len(part.colours) for part in made) < PIECE_LENGTH:
+            batch = stream.draw_batch()
+            made.append(make_examples(net, batch.composite, batch.real, batch.mask, NETWORK_SIZE, batch.recognized))
         piece = join_examples(made)
         bank.add(piece)
         total += len(piece.colours)
@@ -96,10 +96,10 @@ def extend(bank: Bank, stream: Stream, net: GKNet, goes_on: Callable[[], bool]) 
 
 def open_stream(folders: list[Path], bank: Bank) -> SharedViewStream:
     """Composites of the photographs in folders of shards, but not of the validation split's; others than the bank's."""
-    run = replace(read_run(CONFIG), size=MADE, batch=4 * EACH)
+    run = replace(read_run(CONFIG), size=COMPOSITE_SIZE, batch=4 * COMPOSITES_PER_VIEW)
     photographs = read_photographs(find_shards(folders), VIEW_SIZE, validation=False)
     print(f"{len(photographs.keys)} photographs, {len(photographs.masks)} masks", flush=True)
-    return SharedViewStream(photographs, run, EACH, torch.Generator().manual_seed(1 + len(bank.pieces)))
+    return SharedViewStream(photographs, run, COMPOSITES_PER_VIEW, torch.Generator().manual_seed(1 + len(bank.pieces)))
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -112,7 +112,7 @@ def _run(options: argparse.Namespace) -> None:
     with catch_stop_signals() as is_stopping:
         while not is_stopping() and time.monotonic() - started < 60 * options.minutes:
             before = time.monotonic()
-            count = extend(bank, stream, net, iter([True, False]).__next__)
+            count = extend_bank(bank, stream, net, iter([True, False]).__next__)
             speed = count / (time.monotonic() - before)
             print(f"{len(bank.pieces)} pieces, {speed:.1f} composites a second", flush=True)
 

@@ -1,7 +1,7 @@
 """What a colour matrix has to be judged by, worked out once a composite: training of the heads alone becomes cheap.
 
 Everything before the global and the recognition head is frozen, and what comes after them is linear in the matrix that
-they predict. So a composite is as good as two records: what the heads are told, and the sums that give the squared
+they predict. So a composite is as good as two records: what the heads are given, and the sums that give the squared
 error of the harmonized picture for any matrix. A head learns from thousands of them a second.
 """
 
@@ -22,10 +22,10 @@ from gknet.network.model import GKNet
 from training.engine.loss import SMALLEST_AREA
 
 COLOURS = LENGTH + REGIONS * REGION_LENGTH + 1
-"""Numbers that the recognition head is told of colours."""
+"""Numbers that the recognition head is given of colours."""
 
 
-_EVERY = 2
+_STRIDE = 2
 """Sums are taken over every so many rows and columns of what is shown, which is enlarged anyway."""
 
 
@@ -51,7 +51,7 @@ class Examples(NamedTuple):
     to_error: Tensor
     scalars: Tensor
 
-    def chosen(self, index: Tensor) -> Examples:
+    def select(self, index: Tensor) -> Examples:
         """Return some of them, in float32."""
         return Examples(*(part[index].float() for part in self))
 
@@ -79,7 +79,7 @@ class Errors(NamedTuple):
 
 
 @torch.no_grad()
-def examine(
+def make_examples(
     net: GKNet, composite: Tensor, real: Tensor, mask: Tensor, size: int, recognized: Recognized | None = None
 ) -> Examples:
     """Work out the examples of composites (B, 3, H, W) with a frozen network that has both heads.
@@ -94,36 +94,38 @@ def examine(
     mask = F.interpolate(mask, (size, size), mode="bilinear", antialias=True)
     assert net.global_head is not None
     assert net.recognition_head is not None
-    heard: dict[str, tuple[Tensor, ...]] = {}
+    captured: dict[str, tuple[Tensor, ...]] = {}
 
-    def listen(name: str) -> nn.Module:
+    def get_module(name: str) -> nn.Module:
         module = getattr(net, name)
         assert isinstance(module, nn.Module)
         return module
 
     hooks = [
-        listen("global_head").register_forward_pre_hook(lambda _, given: heard.update(global_head=given)),
-        listen("recognition_head").register_forward_pre_hook(lambda _, given: heard.update(recognition_head=given)),
-        listen("head").register_forward_hook(lambda _, __, answer: heard.update(head=(answer,))),
+        get_module("global_head").register_forward_pre_hook(lambda _, given: captured.update(global_head=given)),
+        get_module("recognition_head").register_forward_pre_hook(
+            lambda _, given: captured.update(recognition_head=given)
+        ),
+        get_module("head").register_forward_hook(lambda _, __, answer: captured.update(head=(answer,))),
     ]
     try:
         net(composite, mask, recognized=recognized)
     finally:
         for hook in hooks:
             hook.remove()
-    _, _, reference = heard["global_head"]
-    colours, _, things = heard["recognition_head"]
-    answer = upsample_like(net.config.head_scale * heard["head"][0].float(), composite)
+    _, _, reference = captured["global_head"]
+    colours, _, things = captured["recognition_head"]
+    answer = upsample_like(net.config.head_scale * captured["head"][0].float(), composite)
     gain, bias = answer.chunk(2, dim=1)
     return Examples(
         colours,
-        _both_means(reference.float(), mask),
-        _both_means(things, mask),
-        *_sums(*(part[:, :, ::_EVERY, ::_EVERY] for part in (composite, real, mask, gain.exp(), bias))),
+        _mean_by_region(reference.float(), mask),
+        _mean_by_region(things, mask),
+        *_sum_products(*(part[:, :, ::_STRIDE, ::_STRIDE] for part in (composite, real, mask, gain.exp(), bias))),
     )
 
 
-def _both_means(feature: Tensor, mask: Tensor) -> Tensor:
+def _mean_by_region(feature: Tensor, mask: Tensor) -> Tensor:
     """(B, C, 1, 2): the mean over foreground and background, as the heads take it."""
     small = F.adaptive_avg_pool2d(mask, (feature.shape[2], feature.shape[3]))
     weights = torch.cat([small, 1 - small], dim=1).flatten(2)  # (B, 2, h*w)
@@ -131,7 +133,7 @@ def _both_means(feature: Tensor, mask: Tensor) -> Tensor:
     return (sums / weights.sum(dim=2).clamp_min(1e-4)[:, None])[:, :, None]
 
 
-def _sums(composite: Tensor, real: Tensor, mask: Tensor, gain: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+def _sum_products(composite: Tensor, real: Tensor, mask: Tensor, gain: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
     batch = len(composite)
     known = torch.cat([composite, torch.ones_like(mask)], dim=1).flatten(2)  # (B, 4, P)
     lever = (mask * gain).flatten(2)[:, :, None] * known[:, None]  # u: (B, 3, 4, P)
@@ -169,11 +171,11 @@ def predict_matrix(net: GKNet, examples: Examples) -> Tensor:
     # Of two places, one all foreground and one all background, the heads' means are the places themselves.
     mask = examples.colours.new_tensor([1.0, 0.0]).expand(len(examples.colours), 1, 1, 2)
     matrix: Tensor = net.global_head(examples.colours[:, :LENGTH], mask, examples.reference)
-    told: Tensor = net.recognition_head(examples.colours, mask, examples.things)
-    return matrix + told
+    correction: Tensor = net.recognition_head(examples.colours, mask, examples.things)
+    return matrix + correction
 
 
-def squared_errors(examples: Examples, matrix: Tensor, restraint: float = 0.0) -> Errors:
+def compute_squared_errors(examples: Examples, matrix: Tensor, restraint: float = 0.0) -> Errors:
     """Squared errors of the pictures that matrices (B, 3, 4) make, with `GKNetConfig.restraint` if any.
 
     Exact but for soft masks' edges, where the foreground's error is that of all pixels the mask touches.
@@ -191,7 +193,7 @@ def squared_errors(examples: Examples, matrix: Tensor, restraint: float = 0.0) -
     return Errors((moved + error_inside).clamp_min(0), (moved + error_all).clamp_min(0))
 
 
-def root_mean_square_loss(examples: Examples, matrix: Tensor) -> Tensor:
+def compute_rms_loss(examples: Examples, matrix: Tensor) -> Tensor:
     """`training.engine.loss.foreground_rmse` of the pictures that matrices (B, 3, 4) make."""
-    squared = squared_errors(examples, matrix).picture / examples.area.clamp_min(SMALLEST_AREA)
+    squared = compute_squared_errors(examples, matrix).picture / examples.area.clamp_min(SMALLEST_AREA)
     return (squared / 3 + 1e-6).sqrt().mean()

@@ -13,18 +13,18 @@ import torch
 
 from gknet.errors import PictureError
 from gknet.network.model import GKNet
-from training.data.judging_sets.validation import is_among
+from training.data.judging_sets.validation import is_selected
 from training.data.sample import Sample
 from training.evaluation.four_sets import Summary, summarize
 from training.evaluation.metrics import Record, Scores
 from training.heads.bank import Bank, read_pieces
-from training.heads.examples import Examples, examine, join_examples, predict_matrix, squared_errors
+from training.heads.examples import Examples, compute_squared_errors, join_examples, make_examples, predict_matrix
 
 Labels = list[tuple[str, str, str]]
 """Set, key and kind of each example."""
 
 
-def judging_examples(
+def load_judging_examples(
     bank: Bank, net: GKNet, sets: dict[str, Callable[[], Iterator[Sample]]], every: int
 ) -> tuple[Labels, Examples]:
     """One in so many composites of the sets as they are shown in use; kept in the bank's folder, and made but once."""
@@ -35,9 +35,9 @@ def judging_examples(
         made: list[Examples] = []
         for name, samples in sets.items():
             for sample in samples():
-                if is_among(sample.key, sample.kind, every):
+                if is_selected(sample.key, sample.kind, every):
                     labels.append((name, sample.key, sample.kind))
-                    made.append(examine_sample(net, sample))
+                    made.append(make_example(net, sample))
             if not labels or labels[-1][0] != name:
                 raise PictureError(f"None of the composites of {name} was chosen.", "Judge on more: lower --every.")
         bank.write(examples_path, join_examples(made))
@@ -47,13 +47,13 @@ def judging_examples(
     return found, read_pieces([examples_path])
 
 
-def examine_sample(net: GKNet, sample: Sample) -> Examples:
+def make_example(net: GKNet, sample: Sample) -> Examples:
     """Work out the one example of a sample, shown as large as in use."""
     composite, real = (
         torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
         for picture in (sample.composite, sample.real)
     )
-    return examine(
+    return make_examples(
         net, composite, real, torch.from_numpy(sample.mask.copy())[None, None].float(), net.config.network_size
     )
 
@@ -61,13 +61,13 @@ def examine_sample(net: GKNet, sample: Sample) -> Examples:
 @torch.no_grad()
 def judge_heads(net: GKNet, labels: Labels, examples: Examples) -> dict[str, Summary]:
     """Summarize what a network's heads, in use, make of the examples of each set, and of each kind of a set."""
-    everything = examples.chosen(torch.arange(len(labels)))
-    errors = squared_errors(everything, predict_matrix(net, everything), net.config.restraint)
+    everything = examples.select(torch.arange(len(labels)))
+    errors = compute_squared_errors(everything, predict_matrix(net, everything), net.config.restraint)
     inside, pixels, whole = everything.scalars[:, 6], everything.pixels, everything.scalars[:, 2:4]
     groups: dict[str, list[Record]] = {}
     for index, (name, key, kind) in enumerate(labels):
         before, after = (
-            _scores(float(foreground[index]), float(picture[index]), float(inside[index]), float(pixels[index]))
+            _make_scores(float(foreground[index]), float(picture[index]), float(inside[index]), float(pixels[index]))
             for foreground, picture in ((whole[:, 0], whole[:, 1]), (errors.foreground, errors.picture))
         )
         record = Record(key, kind, float(inside[index] / pixels[index]), before, after)
@@ -76,13 +76,13 @@ def judge_heads(net: GKNet, labels: Labels, examples: Examples) -> dict[str, Sum
     return {name: summarize(records) for name, records in groups.items()}
 
 
-def _scores(foreground: float, picture: float, inside: float, pixels: float) -> Scores:
+def _make_scores(foreground: float, picture: float, inside: float, pixels: float) -> Scores:
     mse = 255**2 * picture / (3 * pixels)
     psnr = min(100.0, 10 * math.log10(255**2 / mse)) if mse > 0 else 100.0
     return Scores(mse, psnr, 255**2 * foreground / (3 * inside))
 
 
-def compare(before: dict[str, Summary], after: dict[str, Summary]) -> str:
+def format_comparison(before: dict[str, Summary], after: dict[str, Summary]) -> str:
     """Return a line a set, of both kinds of weights."""
     lines = []
     for name, new in after.items():

@@ -26,13 +26,13 @@ from gknet.errors import PictureError
 from gknet.network import weights
 from gknet.network.model import GKNet
 from training.data.judging_sets.validation import read_validation
-from training.engine.heads_apart import keep_apart
+from training.engine.heads_apart import separate_heads
 from training.engine.stopping import catch_stop_signals
 from training.evaluation.command import run_command
-from training.evaluation.four_sets import Summary, sets_of
-from training.heads.bank import Bank, extend, open_stream, read_pieces
-from training.heads.examples import Examples, join_examples, predict_matrix, root_mean_square_loss
-from training.heads.judging import compare, judge_heads, judging_examples
+from training.evaluation.four_sets import Summary, open_sets
+from training.heads.bank import Bank, extend_bank, open_stream, read_pieces
+from training.heads.examples import Examples, compute_rms_loss, join_examples, predict_matrix
+from training.heads.judging import format_comparison, judge_heads, load_judging_examples
 
 BATCH = 256
 EMA = 0.999
@@ -40,7 +40,7 @@ EMA = 0.999
 CLIP = 1.0
 """Largest norm of the gradient."""
 SETS = ("own", "other code", "re-rendered", "real light")
-_APART = 2
+_SEPARATE_HEADS = 2
 """Parts of the shipped recognition head that know nothing of each other."""
 
 
@@ -53,19 +53,19 @@ class HeadTraining:
         self.net = net.requires_grad_(False).eval()
         self.heads = nn.ModuleList([net.global_head, net.recognition_head]).requires_grad_(True)
         self.average = copy.deepcopy(net)
-        keep_apart(net.recognition_head, _APART)
+        separate_heads(net.recognition_head, _SEPARATE_HEADS)
         self.optimizer = torch.optim.Adam(self.heads.parameters(), lr=rate)
         self.generator = torch.Generator().manual_seed(seed)
         self.steps = 0
 
-    def learn(self, examples: Examples, steps: int) -> float:
+    def train_steps(self, examples: Examples, steps: int) -> float:
         """Take steps of BATCH examples each; return their mean loss."""
         self.heads.train()
         total = 0.0
         for _ in range(steps):
             drawn = torch.randint(len(examples.colours), (BATCH,), generator=self.generator)
-            batch = examples.chosen(drawn)
-            loss = root_mean_square_loss(batch, predict_matrix(self.net, batch))
+            batch = examples.select(drawn)
+            loss = compute_rms_loss(batch, predict_matrix(self.net, batch))
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.heads.parameters(), CLIP)
@@ -110,13 +110,13 @@ class HeadTraining:
 
 
 @torch.no_grad()
-def mean_loss(net: GKNet, examples: Examples) -> float:
+def compute_mean_loss(net: GKNet, examples: Examples) -> float:
     """Return the loss of a network in use on examples, without its restraint."""
-    everything = examples.chosen(torch.arange(len(examples.colours)))
-    return root_mean_square_loss(everything, predict_matrix(net, everything)).item()
+    everything = examples.select(torch.arange(len(examples.colours)))
+    return compute_rms_loss(everything, predict_matrix(net, everything)).item()
 
 
-def relative_error(judged: dict[str, Summary], before: dict[str, Summary]) -> float:
+def compute_relative_error(judged: dict[str, Summary], before: dict[str, Summary]) -> float:
     """Return the mean over the four sets of the fMSE left over that before: below 1 is better."""
     return sum(judged[name].share / before[name].share for name in SETS) / len(SETS)
 
@@ -129,8 +129,8 @@ def _run(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     bank = Bank(options.bank or options.out / "bank", path)
     shipped = weights.load(path).eval()
-    sets = sets_of(read_validation(options.pool), options.light, "choosing")
-    labels, judging = judging_examples(bank, shipped, sets, options.every)
+    sets = open_sets(read_validation(options.pool), options.light, "choosing")
+    labels, judging = load_judging_examples(bank, shipped, sets, options.every)
     before = judge_heads(shipped, labels, judging)
     training = HeadTraining(weights.load(path), options.rate)
     state, best = options.out / "state.pt", math.inf
@@ -138,28 +138,28 @@ def _run(options: argparse.Namespace) -> None:
         training.resume(state)
         best_file = options.out / "best.safetensors"
         if best_file.is_file():
-            best = relative_error(judge_heads(weights.load(best_file).eval(), labels, judging), before)
+            best = compute_relative_error(judge_heads(weights.load(best_file).eval(), labels, judging), before)
     stream = open_stream(options.data, bank) if options.data else None
     with catch_stop_signals() as is_stopping:
         known = bank.pieces
         examples = read_pieces(known) if known else None
         while True:
             if stream is not None:
-                extend(bank, stream, shipped, iter([True] * options.pieces + [False]).__next__)
+                extend_bank(bank, stream, shipped, iter([True] * options.pieces + [False]).__next__)
             fresh = [piece for piece in bank.pieces if piece not in known]
             unseen: tuple[float, float] | None = None
             if fresh:
                 known += fresh
                 added = read_pieces(fresh)
-                unseen = mean_loss(shipped, added), mean_loss(training.average, added)
+                unseen = compute_mean_loss(shipped, added), compute_mean_loss(training.average, added)
                 examples = added if examples is None else join_examples([examples, added])
             if examples is None:
                 raise PictureError(f"{bank.folder} holds no examples.", "Name photographs to make some of with --data.")
-            loss = training.learn(examples, options.steps)
+            loss = training.train_steps(examples, options.steps)
             training.save(state)
             judged = judge_heads(training.average, labels, judging)
             weights.save(training.average, options.out / "latest.safetensors")
-            relative = relative_error(judged, before)
+            relative = compute_relative_error(judged, before)
             if relative < best:
                 best = relative
                 weights.save(training.average, options.out / "best.safetensors")
@@ -170,7 +170,7 @@ def _run(options: argparse.Namespace) -> None:
             print(f"{seen}; {shares}; dB {gains}; {relative:.4f}", flush=True)
             if is_stopping() or time.monotonic() - started > 60 * options.minutes:
                 break
-        print(compare(before, judge_heads(training.average, labels, judging)))
+        print(format_comparison(before, judge_heads(training.average, labels, judging)))
 
 
 def main() -> int:

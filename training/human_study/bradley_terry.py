@@ -38,7 +38,7 @@ class Standing(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """All methods, best first. unbounded: whether half votes had to be added, as `fit` does.
+    """All methods, best first. unbounded: whether half votes had to be added, as `fit_scores` does.
 
     unbounded_resamples: for how many of the resamples they had to be.
     """
@@ -48,7 +48,7 @@ class Ranking(NamedTuple):
     unbounded_resamples: int
 
 
-def rank(votes: Sequence[Vote], methods: Sequence[str], resamples: Iterable[int] = range(RESAMPLES)) -> Ranking:
+def rank_methods(votes: Sequence[Vote], methods: Sequence[str], resamples: Iterable[int] = range(RESAMPLES)) -> Ranking:
     """Every method's standing; the intervals are the percentiles of the bootstrap, with as many resamples as are given.
 
     Votes of one voter are not independent, nor are those on one picture: a resample draws as many voters and as many
@@ -59,17 +59,17 @@ def rank(votes: Sequence[Vote], methods: Sequence[str], resamples: Iterable[int]
     if not votes:
         raise InputError("There is no vote yet.", "Vote first: the same command without --report.")
     counts = _Counts(votes, methods)
-    wins = counts.wins(np.ones(len(votes)))
+    wins = counts.count_wins(np.ones(len(votes)))
     _check_compared(wins, methods)
     generator = np.random.default_rng(0)
     refitted, unbounded = [], 0
     for _ in resamples:
         drawn = counts.resample(generator)
-        refitted.append(fit(drawn))
+        refitted.append(fit_scores(drawn))
         unbounded += is_unbounded(drawn)
     edge = (100 - LEVEL) / 2
     low, high = np.percentile(refitted, [edge, 100 - edge], axis=0)
-    scores, total = fit(wins), (wins + wins.T).sum(axis=1)
+    scores, total = fit_scores(wins), (wins + wins.T).sum(axis=1)
     standings = [
         Standing(
             method,
@@ -85,7 +85,7 @@ def rank(votes: Sequence[Vote], methods: Sequence[str], resamples: Iterable[int]
     return Ranking(standings, is_unbounded(wins), unbounded)
 
 
-def fit(wins: np.ndarray) -> np.ndarray:
+def fit_scores(wins: np.ndarray) -> np.ndarray:
     """(M,) float64: the scores.   wins: (M, M) float, how often the row's method was chosen over the column's.
 
     Where some methods won or lost all they had with the others, no scores are likeliest: the further apart, the
@@ -106,8 +106,8 @@ def _check_compared(wins: np.ndarray, methods: Sequence[str]) -> None:
     groups, group = connected_components(wins > 0, connection="weak")
     if groups > 1:
         parts = [", ".join(np.array(methods)[group == number]) for number in range(groups)]
-        told = f"Never compared with one another: {'; '.join(parts)}."
-        raise InputError(told, "Collect more votes first: scores need votes that link all methods.")
+        message = f"Never compared with one another: {'; '.join(parts)}."
+        raise InputError(message, "Collect more votes first: scores need votes that link all methods.")
 
 
 class _Counts:
@@ -122,7 +122,7 @@ class _Counts:
         self.voters = np.unique([vote.voter for vote in votes], return_inverse=True)[1]
         self.pictures = np.unique([vote.trial.picture for vote in votes], return_inverse=True)[1]
 
-    def wins(self, weights: np.ndarray) -> np.ndarray:
+    def count_wins(self, weights: np.ndarray) -> np.ndarray:
         """(M, M): how much of the votes each row won over each column.   weights: (votes,), how often each counts."""
         wins = np.zeros((self.size, self.size))
         np.add.at(wins, (self.left, self.right), weights * self.share)
@@ -132,12 +132,12 @@ class _Counts:
     def resample(self, generator: np.random.Generator) -> np.ndarray:
         """(M, M): wins of a resample that holds a vote at least."""
         while True:
-            weights = _drawn(self.voters, generator) * _drawn(self.pictures, generator)
+            weights = _draw_groups(self.voters, generator) * _draw_groups(self.pictures, generator)
             if weights.any():
-                return self.wins(weights)
+                return self.count_wins(weights)
 
 
-def _drawn(groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _draw_groups(groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """How often the group of each was drawn.   groups: numbers from 0 on, one a vote."""
     count = groups.max() + 1
     drawn: np.ndarray = generator.multinomial(count, np.full(count, 1 / count))[groups]

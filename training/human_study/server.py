@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from gknet.errors import InputError
 from training.human_study.study import CONTENT_TYPES, Study
-from training.human_study.votes import CHOICES, Vote, VoteFile, asked
+from training.human_study.votes import CHOICES, Vote, VoteFile, make_question
 
 ADDRESS = "127.0.0.1"
 HOSTS = {ADDRESS, "localhost"}
@@ -72,11 +72,11 @@ class StudyServer(ThreadingTCPServer):
     def url(self) -> str:
         return f"http://{ADDRESS}:{self.server_address[1]}/"
 
-    def trials(self, voter: str) -> list[dict[str, str | None]]:
+    def list_trials(self, voter: str) -> list[dict[str, str | None]]:
         """The voter's questions in order, as the page wants them."""
         shown: list[dict[str, str | None]] = []
-        for trial in self.study.trials(voter):
-            vote = self.votes.counted.get(asked(voter, trial))
+        for trial in self.study.draw_trials(voter):
+            vote = self.votes.by_question.get(make_question(voter, trial))
             shown.append(
                 {
                     "composite": self.addresses["", trial.picture],
@@ -94,12 +94,12 @@ class StudyServer(ThreadingTCPServer):
 
 
 class RefusedError(Exception):
-    """A request that is not answered. status: why.   told: a sentence for the voter."""
+    """A request that is not answered. status: why.   message: a sentence for the voter."""
 
-    def __init__(self, status: HTTPStatus, told: str) -> None:
-        super().__init__(told)
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
         self.status = status
-        self.told = told
+        self.message = message
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -123,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
             what()
         except RefusedError as refused:
             self.close_connection = True  # what is left of the request was not read
-            self._send(refused.status, "text/plain; charset=utf-8", refused.told.encode())
+            self._send(refused.status, "text/plain; charset=utf-8", refused.message.encode())
 
     def _get(self) -> None:
         url = urlsplit(self.path)
@@ -138,8 +138,10 @@ class Handler(BaseHTTPRequestHandler):
                 raise RefusedError(HTTPStatus.NOT_FOUND, "The picture is gone.") from error
             self._send(HTTPStatus.OK, CONTENT_TYPES[path.suffix.lower()], data, "private, max-age=86400, immutable")
         elif url.path == "/trials":
-            voter = _voter(parse_qs(url.query).get("voter", [""])[0])
-            self._send(HTTPStatus.OK, "application/json", json.dumps({"trials": self.server.trials(voter)}).encode())
+            voter = _parse_voter(parse_qs(url.query).get("voter", [""])[0])
+            self._send(
+                HTTPStatus.OK, "application/json", json.dumps({"trials": self.server.list_trials(voter)}).encode()
+            )
         elif url.path == "/favicon.ico":  # browsers ask for one, and complain where there is none
             self._send(HTTPStatus.NO_CONTENT, "image/png", b"")
         else:
@@ -151,7 +153,7 @@ class Handler(BaseHTTPRequestHandler):
         # Another site's page can send neither without asking first, which is never granted.
         if self.headers.get_content_type() != "application/json" or not self._is_own_page():
             raise RefusedError(HTTPStatus.FORBIDDEN, "Votes are taken from this study's page alone.")
-        vote = self._vote(self._body())
+        vote = self._parse_vote(self._read_body())
         try:
             self.server.votes.append(vote)
         except OSError as error:
@@ -159,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusedError(HTTPStatus.INSUFFICIENT_STORAGE, "The vote could not be written to the disk.") from error
         self._send(HTTPStatus.NO_CONTENT, "text/plain; charset=utf-8", b"")
 
-    def _body(self) -> dict[str, Any]:
+    def _read_body(self) -> dict[str, Any]:
         try:
             length = int(self.headers["Content-Length"])
             if not 0 < length <= LONGEST_BODY:
@@ -171,9 +173,9 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "That is no vote.")
         return fields
 
-    def _vote(self, fields: dict[str, Any]) -> Vote:
-        voter, number, choice = _voter(fields.get("voter")), fields.get("trial"), fields.get("choice")
-        trials = self.server.study.trials(voter)
+    def _parse_vote(self, fields: dict[str, Any]) -> Vote:
+        voter, number, choice = _parse_voter(fields.get("voter")), fields.get("trial"), fields.get("choice")
+        trials = self.server.study.draw_trials(voter)
         if type(number) is not int or not 0 <= number < len(trials) or choice not in CHOICES:
             raise RefusedError(HTTPStatus.BAD_REQUEST, "That is no vote.")
         return Vote(voter, trials[number], choice)
@@ -207,7 +209,7 @@ class Handler(BaseHTTPRequestHandler):
         """Keeps the terminal for what matters."""
 
 
-def _voter(name: object) -> str:
+def _parse_voter(name: object) -> str:
     """The voter's name as it is kept. Raises RefusedError for one that is none."""
     if isinstance(name, str):
         name = name.strip()

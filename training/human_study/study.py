@@ -50,7 +50,7 @@ class Study:
         self.pictures = tuple(self.composites)
         self.id = self._fingerprint()
 
-    def trials(self, voter: str) -> list[Trial]:
+    def draw_trials(self, voter: str) -> list[Trial]:
         """Every two methods on every picture: order and sides drawn anew for each voter, the same at every call."""
         drawn = random.Random(f"{self.id} {voter}")
         trials = [
@@ -61,22 +61,22 @@ class Study:
         drawn.shuffle(trials)
         return trials
 
-    def check(self) -> Iterator[str]:
+    def check_pictures(self) -> Iterator[str]:
         """Reads every file whole, and yields each picture when its files have been found good.
 
         Raises PictureError for the first that is damaged, or has another size than its composite.
         """
         with ThreadPoolExecutor() as pool:
-            yield from pool.map(self._check, self.pictures)
+            yield from pool.map(self._check_picture, self.pictures)
 
-    def _check(self, picture: str) -> str:
+    def _check_picture(self, picture: str) -> str:
         composite = self.composites[picture]
         size = _size(composite)
         for results in self.results.values():
             own = _size(results[picture])
             if own != size:
-                told = f"{results[picture]} is {own[0]}x{own[1]} pixels, {composite} {size[0]}x{size[1]}."
-                raise PictureError(told, "Only pictures of one size can be compared fairly: scale one of them.")
+                message = f"{results[picture]} is {own[0]}x{own[1]} pixels, {composite} {size[0]}x{size[1]}."
+                raise PictureError(message, "Only pictures of one size can be compared fairly: scale one of them.")
         return picture
 
     def _fingerprint(self) -> str:
@@ -124,8 +124,8 @@ def _check_same(folder: Path, pictures: dict[str, Path], composites_folder: Path
         missing = [path.name for name, path in held.items() if name not in lacked]
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            told = f"{lacking} lacks {', '.join(missing[:3])}{more} of {holding}."
-            raise PictureError(told, "All folders must hold the same pictures; the endings may differ.")
+            message = f"{lacking} lacks {', '.join(missing[:3])}{more} of {holding}."
+            raise PictureError(message, "All folders must hold the same pictures; the endings may differ.")
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -24,7 +24,7 @@ Choice = Literal["left", "right", "none"]
 """none: the voter sees no difference in quality."""
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 
-Asked = tuple[str, str, frozenset[str]]
+Question = tuple[str, str, frozenset[str]]
 """Voter, picture and the two methods: what a vote answers."""
 
 
@@ -36,8 +36,8 @@ class Vote(NamedTuple):
     choice: Choice
 
     @property
-    def asked(self) -> Asked:
-        return asked(self.voter, self.trial)
+    def question(self) -> Question:
+        return make_question(self.voter, self.trial)
 
 
 class Votes(NamedTuple):
@@ -46,12 +46,12 @@ class Votes(NamedTuple):
     torn: whether a piece of a line comes after that, as a crash leaves it.
     """
 
-    counted: dict[Asked, Vote]
+    by_question: dict[Question, Vote]
     end: int
-    torn: bool
+    is_torn: bool
 
 
-def asked(voter: str, trial: Trial) -> Asked:
+def make_question(voter: str, trial: Trial) -> Question:
     """The question, whichever side each method was on."""
     return voter, trial.picture, frozenset((trial.left, trial.right))
 
@@ -66,7 +66,7 @@ def read_votes(path: Path, study: Study) -> Votes:
     torn = bool(last) and not _is_whole(last)
     if last and not torn:
         lines.append(last)  # an editor may have left out the last line's end
-    counted = {vote.asked: vote for vote in _votes(path, lines, study)}
+    counted = {vote.question: vote for vote in _votes(path, lines, study)}
     return Votes(counted, len(data) - len(last) if torn else len(data), torn)
 
 
@@ -116,14 +116,14 @@ class VoteFile:
         except Timeout as error:
             hint = "End the other one, or name another file with --votes."
             raise InputError(f"Another running study writes to {path}.", hint) from error
-        with ExitStack() as held:
-            held.callback(alone.release)
-            self.counted, end, self.torn = read_votes(path, study)
-            self._file = held.enter_context(path.open("ab", buffering=0))
+        with ExitStack() as resources:
+            resources.callback(alone.release)
+            self.by_question, end, self.is_torn = read_votes(path, study)
+            self._file = resources.enter_context(path.open("ab", buffering=0))
             self._file.truncate(end)
             if end and not path.read_bytes().endswith(b"\n"):
                 self._write(b"\n")
-            self._held = held.pop_all()
+            self._resources = resources.pop_all()
 
     def append(self, vote: Vote) -> None:
         """Counts the vote once it is on the disk, whole.
@@ -139,7 +139,7 @@ class VoteFile:
         }
         with self._turn:
             self._write(json.dumps(line).encode() + b"\n")
-            self.counted[vote.asked] = vote
+            self.by_question[vote.question] = vote
 
     def _write(self, line: bytes) -> None:
         end = os.fstat(self._file.fileno()).st_size
@@ -158,4 +158,4 @@ class VoteFile:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         with self._turn:  # a vote that is being written is finished
-            self._held.close()
+            self._resources.close()

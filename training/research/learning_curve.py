@@ -50,18 +50,18 @@ class Curve(NamedTuple):
     gain: np.ndarray
     power: np.ndarray
 
-    def at(self, millions: float) -> np.ndarray:
+    def predict_share(self, millions: float) -> np.ndarray:
         share: np.ndarray = self.floor + self.gain * millions**-self.power
         return share
 
-    def reaches(self, share: float) -> np.ndarray:
+    def find_millions(self, share: float) -> np.ndarray:
         """Millions of composites at which each curve is down at the share; infinity where it never is."""
         above = share - self.floor
         with np.errstate(divide="ignore", over="ignore"):
             return np.where(above > 0, (self.gain / np.maximum(above, 1e-12)) ** (1 / self.power), np.inf)
 
 
-def fit(millions: np.ndarray, shares: np.ndarray) -> Curve:
+def fit_curves(millions: np.ndarray, shares: np.ndarray) -> Curve:
     """The curve of least squares for each row of shares.
 
     millions: (n,), at least three different ones.   shares: (m, n).   Returns a Curve of (m,).
@@ -81,17 +81,17 @@ def fit(millions: np.ndarray, shares: np.ndarray) -> Curve:
     return Curve(floor[rows, best], gain[rows, best], POWERS[best])
 
 
-def redrawn(points: Points) -> Curve:
+def resample_curves(points: Points) -> Curve:
     """The curves of DRAWS copies of the points, each moved by its luck; always the same."""
     moved = np.random.default_rng(SEED).normal(points.share, points.luck, (DRAWS, len(points.share)))
-    parts = [fit(points.millions, part) for part in np.array_split(moved, 20)]
+    parts = [fit_curves(points.millions, part) for part in np.array_split(moved, 20)]
     return Curve(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
-def without_each(points: Points) -> Curve:
+def fit_leave_one_out(points: Points) -> Curve:
     """The curves of the points without the first, without the second, and so on."""
     others = [np.arange(len(points.share)) != left_out for left_out in range(len(points.share))]
-    curves = [fit(points.millions[kept], points.share[None, kept]) for kept in others]
+    curves = [fit_curves(points.millions[kept], points.share[None, kept]) for kept in others]
     return Curve(*(np.concatenate(values) for values in zip(*curves, strict=True)))
 
 
@@ -119,21 +119,28 @@ def read_points(path: Path) -> dict[str, Points]:
     return series
 
 
-def table(series: dict[str, Points]) -> ScoreTable:
+def build_table(series: dict[str, Points]) -> ScoreTable:
     """A row a series: what is fitted, and what the curves say of more composites."""
     rows = []
     for name, points in series.items():
-        (curve,), draws, fewer = [fit(points.millions, points.share[None])], redrawn(points), without_each(points)
+        (curve,), draws, fewer = (
+            [fit_curves(points.millions, points.share[None])],
+            resample_curves(points),
+            fit_leave_one_out(points),
+        )
         last = points.millions[-1]
-        reached = draws.reaches(TARGET)
+        reached = draws.find_millions(TARGET)
         rows.append(
             [
                 name,
                 str(len(points.share)),
                 f"{curve.floor[0]:.3f} + {curve.gain[0]:.3f} n^-{curve.power[0]:.2f}",
-                f"{_range(draws.floor)} ({fewer.floor.min():.3f}–{fewer.floor.max():.3f})",
-                *(f"{curve.at(times * last)[0]:.3f} ({_range(draws.at(times * last))})" for times in FURTHER),
-                "–".join(_millions(count) for count in np.percentile(reached, RANGE, method="nearest")),
+                f"{_format_range(draws.floor)} ({fewer.floor.min():.3f}–{fewer.floor.max():.3f})",
+                *(
+                    f"{curve.predict_share(times * last)[0]:.3f} ({_format_range(draws.predict_share(times * last))})"
+                    for times in FURTHER
+                ),
+                "–".join(_format_millions(count) for count in np.percentile(reached, RANGE, method="nearest")),
                 f"{100 * np.mean(np.isinf(reached)):.0f} %",
             ]
         )
@@ -151,16 +158,16 @@ def table(series: dict[str, Points]) -> ScoreTable:
     )
 
 
-def _range(values: np.ndarray) -> str:
+def _format_range(values: np.ndarray) -> str:
     low, high = np.percentile(values, RANGE)
     return f"{low:.3f}–{high:.3f}"
 
 
-def _millions(count: float) -> str:
+def _format_millions(count: float) -> str:
     return "never" if np.isinf(count) else f"{count:.3g}" if count < 1e4 else "over 10,000"
 
 
-def draw(path: Path, series: dict[str, Points]) -> None:
+def draw_plot(path: Path, series: dict[str, Points]) -> None:
     """Writes the plot, a panel a series. Raises OSError if the file cannot be written."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
@@ -169,11 +176,11 @@ def draw(path: Path, series: dict[str, Points]) -> None:
     panels = figure.subplots(1, len(series), sharey=True, squeeze=False)[0]
     for axis, (name, points) in zip(panels, series.items(), strict=True):
         millions = np.geomspace(points.millions[0], points.millions[-1] * FURTHER[1], 100)
-        draws = redrawn(points)
-        low, high = np.percentile([draws.at(n) for n in millions], RANGE, axis=1)
+        draws = resample_curves(points)
+        low, high = np.percentile([draws.predict_share(n) for n in millions], RANGE, axis=1)
         axis.fill_between(millions, low, high, color="C0", alpha=0.2, linewidth=0, label="range of fits")
-        (curve,) = [fit(points.millions, points.share[None])]
-        axis.plot(millions, [curve.at(n)[0] for n in millions], color="C0", label="fit")
+        (curve,) = [fit_curves(points.millions, points.share[None])]
+        axis.plot(millions, [curve.predict_share(n)[0] for n in millions], color="C0", label="fit")
         axis.errorbar(points.millions, points.share, points.luck, fmt="o", color="C1", label="measured, with luck")
         axis.axhline(
             TARGET, color="0.4", linestyle="--", linewidth=1, label=f"{TARGET:.2f}: −{100 - 100 * TARGET:.0f} %"
@@ -193,12 +200,12 @@ def _run(options: argparse.Namespace) -> None:
     if options.plot:
         quality_plot.check(options.plot)
     series = read_points(options.points)
-    print(in_markdown(table(series)))
+    print(in_markdown(build_table(series)))
     if options.plot:
-        draw(options.plot, series)
+        draw_plot(options.plot, series)
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.research.learning_curve", description=__doc__)
     parser.add_argument("points", type=Path, help="CSV file of points")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="PNG or SVG to draw the curves into")
@@ -206,7 +213,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    options = _arguments()
+    options = _parse_arguments()
     return run_command("learning_curve", lambda: _run(options))
 
 

@@ -24,7 +24,7 @@ from gknet.network.model import GKNet
 HEAD = "recognition_head."
 
 
-def mean_of_heads(nets: Sequence[GKNet]) -> GKNet:
+def average_heads(nets: Sequence[GKNet]) -> GKNet:
     """The network whose recognition head tells the mean of what theirs tell.
 
     Raises ValueError if they differ in more than that.
@@ -46,13 +46,13 @@ def mean_of_heads(nets: Sequence[GKNet]) -> GKNet:
             if not name.startswith(HEAD) and not torch.equal(value, values[name]):
                 raise ValueError(f"these networks differ in more than their recognition heads: in {name}")
     result = weights.build(whole)
-    head = _side_by_side([net.recognition_head for net in nets if net.recognition_head is not None])
+    head = _join_heads([net.recognition_head for net in nets if net.recognition_head is not None])
     values = {name: value for name, value in values.items() if not name.startswith(HEAD)}
     result.load_state_dict(values | {HEAD + name: value for name, value in head.items()})
     return result.eval()
 
 
-def _side_by_side(heads: list[RecognitionHead]) -> dict[str, Tensor]:
+def _join_heads(heads: list[RecognitionHead]) -> dict[str, Tensor]:
     """The values of one head with the hidden units of all."""
     values = [head.state_dict() for head in heads]
 
@@ -77,7 +77,7 @@ def main() -> int:
     parser.add_argument("-o", "--out", type=Path, required=True, help="weight file to write")
     options = parser.parse_args()
     try:
-        weights.save(mean_of_heads([weights.load(path) for path in options.weights]), options.out)
+        weights.save(average_heads([weights.load(path) for path in options.weights]), options.out)
     except (HarmonizeError, ValueError, OSError) as error:
         print(f"mean_of_heads: {error}", file=sys.stderr)
         return 2

@@ -26,7 +26,7 @@ _PARTS = (
 )
 
 
-def package_file() -> Path:
+def find_package_file() -> Path:
     """The package's own file. Raises FileNotFoundError if the package is not installed."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
@@ -35,20 +35,20 @@ def package_file() -> Path:
     return path
 
 
-def folded(path: Path) -> dict[str, Tensor]:
+def fold_batch_norm(path: Path) -> dict[str, Tensor]:
     """The trunk's tensors by the names of `gknet.network.extensions.recognition.Recognition`, float16."""
     given: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    tensors = _convolution(given, "stem", "_conv_stem", "_bn0")
+    tensors = _fold_convolution(given, "stem", "_conv_stem", "_bn0")
     blocks = sorted({int(name.split(".")[1]) for name in given if name.startswith("_blocks.")})
     for block in blocks:
         for part, convolution, norm in _PARTS:
             there = f"_blocks.{block}."
             if f"{there}{convolution}.weight" in given:
-                tensors |= _convolution(given, f"blocks.{block}.{part}", there + convolution, there + norm)
+                tensors |= _fold_convolution(given, f"blocks.{block}.{part}", there + convolution, there + norm)
     return tensors
 
 
-def _convolution(given: dict[str, Tensor], name: str, convolution: str, norm: str) -> dict[str, Tensor]:
+def _fold_convolution(given: dict[str, Tensor], name: str, convolution: str, norm: str) -> dict[str, Tensor]:
     gain = given[f"{norm}.weight"] / (given[f"{norm}.running_var"] + _EPSILON).sqrt()
     weight = given[f"{convolution}.weight"] * gain[:, None, None, None]
     bias = given[f"{norm}.bias"] - given[f"{norm}.running_mean"] * gain
@@ -57,7 +57,7 @@ def _convolution(given: dict[str, Tensor], name: str, convolution: str, norm: st
 
 def main() -> int:
     try:
-        tensors = folded(package_file())
+        tensors = fold_batch_norm(find_package_file())
     except FileNotFoundError as error:
         print(f"recognition_trunk: {error}", file=sys.stderr)
         return 2

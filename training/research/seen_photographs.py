@@ -20,11 +20,11 @@ from rich.progress import track
 from gknet.errors import InputError
 from gknet.harmonizer import Harmonizer
 from gknet.network import weights
-from training.data.judging_sets.validation import read_validation, validation_samples
+from training.data.judging_sets.validation import make_validation_samples, read_validation
 from training.data.sample import MASK_SHARE, SIZE
 from training.data.shards import Photographs, find_shards, read_photographs
 from training.data.synthesis.recoloring import KINDS
-from training.evaluation.cases import evaluate
+from training.evaluation.cases import evaluate_samples
 from training.evaluation.command import defer_interrupts, run_command
 from training.evaluation.metrics import Record
 from training.evaluation.score_tables import ScoreTable, in_markdown
@@ -35,7 +35,7 @@ RANGE = (5, 95)
 """Percentiles of the draws that are given."""
 
 
-def spread(photographs: Photographs, count: int) -> Photographs:
+def select_evenly(photographs: Photographs, count: int) -> Photographs:
     """So many of the photographs, evenly from the first key to the last, each with its first mask."""
     kept = np.linspace(0, len(photographs.keys) - 1, count).round().astype(int)
     masks_of = photographs.masks_of
@@ -48,7 +48,7 @@ def spread(photographs: Photographs, count: int) -> Photographs:
     )
 
 
-def redrawn_shares(records: Sequence[Record], generator: np.random.Generator) -> np.ndarray:
+def resample_shares(records: Sequence[Record], generator: np.random.Generator) -> np.ndarray:
     """(DRAWS,): the share of fMSE left, the photographs drawn anew; a photograph's composites stay together."""
     sums: dict[str, np.ndarray] = {}
     for record in records:
@@ -59,19 +59,19 @@ def redrawn_shares(records: Sequence[Record], generator: np.random.Generator) ->
     return shares
 
 
-def table(seen: Sequence[Record], unseen: Sequence[Record], of: str) -> ScoreTable:
+def build_table(seen: Sequence[Record], unseen: Sequence[Record], of: str) -> ScoreTable:
     """A row each, and how far they are apart.   of: whose results these are."""
     generator = np.random.default_rng(0)
     rows, draws, shares = [], [], []
     for name, records in (("trained on", seen), ("never trained on", unseen)):
         before = float(np.mean([record.before.fmse for record in records]))
         after = float(np.mean([record.after.fmse for record in records]))
-        draws.append(redrawn_shares(records, generator))
+        draws.append(resample_shares(records, generator))
         shares.append(after / before)
         rows.append(
-            [name, str(len(records)), f"{before:.1f} → {after:.1f}", f"{after / before:.3f}", _range(draws[-1])]
+            [name, str(len(records)), f"{before:.1f} → {after:.1f}", f"{after / before:.3f}", _format_range(draws[-1])]
         )
-    apart = ["apart", "", "", f"{shares[1] - shares[0]:+.3f}", _range(draws[1] - draws[0])]
+    apart = ["apart", "", "", f"{shares[1] - shares[0]:+.3f}", _format_range(draws[1] - draws[0])]
     return ScoreTable(
         title=f"Photographs that were trained on beside others: {of}",
         headings=["photographs", "composites", "fMSE", "share left", f"{RANGE[0]} to {RANGE[1]} %"],
@@ -80,7 +80,7 @@ def table(seen: Sequence[Record], unseen: Sequence[Record], of: str) -> ScoreTab
     )
 
 
-def _range(values: np.ndarray) -> str:
+def _format_range(values: np.ndarray) -> str:
     low, high = np.percentile(values, RANGE)
     return f"{low:.3f} to {high:.3f}"
 
@@ -96,16 +96,16 @@ def _run(options: argparse.Namespace) -> None:
     count = min(options.photographs, len(seen.keys), len(unseen.keys))
     console = Console(stderr=True)
     results = []
-    for photographs, told in ((seen, "Photographs trained on"), (unseen, "Photographs never trained on")):
-        samples = validation_samples(spread(photographs, count))
-        shown = track(samples, told, count * len(KINDS), console=console, disable=not console.is_terminal)
-        results.append(evaluate(harmonizer, shown))
+    for photographs, title in ((seen, "Photographs trained on"), (unseen, "Photographs never trained on")):
+        samples = make_validation_samples(select_evenly(photographs, count))
+        shown = track(samples, title, count * len(KINDS), console=console, disable=not console.is_terminal)
+        results.append(evaluate_samples(harmonizer, shown))
     if not all(results):
         raise InputError("No composite could be made.", "Look at the photographs and their masks.")
-    print(in_markdown(table(results[0], results[1], f"{path.name} {weights.digest(path)}")))
+    print(in_markdown(build_table(results[0], results[1], f"{path.name} {weights.digest(path)}")))
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.research.seen_photographs", description=__doc__)
     parser.add_argument("--pool", metavar="DIR", type=Path, required=True, help="folder of shards")
     parser.add_argument("--photographs", metavar="N", type=int, default=PHOTOGRAPHS, help="of either, at most")
@@ -117,7 +117,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    options = _arguments()
+    options = _parse_arguments()
     return run_command("seen_photographs", lambda: _run(options))
 
 

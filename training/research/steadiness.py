@@ -22,11 +22,11 @@ from rich.progress import track
 from gknet.errors import HarmonizeError
 from gknet.harmonizer import Harmonizer
 from gknet.network import weights
-from training.data.judging_sets.validation import pool_samples
+from training.data.judging_sets.validation import open_pool
 from training.data.sample import Sample
 from training.evaluation.score_tables import ScoreTable
 
-Ask = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Harmonize = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """What harmonizes a composite (H, W, 3) uint8 with its mask (H, W) bool: (H, W, 3) uint8."""
 
 
@@ -40,7 +40,7 @@ class Agreement(NamedTuple):
     psnr: float
 
 
-def agreement(one: np.ndarray, other: np.ndarray, mask: np.ndarray) -> Agreement:
+def measure_agreement(one: np.ndarray, other: np.ndarray, mask: np.ndarray) -> Agreement:
     """one, other: (H, W, 3) uint8.   mask: (H, W) bool, not empty."""
     difference = one[mask].astype(np.float64) - other[mask].astype(np.float64)
     squared = np.square(difference).mean()
@@ -48,17 +48,17 @@ def agreement(one: np.ndarray, other: np.ndarray, mask: np.ndarray) -> Agreement
     return Agreement(float(np.abs(difference).mean()), psnr)
 
 
-def moved(ask: Ask, sample: Sample) -> Agreement:
+def shift_object(harmonize: Harmonize, sample: Sample) -> Agreement:
     """The object one pixel further right, over the picture as it was."""
     composite, inside = sample.composite, sample.mask[:, :-1]  # what is not moved out of the picture
     there = np.zeros_like(sample.mask)
     there[:, 1:] = inside
     pasted = composite.copy()
     pasted[:, 1:][inside] = composite[:, :-1][inside]
-    return agreement(ask(composite, sample.mask)[:, :-1], ask(pasted, there)[:, 1:], inside)
+    return measure_agreement(harmonize(composite, sample.mask)[:, :-1], harmonize(pasted, there)[:, 1:], inside)
 
 
-def cropped(ask: Ask, sample: Sample) -> Agreement | None:
+def crop_picture(harmonize: Harmonize, sample: Sample) -> Agreement | None:
     """Without 5 % of the height and width, half of it at each side; None if no foreground is left."""
     height, width = sample.mask.shape
     top, left = round(0.025 * height), round(0.025 * width)
@@ -66,76 +66,82 @@ def cropped(ask: Ask, sample: Sample) -> Agreement | None:
     mask = sample.mask[part]
     if not mask.any() or mask.all():
         return None
-    return agreement(ask(sample.composite, sample.mask)[part], ask(sample.composite[part], mask), mask)
+    return measure_agreement(
+        harmonize(sample.composite, sample.mask)[part], harmonize(sample.composite[part], mask), mask
+    )
 
 
-def enlarged(ask: Ask, sample: Sample) -> Agreement:
+def enlarge_picture(harmonize: Harmonize, sample: Sample) -> Agreement:
     """Every pixel two by two; compared at the first one of each four."""
     twice = [np.repeat(np.repeat(one, 2, 0), 2, 1) for one in (sample.composite, sample.mask)]
-    return agreement(ask(sample.composite, sample.mask), ask(twice[0], twice[1])[::2, ::2], sample.mask)
+    return measure_agreement(
+        harmonize(sample.composite, sample.mask), harmonize(twice[0], twice[1])[::2, ::2], sample.mask
+    )
 
 
-def noised(ask: Ask, sample: Sample) -> Agreement:
+def add_noise(harmonize: Harmonize, sample: Sample) -> Agreement:
     """Noise of two levels' deviation everywhere; it is taken off again before results are compared."""
     noise = np.random.default_rng(0).normal(0, 2, sample.composite.shape).round()
-    return _same_change(ask, sample, np.clip(sample.composite + noise, 0, 255).astype(np.uint8))
+    return _apply_same_change(harmonize, sample, np.clip(sample.composite + noise, 0, 255).astype(np.uint8))
 
 
-def compressed(ask: Ask, sample: Sample) -> Agreement:
+def compress_picture(harmonize: Harmonize, sample: Sample) -> Agreement:
     """JPEG at quality 85; results are compared as they are, with what JPEG itself loses."""
-    return agreement(ask(sample.composite, sample.mask), ask(_as_jpeg(sample.composite), sample.mask), sample.mask)
+    return measure_agreement(
+        harmonize(sample.composite, sample.mask), harmonize(_save_as_jpeg(sample.composite), sample.mask), sample.mask
+    )
 
 
-def compressed_aside(ask: Ask, sample: Sample) -> Agreement:
+def compress_without_loss(harmonize: Harmonize, sample: Sample) -> Agreement:
     """The same, but what JPEG itself loses is taken off again before results are compared."""
-    return _same_change(ask, sample, _as_jpeg(sample.composite))
+    return _apply_same_change(harmonize, sample, _save_as_jpeg(sample.composite))
 
 
-def _as_jpeg(composite: np.ndarray) -> np.ndarray:
+def _save_as_jpeg(composite: np.ndarray) -> np.ndarray:
     file = io.BytesIO()
     Image.fromarray(composite).save(file, "JPEG", quality=85)
     return np.asarray(Image.open(file))
 
 
-def _same_change(ask: Ask, sample: Sample, other: np.ndarray) -> Agreement:
+def _apply_same_change(harmonize: Harmonize, sample: Sample, other: np.ndarray) -> Agreement:
     """What is done to another form of the composite (H, W, 3) uint8, done to the composite itself."""
-    change = ask(other, sample.mask).astype(np.int16) - other
+    change = harmonize(other, sample.mask).astype(np.int16) - other
     changed = np.clip(sample.composite.astype(np.int16) + change, 0, 255).astype(np.uint8)
-    return agreement(ask(sample.composite, sample.mask), changed, sample.mask)
+    return measure_agreement(harmonize(sample.composite, sample.mask), changed, sample.mask)
 
 
-Change = Callable[[Ask, Sample], Agreement | None]
+Change = Callable[[Harmonize, Sample], Agreement | None]
 
 CHANGES: dict[str, Change] = {
-    "object moved by a pixel": moved,
-    "cropped by 5 %": cropped,
-    "enlarged twice": enlarged,
-    "noise of two levels": noised,
-    "JPEG, quality 85": compressed,
-    "JPEG, its own loss aside": compressed_aside,
+    "object moved by a pixel": shift_object,
+    "cropped by 5 %": crop_picture,
+    "enlarged twice": enlarge_picture,
+    "noise of two levels": add_noise,
+    "JPEG, quality 85": compress_picture,
+    "JPEG, its own loss aside": compress_without_loss,
 }
 
 
-def untouched(ask: Ask, sample: Sample) -> Agreement:
+def harmonize_photograph(harmonize: Harmonize, sample: Sample) -> Agreement:
     """What is done to the photograph itself, whose object is right already."""
-    return agreement(sample.real, ask(sample.real, sample.mask), sample.mask)
+    return measure_agreement(sample.real, harmonize(sample.real, sample.mask), sample.mask)
 
 
-def measure(ask: Ask, samples: Iterator[Sample]) -> dict[str, list[Agreement]]:
+def measure_steadiness(harmonize: Harmonize, samples: Iterator[Sample]) -> dict[str, list[Agreement]]:
     """All agreements, by the change; the photographs as they are under "none: a real photograph"."""
     found: dict[str, list[Agreement]] = {"none: a real photograph": [], **{name: [] for name in CHANGES}}
     asked: set[str] = set()
     for sample in samples:
         if sample.key not in asked:
             asked.add(sample.key)
-            found["none: a real photograph"].append(untouched(ask, sample))
+            found["none: a real photograph"].append(harmonize_photograph(harmonize, sample))
         for name, change in CHANGES.items():
-            if (one := change(ask, sample)) is not None:
+            if (one := change(harmonize, sample)) is not None:
                 found[name].append(one)
     return found
 
 
-def table(found: dict[str, list[Agreement]]) -> ScoreTable:
+def build_table(found: dict[str, list[Agreement]]) -> ScoreTable:
     """A row a change."""
     rows = []
     for name, agreements in found.items():
@@ -158,18 +164,18 @@ def main() -> int:
     options = parser.parse_args()
     try:
         harmonizer = Harmonizer(weights.load(options.weights or weights.shipped("gknet-s")), "cpu")
-        count, samples = pool_samples(options.pool)
+        count, samples = open_pool(options.pool)
     except (HarmonizeError, OSError) as error:
         print(f"steadiness: {error}", file=sys.stderr)
         return 2
 
-    def ask(composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def harmonize(composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
         harmonized: np.ndarray = harmonizer(composite, mask)
         return harmonized
 
     shown = track(samples, "Asking twice", count)
     chosen = (sample for number, sample in enumerate(shown) if number % options.every == 0)
-    table(measure(ask, chosen)).show(Console(width=max(110, Console().width)))
+    build_table(measure_steadiness(harmonize, chosen)).show(Console(width=max(110, Console().width)))
     return 0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from training.evaluation.metrics import Record, Scores
 from training.evaluation.records import read_records, write_records
-from training.evaluation.text_files import replacing_text
+from training.evaluation.text_files import replace_text_file
 
 RECORDS = [
     Record("a,b\n", "mkl", 0.25, Scores(1.5, 30.25, 6.0), Scores(0.5, 35.5, 2.0)),
@@ -18,7 +18,7 @@ RECORDS = [
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
-    with replacing_text(path) as file:
+    with replace_text_file(path) as file:
         write_records(file, RECORDS)
         assert not path.exists()
     assert read_records(path) == RECORDS

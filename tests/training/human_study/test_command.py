@@ -26,7 +26,7 @@ def test_the_report_is_a_row_a_method_best_first(study_folders: list[Path], vote
     order = {"strong": 2, "mild": 1, "as_pasted": 0}
     with VoteFile(votes, study) as file:
         for voter in ("anna", "ben", "carl"):
-            for trial in study.trials(voter):
+            for trial in study.draw_trials(voter):
                 better = order[trial.left] > order[trial.right]
                 if trial.picture == "cup" and voter == "carl":
                     better = not better
@@ -107,7 +107,7 @@ def no_folder(folders: list[Path], votes: Path) -> list[str]:
 def other_study(folders: list[Path], votes: Path) -> list[str]:
     study = Study(folders[1:], folders[2])
     with VoteFile(votes, study) as file:
-        file.append(Vote("anna", study.trials("anna")[0], "left"))
+        file.append(Vote("anna", study.draw_trials("anna")[0], "left"))
     return arguments(folders, votes)
 
 
@@ -123,7 +123,7 @@ def nobody_voted(folders: list[Path], votes: Path) -> list[str]:
 def never_compared(folders: list[Path], votes: Path) -> list[str]:
     study = Study(folders, folders[-1])
     with VoteFile(votes, study) as file:
-        for trial in study.trials("anna"):
+        for trial in study.draw_trials("anna"):
             if "strong" not in trial:
                 file.append(Vote("anna", trial, "left"))
     return [*arguments(folders, votes), "--report"]

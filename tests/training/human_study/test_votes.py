@@ -25,7 +25,7 @@ def study(study_folders: list[Path]) -> Study:
 def path(tmp_path: Path, study: Study) -> Path:
     """A file with one voter's first three votes, all for the left."""
     with VoteFile(tmp_path / "votes.jsonl", study) as votes:
-        for trial in study.trials("anna")[:3]:
+        for trial in study.draw_trials("anna")[:3]:
             votes.append(Vote("anna", trial, "left"))
     return tmp_path / "votes.jsonl"
 
@@ -33,16 +33,16 @@ def path(tmp_path: Path, study: Study) -> Path:
 def test_a_vote_is_a_line_that_says_all(path: Path, study: Study) -> None:
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [(line["voter"], line["picture"], line["left"], line["right"]) for line in lines] == [
-        ("anna", *trial) for trial in study.trials("anna")[:3]
+        ("anna", *trial) for trial in study.draw_trials("anna")[:3]
     ]
     assert {line["study"] for line in lines} == {study.id}
     assert {line["choice"] for line in lines} == {"left"}
 
 
 def test_the_last_vote_on_a_question_counts(path: Path, study: Study) -> None:
-    trial = study.trials("anna")[1]
+    trial = study.draw_trials("anna")[1]
     with VoteFile(path, study) as votes:
-        assert len(votes.counted) == 3
+        assert len(votes.by_question) == 3
         votes.append(Vote("anna", trial, "none"))
     assert path.read_text(encoding="utf-8").count("\n") == 4
     counted = read_votes(path, study).counted
@@ -54,13 +54,13 @@ def test_a_torn_last_line_is_told_and_cut_off(path: Path, study: Study) -> None:
     for length in (1, 30, len(whole.splitlines()[2])):
         path.write_bytes(whole[: -1 - length])  # within the third line
         votes = read_votes(path, study)
-        assert votes.torn == (length < len(whole.splitlines()[2]))
-        assert len(votes.counted) == 2
+        assert votes.is_torn == (length < len(whole.splitlines()[2]))
+        assert len(votes.by_question) == 2
     path.write_bytes(whole + whole[:50])
     with VoteFile(path, study) as open_file:
         assert open_file.torn
         assert path.read_bytes() == whole
-        open_file.append(Vote("ben", study.trials("ben")[0], "right"))
+        open_file.append(Vote("ben", study.draw_trials("ben")[0], "right"))
     again = read_votes(path, study)
     assert not again.torn
     assert len(again.counted) == 4
@@ -70,8 +70,8 @@ def test_a_last_line_that_an_editor_left_open_is_kept(path: Path, study: Study) 
     path.write_bytes(path.read_bytes().rstrip(b"\n"))
     assert len(read_votes(path, study).counted) == 3
     with VoteFile(path, study) as votes:
-        assert not votes.torn
-        votes.append(Vote("ben", study.trials("ben")[0], "right"))
+        assert not votes.is_torn
+        votes.append(Vote("ben", study.draw_trials("ben")[0], "right"))
     assert len(read_votes(path, study).counted) == 4
 
 
@@ -117,12 +117,12 @@ def files_end_at(size: int) -> Iterator[None]:
 
 def test_a_vote_that_the_disk_has_no_room_for_leaves_no_trace(path: Path, study: Study) -> None:
     before = path.read_bytes()
-    vote = Vote("ben", study.trials("ben")[0], "right")
+    vote = Vote("ben", study.draw_trials("ben")[0], "right")
     with VoteFile(path, study) as votes:
         for room in (0, 40):
             with files_end_at(len(before) + room), pytest.raises(OSError, match=r"File too large|cannot take more"):
                 votes.append(vote)
             assert path.read_bytes() == before
-            assert vote.asked not in votes.counted
+            assert vote.question not in votes.by_question
         votes.append(vote)
-    assert read_votes(path, study).counted[vote.asked] == vote
+    assert read_votes(path, study).counted[vote.question] == vote

@@ -14,7 +14,7 @@ from color_matcher import ColorMatcher  # type: ignore[import-untyped]
 from PIL import Image
 from skimage.exposure import match_histograms
 
-from training.data.judging_sets.validation import Half, half_of
+from training.data.judging_sets.validation import Half, find_half
 from training.data.sample import TRIES, Sample
 from training.data.shards import Photographs
 
@@ -29,7 +29,7 @@ _WHOLE = 0.5
 """Share of references that are the whole photograph rather than its foreground."""
 
 
-def matcher(method: str) -> Transfer:
+def make_transfer(method: str) -> Transfer:
     """Return a transfer of color-matcher by its name, "hm" or "hm-mkl-hm" say."""
 
     def transfer(colours: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -40,7 +40,7 @@ def matcher(method: str) -> Transfer:
     return transfer
 
 
-def paired(transfer: Transfer) -> Transfer:
+def pair_by_brightness(transfer: Transfer) -> Transfer:
     """Pair both regions' pixels by brightness first: color-matcher's analytical solver takes them one to one."""
 
     def paired_transfer(colours: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -52,24 +52,24 @@ def paired(transfer: Transfer) -> Transfer:
     return paired_transfer
 
 
-def scikit_image(colours: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def match_with_scikit_image(colours: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Match each channel's histogram by scikit-image's `match_histograms`."""
     return np.asarray(match_histograms(colours[:, None], reference[:, None], channel_axis=-1))[:, 0]
 
 
 TRANSFERS: dict[str, Transfer] = {
-    "hm": matcher("hm"),
-    "reinhard": matcher("reinhard"),
-    "mkl": matcher("mkl"),
-    "mvgd": paired(matcher("mvgd")),
-    "hm-mkl-hm": matcher("hm-mkl-hm"),
-    "hm-mvgd-hm": paired(matcher("hm-mvgd-hm")),
-    "scikit-image": scikit_image,
+    "hm": make_transfer("hm"),
+    "reinhard": make_transfer("reinhard"),
+    "mkl": make_transfer("mkl"),
+    "mvgd": pair_by_brightness(make_transfer("mvgd")),
+    "hm-mkl-hm": make_transfer("hm-mkl-hm"),
+    "hm-mvgd-hm": pair_by_brightness(make_transfer("hm-mvgd-hm")),
+    "scikit-image": match_with_scikit_image,
 }
 """All but the last are color-matcher's."""
 
 
-def other_code_samples(photographs: Photographs, half: Half) -> Iterator[Sample]:
+def make_other_code_samples(photographs: Photographs, half: Half) -> Iterator[Sample]:
     """Every transfer of every photograph of a half, always the same: draws depend on its key and the transfer alone.
 
     The foreground is the photograph's first mask; the reference another photograph's foreground or the whole of it.
@@ -79,7 +79,7 @@ def other_code_samples(photographs: Photographs, half: Half) -> Iterator[Sample]
     first = [int(masks[0]) for masks in photographs.masks_of]
     pixels = photographs.pictures.transpose(0, 2, 3, 1)
     for index, key in enumerate(photographs.keys):
-        if half_of(key) != half:
+        if find_half(key) != half:
             continue
         mask = photographs.masks[first[index]] >= 128
         for name, transfer in TRANSFERS.items():
@@ -90,13 +90,13 @@ def other_code_samples(photographs: Photographs, half: Half) -> Iterator[Sample]
                 reference = pixels[other]
                 if draws.random() >= _WHOLE:
                     reference = reference[photographs.masks[first[other]] >= 128]
-                composite = _composite(pixels[index], mask, reference.reshape(-1, 3), transfer, draws)
+                composite = _make_composite(pixels[index], mask, reference.reshape(-1, 3), transfer, draws)
                 if composite is not None and other != index:
                     yield Sample(key, name, composite, np.ascontiguousarray(pixels[index]), mask)
                     break
 
 
-def _composite(
+def _make_composite(
     real: np.ndarray, mask: np.ndarray, reference: np.ndarray, transfer: Transfer, draws: np.random.Generator
 ) -> np.ndarray | None:
     """(H, W, 3) uint8; None where the foreground hardly changes, changes beyond sense, or is no number."""
@@ -111,10 +111,10 @@ def _composite(
     least, most = _FMSE
     if not least < np.square(composite[mask].astype(float) - real[mask]).mean() < most:
         return None
-    return through_jpeg(composite, quality)
+    return compress_as_jpeg(composite, quality)
 
 
-def through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
+def compress_as_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
     """Return a picture (H, W, 3) uint8 as it comes back from a JPEG file."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality)

@@ -32,7 +32,7 @@ class PastedObject(NamedTuple):
     mask: np.ndarray
 
 
-def pasted_objects(photographs: Photographs, count: int, wanted: Callable[[str], bool]) -> Iterator[PastedObject]:
+def paste_objects(photographs: Photographs, count: int, wanted: Callable[[str], bool]) -> Iterator[PastedObject]:
     """At most `count` objects, each photograph's first mask, no object and no scene twice; always the same.
 
     wanted: whether a photograph of this key may be an object or a scene.

@@ -28,7 +28,7 @@ _LEAST = 50.0
 """Least fMSE of a composite: hours that are hardly different tell nothing."""
 
 
-def real_light_samples(folder: Path, half: Half) -> Iterator[Sample]:
+def make_real_light_samples(folder: Path, half: Half) -> Iterator[Sample]:
     """For every frame of a half's cameras, each of their objects from HOURS other frames, always the same.
 
     `Sample.key` is the frame, `Sample.kind` camera and object. Raises PictureError where a camera is missing.

@@ -22,18 +22,18 @@ from training.data.synthesis.recoloring import KINDS, recolor
 Half = Literal["choosing", "final"]
 
 
-def half_of(key: str) -> Half:
+def find_half(key: str) -> Half:
     """The half that a photograph belongs to: always the same for the same key, whichever set shows it."""
     # Another byte than those that decide on the validation split.
     return "final" if hashlib.sha256(key.encode()).digest()[8] & 1 else "choosing"
 
 
-def is_among(key: str, kind: str, every: int) -> bool:
+def is_selected(key: str, kind: str, every: int) -> bool:
     """Whether a composite is one of every so many, whatever the number of kinds: always the same answer."""
     return int.from_bytes(hashlib.sha256(f"{key}:{kind}".encode()).digest()[:4], "big") % every == 0
 
 
-def validation_samples(
+def make_validation_samples(
     photographs: Photographs, around: int = 0, beyond: int = 0, half: Half | None = None
 ) -> Iterator[Sample]:
     """Every kind of every photograph, always the same: draws depend on the photograph's key and the kind alone.
@@ -48,13 +48,13 @@ def validation_samples(
     """
     first = [int(masks[0]) for masks in photographs.masks_of]
     for index, key in enumerate(photographs.keys):
-        if half and half_of(key) != half:
+        if half and find_half(key) != half:
             continue
         real, mask = _tensors(photographs, index, first[index])
         for number, kind in enumerate(KINDS):
             seed = hashlib.sha256(f"{key}:{kind}".encode()).digest()[:6]
             generator = torch.Generator().manual_seed(int.from_bytes(seed, "big"))
-            composite = _composite(photographs, real, dilate(mask, around), number, first, generator)
+            composite = _make_composite(photographs, real, dilate(mask, around), number, first, generator)
             if composite is not None:
                 if beyond:
                     composite = fill_ring(composite, mask, dilate(mask, beyond), beyond)
@@ -67,18 +67,18 @@ def read_validation(folder: Path, size: int = SIZE, *, bad: BadFiles | None = No
     return read_photographs(find_shards([folder]), size, validation=True, mask_share=MASK_SHARE, bad=bad)
 
 
-def pool_samples(
+def open_pool(
     folder: Path, size: int = SIZE, *, beyond: int = 0, bad: BadFiles | None = None
 ) -> tuple[int, Iterator[Sample]]:
     """At most how many, and the composites of the validation split of a folder of shards, size x size.
 
-    beyond: as `validation_samples` takes it.
+    beyond: as `make_validation_samples` takes it.
     """
     photographs = read_validation(folder, size, bad=bad)
-    return len(photographs.keys) * len(KINDS), validation_samples(photographs, beyond=beyond)
+    return len(photographs.keys) * len(KINDS), make_validation_samples(photographs, beyond=beyond)
 
 
-def _composite(
+def _make_composite(
     photographs: Photographs, real: Tensor, mask: Tensor, kind: int, first: list[int], generator: Generator
 ) -> Tensor | None:
     """A usable composite (1, 3, S, S) of the kind, or None after too many tries."""

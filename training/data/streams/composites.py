@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from gknet.errors import InputError
 from gknet.network.extensions.recognition import Recognized
 from training.data.shards import Photographs
-from training.data.synthesis.crops import cut_out, parts_of, sums_of
+from training.data.synthesis.crops import cut_out_parts, draw_parts, sum_masks
 from training.data.synthesis.degradations import degrade, degrade_objects
 from training.data.synthesis.edge_leakage import recolor_without_leakage
 from training.data.synthesis.recoloring import KINDS, Composites, recolor, retouch
@@ -25,7 +25,7 @@ PARTS_MARGIN = 3 / 2
 """The same where parts of them are cut out, which would be soft otherwise."""
 
 
-def photograph_size(run: TrainingRun) -> int:
+def choose_photograph_size(run: TrainingRun) -> int:
     """Height and width, pixels, of the photographs that a run's composites are made of."""
     return round(run.size * (PARTS_MARGIN if run.crops else MARGIN))
 
@@ -53,11 +53,11 @@ class CompositeStream:
         self.by_source = torch.from_numpy(np.argsort(source, kind="stable")).to(device)  # (M,) masks, sources in a row
         self.source_first = torch.from_numpy(np.searchsorted(np.sort(source), source)).to(device)  # (M,) into by_source
         self.source_count = torch.from_numpy(np.bincount(source)[source]).to(device)  # (M,)
-        self.sums = sums_of(self.masks) if run.crops else None
+        self.sums = sum_masks(self.masks) if run.crops else None
         self.run = run
         self.generator = generator
 
-    def batch(self) -> Batch:
+    def draw_batch(self) -> Batch:
         """Usable composites: as many as the run's batch, or a few less, but never none.
 
         Raises InputError if the photographs give none in many tries, rather than look for them without end.
@@ -71,12 +71,12 @@ class CompositeStream:
     def _draw(self) -> Batch:
         """The usable ones of some composites, perhaps none."""
         # One in five is not usable; drawing that many more costs less than looking for them one by one.
-        made, drawn = self._make(self.run.batch * 5 // 4)
+        made, drawn = self._make_composites(self.run.batch * 5 // 4)
         chosen = made.usable.nonzero().squeeze(1)[: self.run.batch]
         composite, real, mask = made.composite[chosen], made.real[chosen], made.mask[chosen]
         if len(chosen):
             composite, real = self._degrade(composite, real, mask)
-        return Batch(composite, real, mask, self._recognized(drawn[chosen]))
+        return Batch(composite, real, mask, self._get_recognized(drawn[chosen]))
 
     def _degrade(self, composite: Tensor, real: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Composites and photographs (B, 3, s, s) as the run says that some are worn."""
@@ -86,30 +86,30 @@ class CompositeStream:
                 composite, real = degrade_objects(composite, real, mask, self.run.worn, self.generator)
         return composite, real
 
-    def _recognized(self, drawn: Tensor) -> Recognized | None:
+    def _get_recognized(self, drawn: Tensor) -> Recognized | None:
         """What there is to recognize in the pictures of the drawn mask numbers (B,), where that is known."""
         del drawn
         return None
 
-    def _make(self, count: int) -> tuple[Composites, Tensor]:
+    def _make_composites(self, count: int) -> tuple[Composites, Tensor]:
         """So many composites, and the number (B,) of each one's mask."""
         drawn = torch.multinomial(self.weights, 2 * count, replacement=True, generator=self.generator)
         alike = self._chance(count, self.run.alike).flatten()
-        drawn[count:] = torch.where(alike, self._of_the_same_source(drawn[:count]), drawn[count:])
+        drawn[count:] = torch.where(alike, self._draw_same_source(drawn[:count]), drawn[count:])
         pictures, masks = self._crop(drawn)
         real, reference = pictures[:count], pictures[count:]
         mask, reference_mask = masks[:count], masks[count:]
-        mask = self._varied(mask, reference_mask)
-        made = self._recoloured(real, mask, reference, reference_mask)
+        mask = self._vary_masks(mask, reference_mask)
+        made = self._recolor(real, mask, reference, reference_mask)
         untouched = self._chance(count, self.run.untouched)
         return made._replace(composite=torch.where(untouched, made.real, made.composite)), drawn[:count]
 
-    def _varied(self, mask: Tensor, other: Tensor) -> Tensor:
+    def _vary_masks(self, mask: Tensor, other: Tensor) -> Tensor:
         """Masks (B, 1, s, s), some of them another photograph's, some without mixed pixels."""
         mask = torch.where(self._chance(len(mask), self.run.foreign_masks), other.flip(3), mask)
         return torch.where(self._chance(len(mask), self.run.hard_masks), (mask >= 0.5).float(), mask)
 
-    def _recoloured(self, real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor) -> Composites:
+    def _recolor(self, real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor) -> Composites:
         """One composite a photograph."""
         count, share = len(real), self.run.fringeless
         if self.run.wide and self._chance(1, self.run.wide):
@@ -121,7 +121,7 @@ class CompositeStream:
         pictures_of = (real, mask, reference, reference_mask, kind, self.generator)
         return recolor_without_leakage(*pictures_of, share) if share else recolor(*pictures_of)
 
-    def _of_the_same_source(self, drawn: Tensor) -> Tensor:
+    def _draw_same_source(self, drawn: Tensor) -> Tensor:
         """For each mask number (B,) another of a photograph from the same collection, so of similar content."""
         chance = torch.rand(len(drawn), generator=self.generator, device=self.generator.device)
         place = (chance * self.source_count[drawn]).long()
@@ -134,11 +134,11 @@ class CompositeStream:
         """
         size, whole = size or self.run.size, self.pictures.shape[-1]
         if self.sums is not None:
-            part = parts_of(self.sums[drawn], self.generator)
+            part = draw_parts(self.sums[drawn], self.generator)
             cropped = self._chance(len(drawn), self.run.crops).flatten(1)
             part = torch.where(cropped, part, part.new_tensor([0.0, 0.0, 1.0, 1.0]))
             both = torch.cat([self.pictures[self.owner[drawn]], self.masks[drawn][:, None]], dim=1).float() / 255
-            cut = cut_out(both, part, self._chance(len(drawn), 0.5).flatten(), size)
+            cut = cut_out_parts(both, part, self._chance(len(drawn), 0.5).flatten(), size)
             return cut[:, :3], cut[:, 3:]
         chosen = torch.randint(whole - size + 1, (2,), generator=self.generator, device=self.generator.device)
         offsets = chosen.tolist()

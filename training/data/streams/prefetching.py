@@ -11,7 +11,7 @@ from torch import Tensor
 
 from training.engine.batch import Batch, Stream
 
-_WAITING = 3
+_QUEUE_LENGTH = 3
 """Batches that are kept ready."""
 _PATIENCE = 0.2
 """Seconds after which the thread looks whether it should end."""
@@ -21,14 +21,14 @@ class Prefetcher:
     """A stream's batches in their order, made in a thread and, on a GPU, in a CUDA stream of their own.
 
     What the stream draws runs ahead of what was learnt, so a run that is resumed does not go on with the same draws.
-    To be closed, or used with `with`. `batch` raises what making it raised.
+    To be closed, or used with `with`. `draw_batch` raises what making it raised.
     """
 
     def __init__(self, stream: Stream, device: torch.device) -> None:
         self.stream = stream
         self.side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-        self.made: queue.Queue[tuple[Batch, torch.cuda.Event | None] | Exception] = queue.Queue(_WAITING)
-        self.ended = threading.Event()
+        self.ready: queue.Queue[tuple[Batch, torch.cuda.Event | None] | Exception] = queue.Queue(_QUEUE_LENGTH)
+        self.stop_event = threading.Event()
         self.thread = threading.Thread(target=self._make, daemon=True)
         self.thread.start()
 
@@ -40,12 +40,12 @@ class Prefetcher:
 
     def close(self) -> None:
         """Ends the thread."""
-        self.ended.set()
+        self.stop_event.set()
         self.thread.join()
 
-    def batch(self) -> Batch:
-        """The next batch, as `Stream.batch`."""
-        made = self.made.get()
+    def draw_batch(self) -> Batch:
+        """The next batch, as `Stream.draw_batch`."""
+        made = self.ready.get()
         if isinstance(made, Exception):
             raise made
         batch, ready = made
@@ -57,19 +57,19 @@ class Prefetcher:
         return batch
 
     def _make(self) -> None:
-        while not self.ended.is_set():
+        while not self.stop_event.is_set():
             try:
                 with torch.cuda.stream(self.side) if self.side else nullcontext():
-                    batch = self.stream.batch()
+                    batch = self.stream.draw_batch()
                 self._put((batch, self.side.record_event() if self.side else None))
             except Exception as error:  # whatever it is, it is raised where the batch is asked for
                 self._put(error)
                 return
 
     def _put(self, made: tuple[Batch, torch.cuda.Event | None] | Exception) -> None:
-        while not self.ended.is_set():
+        while not self.stop_event.is_set():
             try:
-                self.made.put(made, timeout=_PATIENCE)
+                self.ready.put(made, timeout=_PATIENCE)
                 return
             except queue.Full:
                 continue

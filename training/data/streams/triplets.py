@@ -31,18 +31,18 @@ class Pictures(Dataset[Tensor | PictureError]):
     """Each composite's seven channels (composite, real, mask) as (S, S, 7) uint8, or why it cannot be read."""
 
     def __init__(self, chosen: Sequence[Triplet]) -> None:
-        self.chosen = chosen
+        self.triplets = chosen
 
     def __getitem__(self, index: int) -> Tensor | PictureError:
         try:
-            sample = next(iharmony4.samples([self.chosen[index]]))
+            sample = next(iharmony4.read_samples([self.triplets[index]]))
         except PictureError as error:
             return error
         mask = np.where(sample.mask, np.uint8(255), np.uint8(0))[:, :, None]
         return torch.from_numpy(np.concatenate([sample.composite, sample.real, mask], axis=2))
 
 
-def _leave_interrupts_to_the_training(_: int) -> None:
+def _ignore_interrupts(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -92,12 +92,12 @@ class TripletStream:
                 batch_sampler=Epochs(len(chosen), training.run, training.step, training.parallel),
                 collate_fn=list,
                 num_workers=workers,
-                worker_init_fn=_leave_interrupts_to_the_training,
+                worker_init_fn=_ignore_interrupts,
                 pin_memory=self.device.type == "cuda",
             )
         )
 
-    def batch(self) -> Batch:
+    def draw_batch(self) -> Batch:
         """The next composites, as many as the run's batch; fewer where files were left out, but never none.
 
         Raises PictureError if that is all of them in many batches.

@@ -61,7 +61,7 @@ class ViewStream(CompositeStream):
         # A view is a crop already, and mirrored or not.
         return self.pictures[drawn].float() / 255, self.masks[drawn][:, None].float() / 255
 
-    def _recognized(self, drawn: Tensor) -> Recognized:
+    def _get_recognized(self, drawn: Tensor) -> Recognized:
         # As of the photograph with its own mask, where a composite was made with another.
         numbers = drawn.cpu().numpy()
         places, things = (
@@ -71,7 +71,7 @@ class ViewStream(CompositeStream):
         return Recognized(places, things)
 
 
-def views_of(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Parallel) -> Views:
+def load_views(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Parallel) -> Views:
     """`run.views` views of each of the photographs (HELD pixels), kept in the folder and made where they are not there.
 
     Always the same for the same seed, whichever processes make them. Every process must call it.
@@ -81,7 +81,7 @@ def views_of(photographs: Photographs, run: TrainingRun, folder: Path, parallel:
     missing = not done.is_file() or json.loads(done.read_text(encoding="utf-8")) != about
     parallel.wait()  # until all have looked, so that all go the same way
     if missing:
-        _make(photographs, run, folder, parallel)
+        _make_views(photographs, run, folder, parallel)
         if parallel.rank == 0:
             done.write_text(json.dumps(about), encoding="utf-8")
     parallel.wait()
@@ -90,7 +90,7 @@ def views_of(photographs: Photographs, run: TrainingRun, folder: Path, parallel:
     return Views(pictures=pictures, masks=masks, keys=photographs.keys * run.views, places=places, things=things)
 
 
-def _make(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Parallel) -> None:
+def _make_views(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Parallel) -> None:
     """Every process writes its share of the same files."""
     total = run.views * len(photographs.keys)
     shapes = {
@@ -134,7 +134,7 @@ def _cut_out(photographs: Photographs, masks_of: list[np.ndarray], seed: int, nu
         draws = np.random.default_rng([seed, number])
         index = number % len(photographs.keys)
         mask = photographs.masks[draws.choice(masks_of[index])]
-        rows, columns = _part(mask, draws)
+        rows, columns = _draw_part(mask, draws)
         both = np.concatenate([photographs.pictures[index], mask[None]])[:, rows, columns]
         if draws.random() < 0.5:
             both = both[:, :, ::-1]
@@ -142,7 +142,7 @@ def _cut_out(photographs: Photographs, masks_of: list[np.ndarray], seed: int, nu
         yield F.interpolate(view, (SIZE, SIZE), mode="bilinear", antialias=True).clamp(0, 1)
 
 
-def _part(mask: np.ndarray, draws: np.random.Generator) -> tuple[slice, slice]:
+def _draw_part(mask: np.ndarray, draws: np.random.Generator) -> tuple[slice, slice]:
     """Rows and columns of a part that shows most of the foreground; all of them where none is found."""
     side, whole = len(mask), mask.sum(dtype=np.int64)
     for _ in range(_TRIES):

@@ -29,7 +29,7 @@ SIZE = 160
 """Height and width of each picture."""
 
 
-def contact_sheet(photographs: Photographs, rows: int) -> np.ndarray:
+def make_contact_sheet(photographs: Photographs, rows: int) -> np.ndarray:
     """(H, W, 3) uint8: a row for each of the first photographs."""
     first = [int(masks[0]) for masks in photographs.masks_of]
     pictures = torch.from_numpy(photographs.pictures).float() / 255
@@ -68,7 +68,7 @@ def main() -> int:
     except (HarmonizeError, OSError) as error:
         print(f"synthesis: {error}", file=sys.stderr)
         return 2
-    Image.fromarray(contact_sheet(photographs, options.photographs)).save(options.sheet)
+    Image.fromarray(make_contact_sheet(photographs, options.photographs)).save(options.sheet)
     print(f"Wrote {options.sheet}")
     return 0
 

@@ -21,7 +21,7 @@ _TRIES = 8
 _AT_ONCE = 512
 
 
-def sums_of(masks: Tensor) -> Tensor:
+def sum_masks(masks: Tensor) -> Tensor:
     """How much of each mask lies above and left of the corners of _CELLS x _CELLS cells: (M, _CELLS + 1, _CELLS + 1).
 
     masks: (M, S, S) uint8.   Measured in cells.
@@ -34,8 +34,8 @@ def sums_of(masks: Tensor) -> Tensor:
     return torch.cat(found)
 
 
-def parts_of(sums: Tensor, generator: Generator) -> Tensor:
-    """A part for each of the masks that `sums_of` measured, (B, 4): top, left, height and width as shares of the side.
+def draw_parts(sums: Tensor, generator: Generator) -> Tensor:
+    """Draw a part for each mask, (B, 4): top, left, height and width as shares of the side.
 
     It shows most of the foreground; where a few tries find none that does, it is all of the photograph.
     """
@@ -63,7 +63,7 @@ def parts_of(sums: Tensor, generator: Generator) -> Tensor:
     return torch.where(fits.any(dim=1, keepdim=True), part, part.new_tensor([0.0, 0.0, 1.0, 1.0]))
 
 
-def cut_out(pictures: Tensor, parts: Tensor, mirrored: Tensor, size: int) -> Tensor:
+def cut_out_parts(pictures: Tensor, parts: Tensor, mirrored: Tensor, size: int) -> Tensor:
     """The parts (B, 4) of pictures (B, C, S, S), those `mirrored` (B,) turned left to right: (B, C, size, size)."""
     top, left, height, width = parts.unbind(1)
     turn = torch.where(mirrored, -1.0, 1.0)

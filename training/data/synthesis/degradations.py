@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from training.data.synthesis.jpeg import compress
+from training.data.synthesis.jpeg import compress_pictures
 
 _SOFTER = (1.3, 1.7, 2.5)
 """What pictures may be reduced by before they are enlarged again."""
@@ -41,8 +41,8 @@ def degrade_objects(
 
 def sharpen(pictures: Tensor, share: float, generator: Generator) -> Tensor:
     """A share of pictures (B, C, H, W) in [0, 1] with an unsharp mask, up to as strong as what it takes away."""
-    chance = _chance(len(pictures), generator) < share
-    amount = torch.where(chance, _chance(len(pictures), generator), 0.0)[:, None, None, None]
+    chance = _draw_chance(len(pictures), generator) < share
+    amount = torch.where(chance, _draw_chance(len(pictures), generator), 0.0)[:, None, None, None]
     blurred = F.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
     return (pictures + amount * (pictures - blurred)).clamp(0, 1)
 
@@ -50,7 +50,7 @@ def sharpen(pictures: Tensor, share: float, generator: Generator) -> Tensor:
 def soften(pictures: Tensor, share: float, generator: Generator) -> Tensor:
     """A share of pictures (B, C, H, W) reduced and enlarged again."""
     found, size = pictures.clone(), pictures.shape[2:]
-    chance = _chance(len(pictures), generator)
+    chance = _draw_chance(len(pictures), generator)
     for number, factor in enumerate(_SOFTER):
         low, high = (share * edge / len(_SOFTER) for edge in (number, number + 1))
         here = ((chance >= low) & (chance < high)).nonzero().squeeze(1)
@@ -65,22 +65,22 @@ def add_noise(pairs: Tensor, share: float, generator: Generator) -> Tensor:
     """Composites and photographs (B, 6, H, W) in [0, 1], the same noise added to both of a share of them."""
     batch, _, height, width = pairs.shape
     noise = torch.randn(batch, 3, height, width, generator=generator, device=generator.device)
-    amount = torch.where(_chance(batch, generator) < share, _NOISE * _chance(batch, generator), 0.0)
+    amount = torch.where(_draw_chance(batch, generator) < share, _NOISE * _draw_chance(batch, generator), 0.0)
     return (pairs + (amount[:, None, None, None] * noise).repeat(1, 2, 1, 1)).clamp(0, 1)
 
 
 def _compress(pairs: Tensor, share: float, generator: Generator) -> Tensor:
     """Composites and photographs (B, 6, H, W) in [0, 1], both of a share of them as from JPEG files of one quality."""
-    here = (_chance(len(pairs), generator) < share).nonzero().squeeze(1)
+    here = (_draw_chance(len(pairs), generator) < share).nonzero().squeeze(1)
     if not len(here):
         return pairs
     least, most = _QUALITY
-    quality = least + (most - least) * _chance(len(here), generator)
+    quality = least + (most - least) * _draw_chance(len(here), generator)
     found = pairs.clone()
-    found[here] = torch.cat([compress(part, quality) for part in pairs[here].chunk(2, dim=1)], dim=1)
+    found[here] = torch.cat([compress_pictures(part, quality) for part in pairs[here].chunk(2, dim=1)], dim=1)
     return found
 
 
-def _chance(count: int, generator: Generator) -> Tensor:
+def _draw_chance(count: int, generator: Generator) -> Tensor:
     """(B,), evenly from 0..1."""
     return torch.rand(count, generator=generator, device=generator.device)

@@ -32,7 +32,7 @@ _YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -
 """From RGB (JFIF)."""
 
 
-def compress(pictures: Tensor, quality: Tensor) -> Tensor:
+def compress_pictures(pictures: Tensor, quality: Tensor) -> Tensor:
     """Pictures as they come back from JPEG files with colours of half the size (4:2:0), but for rounding.
 
     pictures: (B, 3, H, W) in [0, 1].   quality: (B,), libjpeg's, 1..100.   Returns (B, 3, H, W) in [0, 1].
@@ -43,25 +43,25 @@ def compress(pictures: Tensor, quality: Tensor) -> Tensor:
     to = padded.new_tensor(_YCBCR)
     planes = torch.einsum("ij,bjhw->bihw", to, 255 * padded)
     scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)[:, None, None]  # libjpeg's
-    luminance = _rounded(planes[:, :1] - 128, scale, _LUMINANCE) + 128
+    luminance = _quantize(planes[:, :1] - 128, scale, _LUMINANCE) + 128
     chrominance = F.interpolate(
-        _rounded(F.avg_pool2d(planes[:, 1:], 2), scale, _CHROMINANCE), scale_factor=2, mode="bilinear"
+        _quantize(F.avg_pool2d(planes[:, 1:], 2), scale, _CHROMINANCE), scale_factor=2, mode="bilinear"
     )
     found = torch.einsum("ij,bjhw->bihw", to.inverse(), torch.cat([luminance, chrominance], dim=1))
     return (found / 255).clamp(0, 1)[:, :, :height, :width]
 
 
-def _rounded(planes: Tensor, scale: Tensor, table: tuple[tuple[int, ...], ...]) -> Tensor:
+def _quantize(planes: Tensor, scale: Tensor, table: tuple[tuple[int, ...], ...]) -> Tensor:
     """Planes (B, C, H, W) with their blocks' coefficients rounded to the table's steps, times scale (B, 1, 1)."""
     batch, count, height, width = planes.shape
     steps = (planes.new_tensor(table) * scale).round().clamp(1, 255)[:, None, None, None]
-    waves = _waves(planes)
+    waves = _make_cosines(planes)
     blocks = planes.view(batch, count, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).transpose(3, 4)
     coefficients = (waves @ blocks @ waves.T / steps).round() * steps
     return (waves.T @ coefficients @ waves).transpose(3, 4).reshape(planes.shape)
 
 
-def _waves(like: Tensor) -> Tensor:
+def _make_cosines(like: Tensor) -> Tensor:
     """(8, 8): a row for each cosine, of length one."""
     place = torch.arange(_BLOCK, dtype=like.dtype, device=like.device)
     waves = torch.cos((2 * place + 1) * place[:, None] * math.pi / (2 * _BLOCK)) / 2

@@ -16,12 +16,12 @@ import torch
 from torch import Generator, Tensor
 
 from gknet.color.srgb import LUMA, lab_to_srgb, linear_to_srgb, srgb_to_lab, srgb_to_linear
-from training.data.synthesis.draws import uniform
+from training.data.synthesis.draws import draw_uniform
 
 Recolor = Callable[[Tensor, Tensor, Tensor, Tensor, Generator], Tensor]
 
 
-def _moments(picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def _compute_moments(picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (B, 3) and covariance (B, 3, 3) of the masked pixels."""
     pixels, weights = picture.flatten(2), mask.flatten(2)  # (B, 3, H*W), (B, 1, H*W)
     weights = weights / weights.sum(dim=2, keepdim=True).clamp_min(1.0)
@@ -31,13 +31,13 @@ def _moments(picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return mean, covariance + 1e-4 * torch.eye(3, device=picture.device)
 
 
-def _affine(picture: Tensor, matrix: Tensor, source_mean: Tensor, target_mean: Tensor) -> Tensor:
+def _apply_affine(picture: Tensor, matrix: Tensor, source_mean: Tensor, target_mean: Tensor) -> Tensor:
     """matrix (B, 3, 3) about the means (B, 3)."""
     centred = picture - source_mean[:, :, None, None]
     return torch.einsum("bij,bjhw->bihw", matrix, centred) + target_mean[:, :, None, None]
 
 
-def reinhard(
+def transfer_reinhard(
     real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator, largest: float = 2.5
 ) -> Tensor:
     """Mean and deviation of each Lab channel taken from the reference (Reinhard et al., 2001).
@@ -45,13 +45,13 @@ def reinhard(
     largest: factor that a deviation may grow or shrink by.
     """
     lab, reference_lab = srgb_to_lab(real), srgb_to_lab(reference)
-    mean, covariance = _moments(lab, mask)
-    target_mean, target_covariance = _moments(reference_lab, reference_mask)
+    mean, covariance = _compute_moments(lab, mask)
+    target_mean, target_covariance = _compute_moments(reference_lab, reference_mask)
     ratio = (target_covariance.diagonal(dim1=1, dim2=2) / covariance.diagonal(dim1=1, dim2=2)).sqrt()
-    return lab_to_srgb(_affine(lab, torch.diag_embed(ratio.clamp(1 / largest, largest)), mean, target_mean))
+    return lab_to_srgb(_apply_affine(lab, torch.diag_embed(ratio.clamp(1 / largest, largest)), mean, target_mean))
 
 
-def _root(matrix: Tensor, power: float, least: float = 1e-6) -> Tensor:
+def _matrix_power(matrix: Tensor, power: float, least: float = 1e-6) -> Tensor:
     """A symmetric positive matrix (B, 3, 3), its eigenvalues at least `least`, to a power."""
     values: Tensor
     vectors: Tensor
@@ -59,10 +59,10 @@ def _root(matrix: Tensor, power: float, least: float = 1e-6) -> Tensor:
     return vectors @ torch.diag_embed(values.clamp_min(least) ** power) @ vectors.transpose(1, 2)
 
 
-def covariance(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator) -> Tensor:
+def transfer_covariance(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator) -> Tensor:
     """RGB mean and covariance taken from the reference, axis by axis (Xiao & Ma, 2006)."""
-    mean, source = _moments(real, mask)
-    target_mean, target = _moments(reference, reference_mask)
+    mean, source = _compute_moments(real, mask)
+    target_mean, target = _compute_moments(reference, reference_mask)
     source_values, source_axes = torch.linalg.eigh(source)
     target_values, target_axes = torch.linalg.eigh(target)
     # An axis has no direction of its own: pair each with the reference's so that colours are not inverted.
@@ -70,24 +70,24 @@ def covariance(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Te
     target_axes = torch.where(same < 0, -target_axes, target_axes)
     scale = (target_values.clamp_min(1e-6) / source_values.clamp_min(1e-6)).sqrt().clamp(0.4, 2.5)
     matrix = target_axes @ torch.diag_embed(scale) @ source_axes.transpose(1, 2)
-    return _affine(real, matrix, mean, target_mean)
+    return _apply_affine(real, matrix, mean, target_mean)
 
 
-def mkl(
+def transfer_mkl(
     real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator, least: float = 1e-6
 ) -> Tensor:
     """The linear Monge-Kantorovitch map: the covariance of the reference, colours moved least (Pitié, 2007).
 
     least: product of both variances along an axis; axes with less are stretched more than the map would.
     """
-    mean, source = _moments(real, mask)
-    target_mean, target = _moments(reference, reference_mask)
-    root, inverse = _root(source, 0.5), _root(source, -0.5)
-    matrix = inverse @ _root(root @ target @ root, 0.5, least) @ inverse
-    return _affine(real, matrix, mean, target_mean)
+    mean, source = _compute_moments(real, mask)
+    target_mean, target = _compute_moments(reference, reference_mask)
+    root, inverse = _matrix_power(source, 0.5), _matrix_power(source, -0.5)
+    matrix = inverse @ _matrix_power(root @ target @ root, 0.5, least) @ inverse
+    return _apply_affine(real, matrix, mean, target_mean)
 
 
-def histogram(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator) -> Tensor:
+def transfer_histograms(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator) -> Tensor:
     """Each RGB channel's histogram taken from the reference (after Fecker et al., 2008)."""
     bins = 64
     distribution = _distribution(real, mask, bins)  # (B, 3, bins)
@@ -113,24 +113,24 @@ def _distribution(picture: Tensor, mask: Tensor, bins: int) -> Tensor:
 def retouch(real: Tensor, mask: Tensor, _: Tensor, __: Tensor, generator: Generator, amount: float = 1.0) -> Tensor:
     """A photographer's edits: exposure and white balance in linear light, contrast, tone curve, saturation."""
     del mask
-    stops = uniform(real, -1.4, 1.4, generator) + uniform(real, -0.6, 0.6, generator, 3)
+    stops = draw_uniform(real, -1.4, 1.4, generator) + draw_uniform(real, -0.6, 0.6, generator, 3)
     picture = linear_to_srgb(srgb_to_linear(real) * 2 ** (amount * stops))
-    pivot = uniform(real, 0.3, 0.6, generator)
-    picture = pivot + (picture - pivot) * 2 ** (amount * uniform(real, -0.6, 0.6, generator))
+    pivot = draw_uniform(real, 0.3, 0.6, generator)
+    picture = pivot + (picture - pivot) * 2 ** (amount * draw_uniform(real, -0.6, 0.6, generator))
     # A curve that lifts or lowers shadows and highlights apart from one another.
     x = picture.clamp(0, 1)
-    shadows = uniform(real, -0.5, 0.5, generator) * x * (1 - x) ** 2
-    highlights = uniform(real, -0.5, 0.5, generator) * x**2 * (1 - x)
+    shadows = draw_uniform(real, -0.5, 0.5, generator) * x * (1 - x) ** 2
+    highlights = draw_uniform(real, -0.5, 0.5, generator) * x**2 * (1 - x)
     picture = picture + amount * (shadows + highlights)
     luma = sum(weight * picture[:, i : i + 1] for i, weight in enumerate(LUMA))
-    return luma + (picture - luma) * 2 ** (amount * uniform(real, -1.2, 0.8, generator))
+    return luma + (picture - luma) * 2 ** (amount * draw_uniform(real, -1.2, 0.8, generator))
 
 
-def light(real: Tensor, mask: Tensor, _: Tensor, __: Tensor, generator: Generator, amount: float = 1.0) -> Tensor:
+def add_light(real: Tensor, mask: Tensor, _: Tensor, __: Tensor, generator: Generator, amount: float = 1.0) -> Tensor:
     """Coloured light that varies across the object: a gain in linear light along a random direction."""
     across = _across(mask, generator)  # (B, 1, H, W), 0..1 over the object
-    brightness = uniform(real, -1.8, 1.8, generator, 2)  # stops at both ends
-    tint = uniform(real, -0.6, 0.6, generator, 6)
+    brightness = draw_uniform(real, -1.8, 1.8, generator, 2)  # stops at both ends
+    tint = draw_uniform(real, -0.6, 0.6, generator, 6)
     start, end = brightness[:, :1] + tint[:, :3], brightness[:, 1:] + tint[:, 3:]
     return linear_to_srgb(srgb_to_linear(real) * 2 ** (amount * torch.lerp(start, end, across)))
 
@@ -140,7 +140,7 @@ def _across(mask: Tensor, generator: Generator) -> Tensor:
     batch, _, height, width = mask.shape
     rows = torch.linspace(-1, 1, height, device=mask.device)[None, None, :, None]
     columns = torch.linspace(-1, 1, width, device=mask.device)[None, None, None, :]
-    angle = uniform(mask, 0, 2 * math.pi, generator)
+    angle = draw_uniform(mask, 0, 2 * math.pi, generator)
     along = rows * angle.sin() + columns * angle.cos()  # (B, 1, H, W)
     area = mask.sum(dim=(2, 3), keepdim=True).clamp_min(1)
     mean = (along * mask).sum(dim=(2, 3), keepdim=True) / area
@@ -149,12 +149,12 @@ def _across(mask: Tensor, generator: Generator) -> Tensor:
 
 
 KINDS: dict[str, Recolor] = {
-    "reinhard": reinhard,
-    "covariance": covariance,
-    "mkl": mkl,
-    "histogram": histogram,
+    "reinhard": transfer_reinhard,
+    "covariance": transfer_covariance,
+    "mkl": transfer_mkl,
+    "histogram": transfer_histograms,
     "retouch": retouch,
-    "light": light,
+    "light": add_light,
 }
 
 
@@ -192,17 +192,17 @@ def recolor(
         if len(chosen):
             arguments = (real[chosen], mask[chosen], reference[chosen], reference_mask[chosen])
             changed[chosen] = make(*arguments, generator).clamp(-1, 2)
-    strength = uniform(real, 0.4, 1.0, generator)
+    strength = draw_uniform(real, 0.4, 1.0, generator)
     changed = torch.lerp(real, changed, strength).clamp(0, 1)
-    lit = light(changed, mask, reference, reference_mask, generator, amount=0.4).clamp(0, 1)
-    changed = torch.where(uniform(real, 0, 1, generator) < 0.2, lit, changed)
+    lit = add_light(changed, mask, reference, reference_mask, generator, amount=0.4).clamp(0, 1)
+    changed = torch.where(draw_uniform(real, 0, 1, generator) < 0.2, lit, changed)
     # 8-bit, as files are.
     changed = (changed * 255).round() / 255
     composite = torch.lerp(real, changed, mask)
-    return Composites(composite, real, mask, kind, _usable(composite, real, mask))
+    return Composites(composite, real, mask, kind, _is_usable(composite, real, mask))
 
 
-def _usable(composite: Tensor, real: Tensor, mask: Tensor) -> Tensor:
+def _is_usable(composite: Tensor, real: Tensor, mask: Tensor) -> Tensor:
     """(B,): enough foreground, changed enough but not beyond sense, and not much of it newly clipped."""
     area = mask.sum(dim=(1, 2, 3))
     squared = (composite - real).square().mean(dim=1, keepdim=True)

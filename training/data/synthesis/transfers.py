@@ -13,8 +13,8 @@ import torch
 from torch import Generator, Tensor
 
 from gknet.color.srgb import lab_to_srgb, srgb_to_lab
-from training.data.synthesis.draws import uniform
-from training.data.synthesis.scenes import bend, mix_channels
+from training.data.synthesis.draws import draw_uniform
+from training.data.synthesis.scenes import apply_random_curve, mix_channels
 
 _YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 """From RGB (JFIF)."""
@@ -44,8 +44,8 @@ def match_histograms(real: Tensor, mask: Tensor, reference: Tensor, reference_ma
     span = torch.maximum(channels.amax(dim=2, keepdim=True), others.amax(dim=2, keepdim=True)) - low
     span = span.clamp_min(1e-6)
     place = (channels - low) / span * (bins - 1)
-    source = _cumulated(place, mask, bins)  # (B, 3, bins)
-    target = _cumulated((others - low) / span * (bins - 1), reference_mask, bins)
+    source = _cumulative_histogram(place, mask, bins)  # (B, 3, bins)
+    target = _cumulative_histogram((others - low) / span * (bins - 1), reference_mask, bins)
     upper = torch.searchsorted(target, source).clamp(1, bins - 1)
     below, above = target.gather(2, upper - 1), target.gather(2, upper)
     level = upper - 1 + ((source - below) / (above - below).clamp_min(1e-6)).clamp(0, 1)
@@ -54,7 +54,7 @@ def match_histograms(real: Tensor, mask: Tensor, reference: Tensor, reference_ma
     return torch.lerp(level.gather(2, lower), level.gather(2, lower + 1), place - lower).view_as(real)
 
 
-def _cumulated(place: Tensor, mask: Tensor, bins: int) -> Tensor:
+def _cumulative_histogram(place: Tensor, mask: Tensor, bins: int) -> Tensor:
     """(B, 3, bins): share of the masked pixels at or below each bin; place: (B, 3, H*W) in 0..bins - 1."""
     weights = mask.flatten(2).expand(-1, 3, -1)
     index = place.round().long().clamp(0, bins - 1)
@@ -63,37 +63,37 @@ def _cumulated(place: Tensor, mask: Tensor, bins: int) -> Tensor:
     return (counts / counts.sum(dim=2, keepdim=True)).cumsum(dim=2).contiguous()
 
 
-def _bins(generator: Generator) -> int:
+def _draw_bins(generator: Generator) -> int:
     """Few or many, for a whole batch."""
     return (8, 16, 32, 256, 256)[int(torch.randint(5, (), generator=generator, device=generator.device))]
 
 
-def histogram_rgb(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+def match_rgb(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
     """Histograms of R, G and B, few or many bins (Gonzalez & Woods, Digital Image Processing, section 3.3)."""
-    return match_histograms(real, mask, reference, reference_mask, _bins(draws))
+    return match_histograms(real, mask, reference, reference_mask, _draw_bins(draws))
 
 
-def histogram_ycbcr(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+def match_ycbcr(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
     """Histograms of luma and both chromas, or of luma alone (Fecker et al., 2008, who match YCbCr)."""
     to = real.new_tensor(_YCBCR)
     planes, others = _multiply(to, real), _multiply(to, reference)
-    matched = match_histograms(planes, mask, others, reference_mask, _bins(draws))
-    alone = uniform(real, 0, 1, draws) < 0.2
+    matched = match_histograms(planes, mask, others, reference_mask, _draw_bins(draws))
+    alone = draw_uniform(real, 0, 1, draws) < 0.2
     matched = torch.cat([matched[:, :1], torch.where(alone, planes[:, 1:], matched[:, 1:])], dim=1)
     return _multiply(to.inverse(), matched)
 
 
-def histogram_lab(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+def match_lab(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
     """Histograms of L, a and b (Neumann & Neumann, 2005, match in such a space)."""
-    lab = match_histograms(srgb_to_lab(real), mask, srgb_to_lab(reference), reference_mask, _bins(draws))
+    lab = match_histograms(srgb_to_lab(real), mask, srgb_to_lab(reference), reference_mask, _draw_bins(draws))
     return lab_to_srgb(lab)
 
 
-def histogram_hsv(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+def match_hsv(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
     """Histograms of saturation and value, hue turned by no more than a fifteenth of a circle (Smith, 1978: HSV)."""
     hsv, other = rgb_to_hsv(real), rgb_to_hsv(reference)
-    matched = match_histograms(hsv, mask, other, reference_mask, _bins(draws))
-    hue = hsv[:, :1] + uniform(real, -1 / 15, 1 / 15, draws) * (uniform(real, 0, 1, draws) < 0.5)
+    matched = match_histograms(hsv, mask, other, reference_mask, _draw_bins(draws))
+    hue = hsv[:, :1] + draw_uniform(real, -1 / 15, 1 / 15, draws) * (draw_uniform(real, 0, 1, draws) < 0.5)
     return hsv_to_rgb(torch.cat([hue % 1, matched[:, 1:].clamp(0, 1)], dim=1))
 
 
@@ -122,7 +122,7 @@ def hsv_to_rgb(hsv: Tensor) -> Tensor:
     return torch.stack(channels, dim=1)
 
 
-def iterated_distribution(
+def match_distribution(
     real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator
 ) -> Tensor:
     """The whole colour distribution, by histograms along random axes, four times (Pitié, Kokaram & Dahyot, 2005)."""
@@ -134,7 +134,9 @@ def iterated_distribution(
     return found
 
 
-def reinhard_log(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator) -> Tensor:
+def transfer_reinhard_log(
+    real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator
+) -> Tensor:
     """Mean and deviation in the logarithmic l-alpha-beta space (Reinhard et al., 2001, as published)."""
     lms, turn = real.new_tensor(_LMS), real.new_tensor(_LOG_SPACE)
     planes, others = (
@@ -147,12 +149,12 @@ def reinhard_log(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: 
     return _multiply(lms.inverse(), 10 ** _multiply(turn.T, moved))
 
 
-def mean_shift(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+def shift_mean(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
     """Mean and, of half of them, deviation of R, G and B (the simplest transfer there is)."""
     mean, deviation = _mean_and_deviation(real, mask)
     target_mean, target_deviation = _mean_and_deviation(reference, reference_mask)
     ratio = (target_deviation / deviation.clamp_min(1e-2)).clamp(0.4, 2.5)
-    ratio = torch.where(uniform(real, 0, 1, draws) < 0.5, ratio, torch.ones_like(ratio))
+    ratio = torch.where(draw_uniform(real, 0, 1, draws) < 0.5, ratio, torch.ones_like(ratio))
     return (real - mean) * ratio + target_mean
 
 
@@ -163,13 +165,13 @@ def _mean_and_deviation(picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (((picture - mean) ** 2 * mask).sum(dim=(2, 3), keepdim=True) / area).sqrt()
 
 
-def scene_colour(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+def shift_to_scene(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
     """Lab mean moved towards that of a random place of the scene, as Poisson blending moves it (Pérez et al., 2003)."""
     del reference, reference_mask
     batch, _, height, width = real.shape
     rows = torch.linspace(0, 1, height, device=real.device)[None, None, :, None]
     columns = torch.linspace(0, 1, width, device=real.device)[None, None, None, :]
-    apart = (rows - uniform(real, 0, 1, draws)) ** 2 + (columns - uniform(real, 0, 1, draws)) ** 2
+    apart = (rows - draw_uniform(real, 0, 1, draws)) ** 2 + (columns - draw_uniform(real, 0, 1, draws)) ** 2
     place = torch.exp(-apart / 0.02) * (1 - mask) + 1e-5
     lab = srgb_to_lab(real)
     mean, _ = _mean_and_deviation(lab, mask)
@@ -177,21 +179,21 @@ def scene_colour(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: 
     return lab_to_srgb(lab + there - mean)
 
 
-def curves(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+def edit_curves(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
     """A channel mixer and a random curve for each channel, as an editor's "channel mixer" and "curves" tools."""
     del mask, reference, reference_mask
-    mixed = mix_channels(real, uniform(real, 0, 0.3, draws), draws)
-    return bend(mixed, uniform(real, 0.05, 0.2, draws), draws)
+    mixed = mix_channels(real, draw_uniform(real, 0, 0.3, draws), draws)
+    return apply_random_curve(mixed, draw_uniform(real, 0.05, 0.2, draws), draws)
 
 
 TRANSFERS = {
-    "histogram rgb": histogram_rgb,
-    "histogram ycbcr": histogram_ycbcr,
-    "histogram lab": histogram_lab,
-    "histogram hsv": histogram_hsv,
-    "iterated distribution": iterated_distribution,
-    "reinhard log": reinhard_log,
-    "mean shift": mean_shift,
-    "scene colour": scene_colour,
-    "curves": curves,
+    "histogram rgb": match_rgb,
+    "histogram ycbcr": match_ycbcr,
+    "histogram lab": match_lab,
+    "histogram hsv": match_hsv,
+    "iterated distribution": match_distribution,
+    "reinhard log": transfer_reinhard_log,
+    "mean shift": shift_mean,
+    "scene colour": shift_to_scene,
+    "curves": edit_curves,
 }

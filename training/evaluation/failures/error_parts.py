@@ -31,7 +31,7 @@ STEPS = (1, 4, 10, 30)
 """Features up to the end of each step: 1; r, g, b; their squares and cubes; 1, r, g, b times x, y, x², xy, y²."""
 
 
-def error_parts(colours: np.ndarray, wanted: np.ndarray, mask: np.ndarray) -> Parts:
+def split_error(colours: np.ndarray, wanted: np.ndarray, mask: np.ndarray) -> Parts:
     """Parts of the error of colours against those wanted, inside the mask.
 
     colours, wanted: (H, W, 3) uint8.   mask: (H, W) bool, not empty.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from gknet.color.srgb import srgb_to_lab
-from training.evaluation.failures.error_parts import Parts, error_parts
+from training.evaluation.failures.error_parts import Parts, split_error
 
 VISIBLE = 8.0
 """Levels. In mid greys it is three units of L*, where two plain patches side by side begin to be told apart."""
@@ -65,8 +65,8 @@ class Result(NamedTuple):
     fmse_before: float
     fmse_after: float
     parts: Parts
-    wanted: float
-    made: float
+    needed_shift: float
+    actual_shift: float
     along: float
     cosine: float
     chroma: float
@@ -95,66 +95,66 @@ Measured = TypeVar("Measured", Scene, Result, Change)
 class Kind(NamedTuple, Generic[Measured]):
     """A kind of failure, or of case.   told: the rule in words.   holds: the rule."""
 
-    told: str
-    holds: Callable[[Measured], bool]
+    rule: str
+    applies: Callable[[Measured], bool]
 
 
 def _mean_is_off(result: Result) -> bool:
     return result.parts.mean >= VISIBLE**2
 
 
-def _should_have_moved(result: Result) -> bool:
-    return _mean_is_off(result) and result.wanted >= VISIBLE
+def _needs_shift(result: Result) -> bool:
+    return _mean_is_off(result) and result.needed_shift >= VISIBLE
 
 
-def _right_way(result: Result) -> bool:
-    return _should_have_moved(result) and result.made >= VISIBLE and result.cosine >= ALIKE
+def _moves_right_way(result: Result) -> bool:
+    return _needs_shift(result) and result.actual_shift >= VISIBLE and result.cosine >= ALIKE
 
 
-def _leads(part: float, result: Result) -> bool:
+def _is_leading(part: float, result: Result) -> bool:
     return part >= max(VISIBLE**2, LEADING * result.fmse_after)
 
 
 FAILURES: Mapping[str, Kind[Result]] = {
     "unmoved": Kind(
         f"mean colour should have moved, and moved by less than {VISIBLE:g} levels",
-        lambda result: _should_have_moved(result) and result.made < VISIBLE,
+        lambda result: _needs_shift(result) and result.actual_shift < VISIBLE,
     ),
     "under-correction": Kind(
         f"mean colour moved the right way, but less than {UNDER:g} of it",
-        lambda result: _right_way(result) and result.along < UNDER,
+        lambda result: _moves_right_way(result) and result.along < UNDER,
     ),
     "over-correction": Kind(
         f"mean colour moved the right way, but more than {OVER:g} of it",
-        lambda result: _right_way(result) and result.along > OVER,
+        lambda result: _moves_right_way(result) and result.along > OVER,
     ),
     "wrong direction": Kind(
         "mean colour moved more than 60° off the right way",
-        lambda result: _should_have_moved(result) and result.made >= VISIBLE and result.cosine < ALIKE,
+        lambda result: _needs_shift(result) and result.actual_shift >= VISIBLE and result.cosine < ALIKE,
     ),
     "still off": Kind(
         f"mean colour moved {UNDER:g} to {OVER:g} of the right way, and is still visibly off",
-        lambda result: _right_way(result) and UNDER <= result.along <= OVER,
+        lambda result: _moves_right_way(result) and UNDER <= result.along <= OVER,
     ),
     "needless change": Kind(
         f"mean colour was right within {VISIBLE:g} levels, and was moved away",
-        lambda result: _mean_is_off(result) and result.wanted < VISIBLE,
+        lambda result: _mean_is_off(result) and result.needed_shift < VISIBLE,
     ),
     "contrast": Kind(
         "error that a 3×4 matrix would take away beyond the mean colour: contrast, saturation",
-        lambda result: _leads(result.parts.affine, result),
+        lambda result: _is_leading(result.parts.affine, result),
     ),
     "curve": Kind(
         "error that a curve a channel would take away beyond that",
-        lambda result: _leads(result.parts.curve, result),
+        lambda result: _is_leading(result.parts.curve, result),
     ),
     "patchy": Kind(
         "error that a matrix varying across the object would take away beyond that",
-        lambda result: _leads(result.parts.place, result),
+        lambda result: _is_leading(result.parts.place, result),
     ),
     "detail": Kind(
         "error that is left then",
-        lambda result: _leads(result.parts.rest, result),
+        lambda result: _is_leading(result.parts.rest, result),
     ),
     "tinted neutral": Kind(
         f"a grey object (median chroma below {NEUTRAL:g}) whose mean colour is {DRIFT:g} or more off in a*b*",
@@ -208,14 +208,14 @@ CASES: Mapping[str, Kind[Scene]] = {
 """Properties of the case, not failures."""
 
 
-def names_of(kinds: Mapping[str, Kind[Measured]], measured: Measured) -> list[str]:
+def find_kinds(kinds: Mapping[str, Kind[Measured]], measured: Measured) -> list[str]:
     """The names of the kinds whose rules hold."""
-    return [name for name, kind in kinds.items() if kind.holds(measured)]
+    return [name for name, kind in kinds.items() if kind.applies(measured)]
 
 
 def measure_scene(picture: np.ndarray, mask: np.ndarray) -> Scene:
     """picture: (H, W, 3) uint8.   mask: (H, W) bool, foreground and background not empty."""
-    lab = _lab(picture[~mask])
+    lab = _to_lab(picture[~mask])
     return Scene(float(mask.mean()), float(lab[:, 0].mean()), float(np.hypot(lab[:, 1], lab[:, 2]).mean()))
 
 
@@ -224,13 +224,13 @@ def measure_result(composite: np.ndarray, harmonized: np.ndarray, real: np.ndarr
     before, after, right = (picture[mask].astype(np.float64) for picture in (composite, harmonized, real))  # (n, 3)
     wanted, made = (right - before).mean(axis=0), (after - before).mean(axis=0)  # (3,)
     product, length, way = float(made @ wanted), math.hypot(*wanted), math.hypot(*made)
-    chroma, drift = _neutrality(real[mask], harmonized[mask])
+    chroma, drift = _measure_tint(real[mask], harmonized[mask])
     return Result(
         fmse_before=float(np.square(before - right).mean()),
         fmse_after=float(np.square(after - right).mean()),
-        parts=error_parts(harmonized, real, mask),
-        wanted=length / math.sqrt(3),
-        made=way / math.sqrt(3),
+        parts=split_error(harmonized, real, mask),
+        needed_shift=length / math.sqrt(3),
+        actual_shift=way / math.sqrt(3),
         along=product / length**2 if length else 0.0,
         cosine=product / (length * way) if length and way else 0.0,
         chroma=chroma,
@@ -241,15 +241,15 @@ def measure_result(composite: np.ndarray, harmonized: np.ndarray, real: np.ndarr
 
 def measure_change(pasted: np.ndarray, harmonized: np.ndarray, mask: np.ndarray) -> Change:
     """pasted, harmonized: (H, W, 3) uint8.   mask: (H, W) bool, not empty."""
-    parts = error_parts(pasted, harmonized, mask)
-    chroma, drift = _neutrality(pasted[mask], harmonized[mask])
+    parts = split_error(pasted, harmonized, mask)
+    chroma, drift = _measure_tint(pasted[mask], harmonized[mask])
     clipped = _newly_clipped(harmonized[mask], pasted[mask])
     return Change(math.sqrt(sum(parts)), math.sqrt(parts.place), chroma, drift, clipped)
 
 
-def _neutrality(right: np.ndarray, harmonized: np.ndarray) -> tuple[float, float]:
+def _measure_tint(right: np.ndarray, harmonized: np.ndarray) -> tuple[float, float]:
     """The median chroma of the pixels (n, 3), and how far the harmonized ones' mean lies from theirs in a*b*."""
-    lab, other = _lab(right), _lab(harmonized)
+    lab, other = _to_lab(right), _to_lab(harmonized)
     moved = other[:, 1:].mean(axis=0) - lab[:, 1:].mean(axis=0)
     return float(np.median(np.hypot(lab[:, 1], lab[:, 2]))), math.hypot(*moved)
 
@@ -259,7 +259,7 @@ def _newly_clipped(pixels: np.ndarray, before: np.ndarray) -> float:
     return float((((pixels == 0) | (pixels == 255)) & (before > 0) & (before < 255)).any(axis=1).mean())
 
 
-def _lab(pixels: np.ndarray) -> np.ndarray:
+def _to_lab(pixels: np.ndarray) -> np.ndarray:
     """(n, 3) CIELAB of (n, 3) uint8."""
     rgb = torch.from_numpy(pixels).T[None, :, None].double() / 255  # (1, 3, 1, n)
     return srgb_to_lab(rgb)[0, :, 0].T.numpy()

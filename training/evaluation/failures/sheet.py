@@ -37,7 +37,7 @@ def write_sheet(path: Path, tiles: Sequence[Tile]) -> None:
 
     Raises OSError where the file cannot be written.
     """
-    drawn = [_tile(tile) for tile in tiles]
+    drawn = [_draw_tile(tile) for tile in tiles]
     width, columns = drawn[0].width, min(COLUMNS, len(drawn))
     rows = [drawn[start : start + columns] for start in range(0, len(drawn), columns)]
     heights = [max(tile.height for tile in row) for row in rows]
@@ -53,7 +53,7 @@ def write_sheet(path: Path, tiles: Sequence[Tile]) -> None:
         sheet.save(unfinished, "JPEG", quality=JPEG_QUALITY, subsampling=0)
 
 
-def _tile(tile: Tile) -> Image.Image:
+def _draw_tile(tile: Tile) -> Image.Image:
     font = ImageFont.load_default(FONT_SIZE)
     width = len(tile.pictures) * (SIDE + GAP) - GAP
     letters = int(width / font.getlength("abcdefghij") * 10)
@@ -65,22 +65,22 @@ def _tile(tile: Tile) -> Image.Image:
         pen.text((0, number * LINE), line, fill="black", font=font)
     for number, (caption, picture) in enumerate(tile.pictures.items()):
         left = number * (SIDE + GAP)
-        shown = picture if number else _outlined(picture, tile.mask)
+        shown = picture if number else _draw_outline(picture, tile.mask)
         drawn.paste(Image.fromarray(shown).resize((SIDE, SIDE), Image.Resampling.LANCZOS), (left, top))
         pen.text((left, top + SIDE + 1), caption, fill="#555", font=font)
     return drawn
 
 
-def _outlined(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _draw_outline(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The picture with a white line just outside the mask and a black one around it: seen on any colour."""
-    wide = _grown(mask)
+    wide = _dilate(mask)
     shown = picture.copy()
-    shown[_grown(wide) & ~wide] = 0
+    shown[_dilate(wide) & ~wide] = 0
     shown[wide & ~mask] = 255
     return shown
 
 
-def _grown(mask: np.ndarray) -> np.ndarray:
+def _dilate(mask: np.ndarray) -> np.ndarray:
     """The mask and its neighbours above, below, left and right."""
     grown = mask.copy()
     grown[1:] |= mask[:-1]

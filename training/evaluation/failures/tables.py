@@ -21,7 +21,7 @@ from training.evaluation.failures.kinds import (
     Measured,
     Result,
     Scene,
-    names_of,
+    find_kinds,
 )
 from training.evaluation.score_tables import UNKNOWN, ScoreTable
 
@@ -45,7 +45,7 @@ class Failure:
 
     @property
     def names(self) -> list[str]:
-        return [*names_of(FAILURES, self.result), *names_of(CASES, self.scene)]
+        return [*find_kinds(FAILURES, self.result), *find_kinds(CASES, self.scene)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ class Doubt:
 
     @property
     def names(self) -> list[str]:
-        return [*names_of(DOUBTS, self.change), *names_of(CASES, self.scene)]
+        return [*find_kinds(DOUBTS, self.change), *find_kinds(CASES, self.scene)]
 
 
-def kinds_table(worst: Sequence[Failure], everything: Sequence[Failure], title: str) -> ScoreTable:
+def build_kinds_table(worst: Sequence[Failure], everything: Sequence[Failure], title: str) -> ScoreTable:
     """How often each kind is met among the worst and among all, and how much of all error its composites hold.
 
     title: whose results these are.   Neither sequence may be empty.
@@ -73,14 +73,14 @@ def kinds_table(worst: Sequence[Failure], everything: Sequence[Failure], title: 
         having = sum(one.result.fmse_after for one, holds in zip(everything, of_all, strict=True) if holds)
         return [
             name,
-            *map(_counted, (of_worst, of_all)),
+            *map(_format_count, (of_worst, of_all)),
             UNKNOWN if ratio is None else f"{ratio:.1f}",
             f"{100 * having / total:.1f} %" if total else UNKNOWN,
         ]
 
     def rows(kinds: Mapping[str, Kind[Measured]], measured: str) -> list[list[str]]:
         return [
-            row(name, *([kind.holds(getattr(one, measured)) for one in group] for group in (worst, everything)))
+            row(name, *([kind.applies(getattr(one, measured)) for one in group] for group in (worst, everything)))
             for name, kind in kinds.items()
         ]
 
@@ -98,13 +98,13 @@ def kinds_table(worst: Sequence[Failure], everything: Sequence[Failure], title: 
             else "No error is left.",
             f"The mean colour's kinds need an error of the mean of {VISIBLE:g} levels; the parts' kinds as much, and "
             f"{100 * LEADING:g} % of the fMSE left.",
-            *_rules(FAILURES),
-            *_rules(CASES),
+            *_list_rules(FAILURES),
+            *_list_rules(CASES),
         ],
     )
 
 
-def parts_table(worst: Sequence[Failure], everything: Sequence[Failure]) -> ScoreTable:
+def build_parts_table(worst: Sequence[Failure], everything: Sequence[Failure]) -> ScoreTable:
     """What the error that is left is made of, by kind of composite, and among the worst."""
     groups = {
         name: [failure for failure in everything if failure.recolouring == name]
@@ -127,10 +127,13 @@ def parts_table(worst: Sequence[Failure], everything: Sequence[Failure]) -> Scor
     )
 
 
-def doubts_table(pasted: Sequence[Doubt]) -> ScoreTable:
+def build_doubts_table(pasted: Sequence[Doubt]) -> ScoreTable:
     """How often each kind is met among pasted objects; must not be empty."""
     rows = [
-        [[name, _counted([kind.holds(getattr(doubt, measured)) for doubt in pasted])] for name, kind in kinds.items()]
+        [
+            [name, _format_count([kind.applies(getattr(doubt, measured)) for doubt in pasted])]
+            for name, kind in kinds.items()
+        ]
         for kinds, measured in ((DOUBTS, "change"), (CASES, "scene"))
     ]
     changes = np.array([doubt.change for doubt in pasted])  # (n, 5)
@@ -141,17 +144,17 @@ def doubts_table(pasted: Sequence[Doubt]) -> ScoreTable:
         notes=[
             f"Change in the median {np.median(changes[:, 0]):.1f} levels, at most {changes[:, 0].max():.1f}; "
             f"its part that varies across the object at most {changes[:, 1].max():.1f}.",
-            *_rules(DOUBTS),
+            *_list_rules(DOUBTS),
         ],
     )
 
 
-def _counted(holds: Sequence[bool]) -> str:
+def _format_count(holds: Sequence[bool]) -> str:
     return f"{sum(holds)} ({100 * np.mean(holds):.1f} %)"
 
 
-def _rules(kinds: Mapping[str, Kind[Measured]]) -> list[str]:
-    return [f"{name}: {kind.told}." for name, kind in kinds.items()]
+def _list_rules(kinds: Mapping[str, Kind[Measured]]) -> list[str]:
+    return [f"{name}: {kind.rule}." for name, kind in kinds.items()]
 
 
 COLUMNS = [
@@ -180,13 +183,13 @@ def write_failures(
             figures = failure.result._asdict()
             parts = figures.pop("parts")
             figures |= {f"part_{name}": part for name, part in parts._asdict().items()}
-            writer.writerow(_line(group, failure, {"recolouring": failure.recolouring}, figures))
+            writer.writerow(_make_line(group, failure, {"recolouring": failure.recolouring}, figures))
     for doubt in pasted:
         figures = doubt.change._asdict()
         figures |= {"change_size": figures.pop("size"), "change_place": figures.pop("place")}
-        writer.writerow(_line("pasted", doubt, {}, figures))
+        writer.writerow(_make_line("pasted", doubt, {}, figures))
 
 
-def _line(group: str, case: Failure | Doubt, told: dict[str, str], figures: dict[str, float]) -> dict[str, str]:
+def _make_line(group: str, case: Failure | Doubt, labels: dict[str, str], figures: dict[str, float]) -> dict[str, str]:
     numbers = {name: f"{figure:.6f}" for name, figure in (case.scene._asdict() | figures).items()}
-    return {"set": group, "key": case.key, "kinds": "; ".join(case.names), **told, **numbers}
+    return {"set": group, "key": case.key, "kinds": "; ".join(case.names), **labels, **numbers}
