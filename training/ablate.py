@@ -1,12 +1,12 @@
-"""The paper's Table 4: `python -m training.ablate --config FILE --data FOLDERS --pool FOLDER --out RUN`.
+"""Reproduce the paper's Table 4: `python -m training.ablate --config FILE --data FOLDERS --pool FOLDER --out RUN`.
 
-Trains the baseline, +KPB, +LRE and +SCF from one config, once a seed, judges each by itself on the validation split at
-256 x 256, 8 bit, and prints the table, the paper's rows beside it; RUN/table.md holds it, too. Rows of one seed see the
-same composites in the same order and start from the same values wherever they have the same parts. With --start they
-start from the statistics' path of trained weights: what is compared is then what the network's other parts add to it.
+Trains the baseline, +KPB, +LRE and +SCF from one config for each seed. Evaluates each network alone on the validation
+split at 256 x 256, 8 bit. Prints the table beside the paper's rows and writes it to RUN/table.md. Rows of one seed see
+the same composites in the same order, and their common parts start from the same values. With --start, they start from
+the statistics path of trained weights: the table then shows what the network's other parts add.
 
-Rows that are done are kept and an interrupted one goes on: the same command ends with the same table, and with more
-seeds it trains those alone. Deleting RUN/seed-N trains that seed anew.
+Finished rows are kept, and the same command resumes an interrupted one. With more seeds, only the new ones are trained.
+Delete RUN/seed-N to train that seed again.
 """
 
 from __future__ import annotations
@@ -49,10 +49,13 @@ ROWS: tuple[Parts, ...] = get_args(Parts)
 class Ablation:
     """All rows of all seeds, in one folder.
 
-    run: every row's settings but seed and parts.   data, pool: folders of shards to train on and to judge on.
-    out: new, empty or of the same ablation.   start: weights whose statistics' path the rows start from.
-    every: only every N-th validation photograph is judged.
-    Raises HarmonizeError, ValueError or OSError for what cannot be read or does not fit together.
+    run: every row's settings except seed and parts.
+    data, pool: folders of shards to train and to evaluate on.
+    out: a new or empty folder, or one of the same ablation.
+    start: weights whose statistics path the rows start from.
+    every: evaluate only every N-th validation photograph.
+
+    Raises HarmonizeError, ValueError or OSError for unreadable files or settings that don't match.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class Ablation:
         self._claim_folder(None if start is None else weights.digest(start))
 
     def _claim_folder(self, start: str | None) -> None:
-        """Makes the folder this ablation's. Raises ValueError if it is somebody else's already."""
+        """Reserve the folder for this ablation. Raises ValueError if it holds anything else."""
         shards = {name: [[path.name, path.stat().st_size] for path in paths] for name, paths in self._shards.items()}
         settings: dict[str, Any] = {**asdict(self.run), "start": start, "every": self.every, **shards}
         del settings["seed"], settings["parts"]
@@ -92,20 +95,20 @@ class Ablation:
 
     @cached_property
     def photographs(self) -> Photographs:
-        """What is trained on; read when the first row needs it."""
+        """The training photographs, read on first use."""
         return read_photographs(self.data, choose_photograph_size(self.run), validation=False)
 
     @cached_property
     def samples(self) -> list[Sample]:
-        """What is judged; made when the first row needs it."""
+        """The validation composites, made on first use."""
         photographs = read_photographs(self.pool, SIZE, validation=True, mask_share=MASK_SHARE)
         keys = set(photographs.keys[:: self.every])
         return [sample for sample in make_validation_samples(photographs) if sample.key in keys]
 
     def run_row(self, seed: int, parts: Parts) -> Ablated:
-        """What one row came to, trained and judged unless that is done.
+        """Return the result of a row; train and evaluate it unless that is done.
 
-        Raises KeyboardInterrupt, its state saved, when it was interrupted; NotFiniteError when its loss is no number.
+        Raises KeyboardInterrupt, with the state saved, if interrupted, and NotFiniteError if the loss is not finite.
         """
         folder = self.out / f"seed-{seed}" / parts
         done = folder / "row.json"
@@ -127,7 +130,7 @@ class Ablation:
         return Ablated(read_records(folder / "scores.csv"), kept["seconds"])
 
     def start_training(self, seed: int, parts: Parts) -> Training:
-        """A row before its first step: the values of the seed's whole network, and the statistics' path."""
+        """Return a row's training before its first step, with the seed's initial values and the statistics path."""
         training = Training(replace(self.run, seed=seed, parts=parts))
         torch.manual_seed(seed)
         whole = {**GKNet(self.run.network()).state_dict(), **self.statistics}
@@ -136,7 +139,7 @@ class Ablation:
         return training
 
     def judge_start(self) -> list[Record] | None:
-        """What all rows start from, judged; None where they start from nothing."""
+        """Return the records of the rows' common start, or None if they start from random values."""
         if not self.statistics:
             return None
         scores = self.out / "start.csv"
@@ -153,7 +156,7 @@ class Ablation:
 
 
 def _read_statistics_path(path: Path, run: TrainingRun) -> dict[str, Tensor]:
-    """The values of a weight file's statistics' path. Raises ValueError if the run's network has no such part."""
+    """Return the values of a weight file's statistics path. Raises ValueError if they don't fit the run's network."""
     given = weights.load(path)
     own = run.network()
     if given.global_head is None or not own.global_head or given.config.global_head_widths != own.global_head_widths:

@@ -1,10 +1,10 @@
-"""How good weights are: `python -m training.evaluate` with one of --iharmony4, --pool and --pairs.
+"""Evaluate weights: `python -m training.evaluate` with one of --iharmony4, --pool and --pairs.
 
-Harmonizes every composite through the same way users' pictures go, and prints the paper's metrics (section 4.2) on the
-8-bit results, at 256 x 256 or for --pool at --size: by kind and by the foreground's share of the picture; for iHarmony4
-also the paper's Tables 1 and 2 with these figures beside its own, for --pool the metrics by the photographs' source and
-those of classical colour transfer on the same composites.
--o writes every image's scores, the tables, and a page of the worst and the best; --plot draws the paper's Fig. 2.
+Harmonizes every composite through the same pipeline as users' pictures. Prints the paper's metrics (section 4.2) on the
+8-bit results by kind and by foreground share. Pictures are 256 x 256, or --size with --pool. For iHarmony4, it also
+prints the paper's Tables 1 and 2 with these results as a row. For --pool, it also prints the metrics by source and
+those of classical colour transfer. -o writes the scores of every image, the tables, and a page of the worst and best
+cases. --plot draws the paper's Fig. 2.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from training.evaluation.score_tables import (
 
 
 def _open_samples(options: argparse.Namespace, bad: BadFiles) -> tuple[int, Iterator[Sample]]:
-    """At most how many, and the composites that the command line names."""
+    """Return the largest possible number of composites and an iterator over those named on the command line."""
     if options.pool:
         return open_pool(options.pool, options.size, bad=bad)
     if options.pairs:
@@ -59,7 +59,7 @@ def _open_samples(options: argparse.Namespace, bad: BadFiles) -> tuple[int, Iter
 
 
 def _build_tables(options: argparse.Namespace, results: dict[str, list[Record]], ours: str) -> list[ScoreTable]:
-    """What is printed of the records of each method; ours: the name of what was evaluated."""
+    """Return the tables to print from each method's records. ours: the name of the evaluated weights."""
     records = results[ours]
     kinds, shares = by_kind(records), by_share(records)
     size = options.size

@@ -1,10 +1,9 @@
-"""The standing run: `python -m training.improve --data FOLDERS --pool FOLDER --out RUN --minutes N`.
+"""Improve the shipped weights: `python -m training.improve --data FOLDERS --pool FOLDER --out RUN --minutes N`.
 
-Trains the shipped gknet-s further for N minutes, its learning rate annealed within them, judges old and new weights on
-the validation split through the way that users' pictures go, and replaces the shipped file only if the new ones have
-the lower mean fMSE. It is judged without the fringe of an object's own colours
-(`training.data.synthesis.edge_leakage`), which a pasted object has not. Judging takes some ten minutes on top. A run
-that is interrupted replaces nothing.
+Trains the shipped gknet-s for N more minutes and anneals the learning rate within them. Evaluates old and new weights
+on the validation split through the same pipeline as users' pictures. Replaces the shipped file only if the new weights
+have the lower mean fMSE. Composites are evaluated without label leakage (`training.data.synthesis.edge_leakage`), since
+pasted objects have none. Evaluation takes about ten more minutes. An interrupted run replaces nothing.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from training.evaluation.cases import evaluate_samples
 
 CONFIG = Path(__file__).parent / "configs" / "gknet_s_fringeless.toml"
 BEYOND = 4
-"""Pixels around the foreground that are made of what lies beyond when weights are judged."""
+"""Pixels around the foreground that are filled from the background for evaluation."""
 
 
 def compute_mean_fmse(path: Path, pool: Path) -> float:
-    """Of a weight file's results on the validation split."""
+    """Return the mean fMSE of a weight file on the validation split."""
     harmonizer = Harmonizer(weights.load(path), "cpu")
     count, samples = open_pool(pool, beyond=BEYOND)
     records = evaluate_samples(harmonizer, track(samples, f"Judging {path}", count))
@@ -43,7 +42,7 @@ def compute_mean_fmse(path: Path, pool: Path) -> float:
 
 
 def replace_if_better(new: Path, shipped: Path, pool: Path) -> bool:
-    """Puts the new weights in the shipped ones' place if the validation split says so."""
+    """Replace the shipped weights if the new ones score better on the validation split. Returns whether they do."""
     before, after = compute_mean_fmse(shipped, pool), compute_mean_fmse(new, pool)
     better = after < before
     print(f"mean fMSE of the shipped weights {before:.1f}, of the new ones {after:.1f}: ", end="")

@@ -1,8 +1,8 @@
-"""Training: `python -m training.train --config training/configs/gknet_s.toml --data FOLDER --out RUN`.
+"""Train a network: `python -m training.train --config training/configs/gknet_s.toml --data FOLDER --out RUN`.
 
-Stops at the end of the schedule, after --minutes, or on SIGTERM, always with the state saved; the same command
-goes on from there, with the same draws as if it had never stopped. `torchrun --nproc-per-node N -m training.train`
-trains in N processes, each with a batch of its own.
+Stops at the end of the schedule, after --minutes, or on SIGTERM, and always saves its state. Run the same command again
+to resume, with the same random draws as an uninterrupted run on the CPU. Use `torchrun --nproc-per-node N -m
+training.train` to train in N processes, each with its own batch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from training.engine.training import NotFiniteError, Training
 
 
 def _report_error(error: Exception) -> int:
-    """One line on what is wrong; the exit code."""
+    """Print an error on one line and return the exit code."""
     print(f"training: {error}", file=sys.stderr)
     return 2
 
@@ -54,7 +54,7 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, started: float, parallel: Parallel, device: torch.device, bad: BadFiles) -> int:
-    """The whole training of this process; the exit code."""
+    """Run the training in this process and return the exit code."""
     try:
         training = Training(read_run(options.config), device, parallel)
         options.out.mkdir(parents=True, exist_ok=True)

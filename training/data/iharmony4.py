@@ -1,8 +1,8 @@
-"""iHarmony4 in its official layout (Cong et al., CVPR 2020), train and test lists included.
+"""The iHarmony4 data set in its official layout (Cong et al., CVPR 2020), with its train and test lists.
 
 Each of the four sub-sets is a folder with `composite_images/`, `masks/`, `real_images/` and the lists
-`<name>_train.txt` and `<name>_test.txt`, a composite a line, as a bare name or a path. The composite `a_b_c.jpg` has
-the mask `a_b.png` and the real photograph `a.jpg`.
+`<name>_train.txt` and `<name>_test.txt`. A list holds one composite per line, as a bare name or a path. The composite
+`a_b_c.jpg` has the mask `a_b.png` and the real photograph `a.jpg`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def list_triplets(
     *,
     bad: BadFiles | None = None,
 ) -> list[Triplet]:
-    """All composites of a split, in the order of its lists.
+    """List all composites of a split, in the order of its lists.
 
-    Raises PictureError, naming it, for the first line that is no composite's name and the first picture that is
-    missing, or leaves that composite out, as `bad` says; and always for a list that is missing or empty, and where
-    no composite is left.
+    Raises PictureError, naming the line or file, for an invalid composite name or a missing picture; if `bad` skips bad
+    files, that composite is left out instead. Always raises it if a list is missing or empty, or if no composite is
+    left.
     """
     bad = bad or BadFiles(skip=False)
     found = []
@@ -48,7 +48,7 @@ def list_triplets(
 
 
 def _triplet(root: Path, subset: str, split: str, name: str) -> Triplet:
-    """The files of a composite. Raises PictureError for the first that is missing."""
+    """Return the files of a composite. Raises PictureError, naming the first missing file."""
     folder = root / subset
     parts = Path(name).stem.rsplit("_", 2)
     if len(parts) != 3:

@@ -1,7 +1,7 @@
 """Photographs and their foreground masks, read from WebDataset shards straight into memory.
 
-A shard is a tar file of `<key>.webp` (the real photograph), `<key>.maskN.png` (1-bit foregrounds, N = 0, ...)
-and `<key>.json`. Masks may also lie in a tar file of their own. Nothing is ever unpacked to disk.
+A shard is a tar file of `<key>.webp` (the real photograph), `<key>.maskN.png` (1-bit foregrounds, N = 0, ...) and
+`<key>.json`. Masks may also be in a separate tar file. Nothing is unpacked to disk.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ from gknet.errors import PictureError
 from training.data.bad_files import UNREADABLE, BadFiles
 
 VALIDATION_SHARE = 0.04743
-"""Photographs whose key hashes below this are never trained on: exactly 300 of the pool's 6,261."""
+"""Photographs whose key hashes below this are held out from training: exactly 300 of the pool's 6,261."""
 
 
 def is_validation(key: str) -> bool:
-    """Whether a photograph belongs to the validation split: always the same answer for the same key."""
+    """Return whether a photograph belongs to the validation split. Depends on its key alone."""
     digest = hashlib.sha256(key.encode()).digest()
     return int.from_bytes(digest[:4], "big") / 2**32 < VALIDATION_SHARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photographs:
-    """Photographs of one size, with at least one mask each.
+    """Photographs of one size, each with at least one mask.
 
-    pictures: (P, 3, S, S) uint8.   masks: (M, S, S) uint8, the share of each pixel that is foreground, 255 = all.
-    owner: (M,) int64, the photograph of each mask; every photograph owns at least one.   keys: P names.
+    pictures: (P, 3, S, S) uint8.
+    masks: (M, S, S) uint8, the foreground share of each pixel, 255 = all.
+    owner: (M,) int64, the index of each mask's photograph.
+    keys: P names.
     """
 
     pictures: np.ndarray
@@ -45,13 +47,17 @@ class Photographs:
 
     @property
     def masks_of(self) -> list[np.ndarray]:
-        """For each photograph the indices of its masks."""
+        """The indices of each photograph's masks."""
         order = np.argsort(self.owner, kind="stable")
         return np.split(order, np.searchsorted(self.owner[order], np.arange(1, len(self.keys))))
 
 
 class _Member(NamedTuple):
-    """A photograph or a mask of a shard. size: (width, height) as stored.   pixels: (S, S, 3) or (S, S) uint8."""
+    """A photograph or a mask of a shard.
+
+    size: (width, height) as stored.
+    pixels: (S, S, 3) or (S, S) uint8.
+    """
 
     key: str
     place: str
@@ -67,12 +73,12 @@ def read_photographs(
     mask_share: tuple[float, float] = (0.01, 0.75),
     bad: BadFiles | None = None,
 ) -> Photographs:
-    """All photographs of one split, squeezed to size x size as the paper's data are.
+    """Read all photographs of one split, resized to size x size without keeping the aspect ratio, as the paper does.
 
-    Masks that cover less or more of the picture than mask_share are left out, and photographs that then have
-    none. Raises PictureError, naming the shard or the member, for what cannot be read and for a mask of another size
-    than its photograph; with `bad` such a member, or the rest of such a shard, may be left out instead. Raises it
-    always where no photograph is left.
+    Leaves out masks whose share of the picture is outside mask_share, and photographs without a remaining mask. Raises
+    PictureError, naming the shard or member, for unreadable data and for a mask whose size differs from its
+    photograph's. If `bad` skips bad files, that member, or the rest of that shard, is left out instead. Always raises
+    it if no photograph is left.
     """
     bad = bad or BadFiles(skip=False)
     photographs: dict[str, _Member] = {}
@@ -98,7 +104,7 @@ def read_photographs(
 
 
 def find_shards(folders: Iterable[Path]) -> list[Path]:
-    """The tar files of the folders, sorted. Raises PictureError for a folder without any."""
+    """Return the tar files of the folders, sorted. Raises PictureError for a folder without any."""
     found: list[Path] = []
     for folder in folders:
         here = sorted(folder.glob("*.tar"))
@@ -111,7 +117,7 @@ def find_shards(folders: Iterable[Path]) -> list[Path]:
 def _decode_members(
     shards: Iterable[Path], size: int, validation: bool, bad: BadFiles
 ) -> Iterator[tuple[_Member, bool]]:
-    """The photographs and masks of one split, and which of the two each is."""
+    """Yield the photographs and masks of one split, and whether each is a mask."""
     for shard in shards:
         for name, data in _read_members(shard, bad):
             key, _, kind = name.partition(".")
@@ -141,7 +147,7 @@ def _read_members(shard: Path, bad: BadFiles) -> Iterator[tuple[str, bytes]]:
 
 
 def _decode(data: bytes, size: int, key: str, place: str, mode: str) -> _Member:
-    """The picture at size x size, area-averaged (bilinear where it must grow)."""
+    """Return the picture at size x size, area-averaged when reduced and bilinear when enlarged."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
             stored = picture.size
@@ -153,7 +159,7 @@ def _decode(data: bytes, size: int, key: str, place: str, mode: str) -> _Member:
 
 
 def _select_fitting(photograph: _Member, masks: Iterable[_Member], bad: BadFiles) -> list[_Member]:
-    """The masks of the photograph's size."""
+    """Return the masks with the same size as the photograph."""
     found = []
     for mask in masks:
         if mask.size == photograph.size:

@@ -1,4 +1,4 @@
-"""Everything a run is made of: network, moving average, optimizer, draws, and where it stands."""
+"""The state of a run: network, moving average, optimizer, random generator and progress."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOSSES = {"foreground_mse": loss.foreground_mse, "foreground_rmse": loss.foregro
 
 
 class NotFiniteError(Exception):
-    """The loss or its gradient is no number any more. Holds the batch that did it."""
+    """The loss or its gradient is NaN or infinite. Holds the batch that caused it."""
 
     def __init__(self, step: int, what: str, batch: Batch) -> None:
         super().__init__(f"the {what} is not finite at step {step}")
@@ -41,17 +41,17 @@ class NotFiniteError(Exception):
 
 
 def is_in_statistics_path(name: str) -> bool:
-    """Whether a parameter of `GKNet` belongs to the part that colour statistics and recognition go through."""
+    """Return whether a parameter of `GKNet` belongs to the path of colour statistics and recognition."""
     return name.startswith(("global_head.", "recognition_head.")) and "regions" not in name
 
 
 def is_trained(run: TrainingRun, name: str) -> bool:
-    """Whether a run trains a parameter of `GKNet`."""
+    """Return whether a run trains a parameter of `GKNet`."""
     return run.only == "all" or (name.startswith(f"{run.only}.") and is_in_statistics_path(name))
 
 
 class StatisticsPath(nn.Module):
-    """The global head without the convolutions' part: what colour statistics, and recognition, know by themselves.
+    """The global head without the convolutions' part: it sees colour statistics and recognition alone.
 
     Arguments and result as `GKNet`.
     """
@@ -74,10 +74,10 @@ def _update_average(ema: float, old: Tensor, new: Tensor, seen: Tensor | int) ->
 
 
 class Training:
-    """One run, in this process alone or in step with others (`parallel`).
+    """One run, in this process alone or together with others (`parallel`).
 
-    Each process draws its own `run.batch` composites a step; their gradients and batch norm statistics are
-    averaged, so that weights are the same everywhere after every step.
+    Each process draws its own `run.batch` composites per step. Gradients and batch norm statistics are averaged, so
+    that all processes have the same weights after every step.
     """
 
     def __init__(self, run: TrainingRun, device: torch.device | str = "cpu", parallel: Parallel | None = None) -> None:
@@ -96,12 +96,12 @@ class Training:
         self.step = 0
         self.samples = 0
         self.seconds = 0.0
-        """Processor time that the steps took so far, in this process."""
+        """CPU time of all steps so far in this process."""
         self._reseed()
         self.time_share = 0.0
-        """Share of the time that is over, for a schedule that is to end with it."""
+        """Share of the time limit that has passed, for a schedule that ends with it."""
         self.latest: tuple[Batch, Tensor] | None = None
-        """The last step's composites and what the network made of them, (B, 3, H, W)."""
+        """Up to eight of the last step's composites and the network's output for them, (B, 3, H, W)."""
 
     def _reseed(self) -> None:
         # Not what another process or an earlier part of the run has drawn.
@@ -118,13 +118,13 @@ class Training:
         return [group for group in groups if group["params"]]
 
     def set_training_mode(self) -> None:
-        """Puts the parts that learn into training, and those that stay as they are into use."""
+        """Set trained parts to training mode and frozen parts to evaluation mode."""
         self.net.train()
         for name, part in self.net.named_children():
             part.train(self.run.only in ("all", name))
 
     def _build_trained_module(self) -> nn.Module:
-        """The network, or the statistics' path alone when that is what is trained."""
+        """Return the network, or the statistics path if that is trained alone."""
         trained: nn.Module = self.net
         if self.run.only == "global_head":
             trained = StatisticsPath(self.net)
@@ -134,7 +134,7 @@ class Training:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The network's device."""
         return self.generator.device
 
     @property
@@ -145,9 +145,9 @@ class Training:
         return net
 
     def load_weights(self, path: Path) -> None:
-        """Takes over the weights of a file. Raises WeightsError or ValueError if they are of another network.
+        """Load the weights of a file. Raises WeightsError or ValueError if they belong to another network.
 
-        A recognition head that is one of several begins from nothing beside a whole network.
+        If the run trains one of several narrow recognition heads, that head starts from its initial values.
         """
         given = weights.load(path)
         values = given.state_dict()
@@ -158,15 +158,15 @@ class Training:
         self.load_values(values)
 
     def load_values(self, values: dict[str, Tensor]) -> None:
-        """Takes over values by name; what is not among them stays as it is."""
+        """Load values by name; all others stay unchanged."""
         values = {**self.net.state_dict(), **values}
         self.net.load_state_dict(values)
         self.average.module.load_state_dict(values)
 
     def save(self, path: Path) -> None:
-        """The whole state, under a temporary name first: a crash in the middle loses nothing.
+        """Save the whole state atomically: a crash leaves the previous file intact.
 
-        Every process must call it; the first one writes.
+        Every process must call this; rank 0 writes.
         """
         generators = self.parallel.gather(self.generator.get_state())
         if self.parallel.rank:
@@ -187,9 +187,9 @@ class Training:
             torch.save(state, file)
 
     def resume(self, path: Path) -> None:
-        """Goes on from a saved state. Raises ValueError if that is of another network.
+        """Resume from a saved state. Raises ValueError if it belongs to another network or another part of it.
 
-        With another number of processes, or on a device of another kind, the draws start anew.
+        The random generator starts afresh if the number of processes or the type of device differs.
         """
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -210,14 +210,14 @@ class Training:
             self._reseed()
 
     def compute_learning_rate(self) -> float:
-        """Cosine from the highest to the final learning rate over the run's samples, after a warm-up."""
+        """Return the learning rate: cosine decay over the run's samples, after a linear warm-up."""
         done = min(1.0, max(self.samples / self.run.samples, self.time_share))
         cosine = self.run.final_rate + (1 - self.run.final_rate) * (1 + math.cos(math.pi * done)) / 2
         ramp = min(1.0, (self.step + 1) / self.run.warmup) if self.run.warmup else 1.0
         return self.run.learning_rate * cosine * ramp
 
     def forward(self, batch: Batch) -> Tensor:
-        """(B, 3, H, W), the harmonized pictures."""
+        """Return the harmonized pictures, (B, 3, H, W)."""
         # On the CPU the fused attention's backward takes twice as long as the plain one for so few tokens.
         plain = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
         with plain, torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.bfloat16):
@@ -225,7 +225,10 @@ class Training:
         return harmonized.float()
 
     def train_step(self, stream: Stream) -> float:
-        """One step. Returns the loss; raises NotFiniteError before the weights are touched if it is no number."""
+        """Take one step and return the loss.
+
+        Raises NotFiniteError, before any weight changes, if the loss or gradient is NaN or infinite.
+        """
         started = time.process_time()
         # Dropout draws from torch's own generator, which a saved state does not hold.
         torch.manual_seed(self.run.seed + 1_000_003 * self.parallel.rank + 7_919 * self.step)
@@ -253,7 +256,7 @@ class Training:
         return float(mean_error)
 
     def _average_buffers(self) -> None:
-        """Makes batch norm's running statistics those of all processes, not the first one's alone."""
+        """Average batch norm's running statistics over all processes."""
         if self.parallel.count == 1:
             return
         kept = self.net.state_dict(keep_vars=True)  # not the frozen trunk's

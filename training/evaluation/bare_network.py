@@ -1,8 +1,8 @@
-"""The network by itself on the validation split: `python -m training.evaluation.bare_network --pool FOLDER`.
+"""Evaluate the network alone on the validation split: `python -m training.evaluation.bare_network --pool FOLDER`.
 
-The network is shown the pictures as large as users' are, and what it changes is brought to their own size by itself.
-That gives about the figures of the whole pipeline, whose smooth curves do a little better, and needs nothing but torch,
-numpy and Pillow: so weights can be judged where they are trained. What is told to users comes from `training.evaluate`.
+Enlarges pictures to the size used in practice and reduces the network's change to their own size. The results are close
+to the whole pipeline's, whose smooth curves do slightly better. Needs only torch, numpy and Pillow, so weights can be
+evaluated where they are trained. Published figures come from `training.evaluate`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from training.evaluation.metrics import Record, make_record
 
 
 class NetworkInput(NamedTuple):
-    """A small picture as it is shown to a network.
+    """A small picture, prepared for a network.
 
-    composite: (H, W, 3) uint8, the picture itself.   foreground: (H, W) bool.   picture, mask: (1, 3, h, w) and
-    (1, 1, h, w) float32 in [0, 1], both enlarged to h = w = `size`.
+    composite: (H, W, 3) uint8, the picture itself.
+    foreground: (H, W) bool.
+    picture, mask: (1, 3, h, w) and (1, 1, h, w) float32 in [0, 1], both enlarged to h = w = `size`.
     """
 
     composite: np.ndarray
@@ -45,14 +46,21 @@ class NetworkInput(NamedTuple):
     def from_composite(
         cls, composite: np.ndarray, foreground: np.ndarray, size: int, device: torch.device | str = "cpu"
     ) -> Self:
-        """composite: (H, W, 3) uint8, a square.   foreground: (H, W) bool.   size: `GKNetConfig.network_size`."""
+        """Enlarge a composite for a network.
+
+        composite: (H, W, 3) uint8, square.
+        foreground: (H, W) bool.
+        size: `GKNetConfig.network_size`.
+        """
         picture = torch.from_numpy(composite).to(device).permute(2, 0, 1)[None].float() / 255
         inside = torch.from_numpy(foreground).to(device)[None, None].float()
         larger = F.interpolate(picture, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
         return cls(composite, foreground, larger, F.interpolate(inside, (size, size), mode="bilinear", antialias=True))
 
     def apply_change(self, change: Tensor) -> np.ndarray:
-        """The picture itself, (H, W, 3) uint8, with a change (1, 3, h, w) of what is shown, the mask in it."""
+        """Return the picture (H, W, 3) uint8 with a change (1, 3, h, w) of the enlarged one, the mask already applied
+        to it.
+        """
         both = torch.cat([change, self.mask], dim=1)
         small = F.interpolate(both, self.foreground.shape, mode="bilinear", antialias=True)[0].permute(1, 2, 0)
         values = small.cpu().numpy()
@@ -63,7 +71,7 @@ class NetworkInput(NamedTuple):
 
 
 class BareNetwork:
-    """Harmonizes small pictures, with nothing around the network."""
+    """Harmonizes small pictures with the network alone, without the rest of the pipeline."""
 
     def __init__(self, net: GKNet, device: torch.device | str = "cpu") -> None:
         self.net = InferenceNetwork(net).to(device)
@@ -71,12 +79,12 @@ class BareNetwork:
 
     @torch.inference_mode()
     def __call__(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """composite: (H, W, 3) uint8.   mask: (H, W) bool.   Returns (H, W, 3) uint8."""
+        """Harmonize a composite (H, W, 3) uint8 with its mask (H, W) bool. Returns (H, W, 3) uint8."""
         shown = NetworkInput.from_composite(composite, mask, self.net.config.network_size, self.device)
         return shown.apply_change(self.net(shown.picture, shown.mask) - shown.picture)
 
     def judge_sample(self, sample: Sample) -> Record:
-        """What becomes of a sample."""
+        """Harmonize a sample and return its record."""
         return make_record(sample, self(sample.composite, sample.mask))
 
 

@@ -1,10 +1,11 @@
-"""How good weights are on four kinds of composites:
+"""Evaluate weights on four sets of composites:
 
     python -m training.evaluation.four_sets --pool SHARDS --light FOLDER --weights FILE
 
-Our own synthesis on the validation photographs; transfers by other people's code; scenes that were rendered anew; and
-real light of another hour. Each set has two halves. What is printed is of the one to choose by; --final prints the
-other one, which is for weights that were chosen already. The network alone, at 256 x 256, shown larger as in use.
+The sets are our own synthesis on the validation photographs, transfers by third-party code, re-rendered scenes, and
+real light of another hour. Each set has two halves. By default, the half for choosing weights is evaluated; --final
+uses the held-out half, for weights that are already chosen. Evaluates the network alone at 256 x 256; pictures are
+enlarged for the network, as in use.
 """
 
 from __future__ import annotations
@@ -35,17 +36,19 @@ from training.evaluation.metrics import TOLERANCE, Record
 from training.evaluation.score_tables import ScoreTable, by_kind
 
 SEVERE = 3.0
-"""dB of PSNR by which a composite that got worse did so badly."""
+"""Loss of PSNR in dB from which a composite counts as much worse."""
 TAIL = 0.05
-"""Share of a set that is looked at by itself: those that come out worst, fMSE after over fMSE before."""
+"""Share of a set that counts as its worst cases, by fMSE after over fMSE before."""
 
 
 class Summary(NamedTuple):
-    """What became of a set's composites.
+    """Statistics of a set's records.
 
-    share: mean fMSE after over mean fMSE before.   gain: mean change of PSNR, dB.   Each with its standard error,
-    composites of one photograph counted as one.   tail: `share` of the worst TAIL.   worse, badly: share of composites
-    that lost HARDLY or BADLY dB and more.
+    share: mean fMSE after over mean fMSE before.
+    gain: mean change of PSNR, dB.
+    share_error, gain_error: their standard errors; composites of one photograph count as one.
+    tail: `share` of the worst TAIL.
+    worse, badly: share of composites that lost at least TOLERANCE or SEVERE dB.
     """
 
     number: int
@@ -59,7 +62,7 @@ class Summary(NamedTuple):
 
 
 def summarize(records: list[Record]) -> Summary:
-    """Summarize at least one record."""
+    """Return the statistics of at least one record."""
     before = np.array([record.before.fmse for record in records])
     after = np.array([record.after.fmse for record in records])
     gains = np.array([record.after.psnr - record.before.psnr for record in records])
@@ -80,14 +83,14 @@ def summarize(records: list[Record]) -> Summary:
 
 
 def _standard_error(residuals: np.ndarray, photograph: np.ndarray) -> float:
-    """Standard error of a sum whose residuals belong to photographs (N,); NaN for a single photograph."""
+    """Return the standard error of a sum whose residuals belong to photographs (N,); NaN for a single photograph."""
     sums = np.bincount(photograph, residuals)
     count = len(sums)
     return math.sqrt(float(np.square(sums).sum()) * count / (count - 1)) if count > 1 else math.nan
 
 
 def open_sets(photographs: Photographs, light: Path, half: Half) -> dict[str, Callable[[], Iterator[Sample]]]:
-    """One half of each of the four sets, by name."""
+    """Return a function for each of the four sets that yields one half's samples, by name."""
     return {
         "own": lambda: make_validation_samples(photographs, half=half),
         "other code": lambda: make_other_code_samples(photographs, half),
@@ -97,7 +100,7 @@ def open_sets(photographs: Photographs, light: Path, half: Half) -> dict[str, Ca
 
 
 def build_table(found: dict[str, list[Record]], title: str) -> ScoreTable:
-    """A row a set, and one for each of its kinds."""
+    """Return a table with a row for each set and each of its kinds."""
     sections = []
     for name, records in found.items():
         groups = by_kind(records)

@@ -9,11 +9,11 @@ import numpy as np
 from training.data.sample import Sample
 
 TOLERANCE = 0.3
-"""dB of PSNR by which a picture may get worse and still count as left alone."""
+"""Loss of PSNR in dB up to which a picture doesn't count as worse."""
 
 
 class Scores(NamedTuple):
-    """Errors of one picture, in 8-bit levels squared; PSNR in dB, capped at 100 for equal pictures."""
+    """Metrics of one picture: errors in squared 8-bit levels; PSNR in dB, capped at 100 for equal pictures."""
 
     mse: float
     psnr: float
@@ -21,10 +21,12 @@ class Scores(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What became of one composite.
+    """The scores of one composite before and after harmonization.
 
-    key, kind: the sample's.   share: of the picture that is foreground, in [0, 1].
-    before: scores of the untouched composite.   after: scores of the harmonized one.
+    key, kind: the sample's.
+    share: share of the picture that is foreground, in [0, 1].
+    before: scores of the untouched composite.
+    after: scores of the harmonized one.
     """
 
     key: str
@@ -35,15 +37,16 @@ class Record(NamedTuple):
 
     @property
     def is_not_worse(self) -> bool:
-        """Whether the composite got better, or worse by less than HARDLY."""
+        """Whether PSNR fell by less than TOLERANCE."""
         return self.after.psnr - self.before.psnr > -TOLERANCE
 
 
 def score_picture(harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) -> Scores:
-    """MSE and PSNR over the picture, fMSE over the pixels whose mask is at least one half.
+    """Return MSE and PSNR over the picture and fMSE over the pixels whose mask is at least one half.
 
-    harmonized, real: (H, W, 3) uint8.   mask: (H, W) bool, or float in [0, 1].
-    Raises ValueError for other types, shapes that differ and an empty foreground.
+    harmonized, real: (H, W, 3) uint8.
+    mask: (H, W) bool, or float in [0, 1].
+    Raises ValueError for other types, different shapes and an empty foreground.
     """
     if harmonized.dtype != np.uint8 or real.dtype != np.uint8:
         raise ValueError("scores are taken on 8-bit pictures")
@@ -59,6 +62,6 @@ def score_picture(harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) ->
 
 
 def make_record(sample: Sample, harmonized: np.ndarray) -> Record:
-    """What became of a sample's composite: (H, W, 3) uint8."""
+    """Return the record of a sample and its harmonized picture (H, W, 3) uint8."""
     before, after = (score_picture(picture, sample.real, sample.mask) for picture in (sample.composite, harmonized))
     return Record(sample.key, sample.kind, float(sample.mask.mean()), before, after)

@@ -1,4 +1,4 @@
-"""Records in a file, `scores.csv`: a line a composite."""
+"""Read and write records as `scores.csv`, one line per composite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS += [f"{metric}_{when}" for when in ("before", "after") for metric in Sco
 
 
 def write_records(file: TextIO, records: Iterable[Record]) -> None:
-    """Writes the records below a line of headings."""
+    """Write the records below a header line."""
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
     for record in records:
@@ -23,7 +23,9 @@ def write_records(file: TextIO, records: Iterable[Record]) -> None:
 
 
 def read_records(path: Path) -> list[Record]:
-    """What `write_records` wrote. Raises ValueError for a file of another kind, OSError for one that is missing."""
+    """Read the records that `write_records` wrote. Raises ValueError for another kind of file, OSError for a missing
+    one.
+    """
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.reader(file))
     if lines[:1] != [COLUMNS]:

@@ -1,10 +1,10 @@
-"""Examples of composites to train heads on, kept in a folder.
+"""Keep training examples for the heads in a folder, the bank:
 
     python -m training.heads.bank --data FOLDERS --bank BANK
 
-makes composites of the wide synthesis (`training.data.streams.shared_views`) and what heads learn from
-(`training.heads.examples`), until --minutes are over or Ctrl-C or SIGTERM. It adds them to the bank in files that are
-whole or not there. A bank belongs to one weight file, whose frozen parts it was made with.
+Makes composites of the wide synthesis (`training.data.streams.shared_views`) and their examples
+(`training.heads.examples`) until --minutes have passed or Ctrl-C or SIGTERM arrives. Files are added atomically. A bank
+belongs to one weight file, whose frozen parts made its examples.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from training.evaluation.command import run_command
 from training.heads.examples import Examples, join_examples, make_examples
 
 COMPOSITE_SIZE = 144
-"""Height and width, pixels, that composites are made at."""
+"""Height and width of the composites, in pixels."""
 NETWORK_SIZE = 256
-"""Height and width that the frozen network is shown of them."""
+"""Height and width at which the frozen network sees them."""
 COMPOSITES_PER_VIEW = 6
-"""Composites of each view."""
+"""Composites made from each view."""
 CONFIG = Path(__file__).parents[1] / "configs" / "gknet_s_wide.toml"
 PIECE_LENGTH = 250
-"""Examples in a file, at least."""
+"""Smallest number of examples in a file."""
 _EXACT = ("quadratic", "to_change", "to_error", "scalars")
-"""What float16 is not enough for."""
+"""Fields that need more precision than float16."""
 
 
 class Bank:
@@ -64,24 +64,24 @@ class Bank:
         return sorted(self.folder.glob("*.pt"))
 
     def add(self, examples: Examples) -> None:
-        """Keep examples in a file of their own."""
+        """Write examples to a new file."""
         self.write(self.folder / f"{len(self.pieces):06}.pt", examples)
 
     def write(self, path: Path, examples: Examples) -> None:
-        """Keep examples in a file that is whole or not there, for `read_pieces`."""
+        """Write examples atomically to a file that `read_pieces` can read."""
         fields = {name: part if name in _EXACT else part.half() for name, part in examples._asdict().items()}
         with replacing(path) as unfinished, unfinished.open("wb") as file:
             torch.save(fields, file)
 
 
 def read_pieces(paths: Iterable[Path]) -> Examples:
-    """Return the examples of several pieces, in memory, as they are kept."""
+    """Read the examples of several files into memory, in their stored precision."""
     parts = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
     return Examples(**{name: torch.cat([part[name] for part in parts]) for name in Examples._fields})
 
 
 def extend_bank(bank: Bank, stream: Stream, net: GKNet, goes_on: Callable[[], bool]) -> int:
-    """Add examples as long as it goes on; what is begun is ended. Returns their number."""
+    """Add files of examples while `goes_on` returns True, and return the number of examples."""
     total = 0
     while goes_on():
         made: list[Examples] = []
@@ -95,7 +95,7 @@ def extend_bank(bank: Bank, stream: Stream, net: GKNet, goes_on: Callable[[], bo
 
 
 def open_stream(folders: list[Path], bank: Bank) -> SharedViewStream:
-    """Composites of the photographs in folders of shards, but not of the validation split's; others than the bank's."""
+    """Open a stream of composites from shards, without the validation split and with other draws than the bank's."""
     run = replace(read_run(CONFIG), size=COMPOSITE_SIZE, batch=4 * COMPOSITES_PER_VIEW)
     photographs = read_photographs(find_shards(folders), VIEW_SIZE, validation=False)
     print(f"{len(photographs.keys)} photographs, {len(photographs.masks)} masks", flush=True)

@@ -1,7 +1,7 @@
-"""Judging sets as examples (`training.heads.examples`): any heads are judged on them in a second.
+"""Evaluation sets as examples (`training.heads.examples`), so that any heads are evaluated within a second.
 
-What comes out is close to `training.evaluation.four_sets`, which rounds, clips and reduces what the network is shown to
-the pictures' own size; weights that are to be shipped are judged by that one.
+Results are close to those of `training.evaluation.four_sets`, which also rounds, clips and resizes. Use that module for
+weights that are to be shipped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Labels = list[tuple[str, str, str]]
 def load_judging_examples(
     bank: Bank, net: GKNet, sets: dict[str, Callable[[], Iterator[Sample]]], every: int
 ) -> tuple[Labels, Examples]:
-    """One in so many composites of the sets as they are shown in use; kept in the bank's folder, and made but once."""
+    """Load the examples of one in `every` composites of the sets from the bank's folder; make them if they are missing."""
     path = bank.folder / f"judging-{every}"
     labels_path, examples_path = path.with_suffix(".labels"), path.with_suffix(".examples")
     if not labels_path.exists():
@@ -48,7 +48,7 @@ def load_judging_examples(
 
 
 def make_example(net: GKNet, sample: Sample) -> Examples:
-    """Work out the one example of a sample, shown as large as in use."""
+    """Make the example of a sample, shown to the network as large as in use."""
     composite, real = (
         torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
         for picture in (sample.composite, sample.real)
@@ -60,7 +60,7 @@ def make_example(net: GKNet, sample: Sample) -> Examples:
 
 @torch.no_grad()
 def judge_heads(net: GKNet, labels: Labels, examples: Examples) -> dict[str, Summary]:
-    """Summarize what a network's heads, in use, make of the examples of each set, and of each kind of a set."""
+    """Return the statistics of a network's heads for each set and each of its kinds."""
     everything = examples.select(torch.arange(len(labels)))
     errors = compute_squared_errors(everything, predict_matrix(net, everything), net.config.restraint)
     inside, pixels, whole = everything.scalars[:, 6], everything.pixels, everything.scalars[:, 2:4]
@@ -83,7 +83,7 @@ def _make_scores(foreground: float, picture: float, inside: float, pixels: float
 
 
 def format_comparison(before: dict[str, Summary], after: dict[str, Summary]) -> str:
-    """Return a line a set, of both kinds of weights."""
+    """Return a line per set that compares two kinds of weights."""
     lines = []
     for name, new in after.items():
         old = before[name]

@@ -1,12 +1,12 @@
-"""Training of the global and the recognition head alone, from examples that are worked out once:
+"""Train only the global and the recognition head, from precomputed examples:
 
     python -m training.heads.train --data FOLDERS --pool FOLDER --light FOLDER --out RUN
 
-Everything else of the network stays as it is. Rounds alternate: new composites of the wide synthesis join the bank
-(`training.heads.bank`), then the heads learn from all that is in it, each example as often as any other, and are judged
-on the choosing halves of the four sets (`training.heads.judging`). The run ends after --minutes or on Ctrl-C or
-SIGTERM, at the end of a round, and the same command goes on from there. `latest.safetensors` holds the moving average,
-`best.safetensors` that of the round that was judged best; shipped weights are never touched.
+The rest of the network stays frozen. Each round adds composites of the wide synthesis to the bank
+(`training.heads.bank`), trains the heads on all of its examples with equal probability, and evaluates them on the
+choosing halves of the four sets (`training.heads.judging`). The run ends after --minutes, Ctrl-C or SIGTERM, at the end
+of a round; the same command resumes it. `latest.safetensors` holds the moving average, `best.safetensors` that of the
+best round. Shipped weights are never changed.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from training.heads.judging import format_comparison, judge_heads, load_judging_
 
 BATCH = 256
 EMA = 0.999
-"""Decay of the moving average, a step."""
+"""Decay of the moving average per step."""
 CLIP = 1.0
-"""Largest norm of the gradient."""
+"""Largest gradient norm."""
 SETS = ("own", "other code", "re-rendered", "real light")
 _SEPARATE_HEADS = 2
-"""Parts of the shipped recognition head that know nothing of each other."""
+"""Number of independent heads inside the shipped recognition head."""
 
 
 class HeadTraining:
@@ -85,7 +85,7 @@ class HeadTraining:
                 value.lerp_(learnt[name], 1 - decay)
 
     def save(self, path: Path) -> None:
-        """Keep the state, in a file that is whole or not there."""
+        """Save the state atomically."""
         state = {
             "heads": self.heads.state_dict(),
             "average": self.average.state_dict(),
@@ -97,7 +97,7 @@ class HeadTraining:
             torch.save(state, file)
 
     def resume(self, path: Path) -> None:
-        """Go on from a saved state, at this run's own rate."""
+        """Resume from a saved state, with this run's own learning rate."""
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.heads.load_state_dict(state["heads"])
         self.average.load_state_dict(state["average"])
@@ -111,13 +111,13 @@ class HeadTraining:
 
 @torch.no_grad()
 def compute_mean_loss(net: GKNet, examples: Examples) -> float:
-    """Return the loss of a network in use on examples, without its restraint."""
+    """Return the loss of a network in evaluation mode on examples, without its restraint."""
     everything = examples.select(torch.arange(len(examples.colours)))
     return compute_rms_loss(everything, predict_matrix(net, everything)).item()
 
 
 def compute_relative_error(judged: dict[str, Summary], before: dict[str, Summary]) -> float:
-    """Return the mean over the four sets of the fMSE left over that before: below 1 is better."""
+    """Return the mean over the four sets of the remaining fMSE relative to `before`; below 1 is better."""
     return sum(judged[name].share / before[name].share for name in SETS) / len(SETS)
 
 

@@ -1,10 +1,10 @@
-"""The paper's Table 3: people choose between two methods' results in a local web page, and the votes make a table.
+"""Run the study for the paper's Table 3: people compare two methods' results on a local web page.
 
     python -m training.human_study results/gknet results/other --composites composites --votes votes.jsonl
 
-serves the page until Ctrl-C; it says at which address. The same command with --report prints the table of the votes so
-far. Each folder holds one method's results, under the composites' names; the folder's name is the method's, which no
-voter sees. The untouched composites may be one of the methods: name their folder twice, there and in --composites.
+Serves the page until Ctrl-C and prints its address. With --report, the same command prints the table of the votes so
+far. Each folder holds one method's results, named like the composites. Its name is the method's name, which voters
+don't see. The untouched composites may be one of the methods: name their folder twice, there and in --composites.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Step = TypeVar("Step")
 
 
 def _serve(study: Study, path: Path, port: int) -> None:
-    """Serves the study until Ctrl-C or SIGTERM."""
+    """Serve the study until Ctrl-C or SIGTERM."""
     with VoteFile(path, study) as votes, StudyServer(study, votes, port) as server:
         for _ in _track(study.check_pictures(), "Looking at the pictures", len(study.pictures)):
             pass
@@ -67,7 +67,7 @@ def _report_torn_line(torn: bool, path: Path) -> None:
 
 
 def _track(steps: Iterable[Step], what: str, count: int) -> Iterable[Step]:
-    """The steps, with a bar on the terminal that says how far they are."""
+    """Return the steps, with a progress bar on a terminal."""
     console = Console(stderr=True)
     return track(steps, what, count, console=console, transient=True, disable=not console.is_terminal)
 

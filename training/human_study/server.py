@@ -1,9 +1,9 @@
-"""The page and its pictures, for browsers on this machine alone.
+"""Serve the page and its pictures to browsers on this machine.
 
 GET /                    the page, which asks for the voter's name
 GET /trials?voter=NAME   {"trials": [{"composite", "left", "right": addresses, "choice": the vote or null}]}
-GET /pictures/NAME       a picture; the name is drawn at the start and says nothing of file or method
-POST /votes              {"voter", "trial": its place in that list, "choice": "left", "right" or "none"}
+GET /pictures/NAME       a picture; the random name reveals neither file nor method
+POST /votes              {"voter", "trial": its index in that list, "choice": "left", "right" or "none"}
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from training.human_study.votes import CHOICES, Vote, VoteFile, make_question
 
 ADDRESS = "127.0.0.1"
 HOSTS = {ADDRESS, "localhost"}
-"""What a browser may call this machine. Any other name is one that a stranger's page made to point here."""
+"""Host names accepted from a browser. A malicious page could make any other name point to this machine."""
 PAGE = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -44,9 +44,10 @@ LONGEST_BODY = 4096
 
 
 class StudyServer(ThreadingTCPServer):
-    """Listens on loopback alone. port: 0 lets the system choose; `server_address` has what it is.
+    """Listens on the loopback interface only.
 
-    Raises InputError if the port cannot be had.
+    port: 0 lets the system choose; `server_address` holds the result.
+    Raises InputError if the port isn't available.
     """
 
     daemon_threads = True
@@ -73,7 +74,7 @@ class StudyServer(ThreadingTCPServer):
         return f"http://{ADDRESS}:{self.server_address[1]}/"
 
     def list_trials(self, voter: str) -> list[dict[str, str | None]]:
-        """The voter's questions in order, as the page wants them."""
+        """Return the voter's questions in order, in the page's format."""
         shown: list[dict[str, str | None]] = []
         for trial in self.study.draw_trials(voter):
             vote = self.votes.by_question.get(make_question(voter, trial))
@@ -88,13 +89,13 @@ class StudyServer(ThreadingTCPServer):
         return shown
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing of browsers that went away."""
+        """Ignore errors from browsers that disconnected."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 
 
 class RefusedError(Exception):
-    """A request that is not answered. status: why.   message: a sentence for the voter."""
+    """A refused request. status: the HTTP status. message: a sentence for the voter."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
         super().__init__(message)
@@ -103,7 +104,7 @@ class RefusedError(Exception):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One browser's connection."""
+    """Handles one browser's connection."""
 
     server: StudyServer
     protocol_version = "HTTP/1.1"
@@ -181,8 +182,7 @@ class Handler(BaseHTTPRequestHandler):
         return Vote(voter, trials[number], choice)
 
     def _check_host(self) -> None:
-        """A name that a stranger's page made to point at this machine is refused (DNS rebinding); any port may be,
-        for it may be forwarded from elsewhere."""
+        """Refuse unknown host names (DNS rebinding). Any port is accepted, because it may be forwarded."""
         try:
             name = urlsplit(f"//{self.headers.get('Host', '')}").hostname
         except ValueError:
@@ -206,11 +206,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Keeps the terminal for what matters."""
+        """Don't log requests to the terminal."""
 
 
 def _parse_voter(name: object) -> str:
-    """The voter's name as it is kept. Raises RefusedError for one that is none."""
+    """Return the voter's name, stripped. Raises RefusedError if it is invalid."""
     if isinstance(name, str):
         name = name.strip()
         if 0 < len(name) <= LONGEST_NAME and name.isprintable():

@@ -1,4 +1,4 @@
-"""What a study shows: composites, and every method's results of them under the same names."""
+"""The pictures of a study: composites, and every method's results for them under the same names."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gknet.errors import InputError, PictureError
 from training.data.bad_files import UNREADABLE
 
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
-"""What every browser shows."""
+"""Formats that every browser shows."""
 
 
 class Trial(NamedTuple):
-    """One question to a voter: which of two methods' results of a picture?"""
+    """One question to a voter: which of two methods' results is better?"""
 
     picture: str
     left: str
@@ -28,13 +28,16 @@ class Trial(NamedTuple):
 
 
 class Study:
-    """Folders of results and one of composites, which may be one of the methods as well.
+    """Folders of results and one of composites, which may also be one of the methods.
 
-    methods: a folder's name, with as many of its parents' as tell it from the others; sorted.   pictures: names
-    without ending, sorted.   composites: picture -> file.   results: method -> picture -> file.
-    id: tells this study from others, by the names of all and the sizes of all files.
-    Raises InputError for less than two folders and for one that is named twice, PictureError for a folder that is
-    missing or empty or whose pictures differ from the composites'.
+    methods: folder names, extended by parent folders until they are unique; sorted.
+    pictures: names without extension, sorted.
+    composites: picture -> file.
+    results: method -> picture -> file.
+    id: identifies the study by all names and file sizes.
+
+    Raises InputError for fewer than two folders or a duplicate one. Raises PictureError if a folder is missing or
+    empty, or if its pictures differ from the composites'.
     """
 
     def __init__(self, folders: Sequence[Path], composites: Path) -> None:
@@ -51,7 +54,9 @@ class Study:
         self.id = self._fingerprint()
 
     def draw_trials(self, voter: str) -> list[Trial]:
-        """Every two methods on every picture: order and sides drawn anew for each voter, the same at every call."""
+        """Return every pair of methods on every picture. Order and sides are random per voter, but the same at every
+        call.
+        """
         drawn = random.Random(f"{self.id} {voter}")
         trials = [
             Trial(picture, *drawn.sample(pair, 2))
@@ -62,9 +67,9 @@ class Study:
         return trials
 
     def check_pictures(self) -> Iterator[str]:
-        """Reads every file whole, and yields each picture when its files have been found good.
+        """Read every file completely, and yield each picture once its files are valid.
 
-        Raises PictureError for the first that is damaged, or has another size than its composite.
+        Raises PictureError for the first file that is damaged or differs in size from its composite.
         """
         with ThreadPoolExecutor() as pool:
             yield from pool.map(self._check_picture, self.pictures)
@@ -89,7 +94,7 @@ class Study:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of the folders' paths that differ from one another."""
+    """Return the shortest unique ends of the folders' paths."""
     paths = [folder.resolve() for folder in folders]
     for path, folder in zip(paths, folders, strict=True):
         if paths.count(path) > 1:
@@ -101,7 +106,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    """The pictures of a folder by name without ending, sorted."""
+    """Return the pictures of a folder, sorted, by name without extension."""
     if not folder.is_dir():
         raise PictureError(f"There is no folder {folder}.", "Check its name.")
     found: dict[str, Path] = {}
@@ -129,7 +134,7 @@ def _check_same(folder: Path, pictures: dict[str, Path], composites_folder: Path
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """(width, height), upright, of a picture that could be read to its end."""
+    """Return the upright (width, height) of a picture, after reading it completely."""
     try:
         with Image.open(path) as picture:
             picture.load()

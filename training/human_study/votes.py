@@ -1,6 +1,6 @@
-"""The file of votes: one line of JSON each, written through to the disk before the voter is told that it counts.
+"""The file of votes: one line of JSON each, flushed to disk before the voter gets a confirmation.
 
-A voter who goes back votes again: the last line on a question is the one that counts.
+A voter can go back and vote again: the last line for a question counts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Choice = Literal["left", "right", "none"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 
 Question = tuple[str, str, frozenset[str]]
-"""Voter, picture and the two methods: what a vote answers."""
+"""Voter, picture and the pair of methods that a vote is about."""
 
 
 class Vote(NamedTuple):
@@ -41,9 +41,11 @@ class Vote(NamedTuple):
 
 
 class Votes(NamedTuple):
-    """What a file holds. counted: the votes that count.   end: bytes up to the end of its last whole line.
+    """The contents of a file.
 
-    torn: whether a piece of a line comes after that, as a crash leaves it.
+    by_question: the votes that count.
+    end: number of bytes up to the end of the last complete line.
+    is_torn: whether a partial line follows, as after a crash.
     """
 
     by_question: dict[Question, Vote]
@@ -52,14 +54,14 @@ class Votes(NamedTuple):
 
 
 def make_question(voter: str, trial: Trial) -> Question:
-    """The question, whichever side each method was on."""
+    """Return the question, independent of the methods' sides."""
     return voter, trial.picture, frozenset((trial.left, trial.right))
 
 
 def read_votes(path: Path, study: Study) -> Votes:
-    """The votes of a file; none if there is no file yet.
+    """Read the votes of a file; empty if the file doesn't exist yet.
 
-    Raises InputError if they were given in another study, or a line other than the last is damaged.
+    Raises InputError if the votes belong to another study, or if a line other than the last is damaged.
     """
     data = path.read_bytes() if path.exists() else b""
     *lines, last = data.split(b"\n")
@@ -91,7 +93,7 @@ def _votes(path: Path, lines: Iterable[bytes], study: Study) -> Iterator[Vote]:
 
 
 def _parse(line: bytes) -> tuple[Vote, str]:
-    """The vote of a line, and its study's id."""
+    """Return the vote of a line, and its study's id."""
     fields = json.loads(line)
     if fields["choice"] not in CHOICES:
         raise ValueError("no choice")
@@ -100,10 +102,13 @@ def _parse(line: bytes) -> tuple[Vote, str]:
 
 
 class VoteFile:
-    """The file that a running study appends to. `counted`: the votes so far.   `torn`: whether one was torn by a crash.
+    """The file to which a running study appends votes.
 
-    What was torn is cut off. Usable from several threads, as a context manager. Raises as `read_votes`, InputError
-    if another running study writes to the file, OSError if it cannot be written.
+    by_question: the votes so far.
+    is_torn: whether a crash tore the last line, which is then removed.
+
+    Thread-safe; use it as a context manager. Raises the errors of `read_votes`, InputError if another running study
+    writes to the file, and OSError if it can't be written.
     """
 
     def __init__(self, path: Path, study: Study) -> None:
@@ -126,9 +131,9 @@ class VoteFile:
             self._resources = resources.pop_all()
 
     def append(self, vote: Vote) -> None:
-        """Counts the vote once it is on the disk, whole.
+        """Write a vote to disk, then count it.
 
-        Raises OSError, and leaves the file as it was, where it cannot be written.
+        Raises OSError, and leaves the file unchanged, if it can't be written.
         """
         line = {
             "study": self._study.id,

@@ -1,10 +1,11 @@
-"""What more training would bring: `python -m training.research.learning_curve docs/learning-curve.csv`.
+"""Extrapolate the learning curve: `python -m training.research.learning_curve docs/learning-curve.csv`.
 
-Fits share = a + b * n ** -c to each series of points, share being the fMSE left as a share of the untouched composite's
-and n the composites seen, in millions; a, b and c are not negative. Every point is then moved by the luck that its file
-states and the curve fitted again, many times: the range of those fits is what the points allow. Also, points are left
-out one by one. The file's columns: series; millions, of composites; fmse and untouched; luck, the deviation of fmse
-from run to run or from one choice of composites to another; source, where the point was read.
+Fits share = a + b * n ** -c to each series of points, with a, b and c not negative. Here share is the remaining fMSE as
+a share of the untouched composite's, and n is the number of composites seen, in millions. Then refits the curve many
+times with noise on every point, and once without each point; the range of these fits is the uncertainty.
+
+The file's columns: series; millions, of composites; fmse and untouched; luck, the standard deviation of fmse between
+runs or choices of composites; source, where the point comes from.
 """
 
 from __future__ import annotations
@@ -23,20 +24,23 @@ from training.evaluation.command import run_command
 from training.evaluation.score_tables import ScoreTable, in_markdown
 
 POWERS = np.geomspace(0.03, 4, 300)
-"""Values of c that are tried: at 0.03 the curve is all but a logarithm, at 4 it is flat after a doubling."""
+"""Values of c to try: at 0.03 the curve is nearly a logarithm, at 4 it is flat after a doubling."""
 DRAWS = 4000
 SEED = 0
 RANGE = (5, 95)
-"""Percentiles of the draws that are given."""
+"""Percentiles of the draws to report."""
 TARGET = 0.40
-"""Share of the fMSE that is hoped for: 60 % taken away."""
+"""Target share of the fMSE: 60 % removed."""
 FURTHER = (2, 10, 100)
-"""Times as many composites as the last point's for which the curve is asked."""
+"""Multiples of the last point's composites at which the curve is evaluated."""
 COLUMNS = ["series", "millions", "fmse", "untouched", "luck", "source"]
 
 
 class Points(NamedTuple):
-    """A series.   millions, share, luck: (n,) float64; share and luck of the untouched fMSE."""
+    """A series of points.
+
+    millions, share, luck: (n,) float64; share and luck relative to the untouched fMSE.
+    """
 
     millions: np.ndarray
     share: np.ndarray
@@ -44,27 +48,30 @@ class Points(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """share = floor + gain * millions ** -power; fields may be arrays of equal shape, a curve each."""
+    """share = floor + gain * millions ** -power; fields may be arrays of equal shape, one curve per element."""
 
     floor: np.ndarray
     gain: np.ndarray
     power: np.ndarray
 
     def predict_share(self, millions: float) -> np.ndarray:
+        """Return the remaining share after this many million composites."""
         share: np.ndarray = self.floor + self.gain * millions**-self.power
         return share
 
     def find_millions(self, share: float) -> np.ndarray:
-        """Millions of composites at which each curve is down at the share; infinity where it never is."""
+        """Return the millions of composites at which each curve falls to the share; infinity if it never does."""
         above = share - self.floor
         with np.errstate(divide="ignore", over="ignore"):
             return np.where(above > 0, (self.gain / np.maximum(above, 1e-12)) ** (1 / self.power), np.inf)
 
 
 def fit_curves(millions: np.ndarray, shares: np.ndarray) -> Curve:
-    """The curve of least squares for each row of shares.
+    """Fit the curve of least squares to each row of shares.
 
-    millions: (n,), at least three different ones.   shares: (m, n).   Returns a Curve of (m,).
+    millions: (n,), at least three different ones.
+    shares: (m, n).
+    Returns a Curve of (m,).
     """
     steps = millions[None] ** -POWERS[:, None]  # (p, n)
     middle, mean = steps.mean(axis=1), shares.mean(axis=1)  # (p,), (m,)
@@ -82,21 +89,21 @@ def fit_curves(millions: np.ndarray, shares: np.ndarray) -> Curve:
 
 
 def resample_curves(points: Points) -> Curve:
-    """The curves of DRAWS copies of the points, each moved by its luck; always the same."""
+    """Return the curves of DRAWS noisy copies of the points; always the same."""
     moved = np.random.default_rng(SEED).normal(points.share, points.luck, (DRAWS, len(points.share)))
     parts = [fit_curves(points.millions, part) for part in np.array_split(moved, 20)]
     return Curve(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
 def fit_leave_one_out(points: Points) -> Curve:
-    """The curves of the points without the first, without the second, and so on."""
+    """Return the curves fitted without the first point, without the second, and so on."""
     others = [np.arange(len(points.share)) != left_out for left_out in range(len(points.share))]
     curves = [fit_curves(points.millions[kept], points.share[None, kept]) for kept in others]
     return Curve(*(np.concatenate(values) for values in zip(*curves, strict=True)))
 
 
 def read_points(path: Path) -> dict[str, Points]:
-    """The series of a file. Raises InputError naming the line that is wrong, OSError for a file that is missing."""
+    """Read the series of a file. Raises InputError, naming the invalid line, or OSError if the file is missing."""
     rows: dict[str, list[tuple[float, float, float]]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         lines = csv.DictReader(file)
@@ -120,7 +127,7 @@ def read_points(path: Path) -> dict[str, Points]:
 
 
 def build_table(series: dict[str, Points]) -> ScoreTable:
-    """A row a series: what is fitted, and what the curves say of more composites."""
+    """Return a row per series: the fit, and its predictions for more composites."""
     rows = []
     for name, points in series.items():
         (curve,), draws, fewer = (
@@ -168,7 +175,7 @@ def _format_millions(count: float) -> str:
 
 
 def draw_plot(path: Path, series: dict[str, Points]) -> None:
-    """Writes the plot, a panel a series. Raises OSError if the file cannot be written."""
+    """Draw a plot with a panel per series. Raises OSError if the file can't be written."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 

@@ -1,8 +1,8 @@
-"""One network of several that differ in their recognition heads: `python -m training.research.mean_of_heads A B`.
+"""Join networks that differ only in their recognition heads: `python -m training.research.mean_of_heads A B`.
 
-Heads that were trained apart err apart, so that the mean of their matrices errs less than either. Each was trained as
-one of so many (`TrainingRun.heads`); side by side they are a head of the preset's size, with half, a third, ... of each
-one's matrix.
+Independently trained heads make different errors, so the mean of their matrices has a smaller error than each. Each was
+trained as one of several narrow heads (`TrainingRun.heads`). Side by side they form a head of the preset's size that
+outputs the mean of their matrices.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ HEAD = "recognition_head."
 
 
 def average_heads(nets: Sequence[GKNet]) -> GKNet:
-    """The network whose recognition head tells the mean of what theirs tell.
+    """Return the network whose recognition head outputs the mean of the given heads.
 
-    Raises ValueError if they differ in more than that.
+    Raises ValueError if the networks differ in anything else.
     """
     narrow = nets[0].config
     count = len(nets)
@@ -53,7 +53,7 @@ def average_heads(nets: Sequence[GKNet]) -> GKNet:
 
 
 def _join_heads(heads: list[RecognitionHead]) -> dict[str, Tensor]:
-    """The values of one head with the hidden units of all."""
+    """Return the values of one head that contains the hidden units of all."""
     values = [head.state_dict() for head in heads]
 
     def beside(name: str) -> Tensor:

@@ -1,8 +1,7 @@
-"""What each part of trained weights is worth: `python -m training.research.parts --pool FOLDER`.
+"""Measure what each part of trained weights contributes: `python -m training.research.parts --pool FOLDER`.
 
-Switches off one part of the network at a time and judges what is left on the validation split, at 256 x 256, 8 bit,
-by the network alone. Nothing is trained anew: this tells what the weights rely on, not what another training without
-the part would reach.
+Disables one part of the network at a time and evaluates the network alone on the validation split at 256 x 256, 8 bit.
+Nothing is retrained: this shows what the weights rely on, not what training without the part would reach.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ from training.evaluation.bare_network import BareNetwork, NetworkInput
 from training.evaluation.metrics import Record
 
 SELECTION_SAMPLES = 60
-"""Composites whose channel weights are averaged to stand in for selection."""
+"""Number of composites whose mean channel weights replace the selection."""
 
 
 def disable_modulation(net: GKNet, _: Sequence[Sample]) -> None:
-    """Every predicted kernel at zero (or at the unit impulse where there is no residual path): Eq. 6 does nothing."""
+    """Zero every predicted kernel, or set it to the unit impulse without a residual path, so that Eq. 6 has no effect."""
 
     assert net.kernels is not None
     for block in net.kernels.blocks:
@@ -48,13 +47,13 @@ def disable_modulation(net: GKNet, _: Sequence[Sample]) -> None:
 
 
 def disable_reference(net: GKNet, _: Sequence[Sample]) -> None:
-    """LRE passed by: F_LR is the deepest encoder feature itself, as in the paper's ablation."""
+    """Bypass LRE: F_LR becomes the deepest encoder feature itself, as in the paper's ablation."""
     assert net.kernels is not None
     net.kernels.reference = nn.Identity()
 
 
 def disable_selection(net: GKNet, samples: Sequence[Sample]) -> None:
-    """SCF's channel weights (Eq. 3) the same for every picture: their mean over the first composites."""
+    """Replace SCF's channel weights (Eq. 3) by their mean over the first composites."""
     blocks = [module for module in net.modules() if isinstance(module, SelectiveCorrelationFusion)]
     seen: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {block: [] for block in blocks}
 
@@ -75,18 +74,18 @@ def disable_selection(net: GKNet, samples: Sequence[Sample]) -> None:
 
 
 def disable_local_head(net: GKNet, _: Sequence[Sample]) -> None:
-    """No gain and bias a pixel: one colour matrix for the whole foreground."""
+    """Remove the gain and bias per pixel: one colour matrix for the whole foreground."""
     _silence(net.head)
 
 
 def disable_recognition(net: GKNet, _: Sequence[Sample]) -> None:
-    """Nothing told of what things are, nor of the colours of what is near and of what is alike."""
+    """Remove the recognition head's correction, including the colours of near and similar regions."""
     if net.recognition_head is not None:
         _silence(net.recognition_head.matrix)
 
 
 def keep_statistics_path(net: GKNet, samples: Sequence[Sample]) -> None:
-    """The colour statistics' path without any convolution."""
+    """Keep only the colour statistics' path, without any convolution."""
     disable_local_head(net, samples)
     disable_recognition(net, samples)
     if net.global_head is not None:
@@ -111,7 +110,7 @@ CUTS: dict[str, Callable[[GKNet, Sequence[Sample]], None] | None] = {
 
 
 def judge_samples(net: GKNet, samples: Sequence[Sample], seen: Callable[[], None]) -> list[Record]:
-    """Records of the bare network; `seen` is called after each."""
+    """Return the records of the network alone; `seen` is called after each."""
     network = BareNetwork(net)
     records = []
     for sample in samples:
@@ -121,7 +120,7 @@ def judge_samples(net: GKNet, samples: Sequence[Sample], seen: Callable[[], None
 
 
 def build_table(rows: dict[str, list[Record]]) -> Table:
-    """A row a variant: means over pictures, and the paired difference of fMSE to the first row."""
+    """Return a row per variant: means over pictures, and the paired difference of fMSE to the first row."""
     shown = Table(title="256 x 256, 8-bit levels, the network alone")
     shown.add_column("variant")
     for heading in ("pictures", "fMSE", "change of fMSE", "PSNR dB", "fMSE more than whole"):

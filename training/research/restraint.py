@@ -1,9 +1,8 @@
-"""How much of a small change to make: `python -m training.research.restraint --pool FOLDER`.
+"""Measure the shrinkage of small changes: `python -m training.research.restraint --pool FOLDER`.
 
-The change that the network makes of an object that is right already is small, and of one that is not it is seldom so.
-`GKNetConfig.restraint` makes less of small changes. What it costs where something had to be done, and what it spares
-where nothing had: the validation split's composites, and its photographs as they are, with their own masks, at
-256 x 256, 8 bit, by the network alone.
+The network changes objects with correct colours only slightly, and others rarely so little. `GKNetConfig.restraint`
+shrinks small changes. This measures its cost on the validation split's composites and its benefit on the unmodified
+photographs with their own masks. Evaluates the network alone at 256 x 256, 8 bit.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ from training.evaluation.score_tables import ScoreTable
 from training.research.steadiness import Agreement, measure_agreement
 
 LEVELS = (0, 12, 14, 16, 18, 20, 24, 28)
-"""Restraints that are tried, in levels of 255."""
+"""Restraints to try, in 8-bit levels."""
 
 
 class RestraintResult(NamedTuple):
-    """With one restraint: what becomes of composites, and of photographs that are right already."""
+    """Results with one restraint, on composites and on unmodified photographs."""
 
     composites: list[Record]
     photographs: list[Agreement]
 
 
 class UnrestrainedNetwork:
-    """A network's whole change of small pictures, of which any share may be made."""
+    """A network without restraint, whose change can be scaled afterwards."""
 
     def __init__(self, net: GKNet) -> None:
         whole = weights.build(replace(net.config, restraint=0.0))
@@ -54,18 +53,18 @@ class UnrestrainedNetwork:
 
     @torch.inference_mode()
     def compute_change(self, composite: np.ndarray, mask: np.ndarray) -> tuple[NetworkInput, Tensor]:
-        """Of (H, W, 3) uint8 and (H, W) bool: what is shown of it, and that one's change (1, 3, h, w)."""
+        """Return the network's input for (H, W, 3) uint8 and (H, W) bool, and its change (1, 3, h, w)."""
         shown = NetworkInput.from_composite(composite, mask, self.net.config.network_size)
         return shown, self.net(shown.picture, shown.mask) - shown.picture
 
 
 def apply_restraint(shown: NetworkInput, change: Tensor, levels: float) -> np.ndarray:
-    """The picture with as much of the change as a restraint allows, (H, W, 3) uint8."""
+    """Return the picture (H, W, 3) uint8 with the change shrunk by a restraint."""
     return shown.apply_change(restrained(change, shown.picture, shown.mask, levels / 255))
 
 
 def measure_restraints(network: UnrestrainedNetwork, samples: Iterable[Sample]) -> dict[int, RestraintResult]:
-    """What every restraint of `LEVELS` gives."""
+    """Return the results of every restraint in `LEVELS`."""
     found = {levels: RestraintResult([], []) for levels in LEVELS}
     seen: set[str] = set()
     for sample in samples:
@@ -82,7 +81,7 @@ def measure_restraints(network: UnrestrainedNetwork, samples: Iterable[Sample]) 
 
 
 def build_table(found: dict[int, RestraintResult], name: str) -> ScoreTable:
-    """A row a restraint."""
+    """Return a row per restraint."""
     return ScoreTable(
         title=f"How much of a small change is made: {name}, 256 x 256, 8 bit",
         headings=["restraint", "fMSE", "change", "PSNR dB", "gain dB", "not worse", "levels", "above 32 dB"],

@@ -1,9 +1,8 @@
-"""Whether more photographs would help: `python -m training.research.seen_photographs --pool SHARDS`.
+"""Measure whether more photographs would help: `python -m training.research.seen_photographs --pool SHARDS`.
 
-Judges weights on photographs of the first shard that they were trained on, and on as many that they never were. Both
-are recoloured in the same six ways at 256 x 256 by draws of their own, so no composite was seen before: what comes out
-better on the first was learnt of these photographs and does not carry over to others. More photographs of the same
-sources win no more than about that.
+Evaluates weights on training photographs from the first shard and on as many held-out ones. Both are recoloured in the
+same six ways at 256 x 256 with new draws, so no composite was seen in training. The difference between both groups is
+overfitting to photographs. More photographs from the same sources can gain at most about that much.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ from training.evaluation.score_tables import ScoreTable, in_markdown
 PHOTOGRAPHS = 300
 DRAWS = 4000
 RANGE = (5, 95)
-"""Percentiles of the draws that are given."""
+"""Percentiles of the draws to report."""
 
 
 def select_evenly(photographs: Photographs, count: int) -> Photographs:
-    """So many of the photographs, evenly from the first key to the last, each with its first mask."""
+    """Return `count` of the photographs, evenly spaced by key, each with its first mask."""
     kept = np.linspace(0, len(photographs.keys) - 1, count).round().astype(int)
     masks_of = photographs.masks_of
     first = [int(masks_of[index][0]) for index in kept]
@@ -49,7 +48,9 @@ def select_evenly(photographs: Photographs, count: int) -> Photographs:
 
 
 def resample_shares(records: Sequence[Record], generator: np.random.Generator) -> np.ndarray:
-    """(DRAWS,): the share of fMSE left, the photographs drawn anew; a photograph's composites stay together."""
+    """Return the remaining share of fMSE, (DRAWS,), for resampled photographs; composites of a photograph stay
+    together.
+    """
     sums: dict[str, np.ndarray] = {}
     for record in records:
         sums[record.key] = sums.get(record.key, np.zeros(2)) + np.array([record.before.fmse, record.after.fmse])
@@ -60,7 +61,7 @@ def resample_shares(records: Sequence[Record], generator: np.random.Generator) -
 
 
 def build_table(seen: Sequence[Record], unseen: Sequence[Record], of: str) -> ScoreTable:
-    """A row each, and how far they are apart.   of: whose results these are."""
+    """Return a row per group and their difference. of: names the results."""
     generator = np.random.default_rng(0)
     rows, draws, shares = [], [], []
     for name, records in (("trained on", seen), ("never trained on", unseen)):

@@ -1,8 +1,8 @@
-"""How little a result depends on what should not matter: `python -m training.research.steadiness --pool FOLDER`.
+"""Measure how stable results are: `python -m training.research.steadiness --pool FOLDER`.
 
-Two questions to the photographs of the validation split, through the way that users' pictures go, at 256 x 256, 8 bit.
-What becomes of an object that is right already, a real photograph with its own mask? And do two results agree, if the
-object is moved by a pixel, or the picture cropped, enlarged, slightly noised or compressed as JPEG before?
+Uses photographs of the validation split and the same pipeline as users' pictures, at 256 x 256, 8 bit. First, how much
+does a real photograph with its own mask change? Second, how well do two results agree if the object is moved by a
+pixel, or the picture is cropped, enlarged, slightly noisy or JPEG-compressed?
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from training.data.sample import Sample
 from training.evaluation.score_tables import ScoreTable
 
 Harmonize = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""What harmonizes a composite (H, W, 3) uint8 with its mask (H, W) bool: (H, W, 3) uint8."""
+"""Harmonizes a composite (H, W, 3) uint8 with its mask (H, W) bool into (H, W, 3) uint8."""
 
 
 class Agreement(NamedTuple):
-    """Two results for the same foreground.
+    """Agreement of two results for the same foreground.
 
-    levels: mean absolute difference, 8-bit levels.   psnr: dB over the foreground, capped at 100.
+    levels: mean absolute difference in 8-bit levels.
+    psnr: dB over the foreground, capped at 100.
     """
 
     levels: float
@@ -41,7 +42,11 @@ class Agreement(NamedTuple):
 
 
 def measure_agreement(one: np.ndarray, other: np.ndarray, mask: np.ndarray) -> Agreement:
-    """one, other: (H, W, 3) uint8.   mask: (H, W) bool, not empty."""
+    """Compare two results.
+
+    one, other: (H, W, 3) uint8.
+    mask: (H, W) bool, not empty.
+    """
     difference = one[mask].astype(np.float64) - other[mask].astype(np.float64)
     squared = np.square(difference).mean()
     psnr = 100.0 if squared == 0 else min(100.0, float(10 * np.log10(255**2 / squared)))
@@ -49,7 +54,7 @@ def measure_agreement(one: np.ndarray, other: np.ndarray, mask: np.ndarray) -> A
 
 
 def shift_object(harmonize: Harmonize, sample: Sample) -> Agreement:
-    """The object one pixel further right, over the picture as it was."""
+    """Compare with the object moved one pixel to the right, over the original picture."""
     composite, inside = sample.composite, sample.mask[:, :-1]  # what is not moved out of the picture
     there = np.zeros_like(sample.mask)
     there[:, 1:] = inside
@@ -59,7 +64,7 @@ def shift_object(harmonize: Harmonize, sample: Sample) -> Agreement:
 
 
 def crop_picture(harmonize: Harmonize, sample: Sample) -> Agreement | None:
-    """Without 5 % of the height and width, half of it at each side; None if no foreground is left."""
+    """Compare with the picture cropped by 5 % of its height and width; None if no foreground is left."""
     height, width = sample.mask.shape
     top, left = round(0.025 * height), round(0.025 * width)
     part = (slice(top, height - top), slice(left, width - left))
@@ -72,7 +77,7 @@ def crop_picture(harmonize: Harmonize, sample: Sample) -> Agreement | None:
 
 
 def enlarge_picture(harmonize: Harmonize, sample: Sample) -> Agreement:
-    """Every pixel two by two; compared at the first one of each four."""
+    """Compare with every pixel repeated two by two; compares the first of each four."""
     twice = [np.repeat(np.repeat(one, 2, 0), 2, 1) for one in (sample.composite, sample.mask)]
     return measure_agreement(
         harmonize(sample.composite, sample.mask), harmonize(twice[0], twice[1])[::2, ::2], sample.mask
@@ -80,20 +85,20 @@ def enlarge_picture(harmonize: Harmonize, sample: Sample) -> Agreement:
 
 
 def add_noise(harmonize: Harmonize, sample: Sample) -> Agreement:
-    """Noise of two levels' deviation everywhere; it is taken off again before results are compared."""
+    """Compare with noise of two levels' deviation, which is subtracted again before comparing."""
     noise = np.random.default_rng(0).normal(0, 2, sample.composite.shape).round()
     return _apply_same_change(harmonize, sample, np.clip(sample.composite + noise, 0, 255).astype(np.uint8))
 
 
 def compress_picture(harmonize: Harmonize, sample: Sample) -> Agreement:
-    """JPEG at quality 85; results are compared as they are, with what JPEG itself loses."""
+    """Compare with JPEG compression at quality 85, including JPEG's own loss."""
     return measure_agreement(
         harmonize(sample.composite, sample.mask), harmonize(_save_as_jpeg(sample.composite), sample.mask), sample.mask
     )
 
 
 def compress_without_loss(harmonize: Harmonize, sample: Sample) -> Agreement:
-    """The same, but what JPEG itself loses is taken off again before results are compared."""
+    """Compare with JPEG compression at quality 85, with JPEG's own loss subtracted."""
     return _apply_same_change(harmonize, sample, _save_as_jpeg(sample.composite))
 
 
@@ -104,7 +109,7 @@ def _save_as_jpeg(composite: np.ndarray) -> np.ndarray:
 
 
 def _apply_same_change(harmonize: Harmonize, sample: Sample, other: np.ndarray) -> Agreement:
-    """What is done to another form of the composite (H, W, 3) uint8, done to the composite itself."""
+    """Apply the change of a modified composite (H, W, 3) uint8 to the original, and compare."""
     change = harmonize(other, sample.mask).astype(np.int16) - other
     changed = np.clip(sample.composite.astype(np.int16) + change, 0, 255).astype(np.uint8)
     return measure_agreement(harmonize(sample.composite, sample.mask), changed, sample.mask)
@@ -123,12 +128,12 @@ CHANGES: dict[str, Change] = {
 
 
 def harmonize_photograph(harmonize: Harmonize, sample: Sample) -> Agreement:
-    """What is done to the photograph itself, whose object is right already."""
+    """Compare the real photograph with its harmonized form; its object is already correct."""
     return measure_agreement(sample.real, harmonize(sample.real, sample.mask), sample.mask)
 
 
 def measure_steadiness(harmonize: Harmonize, samples: Iterator[Sample]) -> dict[str, list[Agreement]]:
-    """All agreements, by the change; the photographs as they are under "none: a real photograph"."""
+    """Return all agreements by change; unmodified photographs are under "none: a real photograph"."""
     found: dict[str, list[Agreement]] = {"none: a real photograph": [], **{name: [] for name in CHANGES}}
     asked: set[str] = set()
     for sample in samples:
@@ -142,7 +147,7 @@ def measure_steadiness(harmonize: Harmonize, samples: Iterator[Sample]) -> dict[
 
 
 def build_table(found: dict[str, list[Agreement]]) -> ScoreTable:
-    """A row a change."""
+    """Return a row per change."""
     rows = []
     for name, agreements in found.items():
         levels, psnr = (np.array(values) for values in zip(*agreements, strict=True))

@@ -1,4 +1,4 @@
-"""An endless stream of composites, made on the fly from photographs held in memory."""
+"""An endless stream of composites, made on the fly from photographs in memory."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from training.engine.run import TrainingRun
 _TRIES = 100
 
 MARGIN = 9 / 8
-"""Photographs are held larger than the network's input by this, and cropped at random."""
+"""Size of photographs in memory relative to the network's input; random crops use the margin."""
 PARTS_MARGIN = 3 / 2
-"""The same where parts of them are cut out, which would be soft otherwise."""
+"""The same for individual crops, which would otherwise look soft."""
 
 
 def choose_photograph_size(run: TrainingRun) -> int:
-    """Height and width, pixels, of the photographs that a run's composites are made of."""
+    """Return the height and width in pixels of the photographs that a run needs."""
     return round(run.size * (PARTS_MARGIN if run.crops else MARGIN))
 
 
 class CompositeStream:
-    """Draws batches: random photographs, one mask of each, a random kind of change for each.
+    """A stream of batches: random photographs, one mask and one random kind of change for each.
 
-    One crop for all, or with `run.crops` one for each; then they are degraded where the run says so.
+    A batch shares one crop; with `run.crops`, each photograph gets its own. The run's degradations come last.
 
-    Photographs, draws and recolouring are all on the generator's device. The draws depend on the generator alone,
-    so a run that restores its state goes on as if it had never stopped.
+    Photographs, draws and recolouring stay on the generator's device. The draws depend on the generator alone, so a run
+    with a restored state continues exactly.
     """
 
     def __init__(self, photographs: Photographs, run: TrainingRun, generator: Generator) -> None:
@@ -58,9 +58,9 @@ class CompositeStream:
         self.generator = generator
 
     def draw_batch(self) -> Batch:
-        """Usable composites: as many as the run's batch, or a few less, but never none.
+        """Return usable composites: `run.batch` of them or slightly fewer, but at least one.
 
-        Raises InputError if the photographs give none in many tries, rather than look for them without end.
+        Raises InputError if many attempts yield none.
         """
         for _ in range(_TRIES):
             found = self._draw()
@@ -69,7 +69,7 @@ class CompositeStream:
         raise InputError("The photographs give no usable composite.", "Train on others, or on larger batches.")
 
     def _draw(self) -> Batch:
-        """The usable ones of some composites, perhaps none."""
+        """Return the usable ones of some composites, perhaps none."""
         # One in five is not usable; drawing that many more costs less than looking for them one by one.
         made, drawn = self._make_composites(self.run.batch * 5 // 4)
         chosen = made.usable.nonzero().squeeze(1)[: self.run.batch]
@@ -79,7 +79,7 @@ class CompositeStream:
         return Batch(composite, real, mask, self._get_recognized(drawn[chosen]))
 
     def _degrade(self, composite: Tensor, real: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Composites and photographs (B, 3, s, s) as the run says that some are worn."""
+        """Apply the run's degradations to composites and photographs (B, 3, s, s)."""
         if self.run.worn:
             composite, real = degrade(composite, real, mask, self.run.worn, self.generator)
             if self.run.wide:
@@ -87,12 +87,12 @@ class CompositeStream:
         return composite, real
 
     def _get_recognized(self, drawn: Tensor) -> Recognized | None:
-        """What there is to recognize in the pictures of the drawn mask numbers (B,), where that is known."""
+        """Return the feature maps for the drawn mask numbers (B,), if they are known."""
         del drawn
         return None
 
     def _make_composites(self, count: int) -> tuple[Composites, Tensor]:
-        """So many composites, and the number (B,) of each one's mask."""
+        """Make `count` composites; also return the number (B,) of each one's mask."""
         drawn = torch.multinomial(self.weights, 2 * count, replacement=True, generator=self.generator)
         alike = self._chance(count, self.run.alike).flatten()
         drawn[count:] = torch.where(alike, self._draw_same_source(drawn[:count]), drawn[count:])
@@ -105,12 +105,12 @@ class CompositeStream:
         return made._replace(composite=torch.where(untouched, made.real, made.composite)), drawn[:count]
 
     def _vary_masks(self, mask: Tensor, other: Tensor) -> Tensor:
-        """Masks (B, 1, s, s), some of them another photograph's, some without mixed pixels."""
+        """Replace some of the masks (B, 1, s, s) by another photograph's, and make some binary."""
         mask = torch.where(self._chance(len(mask), self.run.foreign_masks), other.flip(3), mask)
         return torch.where(self._chance(len(mask), self.run.hard_masks), (mask >= 0.5).float(), mask)
 
     def _recolor(self, real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor) -> Composites:
-        """One composite a photograph."""
+        """Make one composite per photograph."""
         count, share = len(real), self.run.fringeless
         if self.run.wide and self._chance(1, self.run.wide):
             return recolor_widely(real, mask, reference, reference_mask, self.generator, share)
@@ -122,15 +122,15 @@ class CompositeStream:
         return recolor_without_leakage(*pictures_of, share) if share else recolor(*pictures_of)
 
     def _draw_same_source(self, drawn: Tensor) -> Tensor:
-        """For each mask number (B,) another of a photograph from the same collection, so of similar content."""
+        """Draw, for each mask number (B,), another from the same collection, with similar content."""
         chance = torch.rand(len(drawn), generator=self.generator, device=self.generator.device)
         place = (chance * self.source_count[drawn]).long()
         return self.by_source[self.source_first[drawn] + place]
 
     def _crop(self, drawn: Tensor, size: int | None = None) -> tuple[Tensor, Tensor]:
-        """Pictures (B, 3, s, s) in [0, 1] and masks (B, 1, s, s) of the drawn mask numbers (B,).
+        """Return pictures (B, 3, s, s) and masks (B, 1, s, s) in [0, 1] for the drawn mask numbers (B,).
 
-        size: s, the run's when not given.
+        size: s; the run's size by default.
         """
         size, whole = size or self.run.size, self.pictures.shape[-1]
         if self.sums is not None:
@@ -149,5 +149,5 @@ class CompositeStream:
         return torch.where(mirrored, pictures.flip(3), pictures), torch.where(mirrored, masks.flip(3), masks)
 
     def _chance(self, count: int, share: float) -> Tensor:
-        """(B, 1, 1, 1) bool, true for about that share."""
+        """Draw (B, 1, 1, 1) bool, each True with probability `share`."""
         return torch.rand(count, 1, 1, 1, generator=self.generator, device=self.generator.device) < share

@@ -1,4 +1,4 @@
-"""The streams of composites that a training run is opened with."""
+"""Open the stream of composites for a training run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from training.engine.training import Training
 
 
 def open_photographs(training: Training, folders: list[Path], out: Path, bad: BadFiles) -> CompositeStream:
-    """Composites made on the fly of the photographs in folders of shards, but never of the validation split's.
+    """Open a stream of composites made on the fly from shards; photographs of the validation split are excluded.
 
-    out: the run's folder, which keeps the views of a run that learns from those.
+    out: the run's folder, which caches the views if the run trains on them.
     """
     of_views = training.run.only == "recognition_head"
     size = PHOTOGRAPH_SIZE if of_views else choose_photograph_size(training.run)
@@ -30,7 +30,7 @@ def open_photographs(training: Training, folders: list[Path], out: Path, bad: Ba
 
 
 def open_iharmony4(training: Training, root: Path, bad: BadFiles) -> TripletStream:
-    """iHarmony4's training composites, all four sub-sets."""
+    """Open a stream of iHarmony4's training composites, all four sub-sets."""
     chosen = iharmony4.list_triplets(root, "train", bad=bad)
     if training.parallel.rank == 0:
         print(f"{len(chosen)} composites", flush=True)

@@ -1,4 +1,4 @@
-"""Batches made while the network learns from those before: a GPU would otherwise wait at every draw."""
+"""Prefetch batches while the network trains, so that a GPU needn't wait for them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 from training.engine.batch import Batch, Stream
 
 _QUEUE_LENGTH = 3
-"""Batches that are kept ready."""
+"""Number of batches kept ready."""
 _PATIENCE = 0.2
-"""Seconds after which the thread looks whether it should end."""
+"""Seconds between checks whether the thread should stop."""
 
 
 class Prefetcher:
-    """A stream's batches in their order, made in a thread and, on a GPU, in a CUDA stream of their own.
+    """A prefetcher for a stream's batches, in order, in a thread and, on a GPU, its own CUDA stream.
 
-    What the stream draws runs ahead of what was learnt, so a run that is resumed does not go on with the same draws.
-    To be closed, or used with `with`. `draw_batch` raises what making it raised.
+    The stream's draws run ahead of the training, so a resumed run doesn't repeat them exactly. Close it or use it in a
+    `with` statement. `draw_batch` raises any exception that occurred in the thread.
     """
 
     def __init__(self, stream: Stream, device: torch.device) -> None:
@@ -39,12 +39,12 @@ class Prefetcher:
         self.close()
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Stop the thread."""
         self.stop_event.set()
         self.thread.join()
 
     def draw_batch(self) -> Batch:
-        """The next batch, as `Stream.draw_batch`."""
+        """Return the next batch, as `Stream.draw_batch` does."""
         made = self.ready.get()
         if isinstance(made, Exception):
             raise made

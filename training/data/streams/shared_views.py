@@ -1,4 +1,4 @@
-"""Composites of which several share a view of a photograph, so that what is in it is looked at once for all of them."""
+"""Composites that share views of photographs, so that the recognition trunk runs only once per view."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from training.engine.batch import Batch
 from training.engine.run import TrainingRun
 
 VIEW_SIZE = 256
-"""Height and width, pixels, of the views that are looked at."""
+"""Height and width of the views, in pixels."""
 
 
 class SharedViewStream(CompositeStream):
-    """Draws batches of up to `run.batch` composites, `each` of every view.
+    """A stream of batches with up to `run.batch` composites, `each` of every view.
 
-    A view is looked at SEEN x SEEN and then reduced to the run's size, for what is in it matters more than how sharp a
-    composite is. The run must have `crops`.
+    The recognition trunk sees a view at VIEW_SIZE x VIEW_SIZE; the view is then reduced to the run's size. The run must
+    set `crops`.
     """
 
     def __init__(self, photographs: Photographs, run: TrainingRun, each: int, generator: Generator) -> None:
@@ -48,7 +48,7 @@ class SharedViewStream(CompositeStream):
         return Batch(composite, real, mask, Recognized(recognized.places[number], recognized.things[number]))
 
     def _draw_references(self, drawn: Tensor) -> Tensor:
-        """Another mask for each of the mask numbers (B,)."""
+        """Draw another mask for each of the mask numbers (B,)."""
         others = torch.multinomial(self.weights, len(drawn), replacement=True, generator=self.generator)
         alike = self._chance(len(drawn), self.run.alike).flatten()
         return torch.where(alike, self._draw_same_source(drawn), others)

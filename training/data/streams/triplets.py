@@ -1,4 +1,4 @@
-"""Batches of iHarmony4's training composites, read ahead by worker processes."""
+"""Batches of iHarmony4's training composites, prefetched by worker processes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from training.engine.training import Training
 _TRIES = 100
 
 WORKERS = 8
-"""At most as many processes read pictures."""
+"""Largest number of processes that read pictures."""
 
 
 class Pictures(Dataset[Tensor | PictureError]):
-    """Each composite's seven channels (composite, real, mask) as (S, S, 7) uint8, or why it cannot be read."""
+    """Each composite's channels (composite, real, mask) as (S, S, 7) uint8, or the error that prevents reading it."""
 
     def __init__(self, chosen: Sequence[Triplet]) -> None:
         self.triplets = chosen
@@ -47,10 +47,10 @@ def _ignore_interrupts(_: int) -> None:
 
 
 class Epochs(Sampler[list[int]]):
-    """The indices of each batch, one shuffled epoch after the other, told by the seed and the step alone.
+    """The indices of each batch in shuffled epochs, determined by the seed and the step alone.
 
-    A run that goes on at some step gets what it would have got had it never stopped. Each process takes its own
-    part of a step; what does not fill the last step of an epoch is left out of it.
+    A resumed run therefore gets the same batches as an uninterrupted one. Each process takes its own part of a step. An
+    incomplete last step of an epoch is dropped.
     """
 
     def __init__(self, count: int, run: TrainingRun, first: int, parallel: Parallel) -> None:
@@ -74,10 +74,9 @@ class Epochs(Sampler[list[int]]):
 
 
 class TripletStream:
-    """iHarmony4's training composites at 256 x 256, as the paper trains on them, without augmentation.
+    """iHarmony4's training composites at 256 x 256, as in the paper, without augmentation.
 
-    A file that cannot be read ends the training with a PictureError that names it, or is left out of its batch
-    and counted, as `bad` says.
+    An unreadable file raises a PictureError that names it, or is left out and counted, depending on `bad`.
     """
 
     def __init__(self, chosen: Sequence[Triplet], training: Training, bad: BadFiles) -> None:
@@ -98,9 +97,9 @@ class TripletStream:
         )
 
     def draw_batch(self) -> Batch:
-        """The next composites, as many as the run's batch; fewer where files were left out, but never none.
+        """Return the next batch: `run.batch` composites, or fewer if files were left out, but at least one.
 
-        Raises PictureError if that is all of them in many batches.
+        Raises PictureError if every file in many batches in a row is unreadable.
         """
         for _ in range(_TRIES):
             pictures = []

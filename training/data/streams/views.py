@@ -1,8 +1,7 @@
-"""Views of photographs, and what there is to recognize in them: for training the part that makes something of that.
+"""Views of photographs with their recognition feature maps, for training the recognition head.
 
-The trunk that recognizes is frozen and sees no colours, so what it makes of a photograph is nearly what it makes of
-every composite of it. Looking at a few crops of a photograph once, rather than at every composite, is four times as
-fast.
+The recognition trunk is frozen and sees no colours, so its output for a photograph is nearly the same as for every
+composite of it. Running it once on a few crops of a photograph is four times as fast as running it on every composite.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from training.engine.parallel import Parallel
 from training.engine.run import TrainingRun
 
 PHOTOGRAPH_SIZE = SIZE * 9 // 7
-"""Height and width, pixels, of the photographs that views are cut out of."""
+"""Height and width in pixels of the photographs from which views are cropped."""
 _TRIES = 12
 _REPORT_SECONDS = 30
 _AT_ONCE = 16
@@ -34,9 +33,12 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Views:
-    """pictures: (V, 3, S, S) uint8.   masks: (V, S, S) uint8.   keys: V names, of the photographs.
+    """Views of photographs and their feature maps.
 
-    places: (V, PLACES, SIZE/16, SIZE/16), things: (V, THINGS, SIZE/32, SIZE/32), float16: `Recognized` of each view.
+    pictures: (V, 3, S, S) uint8.
+    masks: (V, S, S) uint8.
+    keys: V photograph keys.
+    places: (V, PLACES, SIZE/16, SIZE/16) and things: (V, THINGS, SIZE/32, SIZE/32), float16, as in `Recognized`.
     """
 
     pictures: np.ndarray
@@ -47,7 +49,7 @@ class Views:
 
 
 class ViewStream(CompositeStream):
-    """Composites of views, with what there is to recognize in them."""
+    """A stream of composites of views, with their recognition feature maps."""
 
     def __init__(self, views: Views, run: TrainingRun, generator: Generator) -> None:
         whole = Photographs(
@@ -72,9 +74,10 @@ class ViewStream(CompositeStream):
 
 
 def load_views(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Parallel) -> Views:
-    """`run.views` views of each of the photographs (HELD pixels), kept in the folder and made where they are not there.
+    """Load `run.views` views of each photograph (PHOTOGRAPH_SIZE pixels) from the folder; make them if they are
+    missing.
 
-    Always the same for the same seed, whichever processes make them. Every process must call it.
+    The result depends on the seed alone, not on the number of processes. Every process must call this.
     """
     about = {"size": run.size, "views": run.views, "seed": run.seed, "keys": photographs.keys}
     done = folder / "views.json"
@@ -91,7 +94,7 @@ def load_views(photographs: Photographs, run: TrainingRun, folder: Path, paralle
 
 
 def _make_views(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Parallel) -> None:
-    """Every process writes its share of the same files."""
+    """Make this process's share of the views and write it to the common files."""
     total = run.views * len(photographs.keys)
     shapes = {
         "pictures": (np.uint8, (total, 3, run.size, run.size)),
@@ -129,7 +132,7 @@ def _make_views(photographs: Photographs, run: TrainingRun, folder: Path, parall
 
 
 def _cut_out(photographs: Photographs, masks_of: list[np.ndarray], seed: int, numbers: list[int]) -> Iterator[Tensor]:
-    """(1, 4, SIZE, SIZE) in [0, 1] for each view's number: picture and mask."""
+    """Yield picture and mask, (1, 4, SIZE, SIZE) in [0, 1], for each view number."""
     for number in numbers:
         draws = np.random.default_rng([seed, number])
         index = number % len(photographs.keys)
@@ -143,7 +146,7 @@ def _cut_out(photographs: Photographs, masks_of: list[np.ndarray], seed: int, nu
 
 
 def _draw_part(mask: np.ndarray, draws: np.random.Generator) -> tuple[slice, slice]:
-    """Rows and columns of a part that shows most of the foreground; all of them where none is found."""
+    """Return rows and columns of a crop that contains most of the foreground, or of the whole if none is found."""
     side, whole = len(mask), mask.sum(dtype=np.int64)
     for _ in range(_TRIES):
         share, stretch = draws.uniform(SMALLEST, 1), draws.uniform(1 / STRETCH, STRETCH)

@@ -1,9 +1,9 @@
-"""What composites are made by, to look at:
+"""Show every kind of composite on a contact sheet:
 
     python -m training.data.synthesis --pool FOLDER --sheet sheet.png
 
-A row a validation photograph: the photograph, its object changed by every kind of change, and the whole of it rendered
-anew in every way.
+Each row shows a validation photograph, its object after every kind of change, and every rendering of the whole
+photograph.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIZE = 160
 
 
 def make_contact_sheet(photographs: Photographs, rows: int) -> np.ndarray:
-    """(H, W, 3) uint8: a row for each of the first photographs."""
+    """Return the contact sheet (H, W, 3) uint8, with one row per photograph."""
     first = [int(masks[0]) for masks in photographs.masks_of]
     pictures = torch.from_numpy(photographs.pictures).float() / 255
     masks = torch.from_numpy(photographs.masks[first] >= 128)[:, None].float()

@@ -1,4 +1,4 @@
-"""Composites made softer, noisier and compressed, as photographs are that were enlarged, taken by night or sent on."""
+"""Degradations of composites: softening, noise and compression, as in enlarged, night-time or re-shared photographs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from torch import Generator, Tensor
 from training.data.synthesis.jpeg import compress_pictures
 
 _SOFTER = (1.3, 1.7, 2.5)
-"""What pictures may be reduced by before they are enlarged again."""
+"""Factors by which pictures may be reduced before they are enlarged again."""
 _NOISE = 4 / 255
-"""Largest deviation of added noise."""
+"""Largest standard deviation of added noise."""
 _QUALITY = (40.0, 95.0)
-"""JPEG's, least and most."""
+"""Lowest and highest JPEG quality."""
 
 
 def degrade(composite: Tensor, real: Tensor, mask: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Composites and their photographs, a `share` of them softened, of all a share noisy, of all a share compressed.
+    """Soften, add noise to and compress composites and their photographs, each with probability `share`.
 
-    composite, real: (B, 3, H, W) in [0, 1].   mask: (B, 1, H, W) in [0, 1].   Returns the first two, both worn in the
-    same way, with 8 bits, and equal where the mask is 0.
+    composite, real: (B, 3, H, W) in [0, 1].
+    mask: (B, 1, H, W) in [0, 1].
+    Returns both with the same degradations and 8-bit values, equal where the mask is 0.
     """
     both = torch.cat([composite, real], dim=1)
     both = _compress(add_noise(soften(both, share, generator), share, generator), share, generator)
@@ -32,7 +33,7 @@ def degrade(composite: Tensor, real: Tensor, mask: Tensor, share: float, generat
 def degrade_objects(
     composite: Tensor, real: Tensor, mask: Tensor, share: float, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """As `degrade`, but of the objects alone, as if they came from a worse file than the scene; some are sharpened."""
+    """Degrade only the objects, as if they came from a worse file than the scene; some are sharpened. See `degrade`."""
     both = sharpen(torch.cat([composite, real], dim=1), share, generator)
     changed, truth = both.chunk(2, dim=1)
     changed, truth = degrade(changed, truth, mask, share, generator)
@@ -40,7 +41,7 @@ def degrade_objects(
 
 
 def sharpen(pictures: Tensor, share: float, generator: Generator) -> Tensor:
-    """A share of pictures (B, C, H, W) in [0, 1] with an unsharp mask, up to as strong as what it takes away."""
+    """Sharpen a share of pictures (B, C, H, W) in [0, 1] with an unsharp mask of random strength up to 1."""
     chance = _draw_chance(len(pictures), generator) < share
     amount = torch.where(chance, _draw_chance(len(pictures), generator), 0.0)[:, None, None, None]
     blurred = F.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
@@ -48,7 +49,7 @@ def sharpen(pictures: Tensor, share: float, generator: Generator) -> Tensor:
 
 
 def soften(pictures: Tensor, share: float, generator: Generator) -> Tensor:
-    """A share of pictures (B, C, H, W) reduced and enlarged again."""
+    """Reduce and enlarge a share of pictures (B, C, H, W)."""
     found, size = pictures.clone(), pictures.shape[2:]
     chance = _draw_chance(len(pictures), generator)
     for number, factor in enumerate(_SOFTER):
@@ -62,7 +63,7 @@ def soften(pictures: Tensor, share: float, generator: Generator) -> Tensor:
 
 
 def add_noise(pairs: Tensor, share: float, generator: Generator) -> Tensor:
-    """Composites and photographs (B, 6, H, W) in [0, 1], the same noise added to both of a share of them."""
+    """Add the same noise to composite and photograph in a share of pairs (B, 6, H, W) in [0, 1]."""
     batch, _, height, width = pairs.shape
     noise = torch.randn(batch, 3, height, width, generator=generator, device=generator.device)
     amount = torch.where(_draw_chance(batch, generator) < share, _NOISE * _draw_chance(batch, generator), 0.0)
@@ -70,7 +71,7 @@ def add_noise(pairs: Tensor, share: float, generator: Generator) -> Tensor:
 
 
 def _compress(pairs: Tensor, share: float, generator: Generator) -> Tensor:
-    """Composites and photographs (B, 6, H, W) in [0, 1], both of a share of them as from JPEG files of one quality."""
+    """Compress composite and photograph as JPEG of one quality in a share of pairs (B, 6, H, W) in [0, 1]."""
     here = (_draw_chance(len(pairs), generator) < share).nonzero().squeeze(1)
     if not len(here):
         return pairs
@@ -82,5 +83,5 @@ def _compress(pairs: Tensor, share: float, generator: Generator) -> Tensor:
 
 
 def _draw_chance(count: int, generator: Generator) -> Tensor:
-    """(B,), evenly from 0..1."""
+    """Draw (B,) uniformly from 0..1."""
     return torch.rand(count, generator=generator, device=generator.device)

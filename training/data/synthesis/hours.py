@@ -1,4 +1,4 @@
-"""Light of another hour on an object: sun and sky of other colours, from other sides; a part of it in shade.
+"""Change the light on an object to another hour's: sun and sky of other colours from other sides, or partial shade.
 
 Each is a `training.data.synthesis.recoloring.Recolor`; see there.
 """
@@ -17,9 +17,10 @@ from training.data.synthesis.scenes import compute_light_color, compute_luma, mu
 
 
 def inflate_normals(mask: Tensor) -> Tensor:
-    """Unit normals (B, 3, H, W), x right, y down, z to the viewer, of a shape blown up from its outline.
+    """Return unit normals (B, 3, H, W) of a shape inflated from its outline: x right, y down, z to the viewer.
 
-    mask: (B, 1, H, W).   Source: after Johnston, Lumo: Illumination for Cel Animation, NPAR 2002.
+    mask: (B, 1, H, W).
+    Source: after Johnston, Lumo: Illumination for Cel Animation, NPAR 2002.
     """
     height = mask.shape[2]
     thick = torch.zeros_like(mask)
@@ -35,9 +36,10 @@ def inflate_normals(mask: Tensor) -> Tensor:
 
 
 def relight(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
-    """Direct light of one colour from one side and ambient light of another in place of even light.
+    """Replace even light by a coloured directional light and a differently coloured ambient light.
 
-    Lambert's law on `inflate_normals`; colours are those of black bodies, 2,000 to 6,000 K against 6,000 to 15,000 K.
+    Uses Lambert's law on `inflate_normals`. Colours are those of black bodies: 2,000 to 6,000 K for the directional
+    light, 6,000 to 15,000 K for the ambient light.
     """
     del reference, reference_mask
     angle = draw_uniform(real, 0, 2 * math.pi, draws)
@@ -53,7 +55,7 @@ def relight(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tenso
 
 
 def shade_half(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
-    """A shadow's edge across the object: one to three stops less, and bluish, on one side of a random line."""
+    """Cast a shadow over one side of a random line across the object: one to three stops darker, and bluish."""
     del reference, reference_mask
     _, _, height, width = real.shape
     rows = torch.linspace(-1, 1, height, device=real.device)[None, None, :, None]

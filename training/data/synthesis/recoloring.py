@@ -1,9 +1,9 @@
-"""Composites made from real photographs by changing the foreground's colours, in batch, on any device.
+"""Make composites from real photographs by changing the foreground's colours, in batches on any device.
 
-iHarmony4 was made in this way (Cong et al., CVPR 2020): colours transferred from another photograph's
-foreground, an expert's retouch, another time of day. Every kind here is one function
-`(real, mask, reference, reference_mask, generator) -> recoloured`, pictures (B, 3, H, W) sRGB in [0, 1], masks
-(B, 1, H, W) in [0, 1]; what it returns is not clamped and need only be right inside the mask.
+iHarmony4 was made in a similar way (Cong et al., CVPR 2020): colour transfer from another photograph's foreground,
+expert retouching, another time of day. Each kind is a function `(real, mask, reference, reference_mask, generator) ->
+recoloured`. Pictures are (B, 3, H, W) sRGB in [0, 1], masks (B, 1, H, W) in [0, 1]. The result isn't clamped and needs
+to be correct only inside the mask.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Recolor = Callable[[Tensor, Tensor, Tensor, Tensor, Generator], Tensor]
 
 
 def _compute_moments(picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (B, 3) and covariance (B, 3, 3) of the masked pixels."""
+    """Return mean (B, 3) and covariance (B, 3, 3) of the masked pixels."""
     pixels, weights = picture.flatten(2), mask.flatten(2)  # (B, 3, H*W), (B, 1, H*W)
     weights = weights / weights.sum(dim=2, keepdim=True).clamp_min(1.0)
     mean = (pixels * weights).sum(dim=2)  # (B, 3)
@@ -32,7 +32,7 @@ def _compute_moments(picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _apply_affine(picture: Tensor, matrix: Tensor, source_mean: Tensor, target_mean: Tensor) -> Tensor:
-    """matrix (B, 3, 3) about the means (B, 3)."""
+    """Apply matrix (B, 3, 3) about the means (B, 3)."""
     centred = picture - source_mean[:, :, None, None]
     return torch.einsum("bij,bjhw->bihw", matrix, centred) + target_mean[:, :, None, None]
 
@@ -40,9 +40,9 @@ def _apply_affine(picture: Tensor, matrix: Tensor, source_mean: Tensor, target_m
 def transfer_reinhard(
     real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator, largest: float = 2.5
 ) -> Tensor:
-    """Mean and deviation of each Lab channel taken from the reference (Reinhard et al., 2001).
+    """Transfer mean and standard deviation of each Lab channel from the reference (Reinhard et al., 2001).
 
-    largest: factor that a deviation may grow or shrink by.
+    largest: largest factor by which a deviation may grow or shrink.
     """
     lab, reference_lab = srgb_to_lab(real), srgb_to_lab(reference)
     mean, covariance = _compute_moments(lab, mask)
@@ -52,7 +52,7 @@ def transfer_reinhard(
 
 
 def _matrix_power(matrix: Tensor, power: float, least: float = 1e-6) -> Tensor:
-    """A symmetric positive matrix (B, 3, 3), its eigenvalues at least `least`, to a power."""
+    """Raise a symmetric positive matrix (B, 3, 3) to a power, with eigenvalues clamped to at least `least`."""
     values: Tensor
     vectors: Tensor
     values, vectors = torch.linalg.eigh(matrix)
@@ -60,7 +60,7 @@ def _matrix_power(matrix: Tensor, power: float, least: float = 1e-6) -> Tensor:
 
 
 def transfer_covariance(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator) -> Tensor:
-    """RGB mean and covariance taken from the reference, axis by axis (Xiao & Ma, 2006)."""
+    """Transfer RGB mean and covariance from the reference, axis by axis (Xiao & Ma, 2006)."""
     mean, source = _compute_moments(real, mask)
     target_mean, target = _compute_moments(reference, reference_mask)
     source_values, source_axes = torch.linalg.eigh(source)
@@ -76,9 +76,10 @@ def transfer_covariance(real: Tensor, mask: Tensor, reference: Tensor, reference
 def transfer_mkl(
     real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator, least: float = 1e-6
 ) -> Tensor:
-    """The linear Monge-Kantorovitch map: the covariance of the reference, colours moved least (Pitié, 2007).
+    """Apply the linear Monge-Kantorovich map: match the reference's covariance with the smallest move (Pitié, 2007).
 
-    least: product of both variances along an axis; axes with less are stretched more than the map would.
+    least: lower bound for the product of both variances along an axis; axes below it are stretched more than by the
+    map.
     """
     mean, source = _compute_moments(real, mask)
     target_mean, target = _compute_moments(reference, reference_mask)
@@ -88,7 +89,7 @@ def transfer_mkl(
 
 
 def transfer_histograms(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator) -> Tensor:
-    """Each RGB channel's histogram taken from the reference (after Fecker et al., 2008)."""
+    """Transfer each RGB channel's histogram from the reference (after Fecker et al., 2008)."""
     bins = 64
     distribution = _distribution(real, mask, bins)  # (B, 3, bins)
     target = _distribution(reference, reference_mask, bins)
@@ -102,7 +103,7 @@ def transfer_histograms(real: Tensor, mask: Tensor, reference: Tensor, reference
 
 
 def _distribution(picture: Tensor, mask: Tensor, bins: int) -> Tensor:
-    """(B, 3, bins): the share of masked pixels at or below each level, slightly smoothed."""
+    """Return (B, 3, bins): the share of masked pixels at or below each level, slightly smoothed."""
     index = (picture.clamp(0, 1) * (bins - 1)).round().long().flatten(2)  # (B, 3, H*W)
     weights = mask.flatten(2).expand(-1, 3, -1)
     counts = torch.zeros(*index.shape[:2], bins, device=picture.device).scatter_add_(2, index, weights)
@@ -111,7 +112,7 @@ def _distribution(picture: Tensor, mask: Tensor, bins: int) -> Tensor:
 
 
 def retouch(real: Tensor, mask: Tensor, _: Tensor, __: Tensor, generator: Generator, amount: float = 1.0) -> Tensor:
-    """A photographer's edits: exposure and white balance in linear light, contrast, tone curve, saturation."""
+    """Apply a photographer's edits: exposure and white balance in linear light, contrast, tone curve, saturation."""
     del mask
     stops = draw_uniform(real, -1.4, 1.4, generator) + draw_uniform(real, -0.6, 0.6, generator, 3)
     picture = linear_to_srgb(srgb_to_linear(real) * 2 ** (amount * stops))
@@ -127,7 +128,7 @@ def retouch(real: Tensor, mask: Tensor, _: Tensor, __: Tensor, generator: Genera
 
 
 def add_light(real: Tensor, mask: Tensor, _: Tensor, __: Tensor, generator: Generator, amount: float = 1.0) -> Tensor:
-    """Coloured light that varies across the object: a gain in linear light along a random direction."""
+    """Add coloured light that varies across the object: a gain in linear light along a random direction."""
     across = _across(mask, generator)  # (B, 1, H, W), 0..1 over the object
     brightness = draw_uniform(real, -1.8, 1.8, generator, 2)  # stops at both ends
     tint = draw_uniform(real, -0.6, 0.6, generator, 6)
@@ -136,7 +137,7 @@ def add_light(real: Tensor, mask: Tensor, _: Tensor, __: Tensor, generator: Gene
 
 
 def _across(mask: Tensor, generator: Generator) -> Tensor:
-    """(B, 1, H, W): from 0 to 1 over the object's middle along a random direction."""
+    """Return (B, 1, H, W): a ramp from 0 to 1 across the object along a random direction."""
     batch, _, height, width = mask.shape
     rows = torch.linspace(-1, 1, height, device=mask.device)[None, None, :, None]
     columns = torch.linspace(-1, 1, width, device=mask.device)[None, None, None, :]
@@ -161,9 +162,10 @@ KINDS: dict[str, Recolor] = {
 class Composites(NamedTuple):
     """A batch of composites.
 
-    composite, real: (B, 3, H, W) in [0, 1], equal outside the mask.   mask: (B, 1, H, W).
-    kind: (B,) index into the kinds that were chosen from.
-    usable: (B,) bool, False where the foreground hardly changes, or clips.
+    composite, real: (B, 3, H, W) in [0, 1], equal outside the mask.
+    mask: (B, 1, H, W).
+    kind: (B,), index into the kinds used.
+    usable: (B,) bool, False if the foreground changes too little or too much, or clips.
     """
 
     composite: Tensor
@@ -182,9 +184,9 @@ def recolor(
     generator: Generator,
     kinds: Mapping[str, Recolor] = KINDS,
 ) -> Composites:
-    """One composite a photograph, of the given kind (B,), an index into `kinds`, at random strength.
+    """Make one composite per photograph, of the given kind (B,), an index into `kinds`, with random strength.
 
-    Pictures (B, 3, H, W) in [0, 1], masks (B, 1, H, W) in [0, 1]. Two in ten get a varying light on top.
+    Pictures are (B, 3, H, W) in [0, 1], masks (B, 1, H, W) in [0, 1]. Two in ten also get varying light.
     """
     changed = real.clone()
     for number, make in enumerate(kinds.values()):
@@ -203,7 +205,7 @@ def recolor(
 
 
 def _is_usable(composite: Tensor, real: Tensor, mask: Tensor) -> Tensor:
-    """(B,): enough foreground, changed enough but not beyond sense, and not much of it newly clipped."""
+    """Return (B,) bool: whether the foreground is large enough, changes moderately and isn't heavily clipped."""
     area = mask.sum(dim=(1, 2, 3))
     squared = (composite - real).square().mean(dim=1, keepdim=True)
     fmse = 255**2 * (squared * mask).sum(dim=(1, 2, 3)) / area.clamp_min(1)

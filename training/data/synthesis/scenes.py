@@ -1,8 +1,8 @@
-"""Renderings of a whole photograph: the same scene by another camera, photographer, weather or hour.
+"""Renderings of a whole photograph: the same scene with another camera, photographer, weather or hour.
 
-Where only the object of a photograph is changed, a network learns what normal photographs look like. Where the whole
-photograph was rendered anew before, it has to read the light of the scene. Every rendering is one function
-`(picture, generator) -> picture`, pictures (B, 3, H, W) sRGB in [0, 1]; the result is not clamped.
+If only the object is changed, a network learns what typical photographs look like. If the whole photograph is
+re-rendered first, it must read the scene's light. Each rendering is a function `(picture, generator) -> picture`.
+Pictures are (B, 3, H, W) sRGB in [0, 1]; the result isn't clamped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Rendering = Callable[[Tensor, Generator], Tensor]
 DAYLIGHT_KELVIN = 6500.0
 """Colour temperature of sRGB's white."""
 KELVIN = (2500.0, 12000.0)
-"""Least and greatest colour temperature that `change_white_balance` renders."""
+"""Lowest and highest colour temperature for `change_white_balance`."""
 
 
 def compute_luma(picture: Tensor) -> Tensor:
@@ -30,19 +30,19 @@ def compute_luma(picture: Tensor) -> Tensor:
 
 
 def multiply_light(linear: Tensor, gain: Tensor) -> Tensor:
-    """Multiply linear light by a gain; what would clip approaches white as film does, by 1 - exp(-x)."""
+    """Multiply linear light by a gain. Gains above 1 compress highlights towards white like film, by 1 - exp(-x)."""
     film = (1 - torch.exp(-gain * linear)) / (1 - torch.exp(-gain))
     return torch.where(gain > 1, film, gain * linear)
 
 
 def change_exposure(picture: Tensor, generator: Generator) -> Tensor:
-    """Up to two stops more or less light, highlights compressed (Mann & Picard, 1995)."""
+    """Change the exposure by up to two stops, with highlight compression (Mann & Picard, 1995)."""
     stops = draw_uniform(picture, -2, 2, generator)
     return linear_to_srgb(multiply_light(srgb_to_linear(picture), 2**stops))
 
 
 def compute_light_color(kelvin: Tensor) -> Tensor:
-    """Colour of a black body relative to sRGB's white, linear sRGB of luminance 1: (B, 1, 1, 1) -> (B, 3, 1, 1).
+    """Return a black body's colour relative to sRGB white, linear, of luminance 1: (B, 1, 1, 1) -> (B, 3, 1, 1).
 
     Source: cubic approximation of the Planckian locus, Kim et al., US patent 7024034, 2002, valid from 1667 K.
     """
@@ -66,9 +66,9 @@ def _black_body(kelvin: Tensor) -> Tensor:
 
 
 def change_white_balance(picture: Tensor, generator: Generator) -> Tensor:
-    """Light of 2,500 to 12,000 K that the camera did not balance, and a little green or magenta.
+    """Simulate imperfectly balanced light of 2,500 to 12,000 K, with a slight green or magenta tint.
 
-    Drawn evenly in reciprocal temperature, in which steps look alike (Judd, 1933).
+    Drawn uniformly in reciprocal temperature, where steps look alike (Judd, 1933).
     """
     mired = draw_uniform(picture, 1e6 / KELVIN[1], 1e6 / KELVIN[0], generator)
     tint = torch.cat(
@@ -81,25 +81,25 @@ def change_white_balance(picture: Tensor, generator: Generator) -> Tensor:
 
 
 def _balance_light(linear: Tensor, gain: Tensor) -> Tensor:
-    """Multiply by a gain (B, 3, 1, 1) without a change of a grey's luminance."""
+    """Multiply by a gain (B, 3, 1, 1) and keep the luminance of greys."""
     return linear * gain / compute_luma(gain)
 
 
 def change_contrast(picture: Tensor, generator: Generator) -> Tensor:
-    """More or less contrast around a random grey, colours with it, and gamma."""
+    """Change contrast and saturation around a random grey, and gamma."""
     pivot = draw_uniform(picture, 0.25, 0.65, generator)
     picture = pivot + (picture - pivot) * 2 ** draw_uniform(picture, -0.8, 0.6, generator)
     return picture.clamp(0, 1) ** (2 ** draw_uniform(picture, -0.6, 0.6, generator))
 
 
 def change_saturation(picture: Tensor, generator: Generator) -> Tensor:
-    """From nearly grey to vivid."""
+    """Change the saturation, from nearly grey to vivid."""
     grey = compute_luma(picture)
     return grey + (picture - grey) * 2 ** draw_uniform(picture, -2.0, 0.7, generator)
 
 
 def flatten_tones(picture: Tensor, generator: Generator) -> Tensor:
-    """A logarithmic curve with lifted blacks and pale colours, as raw or "log" footage looks before it is graded."""
+    """Apply a logarithmic curve with lifted blacks and pale colours, like ungraded raw or "log" footage."""
     linear = srgb_to_linear(picture)
     slope = 2 ** draw_uniform(picture, 3.0, 7.0, generator)
     curve = torch.log1p(slope * linear) / torch.log1p(slope)
@@ -110,7 +110,7 @@ def flatten_tones(picture: Tensor, generator: Generator) -> Tensor:
 
 
 def render_night(picture: Tensor, generator: Generator) -> Tensor:
-    """Day for night: far less light, pale and bluish (Thompson, Shirley & Ferwerda, 2002), or that of lamps."""
+    """Render day for night: much darker, pale and bluish (Thompson, Shirley & Ferwerda, 2002), or lit by lamps."""
     linear = srgb_to_linear(picture) * 2 ** draw_uniform(picture, -4.0, -1.5, generator)
     grey = compute_luma(linear)
     linear = grey + (linear - grey) * draw_uniform(picture, 0.2, 0.8, generator)
@@ -125,7 +125,7 @@ def render_night(picture: Tensor, generator: Generator) -> Tensor:
 
 
 def render_dusk(picture: Tensor, generator: Generator) -> Tensor:
-    """A low sun: less light, warm towards the ground or from one side, bluish elsewhere."""
+    """Render a low sun: darker, warm near the ground or on one side, bluish elsewhere."""
     _, _, height, width = picture.shape
     rows = torch.linspace(0, 1, height, device=picture.device)[None, None, :, None]
     columns = torch.linspace(0, 1, width, device=picture.device)[None, None, None, :]
@@ -142,7 +142,7 @@ def render_dusk(picture: Tensor, generator: Generator) -> Tensor:
 
 
 def add_haze(picture: Tensor, generator: Generator) -> Tensor:
-    """Airlight mixed in, the more the higher in the picture (Koschmieder, 1924; Narasimhan & Nayar, 2002)."""
+    """Add airlight that grows with height in the picture (Koschmieder, 1924; Narasimhan & Nayar, 2002)."""
     height = picture.shape[2]
     far = 1 - torch.linspace(0, 1, height, device=picture.device)[None, None, :, None]
     depth = far ** draw_uniform(picture, 0.5, 2.0, generator)
@@ -153,7 +153,7 @@ def add_haze(picture: Tensor, generator: Generator) -> Tensor:
 
 
 def apply_film_look(picture: Tensor, generator: Generator) -> Tensor:
-    """A look as lookup tables give it: channels mixed a little, then a random smooth curve for each channel."""
+    """Apply a film look like a lookup table: a slight channel mix, then a random smooth curve per channel."""
     mixed = mix_channels(picture, draw_uniform(picture, 0, 0.07, generator), generator)
     return apply_random_curve(mixed, draw_uniform(picture, 0.02, 0.08, generator), generator)
 
@@ -168,7 +168,7 @@ def mix_channels(picture: Tensor, amount: Tensor, generator: Generator) -> Tenso
 
 
 def apply_random_curve(picture: Tensor, amount: Tensor, generator: Generator) -> Tensor:
-    """Pass each channel through a random rising curve, mostly shared by the three: six points, linear between them."""
+    """Apply a random monotonic curve through six points to each channel, mostly shared by all three."""
     count = 6
     batch = picture.shape[0]
     steps = torch.linspace(0, 1, count, device=picture.device)
@@ -198,9 +198,10 @@ RENDERINGS: dict[str, Rendering] = {
 
 
 def render_scenes(pictures: Tensor, share: float, generator: Generator) -> Tensor:
-    """Render a `share` of pictures (B, 3, H, W) in [0, 1] as one or two of `RENDERINGS`, half of them also regraded.
+    """Render a `share` of pictures (B, 3, H, W) in [0, 1] with one of `RENDERINGS`, and four in ten of these with
+    another.
 
-    Returns 8-bit values as files have them, in [0, 1].
+    Returns 8-bit values in [0, 1].
     """
     found = pictures.clone()
     chosen = torch.rand(len(pictures), generator=generator, device=pictures.device) < share
@@ -216,6 +217,6 @@ def render_scenes(pictures: Tensor, share: float, generator: Generator) -> Tenso
 
 
 def rerender(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, generator: Generator) -> Tensor:
-    """A `Recolor`: the object as another rendering of the same photograph shows it."""
+    """Return another rendering of the same photograph; a `Recolor`."""
     del mask, reference, reference_mask
     return render_scenes(real, 1.0, generator)

@@ -1,10 +1,9 @@
-"""Where shipped weights fail: `python -m training.evaluation.failures --pool SHARDS -o FOLDER`.
+"""Analyse where weights fail: `python -m training.evaluation.failures --pool SHARDS -o FOLDER`.
 
-Harmonizes every composite of the validation split and a few objects pasted from one of its photographs into another,
-names what went wrong by rules on the numbers (`training.evaluation.failures.kinds`), and shows the worst: those with
-the highest fMSE after harmonizing. Prints the tables, and writes into the folder: failures.csv, a line a case;
-failures.md, the tables; worst.jpg and pasted.jpg, contact sheets. Without ground truth nothing says whether a pasted
-object came out right; of these it measures what was changed.
+Harmonizes every composite of the validation split and some objects pasted between its photographs. Classifies what went
+wrong by rules (`training.evaluation.failures.kinds`) and shows the composites with the highest remaining fMSE. Prints
+the tables and writes failures.csv (one line per case), failures.md (the tables), and the contact sheets worst.jpg and
+pasted.jpg. Pasted objects have no ground truth, so only their change is measured.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ PASTED = 20
 
 
 def measure_failure(case: Case) -> Failure:
-    """What was measured of a composite."""
+    """Measure a harmonized composite."""
     sample = case.sample
     measured = measure_result(sample.composite, case.harmonized, sample.real, sample.mask)
     return Failure(sample.key, sample.kind, measure_scene(sample.composite, sample.mask), measured)
@@ -55,9 +54,10 @@ def measure_failure(case: Case) -> Failure:
 def measure_composites(
     found: Iterable[Case], count: int, sources: list[str]
 ) -> tuple[list[Failure], list[tuple[Failure, Tile]]]:
-    """All that was measured, and the worst with their pictures, worst first; no other case's pictures are kept.
+    """Return all measurements, and the worst with their tiles, worst first. Other cases' pictures aren't kept.
 
-    count: at most so many of the worst.   sources: beginnings of the keys that may be among them, none: all.
+    count: largest number of worst cases.
+    sources: key prefixes that may be among them; all if empty.
     """
     everything: list[Failure] = []
     worst: list[tuple[float, int, Failure, Tile]] = []
@@ -73,7 +73,7 @@ def measure_composites(
 
 
 def harmonize_pasted_objects(harmonizer: Harmonizer, found: Iterable[PastedObject]) -> Iterator[tuple[Doubt, Tile]]:
-    """What was measured of each pasted object, with its pictures."""
+    """Harmonize each pasted object and yield its measurements and tile."""
     for case in found:
         harmonized = harmonizer(case.composite, case.mask)
         doubt = Doubt(
@@ -85,7 +85,7 @@ def harmonize_pasted_objects(harmonizer: Harmonizer, found: Iterable[PastedObjec
 
 
 def is_from_source(key: str, sources: list[str]) -> bool:
-    """Whether a photograph's key begins with one of the sources; with none given, always."""
+    """Return whether a photograph's key begins with one of the sources, or whether no source is given."""
     return not sources or any(key.startswith(f"{source}_") for source in sources)
 
 
@@ -133,7 +133,7 @@ def _write(
     worst: list[tuple[Failure, Tile]],
     doubts: list[tuple[Doubt, Tile]],
 ) -> None:
-    """Prints the tables and writes all files; of: whose results these are."""
+    """Print the tables and write all files. of: names the results."""
     failures, measured = [one for one, _ in worst], [doubt for doubt, _ in doubts]
     tables = [build_kinds_table(failures, everything, of), build_parts_table(failures, everything)]
     if doubts:

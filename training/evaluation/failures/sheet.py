@@ -1,4 +1,4 @@
-"""Contact sheets of cases: a composite with its mask's outline, what became of it, the truth where there is one."""
+"""Contact sheets of cases: the composite with its mask's outline, the result, and the ground truth if there is one."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from PIL import Image, ImageDraw, ImageFont
 from gknet.atomic import replacing
 
 SIDE = 224
-"""Of a picture on the sheet, pixels."""
+"""Side of a picture on the sheet, in pixels."""
 GAP = 4
 MARGIN = 14
 FONT_SIZE = 15
 LINE = 19
 COLUMNS = 2
-"""Cases beside one another."""
+"""Cases per row."""
 JPEG_QUALITY = 85
 
 
 class Tile(NamedTuple):
-    """A case.   lines: above its pictures, each cut into more where it is too long.   mask: (H, W) bool.
-    pictures: caption -> (H, W, 3) uint8; the mask is outlined on the first."""
+    """A case on the sheet.
+
+    lines: text above the pictures; long lines are wrapped.
+    mask: (H, W) bool.
+    pictures: caption -> (H, W, 3) uint8; the mask is outlined on the first.
+    """
 
     lines: Sequence[str]
     mask: np.ndarray
@@ -33,9 +37,9 @@ class Tile(NamedTuple):
 
 
 def write_sheet(path: Path, tiles: Sequence[Tile]) -> None:
-    """Writes a JPEG; it is at its place only when it is whole. All tiles must have equally many pictures, of any size.
+    """Write a JPEG atomically. All tiles must have the same number of pictures, of any size.
 
-    Raises OSError where the file cannot be written.
+    Raises OSError if the file can't be written.
     """
     drawn = [_draw_tile(tile) for tile in tiles]
     width, columns = drawn[0].width, min(COLUMNS, len(drawn))
@@ -72,7 +76,7 @@ def _draw_tile(tile: Tile) -> Image.Image:
 
 
 def _draw_outline(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The picture with a white line just outside the mask and a black one around it: seen on any colour."""
+    """Draw a white line just outside the mask and a black one around it, visible on any colour."""
     wide = _dilate(mask)
     shown = picture.copy()
     shown[_dilate(wide) & ~wide] = 0
@@ -81,7 +85,7 @@ def _draw_outline(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _dilate(mask: np.ndarray) -> np.ndarray:
-    """The mask and its neighbours above, below, left and right."""
+    """Return the mask dilated by its neighbours above, below, left and right."""
     grown = mask.copy()
     grown[1:] |= mask[:-1]
     grown[:-1] |= mask[1:]

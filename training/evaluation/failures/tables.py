@@ -1,4 +1,4 @@
-"""The failures' tables, and `failures.csv`: a line a case with all that was measured."""
+"""The tables of failures, and `failures.csv` with one line per case and all its measurements."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PART_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A composite and what was measured of it.   recolouring: its kind of composite."""
+    """A composite and its measurements. recolouring: its kind of composite."""
 
     key: str
     recolouring: str
@@ -50,7 +50,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """An object pasted into another photograph and what was measured of it."""
+    """A pasted object and its measurements."""
 
     key: str
     scene: Scene
@@ -62,9 +62,10 @@ class Doubt:
 
 
 def build_kinds_table(worst: Sequence[Failure], everything: Sequence[Failure], title: str) -> ScoreTable:
-    """How often each kind is met among the worst and among all, and how much of all error its composites hold.
+    """Return how frequent each kind is among the worst and among all, and its share of the total error.
 
-    title: whose results these are.   Neither sequence may be empty.
+    title: names the results.
+    Neither sequence may be empty.
     """
     held, total = (sum(failure.result.fmse_after for failure in group) for group in (worst, everything))
 
@@ -105,7 +106,7 @@ def build_kinds_table(worst: Sequence[Failure], everything: Sequence[Failure], t
 
 
 def build_parts_table(worst: Sequence[Failure], everything: Sequence[Failure]) -> ScoreTable:
-    """What the error that is left is made of, by kind of composite, and among the worst."""
+    """Return the parts of the remaining error, by kind of composite and for the worst."""
     groups = {
         name: [failure for failure in everything if failure.recolouring == name]
         for name in dict.fromkeys(failure.recolouring for failure in everything)
@@ -128,7 +129,7 @@ def build_parts_table(worst: Sequence[Failure], everything: Sequence[Failure]) -
 
 
 def build_doubts_table(pasted: Sequence[Doubt]) -> ScoreTable:
-    """How often each kind is met among pasted objects; must not be empty."""
+    """Return how frequent each kind is among pasted objects; there must be at least one."""
     rows = [
         [
             [name, _format_count([kind.applies(getattr(doubt, measured)) for doubt in pasted])]
@@ -173,7 +174,7 @@ COLUMNS = [
 def write_failures(
     file: TextIO, worst: Sequence[Failure], everything: Sequence[Failure], pasted: Sequence[Doubt]
 ) -> None:
-    """The worst first, then all others, then pasted objects; what cannot be known of these is left empty."""
+    """Write the worst first, then all others, then pasted objects, whose unknown fields stay empty."""
     writer = csv.DictWriter(file, COLUMNS)
     writer.writeheader()
     taken = set(map(id, worst))
