@@ -62,7 +62,7 @@ class Ablation:
         self, run: TrainingRun, data: Sequence[Path], pool: Path, out: Path, start: Path | None, every: int
     ) -> None:
         if run.only != "all" or run.parts != ROWS[-1]:
-            raise ValueError("an ablation trains all of every row: leave `only` and `parts` out of its config")
+            raise ValueError("an ablation trains all parts of every row: remove `only` and `parts` from its config")
         self.run = run
         self.data = find_shards(data)
         self.pool = find_shards([pool])
@@ -82,9 +82,11 @@ class Ablation:
             kept = json.loads(path.read_text(encoding="utf-8"))
             other = [name for name, value in settings.items() if kept.get(name) != value]
             if other:
-                raise ValueError(f"{self.out} holds an ablation with other {', '.join(other)}; name a new folder")
+                raise ValueError(
+                    f"{self.out} contains an ablation with different settings ({', '.join(other)}); choose a new folder"
+                )
         elif any(self.out.iterdir()):
-            raise ValueError(f"{self.out} holds something else than an ablation; name a new folder")
+            raise ValueError(f"{self.out} contains files other than an ablation; choose a new folder")
         else:
             with replace_text_file(path) as file:
                 json.dump(settings, file, indent=1)
@@ -125,7 +127,7 @@ class Ablation:
             self._judge(training.result, folder / "scores.csv", f"Judging {parts}")
             with replace_text_file(done) as file:
                 json.dump({"samples": training.samples, "seconds": training.seconds}, file)
-            state.unlink()  # tens of megabytes that nobody needs any more
+            state.unlink()  # tens of megabytes that are no longer needed
         kept = json.loads(done.read_text(encoding="utf-8"))
         return Ablated(read_records(folder / "scores.csv"), kept["seconds"])
 
@@ -144,7 +146,7 @@ class Ablation:
             return None
         scores = self.out / "start.csv"
         if not scores.is_file():
-            # Head and regions begin at zero, so that any row's network is the statistics' path alone.
+            # Head and regions start at zero, so every row's network is the statistics path alone.
             self._judge(self.start_training(0, ROWS[0]).net, scores, "Judging the start")
         return read_records(scores)
 
@@ -160,7 +162,7 @@ def _read_statistics_path(path: Path, run: TrainingRun) -> dict[str, Tensor]:
     given = weights.load(path)
     own = run.network()
     if given.global_head is None or not own.global_head or given.config.global_head_widths != own.global_head_widths:
-        raise ValueError(f"{path} has no statistics' path that fits {run.preset}")
+        raise ValueError(f"{path} has no statistics path for the preset {run.preset}; choose other weights")
     return {name: values for name, values in given.state_dict().items() if is_in_statistics_path(name)}
 
 
@@ -168,12 +170,14 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.ablate", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="TOML file of training/configs")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of shards to train on")
-    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split judges")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the ablation; goes on if it holds one")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="a training of each row for each")
-    parser.add_argument("--start", type=Path, help="weight file whose statistics' path the rows start from")
-    parser.add_argument("--every", type=int, default=1, help="judge only every N-th photograph's composites")
-    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is evaluated")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the ablation; resumed if it contains one")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds; each row is trained once per seed"
+    )
+    parser.add_argument("--start", type=Path, help="weight file whose statistics path the rows start from")
+    parser.add_argument("--every", type=int, default=1, help="evaluate only every N-th photograph's composites")
+    parser.add_argument("--threads", type=int, default=1, help="number of torch threads")
     options = parser.parse_args()
     if options.every < 1:
         parser.error("--every must be at least 1")
@@ -195,7 +199,7 @@ def main() -> int:
         print(f"ablate: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("ablate: stopped; the same command goes on", file=sys.stderr)
+        print("ablate: stopped; run the same command again to resume", file=sys.stderr)
         return 130
     start = None if options.start is None else f"{options.start.name} {weights.digest(options.start)}"
     table = ablation_table(run, rows, first, start)

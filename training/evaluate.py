@@ -92,7 +92,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     with defer_interrupts():
         harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
     count, found = _open_samples(options, bad)
-    # Piped or in a narrow window too, no row may break.
+    # Avoid wrapped rows in a pipe or a narrow window.
     console = Console(width=max(130, Console().width))
     ours = f"{path.name} {weights.digest(path)}"
     beside = CLASSICAL if options.pool else ()
@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
         if options.output:
             extremes.offer(case)
     if not results[ours]:
-        raise PictureError("No composite could be used.", "Look at what was left out.")
+        raise PictureError("No composite could be used.", "Check the files that were left out.")
     tables = _build_tables(options, results, ours)
     for table in tables:
         table.show(console)
@@ -124,14 +124,16 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--iharmony4", metavar="DIR", type=Path, help="iHarmony4's folder; its test lists are judged")
-    source.add_argument("--pool", metavar="DIR", type=Path, help="folder of shards; its validation split is judged")
+    source.add_argument(
+        "--iharmony4", metavar="DIR", type=Path, help="iHarmony4's folder; its test lists are evaluated"
+    )
+    source.add_argument("--pool", metavar="DIR", type=Path, help="folder of shards; its validation split is evaluated")
     source.add_argument(
         "--pairs",
         metavar="DIR",
         type=Path,
-        help="any folder with composite/, mask/ and real/: pictures of equal names, as in composite/dog.jpg, "
-        "mask/dog.png, real/dog.jpg; the mask is white where the foreground is",
+        help="any folder with composite/, mask/ and real/: pictures with the same names, such as composite/dog.jpg, "
+        "mask/dog.png, real/dog.jpg; masks are white in the foreground",
     )
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, help="where to write scores.csv, tables.md and index.html"
@@ -143,14 +145,14 @@ def _parse_arguments() -> argparse.Namespace:
         default=SIZE,
         help=f"height and width of the pool's composites, {SIZE} or more",
     )
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="PNG or SVG to draw quality against size into")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and count them")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="PNG or SVG file for a plot of quality against size")
+    parser.add_argument("--skip-bad", action="store_true", help="skip and count unusable files")
     parser.add_argument("--model", default="gknet-s", help="preset whose shipped weights to evaluate")
-    parser.add_argument("--weights", type=Path, help="another weight file")
+    parser.add_argument("--weights", type=Path, help="weight file to evaluate; default: the shipped one")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     options = parser.parse_args()
     if options.size < SIZE or (options.size != SIZE and not options.pool):
-        parser.error(f"--size wants --pool, and {SIZE} or more")
+        parser.error(f"--size must be at least {SIZE} and needs --pool")
     return options
 
 

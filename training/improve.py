@@ -46,7 +46,7 @@ def replace_if_better(new: Path, shipped: Path, pool: Path) -> bool:
     before, after = compute_mean_fmse(shipped, pool), compute_mean_fmse(new, pool)
     better = after < before
     print(f"mean fMSE of the shipped weights {before:.1f}, of the new ones {after:.1f}: ", end="")
-    print(f"{shipped} is replaced" if better else "the shipped ones stay", flush=True)
+    print(f"replaced {shipped}" if better else "kept the shipped ones", flush=True)
     if better:
         weights.ship(weights.load(new), shipped)
     return better
@@ -55,33 +55,38 @@ def replace_if_better(new: Path, shipped: Path, pool: Path) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.improve", description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of shards to train on")
-    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split decides")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the run, new or empty")
-    parser.add_argument("--minutes", type=float, required=True, help="of training")
+    parser.add_argument(
+        "--pool",
+        type=Path,
+        required=True,
+        help="folder of shards; its validation split decides which weights are better",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="new or empty folder for the run")
+    parser.add_argument("--minutes", type=float, required=True, help="minutes of training")
     parser.add_argument("--config", type=Path, default=CONFIG, help="TOML file of training/configs")
-    parser.add_argument("--weights", type=Path, help="another weight file than the shipped one to improve")
+    parser.add_argument("--weights", type=Path, help="weight file to improve; default: the shipped one")
     options = parser.parse_args()
     torch.set_num_threads(1)
     try:
         run = read_run(options.config)
         shipped = options.weights or weights.shipped(run.preset)
-        # Every run has its own draws, which its state keeps: with one seed for all, or for all from the same weights,
-        # each would see the composites of the last one again.
+        # Each run needs a new seed, which its state keeps: with a fixed one, or one derived from the weights,
+        # it would see the composites of the previous run again.
         training = Training(replace(run, seed=secrets.randbits(32)))
         options.out.mkdir(parents=True, exist_ok=True)
         if (options.out / "state.pt").exists():
-            raise ValueError(f"{options.out} holds a run already; name a new folder")
+            raise ValueError(f"{options.out} already contains a run; choose a new folder")
         training.load_weights(shipped)
         stream = open_photographs(training, options.data, options.out, BadFiles(skip=False))
         if not train(training, stream, options.out, options.minutes, anneal=True):
-            print("interrupted: the shipped weights stay", file=sys.stderr)
+            print("interrupted: kept the shipped weights", file=sys.stderr)
             return 130
         replace_if_better(options.out / "weights.safetensors", shipped, options.pool)
     except (HarmonizeError, ValueError, OSError, NotFiniteError) as error:
         print(f"improve: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: the shipped weights stay", file=sys.stderr)
+        print("interrupted: kept the shipped weights", file=sys.stderr)
         return 130
     return 0
 

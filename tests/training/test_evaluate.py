@@ -162,7 +162,7 @@ def test_scores_agree_with_scikit_image(pool: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--pool", "nowhere"], "nowhere holds no .tar shard"),
+        (["--pool", "nowhere"], "nowhere contains no .tar shards"),
         (["--pairs", "nowhere"], "composite is missing"),
         (["--iharmony4", "nowhere"], "HCOCO_test.txt cannot be read"),
         (["--pool", ".", "--weights", "README.md"], "README.md"),

@@ -104,14 +104,14 @@ def test_a_run_of_another_network_is_not_taken_over(pool: Path, tmp_path: Path) 
     weights.save(training.net, tmp_path / "net.safetensors")
     for change in ({"preset": "gknet"}, {"preset": "gknet-residual"}):
         other = Training(replace(TINY, **change))
-        with pytest.raises(ValueError, match="another network"):
+        with pytest.raises(ValueError, match="different network"):
             other.resume(tmp_path / "state.pt")
-        with pytest.raises(ValueError, match="another network"):
+        with pytest.raises(ValueError, match="different network"):
             other.load_weights(tmp_path / "net.safetensors")
-    with pytest.raises(ValueError, match="another part"):
+    with pytest.raises(ValueError, match="different network or part of it"):
         Training(replace(TINY, only="global_head")).resume(tmp_path / "state.pt")
     (tmp_path / "state.pt").write_bytes(b"junk")
-    with pytest.raises(ValueError, match="no saved run"):
+    with pytest.raises(ValueError, match="not a saved run"):
         training.resume(tmp_path / "state.pt")
 
 
@@ -165,11 +165,11 @@ def test_unknown_and_impossible_settings_are_named(tmp_path: Path) -> None:
         ("size = 100", "size must be a multiple of 16"),
         ("only = 'everything'", "only must be one of"),
         ("views = 0", "views must be"),
-        ("heads = 2", "heads: only a recognition head"),
-        ("only = 'global_head'\nheads_apart = 2", "heads_apart: only beside"),
+        ("heads = 2", "heads above 1 needs"),
+        ("only = 'global_head'\nheads_apart = 2", "heads_apart above 1 needs"),
         ("loss = 'l1'", "loss must be one of"),
         ("warmup = -5", "warmup"),
-        ("ema = 2", "ema must be within"),
+        ("ema = 2", "ema must be between"),
     ):
         path.write_text(f'preset = "gknet-s"\n{line}\n', encoding="utf-8")
         with pytest.raises(ValueError, match=named):
@@ -238,4 +238,4 @@ def test_a_folder_without_shards_is_one_clear_line(tmp_path: Path) -> None:
     command += ["--data", str(tmp_path), "--out", str(tmp_path / "run")]
     done = subprocess.run(command, cwd=CONFIGS.parents[1], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == f"training: {tmp_path} holds no .tar shard. Name a folder of WebDataset shards.\n"
+    assert done.stderr == f"training: {tmp_path} contains no .tar shards. Choose a folder of WebDataset shards.\n"

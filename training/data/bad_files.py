@@ -23,7 +23,7 @@ class BadFiles:
 
     def __init__(self, skip: bool) -> None:
         self.skip = skip
-        self._messages: dict[str, None] = {}  # in the order they were met; a file may be met once an epoch
+        self._messages: dict[str, None] = {}  # in order of occurrence; a file may occur once per epoch
 
     @property
     def count(self) -> int:
@@ -33,7 +33,7 @@ class BadFiles:
         """Raise the error, or count its file once. If this returns, the caller must leave the file out."""
         if not self.skip:
             raise error
-        # The text alone: an error that was caught keeps every picture of its traceback alive.
+        # Keep only the text: an exception's traceback would keep its pictures in memory.
         self._messages[error.message] = None
 
     def print_summary(self) -> None:

@@ -43,7 +43,7 @@ def list_triplets(
             except PictureError as error:
                 bad.raise_or_count(error)
     if not found:
-        raise PictureError(f"{root} holds no composite that can be used.", "Unpack iHarmony4 again.")
+        raise PictureError(f"{root} contains no usable composite.", "Extract iHarmony4 again.")
     return found
 
 
@@ -52,7 +52,9 @@ def _triplet(root: Path, subset: str, split: str, name: str) -> Triplet:
     folder = root / subset
     parts = Path(name).stem.rsplit("_", 2)
     if len(parts) != 3:
-        raise PictureError(f"{name} in {subset}_{split}.txt is no composite's name.", "It must be a_b_c.jpg.")
+        raise PictureError(
+            f"{name} in {subset}_{split}.txt is not a composite's name.", "Expected a name like a_b_c.jpg."
+        )
     triplet = Triplet(
         subset,
         folder / "composite_images" / name,
@@ -69,9 +71,9 @@ def _names(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise PictureError(f"{path} cannot be read: {why}.", "Name iHarmony4's own folder.") from error
+        why = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise PictureError(f"{path} cannot be read: {why}.", "Choose iHarmony4's own folder.") from error
     names = [Path(line.strip()).name for line in lines if line.strip()]
     if not names:
-        raise PictureError(f"{path} is empty.", "Unpack iHarmony4 again.")
+        raise PictureError(f"{path} is empty.", "Extract iHarmony4 again.")
     return names

@@ -33,24 +33,24 @@ def list_triplets(root: Path, *, bad: BadFiles | None = None) -> list[Triplet]:
         else:
             found.append(Triplet("pairs", composite, masks[name], reals[name]))
     if not found:
-        raise PictureError(f"{root} holds no composite that can be used.", "Pictures of a composite share one name.")
+        raise PictureError(f"{root} contains no usable composite.", "Give the pictures of a composite the same name.")
     return found
 
 
 def _pictures(folder: Path, bad: BadFiles) -> dict[str, Path]:
     """Return the pictures of a folder, sorted, by name without extension."""
     if not folder.is_dir():
-        raise PictureError(f"{folder} is missing.", "Name a folder with composite/, mask/ and real/.")
+        raise PictureError(f"{folder} is missing.", "Choose a folder with composite/, mask/ and real/.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.suffix.lower() not in ENDINGS:
             continue
         if path.stem in found:
             bad.raise_or_count(
-                PictureError(f"{path} has the name of {found[path.stem].name}.", "Rename one of the two.")
+                PictureError(f"{path} has the same name as {found[path.stem].name}.", "Rename one of the two.")
             )
         else:
             found[path.stem] = path
     if not found:
-        raise PictureError(f"{folder} holds no picture.", f"Known are {', '.join(sorted(ENDINGS))}.")
+        raise PictureError(f"{folder} contains no pictures.", f"Supported formats: {', '.join(sorted(ENDINGS))}.")
     return found

@@ -93,7 +93,7 @@ def read_photographs(
     if not keys:
         raise PictureError(
             f"No photograph with a usable mask in {len(shards)} shards.",
-            "Name the folder that holds the tar files.",
+            "Choose the folder that contains the tar files.",
         )
     return Photographs(
         pictures=np.stack([photographs[key].pixels.transpose(2, 0, 1) for key in keys]),  # (P, 3, S, S)
@@ -109,7 +109,7 @@ def find_shards(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         here = sorted(folder.glob("*.tar"))
         if not here:
-            raise PictureError(f"{folder} holds no .tar shard.", "Name a folder of WebDataset shards.")
+            raise PictureError(f"{folder} contains no .tar shards.", "Choose a folder of WebDataset shards.")
         found += here
     return found
 
@@ -137,13 +137,13 @@ def _read_members(shard: Path, bad: BadFiles) -> Iterator[tuple[str, bytes]]:
                 handle = archive.extractfile(member)
                 if handle is not None and member.name.endswith((".webp", ".png")):
                     yield member.name, handle.read()
-            # tarfile takes a file that was cut between two members, or holds a broken header, for a whole one.
+            # tarfile doesn't notice a file that was cut between two members or has a broken header.
             assert archive.fileobj is not None
             archive.fileobj.seek(archive.offset)
             if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise EOFError("unexpected end of data")
     except (tarfile.TarError, EOFError, OSError) as error:
-        bad.raise_or_count(PictureError(f"{shard} is damaged: {error}.", "Fetch the shard again."))
+        bad.raise_or_count(PictureError(f"{shard} is damaged: {error}.", "Download the shard again."))
 
 
 def _decode(data: bytes, size: int, key: str, place: str, mode: str) -> _Member:
@@ -154,7 +154,7 @@ def _decode(data: bytes, size: int, key: str, place: str, mode: str) -> _Member:
             picture.draft("RGB", (size, size))
             small = picture.convert(mode).resize((size, size), Image.Resampling.BILINEAR)
     except UNREADABLE as error:
-        raise PictureError(f"{place} cannot be read: {error}.", "Leave it out of the shard.") from error
+        raise PictureError(f"{place} cannot be read: {error}.", "Remove it from the shard.") from error
     return _Member(key, place, stored, np.asarray(small))
 
 
@@ -167,6 +167,8 @@ def _select_fitting(photograph: _Member, masks: Iterable[_Member], bad: BadFiles
         else:
             own, other = ("x".join(map(str, member.size)) for member in (mask, photograph))
             bad.raise_or_count(
-                PictureError(f"{mask.place} is {own} pixels, its photograph {other}.", "Make the mask anew.")
+                PictureError(
+                    f"{mask.place} is {own} pixels, its photograph {other}.", "Recreate the mask at that size."
+                )
             )
     return found

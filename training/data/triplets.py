@@ -13,7 +13,7 @@ from gknet.errors import PictureError
 from training.data.bad_files import UNREADABLE, BadFiles
 from training.data.sample import SIZE, Sample
 
-HINT = "Replace it, or leave out what is bad with --skip-bad."
+HINT = "Replace it, or skip bad files with --skip-bad."
 
 
 class Triplet(NamedTuple):
@@ -50,9 +50,9 @@ def _read_sample(triplet: Triplet) -> Sample:
         raise PictureError(f"{triplet.mask} is {sizes}.", HINT)
     mask = shares >= 128
     if not mask.any():
-        raise PictureError(f"{triplet.mask} holds no foreground.", HINT)
+        raise PictureError(f"{triplet.mask} has no foreground.", HINT)
     if mask.all():
-        raise PictureError(f"{triplet.mask} holds no background.", HINT)
+        raise PictureError(f"{triplet.mask} has no background.", HINT)
     return Sample(triplet.composite.name, triplet.subset, composite, real, mask)
 
 

@@ -23,7 +23,7 @@ def separate_heads(head: RecognitionHead, heads: int) -> None:
     for layer in (_last_layer(head.colours), _last_layer(head.things), head.hidden):
         layer.weight.register_hook(_BlockMask(layer.weight, heads))  # type: ignore[no-untyped-call]
     if head.matrix.in_features % heads:
-        raise ValueError(f"{head.matrix.in_features} hidden units are not {heads} heads'")
+        raise ValueError(f"{head.matrix.in_features} hidden units can't be divided among {heads} heads")
     head.matrix.register_forward_pre_hook(_HeadDropout(heads))
 
 
@@ -39,7 +39,7 @@ class _BlockMask:
     def __init__(self, weight: Tensor, heads: int) -> None:
         rows, columns = weight.shape
         if rows % heads or columns % heads:
-            raise ValueError(f"a layer of {rows} x {columns} is not {heads} heads'")
+            raise ValueError(f"a layer of {rows} x {columns} can't be divided among {heads} heads")
         block = weight.new_ones(rows // heads, columns // heads)
         self.blocks: Tensor = torch.block_diag(*[block] * heads)  # type: ignore[no-untyped-call]
 

@@ -88,31 +88,31 @@ class TrainingRun:
     def __post_init__(self) -> None:
         for name in ("size", "batch", "samples", "learning_rate", "views", "heads", "heads_apart"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0")
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         for name, known in (
             ("parts", get_args(Parts)),
             ("only", ("all", "global_head", "recognition_head")),
             ("loss", ("foreground_mse", "foreground_rmse")),
         ):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if self.warmup < 0 or self.clip < 0:
-            raise ValueError("warmup and clip must not be below 0")
+            raise ValueError(f"warmup and clip must not be negative, got {self.warmup} and {self.clip}")
         for name in (*_SHARES, "ema", "final_rate"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be within 0..1")
+                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         if self.size % self.network().multiple:
-            raise ValueError(f"size must be a multiple of {self.network().multiple} for {self.preset}")
+            raise ValueError(f"size must be a multiple of {self.network().multiple} for {self.preset}, got {self.size}")
         if self.only == "global_head" and not self.network().global_head:
             raise ValueError(f"only: the preset {self.preset!r} has no global head")
         if self.only == "recognition_head" and not self.network().recognition:
-            raise ValueError(f"only: the preset {self.preset!r} recognizes nothing")
+            raise ValueError(f"only: the preset {self.preset!r} has no recognition head")
         if self.only == "recognition_head" and self.crops:
-            raise ValueError("crops: views are parts of photographs already")
+            raise ValueError("crops must be 0 with only = 'recognition_head': its views are crops already")
         if self.heads > 1 and self.only != "recognition_head":
-            raise ValueError("heads: only a recognition head that is trained alone can be one of several")
+            raise ValueError("heads above 1 needs only = 'recognition_head'")
         if self.heads_apart > 1 and (self.only != "all" or not self.network().recognition):
-            raise ValueError("heads_apart: only beside a whole network that recognizes things")
+            raise ValueError("heads_apart above 1 needs only = 'all' and a preset with a recognition head")
 
     def network(self) -> GKNetConfig:
         """Return the configuration of the network that this run trains."""
@@ -135,7 +135,7 @@ def read_run(path: Path) -> TrainingRun:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no TOML file: {error}") from error
+        raise ValueError(f"{path} is not a valid TOML file: {error}") from error
     known = {field.name for field in fields(TrainingRun)}
     if unknown := sorted(set(values) - known):
         raise ValueError(f"{path}: unknown settings: {', '.join(unknown)}")

@@ -68,7 +68,7 @@ class StatisticsPath(nn.Module):
 
 
 def _update_average(ema: float, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:
-    # Early on the average forgets faster, or it would carry the untrained weights along.
+    # A smaller decay at first, or the average would keep the untrained weights.
     decay = min(ema, (1 + float(seen)) / (10 + float(seen)))
     return torch.lerp(new, old, decay) if new.is_floating_point() else new
 
@@ -104,7 +104,7 @@ class Training:
         """Up to eight of the last step's composites and the network's output for them, (B, 3, H, W)."""
 
     def _reseed(self) -> None:
-        # Not what another process or an earlier part of the run has drawn.
+        # Different draws from those of other processes and of earlier parts of the run.
         self.generator.manual_seed(self.run.seed + 1_000_003 * self.parallel.rank + 7_919 * self.step)
 
     def _parameters(self) -> list[dict[str, Any]]:
@@ -154,7 +154,9 @@ class Training:
         if self.run.heads > 1 and given.config == replace(self.run, heads=1).network():
             values = {name: value for name, value in values.items() if not is_trained(self.run, name)}
         elif given.config != self.net.config:
-            raise ValueError(f"{path} holds another network than this run trains")
+            raise ValueError(
+                f"{path} contains a different network from the one that this run trains; choose other weights"
+            )
         self.load_values(values)
 
     def load_values(self, values: dict[str, Tensor]) -> None:
@@ -193,11 +195,11 @@ class Training:
         """
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch documents none; whatever it is, the file is no state
-            raise ValueError(f"{path} is no saved run: {error}") from error
+        except Exception as error:  # torch documents no exceptions; any means an invalid file
+            raise ValueError(f"{path} is not a saved run: {error}") from error
         saved = GKNetConfig.from_dict(state["network"]) if "network" in state else None
         if saved != self.net.config or state["run"]["only"] != self.run.only:
-            raise ValueError(f"{path} holds a run of another network or another part of it")
+            raise ValueError(f"{path} contains a run of a different network or part of it; choose another folder")
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -218,7 +220,7 @@ class Training:
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the harmonized pictures, (B, 3, H, W)."""
-        # On the CPU the fused attention's backward takes twice as long as the plain one for so few tokens.
+        # On the CPU, fused attention's backward takes twice as long as the plain one for so few tokens.
         plain = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
         with plain, torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.bfloat16):
             harmonized: Tensor = self.trained_module(batch.composite, batch.mask, recognized=batch.recognized)
@@ -230,7 +232,7 @@ class Training:
         Raises NotFiniteError, before any weight changes, if the loss or gradient is NaN or infinite.
         """
         started = time.process_time()
-        # Dropout draws from torch's own generator, which a saved state does not hold.
+        # Dropout uses torch's global generator, which isn't part of a saved state.
         torch.manual_seed(self.run.seed + 1_000_003 * self.parallel.rank + 7_919 * self.step)
         batch = stream.draw_batch()
         for group in self.optimizer.param_groups:
@@ -259,7 +261,7 @@ class Training:
         """Average batch norm's running statistics over all processes."""
         if self.parallel.count == 1:
             return
-        kept = self.net.state_dict(keep_vars=True)  # not the frozen trunk's
+        kept = self.net.state_dict(keep_vars=True)  # without the frozen trunk's
         buffers = [
             kept[name] for name, buffer in self.net.named_buffers() if name in kept and buffer.is_floating_point()
         ]

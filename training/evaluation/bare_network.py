@@ -64,7 +64,7 @@ class NetworkInput(NamedTuple):
         both = torch.cat([change, self.mask], dim=1)
         small = F.interpolate(both, self.foreground.shape, mode="bilinear", antialias=True)[0].permute(1, 2, 0)
         values = small.cpu().numpy()
-        # Enlarging mixed the mask along its edge, so that the change is weaker there than what was changed.
+        # Enlarging blurred the mask's edge, so the change there must be divided by the mask.
         whole = values[..., :3] / values[..., 3:].clip(1e-3) * self.foreground[..., None]
         changed: np.ndarray = (self.composite + 255 * whole).clip(0, 255).round().astype(np.uint8)
         return changed
@@ -95,12 +95,12 @@ def judge_samples(network: BareNetwork, samples: Iterable[Sample]) -> list[Recor
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.evaluation.bare_network", description=__doc__)
-    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is judged")
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is evaluated")
     parser.add_argument("--weights", type=Path, required=True, help="weight file")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     fringe = parser.add_mutually_exclusive_group()
-    fringe.add_argument("--around", type=int, default=0, help="pixels around the foreground recoloured with it")
-    fringe.add_argument("--beyond", type=int, default=0, help="pixels around it made of what lies beyond")
+    fringe.add_argument("--around", type=int, default=0, help="recolour this many pixels around the foreground with it")
+    fringe.add_argument("--beyond", type=int, default=0, help="fill this many pixels around it from the background")
     options = parser.parse_args()
     if min(options.around, options.beyond) < 0:
         parser.error("--around and --beyond must be at least 0")

@@ -141,7 +141,9 @@ def _run(options: argparse.Namespace) -> None:
         chosen = (sample for sample in samples() if is_selected(sample.key, sample.kind, options.every))
         found[name] = [network.judge_sample(sample) for sample in track(chosen, f"Judging {name}", total=None)]
         if not found[name]:
-            raise PictureError(f"None of the composites of {name} was chosen.", "Judge more of them: lower --every.")
+            raise PictureError(
+                f"No composite of the set {name} was selected.", "Lower --every to evaluate more of them."
+            )
     title = f"{path.name} {weights.digest(path)}, {half} halves, the network alone"
     build_table(found, title).show(Console(width=max(110, Console().width)))
 
@@ -152,12 +154,14 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is judged")
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is evaluated")
     parser.add_argument("--light", type=Path, required=True, help="folder of the fixed cameras' shards")
-    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
-    parser.add_argument("--every", type=int, default=1, help="judge one in so many composites of each set")
-    parser.add_argument("--final", action="store_true", help="judge the halves that nothing may be chosen by")
-    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--weights", type=Path, help="weight file; default: the shipped gknet-s")
+    parser.add_argument("--every", type=int, default=1, help="evaluate one in N composites of each set")
+    parser.add_argument(
+        "--final", action="store_true", help="evaluate the held-out halves, not those for choosing weights"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="number of torch threads")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     return run_command("four_sets", lambda: _run(options))

@@ -49,12 +49,12 @@ def score_picture(harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) ->
     Raises ValueError for other types, different shapes and an empty foreground.
     """
     if harmonized.dtype != np.uint8 or real.dtype != np.uint8:
-        raise ValueError("scores are taken on 8-bit pictures")
+        raise ValueError(f"expected 8-bit pictures, got {harmonized.dtype} and {real.dtype}")
     if harmonized.shape != real.shape or mask.shape != real.shape[:2]:
         raise ValueError(f"shapes differ: {harmonized.shape}, {real.shape}, {mask.shape}")
     inside = mask >= 0.5
     if not inside.any():
-        raise ValueError("the mask holds no foreground")
+        raise ValueError("the mask is empty: no value is at least 0.5")
     squared = np.square(harmonized.astype(np.float64) - real.astype(np.float64))
     mse = float(squared.mean())
     psnr = 100.0 if mse == 0 else min(100.0, float(10 * np.log10(255**2 / mse)))

@@ -29,7 +29,7 @@ def read_records(path: Path) -> list[Record]:
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.reader(file))
     if lines[:1] != [COLUMNS]:
-        raise ValueError(f"{path} holds no scores")
+        raise ValueError(f"{path} is not a scores file: expected the columns {', '.join(COLUMNS)}")
     return [_parse_record(*line) for line in lines[1:]]
 
 

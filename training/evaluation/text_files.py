@@ -15,7 +15,7 @@ def replace_text_file(path: Path) -> Iterator[TextIO]:
     """Yield a UTF-8 text file that replaces `path` atomically, as in `gknet.atomic`. Line ends aren't translated."""
     with (
         replacing(path) as unfinished,
-        # File names may hold bytes that are not text: they are spelled out.
+        # Escape bytes in file names that are not valid text.
         unfinished.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         yield file

@@ -56,7 +56,7 @@ class Bank:
         if not about.exists():
             about.write_text(json.dumps(made_with), encoding="utf-8")
         elif json.loads(about.read_text(encoding="utf-8")) != made_with:
-            raise WeightsError(f"{folder} was made with other weights than {weight_file}.", "Name a new folder.")
+            raise WeightsError(f"{folder} was made with different weights from {weight_file}.", "Choose a new folder.")
 
     @property
     def pieces(self) -> list[Path]:
@@ -114,15 +114,15 @@ def _run(options: argparse.Namespace) -> None:
             before = time.monotonic()
             count = extend_bank(bank, stream, net, iter([True, False]).__next__)
             speed = count / (time.monotonic() - before)
-            print(f"{len(bank.pieces)} pieces, {speed:.1f} composites a second", flush=True)
+            print(f"{len(bank.pieces)} pieces, {speed:.1f} composites per second", flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.heads.bank", description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of shards to train on")
-    parser.add_argument("--bank", type=Path, required=True, help="folder of the bank; extended if it is there")
-    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="end this long after the start")
+    parser.add_argument("--bank", type=Path, required=True, help="folder of the bank; extended if it exists")
+    parser.add_argument("--weights", type=Path, help="weight file; default: the shipped gknet-s")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this many minutes")
     options = parser.parse_args()
     return run_command("heads.bank", lambda: _run(options))
 

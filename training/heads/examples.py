@@ -41,9 +41,10 @@ class Examples(NamedTuple):
 
     quadratic: (B, 3, 4, 4), u u.
     to_change, to_error: (B, 3, 4), u w and u e.
-    scalars: (B, 9). Over all channels: w w, w e, e e over the foreground and e e over everything. Then the sum of the
-    mask, the sum of its square, the number of foreground pixels, the sum of the composite under the mask, and the
-    number of pixels.
+    scalars: (B, 9), in this order:
+    - over all channels: w w; w e; e e over the foreground; e e over everything;
+    - the sums of the mask and of its square; the number of foreground pixels;
+    - the sum of the composite under the mask; the number of pixels.
     """
 
     colours: Tensor
@@ -173,7 +174,7 @@ def predict_matrix(net: GKNet, examples: Examples) -> Tensor:
     """Return the colour matrix (B, 3, 4) that both heads of a network predict."""
     assert net.global_head is not None
     assert net.recognition_head is not None
-    # Of two places, one all foreground and one all background, the heads' means are the places themselves.
+    # With two positions, one foreground and one background, the heads' means are the positions themselves.
     mask = examples.colours.new_tensor([1.0, 0.0]).expand(len(examples.colours), 1, 1, 2)
     matrix: Tensor = net.global_head(examples.colours[:, :LENGTH], mask, examples.reference)
     correction: Tensor = net.recognition_head(examples.colours, mask, examples.things)

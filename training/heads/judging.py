@@ -27,7 +27,7 @@ Labels = list[tuple[str, str, str]]
 def load_judging_examples(
     bank: Bank, net: GKNet, sets: dict[str, Callable[[], Iterator[Sample]]], every: int
 ) -> tuple[Labels, Examples]:
-    """Load the examples of one in `every` composites of the sets from the bank's folder; make them if they are missing."""
+    """Load the examples of one in `every` composites of the sets from the bank; make them if they are missing."""
     path = bank.folder / f"judging-{every}"
     labels_path, examples_path = path.with_suffix(".labels"), path.with_suffix(".examples")
     if not labels_path.exists():
@@ -39,7 +39,9 @@ def load_judging_examples(
                     labels.append((name, sample.key, sample.kind))
                     made.append(make_example(net, sample))
             if not labels or labels[-1][0] != name:
-                raise PictureError(f"None of the composites of {name} was chosen.", "Judge on more: lower --every.")
+                raise PictureError(
+                    f"No composite of the set {name} was selected.", "Lower --every to evaluate more of them."
+                )
         bank.write(examples_path, join_examples(made))
         labels_path.write_text("\n".join("\t".join(label) for label in labels), encoding="utf-8")
     lines = labels_path.read_text(encoding="utf-8").splitlines()

@@ -3,7 +3,7 @@
     python -m training.heads.train --data FOLDERS --pool FOLDER --light FOLDER --out RUN
 
 The rest of the network stays frozen. Each round adds composites of the wide synthesis to the bank
-(`training.heads.bank`), trains the heads on all of its examples with equal probability, and evaluates them on the
+(`training.heads.bank`). It then trains the heads on all examples with equal probability, and evaluates them on the
 choosing halves of the four sets (`training.heads.judging`). The run ends after --minutes, Ctrl-C or SIGTERM, at the end
 of a round; the same command resumes it. `latest.safetensors` holds the moving average, `best.safetensors` that of the
 best round. Shipped weights are never changed.
@@ -123,7 +123,7 @@ def compute_relative_error(judged: dict[str, Summary], before: dict[str, Summary
 
 def _run(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    torch.manual_seed(int(time.time()))  # dropout's
+    torch.manual_seed(int(time.time()))  # for dropout
     started = time.monotonic()
     path = options.weights or weights.shipped("gknet-s")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ def _run(options: argparse.Namespace) -> None:
                 unseen = compute_mean_loss(shipped, added), compute_mean_loss(training.average, added)
                 examples = added if examples is None else join_examples([examples, added])
             if examples is None:
-                raise PictureError(f"{bank.folder} holds no examples.", "Name photographs to make some of with --data.")
+                raise PictureError(f"{bank.folder} contains no examples.", "Use --data to make some from photographs.")
             loss = training.train_steps(examples, options.steps)
             training.save(state)
             judged = judge_heads(training.average, labels, judging)
@@ -177,17 +177,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.heads.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split judges")
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is evaluated")
     parser.add_argument("--light", type=Path, required=True, help="folder of the fixed cameras' shards")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; resumed if it has a state")
-    parser.add_argument("--data", type=Path, nargs="+", help="folders of shards for new composites; without, none join")
-    parser.add_argument("--bank", type=Path, help="folder of the bank, if it is not the run's own")
-    parser.add_argument("--weights", type=Path, help="weight file to start from; the shipped gknet-s when not given")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; resumed if it contains a state")
+    parser.add_argument("--data", type=Path, nargs="+", help="folders of shards for new composites; default: add none")
+    parser.add_argument("--bank", type=Path, help="folder of the bank; default: a folder inside --out")
+    parser.add_argument("--weights", type=Path, help="weight file to start from; default: the shipped gknet-s")
     parser.add_argument("--rate", type=float, default=2e-5, help="Adam's learning rate")
-    parser.add_argument("--pieces", type=int, default=1, help="pieces of the bank that are made a round")
-    parser.add_argument("--steps", type=int, default=50, help="steps of learning a round")
-    parser.add_argument("--every", type=int, default=2, help="judge on one in so many composites of the sets")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="end after the round in which these are over")
+    parser.add_argument("--pieces", type=int, default=1, help="files added to the bank per round")
+    parser.add_argument("--steps", type=int, default=50, help="training steps per round")
+    parser.add_argument("--every", type=int, default=2, help="evaluate one in N composites of the sets")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop at the end of the round after this many minutes"
+    )
     options = parser.parse_args()
     return run_command("heads.train", lambda: _run(options))
 

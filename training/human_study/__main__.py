@@ -47,7 +47,7 @@ def _serve(study: Study, path: Path, port: int) -> None:
 
 
 def _report(study: Study, path: Path) -> None:
-    # SciPy takes a second to load; the page does without.
+    # SciPy takes a second to load, and serving the page doesn't need it.
     from training.human_study.bradley_terry import RESAMPLES, rank_methods
     from training.human_study.table import table_3
 
@@ -57,13 +57,13 @@ def _report(study: Study, path: Path) -> None:
     ranking = rank_methods(
         counted, study.methods, _track(range(RESAMPLES), "Drawing voters and pictures anew", RESAMPLES)
     )
-    # Piped or in a narrow window too, no row may break.
+    # Avoid wrapped rows in a pipe or a narrow window.
     table_3(ranking, counted).show(Console(width=max(110, Console().width)))
 
 
 def _report_torn_line(torn: bool, path: Path) -> None:
     if torn:
-        print(f"human_study: The last line of {path} was torn by a crash and is left out.", file=sys.stderr)
+        print(f"human_study: The last line of {path} was cut off by a crash and is ignored.", file=sys.stderr)
 
 
 def _track(steps: Iterable[Step], what: str, count: int) -> Iterable[Step]:
@@ -80,9 +80,9 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("results", metavar="DIR", type=Path, nargs="+", help="a method's results; two or more")
     parser.add_argument("--composites", metavar="DIR", type=Path, required=True, help="the untouched composites")
-    parser.add_argument("--votes", metavar="FILE", type=Path, required=True, help="where votes are kept, a line each")
-    parser.add_argument("--port", type=parse_port, default=PORT, help=f"of the page's address; {PORT} unless given")
-    parser.add_argument("--report", action="store_true", help="print the table of the votes so far, and end")
+    parser.add_argument("--votes", metavar="FILE", type=Path, required=True, help="file of votes, one per line")
+    parser.add_argument("--port", type=parse_port, default=PORT, help=f"port of the page; default: {PORT}")
+    parser.add_argument("--report", action="store_true", help="print the table of the votes so far and exit")
     return parser.parse_args()
 
 
@@ -95,7 +95,7 @@ def parse_port(text: str) -> int:
 
 def main() -> int:
     options = _parse_arguments()
-    # Even where a shell started this with Ctrl-C ignored.
+    # Handle Ctrl-C even if the shell started this process with it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -62,7 +62,7 @@ def rank_methods(votes: Sequence[Vote], methods: Sequence[str], resamples: Itera
     Raises InputError without votes, or if some methods were never compared, even indirectly.
     """
     if not votes:
-        raise InputError("There is no vote yet.", "Vote first: the same command without --report.")
+        raise InputError("No votes have been recorded yet.", "Run the same command without --report to vote.")
     counts = _Counts(votes, methods)
     wins = counts.count_wins(np.ones(len(votes)))
     _check_compared(wins, methods)
@@ -114,7 +114,7 @@ def _check_compared(wins: np.ndarray, methods: Sequence[str]) -> None:
     if groups > 1:
         parts = [", ".join(np.array(methods)[group == number]) for number in range(groups)]
         message = f"Never compared with one another: {'; '.join(parts)}."
-        raise InputError(message, "Collect more votes first: scores need votes that link all methods.")
+        raise InputError(message, "Collect more votes: scores need votes that link all methods.")
 
 
 class _Counts:
@@ -130,7 +130,10 @@ class _Counts:
         self.pictures = np.unique([vote.trial.picture for vote in votes], return_inverse=True)[1]
 
     def count_wins(self, weights: np.ndarray) -> np.ndarray:
-        """Return how much of the votes each row won over each column, (M, M). weights: (votes,), how often each counts."""
+        """Return how much of the votes each row won over each column, (M, M).
+
+        weights: (votes,), how often each vote counts.
+        """
         wins = np.zeros((self.size, self.size))
         np.add.at(wins, (self.left, self.right), weights * self.share)
         np.add.at(wins, (self.right, self.left), weights * (1 - self.share))

@@ -51,7 +51,7 @@ class StudyServer(ThreadingTCPServer):
     """
 
     daemon_threads = True
-    allow_reuse_address = os.name != "nt"  # where it would let two servers have one port
+    allow_reuse_address = os.name != "nt"  # there, two servers could share a port
 
     def __init__(self, study: Study, votes: VoteFile, port: int) -> None:
         self.study = study
@@ -67,7 +67,7 @@ class StudyServer(ThreadingTCPServer):
             super().__init__((ADDRESS, port), Handler)
         except OSError as error:
             why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
-            raise InputError(f"Port {port} {why}.", "Choose another one with --port.") from error
+            raise InputError(f"Port {port} {why}.", "Choose another port with --port.") from error
 
     @property
     def url(self) -> str:
@@ -123,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
             self._check_host()
             what()
         except RefusedError as refused:
-            self.close_connection = True  # what is left of the request was not read
+            self.close_connection = True  # the rest of the request wasn't read
             self._send(refused.status, "text/plain; charset=utf-8", refused.message.encode())
 
     def _get(self) -> None:
@@ -136,24 +136,24 @@ class Handler(BaseHTTPRequestHandler):
             try:
                 data = path.read_bytes()
             except OSError as error:
-                raise RefusedError(HTTPStatus.NOT_FOUND, "The picture is gone.") from error
+                raise RefusedError(HTTPStatus.NOT_FOUND, "The picture no longer exists.") from error
             self._send(HTTPStatus.OK, CONTENT_TYPES[path.suffix.lower()], data, "private, max-age=86400, immutable")
         elif url.path == "/trials":
             voter = _parse_voter(parse_qs(url.query).get("voter", [""])[0])
             self._send(
                 HTTPStatus.OK, "application/json", json.dumps({"trials": self.server.list_trials(voter)}).encode()
             )
-        elif url.path == "/favicon.ico":  # browsers ask for one, and complain where there is none
+        elif url.path == "/favicon.ico":  # browsers request one and log an error without it
             self._send(HTTPStatus.NO_CONTENT, "image/png", b"")
         else:
-            raise RefusedError(HTTPStatus.NOT_FOUND, "There is nothing here.")
+            raise RefusedError(HTTPStatus.NOT_FOUND, "Page not found.")
 
     def _post(self) -> None:
         if urlsplit(self.path).path != "/votes":
-            raise RefusedError(HTTPStatus.NOT_FOUND, "There is nothing here.")
-        # Another site's page can send neither without asking first, which is never granted.
+            raise RefusedError(HTTPStatus.NOT_FOUND, "Page not found.")
+        # Another site's page can't send this without a preflight request, which is never granted.
         if self.headers.get_content_type() != "application/json" or not self._is_own_page():
-            raise RefusedError(HTTPStatus.FORBIDDEN, "Votes are taken from this study's page alone.")
+            raise RefusedError(HTTPStatus.FORBIDDEN, "Votes are accepted from this study's page only.")
         vote = self._parse_vote(self._read_body())
         try:
             self.server.votes.append(vote)
@@ -169,16 +169,16 @@ class Handler(BaseHTTPRequestHandler):
                 raise ValueError
             fields = json.loads(self.rfile.read(length))
         except (TypeError, ValueError) as error:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "That is no vote.") from error
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "The vote is invalid. Reload the page.") from error
         if not isinstance(fields, dict):
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "That is no vote.")
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "The vote is invalid. Reload the page.")
         return fields
 
     def _parse_vote(self, fields: dict[str, Any]) -> Vote:
         voter, number, choice = _parse_voter(fields.get("voter")), fields.get("trial"), fields.get("choice")
         trials = self.server.study.draw_trials(voter)
         if type(number) is not int or not 0 <= number < len(trials) or choice not in CHOICES:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "That is no vote.")
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "The vote is invalid. Reload the page.")
         return Vote(voter, trials[number], choice)
 
     def _check_host(self) -> None:
@@ -188,7 +188,7 @@ class Handler(BaseHTTPRequestHandler):
         except ValueError:
             name = None
         if name not in HOSTS:
-            raise RefusedError(HTTPStatus.FORBIDDEN, f"Call this page http://{ADDRESS}.")
+            raise RefusedError(HTTPStatus.FORBIDDEN, f"Open this page at http://{ADDRESS} instead.")
 
     def _is_own_page(self) -> bool:
         origin = self.headers.get("Origin")
@@ -215,4 +215,4 @@ def _parse_voter(name: object) -> str:
         name = name.strip()
         if 0 < len(name) <= LONGEST_NAME and name.isprintable():
             return name
-    raise RefusedError(HTTPStatus.BAD_REQUEST, f"A name has 1 to {LONGEST_NAME} letters.")
+    raise RefusedError(HTTPStatus.BAD_REQUEST, f"A name must have 1 to {LONGEST_NAME} printable characters.")

@@ -42,8 +42,8 @@ class Study:
 
     def __init__(self, folders: Sequence[Path], composites: Path) -> None:
         if len(folders) < 2:
-            hint = "Name two or more; the folder of the composites may be one of them."
-            raise InputError("There is only one folder of results.", hint)
+            hint = "Provide two or more; the composites' folder may be one of them."
+            raise InputError("Only one folder of results was given.", hint)
         names = _names(folders)
         self.composites = _pictures(composites)
         self.results = {name: _pictures(folder) for name, folder in sorted(zip(names, folders, strict=True))}
@@ -81,7 +81,7 @@ class Study:
             own = _size(results[picture])
             if own != size:
                 message = f"{results[picture]} is {own[0]}x{own[1]} pixels, {composite} {size[0]}x{size[1]}."
-                raise PictureError(message, "Only pictures of one size can be compared fairly: scale one of them.")
+                raise PictureError(message, "Scale one of them: only pictures of one size can be compared fairly.")
         return picture
 
     def _fingerprint(self) -> str:
@@ -98,7 +98,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
     paths = [folder.resolve() for folder in folders]
     for path, folder in zip(paths, folders, strict=True):
         if paths.count(path) > 1:
-            raise InputError(f"{folder} is named twice.", "Name each folder of results once.")
+            raise InputError(f"{folder} was given twice.", "Provide each folder of results once.")
     depths = itertools.count(1)
     return next(
         names for depth in depths if len(set(names := ["/".join(p.parts[-depth:]) for p in paths])) == len(paths)
@@ -108,16 +108,16 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _pictures(folder: Path) -> dict[str, Path]:
     """Return the pictures of a folder, sorted, by name without extension."""
     if not folder.is_dir():
-        raise PictureError(f"There is no folder {folder}.", "Check its name.")
+        raise PictureError(f"Folder {folder} does not exist.", "Check its name.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.suffix.lower() not in CONTENT_TYPES:
             continue
         if path.stem in found:
-            raise PictureError(f"{path} has the name of {found[path.stem].name}.", "Rename one of the two.")
+            raise PictureError(f"{path} has the same name as {found[path.stem].name}.", "Rename one of the two.")
         found[path.stem] = path
     if not found:
-        raise PictureError(f"{folder} holds no picture.", f"Known are {', '.join(CONTENT_TYPES)}.")
+        raise PictureError(f"{folder} contains no pictures.", f"Supported formats: {', '.join(CONTENT_TYPES)}.")
     return found
 
 
@@ -129,8 +129,8 @@ def _check_same(folder: Path, pictures: dict[str, Path], composites_folder: Path
         missing = [path.name for name, path in held.items() if name not in lacked]
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            message = f"{lacking} lacks {', '.join(missing[:3])}{more} of {holding}."
-            raise PictureError(message, "All folders must hold the same pictures; the endings may differ.")
+            message = f"{lacking} is missing {', '.join(missing[:3])}{more} from {holding}."
+            raise PictureError(message, "Add them: all folders must contain the same pictures; extensions may differ.")
 
 
 def _size(path: Path) -> tuple[int, int]:

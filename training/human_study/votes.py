@@ -67,7 +67,7 @@ def read_votes(path: Path, study: Study) -> Votes:
     *lines, last = data.split(b"\n")
     torn = bool(last) and not _is_whole(last)
     if last and not torn:
-        lines.append(last)  # an editor may have left out the last line's end
+        lines.append(last)  # an editor may have omitted the last newline
     counted = {vote.question: vote for vote in _votes(path, lines, study)}
     return Votes(counted, len(data) - len(last) if torn else len(data), torn)
 
@@ -85,10 +85,10 @@ def _votes(path: Path, lines: Iterable[bytes], study: Study) -> Iterator[Vote]:
         try:
             vote, of_study = _parse(line)
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"Line {number} of {path} is no vote.", "Repair or remove that line.") from error
+            raise InputError(f"Line {number} of {path} is not a valid vote.", "Repair or remove that line.") from error
         if of_study != study.id:
-            hint = "Name another file with --votes, or the very folders that it was begun with."
-            raise InputError(f"{path} holds votes of another study.", hint)
+            hint = "Choose another file with --votes, or use the folders that it was started with."
+            raise InputError(f"{path} contains votes of another study.", hint)
         yield vote
 
 
@@ -96,7 +96,7 @@ def _parse(line: bytes) -> tuple[Vote, str]:
     """Return the vote of a line, and its study's id."""
     fields = json.loads(line)
     if fields["choice"] not in CHOICES:
-        raise ValueError("no choice")
+        raise ValueError(f"unknown choice {fields['choice']!r}")
     trial = Trial(fields["picture"], fields["left"], fields["right"])
     return Vote(fields["voter"], trial, fields["choice"]), fields["study"]
 
@@ -119,8 +119,8 @@ class VoteFile:
         try:
             alone.acquire()
         except Timeout as error:
-            hint = "End the other one, or name another file with --votes."
-            raise InputError(f"Another running study writes to {path}.", hint) from error
+            hint = "Stop the other study, or choose another file with --votes."
+            raise InputError(f"Another running study is writing to {path}.", hint) from error
         with ExitStack() as resources:
             resources.callback(alone.release)
             self.by_question, end, self.is_torn = read_votes(path, study)
@@ -150,7 +150,7 @@ class VoteFile:
         end = os.fstat(self._file.fileno()).st_size
         try:
             if self._file.write(line) != len(line):
-                raise OSError(f"{self.path} cannot take more: is the disk full?")
+                raise OSError(f"{self.path} cannot be written: is the disk full?")
             os.fsync(self._file.fileno())
         except OSError:
             self._file.truncate(end)
@@ -162,5 +162,5 @@ class VoteFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._turn:  # a vote that is being written is finished
+        with self._turn:  # finish a vote that is being written
             self._resources.close()

@@ -76,7 +76,7 @@ def fit_curves(millions: np.ndarray, shares: np.ndarray) -> Curve:
     steps = millions[None] ** -POWERS[:, None]  # (p, n)
     middle, mean = steps.mean(axis=1), shares.mean(axis=1)  # (p,), (m,)
     centred = steps - middle[:, None]
-    # For a given power the rest is a straight line, whose slope and floor may not be below 0.
+    # For a given power, the rest is a straight line whose slope and floor must not be negative.
     gain = np.maximum(shares @ centred.T / np.square(centred).sum(axis=1), 0)  # (m, p)
     floor = mean[:, None] - gain * middle
     through_zero = shares @ steps.T / np.square(steps).sum(axis=1)
@@ -108,21 +108,25 @@ def read_points(path: Path) -> dict[str, Points]:
     with path.open(encoding="utf-8", newline="") as file:
         lines = csv.DictReader(file)
         if lines.fieldnames != COLUMNS:
-            raise InputError(f"{path} is no learning curve.", f"Its columns should be {', '.join(COLUMNS)}.")
+            raise InputError(f"{path} is not a learning curve.", f"Expected the columns {', '.join(COLUMNS)}.")
         for line in lines:
             try:
                 millions, fmse, untouched, luck = (float(line[column]) for column in COLUMNS[1:5])
             except (TypeError, ValueError):
-                raise InputError(f"Line {lines.line_num} of {path} holds no number where one is needed.") from None
+                raise InputError(
+                    f"Line {lines.line_num} of {path} must have numbers in {', '.join(COLUMNS[1:5])}."
+                ) from None
             if min(millions, fmse, untouched, luck) <= 0 or not line["source"]:
-                raise InputError(f"Line {lines.line_num} of {path} needs numbers above 0, and a source.")
+                raise InputError(f"Line {lines.line_num} of {path} must have numbers above 0 and a source.")
             rows.setdefault(line["series"], []).append((millions, fmse / untouched, luck / untouched))
     series = {name: Points(*np.array(sorted(found)).T) for name, found in rows.items()}
     for name, points in series.items():
         if len(points.millions) < 4 or len(set(points.millions)) < 4:
-            raise InputError(f"“{name}” has too few points.", "A curve of three parameters needs four or more.")
+            raise InputError(
+                f"The series {name!r} has too few points.", "Provide at least four points at different sizes."
+            )
     if not series:
-        raise InputError(f"{path} holds no points.")
+        raise InputError(f"{path} contains no points.")
     return series
 
 
@@ -215,7 +219,7 @@ def _run(options: argparse.Namespace) -> None:
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.research.learning_curve", description=__doc__)
     parser.add_argument("points", type=Path, help="CSV file of points")
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="PNG or SVG to draw the curves into")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="PNG or SVG file for a plot of the curves")
     return parser.parse_args()
 
 

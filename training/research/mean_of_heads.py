@@ -39,12 +39,14 @@ def average_heads(nets: Sequence[GKNet]) -> GKNet:
         recognition_head_widths=(first * count, second * count),
     )
     if not narrow.recognition or any(net.config != narrow for net in nets):
-        raise ValueError("these networks don't recognize things, or not in the same form")
+        raise ValueError("expected networks with recognition heads of one configuration")
     values = nets[0].state_dict()
     for net in nets[1:]:
         for name, value in net.state_dict().items():
             if not name.startswith(HEAD) and not torch.equal(value, values[name]):
-                raise ValueError(f"these networks differ in more than their recognition heads: in {name}")
+                raise ValueError(
+                    f"these networks differ outside their recognition heads ({name}); train them from one file"
+                )
     result = weights.build(whole)
     head = _join_heads([net.recognition_head for net in nets if net.recognition_head is not None])
     values = {name: value for name, value in values.items() if not name.startswith(HEAD)}

@@ -33,7 +33,7 @@ SELECTION_SAMPLES = 60
 
 
 def disable_modulation(net: GKNet, _: Sequence[Sample]) -> None:
-    """Zero every predicted kernel, or set it to the unit impulse without a residual path, so that Eq. 6 has no effect."""
+    """Zero every predicted kernel, or use the unit impulse without a residual path, so that Eq. 6 has no effect."""
 
     assert net.kernels is not None
     for block in net.kernels.blocks:
@@ -145,10 +145,10 @@ def build_table(rows: dict[str, list[Record]]) -> Table:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.research.parts", description=__doc__)
-    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is judged")
-    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
-    parser.add_argument("--beside", type=Path, nargs="*", default=[], help="other weight files, a row each")
-    parser.add_argument("--every", type=int, default=1, help="judge only every N-th photograph's composites")
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is evaluated")
+    parser.add_argument("--weights", type=Path, help="weight file; default: the shipped gknet-s")
+    parser.add_argument("--beside", type=Path, nargs="*", default=[], help="other weight files; each adds a row")
+    parser.add_argument("--every", type=int, default=1, help="evaluate only every N-th photograph's composites")
     options = parser.parse_args()
     try:
         path = options.weights or weights.shipped("gknet-s")

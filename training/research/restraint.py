@@ -108,8 +108,8 @@ def _format_figures(tried: RestraintResult) -> Iterator[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.research.restraint", description=__doc__)
-    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is judged")
-    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is evaluated")
+    parser.add_argument("--weights", type=Path, help="weight file; default: the shipped gknet-s")
     options = parser.parse_args()
     return run_command("restraint", lambda: _run(options))
 

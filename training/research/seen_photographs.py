@@ -92,7 +92,7 @@ def _run(options: argparse.Namespace) -> None:
         harmonizer = Harmonizer(weights.load(path), "cpu")
     shards = find_shards([options.pool])
     unseen = read_validation(options.pool)
-    # Shards are shuffled: the first holds enough, and the whole pool would take gigabytes at this size.
+    # Shards are shuffled: the first one suffices, and the whole pool would take gigabytes at this size.
     seen = read_photographs(shards[:1], SIZE, validation=False, mask_share=MASK_SHARE)
     count = min(options.photographs, len(seen.keys), len(unseen.keys))
     console = Console(stderr=True)
@@ -102,18 +102,24 @@ def _run(options: argparse.Namespace) -> None:
         shown = track(samples, title, count * len(KINDS), console=console, disable=not console.is_terminal)
         results.append(evaluate_samples(harmonizer, shown))
     if not all(results):
-        raise InputError("No composite could be made.", "Look at the photographs and their masks.")
+        raise InputError("No usable composite could be made.", "Check the photographs and their masks.")
     print(in_markdown(build_table(results[0], results[1], f"{path.name} {weights.digest(path)}")))
 
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.research.seen_photographs", description=__doc__)
     parser.add_argument("--pool", metavar="DIR", type=Path, required=True, help="folder of shards")
-    parser.add_argument("--photographs", metavar="N", type=int, default=PHOTOGRAPHS, help="of either, at most")
-    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
+    parser.add_argument(
+        "--photographs",
+        metavar="N",
+        type=int,
+        default=PHOTOGRAPHS,
+        help="largest number of photographs from either group",
+    )
+    parser.add_argument("--weights", type=Path, help="weight file; default: the shipped gknet-s")
     options = parser.parse_args()
     if options.photographs < 1:
-        parser.error("--photographs needs 1 or more")
+        parser.error("--photographs must be at least 1")
     return options
 
 

@@ -1,8 +1,8 @@
 """Measure how stable results are: `python -m training.research.steadiness --pool FOLDER`.
 
-Uses photographs of the validation split and the same pipeline as users' pictures, at 256 x 256, 8 bit. First, how much
-does a real photograph with its own mask change? Second, how well do two results agree if the object is moved by a
-pixel, or the picture is cropped, enlarged, slightly noisy or JPEG-compressed?
+Uses photographs of the validation split and the same pipeline as users' pictures, at 256 x 256, 8 bit. First measures
+how much a real photograph with its own mask changes. Then compares results before and after a small modification: the
+object moves by a pixel, or the picture is cropped, enlarged, slightly noisy or JPEG-compressed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def measure_agreement(one: np.ndarray, other: np.ndarray, mask: np.ndarray) -> A
 
 def shift_object(harmonize: Harmonize, sample: Sample) -> Agreement:
     """Compare with the object moved one pixel to the right, over the original picture."""
-    composite, inside = sample.composite, sample.mask[:, :-1]  # what is not moved out of the picture
+    composite, inside = sample.composite, sample.mask[:, :-1]  # the part that stays inside the picture
     there = np.zeros_like(sample.mask)
     there[:, 1:] = inside
     pasted = composite.copy()
@@ -163,8 +163,8 @@ def build_table(found: dict[str, list[Agreement]]) -> ScoreTable:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.research.steadiness", description=__doc__)
-    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is asked")
-    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is evaluated")
+    parser.add_argument("--weights", type=Path, help="weight file; default: the shipped gknet-s")
     parser.add_argument("--every", type=int, default=1, help="only every N-th composite")
     options = parser.parse_args()
     try:

@@ -68,9 +68,9 @@ def test_what_is_bad_is_named(iharmony4_tree: Path) -> None:
     mask.write_bytes(b"no picture")
     refused(iharmony4_tree, "test1_1.png cannot be read")
     Image.new("L", (450, 300)).save(mask)
-    refused(iharmony4_tree, "test1_1.png holds no foreground")
+    refused(iharmony4_tree, "test1_1.png has no foreground")
     Image.new("L", (450, 300), 255).save(mask)
-    refused(iharmony4_tree, "test1_1.png holds no background")
+    refused(iharmony4_tree, "test1_1.png has no background")
     Image.new("L", (300, 450), 255).save(mask)
     refused(iharmony4_tree, "test1_1.png is 300x450 pixels, test1_1_2.jpg 450x300")
     mask.unlink()
@@ -96,5 +96,5 @@ def test_skipping_leaves_out_exactly_what_is_bad(iharmony4_tree: Path) -> None:
 def test_nothing_usable_is_an_error_even_with_skipping(iharmony4_tree: Path) -> None:
     for mask in iharmony4_tree.glob("*/masks/test*.png"):
         mask.unlink()
-    with pytest.raises(PictureError, match="no composite that can be used"):
+    with pytest.raises(PictureError, match="no usable composite"):
         list_triplets(iharmony4_tree, "test", bad=BadFiles(skip=True))

@@ -123,7 +123,7 @@ def test_nothing_usable_is_an_error_even_with_skipping(tmp_path: Path) -> None:
         with pytest.raises(PictureError, match="No photograph with a usable mask"):
             read_photographs(shards, 32, validation=False, bad=BadFiles(skip=True))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PictureError, match="empty holds no"):
+    with pytest.raises(PictureError, match="empty contains no"):
         find_shards([tmp_path / "empty"])
 
 

@@ -33,5 +33,5 @@ def test_what_cannot_be_scored_is_refused() -> None:
         score_picture(picture.astype(float), picture, np.ones((4, 4)))
     with pytest.raises(ValueError, match="shapes differ"):
         score_picture(picture, picture, np.ones((4, 5)))
-    with pytest.raises(ValueError, match="no foreground"):
+    with pytest.raises(ValueError, match="mask is empty"):
         score_picture(picture, picture, np.zeros((4, 4)))

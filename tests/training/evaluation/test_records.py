@@ -28,10 +28,10 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 def test_another_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text("a,b\n1,2\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"other\.csv holds no scores"):
+    with pytest.raises(ValueError, match=r"other\.csv is not a scores file"):
         read_records(path)
     path.write_text("", encoding="utf-8")
-    with pytest.raises(ValueError, match="holds no scores"):
+    with pytest.raises(ValueError, match="is not a scores file"):
         read_records(path)
     with pytest.raises(FileNotFoundError):
         read_records(tmp_path / "missing.csv")

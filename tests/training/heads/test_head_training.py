@@ -111,7 +111,7 @@ def test_a_bank_keeps_what_was_added_and_belongs_to_its_weights(tmp_path: Path, 
     assert torch.equal(found.scalars[4:], examples.scalars)
     torch.testing.assert_close(found.colours[:4].float(), examples.colours, atol=1e-3, rtol=1e-3)
     weights.save(weights.build(replace(net.config, restraint=0.1)), tmp_path / "other.safetensors")
-    with pytest.raises(WeightsError, match="other weights"):
+    with pytest.raises(WeightsError, match="different weights"):
         Bank(tmp_path / "bank", tmp_path / "other.safetensors")
 
 

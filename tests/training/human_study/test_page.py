@@ -280,7 +280,7 @@ def test_the_next_pictures_are_there_before_they_are_asked_for(opened: Opened, s
     page.on("request", lambda request: asked.append(request.url))
     page.keyboard.press("ArrowLeft")
     at_question(page, 2)
-    coming = study.draw_trials("anna")[1]
+    coming = study.fetch_trials("anna")[1]
     assert page.locator("#left img").evaluate("image => new URL(image.src).pathname") == coming["left"]
     assert not any(url.endswith(coming[side]) for url in asked for side in ("composite", "left", "right"))
 
@@ -301,7 +301,7 @@ def test_a_vote_that_was_not_kept_is_told_and_can_be_sent_again(opened: Opened, 
 
 def pictures_of(study: RunningStudy, voter: str, *questions: int) -> set[str]:
     """Addresses of all that a voter's questions show."""
-    trials = study.draw_trials(voter)
+    trials = study.fetch_trials(voter)
     return {trials[number][side] for number in questions for side in ("composite", "left", "right")}
 
 
@@ -327,4 +327,4 @@ def test_a_study_that_was_started_again_goes_on(
         expect(page.get_by_role("alert")).to_contain_text("A picture could not be loaded.")
         page.get_by_role("button", name="Try again").click()
         at_question(page, 4)
-        assert [trial["choice"] for trial in again.trials(voter)] == ["left", "right", "right", None, None, None]
+        assert [trial["choice"] for trial in again.fetch_trials(voter)] == ["left", "right", "right", None, None, None]

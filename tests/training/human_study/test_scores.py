@@ -112,7 +112,7 @@ def test_methods_that_were_never_compared_are_named() -> None:
 
 
 def test_no_vote_is_no_ranking() -> None:
-    with pytest.raises(InputError, match=r"There is no vote yet\."):
+    with pytest.raises(InputError, match=r"No votes have been recorded yet\."):
         rank_methods([], ["a", "b"])
 
 

@@ -45,7 +45,7 @@ def test_the_last_vote_on_a_question_counts(path: Path, study: Study) -> None:
         assert len(votes.by_question) == 3
         votes.append(Vote("anna", trial, "none"))
     assert path.read_text(encoding="utf-8").count("\n") == 4
-    counted = read_votes(path, study).counted
+    counted = read_votes(path, study).by_question
     assert [vote.choice for vote in counted.values()] == ["left", "none", "left"]
 
 
@@ -58,38 +58,38 @@ def test_a_torn_last_line_is_told_and_cut_off(path: Path, study: Study) -> None:
         assert len(votes.by_question) == 2
     path.write_bytes(whole + whole[:50])
     with VoteFile(path, study) as open_file:
-        assert open_file.torn
+        assert open_file.is_torn
         assert path.read_bytes() == whole
         open_file.append(Vote("ben", study.draw_trials("ben")[0], "right"))
     again = read_votes(path, study)
-    assert not again.torn
-    assert len(again.counted) == 4
+    assert not again.is_torn
+    assert len(again.by_question) == 4
 
 
 def test_a_last_line_that_an_editor_left_open_is_kept(path: Path, study: Study) -> None:
     path.write_bytes(path.read_bytes().rstrip(b"\n"))
-    assert len(read_votes(path, study).counted) == 3
+    assert len(read_votes(path, study).by_question) == 3
     with VoteFile(path, study) as votes:
         assert not votes.is_torn
         votes.append(Vote("ben", study.draw_trials("ben")[0], "right"))
-    assert len(read_votes(path, study).counted) == 4
+    assert len(read_votes(path, study).by_question) == 4
 
 
 @pytest.mark.parametrize("damage", [b"no JSON", b"[1]", b'{"study": "x"}', b'{"voter": 1, "choice": "top"}', b""])
 def test_a_damaged_line_before_the_last_is_an_error_that_names_it(path: Path, study: Study, damage: bytes) -> None:
     first, *others = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + damage + b"\n" + b"".join(others))
-    with pytest.raises(InputError, match=r"Line 2 of .*votes\.jsonl is no vote\."):
+    with pytest.raises(InputError, match=r"Line 2 of .*votes\.jsonl is not a valid vote\."):
         read_votes(path, study)
 
 
 def test_votes_of_another_study_are_refused(path: Path, study_folders: list[Path]) -> None:
     before = path.read_bytes()
     fewer = Study(study_folders[:2], study_folders[-1])
-    with pytest.raises(InputError, match="holds votes of another study"):
+    with pytest.raises(InputError, match="contains votes of another study"):
         VoteFile(path, fewer)
     Image.new("RGB", (451, 300)).save(study_folders[0] / "cat.png")  # a result that was made anew
-    with pytest.raises(InputError, match="holds votes of another study"):
+    with pytest.raises(InputError, match="contains votes of another study"):
         read_votes(path, Study(study_folders, study_folders[-1]))
     assert path.read_bytes() == before
 
@@ -99,7 +99,7 @@ def test_the_order_of_the_folders_makes_no_other_study(study: Study, study_folde
 
 
 def test_only_one_running_study_writes_to_a_file(path: Path, study: Study) -> None:
-    with VoteFile(path, study), pytest.raises(InputError, match="Another running study writes to"):
+    with VoteFile(path, study), pytest.raises(InputError, match="Another running study is writing to"):
         VoteFile(path, study)
     VoteFile(path, study).__exit__(None, None, None)  # free again
 
@@ -120,9 +120,9 @@ def test_a_vote_that_the_disk_has_no_room_for_leaves_no_trace(path: Path, study:
     vote = Vote("ben", study.draw_trials("ben")[0], "right")
     with VoteFile(path, study) as votes:
         for room in (0, 40):
-            with files_end_at(len(before) + room), pytest.raises(OSError, match=r"File too large|cannot take more"):
+            with files_end_at(len(before) + room), pytest.raises(OSError, match=r"File too large|cannot be written"):
                 votes.append(vote)
             assert path.read_bytes() == before
             assert vote.question not in votes.by_question
         votes.append(vote)
-    assert read_votes(path, study).counted[vote.question] == vote
+    assert read_votes(path, study).by_question[vote.question] == vote

@@ -99,14 +99,14 @@ def test_a_target_out_of_reach_is_called_so() -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ([], "is no learning curve. Its columns should be series, millions"),
-        (["a,b"], "is no learning curve"),
-        ([",".join(COLUMNS)], "holds no points"),
+        ([], "is not a learning curve. Expected the columns series, millions"),
+        (["a,b"], "is not a learning curve"),
+        ([",".join(COLUMNS)], "contains no points"),
         ([",".join(COLUMNS), "x,many,1,2,0.1,here"], "Line 2 of"),
         ([",".join(COLUMNS), "x,1,1"], "Line 2 of"),
-        ([",".join(COLUMNS), "x,0,1,2,0.1,here"], "needs numbers above 0"),
+        ([",".join(COLUMNS), "x,0,1,2,0.1,here"], "must have numbers above 0"),
         ([",".join(COLUMNS), "x,1,1,2,0.1,"], "and a source"),
-        ([",".join(COLUMNS), *[f"x,{n},1,2,0.1,here" for n in (1, 2, 3)]], "“x” has too few points"),
+        ([",".join(COLUMNS), *[f"x,{n},1,2,0.1,here" for n in (1, 2, 3)]], "The series 'x' has too few points"),
     ],
 )
 def test_a_file_that_holds_no_curve_is_one_clear_line(

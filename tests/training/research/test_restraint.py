@@ -41,7 +41,7 @@ def sample() -> Sample:
 def test_a_restraint_that_is_tried_is_the_one_a_network_has(net: GKNet, sample: Sample, levels: int) -> None:
     has = GKNet(replace(CONFIG, restraint=levels / 255))
     has.load_state_dict(net.state_dict())
-    tried = apply_restraint(*UnrestrainedNetwork(net).change(sample.composite, sample.mask), levels)
+    tried = apply_restraint(*UnrestrainedNetwork(net).compute_change(sample.composite, sample.mask), levels)
     np.testing.assert_array_equal(tried, BareNetwork(has)(sample.composite, sample.mask))
 
 

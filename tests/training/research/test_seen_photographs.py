@@ -81,5 +81,5 @@ def test_a_missing_pool_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(sys, "argv", ["seen_photographs", "--pool", "nowhere"])
     assert command.main() == 2
     error = capsys.readouterr().err
-    assert error.startswith("seen_photographs: nowhere holds no .tar shard")
+    assert error.startswith("seen_photographs: nowhere contains no .tar shards")
     assert error.count("\n") == 1

@@ -33,7 +33,7 @@ def make_transfer(method: str) -> Transfer:
     """Return a color-matcher transfer by name, for example "hm" or "hm-mkl-hm"."""
 
     def transfer(colours: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        # Pictures one pixel wide; copies, for the library writes into what it is given.
+        # Pictures one pixel wide; copies, because the library modifies its arguments.
         changed = ColorMatcher(src=colours[:, None].copy(), ref=reference[:, None].copy(), method=method).main()
         return np.asarray(changed, np.float64)[:, 0]
 
@@ -101,7 +101,7 @@ def make_other_code_samples(photographs: Photographs, half: Half) -> Iterator[Sa
 def _make_composite(
     real: np.ndarray, mask: np.ndarray, reference: np.ndarray, transfer: Transfer, draws: np.random.Generator
 ) -> np.ndarray | None:
-    """Return a composite (H, W, 3) uint8, or None if the foreground changes too little, too much, or to invalid values."""
+    """Return a composite (H, W, 3) uint8, or None if the foreground changes too little, too much, or to NaN."""
     colours = real[mask] / 255.0
     with np.errstate(all="ignore"):
         changed = transfer(colours, reference / 255.0)

@@ -78,7 +78,7 @@ def _paste(
     growth = min(LARGEST_GROWTH, generator.uniform(*LONG_SIDE) * size / max(width, height))
     width, height = max(1, round(growth * width)), max(1, round(growth * height))
     cutout = Image.fromarray(np.dstack([picture, np.where(mask, 255, 0).astype(np.uint8)])).crop(box)
-    # Pillow weighs colours by alpha here, so that no old background gets into the edge.
+    # Pillow premultiplies alpha here, so the old background doesn't leak into the edge.
     cutout = cutout.resize((width, height), Image.Resampling.BILINEAR)
     middle, bottom = generator.uniform(*MIDDLE), generator.uniform(*BOTTOM)
     if mask[-1].any():

@@ -39,7 +39,9 @@ def make_real_light_samples(folder: Path, half: Half) -> Iterator[Sample]:
         own = {name: picture for name, picture in frames.items() if name.startswith(f"{camera}_")}
         masks = {name: mask for name, mask in objects.items() if name.startswith(f"{camera}.")}
         if len(own) <= HOURS or not masks:
-            raise PictureError(f"{folder} holds too little of the camera {camera}.", "Fetch its shards again.")
+            raise PictureError(
+                f"{folder} has too few frames or objects of the camera {camera}.", "Download its shards again."
+            )
         for name, real in sorted(own.items()):
             others = sorted(set(own) - {name})
             for object_, mask in sorted(masks.items()):

@@ -48,7 +48,7 @@ def make_rerendered_samples(photographs: Photographs, half: Half) -> Iterator[Sa
 def _make_composite(
     picture: Tensor, mask: Tensor, strength: float, generator: Generator
 ) -> tuple[Tensor, Tensor] | None:
-    """Return the re-rendered photograph and a usable composite in it, (1, 3, S, S) each, or None after TRIES attempts."""
+    """Return the re-rendered photograph and a usable composite in it, (1, 3, S, S) each, or None."""
     kind = torch.tensor([list(KINDS).index("retouch")])
     for _ in range(TRIES):
         rendered = retouch(picture, mask, picture, mask, generator, amount=strength).clamp(0, 1)

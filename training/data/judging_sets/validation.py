@@ -24,7 +24,7 @@ Half = Literal["choosing", "final"]
 
 def find_half(key: str) -> Half:
     """Return the half that a photograph belongs to. Depends on its key alone, in every set."""
-    # Another byte than those that decide on the validation split.
+    # A different byte from those that decide the validation split.
     return "final" if hashlib.sha256(key.encode()).digest()[8] & 1 else "choosing"
 
 

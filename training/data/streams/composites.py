@@ -45,7 +45,7 @@ class CompositeStream:
         self.masks = torch.from_numpy(photographs.masks).to(device)  # (M, S, S) uint8
         self.owner = torch.from_numpy(photographs.owner).to(device)  # (M,)
         counts = np.bincount(photographs.owner)
-        # Every photograph is as likely as any other, however many masks it has.
+        # All photographs are equally likely, however many masks they have.
         self.weights = torch.from_numpy((1.0 / counts[photographs.owner]).astype(np.float32)).to(device)
         sources = [key.partition("_")[0] for key in photographs.keys]
         _, source = np.unique(sources, return_inverse=True)
@@ -66,11 +66,11 @@ class CompositeStream:
             found = self._draw()
             if len(found.composite):
                 return found
-        raise InputError("The photographs give no usable composite.", "Train on others, or on larger batches.")
+        raise InputError("The photographs yield no usable composite.", "Use other photographs or larger batches.")
 
     def _draw(self) -> Batch:
         """Return the usable ones of some composites, perhaps none."""
-        # One in five is not usable; drawing that many more costs less than looking for them one by one.
+        # One in five is unusable; drawing more at once costs less than replacing them one by one.
         made, drawn = self._make_composites(self.run.batch * 5 // 4)
         chosen = made.usable.nonzero().squeeze(1)[: self.run.batch]
         composite, real, mask = made.composite[chosen], made.real[chosen], made.mask[chosen]

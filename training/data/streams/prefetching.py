@@ -52,7 +52,7 @@ class Prefetcher:
         if ready is not None:
             here = torch.cuda.current_stream(batch.composite.device)
             here.wait_event(ready)
-            for part in _tensors(batch):  # or its memory would be given away while it is still used here
+            for part in _tensors(batch):  # or its memory could be reused while it is still needed here
                 part.record_stream(here)
         return batch
 
@@ -62,7 +62,7 @@ class Prefetcher:
                 with torch.cuda.stream(self.side) if self.side else nullcontext():
                     batch = self.stream.draw_batch()
                 self._put((batch, self.side.record_event() if self.side else None))
-            except Exception as error:  # whatever it is, it is raised where the batch is asked for
+            except Exception as error:  # re-raised by draw_batch
                 self._put(error)
                 return
 

@@ -81,7 +81,7 @@ class TripletStream:
 
     def __init__(self, chosen: Sequence[Triplet], training: Training, bad: BadFiles) -> None:
         if training.run.size != iharmony4.SIZE:
-            raise ValueError(f"size must be {iharmony4.SIZE} for iHarmony4, not {training.run.size}")
+            raise ValueError(f"size must be {iharmony4.SIZE} for iHarmony4, got {training.run.size}")
         self.device = training.device
         self.bad = bad
         workers = min(WORKERS, os.cpu_count() or 1)
@@ -111,7 +111,7 @@ class TripletStream:
             if pictures:
                 break
         else:
-            raise PictureError("None of the training's pictures can be read.", "Unpack iHarmony4 again.")
+            raise PictureError("None of the training pictures can be read.", "Extract iHarmony4 again.")
         channels = torch.stack(pictures).to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
         composite, real, mask = torch.split(channels, [3, 3, 1], dim=1)
         return Batch(composite, real, mask)

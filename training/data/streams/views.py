@@ -60,11 +60,11 @@ class ViewStream(CompositeStream):
 
     def _crop(self, drawn: Tensor, size: int | None = None) -> tuple[Tensor, Tensor]:
         del size
-        # A view is a crop already, and mirrored or not.
+        # A view is already cropped and possibly mirrored.
         return self.pictures[drawn].float() / 255, self.masks[drawn][:, None].float() / 255
 
     def _get_recognized(self, drawn: Tensor) -> Recognized:
-        # As of the photograph with its own mask, where a composite was made with another.
+        # These are for the photograph's own mask, even if the composite uses another.
         numbers = drawn.cpu().numpy()
         places, things = (
             torch.from_numpy(field[numbers]).float().to(drawn.device)
@@ -82,7 +82,7 @@ def load_views(photographs: Photographs, run: TrainingRun, folder: Path, paralle
     about = {"size": run.size, "views": run.views, "seed": run.seed, "keys": photographs.keys}
     done = folder / "views.json"
     missing = not done.is_file() or json.loads(done.read_text(encoding="utf-8")) != about
-    parallel.wait()  # until all have looked, so that all go the same way
+    parallel.wait()  # until all have checked, so that all take the same branch
     if missing:
         _make_views(photographs, run, folder, parallel)
         if parallel.rank == 0:
@@ -117,7 +117,7 @@ def _make_views(photographs: Photographs, run: TrainingRun, folder: Path, parall
     for first in range(0, len(numbers), _AT_ONCE):
         if parallel.rank == 0 and time.monotonic() - reported > _REPORT_SECONDS:
             reported = time.monotonic()
-            print(f"{first * parallel.count} of {total} views looked at", flush=True)
+            print(f"{first * parallel.count} of {total} views done", flush=True)
         chosen = numbers[first : first + _AT_ONCE]
         views = torch.cat(list(_cut_out(photographs, masks_of, run.seed, chosen)))  # (B, 4, SIZE, SIZE)
         small = F.interpolate(views, (run.size, run.size), mode="bilinear", antialias=True).clamp(0, 1)

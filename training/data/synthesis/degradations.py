@@ -26,7 +26,7 @@ def degrade(composite: Tensor, real: Tensor, mask: Tensor, share: float, generat
     both = torch.cat([composite, real], dim=1)
     both = _compress(add_noise(soften(both, share, generator), share, generator), share, generator)
     composite, real = ((part * 255).round() / 255 for part in both.chunk(2, dim=1))
-    # Softening and compression carry the foreground's change beyond the mask.
+    # Softening and compression spread the foreground's change beyond the mask.
     return composite, torch.lerp(composite, real, mask)
 
 

@@ -88,7 +88,7 @@ def fill_ring(composite: Tensor, mask: Tensor, wide: Tensor, reach: int) -> Tens
     """
     weight = 1 - wide
     colours = composite * weight
-    for _ in range(3):  # so that the further ones count less
+    for _ in range(3):  # so that distant pixels count less
         weight, colours = (_blur(part, reach) for part in (weight, colours))
     ring = (wide - mask) * (weight > 1e-3)
     return torch.lerp(composite, colours / weight.clamp_min(1e-3), ring)

@@ -65,7 +65,7 @@ def transfer_covariance(real: Tensor, mask: Tensor, reference: Tensor, reference
     target_mean, target = _compute_moments(reference, reference_mask)
     source_values, source_axes = torch.linalg.eigh(source)
     target_values, target_axes = torch.linalg.eigh(target)
-    # An axis has no direction of its own: pair each with the reference's so that colours are not inverted.
+    # The sign of an axis is arbitrary: align it with the reference's so that colours aren't inverted.
     same = (source_axes * target_axes).sum(dim=1, keepdim=True)
     target_axes = torch.where(same < 0, -target_axes, target_axes)
     scale = (target_values.clamp_min(1e-6) / source_values.clamp_min(1e-6)).sqrt().clamp(0.4, 2.5)
@@ -93,7 +93,7 @@ def transfer_histograms(real: Tensor, mask: Tensor, reference: Tensor, reference
     bins = 64
     distribution = _distribution(real, mask, bins)  # (B, 3, bins)
     target = _distribution(reference, reference_mask, bins)
-    # The level of the reference at which as large a share of pixels is darker.
+    # The reference's level below which the same share of pixels lies.
     level = torch.searchsorted(target, distribution.contiguous()).clamp_max(bins - 1)
     level = level.float() / (bins - 1)  # (B, 3, bins)
     place = (real.clamp(0, 1) * (bins - 1)).flatten(2)  # (B, 3, H*W)
@@ -118,7 +118,7 @@ def retouch(real: Tensor, mask: Tensor, _: Tensor, __: Tensor, generator: Genera
     picture = linear_to_srgb(srgb_to_linear(real) * 2 ** (amount * stops))
     pivot = draw_uniform(real, 0.3, 0.6, generator)
     picture = pivot + (picture - pivot) * 2 ** (amount * draw_uniform(real, -0.6, 0.6, generator))
-    # A curve that lifts or lowers shadows and highlights apart from one another.
+    # A curve that lifts or lowers shadows and highlights independently.
     x = picture.clamp(0, 1)
     shadows = draw_uniform(real, -0.5, 0.5, generator) * x * (1 - x) ** 2
     highlights = draw_uniform(real, -0.5, 0.5, generator) * x**2 * (1 - x)
@@ -198,7 +198,7 @@ def recolor(
     changed = torch.lerp(real, changed, strength).clamp(0, 1)
     lit = add_light(changed, mask, reference, reference_mask, generator, amount=0.4).clamp(0, 1)
     changed = torch.where(draw_uniform(real, 0, 1, generator) < 0.2, lit, changed)
-    # 8-bit, as files are.
+    # Quantize to 8 bits, as in files.
     changed = (changed * 255).round() / 255
     composite = torch.lerp(real, changed, mask)
     return Composites(composite, real, mask, kind, _is_usable(composite, real, mask))

@@ -74,7 +74,7 @@ def change_white_balance(picture: Tensor, generator: Generator) -> Tensor:
     tint = torch.cat(
         [torch.zeros_like(mired), draw_uniform(picture, -0.2, 0.2, generator), torch.zeros_like(mired)], dim=1
     )
-    # Cameras balance a part of it by themselves.
+    # Cameras compensate part of it.
     share = draw_uniform(picture, 0.3, 1.0, generator)
     gain = compute_light_color(1e6 / mired) ** share * 2**tint
     return linear_to_srgb(_balance_light(srgb_to_linear(picture), gain))
@@ -178,7 +178,7 @@ def apply_random_curve(picture: Tensor, amount: Tensor, generator: Generator) ->
     points = torch.cummax(points, dim=2).values.clamp(0, 1)  # (B, 3, count)
     place = (picture.clamp(0, 1) * (count - 1)).flatten(2)
     lower = place.floor().long().clamp_max(count - 2)
-    # A cubic step between the points has no kinks.
+    # A cubic step between the points avoids kinks.
     part = place - lower
     part = part * part * (3 - 2 * part) * 0.5 + part * 0.5
     return torch.lerp(points.gather(2, lower), points.gather(2, lower + 1), part).view_as(picture)

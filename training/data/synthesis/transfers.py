@@ -55,7 +55,10 @@ def match_histograms(real: Tensor, mask: Tensor, reference: Tensor, reference_ma
 
 
 def _cumulative_histogram(place: Tensor, mask: Tensor, bins: int) -> Tensor:
-    """Return (B, 3, bins): the share of masked pixels at or below each bin; place: (B, 3, H*W) in 0..bins - 1."""
+    """Return (B, 3, bins): the share of masked pixels at or below each bin.
+
+    place: (B, 3, H*W) in 0..bins - 1.
+    """
     weights = mask.flatten(2).expand(-1, 3, -1)
     index = place.round().long().clamp(0, bins - 1)
     counts = place.new_zeros(*place.shape[:2], bins).scatter_add_(2, index, weights)
@@ -90,9 +93,7 @@ def match_lab(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Ten
 
 
 def match_hsv(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
-    """Match the histograms of saturation and value, and rotate hue by at most a fifteenth of a circle (HSV: Smith,
-    1978).
-    """
+    """Match the histograms of saturation and value; rotate hue by at most a fifteenth of a circle (Smith, 1978)."""
     hsv, other = rgb_to_hsv(real), rgb_to_hsv(reference)
     matched = match_histograms(hsv, mask, other, reference_mask, _draw_bins(draws))
     hue = hsv[:, :1] + draw_uniform(real, -1 / 15, 1 / 15, draws) * (draw_uniform(real, 0, 1, draws) < 0.5)
@@ -127,7 +128,7 @@ def hsv_to_rgb(hsv: Tensor) -> Tensor:
 def match_distribution(
     real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator
 ) -> Tensor:
-    """Match the whole colour distribution by histograms along random axes, four times (Pitié, Kokaram & Dahyot, 2005)."""
+    """Match the colour distribution by histograms along random axes, four times (Pitié, Kokaram & Dahyot, 2005)."""
     found = real
     for _ in range(4):
         axes, _ = torch.linalg.qr(torch.randn(len(real), 3, 3, generator=draws, device=real.device))

@@ -65,7 +65,7 @@ def measure_composites(
         one = measure_failure(case)
         everything.append(one)
         if is_from_source(one.key, sources):
-            # The number decides ties, never a picture.
+            # The number breaks ties: pictures can't be compared.
             heapq.heappush(worst, (one.result.fmse_after, -number, one, _make_tile(one, case)))
             if len(worst) > count:
                 heapq.heappop(worst)
@@ -108,7 +108,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     if not any(is_from_source(key, options.source) for key in photographs.keys):
         raise InputError(
             f"No photograph of the validation split comes from {' or '.join(options.source)}.",
-            "Name what keys begin with, before the first underscore.",
+            "Use the part of a key before the first underscore.",
         )
     console = Console(stderr=True)
     count = len(photographs.keys) * len(KINDS)
@@ -116,7 +116,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     shown = track(found, "Harmonizing composites", count, console=console, disable=not console.is_terminal)
     everything, worst = measure_composites(shown, options.worst, options.source)
     if not worst:
-        raise PictureError("No composite could be made.", "Look at the photographs and their masks.")
+        raise PictureError("No usable composite could be made.", "Check the photographs and their masks.")
     objects = list(paste_objects(photographs, options.pasted, lambda key: is_from_source(key, options.source)))
     shown_objects = track(objects, "Harmonizing pasted objects", console=console, disable=not console.is_terminal)
     doubts = list(harmonize_pasted_objects(harmonizer, shown_objects))
@@ -143,7 +143,7 @@ def _write(
         write_failures(lines, failures, everything, measured)
         text.write(printed)
     write_sheet(folder / "worst.jpg", [tile for _, tile in worst])
-    # None may stay there from another run.
+    # Remove the sheet of an earlier run.
     (folder / "pasted.jpg").unlink(missing_ok=True)
     if doubts:
         write_sheet(folder / "pasted.jpg", [tile for _, tile in doubts])
@@ -154,21 +154,23 @@ def _write(
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.evaluation.failures", description=__doc__)
     parser.add_argument(
-        "--pool", metavar="DIR", type=Path, required=True, help="folder of shards; its validation split is judged"
+        "--pool", metavar="DIR", type=Path, required=True, help="folder of shards; its validation split is evaluated"
     )
     parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder to write into")
-    parser.add_argument("--worst", metavar="N", type=_positive, default=WORST, help="composites that are shown")
-    parser.add_argument("--pasted", metavar="N", type=_positive, default=PASTED, help="pasted objects")
+    parser.add_argument(
+        "--worst", metavar="N", type=_positive, default=WORST, help="number of worst composites to show"
+    )
+    parser.add_argument("--pasted", metavar="N", type=_positive, default=PASTED, help="number of pasted objects")
     parser.add_argument(
         "--source",
         metavar="NAME",
         action="append",
         default=[],
-        help="show only photographs whose key begins with NAME_, as in flowers_8980145452; may be given again. "
+        help="show only photographs whose key begins with NAME_, as in flowers_8980145452; can be repeated. "
         "All composites are still measured",
     )
-    parser.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and count them")
-    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
+    parser.add_argument("--skip-bad", action="store_true", help="skip and count unusable files")
+    parser.add_argument("--weights", type=Path, help="weight file; default: the shipped gknet-s")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     return parser.parse_args()
 
@@ -176,7 +178,7 @@ def _parse_arguments() -> argparse.Namespace:
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text}")
     return number
 
 

@@ -45,7 +45,7 @@ def split_error(colours: np.ndarray, wanted: np.ndarray, mask: np.ndarray) -> Pa
     If the pixels are too few or too similar to distinguish the maps, the earlier step gets the shared part.
     """
     error = wanted[mask].astype(np.float64) - colours[mask]  # (n, 3)
-    # Columns of Q are orthonormal and span the features before them: no step has to be fitted again.
+    # Columns of Q are orthonormal and span the features before them, so no step needs another fit.
     basis, _ = np.linalg.qr(_features(colours[mask] / 255, *_places(mask)))  # (n, min(n, 30))
     taken = np.square(basis.T @ error).sum(axis=1) / error.size
     mean, affine, curve, place = (float(part.sum()) for part in np.split(taken, STEPS[:-1]))

@@ -272,7 +272,7 @@ def measure_change(pasted: np.ndarray, harmonized: np.ndarray, mask: np.ndarray)
 
 
 def _measure_tint(right: np.ndarray, harmonized: np.ndarray) -> tuple[float, float]:
-    """Return the median chroma of the pixels (n, 3) and the a*b* distance between their mean and the harmonized ones'."""
+    """Return the median chroma of the pixels (n, 3) and their mean's a*b* distance from the harmonized ones'."""
     lab, other = _to_lab(right), _to_lab(harmonized)
     moved = other[:, 1:].mean(axis=0) - lab[:, 1:].mean(axis=0)
     return float(np.median(np.hypot(lab[:, 1], lab[:, 2]))), math.hypot(*moved)

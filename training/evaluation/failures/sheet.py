@@ -49,11 +49,11 @@ def write_sheet(path: Path, tiles: Sequence[Tile]) -> None:
     top = MARGIN
     for row, height in zip(rows, heights, strict=True):
         for column, tile in enumerate(row):
-            # Pictures of a row stand level, however many lines the words above them take.
+            # Align the pictures of a row, however many lines of text are above them.
             sheet.paste(tile, (MARGIN + column * (width + MARGIN), top + height - tile.height))
         top += height + MARGIN
     with replacing(path) as unfinished:
-        # No colour subsampling: it is colours that are looked at.
+        # No chroma subsampling, because the sheet is for comparing colours.
         sheet.save(unfinished, "JPEG", quality=JPEG_QUALITY, subsampling=0)
 
 

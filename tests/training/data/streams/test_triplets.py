@@ -61,7 +61,7 @@ def test_a_bad_file_ends_the_training_or_is_left_out(iharmony4_tree: Path) -> No
     try:
         stream = TripletStream(chosen, Training(RUN), BadFiles(skip=False))
         with pytest.raises(PictureError, match=broken.real.name):
-            list(itertools.islice(iter(stream.batch, None), len(chosen)))
+            list(itertools.islice(iter(stream.draw_batch, None), len(chosen)))
         bad = BadFiles(skip=True)
         stream = TripletStream(chosen, Training(RUN), bad)
         sizes = [len(stream.draw_batch().composite) for _ in range(len(chosen))]
