@@ -1,4 +1,4 @@
-"""The paper's metrics, on the 8-bit result (section 4.1)."""
+"""The paper's metrics, on the 8-bit result (section 4.2)."""
 
 from __future__ import annotations
 

@@ -289,7 +289,7 @@ def test_a_vote_that_was_not_kept_is_told_and_can_be_sent_again(opened: Opened, 
     page = opened("anna")
     page.context.set_offline(True)
     page.keyboard.press("ArrowLeft")
-    expect(page.get_by_role("alert")).to_contain_text("The study does not answer.")
+    expect(page.get_by_role("alert")).to_contain_text("The study does not respond.")
     page.keyboard.press("ArrowRight")  # is not taken meanwhile
     page.screenshot(path=shots / "trouble.png")
     assert lines(votes) == []
@@ -319,7 +319,7 @@ def test_a_study_that_was_started_again_goes_on(
     page.wait_for_load_state("networkidle")
     study.end()
     page.keyboard.press("ArrowRight")
-    expect(page.get_by_role("alert")).to_contain_text("The study does not answer.")
+    expect(page.get_by_role("alert")).to_contain_text("The study does not respond.")
     with RunningStudy(folders, votes, study.port) as again:
         page.get_by_role("button", name="Try again").click()
         at_question(page, 3)
