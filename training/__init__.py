@@ -1,1 +1,1 @@
-"""Training of the network, and judging of its weights."""
+"""Train the network and evaluate its weights."""

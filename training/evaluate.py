@@ -1,10 +1,10 @@
-"""How good weights are: `python -m training.evaluate` with one of --iharmony4, --pool and --pairs.
+"""Evaluate weights: `python -m training.evaluate` with one of --iharmony4, --pool and --pairs.
 
-Harmonizes every composite through the same way users' pictures go, and prints the paper's metrics (section 4.2) on the
-8-bit results, at 256 x 256 or for --pool at --size: by kind and by the foreground's share of the picture; for iHarmony4
-also the paper's Tables 1 and 2 with these figures beside its own, for --pool the metrics by the photographs' source and
-those of classical colour transfer on the same composites.
--o writes every image's scores, the tables, and a page of the worst and the best; --plot draws the paper's Fig. 2.
+Harmonizes every composite through the same pipeline as users' pictures. Prints the paper's metrics (section 4.2) on the
+8-bit results by kind and by foreground share. Pictures are 256 x 256, or --size with --pool. For iHarmony4, it also
+prints the paper's Tables 1 and 2 with these results as a row. For --pool, it also prints the metrics by source and
+those of classical colour transfer. -o writes the scores of every image, the tables, and a page of the worst and best
+cases. --plot draws the paper's Fig. 2.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from gknet.network import weights
 from gknet.network.device import choose_device
 from training.data import iharmony4, pairs
 from training.data.bad_files import BadFiles
-from training.data.judging_sets.validation import pool_samples
+from training.data.judging_sets.validation import open_pool
 from training.data.sample import SIZE, Sample
-from training.data.triplets import samples
+from training.data.triplets import read_samples
 from training.evaluation import quality_plot
 from training.evaluation.cases import harmonize_samples
 from training.evaluation.classical import CLASSICAL
@@ -47,19 +47,19 @@ from training.evaluation.score_tables import (
 )
 
 
-def _chosen(options: argparse.Namespace, bad: BadFiles) -> tuple[int, Iterator[Sample]]:
-    """At most how many, and the composites that the command line names."""
+def _open_samples(options: argparse.Namespace, bad: BadFiles) -> tuple[int, Iterator[Sample]]:
+    """Return the largest possible number of composites and an iterator over those named on the command line."""
     if options.pool:
-        return pool_samples(options.pool, options.size, bad=bad)
+        return open_pool(options.pool, options.size, bad=bad)
     if options.pairs:
-        triplets = pairs.triplets(options.pairs, bad=bad)
+        triplets = pairs.list_triplets(options.pairs, bad=bad)
     else:
-        triplets = iharmony4.triplets(options.iharmony4, "test", bad=bad)
-    return len(triplets), samples(triplets, bad=bad)
+        triplets = iharmony4.list_triplets(options.iharmony4, "test", bad=bad)
+    return len(triplets), read_samples(triplets, bad=bad)
 
 
-def _tables(options: argparse.Namespace, results: dict[str, list[Record]], ours: str) -> list[ScoreTable]:
-    """What is printed of the records of each method; ours: the name of what was evaluated."""
+def _build_tables(options: argparse.Namespace, results: dict[str, list[Record]], ours: str) -> list[ScoreTable]:
+    """Return the tables to print from each method's records. ours: the name of the evaluated weights."""
     records = results[ours]
     kinds, shares = by_kind(records), by_share(records)
     size = options.size
@@ -91,8 +91,8 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     path = options.weights or weights.shipped(options.model)
     with defer_interrupts():
         harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
-    count, found = _chosen(options, bad)
-    # Piped or in a narrow window too, no row may break.
+    count, found = _open_samples(options, bad)
+    # Avoid wrapped rows in a pipe or a narrow window.
     console = Console(width=max(130, Console().width))
     ours = f"{path.name} {weights.digest(path)}"
     beside = CLASSICAL if options.pool else ()
@@ -107,8 +107,8 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
         if options.output:
             extremes.offer(case)
     if not results[ours]:
-        raise PictureError("No composite could be used.", "Look at what was left out.")
-    tables = _tables(options, results, ours)
+        raise PictureError("No composite could be used.", "Check the files that were left out.")
+    tables = _build_tables(options, results, ours)
     for table in tables:
         table.show(console)
     source: Path = options.pool or options.pairs or options.iharmony4
@@ -121,17 +121,19 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
         quality_plot.draw(options.plot, quality_plot.measured(results, {ours: harmonizer.net.config}), data)
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--iharmony4", metavar="DIR", type=Path, help="iHarmony4's folder; its test lists are judged")
-    source.add_argument("--pool", metavar="DIR", type=Path, help="folder of shards; its validation split is judged")
+    source.add_argument(
+        "--iharmony4", metavar="DIR", type=Path, help="iHarmony4's folder; its test lists are evaluated"
+    )
+    source.add_argument("--pool", metavar="DIR", type=Path, help="folder of shards; its validation split is evaluated")
     source.add_argument(
         "--pairs",
         metavar="DIR",
         type=Path,
-        help="any folder with composite/, mask/ and real/: pictures of equal names, as in composite/dog.jpg, "
-        "mask/dog.png, real/dog.jpg; the mask is white where the foreground is",
+        help="any folder with composite/, mask/ and real/: pictures with the same names, such as composite/dog.jpg, "
+        "mask/dog.png, real/dog.jpg; masks are white in the foreground",
     )
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=Path, help="where to write scores.csv, tables.md and index.html"
@@ -143,19 +145,19 @@ def _arguments() -> argparse.Namespace:
         default=SIZE,
         help=f"height and width of the pool's composites, {SIZE} or more",
     )
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="PNG or SVG to draw quality against size into")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out files that cannot be used, and count them")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="PNG or SVG file for a plot of quality against size")
+    parser.add_argument("--skip-bad", action="store_true", help="skip and count unusable files")
     parser.add_argument("--model", default="gknet-s", help="preset whose shipped weights to evaluate")
-    parser.add_argument("--weights", type=Path, help="another weight file")
+    parser.add_argument("--weights", type=Path, help="weight file to evaluate; default: the shipped one")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     options = parser.parse_args()
     if options.size < SIZE or (options.size != SIZE and not options.pool):
-        parser.error(f"--size wants --pool, and {SIZE} or more")
+        parser.error(f"--size must be at least {SIZE} and needs --pool")
     return options
 
 
 def main() -> int:
-    options = _arguments()
+    options = _parse_arguments()
     bad = BadFiles(skip=options.skip_bad)
     try:
         return run_command("evaluate", lambda: _run(options, bad))

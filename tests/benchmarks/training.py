@@ -24,7 +24,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from gknet.network.config import GKNetConfig, preset
 from training.data.shards import Photographs
-from training.data.streams.composites import CompositeStream, photograph_size
+from training.data.streams.composites import CompositeStream, choose_photograph_size
 from training.engine.run import TrainingRun, read_run
 from training.engine.training import Training
 
@@ -78,7 +78,7 @@ def photographs(size: int, count: int = 64) -> Photographs:
 def begin(run: TrainingRun) -> tuple[Training, CompositeStream]:
     training = Training(run)
     training.net.train()
-    return training, CompositeStream(photographs(photograph_size(run)), run, training.generator)
+    return training, CompositeStream(photographs(choose_photograph_size(run)), run, training.generator)
 
 
 def main() -> None:
@@ -98,11 +98,11 @@ def main() -> None:
     for number in range(options.steps + 1):
         clock.read()
         start = time.perf_counter()
-        ours[0].learn(ours[1])
+        ours[0].train_step(ours[1])
         whole = time.perf_counter() - start
         parts = clock.read()
         start = time.perf_counter()
-        plain[0].learn(plain[1])
+        plain[0].train_step(plain[1])
         plain_whole = time.perf_counter() - start
         if number:  # the first step warms up
             steps.append({**parts, "loss, clipping and the rest": whole - sum(parts.values())})
@@ -117,7 +117,7 @@ def main() -> None:
     ratio = statistics.median(a / b for a, b in rates)
     print(f"this recipe {recipe:.1f} samples/s, the straightforward one {straightforward:.1f}: {ratio:.1f} times")
     with profile(activities=[ProfilerActivity.CPU]) as operators:
-        ours[0].learn(ours[1])
+        ours[0].train_step(ours[1])
     print(operators.key_averages().table(sort_by="self_cpu_time_total", row_limit=14, max_name_column_width=44))
 
 

@@ -26,7 +26,7 @@ class Shares:
         self.steps = iter(steps)
         self.parallel = parallel
 
-    def batch(self) -> Batch:
+    def draw_batch(self) -> Batch:
         return Batch(*(field.chunk(self.parallel.count)[self.parallel.rank] for field in next(self.steps)))
 
 
@@ -39,11 +39,11 @@ def everything(training: Training) -> Tensor:
 def main() -> None:
     torch.set_num_threads(1)
     parallel = Parallel.join(torch.device("cpu"))
-    learn(torch.load(sys.argv[1], weights_only=True), parallel)
+    train_in_step(torch.load(sys.argv[1], weights_only=True), parallel)
     parallel.leave()
 
 
-def learn(steps: list[list[Tensor]], parallel: Parallel) -> None:
+def train_in_step(steps: list[list[Tensor]], parallel: Parallel) -> None:
     run = TrainingRun(
         preset="gknet-s",
         only=sys.argv[3],  # type: ignore[arg-type]
@@ -61,7 +61,7 @@ def learn(steps: list[list[Tensor]], parallel: Parallel) -> None:
     shares = Shares(steps, parallel)
     losses = []
     for step in range(len(steps)):
-        losses.append(training.learn(shares))
+        losses.append(training.train_step(shares))
         digest = hashlib.sha256(everything(training).numpy().tobytes()).digest()
         rows = parallel.gather(torch.tensor(list(digest)))
         assert all(torch.equal(row, rows[0]) for row in rows), f"weights differ after step {step}"

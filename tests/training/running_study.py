@@ -77,7 +77,7 @@ class RunningStudy:
         connection.close()
         return response, content
 
-    def trials(self, voter: str) -> list[dict[str, Any]]:
+    def fetch_trials(self, voter: str) -> list[dict[str, Any]]:
         """What the voter's page gets."""
         response, content = self.ask("GET", f"/trials?voter={voter}")
         assert response.status == 200, content

@@ -23,7 +23,7 @@ from training import ablate as command
 from training.ablate import ROWS, Ablation
 from training.data.streams.composites import CompositeStream
 from training.engine.run import TrainingRun, read_run
-from training.engine.training import StatisticsPath, in_statistics_path
+from training.engine.training import StatisticsPath, is_in_statistics_path
 
 ROOT = Path(__file__).parents[2]
 CONFIG = 'preset = "gknet-s"\nsize = 32\nbatch = 4\nsamples = 12\nlearning_rate = 1e-3\nloss = "foreground_rmse"\n'
@@ -55,11 +55,11 @@ def table(printed: str) -> str:
 @pytest.mark.usefixtures("one_thread")
 def test_rows_see_the_same_composites_and_start_alike(pool: Path, tmp_path: Path) -> None:
     ablation = Ablation(RUN, [pool], pool, tmp_path / "out", None, 1)
-    rows = [ablation.training(7, parts) for parts in ROWS]
+    rows = [ablation.start_training(7, parts) for parts in ROWS]
     batches = []
     for training in rows:
         stream = CompositeStream(ablation.photographs, training.run, training.generator)
-        batches.append([stream.batch() for _ in range(3)])
+        batches.append([stream.draw_batch() for _ in range(3)])
     for other in batches[1:]:
         for mine, yours in zip(batches[0], other, strict=True):
             assert all(torch.equal(one, two) for one, two in zip(mine[:3], yours[:3], strict=True))
@@ -69,7 +69,7 @@ def test_rows_see_the_same_composites_and_start_alike(pool: Path, tmp_path: Path
         own = training.net.state_dict()
         assert all(torch.equal(own[name], whole[name]) for name in own if name in whole)
         assert all(torch.equal(own[name], values) for name, values in training.average.module.state_dict().items())
-    other_seed = ablation.training(8, ROWS[0]).net.state_dict()
+    other_seed = ablation.start_training(8, ROWS[0]).net.state_dict()
     assert not all(torch.equal(values, whole[name]) for name, values in other_seed.items())
 
 
@@ -82,10 +82,10 @@ def test_rows_start_from_the_statistics_path_of_given_weights(pool: Path, tmp_pa
     with torch.inference_mode():
         wanted = StatisticsPath(given)(picture, mask)
         for parts in ROWS:
-            net = ablation.training(0, parts).net.eval()
+            net = ablation.start_training(0, parts).net.eval()
             assert torch.allclose(net(picture, mask), wanted, atol=1e-5)
             own = net.state_dict()
-            assert all(torch.equal(own[n], v) for n, v in given.state_dict().items() if in_statistics_path(n))
+            assert all(torch.equal(own[n], v) for n, v in given.state_dict().items() if is_in_statistics_path(n))
 
 
 def test_a_table_of_two_seeds_is_kept_and_printed_again(
@@ -138,7 +138,7 @@ def test_a_killed_command_ends_with_the_same_table(pool: Path, config: Path, tmp
         whole, _ = process.communicate(timeout=200)
     assert stop_in("seed 0, +KPB", signal.SIGKILL)[0] == -signal.SIGKILL
     code, told = stop_in("seed 0, +LRE", signal.SIGINT)
-    assert (code, told.splitlines()[-1]) == (130, "ablate: stopped; the same command goes on")
+    assert (code, told.splitlines()[-1]) == (130, "ablate: stopped; run the same command again to resume")
     with begin(tmp_path / "killed") as process:
         printed, _ = process.communicate(timeout=200)
     assert "seed 0, +KPB" not in printed
@@ -149,13 +149,13 @@ def test_a_killed_command_ends_with_the_same_table(pool: Path, config: Path, tmp
     ("changes", "told"),
     [
         ({"--config": "nowhere.toml"}, "nowhere.toml"),
-        ({"--config": "README.md"}, "README.md is no TOML file"),
-        ({"--config": "training/configs/gknet_s_statistics.toml"}, "leave `only` and `parts` out of its config"),
-        ({"--data": "tests"}, "tests holds no .tar shard"),
-        ({"--pool": "nowhere"}, "nowhere holds no .tar shard"),
+        ({"--config": "README.md"}, "README.md is not a valid TOML file"),
+        ({"--config": "training/configs/gknet_s_statistics.toml"}, "remove `only` and `parts` from its config"),
+        ({"--data": "tests"}, "tests contains no .tar shards"),
+        ({"--pool": "nowhere"}, "nowhere contains no .tar shards"),
         ({"--start": "nowhere.safetensors"}, "nowhere.safetensors cannot be read"),
         ({"--out": "README.md"}, "README.md"),
-        ({"--out": "docs"}, "docs holds something else than an ablation; name a new folder"),
+        ({"--out": "docs"}, "docs contains files other than an ablation; choose a new folder"),
     ],
 )
 def test_what_is_wrong_is_one_clear_line(
@@ -183,14 +183,17 @@ def test_another_ablations_folder_is_left_alone(
     Ablation(read_run(config), [pool], pool, out, None, 4)
     config.write_text(CONFIG.replace("12", "16"), encoding="utf-8")
     assert run(arguments(config, pool, out), monkeypatch) == 2
-    assert capsys.readouterr().err == f"ablate: {out} holds an ablation with other samples; name a new folder\n"
+    assert (
+        capsys.readouterr().err
+        == f"ablate: {out} contains an ablation with different settings (samples); choose a new folder\n"
+    )
     start = weights.shipped("gknet-s")
-    with pytest.raises(ValueError, match="an ablation with other start; name a new folder"):
+    with pytest.raises(ValueError, match="different settings \\(start\\); choose a new folder"):
         Ablation(RUN_OF_CONFIG, [pool], pool, out, start, 4)
     bigger = tmp_path / "bigger"
     shutil.copytree(pool, bigger)
     shutil.copy(pool / "pool-000.tar", bigger / "pool-001.tar")
-    with pytest.raises(ValueError, match="an ablation with other data; name a new folder"):
+    with pytest.raises(ValueError, match="different settings \\(data\\); choose a new folder"):
         Ablation(RUN_OF_CONFIG, [bigger], pool, out, None, 4)
 
 
@@ -200,8 +203,8 @@ RUN_OF_CONFIG = replace(RUN, loss="foreground_rmse")
 def test_weights_without_such_a_statistics_path_are_refused(pool: Path, tmp_path: Path) -> None:
     small = replace(preset("gknet"), width=8, stem=2)
     weights.save(GKNet(small), tmp_path / "small.safetensors")
-    with pytest.raises(ValueError, match="no statistics' path that fits gknet-s"):
+    with pytest.raises(ValueError, match="no statistics path for the preset gknet-s"):
         Ablation(RUN, [pool], pool, tmp_path / "out", tmp_path / "small.safetensors", 1)
-    with pytest.raises(ValueError, match="no statistics' path that fits gknet"):
+    with pytest.raises(ValueError, match="no statistics path for the preset gknet"):
         Ablation(replace(RUN, preset="gknet"), [pool], pool, tmp_path / "out", weights.shipped("gknet-s"), 1)
     assert not (tmp_path / "out").exists()

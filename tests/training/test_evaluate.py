@@ -20,10 +20,10 @@ from gknet import Harmonizer, preset
 from gknet.network import weights
 from training import evaluate as command
 from training.data.iharmony4 import SUBSETS
-from training.data.judging_sets.validation import pool_samples
+from training.data.judging_sets.validation import open_pool
 from training.data.sample import Sample
 from training.data.synthesis.recoloring import KINDS
-from training.evaluation.cases import evaluate, harmonize_samples
+from training.evaluation.cases import evaluate_samples, harmonize_samples
 from training.evaluation.published import TABLE_1
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def rows(printed: str, name: str) -> list[str]:
 
 
 def some(pool: Path, count: int) -> list[Sample]:
-    _, samples = pool_samples(pool)
+    _, samples = open_pool(pool)
     return [sample for _, sample in zip(range(count), samples, strict=False)]
 
 
@@ -56,7 +56,7 @@ def test_a_pool_is_judged_by_kind_foreground_share_and_source(pool: Path, tmp_pa
         assert row.count("→") == 3
     assert len(rows(printed, "all")) == 3
     assert len(rows(printed, "0–5 %") + rows(printed, "5–15 %") + rows(printed, "15–100 %")) == 3
-    _, samples = pool_samples(pool)
+    _, samples = open_pool(pool)
     for source in {sample.key.partition("_")[0] for sample in samples}:
         assert len(rows(printed, source)) == 1
     assert sorted(path.name for path in (tmp_path / "new" / "report").iterdir()) == [
@@ -72,7 +72,7 @@ def test_a_pool_can_be_judged_at_full_resolution(pool: Path, tmp_path: Path) -> 
     printed = run("--pool", pool, "--size", "384", "-o", tmp_path).stdout
     assert printed.count("384 x 384") == 5
     assert "256 x 256" not in printed
-    _, larger = pool_samples(pool, 384)
+    _, larger = open_pool(pool, 384)
     sample = next(larger)
     assert sample.composite.shape == sample.real.shape == (384, 384, 3)
     with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
@@ -141,10 +141,10 @@ def test_ctrl_c_ends_with_one_line_and_leaves_nothing(tmp_path: Path) -> None:
 def test_records_are_in_order_and_of_both_composites(pool: Path) -> None:
     """A network that returns its input scores what the composite itself does; the shipped one does not."""
     samples = some(pool, 8)
-    untrained = evaluate(Harmonizer(weights.build(preset("gknet-s"))), samples)
+    untrained = evaluate_samples(Harmonizer(weights.build(preset("gknet-s"))), samples)
     assert [(record.key, record.kind) for record in untrained] == [(sample.key, sample.kind) for sample in samples]
     assert all(record.before == record.after for record in untrained)
-    shipped = evaluate(Harmonizer.from_pretrained(device="cpu"), samples)
+    shipped = evaluate_samples(Harmonizer.from_pretrained(device="cpu"), samples)
     assert all(record.before != record.after for record in shipped)
 
 
@@ -162,7 +162,7 @@ def test_scores_agree_with_scikit_image(pool: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--pool", "nowhere"], "nowhere holds no .tar shard"),
+        (["--pool", "nowhere"], "nowhere contains no .tar shards"),
         (["--pairs", "nowhere"], "composite is missing"),
         (["--iharmony4", "nowhere"], "HCOCO_test.txt cannot be read"),
         (["--pool", ".", "--weights", "README.md"], "README.md"),

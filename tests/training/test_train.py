@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gknet import GKNet, InputError
 from gknet.network import weights
 from training.data.shards import find_shards, read_photographs
-from training.data.streams.composites import CompositeStream, photograph_size
+from training.data.streams.composites import CompositeStream, choose_photograph_size
 from training.engine.loop import train
 from training.engine.run import TrainingRun, read_run
 from training.engine.training import NotFiniteError, Training
@@ -27,7 +27,7 @@ TINY = TrainingRun(preset="gknet-s", size=32, batch=4, samples=400, learning_rat
 
 
 def stream(training: Training, pool: Path) -> CompositeStream:
-    size = photograph_size(training.run)
+    size = choose_photograph_size(training.run)
     photographs = read_photographs(find_shards([pool]), size, validation=False)
     return CompositeStream(photographs, training.run, training.generator)
 
@@ -37,14 +37,14 @@ def test_a_resumed_run_continues_bit_for_bit(pool: Path, tmp_path: Path, setting
     run = replace(TINY, **settings)
     whole, half = Training(run), Training(run)
     draws = stream(whole, pool)
-    losses = [whole.learn(draws) for _ in range(6)]
+    losses = [whole.train_step(draws) for _ in range(6)]
     draws = stream(half, pool)
-    assert [half.learn(draws) for _ in range(3)] == losses[:3]
+    assert [half.train_step(draws) for _ in range(3)] == losses[:3]
     half.save(tmp_path / "state.pt")
     later = Training(run)
     later.resume(tmp_path / "state.pt")
     draws = stream(later, pool)
-    assert [later.learn(draws) for _ in range(3)] == losses[3:]
+    assert [later.train_step(draws) for _ in range(3)] == losses[3:]
     for name, tensor in whole.result.state_dict().items():
         assert torch.equal(tensor, later.result.state_dict()[name]), name
 
@@ -53,7 +53,7 @@ def test_the_statistics_path_learns_alone(pool: Path) -> None:
     training = Training(replace(TINY, only="global_head", batch=32, samples=10_000))
     before = {name: tensor.clone() for name, tensor in training.net.state_dict().items()}
     draws = stream(training, pool)
-    losses = [training.learn(draws) for _ in range(120)]
+    losses = [training.train_step(draws) for _ in range(120)]
     assert sum(losses[-20:]) < 0.93 * sum(losses[:20])
     moved = {n for n, tensor in training.net.state_dict().items() if not torch.equal(tensor, before[n])}
     assert moved
@@ -65,9 +65,9 @@ def test_a_crash_in_the_middle_of_a_save_loses_nothing(
 ) -> None:
     training = Training(TINY)
     draws = stream(training, pool)
-    training.learn(draws)
+    training.train_step(draws)
     training.save(tmp_path / "state.pt")
-    training.learn(draws)
+    training.train_step(draws)
 
     def crash(_: object, file: BinaryIO) -> None:
         file.write(b"half")
@@ -91,7 +91,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(pool: Path) -> None:
         next(training.net.parameters()).fill_(torch.nan)
     before = [tensor.clone() for tensor in training.net.state_dict().values()]
     with pytest.raises(NotFiniteError, match="loss is not finite at step 0") as caught:
-        training.learn(stream(training, pool))
+        training.train_step(stream(training, pool))
     assert caught.value.batch.composite.isfinite().all()
     after = training.net.parameters()
     assert all(torch.equal(old, new) for old, new in zip(before[-3:], list(after)[-3:], strict=True))
@@ -104,32 +104,32 @@ def test_a_run_of_another_network_is_not_taken_over(pool: Path, tmp_path: Path) 
     weights.save(training.net, tmp_path / "net.safetensors")
     for change in ({"preset": "gknet"}, {"preset": "gknet-residual"}):
         other = Training(replace(TINY, **change))
-        with pytest.raises(ValueError, match="another network"):
+        with pytest.raises(ValueError, match="different network"):
             other.resume(tmp_path / "state.pt")
-        with pytest.raises(ValueError, match="another network"):
-            other.start_from(tmp_path / "net.safetensors")
-    with pytest.raises(ValueError, match="another part"):
+        with pytest.raises(ValueError, match="different network"):
+            other.load_weights(tmp_path / "net.safetensors")
+    with pytest.raises(ValueError, match="different network or part of it"):
         Training(replace(TINY, only="global_head")).resume(tmp_path / "state.pt")
     (tmp_path / "state.pt").write_bytes(b"junk")
-    with pytest.raises(ValueError, match="no saved run"):
+    with pytest.raises(ValueError, match="not a saved run"):
         training.resume(tmp_path / "state.pt")
 
 
 def test_some_photographs_stay_as_they_are_and_references_can_be_alike(pool: Path) -> None:
     training = Training(replace(TINY, untouched=1.0, alike=1.0, hard_masks=1.0))
-    batch = stream(training, pool).batch()
+    batch = stream(training, pool).draw_batch()
     assert torch.equal(batch.composite, batch.real)
     assert set(batch.mask.unique().tolist()) == {0.0, 1.0}
-    soft = stream(Training(replace(TINY, hard_masks=0.0, batch=16)), pool).batch()
+    soft = stream(Training(replace(TINY, hard_masks=0.0, batch=16)), pool).draw_batch()
     assert ((soft.mask > 0) & (soft.mask < 1)).any()
 
 
-def test_references_of_the_same_source_come_from_it(pool: Path) -> None:
+def test_references_draw_same_source_come_from_it(pool: Path) -> None:
     photographs = read_photographs(find_shards([pool]), 36, validation=False)
     keys = [f"{'cats' if index % 3 else 'dogs'}_{index}" for index in range(len(photographs.keys))]
     draws = CompositeStream(replace(photographs, keys=keys), TINY, torch.Generator().manual_seed(0))
     drawn = torch.arange(len(photographs.masks)).repeat(20)
-    others = draws._of_the_same_source(drawn)
+    others = draws._draw_same_source(drawn)
     source = torch.tensor([key.startswith("cats") for key in keys])[draws.owner]
     assert torch.equal(source[others], source[drawn])
     assert len(others.unique()) == len(photographs.masks)
@@ -138,7 +138,7 @@ def test_references_of_the_same_source_come_from_it(pool: Path) -> None:
 def test_the_smallest_batch_is_never_empty(pool: Path) -> None:
     training = Training(replace(TINY, batch=1))
     draws = stream(training, pool)
-    assert all(len(draws.batch().composite) == 1 for _ in range(40))
+    assert all(len(draws.draw_batch().composite) == 1 for _ in range(40))
 
 
 def test_photographs_that_give_no_composite_end_the_search(pool: Path) -> None:
@@ -146,7 +146,7 @@ def test_photographs_that_give_no_composite_end_the_search(pool: Path) -> None:
     draws = stream(training, pool)
     draws.masks.zero_()
     with pytest.raises(InputError, match="no usable composite"):
-        draws.batch()
+        draws.draw_batch()
 
 
 @pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
@@ -165,11 +165,11 @@ def test_unknown_and_impossible_settings_are_named(tmp_path: Path) -> None:
         ("size = 100", "size must be a multiple of 16"),
         ("only = 'everything'", "only must be one of"),
         ("views = 0", "views must be"),
-        ("heads = 2", "heads: only a recognition head"),
-        ("only = 'global_head'\nheads_apart = 2", "heads_apart: only beside"),
+        ("heads = 2", "heads above 1 needs"),
+        ("only = 'global_head'\nheads_apart = 2", "heads_apart above 1 needs"),
         ("loss = 'l1'", "loss must be one of"),
         ("warmup = -5", "warmup"),
-        ("ema = 2", "ema must be within"),
+        ("ema = 2", "ema must be between"),
     ):
         path.write_text(f'preset = "gknet-s"\n{line}\n', encoding="utf-8")
         with pytest.raises(ValueError, match=named):
@@ -230,7 +230,7 @@ def test_pictures_and_curves_can_be_watched(pool: Path, tmp_path: Path) -> None:
 def test_the_schedule_can_end_with_the_minutes(pool: Path, tmp_path: Path) -> None:
     training = Training(replace(TINY, samples=1_000_000, final_rate=0.1))
     assert train(training, stream(training, pool), tmp_path, 0.05, anneal=True)
-    assert training.rate() == pytest.approx(0.1 * TINY.learning_rate, rel=0.01)
+    assert training.compute_learning_rate() == pytest.approx(0.1 * TINY.learning_rate, rel=0.01)
 
 
 def test_a_folder_without_shards_is_one_clear_line(tmp_path: Path) -> None:
@@ -238,4 +238,4 @@ def test_a_folder_without_shards_is_one_clear_line(tmp_path: Path) -> None:
     command += ["--data", str(tmp_path), "--out", str(tmp_path / "run")]
     done = subprocess.run(command, cwd=CONFIGS.parents[1], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == f"training: {tmp_path} holds no .tar shard. Name a folder of WebDataset shards.\n"
+    assert done.stderr == f"training: {tmp_path} contains no .tar shards. Choose a folder of WebDataset shards.\n"

@@ -1,1 +1,1 @@
-"""Photographs and the composites made of them."""
+"""Photographs and the composites made from them."""

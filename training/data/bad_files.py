@@ -1,4 +1,4 @@
-"""Files that cannot be used: the first one ends the run, or all of them are left out, counted and named."""
+"""Bad files: stop at the first one, or leave all of them out, then count and name them."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ from PIL import Image
 from gknet.errors import PictureError
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
-"""What Pillow raises for files that are no pictures, or damaged ones."""
+"""Exceptions that Pillow raises for damaged or unsupported files."""
 NAMED = 5
-"""As many of the files left out are named at the end."""
+"""Largest number of skipped files named in the summary."""
 
 
 class BadFiles:
-    """What one run does about bad files.
+    """How one run handles bad files.
 
-    skip: False raises the first error that is met, True remembers it and goes on.   count: files left out so far.
+    skip: False raises the first error, True records it and continues.
+    count: files left out so far.
     """
 
     def __init__(self, skip: bool) -> None:
         self.skip = skip
-        self._messages: dict[str, None] = {}  # in the order they were met; a file may be met once an epoch
+        self._messages: dict[str, None] = {}  # in order of occurrence; a file may occur once per epoch
 
     @property
     def count(self) -> int:
         return len(self._messages)
 
     def raise_or_count(self, error: PictureError) -> None:
-        """Raises the error of a file, or counts it once; where this returns, the reader leaves the file out."""
+        """Raise the error, or count its file once. If this returns, the caller must leave the file out."""
         if not self.skip:
             raise error
-        # The text alone: an error that was caught keeps every picture of its traceback alive.
+        # Keep only the text: an exception's traceback would keep its pictures in memory.
         self._messages[error.message] = None
 
     def print_summary(self) -> None:
-        """On stderr how many files were left out, and the first few by name; nothing where there were none."""
+        """Print to stderr how many files were left out and name the first few. Prints nothing if there were none."""
         if not self.count:
             return
         print(f"left out {self.count} bad {'file' if self.count == 1 else 'files'}:", file=sys.stderr)

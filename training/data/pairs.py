@@ -1,8 +1,8 @@
 """Any folder of composites with their real photographs.
 
-Three sub-folders, `composite/`, `mask/` and `real/`, hold pictures of equal names; the endings may differ:
-`composite/dog.jpg`, `mask/dog.png`, `real/dog.jpg`. A mask has its composite's size and is white where the foreground
-is. Every composite needs its mask and its real photograph.
+The sub-folders `composite/`, `mask/` and `real/` hold pictures of equal names, for example `composite/dog.jpg`,
+`mask/dog.png` and `real/dog.jpg`. Extensions may differ. A mask has its composite's size and is white in the
+foreground. Every composite needs a mask and a real photograph.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from training.data.triplets import HINT, Triplet
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 
 
-def triplets(root: Path, *, bad: BadFiles | None = None) -> list[Triplet]:
-    """All composites of the folder, by name.
+def list_triplets(root: Path, *, bad: BadFiles | None = None) -> list[Triplet]:
+    """List all composites of the folder, by name.
 
-    Raises PictureError, naming it, for the first composite without a mask or a real photograph and the first name
-    that is there twice, or leaves those out, as `bad` says; and always for a sub-folder that is missing or empty,
-    and where no composite is left.
+    Raises PictureError, naming the file, for a composite without a mask or real photograph and for a duplicate name; if
+    `bad` skips bad files, that composite is left out instead. Always raises it if a sub-folder is missing or empty, or
+    if no composite is left.
     """
     bad = bad or BadFiles(skip=False)
     composites, masks, reals = (_pictures(root / part, bad) for part in ("composite", "mask", "real"))
@@ -33,24 +33,24 @@ def triplets(root: Path, *, bad: BadFiles | None = None) -> list[Triplet]:
         else:
             found.append(Triplet("pairs", composite, masks[name], reals[name]))
     if not found:
-        raise PictureError(f"{root} holds no composite that can be used.", "Pictures of a composite share one name.")
+        raise PictureError(f"{root} contains no usable composite.", "Give the pictures of a composite the same name.")
     return found
 
 
 def _pictures(folder: Path, bad: BadFiles) -> dict[str, Path]:
-    """The pictures of a folder by name without ending, sorted."""
+    """Return the pictures of a folder, sorted, by name without extension."""
     if not folder.is_dir():
-        raise PictureError(f"{folder} is missing.", "Name a folder with composite/, mask/ and real/.")
+        raise PictureError(f"{folder} is missing.", "Choose a folder with composite/, mask/ and real/.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.suffix.lower() not in ENDINGS:
             continue
         if path.stem in found:
             bad.raise_or_count(
-                PictureError(f"{path} has the name of {found[path.stem].name}.", "Rename one of the two.")
+                PictureError(f"{path} has the same name as {found[path.stem].name}.", "Rename one of the two.")
             )
         else:
             found[path.stem] = path
     if not found:
-        raise PictureError(f"{folder} holds no picture.", f"Known are {', '.join(sorted(ENDINGS))}.")
+        raise PictureError(f"{folder} contains no pictures.", f"Supported formats: {', '.join(sorted(ENDINGS))}.")
     return found

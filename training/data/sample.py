@@ -1,4 +1,4 @@
-"""One composite to judge on, and what all sets of them share."""
+"""One composite for evaluation, and the constants shared by all evaluation sets."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from torch import Tensor
 
 SIZE = 256
-"""Height and width, as in the paper's protocol."""
+"""Height and width in pixels, as in the paper's protocol."""
 MASK_SHARE = (0.003, 0.85)
-"""Foregrounds the validation judges on, share of the picture."""
+"""Smallest and largest foreground used for validation, as a share of the picture."""
 TRIES = 20
-"""Draws of a composite that are tried before it is left out."""
+"""Attempts to draw a usable composite before it is left out."""
 
 
 class Sample(NamedTuple):
-    """One composite: (SIZE, SIZE, 3) uint8 pictures, (SIZE, SIZE) bool mask."""
+    """One composite: (SIZE, SIZE, 3) uint8 pictures and a (SIZE, SIZE) bool mask."""
 
     key: str
     kind: str
@@ -26,5 +26,5 @@ class Sample(NamedTuple):
 
 
 def to_pixels(picture: Tensor) -> np.ndarray:
-    """(S, S, 3) uint8 of (1, 3, S, S) in [0, 1]."""
+    """Convert a picture (1, 3, S, S) in [0, 1] to (S, S, 3) uint8."""
     return (picture[0] * 255).round().byte().permute(1, 2, 0).numpy()

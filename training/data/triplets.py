@@ -1,4 +1,4 @@
-"""Composites that lie in files: a composite, its mask and the real photograph, read at the paper's size."""
+"""Composites stored as files: a composite, its mask and the real photograph, read at the paper's size."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gknet.errors import PictureError
 from training.data.bad_files import UNREADABLE, BadFiles
 from training.data.sample import SIZE, Sample
 
-HINT = "Replace it, or leave out what is bad with --skip-bad."
+HINT = "Replace it, or skip bad files with --skip-bad."
 
 
 class Triplet(NamedTuple):
-    """The files of one composite. subset: the sub-set or folder it belongs to."""
+    """The files of one composite. subset: its sub-set or folder."""
 
     subset: str
     composite: Path
@@ -25,23 +25,23 @@ class Triplet(NamedTuple):
     real: Path
 
 
-def samples(chosen: Iterable[Triplet], *, bad: BadFiles | None = None) -> Iterator[Sample]:
-    """The pictures of each composite at 256 x 256, as the paper's protocol wants; `kind` is the sub-set.
+def read_samples(chosen: Iterable[Triplet], *, bad: BadFiles | None = None) -> Iterator[Sample]:
+    """Read each composite at 256 x 256, following the paper's protocol; `kind` is the sub-set.
 
-    Raises PictureError, naming the file, for one that cannot be read, a mask of another size than its composite's,
-    and a mask without foreground or without background; with `bad` such a composite may be left out instead.
+    Raises PictureError, naming the file, if it can't be read, if the mask's size differs from the composite's, or if
+    the mask has no foreground or no background. If `bad` skips bad files, such a composite is left out instead.
     """
     bad = bad or BadFiles(skip=False)
     for triplet in chosen:
         try:
-            sample = _sample(triplet)
+            sample = _read_sample(triplet)
         except PictureError as error:
             bad.raise_or_count(error)
         else:
             yield sample
 
 
-def _sample(triplet: Triplet) -> Sample:
+def _read_sample(triplet: Triplet) -> Sample:
     composite, size = _read(triplet.composite, "RGB")
     real, _ = _read(triplet.real, "RGB")
     shares, mask_size = _read(triplet.mask, "L")
@@ -50,14 +50,16 @@ def _sample(triplet: Triplet) -> Sample:
         raise PictureError(f"{triplet.mask} is {sizes}.", HINT)
     mask = shares >= 128
     if not mask.any():
-        raise PictureError(f"{triplet.mask} holds no foreground.", HINT)
+        raise PictureError(f"{triplet.mask} has no foreground.", HINT)
     if mask.all():
-        raise PictureError(f"{triplet.mask} holds no background.", HINT)
+        raise PictureError(f"{triplet.mask} has no background.", HINT)
     return Sample(triplet.composite.name, triplet.subset, composite, real, mask)
 
 
 def _read(path: Path, mode: str) -> tuple[np.ndarray, tuple[int, int]]:
-    """The picture at SIZE x SIZE, bilinear as the field's evaluations do it, and its own (width, height)."""
+    """Return the picture at SIZE x SIZE and its original (width, height). Bilinear, like other evaluations on this
+    data.
+    """
     try:
         with Image.open(path) as picture:
             size = picture.size

@@ -1,1 +1,1 @@
-"""What a training run is made of: it learns from any stream of composites."""
+"""The training engine: it trains on any stream of composites."""

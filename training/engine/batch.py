@@ -1,4 +1,4 @@
-"""What every source of training pictures gives."""
+"""The batches that every source of training pictures yields."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from gknet.network.extensions.recognition import Recognized
 
 
 class Batch(NamedTuple):
-    """composite, real: (B, 3, H, W) sRGB in [0, 1].   mask: (B, 1, H, W) in [0, 1].
+    """A batch of composites with their ground truth.
 
-    recognized: what there is to recognize in them, where that was looked up before.
+    composite, real: (B, 3, H, W) sRGB in [0, 1].
+    mask: (B, 1, H, W) in [0, 1].
+    recognized: the recognition trunk's feature maps, if they were computed in advance.
     """
 
     composite: Tensor
@@ -22,8 +24,8 @@ class Batch(NamedTuple):
 
 
 class Stream(Protocol):
-    """Composites without end, on the device that trains."""
+    """An endless stream of composites on the training device."""
 
-    def batch(self) -> Batch:
-        """The next ones: at least one. Raises HarmonizeError if there are none to be had."""
+    def draw_batch(self) -> Batch:
+        """Return the next batch, of at least one composite. Raises HarmonizeError if the source yields none."""
         ...

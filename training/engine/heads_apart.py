@@ -1,7 +1,8 @@
-"""A recognition head trained as several side by side that know nothing of each other.
+"""Train one recognition head as several independent heads side by side.
 
-Heads that were trained apart err apart, so that their mean errs less (`training.research.mean_of_heads` has made one
-head of them). Trained on as one they would lean on each other, and learn photographs by heart as one wide head does.
+Independently trained heads make different errors, so their mean has a smaller error. `training.research.mean_of_heads`
+joins such heads into one. Trained as a single head, the parts would co-adapt and overfit to the training photographs
+like any wide head.
 """
 
 from __future__ import annotations
@@ -12,32 +13,33 @@ from torch import Tensor, nn
 from gknet.network.extensions.global_head import RecognitionHead
 
 
-def keep_apart(head: RecognitionHead, heads: int) -> None:
-    """From now on each composite teaches one of the head's parts, drawn at random, and nothing passes between them.
+def separate_heads(head: RecognitionHead, heads: int) -> None:
+    """Train `heads` parts of the head independently from now on.
 
-    A part has its own share of the bottlenecks and of both hidden layers. What one knows of another already stays as it
-    is. Raises ValueError if the head can't be shared out so.
+    Each composite trains one part, drawn at random, and no gradient passes between parts. A part owns an equal share of
+    the bottlenecks and of both hidden layers. Existing weights between parts stay unchanged. Raises ValueError if the
+    layers can't be divided evenly.
     """
-    for layer in (_last(head.colours), _last(head.things), head.hidden):
-        layer.weight.register_hook(_Within(layer.weight, heads))  # type: ignore[no-untyped-call]
+    for layer in (_last_layer(head.colours), _last_layer(head.things), head.hidden):
+        layer.weight.register_hook(_BlockMask(layer.weight, heads))  # type: ignore[no-untyped-call]
     if head.matrix.in_features % heads:
-        raise ValueError(f"{head.matrix.in_features} hidden units are not {heads} heads'")
-    head.matrix.register_forward_pre_hook(_OneEach(heads))
+        raise ValueError(f"{head.matrix.in_features} hidden units can't be divided among {heads} heads")
+    head.matrix.register_forward_pre_hook(_HeadDropout(heads))
 
 
-def _last(layers: nn.Sequential) -> nn.Linear:
+def _last_layer(layers: nn.Sequential) -> nn.Linear:
     layer = layers[-1]
     assert isinstance(layer, nn.Linear)
     return layer
 
 
-class _Within:
-    """Of the gradient of a weight (out, in) what lies within the heads' own blocks."""
+class _BlockMask:
+    """A gradient hook that keeps only the blocks of a weight (out, in) that lie within one head."""
 
     def __init__(self, weight: Tensor, heads: int) -> None:
         rows, columns = weight.shape
         if rows % heads or columns % heads:
-            raise ValueError(f"a layer of {rows} x {columns} is not {heads} heads'")
+            raise ValueError(f"a layer of {rows} x {columns} can't be divided among {heads} heads")
         block = weight.new_ones(rows // heads, columns // heads)
         self.blocks: Tensor = torch.block_diag(*[block] * heads)  # type: ignore[no-untyped-call]
 
@@ -45,8 +47,11 @@ class _Within:
         return gradient * self.blocks
 
 
-class _OneEach:
-    """In training, of the last hidden layer (B, units) one head's units a composite, as strong as all would be."""
+class _HeadDropout:
+    """A dropout over whole heads in training: it keeps one head's hidden units (B, units) per composite.
+
+    The kept units are scaled up so that the expected value stays the same.
+    """
 
     def __init__(self, heads: int) -> None:
         self.heads = heads

@@ -1,4 +1,4 @@
-"""What can be watched while a run goes on: TensorBoard's curves and pictures, and a line of progress."""
+"""Log a run's progress: TensorBoard curves and pictures, and progress lines on the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.engine.training import Training
 
 
 class Logger:
-    """Reports of one run, in `out/tensorboard` and on the terminal."""
+    """The log of one run, in `out/tensorboard` and on the terminal."""
 
     def __init__(self, out: Path, training: Training, minutes: float) -> None:
         self.writer = SummaryWriter(str(out / "tensorboard"))
@@ -23,11 +23,11 @@ class Logger:
         self.loss: float | None = None
 
     def add_loss(self, error: float) -> None:
-        """Takes one step's loss into the running mean."""
+        """Add the loss of one step to the moving average."""
         self.loss = error if self.loss is None else 0.99 * self.loss + 0.01 * error
 
-    def report(self, training: Training) -> None:
-        """A line of progress, and a point of each curve."""
+    def log_progress(self, training: Training) -> None:
+        """Print a progress line and add a point to each curve."""
         if self.loss is None:
             return
         elapsed = time.monotonic() - self.start
@@ -39,26 +39,28 @@ class Logger:
             flush=True,
         )
         self.writer.add_scalar("loss", self.loss, training.samples)
-        self.writer.add_scalar("learning_rate", training.rate(), training.samples)
+        self.writer.add_scalar("learning_rate", training.compute_learning_rate(), training.samples)
         self.writer.add_scalar("samples_per_second", speed, training.samples)
 
     def add_pictures(self, training: Training) -> None:
-        """The last step's composites: composite, harmonized, real and mask from top to bottom."""
+        """Log the last step's pictures, from top to bottom: composite, harmonized, real and mask."""
         if training.latest is not None:
             batch, harmonized = training.latest
             self.writer.add_image(
-                "composite, harmonized, real, mask", picture_grid(*batch[:3], harmonized), training.samples
+                "composite, harmonized, real, mask", make_picture_grid(*batch[:3], harmonized), training.samples
             )
 
     def close(self) -> None:
-        """Writes what is left to be written."""
+        """Flush and close the log."""
         self.writer.close()
 
 
-def picture_grid(composite: Tensor, real: Tensor, mask: Tensor, harmonized: Tensor) -> Tensor:
-    """(3, 4*H, B*W) in [0, 1], a column a picture: composite, harmonized, real and mask one under the other.
+def make_picture_grid(composite: Tensor, real: Tensor, mask: Tensor, harmonized: Tensor) -> Tensor:
+    """Return pictures as a grid (3, 4*H, B*W) in [0, 1], a column per picture.
 
-    composite, real, harmonized: (B, 3, H, W).   mask: (B, 1, H, W).
+    A column shows composite, harmonized, real and mask from top to bottom.
+    composite, real, harmonized: (B, 3, H, W).
+    mask: (B, 1, H, W).
     """
     rows = [composite, harmonized, real, mask.expand_as(composite)]
     columns = torch.cat(rows, dim=2).clamp(0, 1)  # (B, 3, 4*H, W)

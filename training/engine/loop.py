@@ -1,4 +1,4 @@
-"""The loop of a training run: steps, reports and saves until it is told to end."""
+"""The training loop: run steps, log progress and save until the schedule, time limit or a signal ends it."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ SAVE_SECONDS = 300
 
 
 def train(training: Training, stream: Stream, out: Path, minutes: float, *, anneal: bool = False) -> bool:
-    """Trains until the schedule or the time ends it, or a SIGTERM or Ctrl-C does; False for the latter two.
+    """Train until the schedule or the time limit ends, or until SIGTERM or Ctrl-C.
 
-    Leaves `state.pt` and `weights.safetensors`. With `anneal` the learning rate's schedule ends with the minutes.
-    Raises NotFiniteError, with the state of the last save left as it is.
+    Writes `state.pt` and `weights.safetensors` to `out`. With `anneal`, the learning rate schedule ends with the time
+    limit. Returns False if a signal stopped it. Raises NotFiniteError and leaves the last saved state untouched.
     """
     logger = Logger(out, training, minutes) if training.parallel.rank == 0 else None
     start = saved = reported = time.monotonic()
-    training.learning_mode()
+    training.set_training_mode()
     with catch_stop_signals() as is_interrupted:
         try:
             ended = False
             while training.samples < training.run.samples and not ended:
-                error = training.learn(stream)
+                error = training.train_step(stream)
                 now = time.monotonic()
                 if anneal:
                     training.time_share = (now - start) / (60 * minutes)
-                ended = training.parallel.any(is_interrupted() or now - start > 60 * minutes, training.device)
+                ended = training.parallel.is_any(is_interrupted() or now - start > 60 * minutes, training.device)
                 if logger:
                     logger.add_loss(error)
                     if now - reported > REPORT_SECONDS:
                         reported = now
-                        logger.report(training)
-                if training.parallel.any(now - saved > SAVE_SECONDS, training.device):
+                        logger.log_progress(training)
+                if training.parallel.is_any(now - saved > SAVE_SECONDS, training.device):
                     saved = now
                     _save(training, logger, out)
             _save(training, logger, out)

@@ -1,4 +1,4 @@
-"""One training in several processes, one for each device, as torchrun starts them."""
+"""Data-parallel training in several processes, one per device, as started by torchrun."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True, slots=True)
 class Parallel:
-    """This process among all that train together; alone unless torchrun says otherwise."""
+    """This process's rank among all training processes; rank 0 of 1 without torchrun."""
 
     rank: int = 0
     count: int = 1
 
     @classmethod
     def join(cls, device: torch.device) -> Parallel:
-        """Meets the other processes that torchrun started, if it did."""
+        """Join the process group if torchrun started this process."""
         if "WORLD_SIZE" not in os.environ:
             return cls()
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     def leave(self) -> None:
-        """Parts from the other processes."""
+        """Leave the process group."""
         if distributed.is_initialized():
             distributed.destroy_process_group()
 
-    def device(self, wanted: torch.device) -> torch.device:
-        """The device of this process: its own card where there are several."""
+    def select_device(self, wanted: torch.device) -> torch.device:
+        """Return this process's device: its own GPU if there are several."""
         if wanted.type != "cuda" or "LOCAL_RANK" not in os.environ:
             return wanted
         own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(own)
         return own
 
-    def mean(self, values: Tensor) -> Tensor:
-        """The mean of a tensor over all processes."""
+    def average(self, values: Tensor) -> Tensor:
+        """Return the mean of a tensor over all processes."""
         if self.count > 1:
             values = values.clone()
             distributed.all_reduce(values)
@@ -48,18 +48,18 @@ class Parallel:
         return values
 
     def wait(self) -> None:
-        """Until every process has come here."""
+        """Wait until every process has reached this point."""
         if self.count > 1:
             distributed.barrier()
 
-    def any(self, here: bool, device: torch.device) -> bool:
-        """Whether it is so in any process: all get the same answer at the same step."""
+    def is_any(self, here: bool, device: torch.device) -> bool:
+        """Return whether the condition holds in any process. All processes get the same answer."""
         if self.count == 1:
             return here
-        return bool(self.mean(torch.tensor(float(here), device=device)) > 0)
+        return bool(self.average(torch.tensor(float(here), device=device)) > 0)
 
     def gather(self, state: Tensor) -> list[Tensor]:
-        """A tensor of the CPU from every process, in the order of their ranks."""
+        """Return a CPU tensor from every process, in order of rank."""
         if self.count == 1:
             return [state]
         gathered: list[Tensor] = [state] * self.count
@@ -68,10 +68,10 @@ class Parallel:
 
 
 def end_process(code: int) -> NoReturn:
-    """Ends this process, which has done all it had to, with an exit code.
+    """Exit with a code once all work is done.
 
-    What threads gloo leaves behind can abort an interpreter that is being taken down, when the processes have parted
-    already, and torchrun would call the whole run a failure. So one of several is not taken down.
+    Threads that gloo leaves behind can abort the interpreter during shutdown, and torchrun would report the run as
+    failed. Under torchrun, this function therefore exits without shutting the interpreter down.
     """
     if "WORLD_SIZE" not in os.environ:
         sys.exit(code)

@@ -1,4 +1,4 @@
-"""How a long run is told to end: SIGTERM or Ctrl-C, and it ends after what it is at."""
+"""Stop a long run cleanly on SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def catch_stop_signals() -> Iterator[Callable[[], bool]]:
-    """Within the block neither signal stops anything by itself; what it gives says whether one came."""
+    """Catch SIGTERM and Ctrl-C within the block. Yields a function that returns whether one arrived."""
     caught: list[int] = []
     before = [
         (number, signal.signal(number, lambda came, _: caught.append(came)))

@@ -1,1 +1,1 @@
-"""How good weights are."""
+"""Evaluation of weights."""

@@ -1,4 +1,4 @@
-"""What users' way of harmonizing makes of composites."""
+"""Harmonize samples through the same pipeline as users' pictures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.evaluation.metrics import Record, make_record
 
 
 class Case(NamedTuple):
-    """One composite with what became of it.   harmonized: (H, W, 3) uint8."""
+    """A sample and its result. harmonized: (H, W, 3) uint8."""
 
     record: Record
     sample: Sample
@@ -21,17 +21,17 @@ class Case(NamedTuple):
 
     @property
     def change(self) -> float:
-        """How much fMSE grew, 8-bit levels squared; below 0 where the composite was improved."""
+        """Change of fMSE in squared 8-bit levels; negative if the composite was improved."""
         return self.record.after.fmse - self.record.before.fmse
 
 
-def evaluate(harmonizer: Harmonizer, samples: Iterable[Sample]) -> list[Record]:
-    """What became of every sample, in their order."""
+def evaluate_samples(harmonizer: Harmonizer, samples: Iterable[Sample]) -> list[Record]:
+    """Harmonize every sample and return the records in order."""
     return [case.record for case in harmonize_samples(harmonizer, samples)]
 
 
 def harmonize_samples(harmonizer: Harmonizer, samples: Iterable[Sample]) -> Iterator[Case]:
-    """The same with the pictures, one at a time."""
+    """Harmonize every sample and yield the cases, one at a time."""
     for sample in samples:
         harmonized = harmonizer(sample.composite, sample.mask)
         yield Case(make_record(sample, harmonized), sample, harmonized)

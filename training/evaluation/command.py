@@ -1,4 +1,4 @@
-"""How a command of `training` ends: done, refused, or stopped."""
+"""Run a command of `training` and turn its outcome into an exit code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gknet.errors import HarmonizeError
 
 
 def run_command(name: str, work: Callable[[], None]) -> int:
-    """Does the work. Returns the exit code: 0; 2 after a line that says what is wrong; 130 after Ctrl-C."""
+    """Run the work and return an exit code: 0; 2 after a one-line error message; 130 after Ctrl-C."""
     try:
         work()
     except (HarmonizeError, OSError) as error:
@@ -25,7 +25,7 @@ def run_command(name: str, work: Callable[[], None]) -> int:
 
 @contextmanager
 def defer_interrupts() -> Iterator[None]:
-    """Lets a Ctrl-C wait until the block is done: safetensors would make another error of it."""
+    """Defer Ctrl-C until the end of the block: safetensors would turn it into another error."""
     pressed: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     try:

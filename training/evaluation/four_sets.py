@@ -1,10 +1,11 @@
-"""How good weights are on four kinds of composites:
+"""Evaluate weights on four sets of composites:
 
     python -m training.evaluation.four_sets --pool SHARDS --light FOLDER --weights FILE
 
-Our own synthesis on the validation photographs; transfers by other people's code; scenes that were rendered anew; and
-real light of another hour. Each set has two halves. What is printed is of the one to choose by; --final prints the
-other one, which is for weights that were chosen already. The network alone, at 256 x 256, shown larger as in use.
+The sets are our own synthesis on the validation photographs, transfers by third-party code, re-rendered scenes, and
+real light of another hour. Each set has two halves. By default, the half for choosing weights is evaluated; --final
+uses the held-out half, for weights that are already chosen. Evaluates the network alone at 256 x 256; pictures are
+enlarged for the network, as in use.
 """
 
 from __future__ import annotations
@@ -23,29 +24,31 @@ from rich.progress import track
 
 from gknet.errors import PictureError
 from gknet.network import weights
-from training.data.judging_sets.other_code import other_code_samples
-from training.data.judging_sets.real_light import real_light_samples
-from training.data.judging_sets.rerendered import rerendered_samples
-from training.data.judging_sets.validation import Half, is_among, read_validation, validation_samples
+from training.data.judging_sets.other_code import make_other_code_samples
+from training.data.judging_sets.real_light import make_real_light_samples
+from training.data.judging_sets.rerendered import make_rerendered_samples
+from training.data.judging_sets.validation import Half, is_selected, make_validation_samples, read_validation
 from training.data.sample import Sample
 from training.data.shards import Photographs
 from training.evaluation.bare_network import BareNetwork
 from training.evaluation.command import run_command
-from training.evaluation.metrics import HARDLY, Record
+from training.evaluation.metrics import TOLERANCE, Record
 from training.evaluation.score_tables import ScoreTable, by_kind
 
-BADLY = 3.0
-"""dB of PSNR by which a composite that got worse did so badly."""
+SEVERE = 3.0
+"""Loss of PSNR in dB from which a composite counts as much worse."""
 TAIL = 0.05
-"""Share of a set that is looked at by itself: those that come out worst, fMSE after over fMSE before."""
+"""Share of a set that counts as its worst cases, by fMSE after over fMSE before."""
 
 
 class Summary(NamedTuple):
-    """What became of a set's composites.
+    """Statistics of a set's records.
 
-    share: mean fMSE after over mean fMSE before.   gain: mean change of PSNR, dB.   Each with its standard error,
-    composites of one photograph counted as one.   tail: `share` of the worst TAIL.   worse, badly: share of composites
-    that lost HARDLY or BADLY dB and more.
+    share: mean fMSE after over mean fMSE before.
+    gain: mean change of PSNR, dB.
+    share_error, gain_error: their standard errors; composites of one photograph count as one.
+    tail: `share` of the worst TAIL.
+    worse, badly: share of composites that lost at least TOLERANCE or SEVERE dB.
     """
 
     number: int
@@ -59,7 +62,7 @@ class Summary(NamedTuple):
 
 
 def summarize(records: list[Record]) -> Summary:
-    """Summarize at least one record."""
+    """Return the statistics of at least one record."""
     before = np.array([record.before.fmse for record in records])
     after = np.array([record.after.fmse for record in records])
     gains = np.array([record.after.psnr - record.before.psnr for record in records])
@@ -70,34 +73,34 @@ def summarize(records: list[Record]) -> Summary:
     return Summary(
         number=len(records),
         share=float(share),
-        share_error=_error(after - share * before, photograph) / float(before.sum()),
+        share_error=_standard_error(after - share * before, photograph) / float(before.sum()),
         gain=float(gain),
-        gain_error=_error(gains - gain, photograph) / len(records),
+        gain_error=_standard_error(gains - gain, photograph) / len(records),
         tail=float(after[worst].sum() / before[worst].sum()),
-        worse=float((gains <= -HARDLY).mean()),
-        badly=float((gains <= -BADLY).mean()),
+        worse=float((gains <= -TOLERANCE).mean()),
+        badly=float((gains <= -SEVERE).mean()),
     )
 
 
-def _error(residuals: np.ndarray, photograph: np.ndarray) -> float:
-    """Standard error of a sum whose residuals belong to photographs (N,); NaN for a single photograph."""
+def _standard_error(residuals: np.ndarray, photograph: np.ndarray) -> float:
+    """Return the standard error of a sum whose residuals belong to photographs (N,); NaN for a single photograph."""
     sums = np.bincount(photograph, residuals)
     count = len(sums)
     return math.sqrt(float(np.square(sums).sum()) * count / (count - 1)) if count > 1 else math.nan
 
 
-def sets_of(photographs: Photographs, light: Path, half: Half) -> dict[str, Callable[[], Iterator[Sample]]]:
-    """One half of each of the four sets, by name."""
+def open_sets(photographs: Photographs, light: Path, half: Half) -> dict[str, Callable[[], Iterator[Sample]]]:
+    """Return a function for each of the four sets that yields one half's samples, by name."""
     return {
-        "own": lambda: validation_samples(photographs, half=half),
-        "other code": lambda: other_code_samples(photographs, half),
-        "re-rendered": lambda: rerendered_samples(photographs, half),
-        "real light": lambda: real_light_samples(light, half),
+        "own": lambda: make_validation_samples(photographs, half=half),
+        "other code": lambda: make_other_code_samples(photographs, half),
+        "re-rendered": lambda: make_rerendered_samples(photographs, half),
+        "real light": lambda: make_real_light_samples(light, half),
     }
 
 
-def table(found: dict[str, list[Record]], title: str) -> ScoreTable:
-    """A row a set, and one for each of its kinds."""
+def build_table(found: dict[str, list[Record]], title: str) -> ScoreTable:
+    """Return a table with a row for each set and each of its kinds."""
     sections = []
     for name, records in found.items():
         groups = by_kind(records)
@@ -109,7 +112,7 @@ def table(found: dict[str, list[Record]], title: str) -> ScoreTable:
         sections=sections,
         notes=[
             "fMSE left: mean over composites, over the mean of the untouched ones. ±: standard error, by photograph.",
-            f"worst 5 %: fMSE left of those that come out worst. worse, badly: lost {HARDLY} or {BADLY:.0f} dB.",
+            f"worst 5 %: fMSE left of those that come out worst. worse, badly: lost {TOLERANCE} or {SEVERE:.0f} dB.",
         ],
     )
 
@@ -134,13 +137,15 @@ def _run(options: argparse.Namespace) -> None:
     network = BareNetwork(weights.load(path))
     half: Half = "final" if options.final else "choosing"
     found = {}
-    for name, samples in sets_of(read_validation(options.pool), options.light, half).items():
-        chosen = (sample for sample in samples() if is_among(sample.key, sample.kind, options.every))
-        found[name] = [network.record(sample) for sample in track(chosen, f"Judging {name}", total=None)]
+    for name, samples in open_sets(read_validation(options.pool), options.light, half).items():
+        chosen = (sample for sample in samples() if is_selected(sample.key, sample.kind, options.every))
+        found[name] = [network.judge_sample(sample) for sample in track(chosen, f"Judging {name}", total=None)]
         if not found[name]:
-            raise PictureError(f"None of the composites of {name} was chosen.", "Judge more of them: lower --every.")
+            raise PictureError(
+                f"No composite of the set {name} was selected.", "Lower --every to evaluate more of them."
+            )
     title = f"{path.name} {weights.digest(path)}, {half} halves, the network alone"
-    table(found, title).show(Console(width=max(110, Console().width)))
+    build_table(found, title).show(Console(width=max(110, Console().width)))
 
 
 def main() -> int:
@@ -149,12 +154,14 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is judged")
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is evaluated")
     parser.add_argument("--light", type=Path, required=True, help="folder of the fixed cameras' shards")
-    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
-    parser.add_argument("--every", type=int, default=1, help="judge one in so many composites of each set")
-    parser.add_argument("--final", action="store_true", help="judge the halves that nothing may be chosen by")
-    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--weights", type=Path, help="weight file; default: the shipped gknet-s")
+    parser.add_argument("--every", type=int, default=1, help="evaluate one in N composites of each set")
+    parser.add_argument(
+        "--final", action="store_true", help="evaluate the held-out halves, not those for choosing weights"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="number of torch threads")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     return run_command("four_sets", lambda: _run(options))

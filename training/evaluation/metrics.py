@@ -1,4 +1,4 @@
-"""The paper's metrics, on the 8-bit result (section 4.1)."""
+"""The paper's metrics, on the 8-bit result (section 4.2)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from training.data.sample import Sample
 
-HARDLY = 0.3
-"""dB of PSNR by which a picture may get worse and still count as left alone."""
+TOLERANCE = 0.3
+"""Loss of PSNR in dB up to which a picture doesn't count as worse."""
 
 
 class Scores(NamedTuple):
-    """Errors of one picture, in 8-bit levels squared; PSNR in dB, capped at 100 for equal pictures."""
+    """Metrics of one picture: errors in squared 8-bit levels; PSNR in dB, capped at 100 for equal pictures."""
 
     mse: float
     psnr: float
@@ -21,10 +21,12 @@ class Scores(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What became of one composite.
+    """The scores of one composite before and after harmonization.
 
-    key, kind: the sample's.   share: of the picture that is foreground, in [0, 1].
-    before: scores of the untouched composite.   after: scores of the harmonized one.
+    key, kind: the sample's.
+    share: share of the picture that is foreground, in [0, 1].
+    before: scores of the untouched composite.
+    after: scores of the harmonized one.
     """
 
     key: str
@@ -34,24 +36,25 @@ class Record(NamedTuple):
     after: Scores
 
     @property
-    def not_worse(self) -> bool:
-        """Whether the composite got better, or worse by less than HARDLY."""
-        return self.after.psnr - self.before.psnr > -HARDLY
+    def is_not_worse(self) -> bool:
+        """Whether PSNR fell by less than TOLERANCE."""
+        return self.after.psnr - self.before.psnr > -TOLERANCE
 
 
-def score(harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) -> Scores:
-    """MSE and PSNR over the picture, fMSE over the pixels whose mask is at least one half.
+def score_picture(harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) -> Scores:
+    """Return MSE and PSNR over the picture and fMSE over the pixels whose mask is at least one half.
 
-    harmonized, real: (H, W, 3) uint8.   mask: (H, W) bool, or float in [0, 1].
-    Raises ValueError for other types, shapes that differ and an empty foreground.
+    harmonized, real: (H, W, 3) uint8.
+    mask: (H, W) bool, or float in [0, 1].
+    Raises ValueError for other types, different shapes and an empty foreground.
     """
     if harmonized.dtype != np.uint8 or real.dtype != np.uint8:
-        raise ValueError("scores are taken on 8-bit pictures")
+        raise ValueError(f"expected 8-bit pictures, got {harmonized.dtype} and {real.dtype}")
     if harmonized.shape != real.shape or mask.shape != real.shape[:2]:
         raise ValueError(f"shapes differ: {harmonized.shape}, {real.shape}, {mask.shape}")
     inside = mask >= 0.5
     if not inside.any():
-        raise ValueError("the mask holds no foreground")
+        raise ValueError("the mask is empty: no value is at least 0.5")
     squared = np.square(harmonized.astype(np.float64) - real.astype(np.float64))
     mse = float(squared.mean())
     psnr = 100.0 if mse == 0 else min(100.0, float(10 * np.log10(255**2 / mse)))
@@ -59,6 +62,6 @@ def score(harmonized: np.ndarray, real: np.ndarray, mask: np.ndarray) -> Scores:
 
 
 def make_record(sample: Sample, harmonized: np.ndarray) -> Record:
-    """What became of a sample's composite: (H, W, 3) uint8."""
-    before, after = (score(picture, sample.real, sample.mask) for picture in (sample.composite, harmonized))
+    """Return the record of a sample and its harmonized picture (H, W, 3) uint8."""
+    before, after = (score_picture(picture, sample.real, sample.mask) for picture in (sample.composite, harmonized))
     return Record(sample.key, sample.kind, float(sample.mask.mean()), before, after)

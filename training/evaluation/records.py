@@ -1,4 +1,4 @@
-"""Records in a file, `scores.csv`: a line a composite."""
+"""Read and write records as `scores.csv`, one line per composite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS += [f"{metric}_{when}" for when in ("before", "after") for metric in Sco
 
 
 def write_records(file: TextIO, records: Iterable[Record]) -> None:
-    """Writes the records below a line of headings."""
+    """Write the records below a header line."""
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
     for record in records:
@@ -23,14 +23,16 @@ def write_records(file: TextIO, records: Iterable[Record]) -> None:
 
 
 def read_records(path: Path) -> list[Record]:
-    """What `write_records` wrote. Raises ValueError for a file of another kind, OSError for one that is missing."""
+    """Read the records that `write_records` wrote. Raises ValueError for another kind of file, OSError for a missing
+    one.
+    """
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.reader(file))
     if lines[:1] != [COLUMNS]:
-        raise ValueError(f"{path} holds no scores")
-    return [_record(*line) for line in lines[1:]]
+        raise ValueError(f"{path} is not a scores file: expected the columns {', '.join(COLUMNS)}")
+    return [_parse_record(*line) for line in lines[1:]]
 
 
-def _record(key: str, kind: str, *figures: str) -> Record:
+def _parse_record(key: str, kind: str, *figures: str) -> Record:
     share, *scores = map(float, figures)
     return Record(key, kind, share, Scores(*scores[:3]), Scores(*scores[3:]))

@@ -16,7 +16,7 @@ from training.evaluation.cases import Case
 from training.evaluation.metrics import Record
 from training.evaluation.records import write_records
 from training.evaluation.score_tables import ScoreTable, in_markdown
-from training.evaluation.text_files import replacing_text
+from training.evaluation.text_files import replace_text_file
 
 SHOWN = 24
 """Cases at either end of the page."""
@@ -63,9 +63,9 @@ def write_report(
     The page needs no other file and no network. Raises OSError where the folder cannot be written to.
     """
     with (
-        replacing_text(folder / "scores.csv") as scores,
-        replacing_text(folder / "tables.md") as text,
-        replacing_text(folder / "index.html") as page,
+        replace_text_file(folder / "scores.csv") as scores,
+        replace_text_file(folder / "tables.md") as text,
+        replace_text_file(folder / "index.html") as page,
     ):
         write_records(scores, records)
         text.write("\n".join(map(in_markdown, tables)))

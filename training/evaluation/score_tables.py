@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from training.data.sample import SIZE
-from training.evaluation.metrics import HARDLY, Record, Scores
+from training.evaluation.metrics import TOLERANCE, Record, Scores
 from training.evaluation.published import ELSEWHERE, PAPER, Published, PublishedRow
 
 SHARES = {"0–5 %": (0.0, 0.05), "5–15 %": (0.05, 0.15), "15–100 %": (0.15, 1.01)}
@@ -90,7 +90,7 @@ def change_table(groups: Groups, heading: str, size: int = SIZE) -> ScoreTable:
         title=f"By {heading}, {size} x {size}, 8-bit levels: untouched → harmonized",
         headings=[heading, "pictures", "MSE", "PSNR dB", "fMSE", "fMSE change", "PSNR change", "not worse"],
         sections=[parts, [everything]],
-        notes=[f"not worse: composites that get better, or worse by less than {HARDLY} dB."],
+        notes=[f"not worse: composites that get better, or worse by less than {TOLERANCE} dB."],
     )
 
 
@@ -173,7 +173,7 @@ def _changes(records: Sequence[Record]) -> list[str]:
         f"{before[2]:.1f} → {after[2]:.1f}",
         f"{100 * (after[2] / before[2] - 1):+.1f} %" if before[2] else UNKNOWN,
         f"{after[1] - before[1]:+.2f}",
-        f"{100 * np.mean([record.not_worse for record in records]):.1f} %",
+        f"{100 * np.mean([record.is_not_worse for record in records]):.1f} %",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Text files that appear whole or not at all."""
+"""Write text files atomically."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gknet.atomic import replacing
 
 
 @contextmanager
-def replacing_text(path: Path) -> Iterator[TextIO]:
-    """As `gknet.atomic.replacing`, for a text in UTF-8 whose line ends stay as they are written."""
+def replace_text_file(path: Path) -> Iterator[TextIO]:
+    """Yield a UTF-8 text file that replaces `path` atomically, as in `gknet.atomic`. Line ends aren't translated."""
     with (
         replacing(path) as unfinished,
-        # File names may hold bytes that are not text: they are spelled out.
+        # Escape bytes in file names that are not valid text.
         unfinished.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         yield file

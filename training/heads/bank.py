@@ -1,10 +1,10 @@
-"""Examples of composites to train heads on, kept in a folder.
+"""Keep training examples for the heads in a folder, the bank:
 
     python -m training.heads.bank --data FOLDERS --bank BANK
 
-makes composites of the wide synthesis (`training.data.streams.shared_views`) and what heads learn from
-(`training.heads.examples`), until --minutes are over or Ctrl-C or SIGTERM. It adds them to the bank in files that are
-whole or not there. A bank belongs to one weight file, whose frozen parts it was made with.
+Makes composites of the wide synthesis (`training.data.streams.shared_views`) and their examples
+(`training.heads.examples`) until --minutes have passed or Ctrl-C or SIGTERM arrives. Files are added atomically. A bank
+belongs to one weight file, whose frozen parts made its examples.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from training.engine.batch import Stream
 from training.engine.run import read_run
 from training.engine.stopping import catch_stop_signals
 from training.evaluation.command import run_command
-from training.heads.examples import Examples, examine, join_examples
+from training.heads.examples import Examples, join_examples, make_examples
 
-MADE = 144
-"""Height and width, pixels, that composites are made at."""
-SHOWN = 256
-"""Height and width that the frozen network is shown of them."""
-EACH = 6
-"""Composites of each view."""
+COMPOSITE_SIZE = 144
+"""Height and width of the composites, in pixels."""
+NETWORK_SIZE = 256
+"""Height and width at which the frozen network sees them."""
+COMPOSITES_PER_VIEW = 6
+"""Composites made from each view."""
 CONFIG = Path(__file__).parents[1] / "configs" / "gknet_s_wide.toml"
-PIECE = 250
-"""Examples in a file, at least."""
+PIECE_LENGTH = 250
+"""Smallest number of examples in a file."""
 _EXACT = ("quadratic", "to_change", "to_error", "scalars")
-"""What float16 is not enough for."""
+"""Fields that need more precision than float16."""
 
 
 class Bank:
@@ -52,11 +52,11 @@ class Bank:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         about = folder / "bank.json"
-        made_with = {"weights": weights.digest(weight_file), "shown": SHOWN}
+        made_with = {"weights": weights.digest(weight_file), "shown": NETWORK_SIZE}
         if not about.exists():
             about.write_text(json.dumps(made_with), encoding="utf-8")
         elif json.loads(about.read_text(encoding="utf-8")) != made_with:
-            raise WeightsError(f"{folder} was made with other weights than {weight_file}.", "Name a new folder.")
+            raise WeightsError(f"{folder} was made with different weights from {weight_file}.", "Choose a new folder.")
 
     @property
     def pieces(self) -> list[Path]:
@@ -64,30 +64,30 @@ class Bank:
         return sorted(self.folder.glob("*.pt"))
 
     def add(self, examples: Examples) -> None:
-        """Keep examples in a file of their own."""
+        """Write examples to a new file."""
         self.write(self.folder / f"{len(self.pieces):06}.pt", examples)
 
     def write(self, path: Path, examples: Examples) -> None:
-        """Keep examples in a file that is whole or not there, for `read_pieces`."""
+        """Write examples atomically to a file that `read_pieces` can read."""
         fields = {name: part if name in _EXACT else part.half() for name, part in examples._asdict().items()}
         with replacing(path) as unfinished, unfinished.open("wb") as file:
             torch.save(fields, file)
 
 
 def read_pieces(paths: Iterable[Path]) -> Examples:
-    """Return the examples of several pieces, in memory, as they are kept."""
+    """Read the examples of several files into memory, in their stored precision."""
     parts = [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
     return Examples(**{name: torch.cat([part[name] for part in parts]) for name in Examples._fields})
 
 
-def extend(bank: Bank, stream: Stream, net: GKNet, goes_on: Callable[[], bool]) -> int:
-    """Add examples as long as it goes on; what is begun is ended. Returns their number."""
+def extend_bank(bank: Bank, stream: Stream, net: GKNet, goes_on: Callable[[], bool]) -> int:
+    """Add files of examples while `goes_on` returns True, and return the number of examples."""
     total = 0
     while goes_on():
         made: list[Examples] = []
-        while sum(len(part.colours) for part in made) < PIECE:
-            batch = stream.batch()
-            made.append(examine(net, batch.composite, batch.real, batch.mask, SHOWN, batch.recognized))
+        while sum(len(part.colours) for part in made) < PIECE_LENGTH:
+            batch = stream.draw_batch()
+            made.append(make_examples(net, batch.composite, batch.real, batch.mask, NETWORK_SIZE, batch.recognized))
         piece = join_examples(made)
         bank.add(piece)
         total += len(piece.colours)
@@ -95,11 +95,11 @@ def extend(bank: Bank, stream: Stream, net: GKNet, goes_on: Callable[[], bool]) 
 
 
 def open_stream(folders: list[Path], bank: Bank) -> SharedViewStream:
-    """Composites of the photographs in folders of shards, but not of the validation split's; others than the bank's."""
-    run = replace(read_run(CONFIG), size=MADE, batch=4 * EACH)
+    """Open a stream of composites from shards, without the validation split and with other draws than the bank's."""
+    run = replace(read_run(CONFIG), size=COMPOSITE_SIZE, batch=4 * COMPOSITES_PER_VIEW)
     photographs = read_photographs(find_shards(folders), VIEW_SIZE, validation=False)
     print(f"{len(photographs.keys)} photographs, {len(photographs.masks)} masks", flush=True)
-    return SharedViewStream(photographs, run, EACH, torch.Generator().manual_seed(1 + len(bank.pieces)))
+    return SharedViewStream(photographs, run, COMPOSITES_PER_VIEW, torch.Generator().manual_seed(1 + len(bank.pieces)))
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -112,17 +112,17 @@ def _run(options: argparse.Namespace) -> None:
     with catch_stop_signals() as is_stopping:
         while not is_stopping() and time.monotonic() - started < 60 * options.minutes:
             before = time.monotonic()
-            count = extend(bank, stream, net, iter([True, False]).__next__)
+            count = extend_bank(bank, stream, net, iter([True, False]).__next__)
             speed = count / (time.monotonic() - before)
-            print(f"{len(bank.pieces)} pieces, {speed:.1f} composites a second", flush=True)
+            print(f"{len(bank.pieces)} pieces, {speed:.1f} composites per second", flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.heads.bank", description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of shards to train on")
-    parser.add_argument("--bank", type=Path, required=True, help="folder of the bank; extended if it is there")
-    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="end this long after the start")
+    parser.add_argument("--bank", type=Path, required=True, help="folder of the bank; extended if it exists")
+    parser.add_argument("--weights", type=Path, help="weight file; default: the shipped gknet-s")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this many minutes")
     options = parser.parse_args()
     return run_command("heads.bank", lambda: _run(options))
 

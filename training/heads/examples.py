@@ -1,8 +1,8 @@
-"""What a colour matrix has to be judged by, worked out once a composite: training of the heads alone becomes cheap.
+"""Precompute what a colour matrix is scored by, once per composite, so that training only the heads is cheap.
 
-Everything before the global and the recognition head is frozen, and what comes after them is linear in the matrix that
-they predict. So a composite is as good as two records: what the heads are told, and the sums that give the squared
-error of the harmonized picture for any matrix. A head learns from thousands of them a second.
+Everything before the global and the recognition head is frozen, and everything after them is linear in the matrix that
+they predict. An example therefore consists of the heads' inputs and the sums that give the squared error of the
+harmonized picture for any matrix. A head can train on thousands of examples per second.
 """
 
 from __future__ import annotations
@@ -22,25 +22,29 @@ from gknet.network.model import GKNet
 from training.engine.loss import SMALLEST_AREA
 
 COLOURS = LENGTH + REGIONS * REGION_LENGTH + 1
-"""Numbers that the recognition head is told of colours."""
+"""Number of colour statistics that the recognition head receives."""
 
 
-_EVERY = 2
-"""Sums are taken over every so many rows and columns of what is shown, which is enlarged anyway."""
+_STRIDE = 2
+"""Sums use every second row and column, because the pictures were enlarged anyway."""
 
 
 class Examples(NamedTuple):
-    """A batch of composites as the heads and their loss see them.
+    """A batch of composites as inputs of the heads and their loss.
 
-    colours: (B, COLOURS).   reference: (B, C, 1, 2), F_LR's mean over foreground and background.
+    colours: (B, COLOURS).
+    reference: (B, C, 1, 2), F_LR's mean over foreground and background.
     things: (B, THINGS, 1, 2), the same of `Recognized.things`.
 
-    The harmonized picture differs from the composite by u M + w at each pixel, M (3, 4) being the matrix, and the
-    composite from the truth by e. Sums over the picture, one row a channel where there are three:
-    quadratic: (B, 3, 4, 4), u u.   to_change, to_error: (B, 3, 4), u w and u e.
-    scalars: (B, 9), of all channels w w, w e, e e over the foreground and e e over all; then the mask's sum, its
-    square's, the foreground's number of pixels, the sum of the composite's values under the mask, and
-    the number of pixels.
+    At each pixel, the harmonized picture differs from the composite by u M + w, with M (3, 4) the matrix. The composite
+    differs from the ground truth by e. These are sums over the picture, one row per channel where there are three:
+
+    quadratic: (B, 3, 4, 4), u u.
+    to_change, to_error: (B, 3, 4), u w and u e.
+    scalars: (B, 9), in this order:
+    - over all channels: w w; w e; e e over the foreground; e e over everything;
+    - the sums of the mask and of its square; the number of foreground pixels;
+    - the sum of the composite under the mask; the number of pixels.
     """
 
     colours: Tensor
@@ -51,23 +55,23 @@ class Examples(NamedTuple):
     to_error: Tensor
     scalars: Tensor
 
-    def chosen(self, index: Tensor) -> Examples:
-        """Return some of them, in float32."""
+    def select(self, index: Tensor) -> Examples:
+        """Return the examples with these indices, in float32."""
         return Examples(*(part[index].float() for part in self))
 
     @property
     def pixels(self) -> Tensor:
-        """(B,), of the picture that the sums are over."""
+        """(B,), the number of pixels that the sums cover."""
         return self.scalars[:, 8]
 
     @property
     def area(self) -> Tensor:
-        """(B,), the mask's sum, pixels."""
+        """(B,), the sum of the mask, in pixels."""
         return self.scalars[:, 4]
 
 
 def join_examples(parts: Sequence[Examples]) -> Examples:
-    """Return the examples of several batches as one."""
+    """Join the examples of several batches."""
     return Examples(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
 
@@ -79,13 +83,15 @@ class Errors(NamedTuple):
 
 
 @torch.no_grad()
-def examine(
+def make_examples(
     net: GKNet, composite: Tensor, real: Tensor, mask: Tensor, size: int, recognized: Recognized | None = None
 ) -> Examples:
-    """Work out the examples of composites (B, 3, H, W) with a frozen network that has both heads.
+    """Make the examples of composites (B, 3, H, W) with a frozen network that has both heads.
 
-    real: (B, 3, H, W).   mask: (B, 1, H, W).   size: side, pixels, that they are shown to the network at.
-    recognized: what was recognized in them, where that is known.
+    real: (B, 3, H, W).
+    mask: (B, 1, H, W).
+    size: side in pixels at which the network sees them.
+    recognized: the recognition feature maps, if known.
     """
     composite, real = (
         F.interpolate(picture, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
@@ -94,44 +100,46 @@ def examine(
     mask = F.interpolate(mask, (size, size), mode="bilinear", antialias=True)
     assert net.global_head is not None
     assert net.recognition_head is not None
-    heard: dict[str, tuple[Tensor, ...]] = {}
+    captured: dict[str, tuple[Tensor, ...]] = {}
 
-    def listen(name: str) -> nn.Module:
+    def get_module(name: str) -> nn.Module:
         module = getattr(net, name)
         assert isinstance(module, nn.Module)
         return module
 
     hooks = [
-        listen("global_head").register_forward_pre_hook(lambda _, given: heard.update(global_head=given)),
-        listen("recognition_head").register_forward_pre_hook(lambda _, given: heard.update(recognition_head=given)),
-        listen("head").register_forward_hook(lambda _, __, answer: heard.update(head=(answer,))),
+        get_module("global_head").register_forward_pre_hook(lambda _, given: captured.update(global_head=given)),
+        get_module("recognition_head").register_forward_pre_hook(
+            lambda _, given: captured.update(recognition_head=given)
+        ),
+        get_module("head").register_forward_hook(lambda _, __, answer: captured.update(head=(answer,))),
     ]
     try:
         net(composite, mask, recognized=recognized)
     finally:
         for hook in hooks:
             hook.remove()
-    _, _, reference = heard["global_head"]
-    colours, _, things = heard["recognition_head"]
-    answer = upsample_like(net.config.head_scale * heard["head"][0].float(), composite)
+    _, _, reference = captured["global_head"]
+    colours, _, things = captured["recognition_head"]
+    answer = upsample_like(net.config.head_scale * captured["head"][0].float(), composite)
     gain, bias = answer.chunk(2, dim=1)
     return Examples(
         colours,
-        _both_means(reference.float(), mask),
-        _both_means(things, mask),
-        *_sums(*(part[:, :, ::_EVERY, ::_EVERY] for part in (composite, real, mask, gain.exp(), bias))),
+        _mean_by_region(reference.float(), mask),
+        _mean_by_region(things, mask),
+        *_sum_products(*(part[:, :, ::_STRIDE, ::_STRIDE] for part in (composite, real, mask, gain.exp(), bias))),
     )
 
 
-def _both_means(feature: Tensor, mask: Tensor) -> Tensor:
-    """(B, C, 1, 2): the mean over foreground and background, as the heads take it."""
+def _mean_by_region(feature: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean over foreground and background, (B, C, 1, 2), as the heads compute it."""
     small = F.adaptive_avg_pool2d(mask, (feature.shape[2], feature.shape[3]))
     weights = torch.cat([small, 1 - small], dim=1).flatten(2)  # (B, 2, h*w)
     sums = feature.flatten(2) @ weights.transpose(1, 2)  # (B, C, 2)
     return (sums / weights.sum(dim=2).clamp_min(1e-4)[:, None])[:, :, None]
 
 
-def _sums(composite: Tensor, real: Tensor, mask: Tensor, gain: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+def _sum_products(composite: Tensor, real: Tensor, mask: Tensor, gain: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
     batch = len(composite)
     known = torch.cat([composite, torch.ones_like(mask)], dim=1).flatten(2)  # (B, 4, P)
     lever = (mask * gain).flatten(2)[:, :, None] * known[:, None]  # u: (B, 3, 4, P)
@@ -166,17 +174,17 @@ def predict_matrix(net: GKNet, examples: Examples) -> Tensor:
     """Return the colour matrix (B, 3, 4) that both heads of a network predict."""
     assert net.global_head is not None
     assert net.recognition_head is not None
-    # Of two places, one all foreground and one all background, the heads' means are the places themselves.
+    # With two positions, one foreground and one background, the heads' means are the positions themselves.
     mask = examples.colours.new_tensor([1.0, 0.0]).expand(len(examples.colours), 1, 1, 2)
     matrix: Tensor = net.global_head(examples.colours[:, :LENGTH], mask, examples.reference)
-    told: Tensor = net.recognition_head(examples.colours, mask, examples.things)
-    return matrix + told
+    correction: Tensor = net.recognition_head(examples.colours, mask, examples.things)
+    return matrix + correction
 
 
-def squared_errors(examples: Examples, matrix: Tensor, restraint: float = 0.0) -> Errors:
-    """Squared errors of the pictures that matrices (B, 3, 4) make, with `GKNetConfig.restraint` if any.
+def compute_squared_errors(examples: Examples, matrix: Tensor, restraint: float = 0.0) -> Errors:
+    """Return the squared errors of the pictures that matrices (B, 3, 4) make, with `GKNetConfig.restraint` if given.
 
-    Exact but for soft masks' edges, where the foreground's error is that of all pixels the mask touches.
+    Exact except at the edges of soft masks, where the foreground's error covers every pixel that the mask touches.
     """
     pushed = (examples.quadratic @ matrix[..., None])[..., 0]  # (B, 3, 4)
     change_change, change_error, error_inside, error_all = examples.scalars[:, :4].unbind(1)
@@ -191,7 +199,7 @@ def squared_errors(examples: Examples, matrix: Tensor, restraint: float = 0.0) -
     return Errors((moved + error_inside).clamp_min(0), (moved + error_all).clamp_min(0))
 
 
-def root_mean_square_loss(examples: Examples, matrix: Tensor) -> Tensor:
-    """`training.engine.loss.foreground_rmse` of the pictures that matrices (B, 3, 4) make."""
-    squared = squared_errors(examples, matrix).picture / examples.area.clamp_min(SMALLEST_AREA)
+def compute_rms_loss(examples: Examples, matrix: Tensor) -> Tensor:
+    """Return `training.engine.loss.foreground_rmse` of the pictures that matrices (B, 3, 4) make."""
+    squared = compute_squared_errors(examples, matrix).picture / examples.area.clamp_min(SMALLEST_AREA)
     return (squared / 3 + 1e-6).sqrt().mean()

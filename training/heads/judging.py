@@ -1,7 +1,7 @@
-"""Judging sets as examples (`training.heads.examples`): any heads are judged on them in a second.
+"""Evaluation sets as examples (`training.heads.examples`), so that any heads are evaluated within a second.
 
-What comes out is close to `training.evaluation.four_sets`, which rounds, clips and reduces what the network is shown to
-the pictures' own size; weights that are to be shipped are judged by that one.
+Results are close to those of `training.evaluation.four_sets`, which also rounds, clips and resizes. Use that module for
+weights that are to be shipped.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import torch
 
 from gknet.errors import PictureError
 from gknet.network.model import GKNet
-from training.data.judging_sets.validation import is_among
+from training.data.judging_sets.validation import is_selected
 from training.data.sample import Sample
 from training.evaluation.four_sets import Summary, summarize
 from training.evaluation.metrics import Record, Scores
 from training.heads.bank import Bank, read_pieces
-from training.heads.examples import Examples, examine, join_examples, predict_matrix, squared_errors
+from training.heads.examples import Examples, compute_squared_errors, join_examples, make_examples, predict_matrix
 
 Labels = list[tuple[str, str, str]]
 """Set, key and kind of each example."""
 
 
-def judging_examples(
+def load_judging_examples(
     bank: Bank, net: GKNet, sets: dict[str, Callable[[], Iterator[Sample]]], every: int
 ) -> tuple[Labels, Examples]:
-    """One in so many composites of the sets as they are shown in use; kept in the bank's folder, and made but once."""
+    """Load the examples of one in `every` composites of the sets from the bank; make them if they are missing."""
     path = bank.folder / f"judging-{every}"
     labels_path, examples_path = path.with_suffix(".labels"), path.with_suffix(".examples")
     if not labels_path.exists():
@@ -35,11 +35,13 @@ def judging_examples(
         made: list[Examples] = []
         for name, samples in sets.items():
             for sample in samples():
-                if is_among(sample.key, sample.kind, every):
+                if is_selected(sample.key, sample.kind, every):
                     labels.append((name, sample.key, sample.kind))
-                    made.append(examine_sample(net, sample))
+                    made.append(make_example(net, sample))
             if not labels or labels[-1][0] != name:
-                raise PictureError(f"None of the composites of {name} was chosen.", "Judge on more: lower --every.")
+                raise PictureError(
+                    f"No composite of the set {name} was selected.", "Lower --every to evaluate more of them."
+                )
         bank.write(examples_path, join_examples(made))
         labels_path.write_text("\n".join("\t".join(label) for label in labels), encoding="utf-8")
     lines = labels_path.read_text(encoding="utf-8").splitlines()
@@ -47,27 +49,27 @@ def judging_examples(
     return found, read_pieces([examples_path])
 
 
-def examine_sample(net: GKNet, sample: Sample) -> Examples:
-    """Work out the one example of a sample, shown as large as in use."""
+def make_example(net: GKNet, sample: Sample) -> Examples:
+    """Make the example of a sample, shown to the network as large as in use."""
     composite, real = (
         torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
         for picture in (sample.composite, sample.real)
     )
-    return examine(
+    return make_examples(
         net, composite, real, torch.from_numpy(sample.mask.copy())[None, None].float(), net.config.network_size
     )
 
 
 @torch.no_grad()
 def judge_heads(net: GKNet, labels: Labels, examples: Examples) -> dict[str, Summary]:
-    """Summarize what a network's heads, in use, make of the examples of each set, and of each kind of a set."""
-    everything = examples.chosen(torch.arange(len(labels)))
-    errors = squared_errors(everything, predict_matrix(net, everything), net.config.restraint)
+    """Return the statistics of a network's heads for each set and each of its kinds."""
+    everything = examples.select(torch.arange(len(labels)))
+    errors = compute_squared_errors(everything, predict_matrix(net, everything), net.config.restraint)
     inside, pixels, whole = everything.scalars[:, 6], everything.pixels, everything.scalars[:, 2:4]
     groups: dict[str, list[Record]] = {}
     for index, (name, key, kind) in enumerate(labels):
         before, after = (
-            _scores(float(foreground[index]), float(picture[index]), float(inside[index]), float(pixels[index]))
+            _make_scores(float(foreground[index]), float(picture[index]), float(inside[index]), float(pixels[index]))
             for foreground, picture in ((whole[:, 0], whole[:, 1]), (errors.foreground, errors.picture))
         )
         record = Record(key, kind, float(inside[index] / pixels[index]), before, after)
@@ -76,14 +78,14 @@ def judge_heads(net: GKNet, labels: Labels, examples: Examples) -> dict[str, Sum
     return {name: summarize(records) for name, records in groups.items()}
 
 
-def _scores(foreground: float, picture: float, inside: float, pixels: float) -> Scores:
+def _make_scores(foreground: float, picture: float, inside: float, pixels: float) -> Scores:
     mse = 255**2 * picture / (3 * pixels)
     psnr = min(100.0, 10 * math.log10(255**2 / mse)) if mse > 0 else 100.0
     return Scores(mse, psnr, 255**2 * foreground / (3 * inside))
 
 
-def compare(before: dict[str, Summary], after: dict[str, Summary]) -> str:
-    """Return a line a set, of both kinds of weights."""
+def format_comparison(before: dict[str, Summary], after: dict[str, Summary]) -> str:
+    """Return a line per set that compares two kinds of weights."""
     lines = []
     for name, new in after.items():
         old = before[name]

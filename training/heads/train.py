@@ -1,12 +1,12 @@
-"""Training of the global and the recognition head alone, from examples that are worked out once:
+"""Train only the global and the recognition head, from precomputed examples:
 
     python -m training.heads.train --data FOLDERS --pool FOLDER --light FOLDER --out RUN
 
-Everything else of the network stays as it is. Rounds alternate: new composites of the wide synthesis join the bank
-(`training.heads.bank`), then the heads learn from all that is in it, each example as often as any other, and are judged
-on the choosing halves of the four sets (`training.heads.judging`). The run ends after --minutes or on Ctrl-C or
-SIGTERM, at the end of a round, and the same command goes on from there. `latest.safetensors` holds the moving average,
-`best.safetensors` that of the round that was judged best; shipped weights are never touched.
+The rest of the network stays frozen. Each round adds composites of the wide synthesis to the bank
+(`training.heads.bank`). It then trains the heads on all examples with equal probability, and evaluates them on the
+choosing halves of the four sets (`training.heads.judging`). The run ends after --minutes, Ctrl-C or SIGTERM, at the end
+of a round; the same command resumes it. `latest.safetensors` holds the moving average, `best.safetensors` that of the
+best round. Shipped weights are never changed.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from gknet.errors import PictureError
 from gknet.network import weights
 from gknet.network.model import GKNet
 from training.data.judging_sets.validation import read_validation
-from training.engine.heads_apart import keep_apart
+from training.engine.heads_apart import separate_heads
 from training.engine.stopping import catch_stop_signals
 from training.evaluation.command import run_command
-from training.evaluation.four_sets import Summary, sets_of
-from training.heads.bank import Bank, extend, open_stream, read_pieces
-from training.heads.examples import Examples, join_examples, predict_matrix, root_mean_square_loss
-from training.heads.judging import compare, judge_heads, judging_examples
+from training.evaluation.four_sets import Summary, open_sets
+from training.heads.bank import Bank, extend_bank, open_stream, read_pieces
+from training.heads.examples import Examples, compute_rms_loss, join_examples, predict_matrix
+from training.heads.judging import format_comparison, judge_heads, load_judging_examples
 
 BATCH = 256
 EMA = 0.999
-"""Decay of the moving average, a step."""
+"""Decay of the moving average per step."""
 CLIP = 1.0
-"""Largest norm of the gradient."""
+"""Largest gradient norm."""
 SETS = ("own", "other code", "re-rendered", "real light")
-_APART = 2
-"""Parts of the shipped recognition head that know nothing of each other."""
+_SEPARATE_HEADS = 2
+"""Number of independent heads inside the shipped recognition head."""
 
 
 class HeadTraining:
@@ -53,19 +53,19 @@ class HeadTraining:
         self.net = net.requires_grad_(False).eval()
         self.heads = nn.ModuleList([net.global_head, net.recognition_head]).requires_grad_(True)
         self.average = copy.deepcopy(net)
-        keep_apart(net.recognition_head, _APART)
+        separate_heads(net.recognition_head, _SEPARATE_HEADS)
         self.optimizer = torch.optim.Adam(self.heads.parameters(), lr=rate)
         self.generator = torch.Generator().manual_seed(seed)
         self.steps = 0
 
-    def learn(self, examples: Examples, steps: int) -> float:
+    def train_steps(self, examples: Examples, steps: int) -> float:
         """Take steps of BATCH examples each; return their mean loss."""
         self.heads.train()
         total = 0.0
         for _ in range(steps):
             drawn = torch.randint(len(examples.colours), (BATCH,), generator=self.generator)
-            batch = examples.chosen(drawn)
-            loss = root_mean_square_loss(batch, predict_matrix(self.net, batch))
+            batch = examples.select(drawn)
+            loss = compute_rms_loss(batch, predict_matrix(self.net, batch))
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.heads.parameters(), CLIP)
@@ -85,7 +85,7 @@ class HeadTraining:
                 value.lerp_(learnt[name], 1 - decay)
 
     def save(self, path: Path) -> None:
-        """Keep the state, in a file that is whole or not there."""
+        """Save the state atomically."""
         state = {
             "heads": self.heads.state_dict(),
             "average": self.average.state_dict(),
@@ -97,7 +97,7 @@ class HeadTraining:
             torch.save(state, file)
 
     def resume(self, path: Path) -> None:
-        """Go on from a saved state, at this run's own rate."""
+        """Resume from a saved state, with this run's own learning rate."""
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.heads.load_state_dict(state["heads"])
         self.average.load_state_dict(state["average"])
@@ -110,27 +110,27 @@ class HeadTraining:
 
 
 @torch.no_grad()
-def mean_loss(net: GKNet, examples: Examples) -> float:
-    """Return the loss of a network in use on examples, without its restraint."""
-    everything = examples.chosen(torch.arange(len(examples.colours)))
-    return root_mean_square_loss(everything, predict_matrix(net, everything)).item()
+def compute_mean_loss(net: GKNet, examples: Examples) -> float:
+    """Return the loss of a network in evaluation mode on examples, without its restraint."""
+    everything = examples.select(torch.arange(len(examples.colours)))
+    return compute_rms_loss(everything, predict_matrix(net, everything)).item()
 
 
-def relative_error(judged: dict[str, Summary], before: dict[str, Summary]) -> float:
-    """Return the mean over the four sets of the fMSE left over that before: below 1 is better."""
+def compute_relative_error(judged: dict[str, Summary], before: dict[str, Summary]) -> float:
+    """Return the mean over the four sets of the remaining fMSE relative to `before`; below 1 is better."""
     return sum(judged[name].share / before[name].share for name in SETS) / len(SETS)
 
 
 def _run(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    torch.manual_seed(int(time.time()))  # dropout's
+    torch.manual_seed(int(time.time()))  # for dropout
     started = time.monotonic()
     path = options.weights or weights.shipped("gknet-s")
     options.out.mkdir(parents=True, exist_ok=True)
     bank = Bank(options.bank or options.out / "bank", path)
     shipped = weights.load(path).eval()
-    sets = sets_of(read_validation(options.pool), options.light, "choosing")
-    labels, judging = judging_examples(bank, shipped, sets, options.every)
+    sets = open_sets(read_validation(options.pool), options.light, "choosing")
+    labels, judging = load_judging_examples(bank, shipped, sets, options.every)
     before = judge_heads(shipped, labels, judging)
     training = HeadTraining(weights.load(path), options.rate)
     state, best = options.out / "state.pt", math.inf
@@ -138,28 +138,28 @@ def _run(options: argparse.Namespace) -> None:
         training.resume(state)
         best_file = options.out / "best.safetensors"
         if best_file.is_file():
-            best = relative_error(judge_heads(weights.load(best_file).eval(), labels, judging), before)
+            best = compute_relative_error(judge_heads(weights.load(best_file).eval(), labels, judging), before)
     stream = open_stream(options.data, bank) if options.data else None
     with catch_stop_signals() as is_stopping:
         known = bank.pieces
         examples = read_pieces(known) if known else None
         while True:
             if stream is not None:
-                extend(bank, stream, shipped, iter([True] * options.pieces + [False]).__next__)
+                extend_bank(bank, stream, shipped, iter([True] * options.pieces + [False]).__next__)
             fresh = [piece for piece in bank.pieces if piece not in known]
             unseen: tuple[float, float] | None = None
             if fresh:
                 known += fresh
                 added = read_pieces(fresh)
-                unseen = mean_loss(shipped, added), mean_loss(training.average, added)
+                unseen = compute_mean_loss(shipped, added), compute_mean_loss(training.average, added)
                 examples = added if examples is None else join_examples([examples, added])
             if examples is None:
-                raise PictureError(f"{bank.folder} holds no examples.", "Name photographs to make some of with --data.")
-            loss = training.learn(examples, options.steps)
+                raise PictureError(f"{bank.folder} contains no examples.", "Use --data to make some from photographs.")
+            loss = training.train_steps(examples, options.steps)
             training.save(state)
             judged = judge_heads(training.average, labels, judging)
             weights.save(training.average, options.out / "latest.safetensors")
-            relative = relative_error(judged, before)
+            relative = compute_relative_error(judged, before)
             if relative < best:
                 best = relative
                 weights.save(training.average, options.out / "best.safetensors")
@@ -170,24 +170,26 @@ def _run(options: argparse.Namespace) -> None:
             print(f"{seen}; {shares}; dB {gains}; {relative:.4f}", flush=True)
             if is_stopping() or time.monotonic() - started > 60 * options.minutes:
                 break
-        print(compare(before, judge_heads(training.average, labels, judging)))
+        print(format_comparison(before, judge_heads(training.average, labels, judging)))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.heads.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split judges")
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is evaluated")
     parser.add_argument("--light", type=Path, required=True, help="folder of the fixed cameras' shards")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; resumed if it has a state")
-    parser.add_argument("--data", type=Path, nargs="+", help="folders of shards for new composites; without, none join")
-    parser.add_argument("--bank", type=Path, help="folder of the bank, if it is not the run's own")
-    parser.add_argument("--weights", type=Path, help="weight file to start from; the shipped gknet-s when not given")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; resumed if it contains a state")
+    parser.add_argument("--data", type=Path, nargs="+", help="folders of shards for new composites; default: add none")
+    parser.add_argument("--bank", type=Path, help="folder of the bank; default: a folder inside --out")
+    parser.add_argument("--weights", type=Path, help="weight file to start from; default: the shipped gknet-s")
     parser.add_argument("--rate", type=float, default=2e-5, help="Adam's learning rate")
-    parser.add_argument("--pieces", type=int, default=1, help="pieces of the bank that are made a round")
-    parser.add_argument("--steps", type=int, default=50, help="steps of learning a round")
-    parser.add_argument("--every", type=int, default=2, help="judge on one in so many composites of the sets")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="end after the round in which these are over")
+    parser.add_argument("--pieces", type=int, default=1, help="files added to the bank per round")
+    parser.add_argument("--steps", type=int, default=50, help="training steps per round")
+    parser.add_argument("--every", type=int, default=2, help="evaluate one in N composites of the sets")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="stop at the end of the round after this many minutes"
+    )
     options = parser.parse_args()
     return run_command("heads.train", lambda: _run(options))
 

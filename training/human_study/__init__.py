@@ -1,5 +1,5 @@
-"""The paper's Table 3: people choose between two methods' results of a composite, again and again.
+"""The paper's Table 3: people repeatedly choose between two methods' results for a composite.
 
-A method is a folder of results, a picture a name that all folders share. Every voter is asked about every two methods
-on every picture, and the votes give each method a score in the Bradley-Terry model.
+Each method is a folder of results, and each picture a name common to all folders. Every voter compares every pair of
+methods on every picture. The votes give each method a score in the Bradley-Terry model.
 """

@@ -1,7 +1,7 @@
-"""Scores of methods from votes: the Bradley-Terry model, and how certain they are.
+"""Scores of methods from votes by the Bradley-Terry model, with confidence intervals.
 
-A method of strength s is chosen over one of strength t with the probability s / (s + t). Its score is ln s, with mean 0
-over the methods, where the votes' likelihood is greatest; found by choix.
+A method of strength s is chosen over one of strength t with probability s / (s + t). Its score is ln s, with mean 0
+over the methods, at the maximum of the likelihood, computed by choix.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ from training.human_study.votes import Vote
 
 RESAMPLES = 1000
 LEVEL = 95
-"""Per cent, of the intervals."""
+"""Confidence level of the intervals, in per cent."""
 SHARES = {"left": 1.0, "right": 0.0, "none": 0.5}
-"""How much of a vote the method on the left gets; the other one gets the rest."""
+"""The left method's share of a vote; the right one gets the rest."""
 
 
 class Standing(NamedTuple):
-    """How a method fared. score: ln of its strength.   low, high: the score's interval.
+    """A method's result.
 
-    votes: how many it was part of.   share: of these, what it won, 0 to 1.
+    score: ln of its strength.
+    low, high: the score's interval.
+    votes: number of its comparisons.
+    share: share of these that it won, 0 to 1.
     """
 
     method: str
@@ -38,9 +41,10 @@ class Standing(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """All methods, best first. unbounded: whether half votes had to be added, as `fit` does.
+    """All methods, best first.
 
-    unbounded_resamples: for how many of the resamples they had to be.
+    unbounded: whether half votes were added, as in `fit_scores`.
+    unbounded_resamples: number of resamples in which they were added.
     """
 
     standings: list[Standing]
@@ -48,28 +52,29 @@ class Ranking(NamedTuple):
     unbounded_resamples: int
 
 
-def rank(votes: Sequence[Vote], methods: Sequence[str], resamples: Iterable[int] = range(RESAMPLES)) -> Ranking:
-    """Every method's standing; the intervals are the percentiles of the bootstrap, with as many resamples as are given.
+def rank_methods(votes: Sequence[Vote], methods: Sequence[str], resamples: Iterable[int] = range(RESAMPLES)) -> Ranking:
+    """Rank the methods. Intervals are percentiles of the bootstrap, with as many resamples as given.
 
-    Votes of one voter are not independent, nor are those on one picture: a resample draws as many voters and as many
-    pictures as there are, with replacement, and counts a vote as often as its voter times as often as its picture was
-    drawn (the pigeonhole bootstrap; Owen, 2007). The same votes give the same intervals.
-    Raises InputError without votes, and where methods were never compared, not even by way of others.
+    Votes of one voter aren't independent, nor are votes on one picture. Each resample therefore draws voters and
+    pictures with replacement. A vote's weight is the number of times its voter was drawn times that of its picture (the
+    pigeonhole bootstrap; Owen, 2007). The same votes give the same intervals.
+
+    Raises InputError without votes, or if some methods were never compared, even indirectly.
     """
     if not votes:
-        raise InputError("There is no vote yet.", "Vote first: the same command without --report.")
+        raise InputError("No votes have been recorded yet.", "Run the same command without --report to vote.")
     counts = _Counts(votes, methods)
-    wins = counts.wins(np.ones(len(votes)))
+    wins = counts.count_wins(np.ones(len(votes)))
     _check_compared(wins, methods)
     generator = np.random.default_rng(0)
     refitted, unbounded = [], 0
     for _ in resamples:
         drawn = counts.resample(generator)
-        refitted.append(fit(drawn))
+        refitted.append(fit_scores(drawn))
         unbounded += is_unbounded(drawn)
     edge = (100 - LEVEL) / 2
     low, high = np.percentile(refitted, [edge, 100 - edge], axis=0)
-    scores, total = fit(wins), (wins + wins.T).sum(axis=1)
+    scores, total = fit_scores(wins), (wins + wins.T).sum(axis=1)
     standings = [
         Standing(
             method,
@@ -85,11 +90,13 @@ def rank(votes: Sequence[Vote], methods: Sequence[str], resamples: Iterable[int]
     return Ranking(standings, is_unbounded(wins), unbounded)
 
 
-def fit(wins: np.ndarray) -> np.ndarray:
-    """(M,) float64: the scores.   wins: (M, M) float, how often the row's method was chosen over the column's.
+def fit_scores(wins: np.ndarray) -> np.ndarray:
+    """Return the scores, (M,) float64.
 
-    Where some methods won or lost all they had with the others, no scores are likeliest: the further apart, the
-    likelier. Then half a vote for either side is added between every two methods.
+    wins: (M, M) float, how often the row's method was chosen over the column's.
+
+    If some methods won or lost all comparisons with the others, the likelihood has no maximum. Then half a vote for
+    either side is added between every two methods.
     """
     if is_unbounded(wins):
         wins = wins + SHARES["none"] * (1 - np.eye(len(wins)))
@@ -97,7 +104,7 @@ def fit(wins: np.ndarray) -> np.ndarray:
 
 
 def is_unbounded(wins: np.ndarray) -> bool:
-    """Whether the likelihood has no maximum: wins do not lead from every method to every other (Ford, 1957)."""
+    """Return whether the likelihood has no maximum: wins don't lead from every method to every other (Ford, 1957)."""
     groups: int = connected_components(wins > 0, connection="strong", return_labels=False)
     return groups > 1
 
@@ -106,12 +113,12 @@ def _check_compared(wins: np.ndarray, methods: Sequence[str]) -> None:
     groups, group = connected_components(wins > 0, connection="weak")
     if groups > 1:
         parts = [", ".join(np.array(methods)[group == number]) for number in range(groups)]
-        told = f"Never compared with one another: {'; '.join(parts)}."
-        raise InputError(told, "Collect more votes first: scores need votes that link all methods.")
+        message = f"Never compared with one another: {'; '.join(parts)}."
+        raise InputError(message, "Collect more votes: scores need votes that link all methods.")
 
 
 class _Counts:
-    """Votes as numbers, to be counted again and again."""
+    """Votes as arrays, for repeated counting."""
 
     def __init__(self, votes: Sequence[Vote], methods: Sequence[str]) -> None:
         self.size = len(methods)
@@ -122,23 +129,26 @@ class _Counts:
         self.voters = np.unique([vote.voter for vote in votes], return_inverse=True)[1]
         self.pictures = np.unique([vote.trial.picture for vote in votes], return_inverse=True)[1]
 
-    def wins(self, weights: np.ndarray) -> np.ndarray:
-        """(M, M): how much of the votes each row won over each column.   weights: (votes,), how often each counts."""
+    def count_wins(self, weights: np.ndarray) -> np.ndarray:
+        """Return how much of the votes each row won over each column, (M, M).
+
+        weights: (votes,), how often each vote counts.
+        """
         wins = np.zeros((self.size, self.size))
         np.add.at(wins, (self.left, self.right), weights * self.share)
         np.add.at(wins, (self.right, self.left), weights * (1 - self.share))
         return wins
 
     def resample(self, generator: np.random.Generator) -> np.ndarray:
-        """(M, M): wins of a resample that holds a vote at least."""
+        """Return the wins (M, M) of a resample with at least one vote."""
         while True:
-            weights = _drawn(self.voters, generator) * _drawn(self.pictures, generator)
+            weights = _draw_groups(self.voters, generator) * _draw_groups(self.pictures, generator)
             if weights.any():
-                return self.wins(weights)
+                return self.count_wins(weights)
 
 
-def _drawn(groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """How often the group of each was drawn.   groups: numbers from 0 on, one a vote."""
+def _draw_groups(groups: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return how often each vote's group was drawn. groups: numbers from 0, one per vote."""
     count = groups.max() + 1
     drawn: np.ndarray = generator.multinomial(count, np.full(count, 1 / count))[groups]
     return drawn

@@ -16,7 +16,7 @@ let retry = null;
 const loaded = new Map(); // trial -> promise of its three pictures
 
 // The voter's name stands in the address: a reload goes on, and each tab may have a voter of its own.
-function named() {
+function readName() {
   try {
     return decodeURIComponent(location.hash.slice(1));
   } catch {
@@ -33,8 +33,8 @@ function wait(busy) {
   at("stage").setAttribute("aria-busy", String(busy));
 }
 
-function trouble(told, again) {
-  at("told").textContent = told;
+function showError(message, again) {
+  at("message").textContent = message;
   retry = again;
   at("trouble").hidden = false;
   at("again").focus();
@@ -45,7 +45,7 @@ async function ask(address, options) {
   try {
     answer = await fetch(address, options);
   } catch {
-    throw new Error("The study does not answer. Is it still running? What you have answered is kept.");
+    throw new Error("The study does not respond. Is it still running? Your answers so far are saved.");
   }
   if (!answer.ok) throw new Error(await answer.text());
   return answer;
@@ -54,7 +54,7 @@ async function ask(address, options) {
 async function begin() {
   wait(true);
   at("trouble").hidden = true;
-  const name = named();
+  const name = readName();
   voter = name;
   if (!voter) {
     view("welcome");
@@ -66,7 +66,7 @@ async function begin() {
     answer = await (await ask(`/trials?voter=${encodeURIComponent(name)}`)).json();
   } catch (error) {
     view("welcome");
-    trouble(error.message, begin);
+    showError(error.message, begin);
     return;
   }
   if (voter !== name) return; // another name was given meanwhile
@@ -108,7 +108,7 @@ async function show(number) {
   try {
     images = await load(number);
   } catch {
-    trouble("A picture could not be loaded.", begin); // the study may have been started anew, with other addresses
+    showError("A picture could not be loaded.", begin); // the study may have been started anew, with other addresses
     return;
   }
   if (number !== current) return; // the voter was faster
@@ -122,7 +122,7 @@ async function show(number) {
   fit();
   wait(false);
   for (const known of loaded.keys()) if (Math.abs(known - number) > 2) loaded.delete(known);
-  if (number + 1 < trials.length) load(number + 1).catch(() => {}); // told when it is to be shown
+  if (number + 1 < trials.length) load(number + 1).catch(() => {}); // show() reports the error
 }
 
 function mark(choice) {
@@ -142,7 +142,7 @@ async function vote(choice) {
       body: JSON.stringify({ voter, trial: number, choice }),
     });
   } catch (error) {
-    trouble(error.message, () => { wait(false); return vote(choice); });
+    showError(error.message, () => { wait(false); return vote(choice); });
     return;
   }
   trials[number].choice = choice;

@@ -1,9 +1,9 @@
-"""The page and its pictures, for browsers on this machine alone.
+"""Serve the page and its pictures to browsers on this machine.
 
 GET /                    the page, which asks for the voter's name
 GET /trials?voter=NAME   {"trials": [{"composite", "left", "right": addresses, "choice": the vote or null}]}
-GET /pictures/NAME       a picture; the name is drawn at the start and says nothing of file or method
-POST /votes              {"voter", "trial": its place in that list, "choice": "left", "right" or "none"}
+GET /pictures/NAME       a picture; the random name reveals neither file nor method
+POST /votes              {"voter", "trial": its index in that list, "choice": "left", "right" or "none"}
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from gknet.errors import InputError
 from training.human_study.study import CONTENT_TYPES, Study
-from training.human_study.votes import CHOICES, Vote, VoteFile, asked
+from training.human_study.votes import CHOICES, Vote, VoteFile, make_question
 
 ADDRESS = "127.0.0.1"
 HOSTS = {ADDRESS, "localhost"}
-"""What a browser may call this machine. Any other name is one that a stranger's page made to point here."""
+"""Host names accepted from a browser. A malicious page could make any other name point to this machine."""
 PAGE = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -44,13 +44,14 @@ LONGEST_BODY = 4096
 
 
 class StudyServer(ThreadingTCPServer):
-    """Listens on loopback alone. port: 0 lets the system choose; `server_address` has what it is.
+    """Listens on the loopback interface only.
 
-    Raises InputError if the port cannot be had.
+    port: 0 lets the system choose; `server_address` holds the result.
+    Raises InputError if the port isn't available.
     """
 
     daemon_threads = True
-    allow_reuse_address = os.name != "nt"  # where it would let two servers have one port
+    allow_reuse_address = os.name != "nt"  # there, two servers could share a port
 
     def __init__(self, study: Study, votes: VoteFile, port: int) -> None:
         self.study = study
@@ -66,17 +67,17 @@ class StudyServer(ThreadingTCPServer):
             super().__init__((ADDRESS, port), Handler)
         except OSError as error:
             why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
-            raise InputError(f"Port {port} {why}.", "Choose another one with --port.") from error
+            raise InputError(f"Port {port} {why}.", "Choose another port with --port.") from error
 
     @property
     def url(self) -> str:
         return f"http://{ADDRESS}:{self.server_address[1]}/"
 
-    def trials(self, voter: str) -> list[dict[str, str | None]]:
-        """The voter's questions in order, as the page wants them."""
+    def list_trials(self, voter: str) -> list[dict[str, str | None]]:
+        """Return the voter's questions in order, in the page's format."""
         shown: list[dict[str, str | None]] = []
-        for trial in self.study.trials(voter):
-            vote = self.votes.counted.get(asked(voter, trial))
+        for trial in self.study.draw_trials(voter):
+            vote = self.votes.by_question.get(make_question(voter, trial))
             shown.append(
                 {
                     "composite": self.addresses["", trial.picture],
@@ -88,22 +89,22 @@ class StudyServer(ThreadingTCPServer):
         return shown
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Says nothing of browsers that went away."""
+        """Ignore errors from browsers that disconnected."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 
 
 class RefusedError(Exception):
-    """A request that is not answered. status: why.   told: a sentence for the voter."""
+    """A refused request. status: the HTTP status. message: a sentence for the voter."""
 
-    def __init__(self, status: HTTPStatus, told: str) -> None:
-        super().__init__(told)
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
         self.status = status
-        self.told = told
+        self.message = message
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One browser's connection."""
+    """Handles one browser's connection."""
 
     server: StudyServer
     protocol_version = "HTTP/1.1"
@@ -122,8 +123,8 @@ class Handler(BaseHTTPRequestHandler):
             self._check_host()
             what()
         except RefusedError as refused:
-            self.close_connection = True  # what is left of the request was not read
-            self._send(refused.status, "text/plain; charset=utf-8", refused.told.encode())
+            self.close_connection = True  # the rest of the request wasn't read
+            self._send(refused.status, "text/plain; charset=utf-8", refused.message.encode())
 
     def _get(self) -> None:
         url = urlsplit(self.path)
@@ -135,23 +136,25 @@ class Handler(BaseHTTPRequestHandler):
             try:
                 data = path.read_bytes()
             except OSError as error:
-                raise RefusedError(HTTPStatus.NOT_FOUND, "The picture is gone.") from error
+                raise RefusedError(HTTPStatus.NOT_FOUND, "The picture no longer exists.") from error
             self._send(HTTPStatus.OK, CONTENT_TYPES[path.suffix.lower()], data, "private, max-age=86400, immutable")
         elif url.path == "/trials":
-            voter = _voter(parse_qs(url.query).get("voter", [""])[0])
-            self._send(HTTPStatus.OK, "application/json", json.dumps({"trials": self.server.trials(voter)}).encode())
-        elif url.path == "/favicon.ico":  # browsers ask for one, and complain where there is none
+            voter = _parse_voter(parse_qs(url.query).get("voter", [""])[0])
+            self._send(
+                HTTPStatus.OK, "application/json", json.dumps({"trials": self.server.list_trials(voter)}).encode()
+            )
+        elif url.path == "/favicon.ico":  # browsers request one and log an error without it
             self._send(HTTPStatus.NO_CONTENT, "image/png", b"")
         else:
-            raise RefusedError(HTTPStatus.NOT_FOUND, "There is nothing here.")
+            raise RefusedError(HTTPStatus.NOT_FOUND, "Page not found.")
 
     def _post(self) -> None:
         if urlsplit(self.path).path != "/votes":
-            raise RefusedError(HTTPStatus.NOT_FOUND, "There is nothing here.")
-        # Another site's page can send neither without asking first, which is never granted.
+            raise RefusedError(HTTPStatus.NOT_FOUND, "Page not found.")
+        # Another site's page can't send this without a preflight request, which is never granted.
         if self.headers.get_content_type() != "application/json" or not self._is_own_page():
-            raise RefusedError(HTTPStatus.FORBIDDEN, "Votes are taken from this study's page alone.")
-        vote = self._vote(self._body())
+            raise RefusedError(HTTPStatus.FORBIDDEN, "Votes are accepted from this study's page only.")
+        vote = self._parse_vote(self._read_body())
         try:
             self.server.votes.append(vote)
         except OSError as error:
@@ -159,34 +162,33 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusedError(HTTPStatus.INSUFFICIENT_STORAGE, "The vote could not be written to the disk.") from error
         self._send(HTTPStatus.NO_CONTENT, "text/plain; charset=utf-8", b"")
 
-    def _body(self) -> dict[str, Any]:
+    def _read_body(self) -> dict[str, Any]:
         try:
             length = int(self.headers["Content-Length"])
             if not 0 < length <= LONGEST_BODY:
                 raise ValueError
             fields = json.loads(self.rfile.read(length))
         except (TypeError, ValueError) as error:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "That is no vote.") from error
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "The vote is invalid. Reload the page.") from error
         if not isinstance(fields, dict):
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "That is no vote.")
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "The vote is invalid. Reload the page.")
         return fields
 
-    def _vote(self, fields: dict[str, Any]) -> Vote:
-        voter, number, choice = _voter(fields.get("voter")), fields.get("trial"), fields.get("choice")
-        trials = self.server.study.trials(voter)
+    def _parse_vote(self, fields: dict[str, Any]) -> Vote:
+        voter, number, choice = _parse_voter(fields.get("voter")), fields.get("trial"), fields.get("choice")
+        trials = self.server.study.draw_trials(voter)
         if type(number) is not int or not 0 <= number < len(trials) or choice not in CHOICES:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "That is no vote.")
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "The vote is invalid. Reload the page.")
         return Vote(voter, trials[number], choice)
 
     def _check_host(self) -> None:
-        """A name that a stranger's page made to point at this machine is refused (DNS rebinding); any port may be,
-        for it may be forwarded from elsewhere."""
+        """Refuse unknown host names (DNS rebinding). Any port is accepted, because it may be forwarded."""
         try:
             name = urlsplit(f"//{self.headers.get('Host', '')}").hostname
         except ValueError:
             name = None
         if name not in HOSTS:
-            raise RefusedError(HTTPStatus.FORBIDDEN, f"Call this page http://{ADDRESS}.")
+            raise RefusedError(HTTPStatus.FORBIDDEN, f"Open this page at http://{ADDRESS} instead.")
 
     def _is_own_page(self) -> bool:
         origin = self.headers.get("Origin")
@@ -204,13 +206,13 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Keeps the terminal for what matters."""
+        """Don't log requests to the terminal."""
 
 
-def _voter(name: object) -> str:
-    """The voter's name as it is kept. Raises RefusedError for one that is none."""
+def _parse_voter(name: object) -> str:
+    """Return the voter's name, stripped. Raises RefusedError if it is invalid."""
     if isinstance(name, str):
         name = name.strip()
         if 0 < len(name) <= LONGEST_NAME and name.isprintable():
             return name
-    raise RefusedError(HTTPStatus.BAD_REQUEST, f"A name has 1 to {LONGEST_NAME} letters.")
+    raise RefusedError(HTTPStatus.BAD_REQUEST, f"A name must have 1 to {LONGEST_NAME} printable characters.")

@@ -1,4 +1,4 @@
-"""What a study shows: composites, and every method's results of them under the same names."""
+"""The pictures of a study: composites, and every method's results for them under the same names."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gknet.errors import InputError, PictureError
 from training.data.bad_files import UNREADABLE
 
 CONTENT_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
-"""What every browser shows."""
+"""Formats that every browser shows."""
 
 
 class Trial(NamedTuple):
-    """One question to a voter: which of two methods' results of a picture?"""
+    """One question to a voter: which of two methods' results is better?"""
 
     picture: str
     left: str
@@ -28,19 +28,22 @@ class Trial(NamedTuple):
 
 
 class Study:
-    """Folders of results and one of composites, which may be one of the methods as well.
+    """Folders of results and one of composites, which may also be one of the methods.
 
-    methods: a folder's name, with as many of its parents' as tell it from the others; sorted.   pictures: names
-    without ending, sorted.   composites: picture -> file.   results: method -> picture -> file.
-    id: tells this study from others, by the names of all and the sizes of all files.
-    Raises InputError for less than two folders and for one that is named twice, PictureError for a folder that is
-    missing or empty or whose pictures differ from the composites'.
+    methods: folder names, extended by parent folders until they are unique; sorted.
+    pictures: names without extension, sorted.
+    composites: picture -> file.
+    results: method -> picture -> file.
+    id: identifies the study by all names and file sizes.
+
+    Raises InputError for fewer than two folders or a duplicate one. Raises PictureError if a folder is missing or
+    empty, or if its pictures differ from the composites'.
     """
 
     def __init__(self, folders: Sequence[Path], composites: Path) -> None:
         if len(folders) < 2:
-            hint = "Name two or more; the folder of the composites may be one of them."
-            raise InputError("There is only one folder of results.", hint)
+            hint = "Provide two or more; the composites' folder may be one of them."
+            raise InputError("Only one folder of results was given.", hint)
         names = _names(folders)
         self.composites = _pictures(composites)
         self.results = {name: _pictures(folder) for name, folder in sorted(zip(names, folders, strict=True))}
@@ -50,8 +53,10 @@ class Study:
         self.pictures = tuple(self.composites)
         self.id = self._fingerprint()
 
-    def trials(self, voter: str) -> list[Trial]:
-        """Every two methods on every picture: order and sides drawn anew for each voter, the same at every call."""
+    def draw_trials(self, voter: str) -> list[Trial]:
+        """Return every pair of methods on every picture. Order and sides are random per voter, but the same at every
+        call.
+        """
         drawn = random.Random(f"{self.id} {voter}")
         trials = [
             Trial(picture, *drawn.sample(pair, 2))
@@ -61,22 +66,22 @@ class Study:
         drawn.shuffle(trials)
         return trials
 
-    def check(self) -> Iterator[str]:
-        """Reads every file whole, and yields each picture when its files have been found good.
+    def check_pictures(self) -> Iterator[str]:
+        """Read every file completely, and yield each picture once its files are valid.
 
-        Raises PictureError for the first that is damaged, or has another size than its composite.
+        Raises PictureError for the first file that is damaged or differs in size from its composite.
         """
         with ThreadPoolExecutor() as pool:
-            yield from pool.map(self._check, self.pictures)
+            yield from pool.map(self._check_picture, self.pictures)
 
-    def _check(self, picture: str) -> str:
+    def _check_picture(self, picture: str) -> str:
         composite = self.composites[picture]
         size = _size(composite)
         for results in self.results.values():
             own = _size(results[picture])
             if own != size:
-                told = f"{results[picture]} is {own[0]}x{own[1]} pixels, {composite} {size[0]}x{size[1]}."
-                raise PictureError(told, "Only pictures of one size can be compared fairly: scale one of them.")
+                message = f"{results[picture]} is {own[0]}x{own[1]} pixels, {composite} {size[0]}x{size[1]}."
+                raise PictureError(message, "Scale one of them: only pictures of one size can be compared fairly.")
         return picture
 
     def _fingerprint(self) -> str:
@@ -89,11 +94,11 @@ class Study:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of the folders' paths that differ from one another."""
+    """Return the shortest unique ends of the folders' paths."""
     paths = [folder.resolve() for folder in folders]
     for path, folder in zip(paths, folders, strict=True):
         if paths.count(path) > 1:
-            raise InputError(f"{folder} is named twice.", "Name each folder of results once.")
+            raise InputError(f"{folder} was given twice.", "Provide each folder of results once.")
     depths = itertools.count(1)
     return next(
         names for depth in depths if len(set(names := ["/".join(p.parts[-depth:]) for p in paths])) == len(paths)
@@ -101,18 +106,18 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    """The pictures of a folder by name without ending, sorted."""
+    """Return the pictures of a folder, sorted, by name without extension."""
     if not folder.is_dir():
-        raise PictureError(f"There is no folder {folder}.", "Check its name.")
+        raise PictureError(f"Folder {folder} does not exist.", "Check its name.")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.suffix.lower() not in CONTENT_TYPES:
             continue
         if path.stem in found:
-            raise PictureError(f"{path} has the name of {found[path.stem].name}.", "Rename one of the two.")
+            raise PictureError(f"{path} has the same name as {found[path.stem].name}.", "Rename one of the two.")
         found[path.stem] = path
     if not found:
-        raise PictureError(f"{folder} holds no picture.", f"Known are {', '.join(CONTENT_TYPES)}.")
+        raise PictureError(f"{folder} contains no pictures.", f"Supported formats: {', '.join(CONTENT_TYPES)}.")
     return found
 
 
@@ -124,12 +129,12 @@ def _check_same(folder: Path, pictures: dict[str, Path], composites_folder: Path
         missing = [path.name for name, path in held.items() if name not in lacked]
         if missing:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            told = f"{lacking} lacks {', '.join(missing[:3])}{more} of {holding}."
-            raise PictureError(told, "All folders must hold the same pictures; the endings may differ.")
+            message = f"{lacking} is missing {', '.join(missing[:3])}{more} from {holding}."
+            raise PictureError(message, "Add them: all folders must contain the same pictures; extensions may differ.")
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """(width, height), upright, of a picture that could be read to its end."""
+    """Return the upright (width, height) of a picture, after reading it completely."""
     try:
         with Image.open(path) as picture:
             picture.load()

@@ -1,6 +1,6 @@
-"""The file of votes: one line of JSON each, written through to the disk before the voter is told that it counts.
+"""The file of votes: one line of JSON each, flushed to disk before the voter gets a confirmation.
 
-A voter who goes back votes again: the last line on a question is the one that counts.
+A voter can go back and vote again: the last line for a question counts.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Choice = Literal["left", "right", "none"]
 """none: the voter sees no difference in quality."""
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 
-Asked = tuple[str, str, frozenset[str]]
-"""Voter, picture and the two methods: what a vote answers."""
+Question = tuple[str, str, frozenset[str]]
+"""Voter, picture and the pair of methods that a vote is about."""
 
 
 class Vote(NamedTuple):
@@ -36,37 +36,39 @@ class Vote(NamedTuple):
     choice: Choice
 
     @property
-    def asked(self) -> Asked:
-        return asked(self.voter, self.trial)
+    def question(self) -> Question:
+        return make_question(self.voter, self.trial)
 
 
 class Votes(NamedTuple):
-    """What a file holds. counted: the votes that count.   end: bytes up to the end of its last whole line.
+    """The contents of a file.
 
-    torn: whether a piece of a line comes after that, as a crash leaves it.
+    by_question: the votes that count.
+    end: number of bytes up to the end of the last complete line.
+    is_torn: whether a partial line follows, as after a crash.
     """
 
-    counted: dict[Asked, Vote]
+    by_question: dict[Question, Vote]
     end: int
-    torn: bool
+    is_torn: bool
 
 
-def asked(voter: str, trial: Trial) -> Asked:
-    """The question, whichever side each method was on."""
+def make_question(voter: str, trial: Trial) -> Question:
+    """Return the question, independent of the methods' sides."""
     return voter, trial.picture, frozenset((trial.left, trial.right))
 
 
 def read_votes(path: Path, study: Study) -> Votes:
-    """The votes of a file; none if there is no file yet.
+    """Read the votes of a file; empty if the file doesn't exist yet.
 
-    Raises InputError if they were given in another study, or a line other than the last is damaged.
+    Raises InputError if the votes belong to another study, or if a line other than the last is damaged.
     """
     data = path.read_bytes() if path.exists() else b""
     *lines, last = data.split(b"\n")
     torn = bool(last) and not _is_whole(last)
     if last and not torn:
-        lines.append(last)  # an editor may have left out the last line's end
-    counted = {vote.asked: vote for vote in _votes(path, lines, study)}
+        lines.append(last)  # an editor may have omitted the last newline
+    counted = {vote.question: vote for vote in _votes(path, lines, study)}
     return Votes(counted, len(data) - len(last) if torn else len(data), torn)
 
 
@@ -83,27 +85,30 @@ def _votes(path: Path, lines: Iterable[bytes], study: Study) -> Iterator[Vote]:
         try:
             vote, of_study = _parse(line)
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"Line {number} of {path} is no vote.", "Repair or remove that line.") from error
+            raise InputError(f"Line {number} of {path} is not a valid vote.", "Repair or remove that line.") from error
         if of_study != study.id:
-            hint = "Name another file with --votes, or the very folders that it was begun with."
-            raise InputError(f"{path} holds votes of another study.", hint)
+            hint = "Choose another file with --votes, or use the folders that it was started with."
+            raise InputError(f"{path} contains votes of another study.", hint)
         yield vote
 
 
 def _parse(line: bytes) -> tuple[Vote, str]:
-    """The vote of a line, and its study's id."""
+    """Return the vote of a line, and its study's id."""
     fields = json.loads(line)
     if fields["choice"] not in CHOICES:
-        raise ValueError("no choice")
+        raise ValueError(f"unknown choice {fields['choice']!r}")
     trial = Trial(fields["picture"], fields["left"], fields["right"])
     return Vote(fields["voter"], trial, fields["choice"]), fields["study"]
 
 
 class VoteFile:
-    """The file that a running study appends to. `counted`: the votes so far.   `torn`: whether one was torn by a crash.
+    """The file to which a running study appends votes.
 
-    What was torn is cut off. Usable from several threads, as a context manager. Raises as `read_votes`, InputError
-    if another running study writes to the file, OSError if it cannot be written.
+    by_question: the votes so far.
+    is_torn: whether a crash tore the last line, which is then removed.
+
+    Thread-safe; use it as a context manager. Raises the errors of `read_votes`, InputError if another running study
+    writes to the file, and OSError if it can't be written.
     """
 
     def __init__(self, path: Path, study: Study) -> None:
@@ -114,21 +119,21 @@ class VoteFile:
         try:
             alone.acquire()
         except Timeout as error:
-            hint = "End the other one, or name another file with --votes."
-            raise InputError(f"Another running study writes to {path}.", hint) from error
-        with ExitStack() as held:
-            held.callback(alone.release)
-            self.counted, end, self.torn = read_votes(path, study)
-            self._file = held.enter_context(path.open("ab", buffering=0))
+            hint = "Stop the other study, or choose another file with --votes."
+            raise InputError(f"Another running study is writing to {path}.", hint) from error
+        with ExitStack() as resources:
+            resources.callback(alone.release)
+            self.by_question, end, self.is_torn = read_votes(path, study)
+            self._file = resources.enter_context(path.open("ab", buffering=0))
             self._file.truncate(end)
             if end and not path.read_bytes().endswith(b"\n"):
                 self._write(b"\n")
-            self._held = held.pop_all()
+            self._resources = resources.pop_all()
 
     def append(self, vote: Vote) -> None:
-        """Counts the vote once it is on the disk, whole.
+        """Write a vote to disk, then count it.
 
-        Raises OSError, and leaves the file as it was, where it cannot be written.
+        Raises OSError, and leaves the file unchanged, if it can't be written.
         """
         line = {
             "study": self._study.id,
@@ -139,13 +144,13 @@ class VoteFile:
         }
         with self._turn:
             self._write(json.dumps(line).encode() + b"\n")
-            self.counted[vote.asked] = vote
+            self.by_question[vote.question] = vote
 
     def _write(self, line: bytes) -> None:
         end = os.fstat(self._file.fileno()).st_size
         try:
             if self._file.write(line) != len(line):
-                raise OSError(f"{self.path} cannot take more: is the disk full?")
+                raise OSError(f"{self.path} cannot be written: is the disk full?")
             os.fsync(self._file.fileno())
         except OSError:
             self._file.truncate(end)
@@ -157,5 +162,5 @@ class VoteFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._turn:  # a vote that is being written is finished
-            self._held.close()
+        with self._turn:  # finish a vote that is being written
+            self._resources.close()

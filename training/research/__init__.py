@@ -1,1 +1,1 @@
-"""One-off measurements and steps of the shipped weights' making; not an API."""
+"""One-off measurements and the steps that made the shipped weights. Not an API."""

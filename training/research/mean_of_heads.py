@@ -1,8 +1,8 @@
-"""One network of several that differ in their recognition heads: `python -m training.research.mean_of_heads A B`.
+"""Join networks that differ only in their recognition heads: `python -m training.research.mean_of_heads A B`.
 
-Heads that were trained apart err apart, so that the mean of their matrices errs less than either. Each was trained as
-one of so many (`TrainingRun.heads`); side by side they are a head of the preset's size, with half, a third, ... of each
-one's matrix.
+Independently trained heads make different errors, so the mean of their matrices has a smaller error than each. Each was
+trained as one of several narrow heads (`TrainingRun.heads`). Side by side they form a head of the preset's size that
+outputs the mean of their matrices.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from gknet.network.model import GKNet
 HEAD = "recognition_head."
 
 
-def mean_of_heads(nets: Sequence[GKNet]) -> GKNet:
-    """The network whose recognition head tells the mean of what theirs tell.
+def average_heads(nets: Sequence[GKNet]) -> GKNet:
+    """Return the network whose recognition head outputs the mean of the given heads.
 
-    Raises ValueError if they differ in more than that.
+    Raises ValueError if the networks differ in anything else.
     """
     narrow = nets[0].config
     count = len(nets)
@@ -39,21 +39,23 @@ def mean_of_heads(nets: Sequence[GKNet]) -> GKNet:
         recognition_head_widths=(first * count, second * count),
     )
     if not narrow.recognition or any(net.config != narrow for net in nets):
-        raise ValueError("these networks don't recognize things, or not in the same form")
+        raise ValueError("expected networks with recognition heads of one configuration")
     values = nets[0].state_dict()
     for net in nets[1:]:
         for name, value in net.state_dict().items():
             if not name.startswith(HEAD) and not torch.equal(value, values[name]):
-                raise ValueError(f"these networks differ in more than their recognition heads: in {name}")
+                raise ValueError(
+                    f"these networks differ outside their recognition heads ({name}); train them from one file"
+                )
     result = weights.build(whole)
-    head = _side_by_side([net.recognition_head for net in nets if net.recognition_head is not None])
+    head = _join_heads([net.recognition_head for net in nets if net.recognition_head is not None])
     values = {name: value for name, value in values.items() if not name.startswith(HEAD)}
     result.load_state_dict(values | {HEAD + name: value for name, value in head.items()})
     return result.eval()
 
 
-def _side_by_side(heads: list[RecognitionHead]) -> dict[str, Tensor]:
-    """The values of one head with the hidden units of all."""
+def _join_heads(heads: list[RecognitionHead]) -> dict[str, Tensor]:
+    """Return the values of one head that contains the hidden units of all."""
     values = [head.state_dict() for head in heads]
 
     def beside(name: str) -> Tensor:
@@ -77,7 +79,7 @@ def main() -> int:
     parser.add_argument("-o", "--out", type=Path, required=True, help="weight file to write")
     options = parser.parse_args()
     try:
-        weights.save(mean_of_heads([weights.load(path) for path in options.weights]), options.out)
+        weights.save(average_heads([weights.load(path) for path in options.weights]), options.out)
     except (HarmonizeError, ValueError, OSError) as error:
         print(f"mean_of_heads: {error}", file=sys.stderr)
         return 2

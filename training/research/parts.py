@@ -1,8 +1,7 @@
-"""What each part of trained weights is worth: `python -m training.research.parts --pool FOLDER`.
+"""Measure what each part of trained weights contributes: `python -m training.research.parts --pool FOLDER`.
 
-Switches off one part of the network at a time and judges what is left on the validation split, at 256 x 256, 8 bit,
-by the network alone. Nothing is trained anew: this tells what the weights rely on, not what another training without
-the part would reach.
+Disables one part of the network at a time and evaluates the network alone on the validation split at 256 x 256, 8 bit.
+Nothing is retrained: this shows what the weights rely on, not what training without the part would reach.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from gknet.network import weights
 from gknet.network.kernel_prediction import KernelPrediction
 from gknet.network.model import GKNet
 from gknet.network.selective_correlation import SelectiveCorrelationFusion
-from training.data.judging_sets.validation import read_validation, validation_samples
+from training.data.judging_sets.validation import make_validation_samples, read_validation
 from training.data.sample import Sample
 from training.evaluation.bare_network import BareNetwork, NetworkInput
 from training.evaluation.metrics import Record
 
-AVERAGED = 60
-"""Composites whose channel weights are averaged to stand in for selection."""
+SELECTION_SAMPLES = 60
+"""Number of composites whose mean channel weights replace the selection."""
 
 
-def without_modulation(net: GKNet, _: Sequence[Sample]) -> None:
-    """Every predicted kernel at zero (or at the unit impulse where there is no residual path): Eq. 6 does nothing."""
+def disable_modulation(net: GKNet, _: Sequence[Sample]) -> None:
+    """Zero every predicted kernel, or use the unit impulse without a residual path, so that Eq. 6 has no effect."""
 
     assert net.kernels is not None
     for block in net.kernels.blocks:
@@ -47,14 +46,14 @@ def without_modulation(net: GKNet, _: Sequence[Sample]) -> None:
             nn.init.ones_(block.kernels.bias[taps // 2 :: taps])
 
 
-def without_reference(net: GKNet, _: Sequence[Sample]) -> None:
-    """LRE passed by: F_LR is the deepest encoder feature itself, as in the paper's ablation."""
+def disable_reference(net: GKNet, _: Sequence[Sample]) -> None:
+    """Bypass LRE: F_LR becomes the deepest encoder feature itself, as in the paper's ablation."""
     assert net.kernels is not None
     net.kernels.reference = nn.Identity()
 
 
-def without_selection(net: GKNet, samples: Sequence[Sample]) -> None:
-    """SCF's channel weights (Eq. 3) the same for every picture: their mean over the first composites."""
+def disable_selection(net: GKNet, samples: Sequence[Sample]) -> None:
+    """Replace SCF's channel weights (Eq. 3) by their mean over the first composites."""
     blocks = [module for module in net.modules() if isinstance(module, SelectiveCorrelationFusion)]
     seen: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {block: [] for block in blocks}
 
@@ -63,8 +62,8 @@ def without_selection(net: GKNet, samples: Sequence[Sample]) -> None:
         seen[block].append(block.channel_weights(*features[:2]))
 
     hooks = [block.register_forward_pre_hook(record) for block in blocks]
-    for sample in samples[:AVERAGED]:
-        shown = NetworkInput.of(sample.composite, sample.mask, net.config.network_size)
+    for sample in samples[:SELECTION_SAMPLES]:
+        shown = NetworkInput.from_composite(sample.composite, sample.mask, net.config.network_size)
         with torch.inference_mode():
             net(shown.picture, shown.mask)
     for block, hook in zip(blocks, hooks, strict=True):
@@ -74,21 +73,21 @@ def without_selection(net: GKNet, samples: Sequence[Sample]) -> None:
         block.channel_weights = lambda *_, fixed=fixed: fixed  # type: ignore[method-assign]
 
 
-def without_local_head(net: GKNet, _: Sequence[Sample]) -> None:
-    """No gain and bias a pixel: one colour matrix for the whole foreground."""
+def disable_local_head(net: GKNet, _: Sequence[Sample]) -> None:
+    """Remove the gain and bias per pixel: one colour matrix for the whole foreground."""
     _silence(net.head)
 
 
-def without_recognition(net: GKNet, _: Sequence[Sample]) -> None:
-    """Nothing told of what things are, nor of the colours of what is near and of what is alike."""
+def disable_recognition(net: GKNet, _: Sequence[Sample]) -> None:
+    """Remove the recognition head's correction, including the colours of near and similar regions."""
     if net.recognition_head is not None:
         _silence(net.recognition_head.matrix)
 
 
-def statistics_alone(net: GKNet, samples: Sequence[Sample]) -> None:
-    """The colour statistics' path without any convolution."""
-    without_local_head(net, samples)
-    without_recognition(net, samples)
+def keep_statistics_path(net: GKNet, samples: Sequence[Sample]) -> None:
+    """Keep only the colour statistics' path, without any convolution."""
+    disable_local_head(net, samples)
+    disable_recognition(net, samples)
     if net.global_head is not None:
         _silence(net.global_head.regions)
 
@@ -101,27 +100,27 @@ def _silence(layer: nn.Module) -> None:
 
 CUTS: dict[str, Callable[[GKNet, Sequence[Sample]], None] | None] = {
     "whole network": None,
-    "without kernel modulation": without_modulation,
-    "without LRE": without_reference,
-    "without SCF's selection": without_selection,
-    "without recognition": without_recognition,
-    "without the local gain and bias": without_local_head,
-    "its statistics' path alone": statistics_alone,
+    "without kernel modulation": disable_modulation,
+    "without LRE": disable_reference,
+    "without SCF's selection": disable_selection,
+    "without recognition": disable_recognition,
+    "without the local gain and bias": disable_local_head,
+    "its statistics' path alone": keep_statistics_path,
 }
 
 
-def judge(net: GKNet, samples: Sequence[Sample], seen: Callable[[], None]) -> list[Record]:
-    """Records of the bare network; `seen` is called after each."""
+def judge_samples(net: GKNet, samples: Sequence[Sample], seen: Callable[[], None]) -> list[Record]:
+    """Return the records of the network alone; `seen` is called after each."""
     network = BareNetwork(net)
     records = []
     for sample in samples:
-        records.append(network.record(sample))
+        records.append(network.judge_sample(sample))
         seen()
     return records
 
 
-def table(rows: dict[str, list[Record]]) -> Table:
-    """A row a variant: means over pictures, and the paired difference of fMSE to the first row."""
+def build_table(rows: dict[str, list[Record]]) -> Table:
+    """Return a row per variant: means over pictures, and the paired difference of fMSE to the first row."""
     shown = Table(title="256 x 256, 8-bit levels, the network alone")
     shown.add_column("variant")
     for heading in ("pictures", "fMSE", "change of fMSE", "PSNR dB", "fMSE more than whole"):
@@ -146,10 +145,10 @@ def table(rows: dict[str, list[Record]]) -> Table:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.research.parts", description=__doc__)
-    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is judged")
-    parser.add_argument("--weights", type=Path, help="weight file; the shipped gknet-s when not given")
-    parser.add_argument("--beside", type=Path, nargs="*", default=[], help="other weight files, a row each")
-    parser.add_argument("--every", type=int, default=1, help="judge only every N-th photograph's composites")
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is evaluated")
+    parser.add_argument("--weights", type=Path, help="weight file; default: the shipped gknet-s")
+    parser.add_argument("--beside", type=Path, nargs="*", default=[], help="other weight files; each adds a row")
+    parser.add_argument("--every", type=int, default=1, help="evaluate only every N-th photograph's composites")
     options = parser.parse_args()
     try:
         path = options.weights or weights.shipped("gknet-s")
@@ -159,15 +158,15 @@ def main() -> int:
         print(f"parts: {error}", file=sys.stderr)
         return 2
     keys = set(photographs.keys[:: options.every])
-    samples = [sample for sample in validation_samples(photographs) if sample.key in keys]
+    samples = [sample for sample in make_validation_samples(photographs) if sample.key in keys]
     rows = {}
     with Progress() as progress:
         for name, net in nets.items():
             task = progress.add_task(name, total=len(samples))
             if cut := CUTS.get(name):
                 cut(net, samples)
-            rows[name] = judge(net, samples, lambda task=task: progress.advance(task))  # type: ignore[misc]
-    Console(width=max(110, Console().width)).print(table(rows))
+            rows[name] = judge_samples(net, samples, lambda task=task: progress.advance(task))  # type: ignore[misc]
+    Console(width=max(110, Console().width)).print(build_table(rows))
     return 0
 
 

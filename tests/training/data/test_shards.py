@@ -12,7 +12,7 @@ from PIL import Image
 
 from gknet import PictureError
 from training.data.bad_files import BadFiles
-from training.data.judging_sets.validation import validation_samples
+from training.data.judging_sets.validation import make_validation_samples
 from training.data.shards import find_shards, is_validation, read_photographs
 
 
@@ -123,14 +123,14 @@ def test_nothing_usable_is_an_error_even_with_skipping(tmp_path: Path) -> None:
         with pytest.raises(PictureError, match="No photograph with a usable mask"):
             read_photographs(shards, 32, validation=False, bad=BadFiles(skip=True))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PictureError, match="empty holds no"):
+    with pytest.raises(PictureError, match="empty contains no"):
         find_shards([tmp_path / "empty"])
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_validation_samples_are_always_the_same(pool: Path) -> None:
     photographs = read_photographs(find_shards([pool]), 64, validation=True)
-    first, second = (list(validation_samples(photographs)) for _ in range(2))
+    first, second = (list(make_validation_samples(photographs)) for _ in range(2))
     assert len(first) > 12
     for one, other in zip(first, second, strict=True):
         assert (one.key, one.kind) == (other.key, other.kind)

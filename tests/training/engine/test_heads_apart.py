@@ -14,7 +14,7 @@ from gknet.network.extensions.global_head import RecognitionHead
 from gknet.network.extensions.recognition import THINGS
 from gknet.network.extensions.surroundings import REGIONS
 from training.engine.batch import Batch
-from training.engine.heads_apart import keep_apart
+from training.engine.heads_apart import separate_heads
 from training.engine.run import TrainingRun
 from training.engine.training import Training
 
@@ -44,7 +44,7 @@ def head() -> RecognitionHead:
     for layer in shared(made):
         block = torch.ones(layer.weight.shape[0] // 2, layer.weight.shape[1] // 2)
         layer.weight.data *= torch.block_diag(block, block)
-    keep_apart(made, 2)
+    separate_heads(made, 2)
     return made
 
 
@@ -54,7 +54,7 @@ class Noise:
     def __init__(self) -> None:
         self.generator = torch.Generator().manual_seed(2)
 
-    def batch(self) -> Batch:
+    def draw_batch(self) -> Batch:
         real = torch.rand(4, 3, 32, 32, generator=self.generator)
         mask = torch.zeros(4, 1, 32, 32)
         mask[:, :, 8:24, 8:24] = 1
@@ -102,13 +102,13 @@ def test_nothing_passes_from_one_head_to_the_other(head: RecognitionHead) -> Non
 
 def test_a_run_that_asks_for_it_keeps_the_shipped_networks_heads_apart() -> None:
     training = Training(TrainingRun(preset="gknet-s", size=32, batch=4, heads_apart=2, learning_rate=1e-3))
-    training.start_from(weights.shipped("gknet-s"))
+    training.load_weights(weights.shipped("gknet-s"))
     head = training.net.recognition_head
     assert head is not None
     before = [layer.weight.detach().clone() for layer in shared(head)]
     noise = Noise()
     for _ in range(3):
-        training.learn(noise)
+        training.train_step(noise)
     averaged = training.result.recognition_head
     assert averaged is not None
     for layer, old in zip(chain(shared(head), shared(averaged)), [*before, *before], strict=True):
@@ -127,4 +127,4 @@ def test_what_one_head_tells_is_as_strong_as_what_both_do_in_the_mean(head: Reco
 
 def test_a_head_that_cannot_be_shared_out_is_refused(head: RecognitionHead) -> None:
     with pytest.raises(ValueError, match="3 heads"):
-        keep_apart(head, 3)
+        separate_heads(head, 3)

@@ -12,7 +12,7 @@ import torch
 
 from gknet.network import weights
 from training.data.shards import find_shards, read_photographs
-from training.data.streams.composites import CompositeStream, photograph_size
+from training.data.streams.composites import CompositeStream, choose_photograph_size
 from training.engine.run import TrainingRun
 
 ROOT = Path(__file__).parents[3]
@@ -23,11 +23,11 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 def steps(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty batches of sixteen composites."""
     run = TrainingRun(preset="gknet-s", size=32, batch=16)
-    photographs = read_photographs(find_shards([pool]), photograph_size(run), validation=False)
+    photographs = read_photographs(find_shards([pool]), choose_photograph_size(run), validation=False)
     stream = CompositeStream(photographs, run, torch.Generator().manual_seed(0))
     made: list[list[torch.Tensor]] = []
     while len(made) < 40:
-        batch = stream.batch()
+        batch = stream.draw_batch()
         if len(batch.mask) == 16:
             made.append(list(batch[:3]))
     path = tmp_path_factory.mktemp("steps") / "steps.pt"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +18,12 @@ from gknet import GKNet, preset
 from gknet.harmonizer import Harmonizer
 from gknet.network import weights
 from training import improve
-from training.data.judging_sets.validation import validation_samples
+from training.data.judging_sets.validation import make_validation_samples
 from training.data.sample import MASK_SHARE, SIZE, Sample
 from training.data.shards import Photographs, find_shards, read_photographs
-from training.evaluation.bare_network import BareNetwork, judge
-from training.evaluation.cases import evaluate
-from training.research.parts import CUTS, without_modulation, without_reference, without_selection
+from training.evaluation.bare_network import BareNetwork, judge_samples
+from training.evaluation.cases import evaluate_samples
+from training.research.parts import CUTS, disable_modulation, disable_reference, disable_selection
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,7 +31,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def samples(pool: Path) -> list[Sample]:
     photographs = read_photographs(find_shards([pool]), SIZE, validation=True, mask_share=MASK_SHARE)
-    return list(validation_samples(photographs))
+    return list(make_validation_samples(photographs))
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +42,16 @@ def shipped() -> GKNet:
 def test_the_network_alone_scores_as_the_pipeline_does(pool: Path, shipped: GKNet) -> None:
     size = shipped.config.network_size
     photographs = read_photographs(find_shards([pool]), size, validation=True, mask_share=MASK_SHARE)
-    large = list(validation_samples(photographs))  # as large as they are shown
-    bare, piped = judge(BareNetwork(shipped), large), evaluate(Harmonizer(shipped, "cpu"), large)
+    large = list(make_validation_samples(photographs))  # as large as they are shown
+    bare, piped = judge_samples(BareNetwork(shipped), large), evaluate_samples(Harmonizer(shipped, "cpu"), large)
     assert [record.key for record in bare] == [record.key for record in piped]
     alone = np.mean([record.after.fmse for record in bare])
     assert alone == pytest.approx(np.mean([record.after.fmse for record in piped]), rel=0.05)
 
 
 def test_small_pictures_score_about_as_in_the_pipeline(shipped: GKNet) -> None:
-    samples = list(validation_samples(reduced_photographs()))
-    bare, piped = judge(BareNetwork(shipped), samples), evaluate(Harmonizer(shipped, "cpu"), samples)
+    samples = list(make_validation_samples(reduced_photographs()))
+    bare, piped = judge_samples(BareNetwork(shipped), samples), evaluate_samples(Harmonizer(shipped, "cpu"), samples)
     before, alone, whole = (
         np.array([getattr(record, when).fmse for record in records])
         for when, records in (("before", bare), ("after", bare), ("after", piped))
@@ -77,10 +76,6 @@ def reduced_photographs() -> Photographs:
     )
 
 
-def test_judging_ends_with_its_time(samples: list[Sample], shipped: GKNet) -> None:
-    assert len(judge(BareNetwork(shipped), samples, time.monotonic())) == 1
-
-
 @pytest.mark.parametrize("cut", [name for name, cut in CUTS.items() if cut])
 def test_every_part_of_the_shipped_weights_matters_to_the_picture(cut: str, samples: list[Sample]) -> None:
     net = weights.load(weights.shipped("gknet-s"))
@@ -101,7 +96,7 @@ def test_without_modulation_the_decoder_is_the_baselines(residual: bool, samples
             parameter.add_(0.05 * torch.randn_like(parameter))
     composite = torch.from_numpy(samples[0].composite).permute(2, 0, 1)[None].float() / 255
     mask = torch.from_numpy(samples[0].mask)[None, None].float()
-    without_modulation(net, samples)
+    disable_modulation(net, samples)
     with torch.no_grad():
         cut = net(composite, mask)
         net.kernels = None
@@ -110,8 +105,8 @@ def test_without_modulation_the_decoder_is_the_baselines(residual: bool, samples
 
 def test_without_selection_every_picture_gets_the_same_channel_weights(samples: list[Sample], shipped: GKNet) -> None:
     net = weights.load(weights.shipped("gknet-s"))
-    without_selection(net, samples)
-    without_reference(net, samples)
+    disable_selection(net, samples)
+    disable_reference(net, samples)
     assert net.kernels is not None
     block = net.kernels.blocks[0].fuse
     generator = torch.Generator().manual_seed(0)

@@ -8,7 +8,7 @@ import pytest
 
 from training.evaluation.metrics import Record, Scores
 from training.evaluation.records import read_records, write_records
-from training.evaluation.text_files import replacing_text
+from training.evaluation.text_files import replace_text_file
 
 RECORDS = [
     Record("a,b\n", "mkl", 0.25, Scores(1.5, 30.25, 6.0), Scores(0.5, 35.5, 2.0)),
@@ -18,7 +18,7 @@ RECORDS = [
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
-    with replacing_text(path) as file:
+    with replace_text_file(path) as file:
         write_records(file, RECORDS)
         assert not path.exists()
     assert read_records(path) == RECORDS
@@ -28,10 +28,10 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 def test_another_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text("a,b\n1,2\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"other\.csv holds no scores"):
+    with pytest.raises(ValueError, match=r"other\.csv is not a scores file"):
         read_records(path)
     path.write_text("", encoding="utf-8")
-    with pytest.raises(ValueError, match="holds no scores"):
+    with pytest.raises(ValueError, match="is not a scores file"):
         read_records(path)
     with pytest.raises(FileNotFoundError):
         read_records(tmp_path / "missing.csv")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from training.data.sample import Sample
 from training.evaluation.cases import Case
-from training.evaluation.metrics import Record, Scores, score
+from training.evaluation.metrics import Record, Scores, score_picture
 from training.evaluation.records import COLUMNS
 from training.evaluation.report import Extremes, write_report
 from training.evaluation.score_tables import by_kind, change_table
@@ -30,7 +30,7 @@ def case(key: str, change: float) -> Case:
     mask = np.zeros((64, 64), bool)
     mask[16:48, 16:48] = True
     composite = np.where(mask[:, :, None], PHOTOGRAPH // 2, PHOTOGRAPH)
-    scores = score(composite, PHOTOGRAPH, mask)
+    scores = score_picture(composite, PHOTOGRAPH, mask)
     record = Record(key, "kind", 0.25, scores, scores._replace(fmse=scores.fmse + change))
     return Case(record, Sample(key, "kind", composite, PHOTOGRAPH, mask), PHOTOGRAPH)
 

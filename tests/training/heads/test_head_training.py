@@ -25,10 +25,17 @@ from training.evaluation.bare_network import BareNetwork
 from training.evaluation.four_sets import Summary, summarize
 from training.heads import bank as head_bank
 from training.heads import train as train_heads
-from training.heads.bank import Bank, extend, read_pieces
-from training.heads.examples import COLOURS, Examples, examine, predict_matrix, root_mean_square_loss, squared_errors
-from training.heads.judging import compare, judge_heads, judging_examples
-from training.heads.train import SETS, HeadTraining, mean_loss, relative_error
+from training.heads.bank import Bank, extend_bank, read_pieces
+from training.heads.examples import (
+    COLOURS,
+    Examples,
+    compute_rms_loss,
+    compute_squared_errors,
+    make_examples,
+    predict_matrix,
+)
+from training.heads.judging import format_comparison, judge_heads, load_judging_examples
+from training.heads.train import SETS, HeadTraining, compute_mean_loss, compute_relative_error
 
 SIZE = 64
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -52,7 +59,7 @@ def pictures() -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.fixture(scope="module")
 def examples(net: GKNet, pictures: tuple[Tensor, Tensor, Tensor]) -> Examples:
-    return examine(net, *pictures, SIZE)
+    return make_examples(net, *pictures, SIZE)
 
 
 def test_examples_tell_the_heads_what_the_network_does(
@@ -79,7 +86,7 @@ def test_sums_give_the_error_of_the_picture_itself(
     used = InferenceNetwork(same)
     with torch.no_grad():
         error = (used(composite, mask) - real)[:, :, ::2, ::2].square().sum(dim=(1, 2, 3))
-        found = squared_errors(examples, predict_matrix(net, examples), restraint)
+        found = compute_squared_errors(examples, predict_matrix(net, examples), restraint)
     torch.testing.assert_close(found.picture, error, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(found.foreground, error, rtol=1e-3, atol=1e-3)
 
@@ -90,7 +97,7 @@ def test_the_loss_is_that_of_whole_pictures(
     composite, real, mask = pictures
     with torch.no_grad():
         whole = foreground_rmse(net(composite, mask), real, mask)
-        loss = root_mean_square_loss(examples, predict_matrix(net, examples))
+        loss = compute_rms_loss(examples, predict_matrix(net, examples))
     torch.testing.assert_close(loss, whole, rtol=0.02, atol=0)  # every second pixel of it
 
 
@@ -104,7 +111,7 @@ def test_a_bank_keeps_what_was_added_and_belongs_to_its_weights(tmp_path: Path, 
     assert torch.equal(found.scalars[4:], examples.scalars)
     torch.testing.assert_close(found.colours[:4].float(), examples.colours, atol=1e-3, rtol=1e-3)
     weights.save(weights.build(replace(net.config, restraint=0.1)), tmp_path / "other.safetensors")
-    with pytest.raises(WeightsError, match="other weights"):
+    with pytest.raises(WeightsError, match="different weights"):
         Bank(tmp_path / "bank", tmp_path / "other.safetensors")
 
 
@@ -112,29 +119,29 @@ def test_shared_views_give_batches_that_the_bank_takes(tmp_path: Path, pool: Pat
     photographs = read_photographs(find_shards([pool]), 96, validation=False)
     run = replace(read_run(head_bank.CONFIG), size=48, batch=6)
     stream = SharedViewStream(photographs, run, 3, Generator().manual_seed(0))
-    batch = stream.batch()
+    batch = stream.draw_batch()
     assert 1 <= len(batch.composite) <= 6
     assert batch.composite.shape[1:] == (3, 48, 48)
     outside = (batch.mask == 0).expand_as(batch.real)
     assert torch.equal(batch.composite[outside], batch.real[outside])
     assert batch.recognized is not None
     assert len(batch.recognized.things) == len(batch.composite)
-    same = SharedViewStream(photographs, run, 3, Generator().manual_seed(0)).batch()
+    same = SharedViewStream(photographs, run, 3, Generator().manual_seed(0)).draw_batch()
     assert torch.equal(same.composite, batch.composite)
 
     bank = Bank(tmp_path / "bank", weights.shipped("gknet-s"))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(head_bank, "PIECE", 5)
-        patched.setattr(head_bank, "SHOWN", 64)
-        assert extend(bank, stream, net, iter([True, True, False]).__next__) >= 10
+        patched.setattr(head_bank, "PIECE_LENGTH", 5)
+        patched.setattr(head_bank, "NETWORK_SIZE", 64)
+        assert extend_bank(bank, stream, net, iter([True, True, False]).__next__) >= 10
     assert len(bank.pieces) == 2
 
 
 def test_a_run_of_the_whole_network_may_ask_for_the_wide_synthesis(pool: Path) -> None:
     photographs = read_photographs(find_shards([pool]), 72, validation=False)
     run = replace(read_run(head_bank.CONFIG), size=48, batch=8, wide=1.0)
-    batch = CompositeStream(photographs, run, Generator().manual_seed(0)).batch()
-    plain = CompositeStream(photographs, replace(run, wide=0.0), Generator().manual_seed(0)).batch()
+    batch = CompositeStream(photographs, run, Generator().manual_seed(0)).draw_batch()
+    plain = CompositeStream(photographs, replace(run, wide=0.0), Generator().manual_seed(0)).draw_batch()
     assert batch.composite.shape[1:] == plain.composite.shape[1:]
     assert not torch.equal(batch.real[0], plain.real[0])
 
@@ -146,10 +153,10 @@ def repeated(examples: Examples, times: int) -> Examples:
 def test_heads_learn_and_nothing_else_does(examples: Examples) -> None:
     training = HeadTraining(weights.load(weights.shipped("gknet-s")), rate=5e-4)
     before = {name: value.clone() for name, value in training.net.state_dict().items()}
-    first = mean_loss(training.average, examples)
+    first = compute_mean_loss(training.average, examples)
     torch.manual_seed(0)
-    training.learn(repeated(examples, 8), 12)
-    assert mean_loss(training.average, examples) < 0.9 * first
+    training.train_steps(repeated(examples, 8), 12)
+    assert compute_mean_loss(training.average, examples) < 0.9 * first
     changed = {name for name, value in training.net.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
     assert all(name.startswith(("global_head.", "recognition_head.")) for name in changed)
@@ -159,17 +166,17 @@ def test_heads_learn_and_nothing_else_does(examples: Examples) -> None:
 
 
 def test_a_run_goes_on_from_its_state(tmp_path: Path, examples: Examples) -> None:
-    def learn(training: HeadTraining, steps: int, seed: int) -> None:
+    def train(training: HeadTraining, steps: int, seed: int) -> None:
         torch.manual_seed(seed)
-        training.learn(repeated(examples, 4), steps)
+        training.train_steps(repeated(examples, 4), steps)
 
     whole = HeadTraining(weights.load(weights.shipped("gknet-s")), rate=2e-4)
-    learn(whole, 2, 0)
+    train(whole, 2, 0)
     whole.save(tmp_path / "state.pt")
-    learn(whole, 2, 1)
+    train(whole, 2, 1)
     again = HeadTraining(weights.load(weights.shipped("gknet-s")), rate=2e-4)
     again.resume(tmp_path / "state.pt")
-    learn(again, 2, 1)
+    train(again, 2, 1)
     assert again.steps == whole.steps == 4
     slower = HeadTraining(weights.load(weights.shipped("gknet-s")), rate=1e-5)
     slower.resume(tmp_path / "state.pt")
@@ -187,15 +194,15 @@ def test_judging_by_examples_agrees_with_judging_pictures(
         Sample(f"{number}", "gain", as_bytes[0][number], as_bytes[1][number], mask[number]) for number in range(4)
     ]
     bank = Bank(tmp_path / "bank", weights.shipped("gknet-s"))
-    labels, examples = judging_examples(bank, net, {"own": lambda: iter(samples)}, every=1)
+    labels, examples = load_judging_examples(bank, net, {"own": lambda: iter(samples)}, every=1)
     judged = judge_heads(net, labels, examples)
     network = BareNetwork(net)
-    shown = summarize([network.record(sample) for sample in samples])
+    shown = summarize([network.judge_sample(sample) for sample in samples])
     assert judged["own"].share == pytest.approx(shown.share, rel=0.05)
     assert judged["own"].gain == pytest.approx(shown.gain, abs=0.2)
     assert set(judged) == {"own", "own: gain"}
-    assert compare(judged, judged).count("\n") == 1
-    kept, _ = judging_examples(bank, net, {}, every=1)
+    assert format_comparison(judged, judged).count("\n") == 1
+    kept, _ = load_judging_examples(bank, net, {}, every=1)
     assert kept == labels
 
 
@@ -203,7 +210,9 @@ def test_the_error_relative_to_before_weighs_all_four_sets_alike() -> None:
     def summaries(shares: list[float]) -> dict[str, Summary]:
         return {name: Summary(1, share, 0, 0, 0, 0, 0, 0) for name, share in zip(SETS, shares, strict=True)}
 
-    assert relative_error(summaries([0.2, 0.5, 0.6, 0.9]), summaries([0.4, 0.5, 0.6, 0.9])) == pytest.approx(0.875)
+    assert compute_relative_error(summaries([0.2, 0.5, 0.6, 0.9]), summaries([0.4, 0.5, 0.6, 0.9])) == pytest.approx(
+        0.875
+    )
 
 
 def test_the_command_trains_judges_and_goes_on(
@@ -213,8 +222,8 @@ def test_the_command_trains_judges_and_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(head_bank, "PIECE", 5)
-    monkeypatch.setattr(head_bank, "SHOWN", 64)
+    monkeypatch.setattr(head_bank, "PIECE_LENGTH", 5)
+    monkeypatch.setattr(head_bank, "NETWORK_SIZE", 64)
     out = tmp_path / "run"
     command = ["train_heads", "--pool", str(pool), "--light", str(light), "--data", str(pool), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", [*command, "--every", "2", "--steps", "1", "--minutes", "0.001"])

@@ -26,7 +26,7 @@ def test_the_report_is_a_row_a_method_best_first(study_folders: list[Path], vote
     order = {"strong": 2, "mild": 1, "as_pasted": 0}
     with VoteFile(votes, study) as file:
         for voter in ("anna", "ben", "carl"):
-            for trial in study.trials(voter):
+            for trial in study.draw_trials(voter):
                 better = order[trial.left] > order[trial.right]
                 if trial.picture == "cup" and voter == "carl":
                     better = not better
@@ -35,7 +35,9 @@ def test_the_report_is_a_row_a_method_best_first(study_folders: list[Path], vote
         torn.write(b'{"study": "torn')
     done = run(*arguments(study_folders, votes), "--report")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[0] == f"human_study: The last line of {votes} was torn by a crash and is left out."
+    assert (
+        done.stderr.splitlines()[0] == f"human_study: The last line of {votes} was cut off by a crash and is ignored."
+    )
     assert "27 votes, 3 voters, 3 pictures" in done.stdout
     rows = re.findall(
         r"^│ (\w+) +│ +([+-][\d.]+) │ +([+-][\d.]+) to ([+-][\d.]+) │ +(\d+) │ +([\d.]+) % │$", done.stdout, re.M
@@ -107,7 +109,7 @@ def no_folder(folders: list[Path], votes: Path) -> list[str]:
 def other_study(folders: list[Path], votes: Path) -> list[str]:
     study = Study(folders[1:], folders[2])
     with VoteFile(votes, study) as file:
-        file.append(Vote("anna", study.trials("anna")[0], "left"))
+        file.append(Vote("anna", study.draw_trials("anna")[0], "left"))
     return arguments(folders, votes)
 
 
@@ -123,7 +125,7 @@ def nobody_voted(folders: list[Path], votes: Path) -> list[str]:
 def never_compared(folders: list[Path], votes: Path) -> list[str]:
     study = Study(folders, folders[-1])
     with VoteFile(votes, study) as file:
-        for trial in study.trials("anna"):
+        for trial in study.draw_trials("anna"):
             if "strong" not in trial:
                 file.append(Vote("anna", trial, "left"))
     return [*arguments(folders, votes), "--report"]
@@ -132,18 +134,18 @@ def never_compared(folders: list[Path], votes: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("bad", "told"),
     [
-        (one_folder, "There is only one folder of results. Name two or more"),
-        (folder_twice, r"mild is named twice\."),
-        (missing_picture, r"strong lacks cup\.png of .*as_pasted\."),
-        (picture_too_many, r"as_pasted lacks extra\.png of .*strong\."),
-        (same_name_twice, r"cup\.png has the name of cup\.jpg\."),
+        (one_folder, "Only one folder of results was given. Provide two or more"),
+        (folder_twice, r"mild was given twice\."),
+        (missing_picture, r"strong is missing cup\.png from .*as_pasted\."),
+        (picture_too_many, r"as_pasted is missing extra\.png from .*strong\."),
+        (same_name_twice, r"cup\.png has the same name as cup\.jpg\."),
         (unreadable, r"mild/rocket\.png cannot be read: "),
         (other_size, r"mild/rocket\.png is 64x48 pixels, .*as_pasted/rocket\.png 640x427\."),
-        (empty_folder, r"mild holds no picture\. Known are \.jpg, \.jpeg, \.png, \.webp\."),
-        (no_folder, r"There is no folder .*nowhere\."),
-        (other_study, r"votes\.jsonl holds votes of another study\."),
+        (empty_folder, r"mild contains no pictures\. Supported formats: \.jpg, \.jpeg, \.png, \.webp\."),
+        (no_folder, r"Folder .*nowhere does not exist\."),
+        (other_study, r"votes\.jsonl contains votes of another study\."),
         (votes_in_a_folder, r"Is a directory: .*votes\.jsonl"),
-        (nobody_voted, r"There is no vote yet\."),
+        (nobody_voted, r"No votes have been recorded yet\."),
         (never_compared, r"Never compared with one another: as_pasted, mild; strong\."),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -159,7 +161,7 @@ def test_a_port_that_is_taken_is_told(study_folders: list[Path], tmp_path: Path,
     with RunningStudy(study_folders, votes) as study:
         done = run(*arguments(study_folders, tmp_path / "others.jsonl"), "--port", str(study.port))
     assert done.returncode == 2
-    assert done.stderr == f"human_study: Port {study.port} is taken. Choose another one with --port.\n"
+    assert done.stderr == f"human_study: Port {study.port} is taken. Choose another port with --port.\n"
 
 
 def test_a_votes_file_in_use_is_told(study_folders: list[Path], votes: Path) -> None:
@@ -167,7 +169,7 @@ def test_a_votes_file_in_use_is_told(study_folders: list[Path], votes: Path) -> 
         done = run(*arguments(study_folders, votes), "--port", "0")
         assert study.vote("anna", 0, "left") == 204
     assert done.returncode == 2
-    assert re.fullmatch(r"human_study: Another running study writes to .*votes\.jsonl\. .*\n", done.stderr)
+    assert re.fullmatch(r"human_study: Another running study is writing to .*votes\.jsonl\. .*\n", done.stderr)
 
 
 def test_folders_of_one_name_are_told_apart_by_their_parents(study_folders: list[Path], tmp_path: Path) -> None:

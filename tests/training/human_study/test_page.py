@@ -280,7 +280,7 @@ def test_the_next_pictures_are_there_before_they_are_asked_for(opened: Opened, s
     page.on("request", lambda request: asked.append(request.url))
     page.keyboard.press("ArrowLeft")
     at_question(page, 2)
-    coming = study.trials("anna")[1]
+    coming = study.fetch_trials("anna")[1]
     assert page.locator("#left img").evaluate("image => new URL(image.src).pathname") == coming["left"]
     assert not any(url.endswith(coming[side]) for url in asked for side in ("composite", "left", "right"))
 
@@ -289,7 +289,7 @@ def test_a_vote_that_was_not_kept_is_told_and_can_be_sent_again(opened: Opened, 
     page = opened("anna")
     page.context.set_offline(True)
     page.keyboard.press("ArrowLeft")
-    expect(page.get_by_role("alert")).to_contain_text("The study does not answer.")
+    expect(page.get_by_role("alert")).to_contain_text("The study does not respond.")
     page.keyboard.press("ArrowRight")  # is not taken meanwhile
     page.screenshot(path=shots / "trouble.png")
     assert lines(votes) == []
@@ -301,7 +301,7 @@ def test_a_vote_that_was_not_kept_is_told_and_can_be_sent_again(opened: Opened, 
 
 def pictures_of(study: RunningStudy, voter: str, *questions: int) -> set[str]:
     """Addresses of all that a voter's questions show."""
-    trials = study.trials(voter)
+    trials = study.fetch_trials(voter)
     return {trials[number][side] for number in questions for side in ("composite", "left", "right")}
 
 
@@ -319,7 +319,7 @@ def test_a_study_that_was_started_again_goes_on(
     page.wait_for_load_state("networkidle")
     study.end()
     page.keyboard.press("ArrowRight")
-    expect(page.get_by_role("alert")).to_contain_text("The study does not answer.")
+    expect(page.get_by_role("alert")).to_contain_text("The study does not respond.")
     with RunningStudy(folders, votes, study.port) as again:
         page.get_by_role("button", name="Try again").click()
         at_question(page, 3)
@@ -327,4 +327,4 @@ def test_a_study_that_was_started_again_goes_on(
         expect(page.get_by_role("alert")).to_contain_text("A picture could not be loaded.")
         page.get_by_role("button", name="Try again").click()
         at_question(page, 4)
-        assert [trial["choice"] for trial in again.trials(voter)] == ["left", "right", "right", None, None, None]
+        assert [trial["choice"] for trial in again.fetch_trials(voter)] == ["left", "right", "right", None, None, None]

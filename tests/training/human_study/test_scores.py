@@ -11,7 +11,7 @@ import pytest
 from scipy.optimize import minimize
 
 from gknet.errors import InputError
-from training.human_study.bradley_terry import RESAMPLES, Ranking, fit, is_unbounded, rank
+from training.human_study.bradley_terry import RESAMPLES, Ranking, fit_scores, is_unbounded, rank_methods
 from training.human_study.study import Trial
 from training.human_study.table import table_3
 from training.human_study.votes import Choice, Vote
@@ -34,7 +34,7 @@ def scores(ranking: Ranking) -> dict[str, float]:
 
 
 def test_two_methods_differ_by_the_log_odds() -> None:
-    ranking = rank(votes({("one", "other"): 30, ("other", "one"): 10}), ["one", "other"], range(20))
+    ranking = rank_methods(votes({("one", "other"): 30, ("other", "one"): 10}), ["one", "other"], range(20))
     assert scores(ranking) == pytest.approx({"one": math.log(3) / 2, "other": -math.log(3) / 2}, abs=1e-6)
     best, worst = ranking.standings
     assert (best.method, best.votes, best.share) == ("one", 40, 0.75)
@@ -46,13 +46,13 @@ def test_the_side_a_method_was_on_does_not_matter() -> None:
     left = votes({("one", "other"): 20, ("other", "one"): 7})
     right = [vote._replace(trial=Trial(vote.trial.picture, *vote.trial[:0:-1]), choice="right") for vote in left]
     assert right[0].trial.left == "other"
-    assert rank(left, ["one", "other"], range(50)) == rank(right, ["one", "other"], range(50))
+    assert rank_methods(left, ["one", "other"], range(50)) == rank_methods(right, ["one", "other"], range(50))
 
 
 def test_no_difference_is_half_a_vote_for_either() -> None:
     counted = votes({("one", "other"): 20, ("other", "one"): 4})
     counted += votes({("one", "other"): 12}, choice="none")
-    ranking = rank(counted, ["one", "other"], range(20))
+    ranking = rank_methods(counted, ["one", "other"], range(20))
     assert scores(ranking)["one"] == pytest.approx(math.log(26 / 10) / 2, abs=1e-6)
     assert ranking.standings[0].share == pytest.approx(26 / 36)
     assert ranking.standings[0].votes == 36
@@ -76,7 +76,7 @@ def test_scores_are_the_likeliest_ones(wins: list[list[float]]) -> None:
         return float((table * np.logaddexp(0, score[None, :] - score[:, None])).sum())
 
     found = minimize(cost, np.zeros(len(table) - 1), method="BFGS", options={"gtol": 1e-6}).x
-    assert fit(table) == pytest.approx(np.append(found, -found.sum()), abs=1e-4)
+    assert fit_scores(table) == pytest.approx(np.append(found, -found.sum()), abs=1e-4)
 
 
 def test_the_minorization_maximization_algorithm_agrees() -> None:
@@ -87,12 +87,12 @@ def test_the_minorization_maximization_algorithm_agrees() -> None:
         sums = strengths[:, None] + strengths[None, :]
         strengths = table.sum(axis=1) / ((table + table.T) / sums).sum(axis=1)
         strengths /= np.exp(np.log(strengths).mean())
-    assert np.exp(fit(table)) == pytest.approx(strengths, rel=1e-6)
+    assert np.exp(fit_scores(table)) == pytest.approx(strengths, rel=1e-6)
 
 
 def test_a_method_that_never_lost_gets_a_finite_score_and_a_note() -> None:
     counted = votes({("one", "other"): 10})
-    ranking = rank(counted, ["one", "other"])
+    ranking = rank_methods(counted, ["one", "other"])
     assert ranking.unbounded
     assert ranking.unbounded_resamples == RESAMPLES
     assert scores(ranking)["one"] == pytest.approx(math.log(10.5 / 0.5) / 2, abs=1e-6)
@@ -108,12 +108,12 @@ def test_only_wins_both_ways_bound_the_scores() -> None:
 def test_methods_that_were_never_compared_are_named() -> None:
     counted = votes({("a", "b"): 3, ("b", "a"): 1, ("c", "d"): 2, ("d", "c"): 2})
     with pytest.raises(InputError, match=r"Never compared with one another: a, b; c, d; e\."):
-        rank(counted, ["a", "b", "c", "d", "e"])
+        rank_methods(counted, ["a", "b", "c", "d", "e"])
 
 
 def test_no_vote_is_no_ranking() -> None:
-    with pytest.raises(InputError, match=r"There is no vote yet\."):
-        rank([], ["a", "b"])
+    with pytest.raises(InputError, match=r"No votes have been recorded yet\."):
+        rank_methods([], ["a", "b"])
 
 
 def test_intervals_are_wider_where_voters_or_pictures_are_of_one_mind() -> None:
@@ -125,7 +125,7 @@ def test_intervals_are_wider_where_voters_or_pictures_are_of_one_mind() -> None:
             Vote(str(who), Trial(str(what), *outcome), "left")
             for outcome, who, what in zip(outcomes, voter, picture, strict=True)
         ]
-        best = rank(counted, ["one", "other"], range(400)).standings[0]
+        best = rank_methods(counted, ["one", "other"], range(400)).standings[0]
         assert best.low < best.score < best.high
         return best.high - best.low
 
@@ -141,7 +141,7 @@ def test_intervals_say_nothing_of_what_was_not_varied() -> None:
         Vote("a", Trial("p", *pair), "none" if pair == ("x", "y") else "left")
         for pair in (("x", "y"), ("y", "z"), ("z", "x"))
     ]
-    ranking = rank(counted, ["x", "y", "z"], range(50))
+    ranking = rank_methods(counted, ["x", "y", "z"], range(50))
     for standing in ranking.standings:
         assert (standing.low, standing.high) == pytest.approx((standing.score, standing.score), abs=1e-9)
     notes = " ".join(table_3(ranking, counted).notes)
@@ -151,7 +151,7 @@ def test_intervals_say_nothing_of_what_was_not_varied() -> None:
 
 def test_the_same_votes_give_the_same_report() -> None:
     counted = votes({("one", "other"): 17, ("other", "one"): 12})
-    assert rank(counted, ["one", "other"], range(100)) == rank(counted, ["one", "other"], range(100))
+    assert rank_methods(counted, ["one", "other"], range(100)) == rank_methods(counted, ["one", "other"], range(100))
 
 
 @pytest.mark.slow
@@ -166,6 +166,8 @@ def test_the_interval_covers_the_true_score_about_as_often_as_it_says() -> None:
             Vote(str(voter), Trial(str(picture), "one", "other"), "left" if chosen[voter, picture] else "right")
             for voter, picture in np.ndindex(20, 20)
         ]
-        standing = next(one for one in rank(counted, ["one", "other"], range(200)).standings if one.method == "one")
+        standing = next(
+            one for one in rank_methods(counted, ["one", "other"], range(200)).standings if one.method == "one"
+        )
         covered += standing.low <= truth <= standing.high
     assert covered >= 50

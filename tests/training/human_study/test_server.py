@@ -25,22 +25,22 @@ def study(study_folders: list[Path], votes: Path) -> Iterator[RunningStudy]:
 
 
 def counted(folders: list[Path], votes: Path) -> int:
-    return len(read_votes(votes, Study(folders, folders[-1])).counted)
+    return len(read_votes(votes, Study(folders, folders[-1])).by_question)
 
 
 def test_every_two_methods_meet_on_every_picture_once(study: RunningStudy) -> None:
-    trials = study.trials("anna")
+    trials = study.fetch_trials("anna")
     assert len(trials) == 3 * 3
     assert len({(trial["composite"], frozenset((trial["left"], trial["right"]))) for trial in trials}) == 9
     assert all(trial["choice"] is None for trial in trials)
-    assert study.trials("anna") == trials
-    assert study.trials("ben") != trials
+    assert study.fetch_trials("anna") == trials
+    assert study.fetch_trials("ben") != trials
     assert study.first == "Methods: 3, pictures: 3, questions to each voter: 9.\n"
 
 
 def test_order_and_sides_are_fair_over_many_voters(study_folders: list[Path]) -> None:
     study = Study(study_folders, study_folders[-1])
-    first = [study.trials(str(voter))[0] for voter in range(3000)]
+    first = [study.draw_trials(str(voter))[0] for voter in range(3000)]
     for method in METHODS:
         sides = [trial.left == method for trial in first if method in trial]
         assert len(sides) == pytest.approx(2000, abs=120)  # more than four standard deviations
@@ -49,7 +49,7 @@ def test_order_and_sides_are_fair_over_many_voters(study_folders: list[Path]) ->
 
 def test_pictures_are_the_files_and_their_addresses_say_nothing(study: RunningStudy, study_folders: list[Path]) -> None:
     files = {path.read_bytes() for folder in study_folders for path in folder.iterdir()}
-    addresses = {trial[side] for trial in study.trials("anna") for side in ("composite", "left", "right")}
+    addresses = {trial[side] for trial in study.fetch_trials("anna") for side in ("composite", "left", "right")}
     assert len(addresses) == 4 * 3  # the untouched ones have two addresses: as composite and as result
     for address in addresses:
         response, content = study.ask("GET", address)
@@ -63,13 +63,15 @@ def test_a_restart_changes_the_addresses(study_folders: list[Path], votes: Path)
     seen = []
     for _ in range(2):
         with RunningStudy(study_folders, votes) as study:
-            seen.append({trial[side] for trial in study.trials("anna") for side in ("composite", "left", "right")})
+            seen.append(
+                {trial[side] for trial in study.fetch_trials("anna") for side in ("composite", "left", "right")}
+            )
             study.end()
     assert not seen[0] & seen[1]
 
 
 def test_nothing_that_is_served_names_a_method_or_leaves_the_page_open(study: RunningStudy) -> None:
-    addresses = ["/", "/page.css", "/page.js", "/trials?voter=anna", study.trials("anna")[0]["left"], "/nothing"]
+    addresses = ["/", "/page.css", "/page.js", "/trials?voter=anna", study.fetch_trials("anna")[0]["left"], "/nothing"]
     for address in addresses:
         response, content = study.ask("GET", address)
         told = content + str(response.headers).encode()
@@ -186,10 +188,10 @@ def test_votes_outlive_the_server(study_folders: list[Path], votes: Path) -> Non
     with votes.open("ab") as file:
         file.write(b'{"study": "torn')
     with RunningStudy(study_folders, votes) as study:
-        assert [trial["choice"] for trial in study.trials("anna")] == ["left", "none", *[None] * 7]
-        assert [trial["choice"] for trial in study.trials("ben")][5] == "right"
+        assert [trial["choice"] for trial in study.fetch_trials("anna")] == ["left", "none", *[None] * 7]
+        assert [trial["choice"] for trial in study.fetch_trials("ben")][5] == "right"
         assert study.vote("anna", 0, "right") == 204  # the voter went back
-        assert study.trials("anna")[0]["choice"] == "right"
+        assert study.fetch_trials("anna")[0]["choice"] == "right"
         told = study.end()
-    assert f"The last line of {votes} was torn by a crash and is left out." in told
+    assert f"The last line of {votes} was cut off by a crash and is ignored." in told
     assert f"Ended. Votes in {votes}: 3, voters: 2.\n" in told

@@ -15,7 +15,7 @@ from gknet import GKNet
 from gknet.network import weights
 from training.engine.run import TrainingRun
 from training.engine.training import Training
-from training.research.mean_of_heads import mean_of_heads
+from training.research.mean_of_heads import average_heads
 
 ROOT = Path(__file__).parents[3]
 RUN = TrainingRun(preset="gknet-s", only="recognition_head", heads=2)
@@ -50,7 +50,7 @@ def test_the_result_tells_the_mean(heads: list[GKNet]) -> None:
     mask[:, :, 60:150, 90:200] = 1
     reference = torch.zeros(1, heads[0].config.widths[-1], 12, 16)
     one, other = (net.colour_matrix(picture, mask, reference) for net in heads)
-    mean = mean_of_heads(heads).colour_matrix(picture, mask, reference)
+    mean = average_heads(heads).colour_matrix(picture, mask, reference)
     assert one is not None
     assert other is not None
     assert mean is not None
@@ -59,7 +59,7 @@ def test_the_result_tells_the_mean(heads: list[GKNet]) -> None:
 
 
 def test_the_result_is_a_network_of_the_preset(shipped: GKNet, heads: list[GKNet]) -> None:
-    result = mean_of_heads(heads)
+    result = average_heads(heads)
     assert result.config == shipped.config
     for name, value in result.state_dict().items():
         if not name.startswith("recognition_head."):
@@ -69,17 +69,17 @@ def test_the_result_is_a_network_of_the_preset(shipped: GKNet, heads: list[GKNet
 def test_one_of_several_begins_from_nothing_beside_the_shipped_network(shipped: GKNet) -> None:
     training = Training(RUN)
     begun = {name: tensor.clone() for name, tensor in training.net.state_dict().items()}
-    training.start_from(weights.shipped("gknet-s"))
+    training.load_weights(weights.shipped("gknet-s"))
     for name, tensor in training.net.state_dict().items():
         wanted = begun if name.startswith("recognition_head.") else shipped.state_dict()
         assert torch.equal(tensor, wanted[name]), name
 
 
 def test_networks_that_differ_elsewhere_are_refused(heads: list[GKNet]) -> None:
-    with pytest.raises(ValueError, match="not in the same form"):
-        mean_of_heads([heads[0], GKNet(replace(RUN, heads=1).network())])
-    with pytest.raises(ValueError, match="differ in more than their recognition heads"):
-        mean_of_heads([heads[0], GKNet(RUN.network())])
+    with pytest.raises(ValueError, match="recognition heads of one configuration"):
+        average_heads([heads[0], GKNet(replace(RUN, heads=1).network())])
+    with pytest.raises(ValueError, match="differ outside their recognition heads"):
+        average_heads([heads[0], GKNet(RUN.network())])
 
 
 def test_the_command_writes_the_mean_or_says_why_not(heads: list[GKNet], tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from safetensors.torch import load_file
 from gknet.network.extensions.recognition import WEIGHTS, Recognition
 from tests.gknet.photographs import photograph
 from training.research import recognition_trunk
-from training.research.recognition_trunk import folded, package_file
+from training.research.recognition_trunk import find_package_file, fold_batch_norm
 
 
 def test_the_file_is_made_of_the_package() -> None:
     """To float16's last digit: processors round the square roots of the folded batch norm differently."""
-    made, kept = folded(package_file()), load_file(WEIGHTS)
+    made, kept = fold_batch_norm(find_package_file()), load_file(WEIGHTS)
     assert made.keys() == kept.keys()
     for name in kept:
         torch.testing.assert_close(made[name], kept[name], rtol=2**-10, atol=2**-24, msg=name)
@@ -25,7 +25,7 @@ def test_the_file_is_made_of_the_package() -> None:
 @pytest.mark.parametrize(("name", "classes"), [("chelsea", range(281, 286)), ("coffee", (967, 504, 969, 968, 960))])
 def test_the_trunk_still_recognizes_what_it_was_trained_on(name: str, classes: range | tuple[int, ...]) -> None:
     """With the package's last layers on top: a cat is one of ImageNet's cats, a cup has to do with coffee."""
-    given = torch.load(package_file(), map_location="cpu", weights_only=True)
+    given = torch.load(find_package_file(), map_location="cpu", weights_only=True)
     picture = torch.from_numpy(photograph(name, 300, 400)).permute(2, 0, 1)[None].float() / 255
     trunk = Recognition()
     trunk.load()

@@ -13,7 +13,7 @@ import pytest
 from training.data.shards import find_shards, read_photographs
 from training.evaluation.metrics import Record, Scores
 from training.research import seen_photographs as command
-from training.research.seen_photographs import redrawn_shares, spread, table
+from training.research.seen_photographs import build_table, resample_shares, select_evenly
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,8 +29,8 @@ def records(after: list[float], composites: int = 2) -> list[Record]:
 
 def test_what_is_equal_is_not_apart_and_what_differs_is() -> None:
     left = list(np.random.default_rng(1).uniform(20, 60, 100))
-    same = table(records(left), records(left), "weights")
-    worse = table(records(left), records([value + 20 for value in left]), "weights")
+    same = build_table(records(left), records(left), "weights")
+    worse = build_table(records(left), records([value + 20 for value in left]), "weights")
     assert same.sections[1][0][3] == "+0.000"
     low, high = map(float, same.sections[1][0][4].split(" to "))
     assert low < 0 < high
@@ -42,13 +42,13 @@ def test_what_is_equal_is_not_apart_and_what_differs_is() -> None:
 def test_composites_of_one_photograph_are_drawn_together() -> None:
     """More composites of the same photographs make nothing more certain."""
     left = list(np.random.default_rng(1).uniform(20, 60, 50))
-    few, many = (np.std(redrawn_shares(records(left, count), np.random.default_rng(0))) for count in (1, 10))
+    few, many = (np.std(resample_shares(records(left, count), np.random.default_rng(0))) for count in (1, 10))
     assert many == pytest.approx(few)
 
 
 def test_some_photographs_are_taken_evenly_with_their_first_mask(pool: Path) -> None:
     photographs = read_photographs(find_shards([pool]), 32, validation=False)
-    some = spread(photographs, 3)
+    some = select_evenly(photographs, 3)
     assert some.keys == [
         photographs.keys[0],
         photographs.keys[round((len(photographs.keys) - 1) / 2)],
@@ -81,5 +81,5 @@ def test_a_missing_pool_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(sys, "argv", ["seen_photographs", "--pool", "nowhere"])
     assert command.main() == 2
     error = capsys.readouterr().err
-    assert error.startswith("seen_photographs: nowhere holds no .tar shard")
+    assert error.startswith("seen_photographs: nowhere contains no .tar shards")
     assert error.count("\n") == 1

@@ -13,13 +13,13 @@ from training.data.sample import Sample
 from training.research import steadiness
 from training.research.steadiness import (
     CHANGES,
-    agreement,
-    compressed_aside,
-    cropped,
-    enlarged,
-    measure,
-    moved,
-    untouched,
+    compress_without_loss,
+    crop_picture,
+    enlarge_picture,
+    harmonize_photograph,
+    measure_agreement,
+    measure_steadiness,
+    shift_object,
 )
 
 
@@ -39,14 +39,14 @@ def darker(composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def test_agreement_is_that_of_the_foreground_alone(sample: Sample) -> None:
     other = sample.composite + np.where(sample.mask[..., None], 0, 1).astype(np.uint8)
-    assert agreement(sample.composite, other, sample.mask) == (0, 100)
+    assert measure_agreement(sample.composite, other, sample.mask) == (0, 100)
     brighter = np.minimum(sample.composite, 250) + 4 * sample.mask[..., None].astype(np.uint8)
-    apart = agreement(np.minimum(sample.composite, 250), brighter, sample.mask)
+    apart = measure_agreement(np.minimum(sample.composite, 250), brighter, sample.mask)
     assert apart.levels == 4
     assert apart.psnr == pytest.approx(20 * np.log10(255 / 4))
 
 
-@pytest.mark.parametrize("change", [moved, cropped, enlarged, compressed_aside])
+@pytest.mark.parametrize("change", [shift_object, crop_picture, enlarge_picture, compress_without_loss])
 def test_a_map_of_single_colours_is_steady(change: steadiness.Change, sample: Sample) -> None:
     assert change(darker, sample) == (0, 100)
 
@@ -66,16 +66,16 @@ def test_a_map_that_notices_a_change_is_not_steady(name: str, sample: Sample) ->
 def test_an_object_that_fills_the_cropped_picture_is_left_out(sample: Sample) -> None:
     everywhere = np.ones_like(sample.mask)
     everywhere[0] = False
-    assert cropped(darker, sample._replace(mask=everywhere)) is None
+    assert crop_picture(darker, sample._replace(mask=everywhere)) is None
 
 
 def test_what_is_done_to_a_real_photograph(sample: Sample) -> None:
     bright = sample._replace(real=np.maximum(sample.real, 10))
-    assert untouched(darker, bright).levels == 10
+    assert harmonize_photograph(darker, bright).levels == 10
 
 
 def test_every_photograph_is_asked_once_as_it_is(sample: Sample) -> None:
-    found = measure(darker, iter([sample, sample._replace(kind="light"), sample._replace(key="other")]))
+    found = measure_steadiness(darker, iter([sample, sample._replace(kind="light"), sample._replace(key="other")]))
     assert [len(agreements) for agreements in found.values()] == [2, 3, 3, 3, 3, 3, 3]
 
 

@@ -1,1 +1,1 @@
-"""Fixed sets of composites to judge weights on."""
+"""Fixed sets of composites for evaluating weights."""

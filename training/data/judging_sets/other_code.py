@@ -1,6 +1,6 @@
-"""Composites by other people's code: the transfers of the libraries color-matcher and scikit-image, saved as JPEG.
+"""Composites made by third-party code: the transfers of color-matcher and scikit-image, saved as JPEG.
 
-A recipe that was tuned to its own synthesis shows here. Photographs are those of the validation split.
+This set exposes a training recipe that is overfitted to its own synthesis. Photographs come from the validation split.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from color_matcher import ColorMatcher  # type: ignore[import-untyped]
 from PIL import Image
 from skimage.exposure import match_histograms
 
-from training.data.judging_sets.validation import Half, half_of
+from training.data.judging_sets.validation import Half, find_half
 from training.data.sample import TRIES, Sample
 from training.data.shards import Photographs
 
@@ -24,24 +24,26 @@ Transfer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _STRENGTH = (0.4, 1.0)
 _QUALITY = (85, 95)
 _FMSE = (50.0, 8000.0)
-"""Least and most fMSE of a composite, as in `training.data.synthesis.recoloring`."""
+"""Smallest and largest fMSE of a composite, as in `training.data.synthesis.recoloring`."""
 _WHOLE = 0.5
-"""Share of references that are the whole photograph rather than its foreground."""
+"""Share of references that are whole photographs instead of foregrounds."""
 
 
-def matcher(method: str) -> Transfer:
-    """Return a transfer of color-matcher by its name, "hm" or "hm-mkl-hm" say."""
+def make_transfer(method: str) -> Transfer:
+    """Return a color-matcher transfer by name, for example "hm" or "hm-mkl-hm"."""
 
     def transfer(colours: np.ndarray, reference: np.ndarray) -> np.ndarray:
-        # Pictures one pixel wide; copies, for the library writes into what it is given.
+        # Pictures one pixel wide; copies, because the library modifies its arguments.
         changed = ColorMatcher(src=colours[:, None].copy(), ref=reference[:, None].copy(), method=method).main()
         return np.asarray(changed, np.float64)[:, 0]
 
     return transfer
 
 
-def paired(transfer: Transfer) -> Transfer:
-    """Pair both regions' pixels by brightness first: color-matcher's analytical solver takes them one to one."""
+def pair_by_brightness(transfer: Transfer) -> Transfer:
+    """Wrap a transfer to pair the pixels of both regions by brightness: color-matcher's analytical solver needs equal
+    counts.
+    """
 
     def paired_transfer(colours: np.ndarray, reference: np.ndarray) -> np.ndarray:
         ranks = np.argsort(np.argsort(colours.sum(axis=1), kind="stable"), kind="stable")
@@ -52,34 +54,34 @@ def paired(transfer: Transfer) -> Transfer:
     return paired_transfer
 
 
-def scikit_image(colours: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Match each channel's histogram by scikit-image's `match_histograms`."""
+def match_with_scikit_image(colours: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Match each channel's histogram with scikit-image's `match_histograms`."""
     return np.asarray(match_histograms(colours[:, None], reference[:, None], channel_axis=-1))[:, 0]
 
 
 TRANSFERS: dict[str, Transfer] = {
-    "hm": matcher("hm"),
-    "reinhard": matcher("reinhard"),
-    "mkl": matcher("mkl"),
-    "mvgd": paired(matcher("mvgd")),
-    "hm-mkl-hm": matcher("hm-mkl-hm"),
-    "hm-mvgd-hm": paired(matcher("hm-mvgd-hm")),
-    "scikit-image": scikit_image,
+    "hm": make_transfer("hm"),
+    "reinhard": make_transfer("reinhard"),
+    "mkl": make_transfer("mkl"),
+    "mvgd": pair_by_brightness(make_transfer("mvgd")),
+    "hm-mkl-hm": make_transfer("hm-mkl-hm"),
+    "hm-mvgd-hm": pair_by_brightness(make_transfer("hm-mvgd-hm")),
+    "scikit-image": match_with_scikit_image,
 }
-"""All but the last are color-matcher's."""
+"""All except the last come from color-matcher."""
 
 
-def other_code_samples(photographs: Photographs, half: Half) -> Iterator[Sample]:
-    """Every transfer of every photograph of a half, always the same: draws depend on its key and the transfer alone.
+def make_other_code_samples(photographs: Photographs, half: Half) -> Iterator[Sample]:
+    """Yield each photograph of a half with every transfer. Always the same samples: draws depend on key and transfer
+    alone.
 
-    The foreground is the photograph's first mask; the reference another photograph's foreground or the whole of it.
-    The composite went through a JPEG file, the truth did not. A transfer that gives no usable composite in a number of
-    tries is left out for that photograph.
+    The foreground is the photograph's first mask. The reference is another photograph or its foreground. The composite
+    is JPEG-compressed, the ground truth is not. A transfer without a usable composite after TRIES attempts is left out.
     """
     first = [int(masks[0]) for masks in photographs.masks_of]
     pixels = photographs.pictures.transpose(0, 2, 3, 1)
     for index, key in enumerate(photographs.keys):
-        if half_of(key) != half:
+        if find_half(key) != half:
             continue
         mask = photographs.masks[first[index]] >= 128
         for name, transfer in TRANSFERS.items():
@@ -90,16 +92,16 @@ def other_code_samples(photographs: Photographs, half: Half) -> Iterator[Sample]
                 reference = pixels[other]
                 if draws.random() >= _WHOLE:
                     reference = reference[photographs.masks[first[other]] >= 128]
-                composite = _composite(pixels[index], mask, reference.reshape(-1, 3), transfer, draws)
+                composite = _make_composite(pixels[index], mask, reference.reshape(-1, 3), transfer, draws)
                 if composite is not None and other != index:
                     yield Sample(key, name, composite, np.ascontiguousarray(pixels[index]), mask)
                     break
 
 
-def _composite(
+def _make_composite(
     real: np.ndarray, mask: np.ndarray, reference: np.ndarray, transfer: Transfer, draws: np.random.Generator
 ) -> np.ndarray | None:
-    """(H, W, 3) uint8; None where the foreground hardly changes, changes beyond sense, or is no number."""
+    """Return a composite (H, W, 3) uint8, or None if the foreground changes too little, too much, or to NaN."""
     colours = real[mask] / 255.0
     with np.errstate(all="ignore"):
         changed = transfer(colours, reference / 255.0)
@@ -111,11 +113,11 @@ def _composite(
     least, most = _FMSE
     if not least < np.square(composite[mask].astype(float) - real[mask]).mean() < most:
         return None
-    return through_jpeg(composite, quality)
+    return compress_as_jpeg(composite, quality)
 
 
-def through_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
-    """Return a picture (H, W, 3) uint8 as it comes back from a JPEG file."""
+def compress_as_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
+    """Return a picture (H, W, 3) uint8 after JPEG compression."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
     with Image.open(buffer) as saved:

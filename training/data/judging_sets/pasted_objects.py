@@ -1,4 +1,4 @@
-"""Objects of one photograph pasted into another, as people paste them: nobody knows the right colours."""
+"""Objects cut from one photograph and pasted into another, as users do. There is no ground truth."""
 
 from __future__ import annotations
 
@@ -11,33 +11,40 @@ from PIL import Image
 from training.data.shards import Photographs
 
 SEED = 7
-"""Of which object goes where."""
+"""Seed for choosing objects and scenes."""
 LONG_SIDE = (0.4, 0.7)
-"""The pasted object's long side, share of the picture's."""
+"""Long side of the pasted object, as a share of the picture's side."""
 LARGEST_GROWTH = 1.25
-"""An object is enlarged by no more: it would look soft."""
+"""Largest enlargement of an object; beyond it, objects look soft."""
 LEAST_SHARE = 0.03
-"""Of its own picture an object must fill; smaller ones are mostly distant cars and people of a dozen pixels."""
+"""Smallest share of its own picture that an object covers. Smaller ones are mostly distant cars and people."""
 MIDDLE = (0.35, 0.65)
-"""Where the middle of the pasted object lies from left to right."""
+"""Horizontal centre of the pasted object, as a share of the width."""
 BOTTOM = (0.8, 0.97)
-"""Where its lower edge lies: things stand in the lower part of a picture."""
+"""Lower edge of the pasted object, as a share of the height: objects stand in the lower part of a picture."""
 
 
 class PastedObject(NamedTuple):
-    """key: object and scene.   composite: (S, S, 3) uint8.   mask: (S, S) bool."""
+    """A pasted object.
+
+    key: the object's and the scene's keys.
+    composite: (S, S, 3) uint8.
+    mask: (S, S) bool.
+    """
 
     key: str
     composite: np.ndarray
     mask: np.ndarray
 
 
-def pasted_objects(photographs: Photographs, count: int, wanted: Callable[[str], bool]) -> Iterator[PastedObject]:
-    """At most `count` objects, each photograph's first mask, no object and no scene twice; always the same.
+def paste_objects(photographs: Photographs, count: int, wanted: Callable[[str], bool]) -> Iterator[PastedObject]:
+    """Paste at most `count` objects, each photograph's first mask, and use no object or scene twice. Always the same
+    result.
 
-    wanted: whether a photograph of this key may be an object or a scene.
-    Only objects that lie whole inside their photograph, or touch its lower edge alone: those stand on the lower edge
-    of the scene, too, where their cut does not show.
+    wanted: returns whether the photograph of a key may be an object or a scene.
+
+    Uses objects that are entirely inside their photograph or touch only its lower edge. The latter also stand on the
+    scene's lower edge, where the cut doesn't show.
     """
     first = [int(masks[0]) for masks in photographs.masks_of]
     masks = [photographs.masks[index] >= 128 for index in first]
@@ -56,14 +63,14 @@ def pasted_objects(photographs: Photographs, count: int, wanted: Callable[[str],
 
 
 def _is_whole(mask: np.ndarray) -> bool:
-    """Whether an object is not cut by its photograph's upper, left or right edge, and large enough."""
+    """Return whether an object is large enough and doesn't touch the upper, left or right edge."""
     return bool(mask.mean() >= LEAST_SHARE) and not (mask[0].any() or mask[:, 0].any() or mask[:, -1].any())
 
 
 def _paste(
     picture: np.ndarray, scene: np.ndarray, mask: np.ndarray, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The masked part of picture (S, S, 3) over scene (S, S, 3), and the mask there (S, S)."""
+    """Paste the masked part of picture (S, S, 3) into scene (S, S, 3); return the composite and its mask (S, S)."""
     size = len(scene)
     rows, columns = np.nonzero(mask)
     box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
@@ -71,7 +78,7 @@ def _paste(
     growth = min(LARGEST_GROWTH, generator.uniform(*LONG_SIDE) * size / max(width, height))
     width, height = max(1, round(growth * width)), max(1, round(growth * height))
     cutout = Image.fromarray(np.dstack([picture, np.where(mask, 255, 0).astype(np.uint8)])).crop(box)
-    # Pillow weighs colours by alpha here, so that no old background gets into the edge.
+    # Pillow premultiplies alpha here, so the old background doesn't leak into the edge.
     cutout = cutout.resize((width, height), Image.Resampling.BILINEAR)
     middle, bottom = generator.uniform(*MIDDLE), generator.uniform(*BOTTOM)
     if mask[-1].any():

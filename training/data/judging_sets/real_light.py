@@ -1,7 +1,8 @@
-"""Composites in real light: an object as a fixed camera saw it at one hour, in what that camera saw at another.
+"""Composites in real light: an object photographed by a fixed camera at one hour, pasted into its view at another hour.
 
-The truth is the object of that other hour. `FOLDER/light-*.tar` holds frames `<camera>_<date>_<time>.webp` and
-objects `<camera>.<object>.mask.png`. These places are for judging alone: trained on, so few of them teach the places.
+The ground truth is the object at that other hour. `FOLDER/light-*.tar` holds frames `<camera>_<date>_<time>.webp` and
+objects `<camera>.<object>.mask.png`. Use these places for evaluation only: there are so few that a network trained on
+them would overfit.
 """
 
 from __future__ import annotations
@@ -21,24 +22,26 @@ from training.data.sample import SIZE, Sample
 from training.data.shards import find_shards
 
 CAMERAS: dict[Half, tuple[str, ...]] = {"choosing": ("chamonix", "mexico"), "final": ("courbevoie",)}
-"""Cameras to choose by, and the one for the end."""
+"""The cameras for choosing weights, and the held-out one for the final evaluation."""
 HOURS = 3
-"""Other hours that an object is taken from, for every frame."""
+"""Number of other hours that each object is taken from, per frame."""
 _LEAST = 50.0
-"""Least fMSE of a composite: hours that are hardly different tell nothing."""
+"""Smallest fMSE of a composite: hours that barely differ tell nothing."""
 
 
-def real_light_samples(folder: Path, half: Half) -> Iterator[Sample]:
-    """For every frame of a half's cameras, each of their objects from HOURS other frames, always the same.
+def make_real_light_samples(folder: Path, half: Half) -> Iterator[Sample]:
+    """Yield each object of a half's cameras, taken from HOURS other frames, for every frame. Always the same samples.
 
-    `Sample.key` is the frame, `Sample.kind` camera and object. Raises PictureError where a camera is missing.
+    `Sample.key` is the frame, `Sample.kind` the camera and object. Raises PictureError if a camera is missing.
     """
     frames, objects = _read(folder)
     for camera in CAMERAS[half]:
         own = {name: picture for name, picture in frames.items() if name.startswith(f"{camera}_")}
         masks = {name: mask for name, mask in objects.items() if name.startswith(f"{camera}.")}
         if len(own) <= HOURS or not masks:
-            raise PictureError(f"{folder} holds too little of the camera {camera}.", "Fetch its shards again.")
+            raise PictureError(
+                f"{folder} has too few frames or objects of the camera {camera}.", "Download its shards again."
+            )
         for name, real in sorted(own.items()):
             others = sorted(set(own) - {name})
             for object_, mask in sorted(masks.items()):
@@ -51,7 +54,7 @@ def real_light_samples(folder: Path, half: Half) -> Iterator[Sample]:
 
 
 def _read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Frames (SIZE, SIZE, 3) uint8 and objects (SIZE, SIZE) bool, by name."""
+    """Return frames (SIZE, SIZE, 3) uint8 and objects (SIZE, SIZE) bool, by name."""
     frames: dict[str, np.ndarray] = {}
     objects: dict[str, np.ndarray] = {}
     for shard in find_shards([folder]):

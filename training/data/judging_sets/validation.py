@@ -1,6 +1,6 @@
-"""The fixed validation set: every kind of composite of photographs that are never trained on.
+"""The fixed validation set: every kind of composite from held-out photographs.
 
-This set, like the others beside it, has two halves: one to choose by, and one that is looked at once, at the end.
+Like the other evaluation sets, it has two halves: one for choosing weights, and one for the final evaluation.
 """
 
 from __future__ import annotations
@@ -22,39 +22,40 @@ from training.data.synthesis.recoloring import KINDS, recolor
 Half = Literal["choosing", "final"]
 
 
-def half_of(key: str) -> Half:
-    """The half that a photograph belongs to: always the same for the same key, whichever set shows it."""
-    # Another byte than those that decide on the validation split.
+def find_half(key: str) -> Half:
+    """Return the half that a photograph belongs to. Depends on its key alone, in every set."""
+    # A different byte from those that decide the validation split.
     return "final" if hashlib.sha256(key.encode()).digest()[8] & 1 else "choosing"
 
 
-def is_among(key: str, kind: str, every: int) -> bool:
-    """Whether a composite is one of every so many, whatever the number of kinds: always the same answer."""
+def is_selected(key: str, kind: str, every: int) -> bool:
+    """Return whether a composite belongs to a fixed subset of one in `every`."""
     return int.from_bytes(hashlib.sha256(f"{key}:{kind}".encode()).digest()[:4], "big") % every == 0
 
 
-def validation_samples(
+def make_validation_samples(
     photographs: Photographs, around: int = 0, beyond: int = 0, half: Half | None = None
 ) -> Iterator[Sample]:
-    """Every kind of every photograph, always the same: draws depend on the photograph's key and the kind alone.
+    """Yield every kind of composite for each photograph. Always the same samples: draws depend on key and kind alone.
 
-    around: so many pixels around the foreground are recoloured with it, and are so in `Sample.real`, too: as if the
-    object had been cut out with them. Its true colours show nowhere then.
-    beyond: so many pixels around it are made of what lies beyond, as around an object from another photograph.
-    half: those of one half of the photographs alone.
+    around: recolour this many pixels around the foreground with it, also in `Sample.real`, as if the object had been
+    cut out generously. Its true colours then appear nowhere.
+    beyond: fill this many pixels around the foreground from the background, as around an object from another
+    photograph.
+    half: use only one half of the photographs.
 
-    The foreground is the photograph's first mask; the reference another photograph of the set. A kind that gives
-    no usable composite in a number of tries is left out for that photograph.
+    The foreground is the photograph's first mask; the reference is another photograph of the set. A kind without a
+    usable composite after TRIES attempts is left out.
     """
     first = [int(masks[0]) for masks in photographs.masks_of]
     for index, key in enumerate(photographs.keys):
-        if half and half_of(key) != half:
+        if half and find_half(key) != half:
             continue
         real, mask = _tensors(photographs, index, first[index])
         for number, kind in enumerate(KINDS):
             seed = hashlib.sha256(f"{key}:{kind}".encode()).digest()[:6]
             generator = torch.Generator().manual_seed(int.from_bytes(seed, "big"))
-            composite = _composite(photographs, real, dilate(mask, around), number, first, generator)
+            composite = _make_composite(photographs, real, dilate(mask, around), number, first, generator)
             if composite is not None:
                 if beyond:
                     composite = fill_ring(composite, mask, dilate(mask, beyond), beyond)
@@ -63,25 +64,25 @@ def validation_samples(
 
 
 def read_validation(folder: Path, size: int = SIZE, *, bad: BadFiles | None = None) -> Photographs:
-    """The photographs of the validation split of a folder of shards, size x size, with masks that are judged on."""
+    """Read the validation split of a folder of shards, size x size, with the masks used for evaluation."""
     return read_photographs(find_shards([folder]), size, validation=True, mask_share=MASK_SHARE, bad=bad)
 
 
-def pool_samples(
+def open_pool(
     folder: Path, size: int = SIZE, *, beyond: int = 0, bad: BadFiles | None = None
 ) -> tuple[int, Iterator[Sample]]:
-    """At most how many, and the composites of the validation split of a folder of shards, size x size.
+    """Return the largest possible number of composites and an iterator over a folder's validation split, size x size.
 
-    beyond: as `validation_samples` takes it.
+    beyond: as in `make_validation_samples`.
     """
     photographs = read_validation(folder, size, bad=bad)
-    return len(photographs.keys) * len(KINDS), validation_samples(photographs, beyond=beyond)
+    return len(photographs.keys) * len(KINDS), make_validation_samples(photographs, beyond=beyond)
 
 
-def _composite(
+def _make_composite(
     photographs: Photographs, real: Tensor, mask: Tensor, kind: int, first: list[int], generator: Generator
 ) -> Tensor | None:
-    """A usable composite (1, 3, S, S) of the kind, or None after too many tries."""
+    """Return a usable composite (1, 3, S, S) of the kind, or None after TRIES attempts."""
     for _ in range(TRIES):
         other = int(torch.randint(len(photographs.keys), (), generator=generator))
         reference, reference_mask = _tensors(photographs, other, first[other])
@@ -92,6 +93,6 @@ def _composite(
 
 
 def _tensors(photographs: Photographs, index: int, mask: int) -> tuple[Tensor, Tensor]:
-    """(1, 3, S, S) and (1, 1, S, S) float32 in [0, 1]."""
+    """Return picture (1, 3, S, S) and mask (1, 1, S, S), float32 in [0, 1]."""
     picture = torch.from_numpy(photographs.pictures[index])[None].float() / 255
     return picture, torch.from_numpy(photographs.masks[mask] >= 128)[None, None].float()

@@ -1,1 +1,1 @@
-"""Endless streams of composites to train on."""
+"""Endless streams of training composites."""

@@ -1,4 +1,4 @@
-"""An endless stream of composites, made on the fly from photographs held in memory."""
+"""An endless stream of composites, made on the fly from photographs in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from gknet.errors import InputError
 from gknet.network.extensions.recognition import Recognized
 from training.data.shards import Photographs
-from training.data.synthesis.crops import cut_out, parts_of, sums_of
+from training.data.synthesis.crops import cut_out_parts, draw_parts, sum_masks
 from training.data.synthesis.degradations import degrade, degrade_objects
 from training.data.synthesis.edge_leakage import recolor_without_leakage
 from training.data.synthesis.recoloring import KINDS, Composites, recolor, retouch
@@ -20,23 +20,23 @@ from training.engine.run import TrainingRun
 _TRIES = 100
 
 MARGIN = 9 / 8
-"""Photographs are held larger than the network's input by this, and cropped at random."""
+"""Size of photographs in memory relative to the network's input; random crops use the margin."""
 PARTS_MARGIN = 3 / 2
-"""The same where parts of them are cut out, which would be soft otherwise."""
+"""The same for individual crops, which would otherwise look soft."""
 
 
-def photograph_size(run: TrainingRun) -> int:
-    """Height and width, pixels, of the photographs that a run's composites are made of."""
+def choose_photograph_size(run: TrainingRun) -> int:
+    """Return the height and width in pixels of the photographs that a run needs."""
     return round(run.size * (PARTS_MARGIN if run.crops else MARGIN))
 
 
 class CompositeStream:
-    """Draws batches: random photographs, one mask of each, a random kind of change for each.
+    """A stream of batches: random photographs, one mask and one random kind of change for each.
 
-    One crop for all, or with `run.crops` one for each; then they are degraded where the run says so.
+    A batch shares one crop; with `run.crops`, each photograph gets its own. The run's degradations come last.
 
-    Photographs, draws and recolouring are all on the generator's device. The draws depend on the generator alone,
-    so a run that restores its state goes on as if it had never stopped.
+    Photographs, draws and recolouring stay on the generator's device. The draws depend on the generator alone, so a run
+    with a restored state continues exactly.
     """
 
     def __init__(self, photographs: Photographs, run: TrainingRun, generator: Generator) -> None:
@@ -45,7 +45,7 @@ class CompositeStream:
         self.masks = torch.from_numpy(photographs.masks).to(device)  # (M, S, S) uint8
         self.owner = torch.from_numpy(photographs.owner).to(device)  # (M,)
         counts = np.bincount(photographs.owner)
-        # Every photograph is as likely as any other, however many masks it has.
+        # All photographs are equally likely, however many masks they have.
         self.weights = torch.from_numpy((1.0 / counts[photographs.owner]).astype(np.float32)).to(device)
         sources = [key.partition("_")[0] for key in photographs.keys]
         _, source = np.unique(sources, return_inverse=True)
@@ -53,64 +53,64 @@ class CompositeStream:
         self.by_source = torch.from_numpy(np.argsort(source, kind="stable")).to(device)  # (M,) masks, sources in a row
         self.source_first = torch.from_numpy(np.searchsorted(np.sort(source), source)).to(device)  # (M,) into by_source
         self.source_count = torch.from_numpy(np.bincount(source)[source]).to(device)  # (M,)
-        self.sums = sums_of(self.masks) if run.crops else None
+        self.sums = sum_masks(self.masks) if run.crops else None
         self.run = run
         self.generator = generator
 
-    def batch(self) -> Batch:
-        """Usable composites: as many as the run's batch, or a few less, but never none.
+    def draw_batch(self) -> Batch:
+        """Return usable composites: `run.batch` of them or slightly fewer, but at least one.
 
-        Raises InputError if the photographs give none in many tries, rather than look for them without end.
+        Raises InputError if many attempts yield none.
         """
         for _ in range(_TRIES):
             found = self._draw()
             if len(found.composite):
                 return found
-        raise InputError("The photographs give no usable composite.", "Train on others, or on larger batches.")
+        raise InputError("The photographs yield no usable composite.", "Use other photographs or larger batches.")
 
     def _draw(self) -> Batch:
-        """The usable ones of some composites, perhaps none."""
-        # One in five is not usable; drawing that many more costs less than looking for them one by one.
-        made, drawn = self._make(self.run.batch * 5 // 4)
+        """Return the usable ones of some composites, perhaps none."""
+        # One in five is unusable; drawing more at once costs less than replacing them one by one.
+        made, drawn = self._make_composites(self.run.batch * 5 // 4)
         chosen = made.usable.nonzero().squeeze(1)[: self.run.batch]
         composite, real, mask = made.composite[chosen], made.real[chosen], made.mask[chosen]
         if len(chosen):
             composite, real = self._degrade(composite, real, mask)
-        return Batch(composite, real, mask, self._recognized(drawn[chosen]))
+        return Batch(composite, real, mask, self._get_recognized(drawn[chosen]))
 
     def _degrade(self, composite: Tensor, real: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Composites and photographs (B, 3, s, s) as the run says that some are worn."""
+        """Apply the run's degradations to composites and photographs (B, 3, s, s)."""
         if self.run.worn:
             composite, real = degrade(composite, real, mask, self.run.worn, self.generator)
             if self.run.wide:
                 composite, real = degrade_objects(composite, real, mask, self.run.worn, self.generator)
         return composite, real
 
-    def _recognized(self, drawn: Tensor) -> Recognized | None:
-        """What there is to recognize in the pictures of the drawn mask numbers (B,), where that is known."""
+    def _get_recognized(self, drawn: Tensor) -> Recognized | None:
+        """Return the feature maps for the drawn mask numbers (B,), if they are known."""
         del drawn
         return None
 
-    def _make(self, count: int) -> tuple[Composites, Tensor]:
-        """So many composites, and the number (B,) of each one's mask."""
+    def _make_composites(self, count: int) -> tuple[Composites, Tensor]:
+        """Make `count` composites; also return the number (B,) of each one's mask."""
         drawn = torch.multinomial(self.weights, 2 * count, replacement=True, generator=self.generator)
         alike = self._chance(count, self.run.alike).flatten()
-        drawn[count:] = torch.where(alike, self._of_the_same_source(drawn[:count]), drawn[count:])
+        drawn[count:] = torch.where(alike, self._draw_same_source(drawn[:count]), drawn[count:])
         pictures, masks = self._crop(drawn)
         real, reference = pictures[:count], pictures[count:]
         mask, reference_mask = masks[:count], masks[count:]
-        mask = self._varied(mask, reference_mask)
-        made = self._recoloured(real, mask, reference, reference_mask)
+        mask = self._vary_masks(mask, reference_mask)
+        made = self._recolor(real, mask, reference, reference_mask)
         untouched = self._chance(count, self.run.untouched)
         return made._replace(composite=torch.where(untouched, made.real, made.composite)), drawn[:count]
 
-    def _varied(self, mask: Tensor, other: Tensor) -> Tensor:
-        """Masks (B, 1, s, s), some of them another photograph's, some without mixed pixels."""
+    def _vary_masks(self, mask: Tensor, other: Tensor) -> Tensor:
+        """Replace some of the masks (B, 1, s, s) by another photograph's, and make some binary."""
         mask = torch.where(self._chance(len(mask), self.run.foreign_masks), other.flip(3), mask)
         return torch.where(self._chance(len(mask), self.run.hard_masks), (mask >= 0.5).float(), mask)
 
-    def _recoloured(self, real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor) -> Composites:
-        """One composite a photograph."""
+    def _recolor(self, real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor) -> Composites:
+        """Make one composite per photograph."""
         count, share = len(real), self.run.fringeless
         if self.run.wide and self._chance(1, self.run.wide):
             return recolor_widely(real, mask, reference, reference_mask, self.generator, share)
@@ -121,24 +121,24 @@ class CompositeStream:
         pictures_of = (real, mask, reference, reference_mask, kind, self.generator)
         return recolor_without_leakage(*pictures_of, share) if share else recolor(*pictures_of)
 
-    def _of_the_same_source(self, drawn: Tensor) -> Tensor:
-        """For each mask number (B,) another of a photograph from the same collection, so of similar content."""
+    def _draw_same_source(self, drawn: Tensor) -> Tensor:
+        """Draw, for each mask number (B,), another from the same collection, with similar content."""
         chance = torch.rand(len(drawn), generator=self.generator, device=self.generator.device)
         place = (chance * self.source_count[drawn]).long()
         return self.by_source[self.source_first[drawn] + place]
 
     def _crop(self, drawn: Tensor, size: int | None = None) -> tuple[Tensor, Tensor]:
-        """Pictures (B, 3, s, s) in [0, 1] and masks (B, 1, s, s) of the drawn mask numbers (B,).
+        """Return pictures (B, 3, s, s) and masks (B, 1, s, s) in [0, 1] for the drawn mask numbers (B,).
 
-        size: s, the run's when not given.
+        size: s; the run's size by default.
         """
         size, whole = size or self.run.size, self.pictures.shape[-1]
         if self.sums is not None:
-            part = parts_of(self.sums[drawn], self.generator)
+            part = draw_parts(self.sums[drawn], self.generator)
             cropped = self._chance(len(drawn), self.run.crops).flatten(1)
             part = torch.where(cropped, part, part.new_tensor([0.0, 0.0, 1.0, 1.0]))
             both = torch.cat([self.pictures[self.owner[drawn]], self.masks[drawn][:, None]], dim=1).float() / 255
-            cut = cut_out(both, part, self._chance(len(drawn), 0.5).flatten(), size)
+            cut = cut_out_parts(both, part, self._chance(len(drawn), 0.5).flatten(), size)
             return cut[:, :3], cut[:, 3:]
         chosen = torch.randint(whole - size + 1, (2,), generator=self.generator, device=self.generator.device)
         offsets = chosen.tolist()
@@ -149,5 +149,5 @@ class CompositeStream:
         return torch.where(mirrored, pictures.flip(3), pictures), torch.where(mirrored, masks.flip(3), masks)
 
     def _chance(self, count: int, share: float) -> Tensor:
-        """(B, 1, 1, 1) bool, true for about that share."""
+        """Draw (B, 1, 1, 1) bool, each True with probability `share`."""
         return torch.rand(count, 1, 1, 1, generator=self.generator, device=self.generator.device) < share

@@ -1,4 +1,4 @@
-"""Batches made while the network learns from those before: a GPU would otherwise wait at every draw."""
+"""Prefetch batches while the network trains, so that a GPU needn't wait for them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from torch import Tensor
 
 from training.engine.batch import Batch, Stream
 
-_WAITING = 3
-"""Batches that are kept ready."""
+_QUEUE_LENGTH = 3
+"""Number of batches kept ready."""
 _PATIENCE = 0.2
-"""Seconds after which the thread looks whether it should end."""
+"""Seconds between checks whether the thread should stop."""
 
 
 class Prefetcher:
-    """A stream's batches in their order, made in a thread and, on a GPU, in a CUDA stream of their own.
+    """A prefetcher for a stream's batches, in order, in a thread and, on a GPU, its own CUDA stream.
 
-    What the stream draws runs ahead of what was learnt, so a run that is resumed does not go on with the same draws.
-    To be closed, or used with `with`. `batch` raises what making it raised.
+    The stream's draws run ahead of the training, so a resumed run doesn't repeat them exactly. Close it or use it in a
+    `with` statement. `draw_batch` raises any exception that occurred in the thread.
     """
 
     def __init__(self, stream: Stream, device: torch.device) -> None:
         self.stream = stream
         self.side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-        self.made: queue.Queue[tuple[Batch, torch.cuda.Event | None] | Exception] = queue.Queue(_WAITING)
-        self.ended = threading.Event()
+        self.ready: queue.Queue[tuple[Batch, torch.cuda.Event | None] | Exception] = queue.Queue(_QUEUE_LENGTH)
+        self.stop_event = threading.Event()
         self.thread = threading.Thread(target=self._make, daemon=True)
         self.thread.start()
 
@@ -39,37 +39,37 @@ class Prefetcher:
         self.close()
 
     def close(self) -> None:
-        """Ends the thread."""
-        self.ended.set()
+        """Stop the thread."""
+        self.stop_event.set()
         self.thread.join()
 
-    def batch(self) -> Batch:
-        """The next batch, as `Stream.batch`."""
-        made = self.made.get()
+    def draw_batch(self) -> Batch:
+        """Return the next batch, as `Stream.draw_batch` does."""
+        made = self.ready.get()
         if isinstance(made, Exception):
             raise made
         batch, ready = made
         if ready is not None:
             here = torch.cuda.current_stream(batch.composite.device)
             here.wait_event(ready)
-            for part in _tensors(batch):  # or its memory would be given away while it is still used here
+            for part in _tensors(batch):  # or its memory could be reused while it is still needed here
                 part.record_stream(here)
         return batch
 
     def _make(self) -> None:
-        while not self.ended.is_set():
+        while not self.stop_event.is_set():
             try:
                 with torch.cuda.stream(self.side) if self.side else nullcontext():
-                    batch = self.stream.batch()
+                    batch = self.stream.draw_batch()
                 self._put((batch, self.side.record_event() if self.side else None))
-            except Exception as error:  # whatever it is, it is raised where the batch is asked for
+            except Exception as error:  # re-raised by draw_batch
                 self._put(error)
                 return
 
     def _put(self, made: tuple[Batch, torch.cuda.Event | None] | Exception) -> None:
-        while not self.ended.is_set():
+        while not self.stop_event.is_set():
             try:
-                self.made.put(made, timeout=_PATIENCE)
+                self.ready.put(made, timeout=_PATIENCE)
                 return
             except queue.Full:
                 continue

@@ -1,4 +1,4 @@
-"""Composites of which several share a view of a photograph, so that what is in it is looked at once for all of them."""
+"""Composites that share views of photographs, so that the recognition trunk runs only once per view."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from training.engine.batch import Batch
 from training.engine.run import TrainingRun
 
 VIEW_SIZE = 256
-"""Height and width, pixels, of the views that are looked at."""
+"""Height and width of the views, in pixels."""
 
 
 class SharedViewStream(CompositeStream):
-    """Draws batches of up to `run.batch` composites, `each` of every view.
+    """A stream of batches with up to `run.batch` composites, `each` of every view.
 
-    A view is looked at SEEN x SEEN and then reduced to the run's size, for what is in it matters more than how sharp a
-    composite is. The run must have `crops`.
+    The recognition trunk sees a view at VIEW_SIZE x VIEW_SIZE; the view is then reduced to the run's size. The run must
+    set `crops`.
     """
 
     def __init__(self, photographs: Photographs, run: TrainingRun, each: int, generator: Generator) -> None:
@@ -33,12 +33,12 @@ class SharedViewStream(CompositeStream):
         views, size = self.run.batch // self.each, (self.run.size, self.run.size)
         drawn = torch.multinomial(self.weights, 2 * views, replacement=True, generator=self.generator)
         pictures, masks = self._crop(drawn, VIEW_SIZE)
-        view, mask = pictures[:views], self._varied(*masks.chunk(2))
+        view, mask = pictures[:views], self._vary_masks(*masks.chunk(2))
         recognized = self.trunk(view, mask)
         number = torch.arange(views, device=view.device).repeat_interleave(self.each)
         real, mask = (F.interpolate(part, size, mode="area")[number] for part in (view, mask))
-        reference, reference_mask = self._crop(self._references(drawn[number]))
-        made = self._recoloured(real, mask, reference, reference_mask)
+        reference, reference_mask = self._crop(self._draw_references(drawn[number]))
+        made = self._recolor(real, mask, reference, reference_mask)
         untouched = self._chance(len(number), self.run.untouched)
         chosen = made.usable.nonzero().squeeze(1)
         composite = torch.where(untouched, made.real, made.composite)[chosen]
@@ -47,8 +47,8 @@ class SharedViewStream(CompositeStream):
             composite, real = self._degrade(composite, real, mask)
         return Batch(composite, real, mask, Recognized(recognized.places[number], recognized.things[number]))
 
-    def _references(self, drawn: Tensor) -> Tensor:
-        """Another mask for each of the mask numbers (B,)."""
+    def _draw_references(self, drawn: Tensor) -> Tensor:
+        """Draw another mask for each of the mask numbers (B,)."""
         others = torch.multinomial(self.weights, len(drawn), replacement=True, generator=self.generator)
         alike = self._chance(len(drawn), self.run.alike).flatten()
-        return torch.where(alike, self._of_the_same_source(drawn), others)
+        return torch.where(alike, self._draw_same_source(drawn), others)

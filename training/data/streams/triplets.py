@@ -1,4 +1,4 @@
-"""Batches of iHarmony4's training composites, read ahead by worker processes."""
+"""Batches of iHarmony4's training composites, prefetched by worker processes."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ from training.engine.training import Training
 _TRIES = 100
 
 WORKERS = 8
-"""At most as many processes read pictures."""
+"""Largest number of processes that read pictures."""
 
 
 class Pictures(Dataset[Tensor | PictureError]):
-    """Each composite's seven channels (composite, real, mask) as (S, S, 7) uint8, or why it cannot be read."""
+    """Each composite's channels (composite, real, mask) as (S, S, 7) uint8, or the error that prevents reading it."""
 
     def __init__(self, chosen: Sequence[Triplet]) -> None:
-        self.chosen = chosen
+        self.triplets = chosen
 
     def __getitem__(self, index: int) -> Tensor | PictureError:
         try:
-            sample = next(iharmony4.samples([self.chosen[index]]))
+            sample = next(iharmony4.read_samples([self.triplets[index]]))
         except PictureError as error:
             return error
         mask = np.where(sample.mask, np.uint8(255), np.uint8(0))[:, :, None]
         return torch.from_numpy(np.concatenate([sample.composite, sample.real, mask], axis=2))
 
 
-def _leave_interrupts_to_the_training(_: int) -> None:
+def _ignore_interrupts(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Epochs(Sampler[list[int]]):
-    """The indices of each batch, one shuffled epoch after the other, told by the seed and the step alone.
+    """The indices of each batch in shuffled epochs, determined by the seed and the step alone.
 
-    A run that goes on at some step gets what it would have got had it never stopped. Each process takes its own
-    part of a step; what does not fill the last step of an epoch is left out of it.
+    A resumed run therefore gets the same batches as an uninterrupted one. Each process takes its own part of a step. An
+    incomplete last step of an epoch is dropped.
     """
 
     def __init__(self, count: int, run: TrainingRun, first: int, parallel: Parallel) -> None:
@@ -74,15 +74,14 @@ class Epochs(Sampler[list[int]]):
 
 
 class TripletStream:
-    """iHarmony4's training composites at 256 x 256, as the paper trains on them, without augmentation.
+    """iHarmony4's training composites at 256 x 256, as in the paper, without augmentation.
 
-    A file that cannot be read ends the training with a PictureError that names it, or is left out of its batch
-    and counted, as `bad` says.
+    An unreadable file raises a PictureError that names it, or is left out and counted, depending on `bad`.
     """
 
     def __init__(self, chosen: Sequence[Triplet], training: Training, bad: BadFiles) -> None:
         if training.run.size != iharmony4.SIZE:
-            raise ValueError(f"size must be {iharmony4.SIZE} for iHarmony4, not {training.run.size}")
+            raise ValueError(f"size must be {iharmony4.SIZE} for iHarmony4, got {training.run.size}")
         self.device = training.device
         self.bad = bad
         workers = min(WORKERS, os.cpu_count() or 1)
@@ -92,15 +91,15 @@ class TripletStream:
                 batch_sampler=Epochs(len(chosen), training.run, training.step, training.parallel),
                 collate_fn=list,
                 num_workers=workers,
-                worker_init_fn=_leave_interrupts_to_the_training,
+                worker_init_fn=_ignore_interrupts,
                 pin_memory=self.device.type == "cuda",
             )
         )
 
-    def batch(self) -> Batch:
-        """The next composites, as many as the run's batch; fewer where files were left out, but never none.
+    def draw_batch(self) -> Batch:
+        """Return the next batch: `run.batch` composites, or fewer if files were left out, but at least one.
 
-        Raises PictureError if that is all of them in many batches.
+        Raises PictureError if every file in many batches in a row is unreadable.
         """
         for _ in range(_TRIES):
             pictures = []
@@ -112,7 +111,7 @@ class TripletStream:
             if pictures:
                 break
         else:
-            raise PictureError("None of the training's pictures can be read.", "Unpack iHarmony4 again.")
+            raise PictureError("None of the training pictures can be read.", "Extract iHarmony4 again.")
         channels = torch.stack(pictures).to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
         composite, real, mask = torch.split(channels, [3, 3, 1], dim=1)
         return Batch(composite, real, mask)

@@ -1,8 +1,7 @@
-"""Views of photographs, and what there is to recognize in them: for training the part that makes something of that.
+"""Views of photographs with their recognition feature maps, for training the recognition head.
 
-The trunk that recognizes is frozen and sees no colours, so what it makes of a photograph is nearly what it makes of
-every composite of it. Looking at a few crops of a photograph once, rather than at every composite, is four times as
-fast.
+The recognition trunk is frozen and sees no colours, so its output for a photograph is nearly the same as for every
+composite of it. Running it once on a few crops of a photograph is four times as fast as running it on every composite.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from training.engine.parallel import Parallel
 from training.engine.run import TrainingRun
 
 PHOTOGRAPH_SIZE = SIZE * 9 // 7
-"""Height and width, pixels, of the photographs that views are cut out of."""
+"""Height and width in pixels of the photographs from which views are cropped."""
 _TRIES = 12
 _REPORT_SECONDS = 30
 _AT_ONCE = 16
@@ -34,9 +33,12 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Views:
-    """pictures: (V, 3, S, S) uint8.   masks: (V, S, S) uint8.   keys: V names, of the photographs.
+    """Views of photographs and their feature maps.
 
-    places: (V, PLACES, SIZE/16, SIZE/16), things: (V, THINGS, SIZE/32, SIZE/32), float16: `Recognized` of each view.
+    pictures: (V, 3, S, S) uint8.
+    masks: (V, S, S) uint8.
+    keys: V photograph keys.
+    places: (V, PLACES, SIZE/16, SIZE/16) and things: (V, THINGS, SIZE/32, SIZE/32), float16, as in `Recognized`.
     """
 
     pictures: np.ndarray
@@ -47,7 +49,7 @@ class Views:
 
 
 class ViewStream(CompositeStream):
-    """Composites of views, with what there is to recognize in them."""
+    """A stream of composites of views, with their recognition feature maps."""
 
     def __init__(self, views: Views, run: TrainingRun, generator: Generator) -> None:
         whole = Photographs(
@@ -58,11 +60,11 @@ class ViewStream(CompositeStream):
 
     def _crop(self, drawn: Tensor, size: int | None = None) -> tuple[Tensor, Tensor]:
         del size
-        # A view is a crop already, and mirrored or not.
+        # A view is already cropped and possibly mirrored.
         return self.pictures[drawn].float() / 255, self.masks[drawn][:, None].float() / 255
 
-    def _recognized(self, drawn: Tensor) -> Recognized:
-        # As of the photograph with its own mask, where a composite was made with another.
+    def _get_recognized(self, drawn: Tensor) -> Recognized:
+        # These are for the photograph's own mask, even if the composite uses another.
         numbers = drawn.cpu().numpy()
         places, things = (
             torch.from_numpy(field[numbers]).float().to(drawn.device)
@@ -71,17 +73,18 @@ class ViewStream(CompositeStream):
         return Recognized(places, things)
 
 
-def views_of(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Parallel) -> Views:
-    """`run.views` views of each of the photographs (HELD pixels), kept in the folder and made where they are not there.
+def load_views(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Parallel) -> Views:
+    """Load `run.views` views of each photograph (PHOTOGRAPH_SIZE pixels) from the folder; make them if they are
+    missing.
 
-    Always the same for the same seed, whichever processes make them. Every process must call it.
+    The result depends on the seed alone, not on the number of processes. Every process must call this.
     """
     about = {"size": run.size, "views": run.views, "seed": run.seed, "keys": photographs.keys}
     done = folder / "views.json"
     missing = not done.is_file() or json.loads(done.read_text(encoding="utf-8")) != about
-    parallel.wait()  # until all have looked, so that all go the same way
+    parallel.wait()  # until all have checked, so that all take the same branch
     if missing:
-        _make(photographs, run, folder, parallel)
+        _make_views(photographs, run, folder, parallel)
         if parallel.rank == 0:
             done.write_text(json.dumps(about), encoding="utf-8")
     parallel.wait()
@@ -90,8 +93,8 @@ def views_of(photographs: Photographs, run: TrainingRun, folder: Path, parallel:
     return Views(pictures=pictures, masks=masks, keys=photographs.keys * run.views, places=places, things=things)
 
 
-def _make(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Parallel) -> None:
-    """Every process writes its share of the same files."""
+def _make_views(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Parallel) -> None:
+    """Make this process's share of the views and write it to the common files."""
     total = run.views * len(photographs.keys)
     shapes = {
         "pictures": (np.uint8, (total, 3, run.size, run.size)),
@@ -114,7 +117,7 @@ def _make(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Pa
     for first in range(0, len(numbers), _AT_ONCE):
         if parallel.rank == 0 and time.monotonic() - reported > _REPORT_SECONDS:
             reported = time.monotonic()
-            print(f"{first * parallel.count} of {total} views looked at", flush=True)
+            print(f"{first * parallel.count} of {total} views done", flush=True)
         chosen = numbers[first : first + _AT_ONCE]
         views = torch.cat(list(_cut_out(photographs, masks_of, run.seed, chosen)))  # (B, 4, SIZE, SIZE)
         small = F.interpolate(views, (run.size, run.size), mode="bilinear", antialias=True).clamp(0, 1)
@@ -129,12 +132,12 @@ def _make(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Pa
 
 
 def _cut_out(photographs: Photographs, masks_of: list[np.ndarray], seed: int, numbers: list[int]) -> Iterator[Tensor]:
-    """(1, 4, SIZE, SIZE) in [0, 1] for each view's number: picture and mask."""
+    """Yield picture and mask, (1, 4, SIZE, SIZE) in [0, 1], for each view number."""
     for number in numbers:
         draws = np.random.default_rng([seed, number])
         index = number % len(photographs.keys)
         mask = photographs.masks[draws.choice(masks_of[index])]
-        rows, columns = _part(mask, draws)
+        rows, columns = _draw_part(mask, draws)
         both = np.concatenate([photographs.pictures[index], mask[None]])[:, rows, columns]
         if draws.random() < 0.5:
             both = both[:, :, ::-1]
@@ -142,8 +145,8 @@ def _cut_out(photographs: Photographs, masks_of: list[np.ndarray], seed: int, nu
         yield F.interpolate(view, (SIZE, SIZE), mode="bilinear", antialias=True).clamp(0, 1)
 
 
-def _part(mask: np.ndarray, draws: np.random.Generator) -> tuple[slice, slice]:
-    """Rows and columns of a part that shows most of the foreground; all of them where none is found."""
+def _draw_part(mask: np.ndarray, draws: np.random.Generator) -> tuple[slice, slice]:
+    """Return rows and columns of a crop that contains most of the foreground, or of the whole if none is found."""
     side, whole = len(mask), mask.sum(dtype=np.int64)
     for _ in range(_TRIES):
         share, stretch = draws.uniform(SMALLEST, 1), draws.uniform(1 / STRETCH, STRETCH)

@@ -1,9 +1,9 @@
-"""What composites are made by, to look at:
+"""Show every kind of composite on a contact sheet:
 
     python -m training.data.synthesis --pool FOLDER --sheet sheet.png
 
-A row a validation photograph: the photograph, its object changed by every kind of change, and the whole of it rendered
-anew in every way.
+Each row shows a validation photograph, its object after every kind of change, and every rendering of the whole
+photograph.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ SIZE = 160
 """Height and width of each picture."""
 
 
-def contact_sheet(photographs: Photographs, rows: int) -> np.ndarray:
-    """(H, W, 3) uint8: a row for each of the first photographs."""
+def make_contact_sheet(photographs: Photographs, rows: int) -> np.ndarray:
+    """Return the contact sheet (H, W, 3) uint8, with one row per photograph."""
     first = [int(masks[0]) for masks in photographs.masks_of]
     pictures = torch.from_numpy(photographs.pictures).float() / 255
     masks = torch.from_numpy(photographs.masks[first] >= 128)[:, None].float()
@@ -68,7 +68,7 @@ def main() -> int:
     except (HarmonizeError, OSError) as error:
         print(f"synthesis: {error}", file=sys.stderr)
         return 2
-    Image.fromarray(contact_sheet(photographs, options.photographs)).save(options.sheet)
+    Image.fromarray(make_contact_sheet(photographs, options.photographs)).save(options.sheet)
     print(f"Wrote {options.sheet}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Parts of photographs, each cut out in its own way: a photograph that is always seen whole is soon known by heart."""
+"""Individual random crops of photographs: a network overfits to photographs that it always sees whole."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 SMALLEST = 0.5
-"""Least side of a part, as a share of the photograph's."""
+"""Smallest side of a crop, as a share of the photograph's."""
 STRETCH = 1.18
-"""Most that a part is squeezed, in height or in width."""
+"""Largest factor by which a crop's height or width is stretched or squeezed."""
 KEPT = 0.65
-"""Least share of a foreground that must lie in a part."""
+"""Smallest share of a foreground that a crop must contain."""
 MASK_SHARE = (0.01, 0.75)
-"""Least and most of a part that its foreground may cover."""
+"""Smallest and largest share of a crop that its foreground may cover."""
 
 _CELLS = 32
-"""A foreground is measured on so many cells a side."""
+"""Foregrounds are measured on a grid with this many cells per side."""
 _TRIES = 8
 _AT_ONCE = 512
 
 
-def sums_of(masks: Tensor) -> Tensor:
-    """How much of each mask lies above and left of the corners of _CELLS x _CELLS cells: (M, _CELLS + 1, _CELLS + 1).
+def sum_masks(masks: Tensor) -> Tensor:
+    """Return cumulative sums of each mask on a grid, (M, _CELLS + 1, _CELLS + 1), in cells.
 
-    masks: (M, S, S) uint8.   Measured in cells.
+    masks: (M, S, S) uint8.
     """
     found = []
     for start in range(0, len(masks), _AT_ONCE):
@@ -34,10 +34,11 @@ def sums_of(masks: Tensor) -> Tensor:
     return torch.cat(found)
 
 
-def parts_of(sums: Tensor, generator: Generator) -> Tensor:
-    """A part for each of the masks that `sums_of` measured, (B, 4): top, left, height and width as shares of the side.
+def draw_parts(sums: Tensor, generator: Generator) -> Tensor:
+    """Draw a crop for each mask, (B, 4): top, left, height and width as shares of the side.
 
-    It shows most of the foreground; where a few tries find none that does, it is all of the photograph.
+    sums: as `sum_masks` returns them. A crop contains most of the foreground; if no attempt succeeds, it is the whole
+    photograph.
     """
     batch, device = len(sums), sums.device
 
@@ -63,8 +64,8 @@ def parts_of(sums: Tensor, generator: Generator) -> Tensor:
     return torch.where(fits.any(dim=1, keepdim=True), part, part.new_tensor([0.0, 0.0, 1.0, 1.0]))
 
 
-def cut_out(pictures: Tensor, parts: Tensor, mirrored: Tensor, size: int) -> Tensor:
-    """The parts (B, 4) of pictures (B, C, S, S), those `mirrored` (B,) turned left to right: (B, C, size, size)."""
+def cut_out_parts(pictures: Tensor, parts: Tensor, mirrored: Tensor, size: int) -> Tensor:
+    """Crop parts (B, 4) of pictures (B, C, S, S) to (B, C, size, size), and flip those `mirrored` (B,) horizontally."""
     top, left, height, width = parts.unbind(1)
     turn = torch.where(mirrored, -1.0, 1.0)
     nothing = torch.zeros_like(top)

@@ -1,4 +1,4 @@
-"""Composites made softer, noisier and compressed, as photographs are that were enlarged, taken by night or sent on."""
+"""Degradations of composites: softening, noise and compression, as in enlarged, night-time or re-shared photographs."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from training.data.synthesis.jpeg import compress
+from training.data.synthesis.jpeg import compress_pictures
 
 _SOFTER = (1.3, 1.7, 2.5)
-"""What pictures may be reduced by before they are enlarged again."""
+"""Factors by which pictures may be reduced before they are enlarged again."""
 _NOISE = 4 / 255
-"""Largest deviation of added noise."""
+"""Largest standard deviation of added noise."""
 _QUALITY = (40.0, 95.0)
-"""JPEG's, least and most."""
+"""Lowest and highest JPEG quality."""
 
 
 def degrade(composite: Tensor, real: Tensor, mask: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Composites and their photographs, a `share` of them softened, of all a share noisy, of all a share compressed.
+    """Soften, add noise to and compress composites and their photographs, each with probability `share`.
 
-    composite, real: (B, 3, H, W) in [0, 1].   mask: (B, 1, H, W) in [0, 1].   Returns the first two, both worn in the
-    same way, with 8 bits, and equal where the mask is 0.
+    composite, real: (B, 3, H, W) in [0, 1].
+    mask: (B, 1, H, W) in [0, 1].
+    Returns both with the same degradations and 8-bit values, equal where the mask is 0.
     """
     both = torch.cat([composite, real], dim=1)
     both = _compress(add_noise(soften(both, share, generator), share, generator), share, generator)
     composite, real = ((part * 255).round() / 255 for part in both.chunk(2, dim=1))
-    # Softening and compression carry the foreground's change beyond the mask.
+    # Softening and compression spread the foreground's change beyond the mask.
     return composite, torch.lerp(composite, real, mask)
 
 
 def degrade_objects(
     composite: Tensor, real: Tensor, mask: Tensor, share: float, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """As `degrade`, but of the objects alone, as if they came from a worse file than the scene; some are sharpened."""
+    """Degrade only the objects, as if they came from a worse file than the scene; some are sharpened. See `degrade`."""
     both = sharpen(torch.cat([composite, real], dim=1), share, generator)
     changed, truth = both.chunk(2, dim=1)
     changed, truth = degrade(changed, truth, mask, share, generator)
@@ -40,17 +41,17 @@ def degrade_objects(
 
 
 def sharpen(pictures: Tensor, share: float, generator: Generator) -> Tensor:
-    """A share of pictures (B, C, H, W) in [0, 1] with an unsharp mask, up to as strong as what it takes away."""
-    chance = _chance(len(pictures), generator) < share
-    amount = torch.where(chance, _chance(len(pictures), generator), 0.0)[:, None, None, None]
+    """Sharpen a share of pictures (B, C, H, W) in [0, 1] with an unsharp mask of random strength up to 1."""
+    chance = _draw_chance(len(pictures), generator) < share
+    amount = torch.where(chance, _draw_chance(len(pictures), generator), 0.0)[:, None, None, None]
     blurred = F.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
     return (pictures + amount * (pictures - blurred)).clamp(0, 1)
 
 
 def soften(pictures: Tensor, share: float, generator: Generator) -> Tensor:
-    """A share of pictures (B, C, H, W) reduced and enlarged again."""
+    """Reduce and enlarge a share of pictures (B, C, H, W)."""
     found, size = pictures.clone(), pictures.shape[2:]
-    chance = _chance(len(pictures), generator)
+    chance = _draw_chance(len(pictures), generator)
     for number, factor in enumerate(_SOFTER):
         low, high = (share * edge / len(_SOFTER) for edge in (number, number + 1))
         here = ((chance >= low) & (chance < high)).nonzero().squeeze(1)
@@ -62,25 +63,25 @@ def soften(pictures: Tensor, share: float, generator: Generator) -> Tensor:
 
 
 def add_noise(pairs: Tensor, share: float, generator: Generator) -> Tensor:
-    """Composites and photographs (B, 6, H, W) in [0, 1], the same noise added to both of a share of them."""
+    """Add the same noise to composite and photograph in a share of pairs (B, 6, H, W) in [0, 1]."""
     batch, _, height, width = pairs.shape
     noise = torch.randn(batch, 3, height, width, generator=generator, device=generator.device)
-    amount = torch.where(_chance(batch, generator) < share, _NOISE * _chance(batch, generator), 0.0)
+    amount = torch.where(_draw_chance(batch, generator) < share, _NOISE * _draw_chance(batch, generator), 0.0)
     return (pairs + (amount[:, None, None, None] * noise).repeat(1, 2, 1, 1)).clamp(0, 1)
 
 
 def _compress(pairs: Tensor, share: float, generator: Generator) -> Tensor:
-    """Composites and photographs (B, 6, H, W) in [0, 1], both of a share of them as from JPEG files of one quality."""
-    here = (_chance(len(pairs), generator) < share).nonzero().squeeze(1)
+    """Compress composite and photograph as JPEG of one quality in a share of pairs (B, 6, H, W) in [0, 1]."""
+    here = (_draw_chance(len(pairs), generator) < share).nonzero().squeeze(1)
     if not len(here):
         return pairs
     least, most = _QUALITY
-    quality = least + (most - least) * _chance(len(here), generator)
+    quality = least + (most - least) * _draw_chance(len(here), generator)
     found = pairs.clone()
-    found[here] = torch.cat([compress(part, quality) for part in pairs[here].chunk(2, dim=1)], dim=1)
+    found[here] = torch.cat([compress_pictures(part, quality) for part in pairs[here].chunk(2, dim=1)], dim=1)
     return found
 
 
-def _chance(count: int, generator: Generator) -> Tensor:
-    """(B,), evenly from 0..1."""
+def _draw_chance(count: int, generator: Generator) -> Tensor:
+    """Draw (B,) uniformly from 0..1."""
     return torch.rand(count, generator=generator, device=generator.device)

@@ -1,4 +1,4 @@
-"""What JPEG takes from pictures, for many at once and on any device, without a file (ITU-T T.81, Annex K's tables)."""
+"""Simulate JPEG compression for whole batches on any device, without files (ITU-T T.81, tables of Annex K)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LUMINANCE = (
     (49, 64, 78, 87, 103, 121, 120, 101),
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
-"""Table K.1: steps of the luminance's coefficients at quality 50."""
+"""Table K.1: luminance quantization at quality 50."""
 _CHROMINANCE = (
     (17, 18, 24, 47, 99, 99, 99, 99),
     (18, 21, 26, 66, 99, 99, 99, 99),
@@ -27,15 +27,17 @@ _CHROMINANCE = (
     (47, 66, 99, 99, 99, 99, 99, 99),
     *((99,) * _BLOCK,) * 4,
 )
-"""Table K.2: the same of the chrominance's."""
+"""Table K.2: chrominance quantization at quality 50."""
 _YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-"""From RGB (JFIF)."""
+"""YCbCr from RGB (JFIF)."""
 
 
-def compress(pictures: Tensor, quality: Tensor) -> Tensor:
-    """Pictures as they come back from JPEG files with colours of half the size (4:2:0), but for rounding.
+def compress_pictures(pictures: Tensor, quality: Tensor) -> Tensor:
+    """Compress pictures as JPEG with 4:2:0 chroma subsampling; omits only the rounding to 8 bits.
 
-    pictures: (B, 3, H, W) in [0, 1].   quality: (B,), libjpeg's, 1..100.   Returns (B, 3, H, W) in [0, 1].
+    pictures: (B, 3, H, W) in [0, 1].
+    quality: (B,), libjpeg's, 1..100.
+    Returns (B, 3, H, W) in [0, 1].
     """
     height, width = pictures.shape[2:]
     padding = [-side % (2 * _BLOCK) for side in (width, height)]
@@ -43,26 +45,26 @@ def compress(pictures: Tensor, quality: Tensor) -> Tensor:
     to = padded.new_tensor(_YCBCR)
     planes = torch.einsum("ij,bjhw->bihw", to, 255 * padded)
     scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)[:, None, None]  # libjpeg's
-    luminance = _rounded(planes[:, :1] - 128, scale, _LUMINANCE) + 128
+    luminance = _quantize(planes[:, :1] - 128, scale, _LUMINANCE) + 128
     chrominance = F.interpolate(
-        _rounded(F.avg_pool2d(planes[:, 1:], 2), scale, _CHROMINANCE), scale_factor=2, mode="bilinear"
+        _quantize(F.avg_pool2d(planes[:, 1:], 2), scale, _CHROMINANCE), scale_factor=2, mode="bilinear"
     )
     found = torch.einsum("ij,bjhw->bihw", to.inverse(), torch.cat([luminance, chrominance], dim=1))
     return (found / 255).clamp(0, 1)[:, :, :height, :width]
 
 
-def _rounded(planes: Tensor, scale: Tensor, table: tuple[tuple[int, ...], ...]) -> Tensor:
-    """Planes (B, C, H, W) with their blocks' coefficients rounded to the table's steps, times scale (B, 1, 1)."""
+def _quantize(planes: Tensor, scale: Tensor, table: tuple[tuple[int, ...], ...]) -> Tensor:
+    """Quantize the DCT coefficients of planes (B, C, H, W) by the table, scaled by (B, 1, 1)."""
     batch, count, height, width = planes.shape
     steps = (planes.new_tensor(table) * scale).round().clamp(1, 255)[:, None, None, None]
-    waves = _waves(planes)
+    waves = _make_cosines(planes)
     blocks = planes.view(batch, count, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).transpose(3, 4)
     coefficients = (waves @ blocks @ waves.T / steps).round() * steps
     return (waves.T @ coefficients @ waves).transpose(3, 4).reshape(planes.shape)
 
 
-def _waves(like: Tensor) -> Tensor:
-    """(8, 8): a row for each cosine, of length one."""
+def _make_cosines(like: Tensor) -> Tensor:
+    """Return the orthonormal DCT basis, (8, 8), one cosine per row."""
     place = torch.arange(_BLOCK, dtype=like.dtype, device=like.device)
     waves = torch.cos((2 * place + 1) * place[:, None] * math.pi / (2 * _BLOCK)) / 2
     waves[0] /= math.sqrt(2)

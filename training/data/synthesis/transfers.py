@@ -1,8 +1,8 @@
-"""Colour transfers between photographs in several colour spaces, as libraries and editors other than ours make them.
+"""Colour transfers between photographs in several colour spaces, as third-party libraries and editors implement them.
 
-Each is a `recoloring.Recolor`: `(real, mask, reference, reference_mask, generator) -> recoloured`,
-pictures (B, 3, H, W) sRGB in [0, 1], masks (B, 1, H, W) in [0, 1]; the result is not clamped and need only be right
-inside the mask.
+Each is a `recoloring.Recolor`: `(real, mask, reference, reference_mask, generator) -> recoloured`. Pictures are (B, 3,
+H, W) sRGB in [0, 1], masks (B, 1, H, W) in [0, 1]. The result isn't clamped and needs to be correct only inside the
+mask.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import torch
 from torch import Generator, Tensor
 
 from gknet.color.srgb import lab_to_srgb, srgb_to_lab
-from training.data.synthesis.draws import uniform
-from training.data.synthesis.scenes import bend, mix_channels
+from training.data.synthesis.draws import draw_uniform
+from training.data.synthesis.scenes import apply_random_curve, mix_channels
 
 _YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-"""From RGB (JFIF)."""
+"""YCbCr from RGB (JFIF)."""
 _LMS = ((0.3811, 0.5783, 0.0402), (0.1967, 0.7244, 0.0782), (0.0241, 0.1288, 0.8444))
 """Cone responses from RGB (Reinhard et al., 2001)."""
 _LOG_SPACE = (
@@ -29,14 +29,14 @@ _LOG_SPACE = (
 
 
 def _multiply(matrix: Tensor, picture: Tensor) -> Tensor:
-    """(3, 3) or (B, 3, 3) times the channels of (B, 3, H, W)."""
+    """Multiply the channels of (B, 3, H, W) by a matrix (3, 3) or (B, 3, 3)."""
     return torch.einsum("...ij,bjhw->bihw" if matrix.dim() == 2 else "bij,bjhw->bihw", matrix, picture)
 
 
 def match_histograms(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, bins: int) -> Tensor:
     """Match each channel's histogram under the masks; all pictures (B, 3, H, W), of any range.
 
-    Values within a bin move together where bins are few, as in editors; between two bins they are interpolated.
+    With few bins, values within a bin move together, as in editors; between two bins they are interpolated.
     """
     channels = real.flatten(2)
     others = reference.flatten(2)
@@ -44,8 +44,8 @@ def match_histograms(real: Tensor, mask: Tensor, reference: Tensor, reference_ma
     span = torch.maximum(channels.amax(dim=2, keepdim=True), others.amax(dim=2, keepdim=True)) - low
     span = span.clamp_min(1e-6)
     place = (channels - low) / span * (bins - 1)
-    source = _cumulated(place, mask, bins)  # (B, 3, bins)
-    target = _cumulated((others - low) / span * (bins - 1), reference_mask, bins)
+    source = _cumulative_histogram(place, mask, bins)  # (B, 3, bins)
+    target = _cumulative_histogram((others - low) / span * (bins - 1), reference_mask, bins)
     upper = torch.searchsorted(target, source).clamp(1, bins - 1)
     below, above = target.gather(2, upper - 1), target.gather(2, upper)
     level = upper - 1 + ((source - below) / (above - below).clamp_min(1e-6)).clamp(0, 1)
@@ -54,8 +54,11 @@ def match_histograms(real: Tensor, mask: Tensor, reference: Tensor, reference_ma
     return torch.lerp(level.gather(2, lower), level.gather(2, lower + 1), place - lower).view_as(real)
 
 
-def _cumulated(place: Tensor, mask: Tensor, bins: int) -> Tensor:
-    """(B, 3, bins): share of the masked pixels at or below each bin; place: (B, 3, H*W) in 0..bins - 1."""
+def _cumulative_histogram(place: Tensor, mask: Tensor, bins: int) -> Tensor:
+    """Return (B, 3, bins): the share of masked pixels at or below each bin.
+
+    place: (B, 3, H*W) in 0..bins - 1.
+    """
     weights = mask.flatten(2).expand(-1, 3, -1)
     index = place.round().long().clamp(0, bins - 1)
     counts = place.new_zeros(*place.shape[:2], bins).scatter_add_(2, index, weights)
@@ -63,37 +66,37 @@ def _cumulated(place: Tensor, mask: Tensor, bins: int) -> Tensor:
     return (counts / counts.sum(dim=2, keepdim=True)).cumsum(dim=2).contiguous()
 
 
-def _bins(generator: Generator) -> int:
-    """Few or many, for a whole batch."""
+def _draw_bins(generator: Generator) -> int:
+    """Draw the number of bins for a whole batch."""
     return (8, 16, 32, 256, 256)[int(torch.randint(5, (), generator=generator, device=generator.device))]
 
 
-def histogram_rgb(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
-    """Histograms of R, G and B, few or many bins (Gonzalez & Woods, Digital Image Processing, section 3.3)."""
-    return match_histograms(real, mask, reference, reference_mask, _bins(draws))
+def match_rgb(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+    """Match the histograms of R, G and B (Gonzalez & Woods, Digital Image Processing, section 3.3)."""
+    return match_histograms(real, mask, reference, reference_mask, _draw_bins(draws))
 
 
-def histogram_ycbcr(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
-    """Histograms of luma and both chromas, or of luma alone (Fecker et al., 2008, who match YCbCr)."""
+def match_ycbcr(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+    """Match the histograms of luma and both chromas, or of luma alone (Fecker et al., 2008, match YCbCr)."""
     to = real.new_tensor(_YCBCR)
     planes, others = _multiply(to, real), _multiply(to, reference)
-    matched = match_histograms(planes, mask, others, reference_mask, _bins(draws))
-    alone = uniform(real, 0, 1, draws) < 0.2
+    matched = match_histograms(planes, mask, others, reference_mask, _draw_bins(draws))
+    alone = draw_uniform(real, 0, 1, draws) < 0.2
     matched = torch.cat([matched[:, :1], torch.where(alone, planes[:, 1:], matched[:, 1:])], dim=1)
     return _multiply(to.inverse(), matched)
 
 
-def histogram_lab(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
-    """Histograms of L, a and b (Neumann & Neumann, 2005, match in such a space)."""
-    lab = match_histograms(srgb_to_lab(real), mask, srgb_to_lab(reference), reference_mask, _bins(draws))
+def match_lab(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+    """Match the histograms of L, a and b (Neumann & Neumann, 2005, match in a similar space)."""
+    lab = match_histograms(srgb_to_lab(real), mask, srgb_to_lab(reference), reference_mask, _draw_bins(draws))
     return lab_to_srgb(lab)
 
 
-def histogram_hsv(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
-    """Histograms of saturation and value, hue turned by no more than a fifteenth of a circle (Smith, 1978: HSV)."""
+def match_hsv(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+    """Match the histograms of saturation and value; rotate hue by at most a fifteenth of a circle (Smith, 1978)."""
     hsv, other = rgb_to_hsv(real), rgb_to_hsv(reference)
-    matched = match_histograms(hsv, mask, other, reference_mask, _bins(draws))
-    hue = hsv[:, :1] + uniform(real, -1 / 15, 1 / 15, draws) * (uniform(real, 0, 1, draws) < 0.5)
+    matched = match_histograms(hsv, mask, other, reference_mask, _draw_bins(draws))
+    hue = hsv[:, :1] + draw_uniform(real, -1 / 15, 1 / 15, draws) * (draw_uniform(real, 0, 1, draws) < 0.5)
     return hsv_to_rgb(torch.cat([hue % 1, matched[:, 1:].clamp(0, 1)], dim=1))
 
 
@@ -122,10 +125,10 @@ def hsv_to_rgb(hsv: Tensor) -> Tensor:
     return torch.stack(channels, dim=1)
 
 
-def iterated_distribution(
+def match_distribution(
     real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator
 ) -> Tensor:
-    """The whole colour distribution, by histograms along random axes, four times (Pitié, Kokaram & Dahyot, 2005)."""
+    """Match the colour distribution by histograms along random axes, four times (Pitié, Kokaram & Dahyot, 2005)."""
     found = real
     for _ in range(4):
         axes, _ = torch.linalg.qr(torch.randn(len(real), 3, 3, generator=draws, device=real.device))
@@ -134,8 +137,10 @@ def iterated_distribution(
     return found
 
 
-def reinhard_log(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator) -> Tensor:
-    """Mean and deviation in the logarithmic l-alpha-beta space (Reinhard et al., 2001, as published)."""
+def transfer_reinhard_log(
+    real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, _: Generator
+) -> Tensor:
+    """Transfer mean and deviation in the logarithmic l-alpha-beta space (Reinhard et al., 2001, as published)."""
     lms, turn = real.new_tensor(_LMS), real.new_tensor(_LOG_SPACE)
     planes, others = (
         _multiply(turn, _multiply(lms, picture.clamp_min(1 / 255)).log10()) for picture in (real, reference)
@@ -147,29 +152,29 @@ def reinhard_log(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: 
     return _multiply(lms.inverse(), 10 ** _multiply(turn.T, moved))
 
 
-def mean_shift(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
-    """Mean and, of half of them, deviation of R, G and B (the simplest transfer there is)."""
+def shift_mean(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+    """Transfer the mean of R, G and B and, for half of the pictures, the deviation (the simplest transfer)."""
     mean, deviation = _mean_and_deviation(real, mask)
     target_mean, target_deviation = _mean_and_deviation(reference, reference_mask)
     ratio = (target_deviation / deviation.clamp_min(1e-2)).clamp(0.4, 2.5)
-    ratio = torch.where(uniform(real, 0, 1, draws) < 0.5, ratio, torch.ones_like(ratio))
+    ratio = torch.where(draw_uniform(real, 0, 1, draws) < 0.5, ratio, torch.ones_like(ratio))
     return (real - mean) * ratio + target_mean
 
 
 def _mean_and_deviation(picture: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, 3, 1, 1) each, under the mask."""
+    """Return mean and standard deviation under the mask, (B, 3, 1, 1) each."""
     area = mask.sum(dim=(2, 3), keepdim=True).clamp_min(1)
     mean = (picture * mask).sum(dim=(2, 3), keepdim=True) / area
     return mean, (((picture - mean) ** 2 * mask).sum(dim=(2, 3), keepdim=True) / area).sqrt()
 
 
-def scene_colour(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
-    """Lab mean moved towards that of a random place of the scene, as Poisson blending moves it (Pérez et al., 2003)."""
+def shift_to_scene(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+    """Move the Lab mean to that of a random place in the scene, like Poisson blending (Pérez et al., 2003)."""
     del reference, reference_mask
     batch, _, height, width = real.shape
     rows = torch.linspace(0, 1, height, device=real.device)[None, None, :, None]
     columns = torch.linspace(0, 1, width, device=real.device)[None, None, None, :]
-    apart = (rows - uniform(real, 0, 1, draws)) ** 2 + (columns - uniform(real, 0, 1, draws)) ** 2
+    apart = (rows - draw_uniform(real, 0, 1, draws)) ** 2 + (columns - draw_uniform(real, 0, 1, draws)) ** 2
     place = torch.exp(-apart / 0.02) * (1 - mask) + 1e-5
     lab = srgb_to_lab(real)
     mean, _ = _mean_and_deviation(lab, mask)
@@ -177,21 +182,21 @@ def scene_colour(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: 
     return lab_to_srgb(lab + there - mean)
 
 
-def curves(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
-    """A channel mixer and a random curve for each channel, as an editor's "channel mixer" and "curves" tools."""
+def edit_curves(real: Tensor, mask: Tensor, reference: Tensor, reference_mask: Tensor, draws: Generator) -> Tensor:
+    """Apply a channel mixer and a random curve per channel, like an editor's "channel mixer" and "curves" tools."""
     del mask, reference, reference_mask
-    mixed = mix_channels(real, uniform(real, 0, 0.3, draws), draws)
-    return bend(mixed, uniform(real, 0.05, 0.2, draws), draws)
+    mixed = mix_channels(real, draw_uniform(real, 0, 0.3, draws), draws)
+    return apply_random_curve(mixed, draw_uniform(real, 0.05, 0.2, draws), draws)
 
 
 TRANSFERS = {
-    "histogram rgb": histogram_rgb,
-    "histogram ycbcr": histogram_ycbcr,
-    "histogram lab": histogram_lab,
-    "histogram hsv": histogram_hsv,
-    "iterated distribution": iterated_distribution,
-    "reinhard log": reinhard_log,
-    "mean shift": mean_shift,
-    "scene colour": scene_colour,
-    "curves": curves,
+    "histogram rgb": match_rgb,
+    "histogram ycbcr": match_ycbcr,
+    "histogram lab": match_lab,
+    "histogram hsv": match_hsv,
+    "iterated distribution": match_distribution,
+    "reinhard log": transfer_reinhard_log,
+    "mean shift": shift_mean,
+    "scene colour": shift_to_scene,
+    "curves": edit_curves,
 }

@@ -1,8 +1,8 @@
-"""A synthesis in which the scene is as varied as the object.
+"""The wide synthesis, in which the scene varies as much as the object.
 
-The photograph is rendered anew as a whole (`scenes`), and then its object is changed: by one of the kinds of
-`recoloring`, of `transfers` and of `hours`, or as another rendering of the photograph shows it. References
-are rendered anew, too, and some of them are whole photographs.
+First the whole photograph is re-rendered (`scenes`). Then its object is changed by a kind from `recoloring`,
+`transfers` or `hours`, or taken from another rendering of the photograph. References are re-rendered too, and some of
+them are whole photographs.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from training.data.synthesis.transfers import TRANSFERS
 WIDE_KINDS: dict[str, Recolor] = {**KINDS, **TRANSFERS, **HOURS, "rerender": rerender}
 
 RENDERED_SCENES = 0.7
-"""Share of photographs, and of references, that are rendered anew as a whole."""
+"""Share of photographs, and of references, that are re-rendered as a whole."""
 WHOLE_REFERENCES = 0.25
-"""Share of references whose colours are taken from the whole photograph."""
+"""Share of references that provide the colours of the whole photograph."""
 _WEIGHTS = {"rerender": 4.0, "retouch": 2.0, "other hour": 2.0}
-"""How often a kind is drawn where it isn't once."""
+"""Relative frequency of kinds whose weight isn't 1."""
 
 
 def recolor_widely(
@@ -34,11 +34,11 @@ def recolor_widely(
     generator: Generator,
     fringeless: float,
 ) -> Composites:
-    """One composite a photograph: pictures (B, 3, H, W) in [0, 1], masks (B, 1, H, W) in [0, 1].
+    """Make one composite per photograph: pictures (B, 3, H, W) in [0, 1], masks (B, 1, H, W) in [0, 1].
 
-    fringeless: share of composites around whose foreground nothing of its own colours is left
-    (`training.data.synthesis.edge_leakage`).
-    `Composites.real` is the photograph as it was rendered; `kind` an index into WIDE_KINDS.
+    fringeless: share of composites without label leakage (`training.data.synthesis.edge_leakage`).
+
+    `Composites.real` is the re-rendered photograph; `kind` is an index into WIDE_KINDS.
     """
     both = render_scenes(torch.cat([pictures, references]), RENDERED_SCENES, generator)
     real, reference = both.chunk(2)

@@ -1,1 +1,1 @@
-"""Where weights fail."""
+"""Analysis of where weights fail."""

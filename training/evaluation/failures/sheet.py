@@ -1,4 +1,4 @@
-"""Contact sheets of cases: a composite with its mask's outline, what became of it, the truth where there is one."""
+"""Contact sheets of cases: the composite with its mask's outline, the result, and the ground truth if there is one."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from PIL import Image, ImageDraw, ImageFont
 from gknet.atomic import replacing
 
 SIDE = 224
-"""Of a picture on the sheet, pixels."""
+"""Side of a picture on the sheet, in pixels."""
 GAP = 4
 MARGIN = 14
 FONT_SIZE = 15
 LINE = 19
 COLUMNS = 2
-"""Cases beside one another."""
+"""Cases per row."""
 JPEG_QUALITY = 85
 
 
 class Tile(NamedTuple):
-    """A case.   lines: above its pictures, each cut into more where it is too long.   mask: (H, W) bool.
-    pictures: caption -> (H, W, 3) uint8; the mask is outlined on the first."""
+    """A case on the sheet.
+
+    lines: text above the pictures; long lines are wrapped.
+    mask: (H, W) bool.
+    pictures: caption -> (H, W, 3) uint8; the mask is outlined on the first.
+    """
 
     lines: Sequence[str]
     mask: np.ndarray
@@ -33,11 +37,11 @@ class Tile(NamedTuple):
 
 
 def write_sheet(path: Path, tiles: Sequence[Tile]) -> None:
-    """Writes a JPEG; it is at its place only when it is whole. All tiles must have equally many pictures, of any size.
+    """Write a JPEG atomically. All tiles must have the same number of pictures, of any size.
 
-    Raises OSError where the file cannot be written.
+    Raises OSError if the file can't be written.
     """
-    drawn = [_tile(tile) for tile in tiles]
+    drawn = [_draw_tile(tile) for tile in tiles]
     width, columns = drawn[0].width, min(COLUMNS, len(drawn))
     rows = [drawn[start : start + columns] for start in range(0, len(drawn), columns)]
     heights = [max(tile.height for tile in row) for row in rows]
@@ -45,15 +49,15 @@ def write_sheet(path: Path, tiles: Sequence[Tile]) -> None:
     top = MARGIN
     for row, height in zip(rows, heights, strict=True):
         for column, tile in enumerate(row):
-            # Pictures of a row stand level, however many lines the words above them take.
+            # Align the pictures of a row, however many lines of text are above them.
             sheet.paste(tile, (MARGIN + column * (width + MARGIN), top + height - tile.height))
         top += height + MARGIN
     with replacing(path) as unfinished:
-        # No colour subsampling: it is colours that are looked at.
+        # No chroma subsampling, because the sheet is for comparing colours.
         sheet.save(unfinished, "JPEG", quality=JPEG_QUALITY, subsampling=0)
 
 
-def _tile(tile: Tile) -> Image.Image:
+def _draw_tile(tile: Tile) -> Image.Image:
     font = ImageFont.load_default(FONT_SIZE)
     width = len(tile.pictures) * (SIDE + GAP) - GAP
     letters = int(width / font.getlength("abcdefghij") * 10)
@@ -65,23 +69,23 @@ def _tile(tile: Tile) -> Image.Image:
         pen.text((0, number * LINE), line, fill="black", font=font)
     for number, (caption, picture) in enumerate(tile.pictures.items()):
         left = number * (SIDE + GAP)
-        shown = picture if number else _outlined(picture, tile.mask)
+        shown = picture if number else _draw_outline(picture, tile.mask)
         drawn.paste(Image.fromarray(shown).resize((SIDE, SIDE), Image.Resampling.LANCZOS), (left, top))
         pen.text((left, top + SIDE + 1), caption, fill="#555", font=font)
     return drawn
 
 
-def _outlined(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The picture with a white line just outside the mask and a black one around it: seen on any colour."""
-    wide = _grown(mask)
+def _draw_outline(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Draw a white line just outside the mask and a black one around it, visible on any colour."""
+    wide = _dilate(mask)
     shown = picture.copy()
-    shown[_grown(wide) & ~wide] = 0
+    shown[_dilate(wide) & ~wide] = 0
     shown[wide & ~mask] = 255
     return shown
 
 
-def _grown(mask: np.ndarray) -> np.ndarray:
-    """The mask and its neighbours above, below, left and right."""
+def _dilate(mask: np.ndarray) -> np.ndarray:
+    """Return the mask dilated by its neighbours above, below, left and right."""
     grown = mask.copy()
     grown[1:] |= mask[:-1]
     grown[:-1] |= mask[1:]

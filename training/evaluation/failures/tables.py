@@ -1,4 +1,4 @@
-"""The failures' tables, and `failures.csv`: a line a case with all that was measured."""
+"""The tables of failures, and `failures.csv` with one line per case and all its measurements."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.evaluation.failures.kinds import (
     Measured,
     Result,
     Scene,
-    names_of,
+    find_kinds,
 )
 from training.evaluation.score_tables import UNKNOWN, ScoreTable
 
@@ -36,7 +36,7 @@ PART_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A composite and what was measured of it.   recolouring: its kind of composite."""
+    """A composite and its measurements. recolouring: its kind of composite."""
 
     key: str
     recolouring: str
@@ -45,12 +45,12 @@ class Failure:
 
     @property
     def names(self) -> list[str]:
-        return [*names_of(FAILURES, self.result), *names_of(CASES, self.scene)]
+        return [*find_kinds(FAILURES, self.result), *find_kinds(CASES, self.scene)]
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """An object pasted into another photograph and what was measured of it."""
+    """A pasted object and its measurements."""
 
     key: str
     scene: Scene
@@ -58,13 +58,14 @@ class Doubt:
 
     @property
     def names(self) -> list[str]:
-        return [*names_of(DOUBTS, self.change), *names_of(CASES, self.scene)]
+        return [*find_kinds(DOUBTS, self.change), *find_kinds(CASES, self.scene)]
 
 
-def kinds_table(worst: Sequence[Failure], everything: Sequence[Failure], title: str) -> ScoreTable:
-    """How often each kind is met among the worst and among all, and how much of all error its composites hold.
+def build_kinds_table(worst: Sequence[Failure], everything: Sequence[Failure], title: str) -> ScoreTable:
+    """Return how frequent each kind is among the worst and among all, and its share of the total error.
 
-    title: whose results these are.   Neither sequence may be empty.
+    title: names the results.
+    Neither sequence may be empty.
     """
     held, total = (sum(failure.result.fmse_after for failure in group) for group in (worst, everything))
 
@@ -73,14 +74,14 @@ def kinds_table(worst: Sequence[Failure], everything: Sequence[Failure], title: 
         having = sum(one.result.fmse_after for one, holds in zip(everything, of_all, strict=True) if holds)
         return [
             name,
-            *map(_counted, (of_worst, of_all)),
+            *map(_format_count, (of_worst, of_all)),
             UNKNOWN if ratio is None else f"{ratio:.1f}",
             f"{100 * having / total:.1f} %" if total else UNKNOWN,
         ]
 
     def rows(kinds: Mapping[str, Kind[Measured]], measured: str) -> list[list[str]]:
         return [
-            row(name, *([kind.holds(getattr(one, measured)) for one in group] for group in (worst, everything)))
+            row(name, *([kind.applies(getattr(one, measured)) for one in group] for group in (worst, everything)))
             for name, kind in kinds.items()
         ]
 
@@ -98,14 +99,14 @@ def kinds_table(worst: Sequence[Failure], everything: Sequence[Failure], title: 
             else "No error is left.",
             f"The mean colour's kinds need an error of the mean of {VISIBLE:g} levels; the parts' kinds as much, and "
             f"{100 * LEADING:g} % of the fMSE left.",
-            *_rules(FAILURES),
-            *_rules(CASES),
+            *_list_rules(FAILURES),
+            *_list_rules(CASES),
         ],
     )
 
 
-def parts_table(worst: Sequence[Failure], everything: Sequence[Failure]) -> ScoreTable:
-    """What the error that is left is made of, by kind of composite, and among the worst."""
+def build_parts_table(worst: Sequence[Failure], everything: Sequence[Failure]) -> ScoreTable:
+    """Return the parts of the remaining error, by kind of composite and for the worst."""
     groups = {
         name: [failure for failure in everything if failure.recolouring == name]
         for name in dict.fromkeys(failure.recolouring for failure in everything)
@@ -127,10 +128,13 @@ def parts_table(worst: Sequence[Failure], everything: Sequence[Failure]) -> Scor
     )
 
 
-def doubts_table(pasted: Sequence[Doubt]) -> ScoreTable:
-    """How often each kind is met among pasted objects; must not be empty."""
+def build_doubts_table(pasted: Sequence[Doubt]) -> ScoreTable:
+    """Return how frequent each kind is among pasted objects; there must be at least one."""
     rows = [
-        [[name, _counted([kind.holds(getattr(doubt, measured)) for doubt in pasted])] for name, kind in kinds.items()]
+        [
+            [name, _format_count([kind.applies(getattr(doubt, measured)) for doubt in pasted])]
+            for name, kind in kinds.items()
+        ]
         for kinds, measured in ((DOUBTS, "change"), (CASES, "scene"))
     ]
     changes = np.array([doubt.change for doubt in pasted])  # (n, 5)
@@ -141,17 +145,17 @@ def doubts_table(pasted: Sequence[Doubt]) -> ScoreTable:
         notes=[
             f"Change in the median {np.median(changes[:, 0]):.1f} levels, at most {changes[:, 0].max():.1f}; "
             f"its part that varies across the object at most {changes[:, 1].max():.1f}.",
-            *_rules(DOUBTS),
+            *_list_rules(DOUBTS),
         ],
     )
 
 
-def _counted(holds: Sequence[bool]) -> str:
+def _format_count(holds: Sequence[bool]) -> str:
     return f"{sum(holds)} ({100 * np.mean(holds):.1f} %)"
 
 
-def _rules(kinds: Mapping[str, Kind[Measured]]) -> list[str]:
-    return [f"{name}: {kind.told}." for name, kind in kinds.items()]
+def _list_rules(kinds: Mapping[str, Kind[Measured]]) -> list[str]:
+    return [f"{name}: {kind.rule}." for name, kind in kinds.items()]
 
 
 COLUMNS = [
@@ -170,7 +174,7 @@ COLUMNS = [
 def write_failures(
     file: TextIO, worst: Sequence[Failure], everything: Sequence[Failure], pasted: Sequence[Doubt]
 ) -> None:
-    """The worst first, then all others, then pasted objects; what cannot be known of these is left empty."""
+    """Write the worst first, then all others, then pasted objects, whose unknown fields stay empty."""
     writer = csv.DictWriter(file, COLUMNS)
     writer.writeheader()
     taken = set(map(id, worst))
@@ -180,13 +184,13 @@ def write_failures(
             figures = failure.result._asdict()
             parts = figures.pop("parts")
             figures |= {f"part_{name}": part for name, part in parts._asdict().items()}
-            writer.writerow(_line(group, failure, {"recolouring": failure.recolouring}, figures))
+            writer.writerow(_make_line(group, failure, {"recolouring": failure.recolouring}, figures))
     for doubt in pasted:
         figures = doubt.change._asdict()
         figures |= {"change_size": figures.pop("size"), "change_place": figures.pop("place")}
-        writer.writerow(_line("pasted", doubt, {}, figures))
+        writer.writerow(_make_line("pasted", doubt, {}, figures))
 
 
-def _line(group: str, case: Failure | Doubt, told: dict[str, str], figures: dict[str, float]) -> dict[str, str]:
+def _make_line(group: str, case: Failure | Doubt, labels: dict[str, str], figures: dict[str, float]) -> dict[str, str]:
     numbers = {name: f"{figure:.6f}" for name, figure in (case.scene._asdict() | figures).items()}
-    return {"set": group, "key": case.key, "kinds": "; ".join(case.names), **told, **numbers}
+    return {"set": group, "key": case.key, "kinds": "; ".join(case.names), **labels, **numbers}

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 
 from gknet.errors import PictureError
-from training.data.judging_sets.other_code import TRANSFERS, other_code_samples, through_jpeg
-from training.data.judging_sets.real_light import CAMERAS, HOURS, real_light_samples
-from training.data.judging_sets.rerendered import STRENGTHS, rerendered_samples
-from training.data.judging_sets.validation import Half, half_of, validation_samples
+from training.data.judging_sets.other_code import TRANSFERS, compress_as_jpeg, make_other_code_samples
+from training.data.judging_sets.real_light import CAMERAS, HOURS, make_real_light_samples
+from training.data.judging_sets.rerendered import STRENGTHS, make_rerendered_samples
+from training.data.judging_sets.validation import Half, find_half, make_validation_samples
 from training.data.sample import SIZE, Sample
 from training.data.shards import Photographs, is_validation
 from training.evaluation import four_sets
@@ -35,8 +35,8 @@ def photographs() -> Photographs:
     wanted = dict.fromkeys(HALVES, 2)
     keys = []
     for name in names:
-        if wanted[half_of(name)]:
-            wanted[half_of(name)] -= 1
+        if wanted[find_half(name)]:
+            wanted[find_half(name)] -= 1
             keys.append(name)
     small = torch.from_numpy(draws.uniform(0, 255, (4, 3, 5, 5)))
     pictures = F.interpolate(small, (48, 48), mode="bicubic").clamp(0, 255).byte().numpy()
@@ -47,16 +47,16 @@ def photographs() -> Photographs:
 
 def test_halves_are_about_equal_and_no_part_of_the_split() -> None:
     keys = [f"key_{number}" for number in range(4000)]
-    final = [half_of(key) == "final" for key in keys]
+    final = [find_half(key) == "final" for key in keys]
     assert 0.46 < np.mean(final) < 0.54
-    held_out = [half_of(key) == "final" for key in keys if is_validation(key)]
+    held_out = [find_half(key) == "final" for key in keys if is_validation(key)]
     assert 0.3 < np.mean(held_out) < 0.7
 
 
 SAMPLES: dict[str, Callable[[Photographs, Half], Iterator[Sample]]] = {
-    "own": lambda photographs, half: validation_samples(photographs, half=half),
-    "other code": other_code_samples,
-    "re-rendered": rerendered_samples,
+    "own": lambda photographs, half: make_validation_samples(photographs, half=half),
+    "other code": make_other_code_samples,
+    "re-rendered": make_rerendered_samples,
 }
 
 
@@ -74,7 +74,7 @@ def test_sets_are_always_the_same_and_halves_share_no_photograph(name: str, phot
 
 
 def test_other_code_changes_only_the_object_but_for_jpeg(photographs: Photographs) -> None:
-    samples = list(other_code_samples(photographs, "choosing"))
+    samples = list(make_other_code_samples(photographs, "choosing"))
     assert {sample.kind for sample in samples} == set(TRANSFERS)
     for sample in samples:
         inside = np.zeros_like(sample.mask)
@@ -99,14 +99,14 @@ def test_transfers_of_the_libraries_bring_the_mean_near_the_references(name: str
 
 def test_a_better_jpeg_is_nearer_to_the_picture(photographs: Photographs) -> None:
     picture = np.ascontiguousarray(photographs.pictures[0].transpose(1, 2, 0))
-    apart = [np.abs(through_jpeg(picture, quality).astype(int) - picture).mean() for quality in (85, 95)]
+    apart = [np.abs(compress_as_jpeg(picture, quality).astype(int) - picture).mean() for quality in (85, 95)]
     assert apart[0] > apart[1] > 0
 
 
 def test_rerendered_truths_are_other_renderings_and_stronger_ones_are_further_away(photographs: Photographs) -> None:
     moved: dict[str, list[float]] = {f"{strength}": [] for strength in STRENGTHS}
     for half in HALVES:
-        for sample in rerendered_samples(photographs, half):
+        for sample in make_rerendered_samples(photographs, half):
             picture = photographs.pictures[photographs.keys.index(sample.key)].transpose(1, 2, 0)
             moved[sample.kind].append(float(np.abs(sample.real.astype(int) - picture).mean()))
             assert np.array_equal(sample.composite[~sample.mask], sample.real[~sample.mask])
@@ -116,7 +116,7 @@ def test_rerendered_truths_are_other_renderings_and_stronger_ones_are_further_aw
 
 
 def test_real_light_shows_each_object_as_other_hours_did(light: Path) -> None:
-    found = list(real_light_samples(light, "choosing"))
+    found = list(make_real_light_samples(light, "choosing"))
     assert len(found) == len(CAMERAS["choosing"]) * 5 * HOURS
     assert {sample.kind for sample in found} == {f"{camera}.tower" for camera in CAMERAS["choosing"]}
     for sample in found:
@@ -124,14 +124,14 @@ def test_real_light_shows_each_object_as_other_hours_did(light: Path) -> None:
         assert np.ptp(sample.composite[sample.mask].astype(int)) < 4
         assert np.array_equal(sample.composite[~sample.mask], sample.real[~sample.mask])
         assert abs(int(sample.composite[sample.mask].mean()) - int(sample.real[sample.mask].mean())) > 30
-    assert {sample.key.partition("_")[0] for sample in real_light_samples(light, "final")} == set(CAMERAS["final"])
+    assert {sample.key.partition("_")[0] for sample in make_real_light_samples(light, "final")} == set(CAMERAS["final"])
 
 
 def test_a_missing_camera_is_named(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "light-000.tar", "w"):
         pass
     with pytest.raises(PictureError, match=CAMERAS["choosing"][0]):
-        list(real_light_samples(tmp_path, "choosing"))
+        list(make_real_light_samples(tmp_path, "choosing"))
 
 
 def record(key: str, before: float, after: float, gain: float) -> Record:

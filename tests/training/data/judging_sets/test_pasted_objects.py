@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.data.judging_sets.pasted_objects import pasted_objects
+from training.data.judging_sets.pasted_objects import paste_objects
 from training.data.sample import MASK_SHARE, SIZE
 from training.data.shards import Photographs, find_shards, read_photographs
 
@@ -34,7 +34,7 @@ def box(top: int, bottom: int) -> np.ndarray:
 
 def test_only_the_object_changes_the_scene_and_keeps_its_colours() -> None:
     colours = {"a_red": RED, "b_blue": BLUE}
-    found = list(pasted_objects(two(box(40, 160)), 5, anything))
+    found = list(paste_objects(two(box(40, 160)), 5, anything))
     assert len(found) == 2
     for case in found:
         own, scene = (colours[name] for name in case.key.split(" in "))
@@ -51,20 +51,20 @@ def test_only_the_object_changes_the_scene_and_keeps_its_colours() -> None:
 
 
 def test_an_object_cut_by_the_lower_edge_stands_on_it_and_others_that_are_cut_are_left_out() -> None:
-    for case in pasted_objects(two(box(120, SIZE)), 2, anything):
+    for case in paste_objects(two(box(120, SIZE)), 2, anything):
         assert case.mask[-1].any()
-    assert list(pasted_objects(two(box(0, 120)), 2, anything)) == []
+    assert list(paste_objects(two(box(0, 120)), 2, anything)) == []
 
 
 def test_specks_are_no_objects() -> None:
     speck = np.zeros((SIZE, SIZE), bool)
     speck[100:140, 100:140] = True  # 2.4 % of the picture
-    assert list(pasted_objects(two(speck), 2, anything)) == []
+    assert list(paste_objects(two(speck), 2, anything)) == []
 
 
 def test_objects_are_always_the_same_and_from_wanted_photographs_alone(pool: Path) -> None:
     photographs = read_photographs(find_shards([pool]), SIZE, validation=True, mask_share=MASK_SHARE)
-    once, again = (list(pasted_objects(photographs, 3, anything)) for _ in range(2))
+    once, again = (list(paste_objects(photographs, 3, anything)) for _ in range(2))
     assert len(once) == 3
     for one, other in zip(once, again, strict=True):
         assert one.key == other.key
@@ -73,5 +73,5 @@ def test_objects_are_always_the_same_and_from_wanted_photographs_alone(pool: Pat
     assert len({case.key.split(" in ")[0] for case in once}) == 3
     assert len({case.key.split(" in ")[1] for case in once}) == 3
     wanted = set(photographs.keys[:2])
-    for case in pasted_objects(photographs, 3, wanted.__contains__):
+    for case in paste_objects(photographs, 3, wanted.__contains__):
         assert set(case.key.split(" in ")) == wanted

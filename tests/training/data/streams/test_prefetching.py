@@ -23,7 +23,7 @@ class Counting:
         self.last = last
         self.threads: set[int] = set()
 
-    def batch(self) -> Batch:
+    def draw_batch(self) -> Batch:
         if self.made == self.last:
             raise InputError("There are no more.", "Ask for fewer.")
         self.threads.add(threading.get_ident())
@@ -33,7 +33,7 @@ class Counting:
 
 
 def numbers(ahead: Prefetcher, count: int) -> list[float]:
-    return [ahead.batch().composite[0, 0, 0, 0].item() for _ in range(count)]
+    return [ahead.draw_batch().composite[0, 0, 0, 0].item() for _ in range(count)]
 
 
 def test_batches_come_in_their_order_from_another_thread() -> None:
@@ -57,7 +57,7 @@ def test_an_error_is_raised_after_the_batches_before_it() -> None:
     with Prefetcher(Counting(last=2), CPU) as ahead:
         assert numbers(ahead, 2) == [0, 1]
         with pytest.raises(InputError, match="no more"):
-            ahead.batch()
+            ahead.draw_batch()
 
 
 def test_closing_ends_the_thread() -> None:

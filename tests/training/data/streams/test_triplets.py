@@ -43,10 +43,10 @@ def test_processes_share_each_step_without_overlap() -> None:
 
 def test_batches_hold_the_files_of_their_composites(iharmony4_tree: Path) -> None:
     training = Training(RUN)
-    chosen = iharmony4.triplets(iharmony4_tree, "train")
-    batch = TripletStream(chosen, training, BadFiles(skip=False)).batch()
+    chosen = iharmony4.list_triplets(iharmony4_tree, "train")
+    batch = TripletStream(chosen, training, BadFiles(skip=False)).draw_batch()
     for place, index in enumerate(indices(len(chosen), 1)[0]):
-        sample = next(iharmony4.samples([chosen[index]]))
+        sample = next(iharmony4.read_samples([chosen[index]]))
         assert torch.equal(
             (batch.composite[place] * 255).round().byte(), torch.tensor(sample.composite).permute(2, 0, 1)
         )
@@ -54,17 +54,17 @@ def test_batches_hold_the_files_of_their_composites(iharmony4_tree: Path) -> Non
 
 
 def test_a_bad_file_ends_the_training_or_is_left_out(iharmony4_tree: Path) -> None:
-    chosen = iharmony4.triplets(iharmony4_tree, "train")
+    chosen = iharmony4.list_triplets(iharmony4_tree, "train")
     broken = chosen[0]
     content = broken.real.read_bytes()
     broken.real.write_bytes(content[:100])
     try:
         stream = TripletStream(chosen, Training(RUN), BadFiles(skip=False))
         with pytest.raises(PictureError, match=broken.real.name):
-            list(itertools.islice(iter(stream.batch, None), len(chosen)))
+            list(itertools.islice(iter(stream.draw_batch, None), len(chosen)))
         bad = BadFiles(skip=True)
         stream = TripletStream(chosen, Training(RUN), bad)
-        sizes = [len(stream.batch().composite) for _ in range(len(chosen))]
+        sizes = [len(stream.draw_batch().composite) for _ in range(len(chosen))]
         assert min(sizes) == 1
         assert bad.count >= 1
     finally:
@@ -72,7 +72,7 @@ def test_a_bad_file_ends_the_training_or_is_left_out(iharmony4_tree: Path) -> No
 
 
 def test_two_epochs_and_the_tables(iharmony4_tree: Path, tmp_path: Path) -> None:
-    composites = len(iharmony4.triplets(iharmony4_tree, "train"))
+    composites = len(iharmony4.list_triplets(iharmony4_tree, "train"))
     config = tmp_path / "run.toml"
     config.write_text(f'preset = "gknet-s"\nbatch = 2\nsamples = {2 * composites}\n', encoding="utf-8")
     run = tmp_path / "run"

@@ -14,7 +14,7 @@ import torch
 
 from gknet.network import weights
 from training.data.shards import Photographs, find_shards, read_photographs
-from training.data.streams.views import PHOTOGRAPH_SIZE, Views, ViewStream, views_of
+from training.data.streams.views import PHOTOGRAPH_SIZE, Views, ViewStream, load_views
 from training.engine.parallel import Parallel
 from training.engine.run import TrainingRun
 from training.engine.training import Training
@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def views(photographs: Photographs, folder: Path) -> Views:
-    return views_of(photographs, RUN, folder, Parallel())
+    return load_views(photographs, RUN, folder, Parallel())
 
 
 def test_every_photograph_has_views_that_show_most_of_an_object(photographs: Photographs, views: Views) -> None:
@@ -61,7 +61,7 @@ def test_every_photograph_has_views_that_show_most_of_an_object(photographs: Pho
 
 def test_what_is_recognized_in_a_view_is_what_the_network_sees_in_it(views: Views) -> None:
     training = Training(replace(RUN, untouched=1.0, foreign_masks=0.0, jitter=0.0, hard_masks=0.0))
-    batch = ViewStream(views, training.run, training.generator).batch()
+    batch = ViewStream(views, training.run, training.generator).draw_batch()
     assert batch.recognized is not None
     assert training.net.recognition is not None
     seen = training.net.recognition(batch.real, batch.mask)
@@ -75,18 +75,18 @@ def test_what_is_recognized_in_a_view_is_what_the_network_sees_in_it(views: View
 def test_views_are_made_once_and_anew_for_another_run(photographs: Photographs, views: Views, folder: Path) -> None:
     files = sorted(folder.glob("*.npy"))
     before = [file.stat().st_mtime_ns for file in files]
-    again = views_of(photographs, RUN, folder, Parallel())
+    again = load_views(photographs, RUN, folder, Parallel())
     assert [file.stat().st_mtime_ns for file in files] == before
     assert np.array_equal(again.things, views.things)
-    other = views_of(photographs, replace(RUN, seed=4), folder, Parallel())
+    other = load_views(photographs, replace(RUN, seed=4), folder, Parallel())
     assert not np.array_equal(other.pictures, views.pictures)
 
 
 def test_a_folder_of_views_that_was_not_finished_is_made_anew(photographs: Photographs, tmp_path: Path) -> None:
-    whole = views_of(photographs, RUN, tmp_path, Parallel())
+    whole = load_views(photographs, RUN, tmp_path, Parallel())
     (tmp_path / "views.json").unlink()
     np.save(tmp_path / "things.npy", np.zeros(3))
-    again = views_of(photographs, RUN, tmp_path, Parallel())
+    again = load_views(photographs, RUN, tmp_path, Parallel())
     for name in ("pictures", "masks", "places", "things"):
         assert np.array_equal(getattr(again, name), getattr(whole, name)), name
 
@@ -96,14 +96,14 @@ def test_the_recognition_head_learns_alone(views: Views) -> None:
     training = Training(replace(RUN, batch=16))
     before = {name: tensor.clone() for name, tensor in training.net.state_dict().items()}
     stream = ViewStream(views, training.run, training.generator)
-    losses = [training.learn(stream) for _ in range(60)]
+    losses = [training.train_step(stream) for _ in range(60)]
     assert sum(losses[-10:]) < 0.93 * sum(losses[:10])
     moved = {name for name, tensor in training.net.state_dict().items() if not torch.equal(tensor, before[name])}
     assert moved == {name for name in before if name.startswith("recognition_head.")}
 
 
 def test_a_preset_that_recognizes_nothing_has_no_such_part() -> None:
-    with pytest.raises(ValueError, match="recognizes nothing"):
+    with pytest.raises(ValueError, match="has no recognition head"):
         replace(RUN, preset="gknet")
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from training.data.synthesis.crops import KEPT, MASK_SHARE, SMALLEST, STRETCH, cut_out, parts_of, sums_of
+from training.data.synthesis.crops import KEPT, MASK_SHARE, SMALLEST, STRETCH, cut_out_parts, draw_parts, sum_masks
 
 SIDE = 96
 
@@ -26,8 +26,8 @@ def generator(seed: int = 0) -> torch.Generator:
 @given(row=st.floats(10, 86), column=st.floats(10, 86), radius=st.floats(16, 40), seed=st.integers(0, 99))
 def test_a_part_shows_most_of_the_foreground(row: float, column: float, radius: float, seed: int) -> None:
     mask = disc(row, column, radius)
-    parts = parts_of(sums_of(mask).expand(20, -1, -1), generator(seed))
-    pixels = cut_out(mask[:, None].expand(20, -1, -1, -1).float() / 255, parts, torch.zeros(20).bool(), SIDE)
+    parts = draw_parts(sum_masks(mask).expand(20, -1, -1), generator(seed))
+    pixels = cut_out_parts(mask[:, None].expand(20, -1, -1, -1).float() / 255, parts, torch.zeros(20).bool(), SIDE)
     area = (parts[:, 2] * parts[:, 3])[:, None]
     share = pixels.mean(dim=(2, 3))
     whole = mask.float().mean() / 255
@@ -39,7 +39,7 @@ def test_a_part_shows_most_of_the_foreground(row: float, column: float, radius: 
 
 
 def test_parts_are_of_many_sizes_within_the_photograph() -> None:
-    parts = parts_of(sums_of(disc(48, 48, 16)).expand(400, -1, -1), generator())
+    parts = draw_parts(sum_masks(disc(48, 48, 16)).expand(400, -1, -1), generator())
     top, left, height, width = parts.unbind(1)
     for edge in (top, left, 1 - top - height, 1 - left - width):
         assert edge.min() > -1e-6
@@ -51,14 +51,14 @@ def test_parts_are_of_many_sizes_within_the_photograph() -> None:
 
 def test_a_photograph_without_a_fitting_part_is_seen_whole() -> None:
     everything = torch.full((1, SIDE, SIDE), 255, dtype=torch.uint8)
-    assert parts_of(sums_of(everything), generator()).tolist() == [[0, 0, 1, 1]]
+    assert draw_parts(sum_masks(everything), generator()).tolist() == [[0, 0, 1, 1]]
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_what_is_cut_out_lies_where_the_part_does(mirrored: bool) -> None:
     picture = torch.rand(1, 3, SIDE, SIDE, generator=generator())
     part = torch.tensor([[0.25, 0.5, 0.5, 0.25]])
-    cut = cut_out(picture, part, torch.tensor([mirrored]), SIDE // 4)[0]
+    cut = cut_out_parts(picture, part, torch.tensor([mirrored]), SIDE // 4)[0]
     # Twice the rows a pixel of the cut stands for, and one column of it.
     expected = picture[0, :, 24:72, 48:72].unflatten(1, (24, 2)).mean(dim=2)
     assert torch.allclose(cut, expected.flip(2) if mirrored else expected, atol=1e-5)
@@ -67,4 +67,4 @@ def test_what_is_cut_out_lies_where_the_part_does(mirrored: bool) -> None:
 def test_all_of_a_photograph_is_that_photograph() -> None:
     picture = torch.rand(2, 4, SIDE, SIDE, generator=generator())
     whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(2, -1)
-    assert torch.allclose(cut_out(picture, whole, torch.zeros(2).bool(), SIDE), picture, atol=1e-5)
+    assert torch.allclose(cut_out_parts(picture, whole, torch.zeros(2).bool(), SIDE), picture, atol=1e-5)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.data.judging_sets.validation import validation_samples
+from training.data.judging_sets.validation import make_validation_samples
 from training.data.sample import MASK_SHARE, SIZE
 from training.data.shards import find_shards, read_photographs
 from training.data.synthesis.edge_leakage import dilate, dilate_softly, recolor_without_leakage
@@ -102,7 +102,7 @@ def test_what_is_filled_has_the_colours_beyond() -> None:
 
 def test_validation_samples_can_be_recoloured_around_their_foreground(pool: Path) -> None:
     photographs = read_photographs(find_shards([pool]), SIZE, validation=True, mask_share=MASK_SHARE)
-    plain, around = (list(validation_samples(photographs, pixels)) for pixels in (0, 2))
+    plain, around = (list(make_validation_samples(photographs, pixels)) for pixels in (0, 2))
     truths = {sample.key: sample.real for sample in plain}
     assert around
     for sample in around:
@@ -113,7 +113,7 @@ def test_validation_samples_can_be_recoloured_around_their_foreground(pool: Path
 
 def test_validation_samples_can_be_made_of_what_lies_beyond_around_their_foreground(pool: Path) -> None:
     photographs = read_photographs(find_shards([pool]), SIZE, validation=True, mask_share=MASK_SHARE)
-    plain, beyond = (list(validation_samples(photographs, beyond=pixels)) for pixels in (0, 4))
+    plain, beyond = (list(make_validation_samples(photographs, beyond=pixels)) for pixels in (0, 4))
     assert len(plain) == len(beyond) > 0
     for was, sample in zip(plain, beyond, strict=True):
         mask = torch.from_numpy(sample.mask)[None, None].float()

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from training.data.synthesis.jpeg import compress
+from training.data.synthesis.jpeg import compress_pictures
 
 CROPS = ((100, 100, 128, 128), (37, 250, 96, 64), (11, 13, 50, 43))
 """Top, left, height, width; the last fills no whole blocks."""
@@ -42,7 +42,7 @@ def apart(first: Tensor, second: Tensor) -> float:
 @pytest.mark.parametrize("crop", CROPS)
 def test_pictures_lose_what_a_file_takes_from_them(crop: tuple[int, int, int, int], quality: int) -> None:
     picture = photograph(crop)
-    file, ours = filed(picture, quality), compress(tensor(picture), torch.tensor([float(quality)]))
+    file, ours = filed(picture, quality), compress_pictures(tensor(picture), torch.tensor([float(quality)]))
     assert ours.shape == file.shape
     lost = apart(file, tensor(picture))
     assert apart(ours, file) < 0.5 * lost
@@ -51,7 +51,7 @@ def test_pictures_lose_what_a_file_takes_from_them(crop: tuple[int, int, int, in
 
 def test_every_picture_has_its_own_quality() -> None:
     picture = tensor(photograph(CROPS[0]))
-    good, bad = compress(picture.repeat(2, 1, 1, 1), torch.tensor([95.0, 30.0])).split(1)
-    assert torch.equal(good, compress(picture, torch.tensor([95.0])))
-    assert torch.equal(bad, compress(picture, torch.tensor([30.0])))
+    good, bad = compress_pictures(picture.repeat(2, 1, 1, 1), torch.tensor([95.0, 30.0])).split(1)
+    assert torch.equal(good, compress_pictures(picture, torch.tensor([95.0])))
+    assert torch.equal(bad, compress_pictures(picture, torch.tensor([30.0])))
     assert apart(good, picture) < 0.5 * apart(bad, picture)

@@ -7,7 +7,15 @@ import skimage.data
 import torch
 from torch import Generator, Tensor
 
-from training.data.synthesis.scenes import RENDERINGS, exposure, haze, light_color, luma, render_scenes, white_balance
+from training.data.synthesis.scenes import (
+    RENDERINGS,
+    add_haze,
+    change_exposure,
+    change_white_balance,
+    compute_light_color,
+    compute_luma,
+    render_scenes,
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +44,7 @@ def test_the_same_draws_give_the_same_rendering(name: str, pictures: Tensor) -> 
 
 
 def test_light_of_a_black_body_is_warm_when_it_is_cool_and_neutral_at_srgbs_white() -> None:
-    colours = light_color(torch.tensor([2500.0, 3500.0, 6500.0, 12000.0]).view(4, 1, 1, 1)).flatten(1)
+    colours = compute_light_color(torch.tensor([2500.0, 3500.0, 6500.0, 12000.0]).view(4, 1, 1, 1)).flatten(1)
     red_over_blue = colours[:, 0] / colours[:, 2]
     assert (red_over_blue.diff() < 0).all()
     assert red_over_blue[0] > 4
@@ -46,28 +54,28 @@ def test_light_of_a_black_body_is_warm_when_it_is_cool_and_neutral_at_srgbs_whit
 
 def test_light_of_2856_kelvin_is_cies_illuminant_a() -> None:
     # x 0.4476, y 0.4074 in linear sRGB, relative to D65's (1, 1, 1).
-    red, green, blue = light_color(torch.full((1, 1, 1, 1), 2856.0)).flatten().tolist()
+    red, green, blue = compute_light_color(torch.full((1, 1, 1, 1), 2856.0)).flatten().tolist()
     assert red / green == pytest.approx(2.16, abs=0.12)
     assert blue / green == pytest.approx(0.24, abs=0.05)
 
 
 def test_exposure_makes_no_new_whites(pictures: Tensor) -> None:
     inner = 0.1 + 0.8 * pictures
-    rendered = exposure(inner, Generator().manual_seed(1))
+    rendered = change_exposure(inner, Generator().manual_seed(1))
     assert rendered.max() < 1
     assert rendered.mean(dim=(1, 2, 3)).std() > 0.05
 
 
 def test_white_balance_keeps_a_greys_luminance_about(pictures: Tensor) -> None:
     grey = torch.full_like(pictures, 0.4)
-    rendered = white_balance(grey, Generator().manual_seed(2))
-    assert (luma(rendered) - 0.4).abs().max() < 0.08
+    rendered = change_white_balance(grey, Generator().manual_seed(2))
+    assert (compute_luma(rendered) - 0.4).abs().max() < 0.08
     assert (rendered[:, 0] - rendered[:, 2]).abs().amax() > 0.1
 
 
 def test_haze_takes_contrast_from_the_top_rather_than_from_the_bottom(pictures: Tensor) -> None:
     noise = torch.rand(pictures.shape, generator=Generator().manual_seed(0))
-    rendered = haze(noise, Generator().manual_seed(0))
+    rendered = add_haze(noise, Generator().manual_seed(0))
     assert (rendered[:, :, :8].std(dim=(2, 3)) < rendered[:, :, -8:].std(dim=(2, 3))).all()
 
 

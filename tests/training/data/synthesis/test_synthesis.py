@@ -13,13 +13,13 @@ from training.data.shards import find_shards, read_photographs
 from training.data.synthesis.recoloring import (
     KINDS,
     Composites,
-    _moments,
-    _usable,
-    covariance,
-    histogram,
-    mkl,
+    _compute_moments,
+    _is_usable,
     recolor,
-    reinhard,
+    transfer_covariance,
+    transfer_histograms,
+    transfer_mkl,
+    transfer_reinhard,
 )
 
 
@@ -67,15 +67,15 @@ def test_the_same_draws_give_the_same_composites(scene: tuple[Tensor, Tensor, Te
 
 
 def test_reinhard_takes_the_mean_of_the_reference(scene: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
-    changed = reinhard(*scene, torch.Generator())
-    mean, _ = _moments(srgb_to_lab(changed), scene[1])
-    target, _ = _moments(srgb_to_lab(scene[2]), scene[3])
+    changed = transfer_reinhard(*scene, torch.Generator())
+    mean, _ = _compute_moments(srgb_to_lab(changed), scene[1])
+    target, _ = _compute_moments(srgb_to_lab(scene[2]), scene[3])
     torch.testing.assert_close(mean, target, atol=0.1, rtol=0)
 
 
 def test_mkl_takes_mean_and_covariance_of_the_reference(scene: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
-    mean, spread = _moments(mkl(*scene, torch.Generator()), scene[1])
-    target_mean, target_spread = _moments(scene[2], scene[3])
+    mean, spread = _compute_moments(transfer_mkl(*scene, torch.Generator()), scene[1])
+    target_mean, target_spread = _compute_moments(scene[2], scene[3])
     torch.testing.assert_close(mean, target_mean, atol=1e-3, rtol=0)
     torch.testing.assert_close(spread, target_spread, atol=5e-3, rtol=0)
 
@@ -83,15 +83,15 @@ def test_mkl_takes_mean_and_covariance_of_the_reference(scene: tuple[Tensor, Ten
 def test_covariance_transfer_takes_the_mean_of_the_reference(
     scene: tuple[Tensor, Tensor, Tensor, Tensor],
 ) -> None:
-    mean, _ = _moments(covariance(*scene, torch.Generator()), scene[1])
-    torch.testing.assert_close(mean, _moments(scene[2], scene[3])[0], atol=1e-3, rtol=0)
+    mean, _ = _compute_moments(transfer_covariance(*scene, torch.Generator()), scene[1])
+    torch.testing.assert_close(mean, _compute_moments(scene[2], scene[3])[0], atol=1e-3, rtol=0)
 
 
 def test_histogram_matching_brings_every_quantile_near_the_reference(
     scene: tuple[Tensor, Tensor, Tensor, Tensor],
 ) -> None:
     real, mask, reference, reference_mask = scene
-    changed = histogram(*scene, torch.Generator())
+    changed = transfer_histograms(*scene, torch.Generator())
     for index in range(len(real)):
         for channel in range(3):
             got = changed[index, channel][mask[index, 0] > 0]
@@ -110,5 +110,5 @@ def test_composites_that_hardly_change_or_clip_are_not_usable() -> None:
     composite[0, :, 8:24, 8:24] += 0.001
     composite[1, :, 8:24, 8:24] = 1.0
     composite[2, :, 8:24, 8:24] += 0.1
-    assert _usable(composite, real, mask).tolist() == [False, False, True]
-    assert not _usable(composite, real, torch.zeros_like(mask)).any()
+    assert _is_usable(composite, real, mask).tolist() == [False, False, True]
+    assert not _is_usable(composite, real, torch.zeros_like(mask)).any()

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from gknet.color.srgb import srgb_to_lab
 from training.data.synthesis import transfers
-from training.data.synthesis.hours import half_in_shade, inflated_normals, other_hour
+from training.data.synthesis.hours import inflate_normals, relight, shade_half
 from training.data.synthesis.transfers import TRANSFERS, hsv_to_rgb, match_histograms, rgb_to_hsv
 from training.data.synthesis.wide import WIDE_KINDS, recolor_widely
 
@@ -56,7 +56,7 @@ def test_matched_histograms_have_the_references_quantiles(bins: int, scene: Scen
 
 def test_iterated_transfer_brings_the_covariance(scene: Scene) -> None:
     _, mask, reference, _ = scene
-    changed = transfers.iterated_distribution(*scene, Generator().manual_seed(0))
+    changed = transfers.match_distribution(*scene, Generator().manual_seed(0))
     inside = mask[0, 0] > 0
 
     def apart(picture: Tensor) -> Tensor:
@@ -79,19 +79,19 @@ def test_hue_saturation_and_value_come_back(scene: Scene) -> None:
 def test_scene_colour_comes_from_the_scene(scene: Scene) -> None:
     real, mask, *_ = scene
     blue = torch.where(mask > 0, real, torch.tensor([0.1, 0.2, 0.7]).view(1, 3, 1, 1))
-    changed = transfers.scene_colour(blue, *scene[1:], Generator().manual_seed(0))
+    changed = transfers.shift_to_scene(blue, *scene[1:], Generator().manual_seed(0))
     background = srgb_to_lab(blue)[:, :, 0, 0]
     torch.testing.assert_close(mean_of(srgb_to_lab(changed), mask), background, atol=1.5, rtol=0)
 
 
 def test_normals_of_a_disc_point_outwards(scene: Scene) -> None:
-    normals = inflated_normals(scene[1][:1])[0]
+    normals = inflate_normals(scene[1][:1])[0]
     assert normals[0, 20, 29] > 0.1 > -0.1 > normals[0, 20, 10]
     assert normals[1, 29, 20] > 0.1 > -0.1 > normals[1, 10, 20]
     torch.testing.assert_close(normals.norm(dim=0), torch.ones(40, 40))
 
 
-@pytest.mark.parametrize("light", [other_hour, half_in_shade])
+@pytest.mark.parametrize("light", [relight, shade_half])
 def test_light_of_another_hour_differs_across_an_even_object(light: Callable[..., Tensor], scene: Scene) -> None:
     even = torch.full_like(scene[0], 0.5)
     changed = light(even, *scene[1:], Generator().manual_seed(1)).clamp(0, 1)

@@ -65,7 +65,7 @@ def test_the_worst_come_first_and_parts_add_up(gallery: tuple[Path, str]) -> Non
     pasted = [line for line in found if line["set"] == "pasted"]
     assert len(pasted) == 2
     for line in pasted:
-        assert line["fmse_after"] == line["wanted"] == ""
+        assert line["fmse_after"] == line["needed_shift"] == ""
     # The network may find that an object fits already, and leave it to the bit.
     assert max(float(line["change_size"]) for line in pasted) > 0
 
@@ -148,10 +148,10 @@ def test_only_wanted_sources_are_shown_though_all_are_measured(pool: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--pool", "nowhere", "-o", "out"], "nowhere holds no .tar shard"),
+        (["--pool", "nowhere", "-o", "out"], "nowhere contains no .tar shards"),
         (["--pool", "POOL", "-o", "out", "--weights", "README.md"], "README.md"),
         (["--pool", "POOL", "-o", "file"], "file"),
-        (["--pool", "POOL", "-o", "out", "--source", "fre"], "comes from fre. Name what keys begin with"),
+        (["--pool", "POOL", "-o", "out", "--source", "fre"], "comes from fre. Use the part of a key before"),
     ],
 )
 def test_what_is_wrong_is_one_clear_line(

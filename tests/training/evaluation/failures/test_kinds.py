@@ -7,15 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from training.evaluation.failures.error_parts import Parts, error_parts
+from training.evaluation.failures.error_parts import Parts, split_error
 from training.evaluation.failures.kinds import (
     CASES,
     DOUBTS,
     FAILURES,
+    find_kinds,
     measure_change,
     measure_result,
     measure_scene,
-    names_of,
 )
 
 SIZE = 64
@@ -42,7 +42,7 @@ EVEN = RANDOM.uniform(-1, 1, (SIZE, SIZE, 3))
 def moved(wanted: tuple[float, ...], made: tuple[float, ...]) -> list[str]:
     """The kinds where the mean colour should have moved so far and did so far."""
     composite = OBJECT - np.array(wanted)
-    return names_of(
+    return find_kinds(
         FAILURES, measure_result(pixels(composite), pixels(composite + np.array(made)), pixels(OBJECT), MASK)
     )
 
@@ -50,7 +50,7 @@ def moved(wanted: tuple[float, ...], made: tuple[float, ...]) -> list[str]:
 def ended(harmonized: np.ndarray, real: np.ndarray, composite: np.ndarray | None = None) -> list[str]:
     """The kinds of a result; the composite is far from all if none is given."""
     composite = real * 0.3 if composite is None else composite
-    return names_of(FAILURES, measure_result(pixels(composite), pixels(harmonized), pixels(real), MASK))
+    return find_kinds(FAILURES, measure_result(pixels(composite), pixels(harmonized), pixels(real), MASK))
 
 
 def contrast(factor: float, off: float = 0) -> list[str]:
@@ -122,12 +122,12 @@ def test_what_is_right_has_no_failure() -> None:
 def with_share(share: float) -> list[str]:
     mask = np.zeros((SIZE, SIZE), bool)
     mask.flat[: round(share * mask.size)] = True
-    return names_of(CASES, measure_scene(pixels(OBJECT), mask))
+    return find_kinds(CASES, measure_scene(pixels(OBJECT), mask))
 
 
 def behind(colour: tuple[float, float, float]) -> list[str]:
     picture = np.where(MASK[:, :, None], OBJECT, np.array(colour))
-    return names_of(CASES, measure_scene(pixels(picture), MASK))
+    return find_kinds(CASES, measure_scene(pixels(picture), MASK))
 
 
 CASE_EXAMPLES: dict[str, tuple[Callable[[], list[str]], Callable[[], list[str]]]] = {
@@ -146,7 +146,7 @@ def test_a_case_is_called_what_it_is(kind: str) -> None:
 
 
 def changed(pasted: np.ndarray, harmonized: np.ndarray) -> list[str]:
-    return names_of(DOUBTS, measure_change(pixels(pasted), pixels(harmonized), MASK))
+    return find_kinds(DOUBTS, measure_change(pixels(pasted), pixels(harmonized), MASK))
 
 
 SPECKLED = np.where(np.arange(SIZE)[None, :, None] == 30, 255.0, OBJECT)  # one column of forty
@@ -172,7 +172,7 @@ def test_a_change_is_doubted_and_a_smaller_one_is_not(kind: str) -> None:
 
 def test_parts_add_up_to_the_whole_error_and_each_is_found_where_it_was_put() -> None:
     def parts(real: np.ndarray) -> Parts:
-        found = error_parts(pixels(OBJECT), pixels(real), MASK)
+        found = split_error(pixels(OBJECT), pixels(real), MASK)
         whole = np.square(pixels(OBJECT)[MASK].astype(float) - pixels(real)[MASK]).mean()
         assert sum(found) == pytest.approx(whole)
         return found
@@ -194,7 +194,7 @@ def test_parts_of_few_or_equal_pixels_are_finite_and_add_up(count: int) -> None:
     mask = np.zeros((SIZE, SIZE), bool)
     mask.flat[:count] = True
     for colours in (pixels(OBJECT), np.full((SIZE, SIZE, 3), 77, np.uint8)):
-        parts = error_parts(colours, pixels(OBJECT + 9), mask)
+        parts = split_error(colours, pixels(OBJECT + 9), mask)
         whole = np.square(colours[mask].astype(float) - pixels(OBJECT + 9)[mask]).mean()
         assert sum(parts) == pytest.approx(whole)
         assert min(parts) >= 0
