@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from training.data.shards import find_shards, is_validation, read_photographs
 from training.engine.run import read_run
@@ -67,8 +67,10 @@ def test_the_script_packs_photographs_that_training_reads(tmp_path: Path, monkey
     assert script is not None
     names = [name for name in ("dog", "cat", "cup", "fox", "hen") if not is_validation(name)]
     (tmp_path / "photographs").mkdir()
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
     for name in names:
-        Image.new("RGB", (900, 600), (200, 90, 30)).save(tmp_path / "photographs" / f"{name}.jpg")
+        Image.new("RGB", (600, 900), (200, 90, 30)).save(tmp_path / "photographs" / f"{name}.JPG", exif=turned)
         mask = Image.new("L", (900, 600))
         mask.paste(255, (300, 200, 600, 400))
         mask.save(tmp_path / "photographs" / f"{name}.png")
