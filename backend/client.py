@@ -127,7 +127,7 @@ class Client:
         fit: `HarmonizeResult.fit` of an earlier answer, to skip the network. If the backend no longer stores it, the
         reference is used instead.
         network_size: 64..1024, long side of the network's input; None for the model's default.
-        opacity: 0..1, the layer's opacity. The network sees the object as opaque.
+        opacity: above 0, up to 1, the layer's opacity. The network sees the object as opaque.
         clean_edges: remove the old background's colours from the layer's soft edge first. The backend needs PyMatting
         for this (UnsupportedError without it).
         on_progress: called in this thread. An exception from it, including KeyboardInterrupt, cancels the request.
