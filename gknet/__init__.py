@@ -1,4 +1,4 @@
-"""GKNet Harmonize: a pasted object takes on the colours and light of its scene, at full resolution.
+"""GKNet Harmonize: a pasted object takes on the colors and light of its scene, at full resolution.
 
 What is public is what this module names; see README.md.
 """

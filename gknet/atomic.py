@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
+def replace_file(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
     """Give a new, empty file beside `path` to write to; when the block ends, it takes the place of `path`.
 
     If the block raises, what was at `path` stays, and the new file is removed.

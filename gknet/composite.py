@@ -9,7 +9,7 @@ import pyvips
 
 from gknet.color.encoding import full_value
 from gknet.errors import InputError, NoForegroundError, UnsupportedError
-from gknet.files.conversion import converted
+from gknet.files.conversion import convert_pixels
 from gknet.files.picture import MAX_PIXELS, Picture
 from gknet.pixels.box import Box
 from gknet.vips import vips_session
@@ -17,7 +17,7 @@ from gknet.vips import vips_session
 _STRIP = 256
 
 
-def matching(cutout: Picture, background: Picture) -> np.ndarray:
+def match_background(cutout: Picture, background: Picture) -> np.ndarray:
     """The cut-out's pixels in the background's depth and profile: (h, w, 4), or (h, w, 2) if that is gray.
 
     Raises UnsupportedError for a cut-out without transparency.
@@ -33,13 +33,13 @@ def matching(cutout: Picture, background: Picture) -> np.ndarray:
     result = np.empty((*pixels.shape[:2], 2 if gray else 4), depth)
     full = full_value(depth)
     for top in range(0, len(pixels), _STRIP):
-        unit = converted(pixels[top : top + _STRIP], source, target, gray=gray)
+        unit = convert_pixels(pixels[top : top + _STRIP], source, target, gray=gray)
         result[top : top + _STRIP] = unit if full == 1 else np.rint(unit.clip(0, 1) * full)
     return result
 
 
 @vips_session()
-def scaled(layer: np.ndarray, factor: float) -> np.ndarray:
+def scale_layer(layer: np.ndarray, factor: float) -> np.ndarray:
     """The layer (h, w, 4), or gray (h, w, 2), straight alpha last, at another size; its type stays.
 
     layer: uint8, uint16 or float32. Raises InputError if the factor leaves nothing, or more than can be read.
@@ -52,7 +52,7 @@ def scaled(layer: np.ndarray, factor: float) -> np.ndarray:
         raise InputError(f"A scale of {factor} leaves nothing of the foreground.", "Choose a larger one.")
     full = full_value(layer.dtype)
     image: Any = pyvips.Image.new_from_array(np.ascontiguousarray(layer))
-    # Premultiplied, so that colours under transparent pixels do not bleed into the edge.
+    # Premultiplied, so that colors under transparent pixels do not bleed into the edge.
     image = image.cast("float").premultiply(max_alpha=full)
     image = image.resize(factor, kernel="lanczos3").unpremultiply(max_alpha=full)
     pixels: np.ndarray = np.asarray(image.numpy())
@@ -71,7 +71,7 @@ def paste(layer: np.ndarray, background: np.ndarray, at: tuple[int, int]) -> np.
     Raises NoForegroundError if the two do not meet.
     """
     height, width = layer.shape[:2]
-    box = Box(at[0], at[1], width, height).within(Box(0, 0, background.shape[1], background.shape[0]))
+    box = Box(at[0], at[1], width, height).intersect(Box(0, 0, background.shape[1], background.shape[0]))
     if box is None:
         raise NoForegroundError("The foreground lies beside the background.", "Move it over the picture.")
     result = background.copy()
@@ -79,20 +79,20 @@ def paste(layer: np.ndarray, background: np.ndarray, at: tuple[int, int]) -> np.
         rows = slice(top, min(top + _STRIP, box.bottom))
         above = layer[rows.start - at[1] : rows.stop - at[1], box.left - at[0] : box.right - at[0]]
         below = result[rows, box.left : box.right]
-        below[...] = np.where(above[:, :, -1:] > 0, _over(above, below), below)
+        below[...] = np.where(above[:, :, -1:] > 0, _blend_rows(above, below), below)
     return result
 
 
-def _over(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def _blend_rows(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """Porter and Duff's "over" for straight alpha, in the channels and type of what lies below."""
     floating = below.dtype.kind == "f"
     full = np.float32(full_value(below.dtype))
-    colours = above.shape[2] - 1
-    alpha = above[:, :, colours:].astype(np.float32) / full  # (h, w, 1)
-    has_alpha = below.shape[2] > colours
-    under = (1 - alpha) * (below[:, :, colours:].astype(np.float32) / full if has_alpha else 1)
+    colors = above.shape[2] - 1
+    alpha = above[:, :, colors:].astype(np.float32) / full  # (h, w, 1)
+    has_alpha = below.shape[2] > colors
+    under = (1 - alpha) * (below[:, :, colors:].astype(np.float32) / full if has_alpha else 1)
     covered = alpha + under
-    mixed = above[:, :, :colours].astype(np.float32) * alpha + below[:, :, :colours].astype(np.float32) * under
+    mixed = above[:, :, :colors].astype(np.float32) * alpha + below[:, :, :colors].astype(np.float32) * under
     mixed = np.divide(mixed, covered, out=mixed, where=covered > 0)
     if has_alpha:
         mixed = np.concatenate([mixed, covered * full], axis=2)

@@ -19,19 +19,19 @@ from torch import Tensor
 from gknet import edges
 from gknet.color.encoding import ENCODED_SRGB, Encoding, Space, full_value
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError, WeightsError
-from gknet.files.pillow import from_pillow, profile_of, to_pillow
+from gknet.files.pillow import from_pillow, get_profile, to_pillow
 from gknet.network import weights
 from gknet.network.device import choose_device
 from gknet.network.inference import InferenceNetwork
 from gknet.network.model import GKNet
 from gknet.pixels import reduction
 from gknet.pixels.box import Box, bounding_box
-from gknet.pixels.pixels import as_rgb, checked_mask, without_gaps
+from gknet.pixels.pixels import as_rgb, fill_gaps, validate_mask
 from gknet.pixels.reduction import Sight
-from gknet.transfer.color_transfer import ColourTransfer
-from gknet.transfer.cores import work_alone
+from gknet.transfer.color_transfer import ColorTransfer
+from gknet.transfer.cores import limit_threads
 from gknet.transfer.fit import CurveFit
-from gknet.transfer.recolor import recoloured
+from gknet.transfer.recolor import recolor_pixels
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, steps done and steps in all, on the calling thread. To cancel, raise
@@ -53,19 +53,19 @@ _LIGHT = 16
 _DEPTHS = (np.uint8, np.uint16, np.float16, np.float32)
 
 
-def _silent(stage: str, done: int, total: int) -> None:
+def _ignore_progress(stage: str, done: int, total: int) -> None:
     """The progress nobody asked for."""
     del stage, done, total
 
 
 @dataclass(frozen=True, slots=True)
 class LayerFit:
-    """What the network would do to one layer: a colour map, kept apart from the layer's pixels.
+    """What the network would do to one layer: a color map, kept apart from the layer's pixels.
 
     change: root mean square of it over the foreground, levels of 255, as the network sees that.
     """
 
-    transfer: ColourTransfer
+    transfer: ColorTransfer
     encoding: Encoding
     device: torch.device
     change: float
@@ -81,16 +81,16 @@ class LayerFit:
         *,
         selection: np.ndarray | None = None,
         strength: float = 1.0,
-        on_progress: Progress = _silent,
+        on_progress: Progress = _ignore_progress,
     ) -> np.ndarray:
         """The layer harmonized; same shape, type and alpha.
 
-        layer: (h, w, C), the one that was fitted or another size of it, in the same colours.
+        layer: (h, w, C), the one that was fitted or another size of it, in the same colors.
         selection: (h, w) uint8, how much of the change each pixel takes.   strength: in [0, 1].
         Raises InputError for what does not fit.
         """
         as_rgb(layer)  # refuses what is no picture
-        return recoloured(
+        return recolor_pixels(
             replace(self.transfer, layer_size=(layer.shape[0], layer.shape[1])),
             layer,
             self.encoding,
@@ -152,7 +152,7 @@ class Harmonizer:
         strength: float = 1.0,
         network_size: int | None = None,
         encoding: Encoding | None = None,
-        on_progress: Progress = _silent,
+        on_progress: Progress = _ignore_progress,
     ) -> AnyPicture:
         """The composite with its foreground harmonized; a new picture of the same type, size and depth.
 
@@ -168,21 +168,21 @@ class Harmonizer:
         """
         if isinstance(composite, Image.Image):
             pixels = from_pillow(composite)
-            encoding = encoding or Encoding(profile=profile_of(composite))
+            encoding = encoding or Encoding(profile=get_profile(composite))
         else:
             pixels = composite
             encoding = encoding or ENCODED_SRGB
         rgb = as_rgb(pixels)
-        flat = checked_mask(mask, pixels.shape[:2])
+        flat = validate_mask(mask, pixels.shape[:2])
         box = bounding_box(flat)
-        _check(strength, network_size, rgb)
+        _check_pixels(strength, network_size, rgb)
         on_progress("reduce", 0, 1)
-        sight = self.sight(rgb, flat, box, encoding, network_size)
+        sight = self.make_sight(rgb, flat, box, encoding, network_size)
         transfer, _ = self._fit(sight, box, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
-        transfer = _rolled_off(transfer, rgb[inside], flat[inside], encoding)
+        transfer = _roll_off(transfer, rgb[inside], flat[inside], encoding)
         result = pixels.copy()
-        result[inside] = recoloured(
+        result[inside] = recolor_pixels(
             transfer,
             pixels[inside],
             encoding,
@@ -205,22 +205,22 @@ class Harmonizer:
         network_size: int | None = None,
         encoding: Encoding = ENCODED_SRGB,
         clean_edges: bool = False,
-        on_progress: Progress = _silent,
+        on_progress: Progress = _ignore_progress,
     ) -> np.ndarray:
         """The foreground layer, harmonized with the background beneath it; same shape, type and alpha.
 
         foreground: (h, w, 4) RGB with straight alpha, or (h, w, 2) gray; background: (H, W, 3) RGB or (H, W)
         gray; both uint8, uint16, float16 or float32, not necessarily the same.   at: (x, y) of the layer's top
-        left corner on the background, pixels, may be negative.   clean_edges: take the colours of the cut-out's old
+        left corner on the background, pixels, may be negative.   clean_edges: take the colors of the cut-out's old
         background out of its soft edge first (`gknet.edges`); needs PyMatting.   Other arguments, and errors, as
         `__call__`; NoForegroundError also where the layer lies wholly beside the background, UnsupportedError without
         PyMatting.
         """
         if foreground.ndim != 3 or foreground.shape[2] not in (2, 4):
             raise InputError("The foreground has no alpha.", "Give a cut-out layer: (h, w, 4) with straight alpha.")
-        _check(strength, network_size, foreground)
+        _check_pixels(strength, network_size, foreground)
         if clean_edges:
-            foreground = edges.cleaned(foreground, on_progress)
+            foreground = edges.clean_edges(foreground, on_progress)
         canvas = (background.shape[1], background.shape[0])
         fit = self.fit_layer(
             foreground,
@@ -245,13 +245,13 @@ class Harmonizer:
         network_size: int | None = None,
         encoding: Encoding = ENCODED_SRGB,
         reference_encoding: Encoding | None = None,
-        on_progress: Progress = _silent,
+        on_progress: Progress = _ignore_progress,
     ) -> LayerFit:
         """What the network would do to a layer, ready to be applied to it at any strength.
 
         layer: (h, w, C), C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGB + alpha, straight alpha.   reference: (H, W)
         or (H, W, C) likewise, what lies below, all of the canvas, at its own size or reduced; where it is transparent,
-        its mean colour stands in.   canvas: (width, height) in the layer's pixels.   at: (x, y) of the layer on the
+        its mean color stands in.   canvas: (width, height) in the layer's pixels.   at: (x, y) of the layer on the
         canvas.   selection: (h, w) uint8, 255 where the layer is the foreground; what is not selected is part of the
         scene.   opacity: of the layer, in (0, 1]; of what is not selected, for the foreground is seen as if it were
         opaque.
@@ -259,20 +259,20 @@ class Harmonizer:
         Raises InputError, NoForegroundError (also for an opaque layer without selection) and NoBackgroundError.
         """
         at = (operator.index(at[0]), operator.index(at[1]))
-        rgba, below = as_rgb(layer), without_gaps(as_rgb(reference))
-        _check(1.0, network_size, rgba)
-        _check(1.0, network_size, below)
+        rgba, below = as_rgb(layer), fill_gaps(as_rgb(reference))
+        _check_pixels(1.0, network_size, rgba)
+        _check_pixels(1.0, network_size, below)
         if not 0 < opacity <= 1:
             raise InputError(f"The opacity is {opacity}.", "Choose one above 0, at most 1.")
         everything = Box(0, 0, *canvas)
         box = Box(at[0], at[1], rgba.shape[1], rgba.shape[0])
-        visible = bounding_box(_coverage(rgba, selection)).shifted(*at).within(everything)
+        visible = bounding_box(_find_coverage(rgba, selection)).shift(*at).intersect(everything)
         if visible is None:
             raise NoForegroundError("The foreground lies beside the background.", "Move it over the picture.")
-        longest = self._network_size(network_size)
-        window = _window(visible, everything, longest)
+        longest = self._choose_network_size(network_size)
+        window = _choose_window(visible, everything, longest)
         on_progress("reduce", 0, 1)
-        size = self._sight_size(window, longest)
+        size = self._choose_sight_size(window, longest)
         # What is not selected shows, too.
         shown = visible if selection is None else box
         sight = reduction.reduce_layer(
@@ -293,17 +293,17 @@ class Harmonizer:
                 "The foreground covers the whole background.", "Erase around the object, or select it."
             )
         transfer, change = self._fit(sight, box, on_progress)
-        return LayerFit(_rolled_off(transfer, rgba, selection, encoding), encoding, self.device, change)
+        return LayerFit(_roll_off(transfer, rgba, selection, encoding), encoding, self.device, change)
 
-    def _fit(self, sight: Sight, box: Box, on_progress: Progress) -> tuple[ColourTransfer, float]:
-        """The network's answer as a map from any colour at any place of the box to its harmonized colour, and
+    def _fit(self, sight: Sight, box: Box, on_progress: Progress) -> tuple[ColorTransfer, float]:
+        """The network's answer as a map from any color at any place of the box to its harmonized color, and
         `LayerFit.change`."""
         if not np.isfinite(sight.composite).all():
             raise InputError("The picture holds values that are not numbers.", "Remove NaN and infinity first.")
         composite, foreground = sight.composite.clip(0, 1), sight.foreground.clip(0, 1)
         on_progress("network", 0, 1)
-        place, size = sight.place(box), (box.height, box.width)
-        answer, fit = self._see_beside(
+        place, size = sight.locate(box), (box.height, box.width)
+        answer, fit = self._run_beside_fit(
             composite,
             sight.mask,
             lambda: CurveFit(mask=sight.mask, foreground=foreground, layer_box=place, layer_size=size),
@@ -311,45 +311,45 @@ class Harmonizer:
         on_progress("network", 1, 1)
         covered = 3 * float(np.square(sight.mask, dtype=np.float64).sum())
         change = math.sqrt(np.square(answer - composite).sum() / covered) if covered else 0.0
-        return ColourTransfer(fit.curves(composite, answer), size), 255 * change
+        return ColorTransfer(fit.fit_curves(composite, answer), size), 255 * change
 
-    def _see_beside(
+    def _run_beside_fit(
         self, composite: np.ndarray, mask: np.ndarray, prepare: Callable[[], CurveFit]
     ) -> tuple[np.ndarray, CurveFit]:
         """The network's answer, and the fit for it. What takes long of the fit needs no answer: where the network would
         leave a core half idle, it is done beside it."""
         threads = torch.get_num_threads()
         if threads == 1 or (self.device.type == "cpu" and self.net.config.width > _LIGHT):
-            return self._see(composite, mask), prepare()
-        with ThreadPoolExecutor(1, "network", work_alone, (threads - 1,)) as beside:
-            answer = beside.submit(self._see, composite, mask)
+            return self._run_network(composite, mask), prepare()
+        with ThreadPoolExecutor(1, "network", limit_threads, (threads - 1,)) as beside:
+            answer = beside.submit(self._run_network, composite, mask)
             fit = prepare()
             return answer.result(), fit
 
-    def sight(
+    def make_sight(
         self, rgb: np.ndarray, mask: np.ndarray, box: Box, encoding: Encoding, network_size: int | None = None
     ) -> Sight:
         """What the network is shown of a composite (H, W, 3 or 4), and which part of it that is.
 
-        mask: (H, W), as `gknet.pixels.pixels.checked_mask` gives it.   box: outside of it the mask is 0.
+        mask: (H, W), as `gknet.pixels.pixels.validate_mask` gives it.   box: outside of it the mask is 0.
         encoding: of the composite.   network_size: as `__call__`.
         """
-        longest = self._network_size(network_size)
-        window = _window(box, Box(0, 0, rgb.shape[1], rgb.shape[0]), longest)
-        return reduction.reduce_masked(rgb, mask, box, window, self._sight_size(window, longest), encoding)
+        longest = self._choose_network_size(network_size)
+        window = _choose_window(box, Box(0, 0, rgb.shape[1], rgb.shape[0]), longest)
+        return reduction.reduce_masked(rgb, mask, box, window, self._choose_sight_size(window, longest), encoding)
 
-    def _see(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def _run_network(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """The network's picture (h, w, 3) float32 for a composite and mask at network size."""
         with torch.inference_mode():
             picture = torch.from_numpy(composite).to(self.device).permute(2, 0, 1)[None]  # (1, 3, h, w)
             harmonized: Tensor = self.net(picture, torch.from_numpy(mask).to(self.device)[None, None])
             return harmonized[0].permute(1, 2, 0).float().cpu().numpy()
 
-    def _network_size(self, asked: int | None) -> int:
+    def _choose_network_size(self, asked: int | None) -> int:
         """What is asked for, or the network's own if nothing is."""
         return self.net.config.network_size if asked is None else asked
 
-    def _sight_size(self, window: Box, network_size: int) -> tuple[int, int]:
+    def _choose_sight_size(self, window: Box, network_size: int) -> tuple[int, int]:
         """(height, width) the network sees a window at: multiples of what it needs."""
         multiple = self.net.config.multiple
         scale = min(_LARGER, network_size / max(window.height, window.width))
@@ -360,19 +360,17 @@ class Harmonizer:
         return fit(window.height), fit(window.width)
 
 
-def _rolled_off(
-    transfer: ColourTransfer, layer: np.ndarray, mask: np.ndarray | None, encoding: Encoding
-) -> ColourTransfer:
-    """`ColourTransfer.rolled_off` for a layer (h, w, 3 or 4) of any encoding."""
+def _roll_off(transfer: ColorTransfer, layer: np.ndarray, mask: np.ndarray | None, encoding: Encoding) -> ColorTransfer:
+    """`ColorTransfer.roll_off` for a layer (h, w, 3 or 4) of any encoding."""
     if encoding.is_srgb or encoding.space == "linear":
-        return transfer.rolled_off(layer, mask, encoding.space)
-    shown = transfer.looked_at(layer)
+        return transfer.roll_off(layer, mask, encoding.space)
+    shown = transfer.sample_slices(layer)
     part = layer[shown].astype(np.float32) / np.float32(full_value(layer.dtype))
     part[..., :3] = encoding.to_srgb(np.ascontiguousarray(part[..., :3]))
-    return transfer.rolled_off(part, None if mask is None else mask[shown])
+    return transfer.roll_off(part, None if mask is None else mask[shown])
 
 
-def check_choices(strength: float, network_size: int | None) -> None:
+def check_options(strength: float, network_size: int | None) -> None:
     """Raise InputError for a strength or a network size that is out of range; None is the network's own size."""
     if not 0 <= strength <= 1:
         raise InputError(f"The strength is {strength}.", "Choose one between 0 and 1.")
@@ -380,8 +378,8 @@ def check_choices(strength: float, network_size: int | None) -> None:
         raise InputError(f"The network size is {network_size}.", "Choose one between 64 and 1024.")
 
 
-def _check(strength: float, network_size: int | None, pixels: np.ndarray) -> None:
-    check_choices(strength, network_size)
+def _check_pixels(strength: float, network_size: int | None, pixels: np.ndarray) -> None:
+    check_options(strength, network_size)
     if pixels.dtype not in _DEPTHS:
         raise InputError(
             f"Pixels of type {pixels.dtype} cannot be worked on.",
@@ -389,7 +387,7 @@ def _check(strength: float, network_size: int | None, pixels: np.ndarray) -> Non
         )
 
 
-def _window(box: Box, canvas: Box, network_size: int) -> Box:
+def _choose_window(box: Box, canvas: Box, network_size: int) -> Box:
     """What of the canvas the network looks at: all of it, or the surroundings of a tiny object."""
     side = max(box.width, box.height)
     if side * network_size >= SMALLEST_OBJECT * max(canvas.width, canvas.height):
@@ -404,7 +402,7 @@ def _window(box: Box, canvas: Box, network_size: int) -> Box:
     return Box(left, top, width, height)
 
 
-def _coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray:
+def _find_coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray:
     """(h, w), above 0 where the layer holds foreground. Raises NoForegroundError for an opaque layer."""
     if selection is None:
         if rgba.shape[2] == 3:

@@ -38,7 +38,7 @@ def vips_session() -> Iterator[None]:
     with _lock:
         if _users == 0:
             _cache_size = pyvips.cache_get_max()
-            _apply(0, _decode, _WORTH_TELLING)
+            _apply_settings(0, _decode, _WORTH_TELLING)
         _users += 1
     try:
         yield
@@ -46,10 +46,10 @@ def vips_session() -> Iterator[None]:
         with _lock:
             _users -= 1
             if _users == 0:
-                _apply(_cache_size, _to_string, _EVERYTHING)
+                _apply_settings(_cache_size, _to_string, _EVERYTHING)
 
 
-def _apply(cache_size: int, to_string: Any, levels: int) -> None:
+def _apply_settings(cache_size: int, to_string: Any, levels: int) -> None:
     pyvips.cache_set_max(cache_size)
     pyvips._to_string = pyvips.error._to_string = to_string
     pyvips._remove_log_handler()

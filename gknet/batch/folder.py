@@ -13,7 +13,7 @@ _READ_ONLY = (".heic", ".heif", ".avif")
 _LAYERED = (".ora", ".psd")
 
 
-def jobs_of(folder: Path) -> list[Job]:
+def find_jobs(folder: Path) -> list[Job]:
     """A job for every picture and every file of layers in the folder, by name; folders in it are not looked into.
 
     `name.jpg` takes `name_mask.png`, of whatever suffix, for its mask. The output keeps the name; what cannot be
@@ -26,9 +26,9 @@ def jobs_of(folder: Path) -> list[Job]:
     pictures = [path for path in files if path.suffix.lower() in (*_WRITABLE, *_READ_ONLY)]
     masks = [path for path in pictures if path.stem.endswith(MASK)]
     composites = [path for path in pictures if not path.stem.endswith(MASK)]
-    jobs = [_pair(path, [mask for mask in masks if mask.stem == path.stem + MASK]) for path in composites]
+    jobs = [_pair_with_mask(path, [mask for mask in masks if mask.stem == path.stem + MASK]) for path in composites]
     named = {path.stem + MASK for path in composites}
-    jobs += [_orphan(mask) for mask in masks if mask.stem not in named]
+    jobs += [_report_orphan(mask) for mask in masks if mask.stem not in named]
     layered = [path for path in files if path.suffix.lower() in _LAYERED]
     jobs += [Job(output=f"{path.stem}.ora", composite=path) for path in layered]
     if not jobs:
@@ -39,7 +39,7 @@ def jobs_of(folder: Path) -> list[Job]:
     return sorted(jobs, key=lambda job: job.output)
 
 
-def _pair(composite: Path, masks: list[Path]) -> Job:
+def _pair_with_mask(composite: Path, masks: list[Path]) -> Job:
     output = composite.name if composite.suffix.lower() in _WRITABLE else f"{composite.stem}.png"
     if len(masks) == 1:
         return Job(output=output, composite=composite, mask=masks[0])
@@ -51,7 +51,7 @@ def _pair(composite: Path, masks: list[Path]) -> Job:
     return Job(output=output, composite=composite, trouble=trouble)
 
 
-def _orphan(mask: Path) -> Job:
+def _report_orphan(mask: Path) -> Job:
     name = mask.stem.removesuffix(MASK)
     trouble = PictureError(f"{mask} is a mask without a picture.", f"Put {name}.jpg, or the like, beside it.")
     return Job(output=mask.name, mask=mask, trouble=trouble)

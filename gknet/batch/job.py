@@ -35,7 +35,7 @@ class Job:
         """The files it is made of."""
         return [path for path in (self.composite, self.mask, self.foreground, self.background) if path is not None]
 
-    def scene(self, layer: str | None, on_progress: Progress) -> Scene:
+    def read_scene(self, layer: str | None, on_progress: Progress) -> Scene:
         """Its files, read.   layer: which, of a file of layers. Raises HarmonizeError."""
         from gknet.scene import CompositeScene, LayeredScene, LayerScene
 
@@ -51,7 +51,7 @@ class Job:
 class Settings:
     """What all pictures of a batch have in common, as in `gknet harmonize`.
 
-    weights: `gknet.network.weights.digest`.   network_size: None for the network's own.
+    weights: `gknet.network.weights.compute_digest`.   network_size: None for the network's own.
     """
 
     model: str
@@ -108,6 +108,6 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def failure(cls, job: Job, error: HarmonizeError, seconds: float = 0.0) -> Outcome:
+    def from_error(cls, job: Job, error: HarmonizeError, seconds: float = 0.0) -> Outcome:
         """Of a job that an error ended."""
         return cls(job=job, state="failed", message=error.message, hint=error.hint, seconds=seconds)

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from gknet.batch.job import Job, Outcome, Settings, Stamp
 from gknet.errors import InputError, PictureError
-from gknet.files.picture import refused
+from gknet.files.picture import file_error
 
 FOLDER = ".gknet-batch"
 """In the output folder: the lock, the journal, and what is not finished."""
@@ -36,7 +36,7 @@ _CANNOT = (errno.EINVAL, errno.ENOTSUP)
 
 @dataclass(slots=True)
 class Journal:
-    """The finished outputs of one folder, while it is ours alone: see `opened`.
+    """The finished outputs of one folder, while it is ours alone: see `open`.
 
     unfinished: a folder on the same file system, for results that have no name yet.
     """
@@ -48,7 +48,7 @@ class Journal:
 
     @classmethod
     @contextmanager
-    def opened(cls, out: Path) -> Iterator[Journal]:
+    def open(cls, out: Path) -> Iterator[Journal]:
         """The journal of an output folder, which is made if need be; what a kill left unfinished is cleared away.
 
         Raises InputError if another batch is at work there, PictureError if the folder cannot be written to.
@@ -63,17 +63,17 @@ class Journal:
                 unfinished.mkdir(exist_ok=True)
                 held.callback(shutil.rmtree, unfinished, ignore_errors=True)
                 file = held.enter_context((home / "journal.jsonl").open("ab+"))
-                journal = cls(out, unfinished, file, _read(file))
+                journal = cls(out, unfinished, file, _read_lines(file))
                 for folder in (home, out):  # without the journal, nothing would know the results again
                     sync_folder(folder)
             except Timeout:
                 hint = "Wait until it has ended, or choose another folder."
                 raise InputError(f"Another gknet batch is writing into {out}.", hint) from None
             except OSError as error:
-                raise refused(out, "written", error) from error
+                raise file_error(out, "written", error) from error
             yield journal
 
-    def why_again(self, job: Job, settings: Settings) -> str | None:
+    def find_reason(self, job: Job, settings: Settings) -> str | None:
         """Nothing if the job's output is there and up to date; else, in a few words, why it has to be made.
 
         Raises PictureError if a file is there that no batch wrote, or that was changed since.
@@ -81,7 +81,7 @@ class Journal:
         there = Stamp.of(self.out / job.output)
         if there is None:
             return "new"
-        ours = [line for line in self._lines.get(job.output, []) if _same(line["output"], there)]
+        ours = [line for line in self._lines.get(job.output, []) if _is_same(line["output"], there)]
         if not ours:
             raise PictureError(
                 f"{self.out / job.output} is there already, and was not written by gknet batch or was changed since.",
@@ -90,9 +90,9 @@ class Journal:
         if ours[-1]["settings"] != settings.of(job):
             return "the settings have changed"
         stamps = [Stamp.of(path) for path in job.inputs]
-        return None if ours[-1]["inputs"] == _described(job, stamps) else "its files have changed"
+        return None if ours[-1]["inputs"] == _describe_inputs(job, stamps) else "its files have changed"
 
-    def finish(self, outcome: Outcome, settings: Settings) -> None:
+    def publish(self, outcome: Outcome, settings: Settings) -> None:
         """Gives a written result its name, for good: on the disk too. Raises PictureError if the disk refuses."""
         assert outcome.unfinished is not None
         assert outcome.written is not None
@@ -100,7 +100,7 @@ class Journal:
         line = {
             "name": job.output,
             "output": asdict(outcome.written),
-            "inputs": _described(job, outcome.inputs),
+            "inputs": _describe_inputs(job, outcome.inputs),
             "settings": settings.of(job),
         }
         target = self.out / job.output
@@ -113,19 +113,19 @@ class Journal:
             for folder in PurePosixPath(job.output).parents:  # those above hold the names of those just made
                 sync_folder(self.out / folder)
         except OSError as error:
-            raise refused(target, "written", error) from error
+            raise file_error(target, "written", error) from error
 
 
-def _described(job: Job, stamps: list[Stamp | None] | tuple[Stamp | None, ...]) -> list[Any]:
+def _describe_inputs(job: Job, stamps: list[Stamp | None] | tuple[Stamp | None, ...]) -> list[Any]:
     """A job's files as JSON knows them: by name alone, for folders are moved and mounted elsewhere."""
     return [[path.name, stamp and asdict(stamp)] for path, stamp in zip(job.inputs, stamps, strict=True)]
 
 
-def _same(line: dict[str, int], there: Stamp) -> bool:
+def _is_same(line: dict[str, int], there: Stamp) -> bool:
     return line["size"] == there.size and abs(line["mtime_ns"] - there.mtime_ns) <= _CLOCK_NS
 
 
-def _read(file: IO[bytes]) -> dict[str, list[dict[str, Any]]]:
+def _read_lines(file: IO[bytes]) -> dict[str, list[dict[str, Any]]]:
     """All lines, by output; a last one that a kill cut off is taken away."""
     file.seek(0)
     content = file.read()

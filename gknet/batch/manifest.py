@@ -14,7 +14,7 @@ _KINDS = (("composite",), ("composite", "mask"), ("foreground", "background"))
 _PLACE = ("x", "y", "scale")
 
 
-def jobs_of(manifest: Path) -> list[Job]:
+def read_jobs(manifest: Path) -> list[Job]:
     """A job for every row that is not empty. Raises InputError, with the line's number, for what is not clear.
 
     The first row names the columns. Files are looked for from the manifest's own folder on. Commas or semicolons.
@@ -40,13 +40,13 @@ def jobs_of(manifest: Path) -> list[Job]:
             raise InputError(f"{manifest}, line {rows.line_num}: there are more values than columns.", "Quote commas.")
         cells = {name: cell.strip() for name, cell in row.items() if cell and cell.strip()}
         if cells:
-            jobs.append(_job(cells, manifest.parent, f"{manifest}, line {rows.line_num}"))
+            jobs.append(_parse_job(cells, manifest.parent, f"{manifest}, line {rows.line_num}"))
     if not jobs:
         raise InputError(f"{manifest} has no rows.", "Give a row for each picture below the names of the columns.")
     return jobs
 
 
-def _job(cells: dict[str, str], folder: Path, where: str) -> Job:
+def _parse_job(cells: dict[str, str], folder: Path, where: str) -> Job:
     given = tuple(name for name in COLUMNS if name in cells and name not in (*_PLACE, "output"))
     if given not in _KINDS:
         raise InputError(

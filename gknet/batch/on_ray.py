@@ -37,16 +37,16 @@ class Worker:
         from gknet.batch.workbench import Workbench
         from gknet.network import weights
 
-        if weights.digest(weights.find(settings.model)) != settings.weights:
+        if weights.compute_digest(weights.find(settings.model)) != settings.weights:
             raise WeightsError("A machine of the cluster has other weights.", "Install the same version everywhere.")
         self._bench = Workbench(settings, device, unfinished, threading.Event(), slots=1)
 
-    def do(self, job: Job) -> Outcome:
+    def harmonize_job(self, job: Job) -> Outcome:
         """As Workbench."""
-        return self._bench.do(job)
+        return self._bench.harmonize_job(job)
 
 
-def on_ray(
+def run_on_ray(
     jobs: list[Job], settings: Settings, device: str, unfinished: Path, stop: threading.Event
 ) -> Iterator[Outcome]:
     """Does jobs on the cluster that RAY_ADDRESS names, or on this machine. All of it has to see the files.
@@ -62,32 +62,32 @@ def on_ray(
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise HarmonizeError(f"Ray cannot be reached: {error}.", "Check RAY_ADDRESS, or leave out --ray.") from error
     try:
-        yield from _spread([_from_anywhere(job) for job in jobs], settings, device, unfinished.absolute(), stop)
+        yield from _spread_jobs([_make_absolute(job) for job in jobs], settings, device, unfinished.absolute(), stop)
     finally:
         if ours:
             ray.shutdown()
 
 
-def _from_anywhere(job: Job) -> Job:
+def _make_absolute(job: Job) -> Job:
     """The job with absolute names: actors work in folders of their own."""
     names = ("composite", "mask", "foreground", "background")
     given = {name: path.absolute() for name in names if (path := getattr(job, name)) is not None}
     return replace(job, **given)
 
 
-def _spread(
+def _spread_jobs(
     jobs: list[Job], settings: Settings, device: str, unfinished: Path, stop: threading.Event
 ) -> Iterator[Outcome]:
     import ray
 
-    actors = _actors(len(jobs), settings, device, unfinished)
+    actors = _start_actors(len(jobs), settings, device, unfinished)
     todo = iter(jobs)
     running: dict[Any, tuple[Any, Job]] = {}
 
     def begin(actor: Any) -> None:
         job = next(todo, None)
         if job is not None:
-            running[actor.do.remote(job)] = (actor, job)
+            running[actor.harmonize_job.remote(job)] = (actor, job)
 
     try:
         for actor in actors * AT_ONCE:
@@ -97,7 +97,7 @@ def _spread(
             for reference in done:
                 actor, job = running.pop(reference)
                 begin(actor)
-                yield _outcome(reference, job)
+                yield _get_outcome(reference, job)
         for job in (*(job for _, job in running.values()), *todo):
             yield Outcome(job=job, state="not reached")
     finally:
@@ -105,7 +105,7 @@ def _spread(
             ray.kill(actor)
 
 
-def _actors(most: int, settings: Settings, device: str, unfinished: Path) -> list[Any]:
+def _start_actors(most: int, settings: Settings, device: str, unfinished: Path) -> list[Any]:
     """One for every GPU or core of the cluster, but no more than there is work for, all of them ready."""
     import ray
 
@@ -117,7 +117,7 @@ def _actors(most: int, settings: Settings, device: str, unfinished: Path) -> lis
     return [kind.remote(settings, device, unfinished) for _ in range(count)]
 
 
-def _outcome(reference: Any, job: Job) -> Outcome:
+def _get_outcome(reference: Any, job: Job) -> Outcome:
     import ray
 
     try:
@@ -132,4 +132,4 @@ def _outcome(reference: Any, job: Job) -> Outcome:
             f"{job.inputs[0]} could not be harmonized: its worker ended, at the last of {RETRIES + 1} attempts.",
             "It may lack memory: try the picture alone with gknet harmonize.",
         )
-        return replace(Outcome.failure(job, lost), traceback=str(error))
+        return replace(Outcome.from_error(job, lost), traceback=str(error))

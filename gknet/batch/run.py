@@ -17,7 +17,7 @@ Many = Callable[[list[Job], Settings, str, Path, threading.Event], Iterator[Outc
 """Does jobs (with settings, on a device, into a folder for the unfinished, until stopped): outcomes as they come."""
 
 
-def on_threads(
+def run_on_threads(
     jobs: list[Job], settings: Settings, device: str, unfinished: Path, stop: threading.Event
 ) -> Iterator[Outcome]:
     """Does jobs on this machine. Raises as Workbench."""
@@ -26,7 +26,7 @@ def on_threads(
     bench = Workbench(settings, device, unfinished, stop)
     with ThreadPoolExecutor(bench.threads, "batch") as pool:
         try:
-            futures = [pool.submit(bench.do, job) for job in jobs]
+            futures = [pool.submit(bench.harmonize_job, job) for job in jobs]
             for future in as_completed(futures):
                 yield future.result()
         except BaseException:
@@ -42,9 +42,9 @@ class Batch:
         self._settings = settings
         self._stop = stop
         self.todo: list[Job] = []
-        self.known: list[Outcome] = []
+        self.settled: list[Outcome] = []
         """What needs no work: outputs that are kept, and jobs that cannot be done."""
-        self.again: dict[str, int] = {}
+        self.redo_reasons: dict[str, int] = {}
         """Why outputs that were there are made again, and how many."""
         for job in jobs:
             self._sort(job)
@@ -53,44 +53,44 @@ class Batch:
         try:
             if job.trouble is not None:
                 raise job.trouble
-            why = self._journal.why_again(job, self._settings)
+            why = self._journal.find_reason(job, self._settings)
         except HarmonizeError as error:
-            self.known.append(Outcome.failure(job, error))
+            self.settled.append(Outcome.from_error(job, error))
             return
         if why is None:
-            self.known.append(Outcome(job=job, state="kept"))
+            self.settled.append(Outcome(job=job, state="kept"))
             return
         self.todo.append(job)
         if why != "new":
-            self.again[why] = self.again.get(why, 0) + 1
+            self.redo_reasons[why] = self.redo_reasons.get(why, 0) + 1
 
-    def outcomes(self, many: Many, device: str) -> Iterator[Outcome]:
+    def run(self, many: Many, device: str) -> Iterator[Outcome]:
         """One for every job in `todo`, as they come; results have their names by then."""
         if not self.todo:
             return
         done = many(self.todo, self._settings, device, self._journal.unfinished, self._stop)
         with closing(done):  # type: ignore[type-var]
             for outcome in done:
-                yield self._named(outcome)
+                yield self._publish(outcome)
 
-    def _named(self, outcome: Outcome) -> Outcome:
+    def _publish(self, outcome: Outcome) -> Outcome:
         if outcome.state != "written":
             return outcome
         try:
-            self._journal.finish(outcome, self._settings)
+            self._journal.publish(outcome, self._settings)
         except HarmonizeError as error:
-            return Outcome.failure(outcome.job, error, outcome.seconds)
+            return Outcome.from_error(outcome.job, error, outcome.seconds)
         return replace(outcome, unfinished=None)
 
 
-def jobs_of(source: Path, out: Path) -> list[Job]:
+def collect_jobs(source: Path, out: Path) -> list[Job]:
     """The jobs in a folder or a CSV file. Raises InputError if they are not clear, or an output would be an input."""
     from gknet.batch import folder, manifest
 
     if source.is_dir():
-        jobs = folder.jobs_of(source)
+        jobs = folder.find_jobs(source)
     elif source.suffix.lower() == ".csv":
-        jobs = manifest.jobs_of(source)
+        jobs = manifest.read_jobs(source)
     else:
         raise InputError(f"{source} is neither a folder nor a CSV file.", "Give a folder of pictures, or a .csv.")
     named: dict[str, Job] = {}

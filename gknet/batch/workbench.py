@@ -14,11 +14,11 @@ from gknet import edges
 from gknet.batch.job import Job, Outcome, Settings, Stamp
 from gknet.batch.journal import sync_file
 from gknet.errors import CancelledError, HarmonizeError
-from gknet.files.picture import refused
-from gknet.harmonizer import Harmonizer, check_choices
+from gknet.files.picture import file_error
+from gknet.harmonizer import Harmonizer, check_options
 from gknet.network import weights
 from gknet.network.device import choose_device
-from gknet.transfer.cores import work_alone
+from gknet.transfer.cores import limit_threads
 
 MOST_BYTES = 1 << 30
 """Of source pixels that are worked on at once. Masks, results and what is being read come on top."""
@@ -55,7 +55,7 @@ class Workbench:
         """How many may work here at once, to some purpose."""
         return 2 * self.slots
 
-    def do(self, job: Job) -> Outcome:
+    def harmonize_job(self, job: Job) -> Outcome:
         """The job done, or what went wrong; the result waits in the folder for the unfinished.
 
         Whatever a single picture can bring about ends this picture alone.
@@ -66,11 +66,11 @@ class Workbench:
         try:
             if job.trouble is not None:
                 raise job.trouble
-            return self._done(job, clock)
+            return self._harmonize(job, clock)
         except CancelledError:
             return Outcome(job=job, state="not reached")
         except HarmonizeError as error:
-            return Outcome.failure(job, error, clock.seconds)
+            return Outcome.from_error(job, error, clock.seconds)
         except Exception as error:
             return Outcome(
                 job=job,
@@ -81,16 +81,16 @@ class Workbench:
                 traceback=traceback.format_exc(),
             )
 
-    def _done(self, job: Job, clock: _Clock) -> Outcome:
+    def _harmonize(self, job: Job, clock: _Clock) -> Outcome:
         if not hasattr(self._thread, "is_alone"):
-            work_alone()
+            limit_threads()
             self._thread.is_alone = True
         settings = self._settings
         target = self._unfinished / f"{secrets.token_hex(8)}{PurePosixPath(job.output).suffix}"
         inputs = tuple(Stamp.of(path) for path in job.inputs)
         with self._reading:
             with clock:
-                scene = job.scene(settings.layer, self._step)
+                scene = job.read_scene(settings.layer, self._step)
                 scene.check_writable(target)
             size = scene.before.nbytes
             self._room.enter(size)
@@ -99,10 +99,10 @@ class Workbench:
                 self._step("clean", 0, 1)
                 if settings.clean_edges:
                     scene.clean_edges()  # type: ignore[attr-defined]
-                after = scene.harmonized(self.harmonizer, settings.strength, settings.network_size)
+                after = scene.harmonize(self.harmonizer, settings.strength, settings.network_size)
             with clock:
                 scene.write(target, after)
-                _onto_disk(target)
+                _sync_result(target)
         finally:
             self._room.leave(size)
         return Outcome(
@@ -121,12 +121,12 @@ class Workbench:
             raise CancelledError("The batch was stopped.")
 
 
-def _onto_disk(target: Path) -> None:
+def _sync_result(target: Path) -> None:
     """Here, not where it gets its name: a thread waits for the disk while others compute."""
     try:
         sync_file(target)
     except OSError as error:
-        raise refused(target, "written", error) from error
+        raise file_error(target, "written", error) from error
 
 
 class _Clock:
@@ -161,20 +161,20 @@ class _Room:
             self._changed.notify_all()
 
 
-def settings_of(
+def make_settings(
     *, model: str, strength: float, network_size: int | None, clean_edges: bool, layer: str | None, device: str
 ) -> Settings:
     """The settings, with the weights as they are now.
 
     Raises WeightsError, InputError for what is out of range or not there, MissingPackageError if PyMatting is missing.
     """
-    check_choices(strength, network_size)
+    check_options(strength, network_size)
     choose_device(device)
     if clean_edges:
         edges.check_available()
     return Settings(
         model=model,
-        weights=weights.digest(weights.find(model)),
+        weights=weights.compute_digest(weights.find(model)),
         strength=strength,
         network_size=network_size,
         clean_edges=clean_edges,

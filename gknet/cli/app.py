@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 app = App(
     name="gknet",
-    help="Make a pasted object take on the colours and light of its scene.",
+    help="Make a pasted object take on the colors and light of its scene.",
     version=__version__,
     default_parameter=Parameter(negative=""),
     suppress_keyboard_interrupt=False,
@@ -41,7 +41,7 @@ _STEPS = {
     "load": "Loading the network",
     "reduce": "Looking at the scene",
     "network": "Harmonizing",
-    "apply": "Colouring every pixel",
+    "apply": "Coloring every pixel",
     "record": "Watching the network",
     "draw": "Drawing",
     "write": "Writing",
@@ -83,7 +83,7 @@ def harmonize(
 
         gknet harmonize picture.ora -o harmonized.ora
 
-    Depth, colour profile, EXIF and other metadata of the picture are kept. The format follows the output's name.
+    Depth, color profile, EXIF and other metadata of the picture are kept. The format follows the output's name.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def harmonize(
     layer
         Name of the layer to harmonize, in a file of layers. Without it: the topmost visible one with transparency.
     clean_edges
-        Take the colours of the cut-out's old background out of its soft edge first. Needs PyMatting.
+        Take the colors of the cut-out's old background out of its soft edge first. Needs PyMatting.
     strength
         0 leaves the object as it is, 1 harmonizes it fully.
     model
@@ -135,8 +135,8 @@ def harmonize(
         )
     beside = output.with_name(f"{output.stem}-before-after.png") if show else None
     inputs = [path for path in (*pair, *layers) if path is not None]
-    _keep_apart(inputs, [output] if beside is None else [output, beside])
-    with _progress() as step:
+    _check_distinct(inputs, [output] if beside is None else [output, beside])
+    with _show_progress() as step:
         from gknet.files.formats import check_writable
         from gknet.scene import CompositeScene, LayeredScene, LayerScene, Scene
 
@@ -152,7 +152,7 @@ def harmonize(
         else:
             assert foreground is not None
             assert background is not None
-            place = _position(at or "0,0", "--at")
+            place = _parse_position(at or "0,0", "--at")
             scene = LayerScene(foreground, background, place, 1.0 if scale is None else scale, step)
         scene.check_writable(output)
         if beside is not None:
@@ -163,7 +163,7 @@ def harmonize(
         step("load", 0, 1)
         from gknet.harmonizer import Harmonizer
 
-        after = scene.harmonized(Harmonizer.from_pretrained(model, device), strength, network_size)
+        after = scene.harmonize(Harmonizer.from_pretrained(model, device), strength, network_size)
         step("write", 0, 1)
         if beside is not None and before is not None:
             rows = [{"before": before, "after": after}]
@@ -193,7 +193,7 @@ def demo(*, output: Output = Path("gknet-demo.png"), model: str = "gknet-s", dev
     """
     from gknet.cli import demo as example
 
-    with _progress() as step:
+    with _show_progress() as step:
         step("load", 0, 1)
         from gknet.files.formats import check_writable
         from gknet.harmonizer import Harmonizer
@@ -245,9 +245,9 @@ def inspect(
     device
         auto, cpu, cuda or mps.
     """
-    _need_figures()
-    place = None if point is None else _position(point, "--point")
-    with _progress() as step:
+    _check_figures()
+    place = None if point is None else _parse_position(point, "--point")
+    with _show_progress() as step:
         from gknet.inspect import page
         from gknet.inspect.spot import check_inside
         from gknet.scene import CompositeScene
@@ -258,10 +258,10 @@ def inspect(
             check_inside(place, scene.before.shape[1], scene.before.shape[0])
         step("load", 0, 1)
         from gknet.harmonizer import Harmonizer
-        from gknet.inspect.sections import sections_of
+        from gknet.inspect.sections import make_sections
 
         harmonizer = Harmonizer.from_pretrained(model, device)
-        sections = sections_of(scene, harmonizer, point=place, network_size=network_size, on_progress=step)
+        sections = make_sections(scene, harmonizer, point=place, network_size=network_size, on_progress=step)
         step("write", 0, 1)
         page.write(output, composite.name, model, sections)
     _say(f"Wrote {output / page.PAGE}")
@@ -280,15 +280,15 @@ def info(*, model: str | None = None, device: str = "auto") -> None:
     device
         auto, cpu, cuda or mps.
     """
-    from gknet.cli.info import describe
+    from gknet.cli.info import describe_networks
 
-    Console().print(describe(model, device))
+    Console().print(describe_networks(model, device))
 
 
 app.command(batch)
 
 
-def _keep_apart(inputs: list[Path], outputs: list[Path]) -> None:
+def _check_distinct(inputs: list[Path], outputs: list[Path]) -> None:
     """Raises InputError if an output, however it is spelt or linked, is one of the inputs."""
     for output, path in itertools.product(outputs, inputs):
         try:
@@ -299,7 +299,7 @@ def _keep_apart(inputs: list[Path], outputs: list[Path]) -> None:
             raise InputError(f"{output} is one of the inputs.", "Choose another name for the output.")
 
 
-def _position(words: str, option: str) -> tuple[int, int]:
+def _parse_position(words: str, option: str) -> tuple[int, int]:
     try:
         x, y = (int(part) for part in words.split(","))
     except ValueError:
@@ -308,23 +308,23 @@ def _position(words: str, option: str) -> tuple[int, int]:
     return x, y
 
 
-def _need_figures() -> None:
+def _check_figures() -> None:
     """Raises MissingPackageError, saying how to get it, if what draws is not there."""
     if not all(find_spec(library) for library in ("matplotlib", "sklearn")):
         raise MissingPackageError("Drawing needs the packages matplotlib and scikit-learn.", "figures")
 
 
 def _write_side_by_side(path: Path, rows: list[dict[str, np.ndarray]], like: Picture | None = None) -> None:
-    from gknet.files.formats import write
+    from gknet.files.formats import write_picture
     from gknet.files.picture import Picture
-    from gknet.pixels.side_by_side import side_by_side
+    from gknet.pixels.side_by_side import join_side_by_side
 
-    beside = side_by_side(rows) if like is None else side_by_side(rows, like.encoding)
-    write(path, beside, Picture(pixels=beside))
+    beside = join_side_by_side(rows) if like is None else join_side_by_side(rows, like.encoding)
+    write_picture(path, beside, Picture(pixels=beside))
 
 
 @contextmanager
-def _progress() -> Iterator[Step]:
+def _show_progress() -> Iterator[Step]:
     """A bar on the terminal while work lasts; nothing where there is no terminal."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())

@@ -62,7 +62,7 @@ def batch(
     layer
         Name of the layer to harmonize, in files of layers. Without it: the topmost visible one with transparency.
     clean_edges
-        Take the colours of cut-outs' old backgrounds out of their soft edges first. Needs PyMatting.
+        Take the colors of cut-outs' old backgrounds out of their soft edges first. Needs PyMatting.
     model
         Which weights: a name that `gknet info` lists, a .safetensors file, or a folder that `save_pretrained` wrote.
     network_size
@@ -74,10 +74,10 @@ def batch(
     ray
         Spread the work over a Ray cluster (RAY_ADDRESS; without it, over this machine). Needs the extra `ray`.
     """
-    from gknet.batch.run import Batch, jobs_of, on_threads
+    from gknet.batch.run import Batch, collect_jobs, run_on_threads
 
     began = time.monotonic()
-    jobs = jobs_of(source, out)
+    jobs = collect_jobs(source, out)
     if clean_edges and any(job.mask for job in jobs):
         hint = "Leave out --clean-edges, or list foregrounds and backgrounds in a CSV file."
         raise InputError(
@@ -88,29 +88,29 @@ def batch(
     from gknet.batch import on_ray
     from gknet.batch import report as reports
     from gknet.batch.journal import Journal
-    from gknet.batch.workbench import settings_of
+    from gknet.batch.workbench import make_settings
 
     if ray:
         on_ray.check_available()
-    many = on_ray.on_ray if ray else on_threads
-    settings = settings_of(
+    many = on_ray.run_on_ray if ray else run_on_threads
+    settings = make_settings(
         model=model, strength=strength, network_size=network_size, clean_edges=clean_edges, layer=layer, device=device
     )
-    with _stopping() as (stop, number), Journal.opened(out) as journal:
+    with _catch_signals() as (stop, number), Journal.open(out) as journal:
         todo = Batch(jobs, journal, settings, stop)
         outcomes = []
         try:
-            with _progress(todo) as shown:
-                for outcome in todo.outcomes(many, device):
+            with _show_progress(todo) as shown:
+                for outcome in todo.run(many, device):
                     outcomes.append(outcome)
                     shown(outcome)
         finally:
-            outcomes += todo.known
+            outcomes += todo.settled
             if report is not None:
                 seconds = time.monotonic() - began
                 reports.write(report, outcomes, settings, device=device, seconds=seconds, stopped=stop.is_set())
     counts = Counter[str](outcome.state for outcome in outcomes)
-    print(_summary(counts))
+    print(_summarize(counts))
     if stop.is_set():
         print("gknet: Stopped. What is done is kept; the same command goes on from here.", file=sys.stderr)
         sys.exit(128 + number[0])
@@ -119,15 +119,15 @@ def batch(
 
 
 def _check_report(report: Path, jobs: list[Job], out: Path) -> None:
-    from gknet.files.picture import check_place
+    from gknet.files.picture import check_destination
 
-    check_place(report)
+    check_destination(report)
     pictures = {path.resolve() for job in jobs for path in (*job.inputs, out / job.output)}
     if report.resolve() in pictures:
         raise InputError(f"{report} is one of the pictures.", "Choose another name for the report.")
 
 
-def _summary(counts: Counter[str]) -> str:
+def _summarize(counts: Counter[str]) -> str:
     parts = [f"Wrote {counts['written']} {'picture' if counts['written'] == 1 else 'pictures'}"]
     for state, words in (("kept", "were done before"), ("failed", "failed"), ("not reached", "are left")):
         if counts[state]:
@@ -136,7 +136,7 @@ def _summary(counts: Counter[str]) -> str:
 
 
 @contextmanager
-def _stopping() -> Iterator[tuple[threading.Event, list[int]]]:
+def _catch_signals() -> Iterator[tuple[threading.Event, list[int]]]:
     """An event that Ctrl-C or SIGTERM sets, and which of them did. The second one ends the command at once."""
     stop, numbers = threading.Event(), list[int]()
 
@@ -156,7 +156,7 @@ def _stopping() -> Iterator[tuple[threading.Event, list[int]]]:
 
 
 @contextmanager
-def _progress(batch: Batch) -> Iterator[Callable[[Outcome], None]]:
+def _show_progress(batch: Batch) -> Iterator[Callable[[Outcome], None]]:
     """Shows how far it is, on a terminal; and everywhere, a line on what failed or is worth knowing, as it comes."""
     console = Console(stderr=True)
     columns = (
@@ -176,22 +176,22 @@ def _progress(batch: Batch) -> Iterator[Callable[[Outcome], None]]:
             nonlocal failed
             if outcome.state == "failed":
                 failed += 1
-                _line(f"{outcome.message} {outcome.hint}")
+                _print_line(f"{outcome.message} {outcome.hint}")
             if outcome.notes:
-                _line(f"Note on {outcome.job.output}: {'; '.join(outcome.notes)}.")
+                _print_line(f"Note on {outcome.job.output}: {'; '.join(outcome.notes)}.")
             progress.update(task, failed=f"{failed} failed" if failed else "")
 
         def reached(outcome: Outcome) -> None:
             show(outcome)
             progress.advance(task, outcome.state != "not reached")
 
-        for why, count in batch.again.items():
-            _line(f"{count} {'picture is' if count == 1 else 'pictures are'} made again: {why}.")
-        for outcome in batch.known:
+        for why, count in batch.redo_reasons.items():
+            _print_line(f"{count} {'picture is' if count == 1 else 'pictures are'} made again: {why}.")
+        for outcome in batch.settled:
             show(outcome)
         yield reached
 
 
-def _line(sentence: str) -> None:
+def _print_line(sentence: str) -> None:
     """On standard error, which a bar on the terminal makes room for."""
     print(f"gknet: {' '.join(sentence.split())}", file=sys.stderr)

@@ -9,7 +9,16 @@ from typing import Any, Literal
 import numpy as np
 import pyvips
 
-from gknet.color.profile import SRGB, STEPS, fits, from_srgb, is_srgb, matrix_profile, through_engine, to_srgb
+from gknet.color.profile import (
+    SRGB,
+    STEPS,
+    convert_with_engine,
+    from_srgb,
+    is_compatible,
+    is_srgb,
+    parse_matrix_profile,
+    to_srgb,
+)
 from gknet.errors import InputError
 
 Space = Literal["srgb", "linear"]
@@ -32,9 +41,9 @@ class Encoding:
         if self.profile is None:
             return
         if self.space == "linear":
-            raise InputError("Linear light and a colour profile were both named.", "Name one of them.")
-        if not (fits(self.profile, gray=True) or fits(self.profile, gray=False)):
-            raise InputError("The colour profile is not one of RGB or gray.", "Convert the picture to sRGB first.")
+            raise InputError("Linear light and a color profile were both named.", "Name one of them.")
+        if not (is_compatible(self.profile, gray=True) or is_compatible(self.profile, gray=False)):
+            raise InputError("The color profile is not one of RGB or gray.", "Convert the picture to sRGB first.")
         is_srgb(self.profile)  # reads it, and remembers
 
     @property
@@ -62,31 +71,31 @@ class Encoding:
             return srgb_to_linear(torch.from_numpy(values)).numpy()
         return from_srgb(values, self.profile)
 
-    def seen(self, pixels: np.ndarray) -> Any:
+    def to_display(self, pixels: np.ndarray) -> Any:
         """Pixels as a display shows them: a libvips picture of encoded sRGB, float in [0, 1], alpha as it is.
 
         pixels: (H, W, 3 or 4) uint8, uint16, float16 or float32; read lazily from the array itself. What is no
         number, or infinite, becomes NaN.
         """
         if pixels.dtype.kind == "u":
-            return unit(pixels) if self.is_srgb else self._shown(pixels)
-        picture = unit(pixels)
-        shown = picture.clamp() if self.is_srgb else self._shown(pixels)
+            return to_unit_range(pixels) if self.is_srgb else self._convert_to_srgb(pixels)
+        picture = to_unit_range(pixels)
+        shown = picture.clamp() if self.is_srgb else self._convert_to_srgb(pixels)
         return shown + (picture - picture)
 
-    def _shown(self, pixels: np.ndarray) -> Any:
+    def _convert_to_srgb(self, pixels: np.ndarray) -> Any:
         """What is not encoded sRGB as encoded sRGB in [0, 1]."""
-        known = None if self.profile is None else matrix_profile(self.profile)
+        known = None if self.profile is None else parse_matrix_profile(self.profile)
         if self.profile is not None and known is None:
-            levels = _levels(unit(pixels))
-            return through_engine(levels, self.profile, SRGB).cast("float") * (1 / (STEPS - 1))
-        light = unit(pixels)
+            levels = _to_levels(to_unit_range(pixels))
+            return convert_with_engine(levels, self.profile, SRGB).cast("float") * (1 / (STEPS - 1))
+        light = to_unit_range(pixels)
         if known is not None:
             matrix = np.eye(pixels.shape[2])
             matrix[:3, :3] = known.to_srgb
-            light = _looked_up(_image(pixels), known.curves, _STEPS).recomb(pyvips.Image.new_from_array(matrix))
+            light = _apply_tables(_to_image(pixels), known.curves, _STEPS).recomb(pyvips.Image.new_from_array(matrix))
         # By the root of light, or darks would get few of the table's steps.
-        return _looked_up(light.clamp() ** 0.5, [_SRGB_OF_ROOT] * 3, _STEPS**2)
+        return _apply_tables(light.clamp() ** 0.5, [_SRGB_OF_ROOT] * 3, _STEPS**2)
 
 
 ENCODED_SRGB = Encoding()
@@ -98,13 +107,13 @@ def full_value(dtype: np.dtype[Any]) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
 
 
-def unit(pixels: np.ndarray) -> Any:
+def to_unit_range(pixels: np.ndarray) -> Any:
     """A libvips picture of float values, integers scaled to [0, 1]; read lazily from the array itself."""
-    picture = _image(pixels)
+    picture = _to_image(pixels)
     return picture.cast("float") * (1 / full_value(pixels.dtype)) if pixels.dtype.kind == "u" else picture
 
 
-def _image(pixels: np.ndarray) -> Any:
+def _to_image(pixels: np.ndarray) -> Any:
     if pixels.dtype == np.float16:  # libvips has none
         pixels = pixels.astype(np.float32)
     return pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
@@ -114,16 +123,16 @@ _STEPS = np.linspace(0, 1, STEPS, dtype=np.float32)
 _SRGB_OF_ROOT = np.where(_STEPS**2 <= 0.0031308, _STEPS**2 * 12.92, 1.055 * _STEPS ** (2 / 2.4) - 0.055)
 
 
-def _levels(picture: Any) -> Any:
+def _to_levels(picture: Any) -> Any:
     """A float picture in 16-bit levels."""
     return picture.linear(STEPS - 1, 0.5).cast("ushort")
 
 
-def _looked_up(picture: Any, curves: Sequence[np.ndarray], alpha: np.ndarray) -> Any:
+def _apply_tables(picture: Any, curves: Sequence[np.ndarray], alpha: np.ndarray) -> Any:
     """A picture through a table for each of its bands."""
     tables = np.stack([*curves, alpha][: picture.bands], axis=-1).astype(np.float32)
     if picture.format == "uchar":
         tables = np.ascontiguousarray(tables[:: (STEPS - 1) // 255])
     elif picture.format == "float":
-        picture = _levels(picture)
+        picture = _to_levels(picture)
     return picture.maplut(pyvips.Image.new_from_array(tables[None]))

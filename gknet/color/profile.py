@@ -1,4 +1,4 @@
-"""Colour profiles: what the network sees is sRGB, whatever space a picture's own values are in."""
+"""Color profiles: what the network sees is sRGB, whatever space a picture's own values are in."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ _SAME = 5e-4  # an eighth of an 8-bit level
 def to_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
     """Encoded sRGB of encoded values in a profile, relative colorimetric; themselves if that is None.
 
-    pixels: (h, w, 3) float32, nominally in [0, 1], and so is the result. Colours outside sRGB come out below 0 or
+    pixels: (h, w, 3) float32, nominally in [0, 1], and so is the result. Colors outside sRGB come out below 0 or
     above 1, unless the profile is one of tables. Gray profiles take R = G = B.
     Raises UnsupportedError if the profile is damaged or cannot be used.
     """
     if profile is None:
         return pixels
-    known = matrix_profile(profile)
+    known = parse_matrix_profile(profile)
     if known is None:
-        return _through_engine(pixels, profile, SRGB)
-    return _encoded(known.decoded(pixels) @ known.to_srgb.T)
+        return _convert_values(pixels, profile, SRGB)
+    return _encode_srgb(known.decode(pixels) @ known.to_srgb.T)
 
 
 def from_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
     """Encoded values in a profile of encoded sRGB: `to_srgb` backwards, its shapes, ranges and errors."""
     if profile is None:
         return pixels
-    known = matrix_profile(profile)
+    known = parse_matrix_profile(profile)
     if known is None:
-        return _through_engine(pixels, SRGB, profile)
-    return known.encoded(_decoded(pixels) @ known.from_srgb.T)
+        return _convert_values(pixels, SRGB, profile)
+    return known.encode(_decode_srgb(pixels) @ known.from_srgb.T)
 
 
-def fits(profile: bytes | None, *, gray: bool) -> bool:
-    """Whether there is a profile and it speaks of the colours there are: a gray one is of no use to RGB."""
+def is_compatible(profile: bytes | None, *, gray: bool) -> bool:
+    """Whether there is a profile and it speaks of the colors there are: a gray one is of no use to RGB."""
     return profile is not None and profile[16:20] == (b"GRAY" if gray else b"RGB ")
 
 
 @functools.lru_cache(maxsize=8)
 def is_srgb(profile: bytes) -> bool:
     """Whether a profile, whoever wrote it, is sRGB's to an eighth of an 8-bit level. Raises as `to_srgb`."""
-    known, srgb = matrix_profile(profile), matrix_profile(SRGB)
+    known, srgb = parse_matrix_profile(profile), parse_matrix_profile(SRGB)
     assert srgb is not None
     if known is None or np.abs(known.to_srgb - np.eye(3)).max() > _SAME:
         return False
     light = np.repeat(srgb.curves[0][:, None], 3, axis=1)
-    return bool(np.abs(known.encoded(light) - np.linspace(0, 1, STEPS)[:, None]).max() <= _SAME)
+    return bool(np.abs(known.encode(light) - np.linspace(0, 1, STEPS)[:, None]).max() <= _SAME)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,20 +74,20 @@ class MatrixProfile:
     to_srgb: np.ndarray
     from_srgb: np.ndarray
 
-    def decoded(self, values: np.ndarray) -> np.ndarray:
+    def decode(self, values: np.ndarray) -> np.ndarray:
         """Linear light of encoded values, (..., 3) float32. Below 0 and above 1 it stays finite and in order."""
         channels = zip(self.curves, self.powers, strict=True)
-        return np.stack([_extended(values[..., i], *channel) for i, channel in enumerate(channels)], axis=-1)
+        return np.stack([_interpolate(values[..., i], *channel) for i, channel in enumerate(channels)], axis=-1)
 
-    def encoded(self, light: np.ndarray) -> np.ndarray:
-        """`decoded` backwards."""
+    def encode(self, light: np.ndarray) -> np.ndarray:
+        """`decode` backwards."""
         root = np.copysign(np.sqrt(np.abs(light)), light)
         channels = zip(self.inverses, self.powers, strict=True)
-        return np.stack([_extended(root[..., i], table, 2 / power) for i, (table, power) in enumerate(channels)], -1)
+        return np.stack([_interpolate(root[..., i], table, 2 / power) for i, (table, power) in enumerate(channels)], -1)
 
 
 @functools.lru_cache(maxsize=8)
-def matrix_profile(profile: bytes) -> MatrixProfile | None:
+def parse_matrix_profile(profile: bytes) -> MatrixProfile | None:
     """The profile as curves and a matrix; None if it is made of tables.
 
     Matrix profiles, nearly all there are, are computed here: the engine answers from coarse tables even at
@@ -95,25 +95,25 @@ def matrix_profile(profile: bytes) -> MatrixProfile | None:
     Raises UnsupportedError if the profile is damaged.
     """
     try:
-        if b"A2B0" in _tags(profile):
+        if b"A2B0" in _read_tags(profile):
             return None
         with np.errstate(divide="raise", over="raise", invalid="raise"):
-            curves, matrix = _curves_and_matrix(profile)
-            to_srgb = np.linalg.inv(_curves_and_matrix(SRGB)[1]) @ matrix
+            curves, matrix = _read_curves_and_matrix(profile)
+            to_srgb = np.linalg.inv(_read_curves_and_matrix(SRGB)[1]) @ matrix
             from_srgb = np.linalg.inv(to_srgb)
     except (struct.error, LookupError, ValueError, ArithmeticError) as error:
-        raise _unusable() from error
+        raise _profile_error() from error
     steps = np.linspace(0, 1, STEPS)
     return MatrixProfile(
         curves=[curve.astype(np.float32) for curve in curves],
         inverses=[np.interp(steps**2, curve, steps).astype(np.float32) for curve in curves],
-        powers=[_power(curve) for curve in curves],
+        powers=[_estimate_power(curve) for curve in curves],
         to_srgb=to_srgb.astype(np.float32),
         from_srgb=from_srgb.astype(np.float32),
     )
 
 
-def _extended(places: np.ndarray, table: np.ndarray, power: float) -> np.ndarray:
+def _interpolate(places: np.ndarray, table: np.ndarray, power: float) -> np.ndarray:
     """A table's values, linear between its steps; below 0 mirrored, above 1 by a power."""
     size = np.abs(places)
     place = np.fmin(size, 1) * np.float32(STEPS - 1)
@@ -127,7 +127,7 @@ def _extended(places: np.ndarray, table: np.ndarray, power: float) -> np.ndarray
     return result
 
 
-def _power(curve: np.ndarray) -> float:
+def _estimate_power(curve: np.ndarray) -> float:
     """The power that a tone curve is at its upper end."""
     below = STEPS - STEPS // 50
     if not 0 < curve[below] < curve[-1]:
@@ -136,7 +136,7 @@ def _power(curve: np.ndarray) -> float:
     return float(np.clip(power, 0.2, 5))
 
 
-def _encoded(light: np.ndarray) -> np.ndarray:
+def _encode_srgb(light: np.ndarray) -> np.ndarray:
     import torch  # late: reading a file needs none of it
 
     from gknet.color.srgb import linear_to_srgb
@@ -144,7 +144,7 @@ def _encoded(light: np.ndarray) -> np.ndarray:
     return linear_to_srgb(torch.from_numpy(light)).numpy()
 
 
-def _decoded(srgb: np.ndarray) -> np.ndarray:
+def _decode_srgb(srgb: np.ndarray) -> np.ndarray:
     import torch
 
     from gknet.color.srgb import srgb_to_linear
@@ -153,13 +153,13 @@ def _decoded(srgb: np.ndarray) -> np.ndarray:
 
 
 @vips_session()
-def _through_engine(values: np.ndarray, source: bytes, target: bytes) -> np.ndarray:
+def _convert_values(values: np.ndarray, source: bytes, target: bytes) -> np.ndarray:
     levels = np.rint(values.clip(0, 1) * 65535).astype(np.uint16)
     image = pyvips.Image.new_from_array(levels, interpretation="rgb16")
-    return np.asarray(through_engine(image, source, target).numpy(), np.float32) / np.float32(65535)
+    return np.asarray(convert_with_engine(image, source, target).numpy(), np.float32) / np.float32(65535)
 
 
-def through_engine(image: pyvips.Image, source: bytes, target: bytes) -> pyvips.Image:
+def convert_with_engine(image: pyvips.Image, source: bytes, target: bytes) -> pyvips.Image:
     """A libvips picture of 16-bit values in one profile as the same in another; any alpha stays.
 
     Raises UnsupportedError if one of the profiles cannot be used.
@@ -171,29 +171,29 @@ def through_engine(image: pyvips.Image, source: bytes, target: bytes) -> pyvips.
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", target)
         return image.icc_export(depth=16, intent="relative")
     except pyvips.Error as error:
-        raise _unusable() from error
+        raise _profile_error() from error
 
 
-def _unusable() -> UnsupportedError:
-    return UnsupportedError("The colour profile cannot be used.", "Convert the picture to sRGB first.")
+def _profile_error() -> UnsupportedError:
+    return UnsupportedError("The color profile cannot be used.", "Convert the picture to sRGB first.")
 
 
-def _tags(profile: bytes) -> dict[bytes, bytes]:
+def _read_tags(profile: bytes) -> dict[bytes, bytes]:
     (count,) = struct.unpack_from(">I", profile, 128)
     entries = struct.iter_unpack(">4sII", profile[132 : 132 + 12 * count])
     return {name: profile[start : start + size] for name, start, size in entries}
 
 
-def _curves_and_matrix(profile: bytes) -> tuple[list[np.ndarray], np.ndarray]:
+def _read_curves_and_matrix(profile: bytes) -> tuple[list[np.ndarray], np.ndarray]:
     """Encoded to linear, three of (STEPS,), and linear to XYZ, (3, 3), which for gray is sRGB's."""
-    tags = _tags(profile)
+    tags = _read_tags(profile)
     if profile[16:20] == b"GRAY":
-        return [_curve(tags[b"kTRC"])] * 3, _curves_and_matrix(SRGB)[1]
+        return [_read_curve(tags[b"kTRC"])] * 3, _read_curves_and_matrix(SRGB)[1]
     columns = [struct.unpack_from(">3i", tags[name], 8) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
-    return [_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")], np.array(columns).T / 65536
+    return [_read_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")], np.array(columns).T / 65536
 
 
-def _curve(tag: bytes) -> np.ndarray:
+def _read_curve(tag: bytes) -> np.ndarray:
     """A tone curve at equal steps (ICC.1:2022, curveType and parametricCurveType)."""
     steps = np.linspace(0, 1, STEPS)
     if tag[:4] == b"curv":

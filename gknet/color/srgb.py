@@ -1,4 +1,4 @@
-"""Colour spaces, as differentiable tensor functions.
+"""Color spaces, as differentiable tensor functions.
 
 sRGB is IEC 61966-2-1; Lab is CIE 1976 under D65 (2 degree observer). Nothing here clamps: what lies outside
 [0, 1] stays finite and in order, so that HDR layers and untrained networks both survive the round trip.
@@ -12,7 +12,7 @@ from torch import Tensor
 LUMA = (0.299, 0.587, 0.114)
 """Weights of encoded R, G and B in luma (ITU-R BT.601)."""
 
-# Primaries of IEC 61966-2-1; rows X, Y, Z. The white is what the matrix makes of (1, 1, 1): then greys are
+# Primaries of IEC 61966-2-1; rows X, Y, Z. The white is what the matrix makes of (1, 1, 1): then grays are
 # exactly neutral whatever the rounding of published constants.
 _XYZ_FROM_RGB = [
     [0.4124564, 0.3575761, 0.1804375],
@@ -50,9 +50,9 @@ def srgb_to_lab(rgb: Tensor) -> Tensor:
     """CIE L*a*b* under D65.
 
     rgb: (B, 3, H, W) floating, encoded sRGB, nominally in [0, 1].
-    Returns (B, 3, H, W): L in 0..100, a and b about -128..127. White and greys have a = b = 0.
+    Returns (B, 3, H, W): L in 0..100, a and b about -128..127. White and grays have a = b = 0.
     """
-    ratio = _mix(_RATIO_FROM_RGB, srgb_to_linear(rgb))  # (B, 3, H, W): X, Y, Z over the white's
+    ratio = _mix_channels(_RATIO_FROM_RGB, srgb_to_linear(rgb))  # (B, 3, H, W): X, Y, Z over the white's
     # CIE's line continues below the knee and through zero, so negative light is ordered too.
     root = ratio.clamp(min=_KNEE_LAB**3) ** (1 / 3)
     line = ratio / (3 * _KNEE_LAB**2) + 4 / 29
@@ -63,16 +63,16 @@ def srgb_to_lab(rgb: Tensor) -> Tensor:
 def lab_to_srgb(lab: Tensor) -> Tensor:
     """Encoded sRGB values from CIE L*a*b*; the inverse of `srgb_to_lab`, not clamped.
 
-    lab: (B, 3, H, W) floating.   Returns (B, 3, H, W); colours outside sRGB come out below 0 or above 1.
+    lab: (B, 3, H, W) floating.   Returns (B, 3, H, W); colors outside sRGB come out below 0 or above 1.
     """
     lightness, a, b = lab.unbind(1)
     y = (lightness + 16) / 116
     root = torch.stack((y + a / 500, y, y - b / 200), dim=1)
     ratio = torch.where(root > _KNEE_LAB, root**3, 3 * _KNEE_LAB**2 * (root - 4 / 29))
-    return linear_to_srgb(_mix(_RGB_FROM_RATIO, ratio))
+    return linear_to_srgb(_mix_channels(_RGB_FROM_RATIO, ratio))
 
 
-def _mix(matrix: list[list[float]], picture: Tensor) -> Tensor:
+def _mix_channels(matrix: list[list[float]], picture: Tensor) -> Tensor:
     """matrix (3, 3) times the channels of (B, 3, H, W); sums, as autocast would do a matmul in bfloat16."""
     r, g, b = picture.unbind(1)
     return torch.stack([row[0] * r + row[1] * g + row[2] * b for row in matrix], dim=1)

@@ -17,7 +17,7 @@ _DIRECTORIES = (0x8769, 0x8825)  # EXIF's own, and its places
 _IPTC = 33723
 
 
-def without_thumbnail(exif: bytes) -> bytes:
+def remove_thumbnail(exif: bytes) -> bytes:
     """An EXIF block with the link to its second directory, the thumbnail's, cut."""
     start = 6 if exif.startswith(b"Exif") else 0
     order = "<" if exif[start : start + 2] == b"II" else ">"
@@ -30,30 +30,30 @@ def without_thumbnail(exif: bytes) -> bytes:
     return exif[:link] + bytes(4) + exif[link + 4 :]
 
 
-def _notes(exif: Image.Exif) -> dict[int, Any]:
+def _collect_tags(exif: Image.Exif) -> dict[int, Any]:
     notes = {tag: exif[tag] for tag in _TIFF_TEXTS if tag in exif}
     return notes | {tag: values for tag in _DIRECTORIES if (values := exif.get_ifd(tag))}
 
 
-def exif_of_tiff(path: Path) -> bytes:
+def read_tiff_exif(path: Path) -> bytes:
     """A TIFF's texts and EXIF as the block that other formats carry; libvips passes them over."""
     with contextlib.suppress(Exception), warnings.catch_warnings():  # a picture is worth more than its notes
         warnings.simplefilter("ignore")
         exif, kept = Image.Exif(), Image.Exif()
         with path.open("rb") as file:
             exif.load_from_fp(file)
-            kept.update(_notes(exif))
+            kept.update(_collect_tags(exif))
         return kept.tobytes() if len(kept) else b""
     return b""
 
 
-def _tiff_directory(metadata: Mapping[str, Any], start: int) -> bytes:
+def _build_directory(metadata: Mapping[str, Any], start: int) -> bytes:
     """The same notes, and IPTC, as a TIFF's directory that will start there; empty if there are none."""
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exif, directory = Image.Exif(), TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
         exif.load(metadata.get("exif-data", b""))
-        for tag, value in _notes(exif).items():
+        for tag, value in _collect_tags(exif).items():
             directory[tag] = value
         if "iptc-data" in metadata:
             directory.tagtype[_IPTC] = 7  # bytes; libvips calls them long numbers, which others misread
@@ -62,16 +62,18 @@ def _tiff_directory(metadata: Mapping[str, Any], start: int) -> bytes:
     return b""
 
 
-def complete_tiff(path: Path, metadata: Mapping[str, Any]) -> None:
+def add_tiff_metadata(path: Path, metadata: Mapping[str, Any]) -> None:
     """Texts, EXIF and IPTC into a TIFF that libvips wrote without: a directory in place of its first one."""
     start = path.stat().st_size
     start += start % 2
-    block = _tiff_directory(metadata, start)
+    block = _build_directory(metadata, start)
     with path.open("r+b") as file:
         if not block or file.read(4) != b"II*\0":  # a BigTIFF goes without
             return
         file.seek(struct.unpack("<I", file.read(4))[0])
-        entries = _entries(file.read(2 + 12 * 100)) + _entries(block)  # what they point at stays where it is
+        entries = _split_entries(file.read(2 + 12 * 100)) + _split_entries(
+            block
+        )  # what they point at stays where it is
         file.seek(start)
         file.write(block + bytes(len(block) % 2))
         place = file.tell()
@@ -81,6 +83,6 @@ def complete_tiff(path: Path, metadata: Mapping[str, Any]) -> None:
         file.write(struct.pack("<I", place))
 
 
-def _entries(directory: bytes) -> list[bytes]:
+def _split_entries(directory: bytes) -> list[bytes]:
     (count,) = struct.unpack("<H", directory[:2])
     return [directory[2 + 12 * i : 14 + 12 * i] for i in range(count)]

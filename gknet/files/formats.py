@@ -1,4 +1,4 @@
-"""Picture files in and out: every depth, colour profile, orientation and metadata kept.
+"""Picture files in and out: every depth, color profile, orientation and metadata kept.
 
 What a file holds decides what it is, never its name; a format that is not known comes near no decoder.
 Of a file with several pages or frames the first is read, and it alone is written back.
@@ -14,7 +14,7 @@ import numpy as np
 from gknet.color.encoding import Encoding, Space, full_value
 from gknet.errors import PictureError, UnsupportedError
 from gknet.files import heic, openexr, raster
-from gknet.files.picture import Picture, check_place, refused, replacing
+from gknet.files.picture import Picture, check_destination, file_error, replace_file
 
 _STRIP = 256
 
@@ -45,14 +45,14 @@ _STARTS = {
 }
 
 
-def read(path: Path) -> Picture:
+def read_picture(path: Path) -> Picture:
     """The picture in a file, upright and complete.
 
     Palettes become RGB or RGBA, 1-bit and gray become gray, 16-bit floats float32, any alpha straight.
     Raises PictureError if it is missing, damaged or above MAX_PIXELS, UnsupportedError if of a kind that is not
     worked on, such as CMYK, MissingPackageError if the package that reads its kind is not installed.
     """
-    format = format_of(path)
+    format = detect_format(path)
     if format in LAYERED:
         raise UnsupportedError(f"{path} is a file of layers.", "Give it alone: gknet harmonize FILE -o OUT.")
     known = {"heic": heic.read, "exr": openexr.read}
@@ -63,9 +63,9 @@ def read_mask(path: Path) -> np.ndarray:
     """The mask in a file: (H, W) uint8, uint16 or float32, upright, large = foreground.
 
     An alpha channel that is not opaque everywhere is the mask, for a cutout says itself what it is; else the
-    gray values as they stand; else the luma of RGB, 0.299 R + 0.587 G + 0.114 B, rounded. Raises as `read`.
+    gray values as they stand; else the luma of RGB, 0.299 R + 0.587 G + 0.114 B, rounded. Raises as `read_picture`.
     """
-    pixels = read(path).pixels
+    pixels = read_picture(path).pixels
     channels = pixels.shape[2]
     opaque = full_value(pixels.dtype)
     if channels in (2, 4) and pixels[..., -1].min() < opaque:
@@ -88,18 +88,18 @@ def check_writable(path: Path, channels: int) -> None:
     if format is None:
         known = "End its name in .jpg, .png, .tif, .webp or .exr."
         raise PictureError(f"{path} cannot be written: its suffix names no format.", known)
-    check_place(path)
+    check_destination(path)
     if format == "jpeg" and channels in (2, 4):
         raise UnsupportedError(f"{path} cannot hold transparency: JPEG has none.", "Write a .png instead.")
     if format == "exr":
-        openexr.library(path)
+        openexr.import_openexr(path)
 
 
-def write(path: Path, pixels: np.ndarray, like: Picture) -> None:
+def write_picture(path: Path, pixels: np.ndarray, like: Picture) -> None:
     """A file at path, in its suffix's format, with all of like but its pixels: the whole file or none.
 
     pixels: (H, W, C) uint8, uint16 or float32, upright, channels as in Picture; H and W need not be like's.
-    JPEG gets the source's quality but at least 95, and full colour resolution; WebP no loss if the source had
+    JPEG gets the source's quality but at least 95, and full color resolution; WebP no loss if the source had
     none, else 95. A depth the format lacks is rounded: floats to 16 bits in PNG, all to 8 in JPEG and WebP.
     OpenEXR gets linear light and every other format encoded values, whichever they are here.
     In the source's own format the orientation stays as stored; in any other, whose viewers may not look for
@@ -113,13 +113,13 @@ def write(path: Path, pixels: np.ndarray, like: Picture) -> None:
     limit = _LONGEST_SIDE.get(format)
     if limit and max(pixels.shape[:2]) > limit:
         raise UnsupportedError(f"{path} cannot hold more than {limit} pixels a side.", "Write a .png or .tif.")
-    pixels, like = _in_space(pixels, like, "linear" if format == "exr" else "srgb")
+    pixels, like = _convert_space(pixels, like, "linear" if format == "exr" else "srgb")
     save = openexr.save if format == "exr" else raster.save
-    with replacing(path) as unfinished:
+    with replace_file(path) as unfinished:
         save(unfinished, format, pixels, like)
 
 
-def _in_space(pixels: np.ndarray, like: Picture, space: Space) -> tuple[np.ndarray, Picture]:
+def _convert_space(pixels: np.ndarray, like: Picture, space: Space) -> tuple[np.ndarray, Picture]:
     """Pixels, and what they are like, as linear light or as encoded values; themselves if they are that."""
     if like.space == space:
         return pixels, like
@@ -129,14 +129,14 @@ def _in_space(pixels: np.ndarray, like: Picture, space: Space) -> tuple[np.ndarr
     gray = pixels.shape[2] < 3
     for top in range(0, len(pixels), _STRIP):
         unit = pixels[top : top + _STRIP].astype(np.float32) / np.float32(full)
-        colours = np.repeat(unit[..., :1], 3, axis=2) if gray else np.ascontiguousarray(unit[..., :3])
-        colours = target.from_srgb(source.to_srgb(colours))
-        unit[..., : 1 if gray else 3] = colours[..., : 1 if gray else 3]
+        colors = np.repeat(unit[..., :1], 3, axis=2) if gray else np.ascontiguousarray(unit[..., :3])
+        colors = target.from_srgb(source.to_srgb(colors))
+        unit[..., : 1 if gray else 3] = colors[..., : 1 if gray else 3]
         result[top : top + _STRIP] = unit
     return result, replace(like, space=space, profile=None)
 
 
-def format_of(path: Path) -> str:
+def detect_format(path: Path) -> str:
     """The format, told by the file's first bytes. Raises PictureError, or UnsupportedError for an unknown one."""
     try:
         if path.is_dir():
@@ -148,7 +148,7 @@ def format_of(path: Path) -> str:
     except FileNotFoundError as error:
         raise PictureError(f"There is no file {path}.", "Check its name and folder.") from error
     except OSError as error:
-        raise refused(path, "opened", error) from error
+        raise file_error(path, "opened", error) from error
     if not head:
         raise PictureError(f"{path} is empty.", "Copy or export it again.")
     if head.startswith(b"\xff\xd8\xff"):

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from gknet.color.profile import fits
+from gknet.color.profile import is_compatible
 from gknet.errors import MissingPackageError, PictureError, UnsupportedError
-from gknet.files.exif import without_thumbnail
+from gknet.files.exif import remove_thumbnail
 from gknet.files.picture import Picture, check_size
 
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _PQ, _HLG = 16, 18  # transfer characteristics of ITU-T H.273 whose white is not a display's
-_P3 = 12  # its colour primaries
+_P3 = 12  # its color primaries
 
 
 def read(path: Path, format: str) -> Picture:
@@ -37,29 +37,29 @@ def read(path: Path, format: str) -> Picture:
     except (ValueError, OSError, RuntimeError, SyntaxError, EOFError) as error:
         raise PictureError(f"{path} is damaged or not complete.", "Copy or export it again.") from error
     if image.mode.split(";")[0] not in _CHANNELS:
-        raise UnsupportedError(f"{path} holds {image.mode} colours.", "Save it as RGB.")
+        raise UnsupportedError(f"{path} holds {image.mode} colors.", "Save it as RGB.")
     pixels = np.array(values).reshape(image.size[1], image.size[0], _CHANNELS[image.mode.split(";")[0]])
     bits = image.info.get("bit_depth", 8)
-    exif = without_thumbnail(image.info.get("exif") or b"")
+    exif = remove_thumbnail(image.info.get("exif") or b"")
     return Picture(
-        pixels=full_range(pixels, bits) if pixels.dtype == np.uint16 else pixels,
-        profile=_profile(path, image.info, gray=pixels.shape[2] < 3),
+        pixels=expand_range(pixels, bits) if pixels.dtype == np.uint16 else pixels,
+        profile=_find_profile(path, image.info, gray=pixels.shape[2] < 3),
         format=format,
         metadata={"exif-data": exif} if exif else {},
     )
 
 
-def full_range(pixels: np.ndarray, bits: int) -> np.ndarray:
+def expand_range(pixels: np.ndarray, bits: int) -> np.ndarray:
     """uint16 values of fewer bits, which decoders leave in the upper ones, with white at 65535."""
     levels: np.ndarray = np.rint((pixels >> (16 - bits)) * np.float32(65535 / (2**bits - 1))).astype(np.uint16)
     return levels
 
 
-def _profile(path: Path, info: dict[str, Any], *, gray: bool) -> bytes | None:
+def _find_profile(path: Path, info: dict[str, Any], *, gray: bool) -> bytes | None:
     profile: bytes | None = info.get("icc_profile")
-    colours = info.get("nclx_profile") or {}
-    if not profile and colours.get("transfer_characteristics") in (_PQ, _HLG):
+    colors = info.get("nclx_profile") or {}
+    if not profile and colors.get("transfer_characteristics") in (_PQ, _HLG):
         raise UnsupportedError(f"{path} is HDR by PQ or HLG.", "Save it as SDR, or as OpenEXR.")
-    if not profile and colours.get("color_primaries") == _P3:
+    if not profile and colors.get("color_primaries") == _P3:
         profile = pyvips.Operation.call("profile_load", "p3")
-    return profile if fits(profile, gray=gray) else None
+    return profile if is_compatible(profile, gray=gray) else None

@@ -23,7 +23,7 @@ _KEPT, _PART, _BEFORE = "openexr", "openexr-part", "openexr-pixels"
 _REC_709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)  # x and y of red, green, blue and white
 
 
-def library(path: Path) -> Any:
+def import_openexr(path: Path) -> Any:
     """The package. Raises MissingPackageError if it is not installed."""
     try:
         import OpenEXR
@@ -33,19 +33,19 @@ def library(path: Path) -> Any:
 
 
 def read(path: Path, format: str) -> Picture:
-    """The first part with colours: gray (Y) or RGB, with alpha if there is one, float32 linear light.
+    """The first part with colors: gray (Y) or RGB, with alpha if there is one, float32 linear light.
 
     Raises PictureError if it is damaged or too large, UnsupportedError for deep or subsampled pixels and for other
     primaries than sRGB's, MissingPackageError without the package.
     """
-    header = _opened(path, header_only=True)
-    index, names = _colours(path, header)
+    header = _open(path, header_only=True)
+    index, names = _find_colors(path, header)
     for part in header.parts:
         (left, top), (right, bottom) = part.header["dataWindow"]
         check_size(path, int(right) - int(left) + 1, int(bottom) - int(top) + 1)
-    file = _opened(path)
+    file = _open(path)
     if len(file.parts) != len(header.parts):
-        raise _damaged(path)
+        raise _damage_error(path)
     channels = file.parts[index].channels
     pixels = np.stack([channels[name].pixels.astype(np.float32) for name in names], axis=-1)
     if names[-1] == "A":
@@ -62,22 +62,24 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
     pixels: (H, W, C) float32, linear light. Raises WriteError.
     """
     names = (["Y", "A"] if pixels.shape[2] < 3 else ["R", "G", "B", "A"])[: pixels.shape[2]]
-    planes = dict(zip(names, np.moveaxis(_associated(pixels), -1, 0), strict=True))
+    planes = dict(zip(names, np.moveaxis(_premultiply(pixels), -1, 0), strict=True))
     file = like.metadata.get(_KEPT) if like.format == format else None
     if file is None or like.pixels.shape != pixels.shape:
-        package = library(path)
+        package = import_openexr(path)
         header = {"compression": package.ZIP_COMPRESSION, "type": package.scanlineimage}
         file = package.File(header, {name: np.ascontiguousarray(plane) for name, plane in planes.items()})
     else:
-        _replace(file.parts[like.metadata[_PART]].channels, planes, pixels, like.metadata[_BEFORE])
+        _replace_planes(file.parts[like.metadata[_PART]].channels, planes, pixels, like.metadata[_BEFORE])
     try:
-        with _quiet():
+        with _silence_output():
             file.write(os.fspath(path))
     except RuntimeError as error:
         raise WriteError from error
 
 
-def _replace(channels: Any, planes: dict[str, np.ndarray], pixels: np.ndarray, before: np.ndarray | None) -> None:
+def _replace_planes(
+    channels: Any, planes: dict[str, np.ndarray], pixels: np.ndarray, before: np.ndarray | None
+) -> None:
     """New planes into a file's channels. Dividing by alpha and multiplying again may round: what did not move stays."""
     for i, (name, plane) in enumerate(planes.items()):
         old = channels[name].pixels
@@ -86,28 +88,28 @@ def _replace(channels: Any, planes: dict[str, np.ndarray], pixels: np.ndarray, b
         channels[name].pixels = new if before is None else np.where(pixels[..., i] == before[..., i], old, new)
 
 
-def _associated(pixels: np.ndarray) -> np.ndarray:
+def _premultiply(pixels: np.ndarray) -> np.ndarray:
     if pixels.shape[2] in (1, 3):
         return pixels
     with np.errstate(all="ignore"):
         return np.concatenate([pixels[..., :-1] * pixels[..., -1:], pixels[..., -1:]], axis=2)
 
 
-def _opened(path: Path, *, header_only: bool = False) -> Any:
+def _open(path: Path, *, header_only: bool = False) -> Any:
     """Raises PictureError if it cannot be opened."""
-    package = library(path)
+    package = import_openexr(path)
     try:
-        with _quiet():
+        with _silence_output():
             return package.File(os.fspath(path), separate_channels=True, header_only=header_only)
     except (RuntimeError, ValueError, TypeError) as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
 
 
-def _damaged(path: Path) -> PictureError:
+def _damage_error(path: Path) -> PictureError:
     return PictureError(f"{path} is damaged or not complete.", "Copy or export it again.")
 
 
-def _colours(path: Path, file: Any) -> tuple[int, list[str]]:
+def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:
     """Which part holds the picture, and its channels."""
     found: set[str] = set()
     for index, part in enumerate(file.parts):
@@ -129,7 +131,7 @@ def _colours(path: Path, file: Any) -> tuple[int, list[str]]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_output() -> Iterator[None]:
     """Nothing from the library on the terminal: of a damaged file it prints what it then raises, or does not raise."""
     sys.stdout.flush()
     sys.stderr.flush()

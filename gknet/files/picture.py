@@ -49,7 +49,7 @@ class WriteError(Exception):
     """A format's library could not write; why is not known."""
 
 
-def check_place(path: Path) -> None:
+def check_destination(path: Path) -> None:
     """Nothing, if some file can be written there. Raises PictureError."""
     try:
         if path.is_dir():
@@ -59,22 +59,22 @@ def check_place(path: Path) -> None:
         if not path.parent.is_dir():
             raise PictureError(f"There is no folder {path.parent}.", "Create it first, or write elsewhere.")
     except OSError as error:
-        raise refused(path, "written", error) from error
+        raise file_error(path, "written", error) from error
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """`gknet.atomic.replacing` for pictures. Raises PictureError if the disk or a format's library refuses."""
+def replace_file(path: Path) -> Iterator[Path]:
+    """`gknet.atomic.replace_file` for pictures. Raises PictureError if the disk or a format's library refuses."""
     try:
-        with atomic.replacing(path) as unfinished:
+        with atomic.replace_file(path) as unfinished:
             yield unfinished
     except OSError as error:
-        raise refused(path, "written", error) from error
+        raise file_error(path, "written", error) from error
     except WriteError as error:
         raise PictureError(f"{path} could not be written.", "Check the free space there.") from error
 
 
-def refused(path: Path, what: str, error: OSError) -> PictureError:
+def file_error(path: Path, what: str, error: OSError) -> PictureError:
     """What to say when the system will not have a file opened or written."""
     reason = error.strerror or type(error).__name__
     return PictureError(f"{path} cannot be {what}: {reason}.", "Check its name, folder and permissions.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from gknet.color.profile import fits
+from gknet.color.profile import is_compatible
 from gknet.errors import UnsupportedError
 
 _MODES = {
@@ -36,7 +36,7 @@ def to_pillow(pixels: np.ndarray, like: Image.Image) -> Image.Image:
     return image
 
 
-def profile_of(image: Image.Image) -> bytes | None:
-    """The image's own ICC profile, if it speaks of the colours the image has."""
+def get_profile(image: Image.Image) -> bytes | None:
+    """The image's own ICC profile, if it speaks of the colors the image has."""
     embedded: bytes | None = image.info.get("icc_profile")
-    return embedded if fits(embedded, gray=image.mode in ("L", "LA", "I;16", "F")) else None
+    return embedded if is_compatible(embedded, gray=image.mode in ("L", "LA", "I;16", "F")) else None

@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
 
-from gknet.inspect.drawing import as_png, sheet, steepness
+from gknet.inspect.drawing import limit_ratio, make_figure, to_png
 from gknet.inspect.page import Plate
 from gknet.inspect.record import Record
 
@@ -16,15 +16,17 @@ _SHOWN = 5
 """Maps that are drawn from either end of the order."""
 
 
-def channel_weights(record: Record, level: int) -> Plate:
+def draw_channel_weights(record: Record, level: int) -> Plate:
     """Both sides' feature maps of a level, the heaviest and the lightest, and all weights in order."""
     fusion = record.fusions[level]
-    height = 2 * (2 * (1.35 * steepness(record.composite) + 0.3) + 0.75)
-    figure = sheet(height)
+    height = 2 * (2 * (1.35 * limit_ratio(record.composite) + 0.3) + 0.75)
+    figure = make_figure(height)
     grid = figure.add_gridspec(2, 1)
     above, below = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
-    _side(above, "From the encoder: what the picture looks like at this scale", fusion.encoded, fusion.encoded_weights)
-    _side(below, "From the level before: what is known so far", fusion.deeper, fusion.deeper_weights)
+    _draw_side(
+        above, "From the encoder: what the picture looks like at this scale", fusion.encoded, fusion.encoded_weights
+    )
+    _draw_side(below, "From the level before: what is known so far", fusion.deeper, fusion.deeper_weights)
     channels, rows, columns = fusion.encoded.shape
     return Plate(
         name=f"fusion-{level + 1}",
@@ -34,11 +36,11 @@ def channel_weights(record: Record, level: int) -> Plate:
             f"{fusion.encoded_weights.mean():.0%} of its strength, one from the level before "
             f"{fusion.deeper_weights.mean():.0%}."
         ),
-        png=as_png(figure),
+        png=to_png(figure),
     )
 
 
-def _side(figure: SubFigure, title: str, features: np.ndarray, weights: np.ndarray) -> None:
+def _draw_side(figure: SubFigure, title: str, features: np.ndarray, weights: np.ndarray) -> None:
     figure.suptitle(title, fontsize=11, fontweight="bold")
     order = np.argsort(-weights, kind="stable")
     shown = min(_SHOWN, len(order))
@@ -54,7 +56,7 @@ def _side(figure: SubFigure, title: str, features: np.ndarray, weights: np.ndarr
         for i, channel in enumerate(channels):
             place = axes[f"{row} {i}"]
             place.imshow(features[channel], norm=scale, cmap="RdBu_r", aspect="auto", interpolation="nearest")
-            place.set_box_aspect(steepness(features[0]))
+            place.set_box_aspect(limit_ratio(features[0]))
             place.set_title(f"channel {channel + 1}, weight {weights[channel]:.2f}", fontsize=8)
             place.set_xticks([])
             place.set_yticks([])

@@ -64,7 +64,7 @@ def check_folder(folder: Path) -> None:
         if any(folder.iterdir()) and not _is_ours(folder):
             raise PictureError(f"{folder} holds other files.", "Name a folder that is empty or not there yet.")
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise _write_error(folder, error) from error
 
 
 def write(folder: Path, picture: str, model: str, sections: Sequence[Section]) -> None:
@@ -80,12 +80,12 @@ def write(folder: Path, picture: str, model: str, sections: Sequence[Section]) -
         unfinished.mkdir()
         for plate in (plate for section in sections for plate in section.plates):
             (unfinished / f"{plate.name}.png").write_bytes(plate.png)
-        (unfinished / PAGE).write_text(_html(picture, model, sections), encoding="utf-8", errors="replace")
+        (unfinished / PAGE).write_text(_render_page(picture, model, sections), encoding="utf-8", errors="replace")
         if target.exists():
             target.rename(earlier)
         unfinished.rename(target)
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise _write_error(folder, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         if earlier.exists():
@@ -95,7 +95,7 @@ def write(folder: Path, picture: str, model: str, sections: Sequence[Section]) -
                 earlier.rename(target)
 
 
-def _html(picture: str, model: str, sections: Sequence[Section]) -> str:
+def _render_page(picture: str, model: str, sections: Sequence[Section]) -> str:
     title = f"How {picture} was harmonized"
     lead = (
         f"What the network {model} did with the object that was put into this picture, and on what grounds. No "
@@ -103,7 +103,7 @@ def _html(picture: str, model: str, sections: Sequence[Section]) -> str:
         f"Image Harmonization” (Shen et al., ICCV 2023)."
     )
     links = "".join(f'<a href="#{section.name}">{escape(section.title)}</a> ' for section in sections)
-    body = "".join(map(_section, sections))
+    body = "".join(map(_render_section, sections))
     return (
         f'<!doctype html>\n{_MARK}\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
@@ -112,12 +112,12 @@ def _html(picture: str, model: str, sections: Sequence[Section]) -> str:
     )
 
 
-def _section(section: Section) -> str:
-    plates = "".join(map(_figure, section.plates))
+def _render_section(section: Section) -> str:
+    plates = "".join(map(_render_figure, section.plates))
     return f'<h2 id="{section.name}">{escape(section.title)}</h2>\n<p>{escape(section.text)}</p>\n{plates}'
 
 
-def _figure(plate: Plate) -> str:
+def _render_figure(plate: Plate) -> str:
     source = f"data:image/png;base64,{base64.b64encode(plate.png).decode('ascii')}"
     title = escape(plate.title)
     return (
@@ -134,6 +134,6 @@ def _is_ours(folder: Path) -> bool:
     return page.exists() and _MARK in page.read_text(encoding="utf-8", errors="replace")[:200]
 
 
-def _refused(folder: Path, error: OSError) -> PictureError:
+def _write_error(folder: Path, error: OSError) -> PictureError:
     reason = error.strerror or type(error).__name__
     return PictureError(f"{folder} cannot be written: {reason}.", "Check its name, folder and permissions.")

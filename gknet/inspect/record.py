@@ -27,9 +27,9 @@ class Attention:
     tokens: Tensor
 
     @torch.inference_mode()
-    def of(self, token: int) -> np.ndarray:
+    def compute_shares(self, token: int) -> np.ndarray:
         """(heads, T) float32: how one token shares out its attention; every head's shares sum to 1."""
-        return _array(self.layer.attention(self.tokens[None], token))
+        return _to_array(self.layer.compute_attention(self.tokens[None], token))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,16 +61,16 @@ class KernelField:
     prediction: nn.Conv2d
 
     @torch.inference_mode()
-    def at(self, pixels: np.ndarray) -> np.ndarray:
+    def compute_kernels(self, pixels: np.ndarray) -> np.ndarray:
         """(n, C, N, N) float32: the kernels of n pixels, given by their places in H*W; channel by channel.
 
-        They lie as the picture does: [..., N // 2 + dy, N // 2 + dx] is the weight of the neighbour at (dy, dx).
+        They lie as the picture does: [..., N // 2 + dy, N // 2 + dx] is the weight of the neighbor at (dy, dx).
         """
         chosen = self.predictor.flatten(1)[:, torch.from_numpy(pixels).to(self.predictor.device)]  # (C, n)
         kernels = self.prediction(chosen[None, :, :, None])[0, :, :, 0]  # (C*N*N, n)
         size = round((len(kernels) / len(self.before)) ** 0.5)
-        # Eq. 6 names a neighbour by where the pixel lies from it.
-        return _array(kernels.T.reshape(1, len(pixels), -1, size, size).flip(3, 4))
+        # Eq. 6 names a neighbor by where the pixel lies from it.
+        return _to_array(kernels.T.reshape(1, len(pixels), -1, size, size).flip(3, 4))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +89,7 @@ class Record:
     fusions: list[Fusion]
     kernels: list[KernelField]
 
-    def object_in(self, rows: int, columns: int) -> np.ndarray:
+    def measure_object(self, rows: int, columns: int) -> np.ndarray:
         """(rows, columns): how much of each cell of a grid over the picture is object, 0 to 1."""
         height, width = self.mask.shape
         cells = self.mask.reshape(rows, height // rows, columns, width // columns)
@@ -97,7 +97,7 @@ class Record:
 
 
 @contextmanager
-def overheard(net: InferenceNetwork) -> Iterator[list[tuple[Tensor, Tensor]]]:
+def capture_inputs(net: InferenceNetwork) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """A list that gets composite (1, 3, H, W) and mask (1, 1, H, W) of every pass of the network meanwhile."""
     heard: list[tuple[Tensor, Tensor]] = []
     handle = net.register_forward_pre_hook(lambda _net, given: heard.append((given[0], given[1])))
@@ -116,16 +116,16 @@ def record(net: InferenceNetwork, composite: Tensor, mask: Tensor) -> Record:
     attention: list[Attention] = []
     fusions: list[Fusion] = []
     kernels: list[KernelField] = []
-    handles = list(_listen(net, attention, fusions, kernels))
+    handles = list(_register_hooks(net, attention, fusions, kernels))
     try:
         harmonized = net(composite, mask, whole=True)
     finally:
         for handle in handles:
             handle.remove()
     return Record(
-        composite=np.ascontiguousarray(_array(composite).transpose(1, 2, 0)),
-        mask=_array(mask)[0],
-        harmonized=np.ascontiguousarray(_array(harmonized).transpose(1, 2, 0)),
+        composite=np.ascontiguousarray(_to_array(composite).transpose(1, 2, 0)),
+        mask=_to_array(mask)[0],
+        harmonized=np.ascontiguousarray(_to_array(harmonized).transpose(1, 2, 0)),
         grid=(composite.shape[2] // net.config.multiple, composite.shape[3] // net.config.multiple),
         attention=attention,
         fusions=fusions,
@@ -133,37 +133,39 @@ def record(net: InferenceNetwork, composite: Tensor, mask: Tensor) -> Record:
     )
 
 
-def _listen(
+def _register_hooks(
     net: InferenceNetwork, attention: list[Attention], fusions: list[Fusion], kernels: list[KernelField]
 ) -> Iterator[RemovableHandle]:
     for module in net.modules():
         if isinstance(module, TransformerLayer):
-            yield module.register_forward_hook(partial(_hear_attention, attention))
+            yield module.register_forward_hook(partial(_record_attention, attention))
         elif isinstance(module, SelectiveCorrelationFusion):
-            yield module.register_forward_hook(partial(_hear_fusion, fusions))
+            yield module.register_forward_hook(partial(_record_fusion, fusions))
         elif isinstance(module, Modulation):
-            yield module.register_forward_hook(partial(_hear_modulation, kernels))
+            yield module.register_forward_hook(partial(_record_modulation, kernels))
 
 
-def _hear_attention(heard: list[Attention], layer: TransformerLayer, given: Any, _result: Tensor) -> None:
+def _record_attention(heard: list[Attention], layer: TransformerLayer, given: Any, _result: Tensor) -> None:
     heard.append(Attention(layer, given[0][0]))
 
 
-def _hear_fusion(heard: list[Fusion], fusion: SelectiveCorrelationFusion, given: Any, _result: Tensor) -> None:
+def _record_fusion(heard: list[Fusion], fusion: SelectiveCorrelationFusion, given: Any, _result: Tensor) -> None:
     encoded, deeper = given[:2]
-    encoded_weights, deeper_weights = fusion.channel_weights(encoded, deeper)
+    encoded_weights, deeper_weights = fusion.compute_channel_weights(encoded, deeper)
     encoded, deeper = fusion.convert_encoded(encoded), fusion.convert_deeper(deeper)
-    heard.append(Fusion(*map(_array, (encoded, deeper, encoded_weights, deeper_weights))))
+    heard.append(Fusion(*map(_to_array, (encoded, deeper, encoded_weights, deeper_weights))))
 
 
-def _hear_modulation(
+def _record_modulation(
     heard: list[KernelField], modulation: Modulation, given: Any, result: tuple[Tensor, Tensor]
 ) -> None:
     feature, block = given[:2]
     modulated, predictor = result
-    heard.append(KernelField(_array(feature), _array(modulated), modulation.residual, predictor[0], block.kernels))
+    heard.append(
+        KernelField(_to_array(feature), _to_array(modulated), modulation.residual, predictor[0], block.kernels)
+    )
 
 
-def _array(batch: Tensor) -> np.ndarray:
+def _to_array(batch: Tensor) -> np.ndarray:
     """The only member of a batch."""
     return batch[0].float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""All that the page shows of one composite, from the colours that changed to the kernels that changed them."""
+"""All that the page shows of one composite, from the colors that changed to the kernels that changed them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from functools import partial
 
 from gknet.harmonizer import Harmonizer, Progress
-from gknet.inspect.attention_maps import attention_maps
-from gknet.inspect.channel_weights import channel_weights
-from gknet.inspect.colour_change import ColourChange, before_and_after, change_curves, change_maps
-from gknet.inspect.kernel_clusters import kernel_clusters
+from gknet.inspect.attention_maps import draw_attention_map
+from gknet.inspect.channel_weights import draw_channel_weights
+from gknet.inspect.color_change import ColorChange, draw_before_and_after, draw_change_curves, draw_change_maps
+from gknet.inspect.kernel_clusters import draw_kernel_clusters
 from gknet.inspect.page import Plate, Section
-from gknet.inspect.record import overheard, record
-from gknet.inspect.sight_plate import sight_plate
+from gknet.inspect.record import capture_inputs, record
+from gknet.inspect.sight_plate import draw_sight
 from gknet.inspect.spot import Spot
 from gknet.pixels.box import bounding_box
-from gknet.pixels.pixels import as_rgb, checked_mask
+from gknet.pixels.pixels import as_rgb, validate_mask
 from gknet.scene import CompositeScene
 
 _TEXTS = {
@@ -50,14 +50,14 @@ _TEXTS = {
         "In the end the network treats every pixel in its own way. For each it makes a small recipe for this picture "
         "alone, a kernel: how much of the pixels around it goes into it, channel by channel (the paper’s harmony "
         "kernels; its Fig. 8). Upper left: all recipes, sorted into groups of like ones (by k-means); A is the group "
-        "that lies most on the object. Same colour, same recipe. Upper right: how much of what comes out the recipes "
+        "that lies most on the object. Same color, same recipe. Upper right: how much of what comes out the recipes "
         "put in. Middle: each group’s mean recipe, laid as the picture is. Bottom: what a recipe’s weights add up "
         "to, for every channel: red makes the channel stronger there, blue weaker, white leaves it alone.",
     ),
 }
 
 
-def sections_of(
+def make_sections(
     scene: CompositeScene,
     harmonizer: Harmonizer,
     *,
@@ -73,22 +73,22 @@ def sections_of(
     Raises as the harmonizer, and InputError for a point where the network did not look.
     """
     before, encoding = scene.before, scene.file.encoding
-    with overheard(harmonizer.net) as heard:
-        after = scene.harmonized(harmonizer, 1.0, network_size)
-    rgb, mask = as_rgb(before), checked_mask(scene.mask, before.shape[:2])
+    with capture_inputs(harmonizer.net) as heard:
+        after = scene.harmonize(harmonizer, 1.0, network_size)
+    rgb, mask = as_rgb(before), validate_mask(scene.mask, before.shape[:2])
     box = bounding_box(mask)
-    sight = harmonizer.sight(rgb, mask, box, encoding, network_size)
-    spot = Spot.amid_foreground(sight) if point is None else Spot.in_sight(*point, sight)
+    sight = harmonizer.make_sight(rgb, mask, box, encoding, network_size)
+    spot = Spot.at_foreground(sight) if point is None else Spot.at_pixel(*point, sight)
     on_progress("record", 0, 1)
     seen = record(harmonizer.net, *heard[0])
-    change = ColourChange.between(before, after, mask, box, encoding)
-    token, place = spot.token(sight, seen.grid), (spot.across, spot.down)
+    change = ColorChange.measure(before, after, mask, box, encoding)
+    token, place = spot.find_token(sight, seen.grid), (spot.across, spot.down)
     drawings: dict[str, list[Callable[[], Plate]]] = {
-        "change": [partial(draw, change) for draw in (before_and_after, change_maps, change_curves)],
-        "seen": [partial(sight_plate, seen, change.before, mask.shape, sight.window, spot)],
-        "attention": [partial(attention_maps, seen, layer, token, place) for layer in range(len(seen.attention))],
-        "fusion": [partial(channel_weights, seen, level) for level in range(len(seen.fusions))],
-        "kernels": [partial(kernel_clusters, seen, level) for level in range(len(seen.kernels))],
+        "change": [partial(draw, change) for draw in (draw_before_and_after, draw_change_maps, draw_change_curves)],
+        "seen": [partial(draw_sight, seen, change.before, mask.shape, sight.window, spot)],
+        "attention": [partial(draw_attention_map, seen, layer, token, place) for layer in range(len(seen.attention))],
+        "fusion": [partial(draw_channel_weights, seen, level) for level in range(len(seen.fusions))],
+        "kernels": [partial(draw_kernel_clusters, seen, level) for level in range(len(seen.kernels))],
     }
     total, done = sum(map(len, drawings.values())), 0
     sections = []

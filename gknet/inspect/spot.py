@@ -13,7 +13,7 @@ from gknet.pixels.reduction import Sight
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """x, y: a pixel of the composite.   across, down: where its centre lies in what the network saw, in its pixels."""
+    """x, y: a pixel of the composite.   across, down: where its center lies in what the network saw, in its pixels."""
 
     x: int
     y: int
@@ -21,28 +21,28 @@ class Spot:
     down: float
 
     @classmethod
-    def in_sight(cls, x: int, y: int, sight: Sight) -> Spot:
+    def at_pixel(cls, x: int, y: int, sight: Sight) -> Spot:
         """The spot at a pixel of the composite. Raises InputError if the network did not look there."""
         window = sight.window
-        if Box(x, y, 1, 1).within(window) is None:
+        if Box(x, y, 1, 1).intersect(window) is None:
             raise InputError(
                 f"The object is so small that the network looked around it alone, not at {x},{y}.",
                 f"Choose a point from {window.left},{window.top} to {window.right - 1},{window.bottom - 1}.",
             )
-        left, top, width, height = sight.place(Box(x, y, 1, 1))
+        left, top, width, height = sight.locate(Box(x, y, 1, 1))
         return cls(x, y, left + width / 2, top + height / 2)
 
     @classmethod
-    def amid_foreground(cls, sight: Sight) -> Spot:
-        """The foreground's own pixel that lies nearest to its centre of gravity."""
+    def at_foreground(cls, sight: Sight) -> Spot:
+        """The foreground's own pixel that lies nearest to its center of gravity."""
         rows, columns = np.nonzero(sight.mask >= 0.99 * sight.mask.max())
         nearest = np.hypot(rows - rows.mean(), columns - columns.mean()).argmin()
         window, (height, width) = sight.window, sight.mask.shape
         x = window.left + int((columns[nearest] + 0.5) * window.width / width)
         y = window.top + int((rows[nearest] + 0.5) * window.height / height)
-        return cls.in_sight(x, y, sight)
+        return cls.at_pixel(x, y, sight)
 
-    def token(self, sight: Sight, grid: tuple[int, int]) -> int:
+    def find_token(self, sight: Sight, grid: tuple[int, int]) -> int:
         """The token, of a grid of (rows, columns) counted row by row, that stands for the spot."""
         height, width = sight.mask.shape
         row = min(int(self.down * grid[0] / height), grid[0] - 1)

@@ -27,11 +27,11 @@ class Box(NamedTuple):
         """First row beyond."""
         return self.top + self.height
 
-    def shifted(self, across: int, down: int) -> Self:
+    def shift(self, across: int, down: int) -> Self:
         """The same rectangle elsewhere."""
         return self._replace(left=self.left + across, top=self.top + down)
 
-    def within(self, other: Box) -> Box | None:
+    def intersect(self, other: Box) -> Box | None:
         """What both cover, None if nothing."""
         left, top = max(self.left, other.left), max(self.top, other.top)
         right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)

@@ -10,7 +10,7 @@ from gknet.color.srgb import LUMA
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError
 
 
-def checked_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.ndarray:
+def validate_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.ndarray:
     """The mask as (H, W) uint8, uint16 or float32. Raises InputError, NoForegroundError or NoBackgroundError."""
     if isinstance(mask, Image.Image) and mask.mode not in ("1", "L", "I;16", "F"):
         raise InputError(f"The mask is an image of mode {mask.mode}.", "Give one of mode L, white = foreground.")
@@ -50,7 +50,7 @@ def as_rgb(pixels: np.ndarray) -> np.ndarray:
     return pixels[:, :, [0, 0, 0, *range(1, pixels.shape[2])]]
 
 
-def strongest(alpha: np.ndarray, part: np.ndarray | None = None) -> float:
+def max_alpha(alpha: np.ndarray, part: np.ndarray | None = None) -> float:
     """The largest of alphas (H, W), in [0, 1]; of those alone where `part` (H, W) is above 0."""
     full = full_value(alpha.dtype)
 
@@ -64,10 +64,10 @@ def strongest(alpha: np.ndarray, part: np.ndarray | None = None) -> float:
     return few if few == 1 else largest(1)
 
 
-def without_gaps(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) of a scene (H, W, 3 or 4): where it shows nothing, the mean colour of what it does show.
+def fill_gaps(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) of a scene (H, W, 3 or 4): where it shows nothing, the mean color of what it does show.
 
-    So what is not there moves neither the scene's light nor its colours. Raises NoBackgroundError if nothing shows.
+    So what is not there moves neither the scene's light nor its colors. Raises NoBackgroundError if nothing shows.
     """
     if pixels.shape[2] == 3:
         return pixels
@@ -78,14 +78,14 @@ def without_gaps(pixels: np.ndarray) -> np.ndarray:
             "Nothing is visible below the foreground.", "Put it over a picture, or show what is hidden."
         )
     # What is wholly transparent may hold anything, even NaN.
-    colours = np.where(share > 0, pixels[:, :, :3], 0).astype(np.float32)
-    mean = (colours * share).sum(axis=(0, 1), dtype=np.float64) / share.sum(dtype=np.float64)
-    filled = colours * share + mean.astype(np.float32) * (1 - share)
+    colors = np.where(share > 0, pixels[:, :, :3], 0).astype(np.float32)
+    mean = (colors * share).sum(axis=(0, 1), dtype=np.float64) / share.sum(dtype=np.float64)
+    filled = colors * share + mean.astype(np.float32) * (1 - share)
     filled = filled if pixels.dtype.kind == "f" else np.rint(filled)
     return np.where(share == 1, pixels[:, :, :3], filled.astype(pixels.dtype))
 
 
-def as_before(changed: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+def restore_channels(changed: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """The changed RGB(A) in the channels it came in: gray is the luma, exactly kept where nothing changed."""
     if pixels.ndim == 3 and pixels.shape[2] >= 3:
         return changed

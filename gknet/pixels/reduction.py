@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gknet.color.encoding import Encoding, unit
+from gknet.color.encoding import Encoding, to_unit_range
 from gknet.pixels.box import Box
-from gknet.pixels.pixels import strongest
+from gknet.pixels.pixels import max_alpha
 from gknet.vips import vips_session
 
 
@@ -20,7 +20,7 @@ class Sight(NamedTuple):
     """What the network is shown: a window of the canvas at network size, encoded sRGB.
 
     composite: (h, w, 3) float32 in [0, 1].   mask: (h, w) float32 in [0, 1].   foreground: (h, w, 3) float32,
-    the straight mean colour of the foreground, the composite's where there is none.
+    the straight mean color of the foreground, the composite's where there is none.
     window: what of the canvas it shows, in full-resolution pixels.
     """
 
@@ -29,7 +29,7 @@ class Sight(NamedTuple):
     foreground: np.ndarray
     window: Box
 
-    def place(self, box: Box) -> tuple[float, float, float, float]:
+    def locate(self, box: Box) -> tuple[float, float, float, float]:
         """A box of the canvas in pixels of this sight: left, top, width, height."""
         down = self.mask.shape[0] / self.window.height
         across = self.mask.shape[1] / self.window.width
@@ -45,12 +45,12 @@ def reduce_masked(
 
     The mask is seen as if it were full where it is strongest: a network knows objects, not parts of their change.
     """
-    picture, alpha = encoding.seen(rgb), unit(mask) * (1 / strongest(mask))
+    picture, alpha = encoding.to_display(rgb), to_unit_range(mask) * (1 / max_alpha(mask))
     if picture.bands == 4:  # what is wholly transparent may hold anything, even NaN
         picture = (picture[3] > 0).ifthenelse(picture, 0.0)
     # The alpha of a composite goes along: libvips takes long to part bands.
-    inside = _shrunk((picture * alpha).bandjoin(alpha), window, size, box)
-    return _sight(_shrunk(picture, window, size)[:, :, :3], inside[:, :, :3], inside[:, :, -1], window)
+    inside = _shrink((picture * alpha).bandjoin(alpha), window, size, box)
+    return _make_sight(_shrink(picture, window, size)[:, :, :3], inside[:, :, :3], inside[:, :, -1], window)
 
 
 @vips_session()
@@ -71,59 +71,59 @@ def reduce_layer(
     """A layer (h', w', 3 or 4) with straight alpha laid over what lies below it, seen at size (h, w).
 
     The foreground is seen as if it were opaque where it is strongest, whatever its opacity: where the scene shines
-    through, an object half has the scene's colours, and a network would leave it alone.
+    through, an object half has the scene's colors, and a network would leave it alone.
     background: (H, W, 3), all of the canvas, at its own size or reduced.   box: the layer's, on the canvas.   shown:
     outside of it the layer is transparent, or lies beside the canvas.
     selection: (h', w') uint8, what of the layer is the foreground; the rest of it is part of the scene, as opaque as
     `opacity` says.
     """
-    below = below_encoding.seen(background)
-    most = strongest(layer[..., 3], selection) if layer.shape[2] == 4 else 1.0
-    foreground = above = _premultiplied(layer, encoding) * (1 / most)
+    below = below_encoding.to_display(background)
+    most = max_alpha(layer[..., 3], selection) if layer.shape[2] == 4 else 1.0
+    foreground = above = _premultiply(layer, encoding) * (1 / most)
     if selection is not None:
-        part = unit(selection)
+        part = to_unit_range(selection)
         foreground = above * part
         if most * opacity < 1:
             above = above * (part + (1 - part) * (most * opacity))
 
-    def seen(picture: Any) -> np.ndarray:
+    def place_and_shrink(picture: Any) -> np.ndarray:
         placed = picture.embed(box.left, box.top, canvas.width, canvas.height)
-        return _shrunk(placed, window, size, shown)
+        return _shrink(placed, window, size, shown)
 
-    over = seen(above)  # (h, w, 4)
-    chosen = over if selection is None else seen(foreground)
+    over = place_and_shrink(above)  # (h, w, 4)
+    chosen = over if selection is None else place_and_shrink(foreground)
     if (below.width, below.height) == (canvas.width, canvas.height):
         # Pixel by pixel, and only where the layer is: what it takes of the scene.
-        hidden = _shrunk(below * above[3].embed(box.left, box.top, canvas.width, canvas.height), window, size, shown)
-        composite = over[:, :, :3] + _shrunk(below, window, size) - hidden
-        return _sight(composite, chosen[:, :, :3], chosen[:, :, 3], window)
+        hidden = _shrink(below * above[3].embed(box.left, box.top, canvas.width, canvas.height), window, size, shown)
+        composite = over[:, :, :3] + _shrink(below, window, size) - hidden
+        return _make_sight(composite, chosen[:, :, :3], chosen[:, :, 3], window)
     across, down = size[1] / window.width, size[0] / window.height
     whole = (round(canvas.width * across), round(canvas.height * down))
-    kernel = _kernel(below.width, whole[0])
+    kernel = _choose_kernel(below.width, whole[0])
     scene = below.resize(whole[0] / below.width, vscale=whole[1] / below.height, kernel=kernel)
     left = min(round(window.left * across), scene.width - size[1])
     top = min(round(window.top * down), scene.height - size[0])
     scene = np.asarray(scene.crop(left, top, size[1], size[0]).numpy(), dtype=np.float32)
     composite = over[:, :, :3] + scene * (1 - over[:, :, 3:])
-    return _sight(composite, chosen[:, :, :3], chosen[:, :, 3], window)
+    return _make_sight(composite, chosen[:, :, :3], chosen[:, :, 3], window)
 
 
 @vips_session()
-def reduce_seen_and_hidden(
+def reduce_visible_and_hidden(
     layer: np.ndarray, box: Box, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A layer (h', w', C) with straight alpha last, a box of it seen at size (h, w), colours as they are.
+    """A layer (h', w', C) with straight alpha last, a box of it seen at size (h, w), colors as they are.
 
-    Returns float32: colours (h, w, C - 1) of what can be seen, at whatever alpha, 0 where nothing can; colours of what
+    Returns float32: colors (h, w, C - 1) of what can be seen, at whatever alpha, 0 where nothing can; colors of what
     lies under clear pixels, 0 where none are; alpha (h, w) of what can be seen; the share (h, w) of what can be seen.
     """
-    picture = unit(layer)
+    picture = to_unit_range(layer)
     count = picture.bands - 1
     shows = (picture[count] > 0) / 255
     # What is wholly transparent may hold anything, even NaN.
     above = (shows > 0).ifthenelse(picture, 0.0).bandjoin(shows)
     below = (shows > 0).ifthenelse(0.0, picture[0:count])
-    both = _shrunk(above.bandjoin(below), box, size)
+    both = _shrink(above.bandjoin(below), box, size)
     share = both[..., count + 1].clip(0, 1)
     seen = both[..., : count + 1] / share.clip(1e-6, 1)[..., None]
     with np.errstate(invalid="ignore"):
@@ -132,9 +132,9 @@ def reduce_seen_and_hidden(
 
 
 @vips_session()
-def thumbnail(pixels: np.ndarray, height: int) -> np.ndarray:
+def make_thumbnail(pixels: np.ndarray, height: int) -> np.ndarray:
     """(h, w, 3) float32 of any picture (H, W, 1 to 4), at most so high; what is transparent shows through white."""
-    picture = unit(pixels)
+    picture = to_unit_range(pixels)
     if picture.bands in (2, 4):
         alpha = picture[picture.bands - 1]
         picture = picture[0 : picture.bands - 1] * alpha + (1 - alpha)
@@ -145,21 +145,21 @@ def thumbnail(pixels: np.ndarray, height: int) -> np.ndarray:
     return np.asarray(picture.numpy(), dtype=np.float32)
 
 
-def _sight(composite: np.ndarray, premultiplied: np.ndarray, alpha: np.ndarray, window: Box) -> Sight:
+def _make_sight(composite: np.ndarray, premultiplied: np.ndarray, alpha: np.ndarray, window: Box) -> Sight:
     mask = alpha.clip(0, 1)
     foreground = np.where(mask[:, :, None] > 1e-6, premultiplied / mask[:, :, None].clip(1e-6, 1), composite)
     foreground = foreground.astype(np.float32)
     return Sight(np.ascontiguousarray(composite), np.ascontiguousarray(mask), foreground, window)
 
 
-def _shrunk(picture: Any, window: Box, size: tuple[int, int], box: Box | None = None) -> np.ndarray:
+def _shrink(picture: Any, window: Box, size: tuple[int, int], box: Box | None = None) -> np.ndarray:
     """A window of a libvips picture at size (h, w): (h, w, bands) float32.
 
     box: of the canvas; outside of it the picture is black, so that nothing else of it needs to be looked at.
     """
     height, width = size
     part = picture.crop(*window)
-    small = part.resize(width / window.width, vscale=height / window.height, kernel=_kernel(part.width, width))
+    small = part.resize(width / window.width, vscale=height / window.height, kernel=_choose_kernel(part.width, width))
     if (small.height, small.width) != size:  # libvips rounds; it never did otherwise here
         raise AssertionError(f"reduced to {(small.height, small.width)} instead of {size}")
     if box is None:
@@ -175,14 +175,14 @@ def _shrunk(picture: Any, window: Box, size: tuple[int, int], box: Box | None = 
     return values
 
 
-def _kernel(before: int, after: int) -> str:
+def _choose_kernel(before: int, after: int) -> str:
     """libvips's name of how a side is brought to another size: a picture enlarged by cubics is less soft."""
     return "cubic" if after > before else "linear"
 
 
-def _premultiplied(pixels: np.ndarray, encoding: Encoding) -> Any:
-    """A libvips picture of four float bands, of (h, w, 3 or 4) with straight alpha: colours times alpha, and alpha."""
-    picture = encoding.seen(pixels)
+def _premultiply(pixels: np.ndarray, encoding: Encoding) -> Any:
+    """A libvips picture of four float bands, of (h, w, 3 or 4) with straight alpha: colors times alpha, and alpha."""
+    picture = encoding.to_display(pixels)
     if picture.bands == 3:
         return picture.bandjoin(1.0)
     if pixels.dtype.kind == "f":  # what is wholly transparent may hold anything, even NaN

@@ -18,7 +18,7 @@ Strip = tuple[int, int]
 _starting = threading.Lock()
 
 
-def work_alone(threads: int = 1) -> None:
+def limit_threads(threads: int = 1) -> None:
     """Makes torch use this thread only, or so many, for what this thread does: the work is divided already.
 
     torch keeps this number per thread, but hands the last one set to threads to come. So it is set back, in a
@@ -32,17 +32,17 @@ def work_alone(threads: int = 1) -> None:
         passing.join()
 
 
-def in_halves(work: Callable[[Executor], T]) -> T:
+def run_in_halves(work: Callable[[Executor], T]) -> T:
     """work(pool) on a thread of its own; it may divide in two, on the pool, what is worth it.
 
     For many small operations, none of which torch could divide well, least of all beside other busy programs.
     """
-    one, two = (ThreadPoolExecutor(n, "colour-transfer", work_alone) for n in (1, min(2, torch.get_num_threads())))
+    one, two = (ThreadPoolExecutor(n, "color-transfer", limit_threads) for n in (1, min(2, torch.get_num_threads())))
     with one, two:
         return one.submit(work, two).result()
 
 
-def on_all_cores(
+def run_on_all_cores(
     strips: Sequence[Strip],
     worker: Callable[[], Callable[[Strip], int]],
     total: int,
@@ -66,7 +66,7 @@ def on_all_cores(
                 news.put(work(strip))
 
     done, running = 0, max(1, min(torch.get_num_threads(), len(strips)))
-    with ThreadPoolExecutor(running, "colour-transfer", work_alone) as pool:
+    with ThreadPoolExecutor(running, "color-transfer", limit_threads) as pool:
         try:
             for _ in range(running):
                 pool.submit(run).add_done_callback(news.put)

@@ -1,4 +1,4 @@
-"""What a small picture tells of a layer's colours, ready to be fitted to a change of them."""
+"""What a small picture tells of a layer's colors, ready to be fitted to a change of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gknet.color.srgb import LUMA
 from gknet.errors import InputError
-from gknet.transfer.cores import in_halves
+from gknet.transfer.cores import run_in_halves
 from gknet.transfer.equations import CurveEquations
 from gknet.transfer.slicing import KNOTS, NODES, cell_size
 
@@ -25,10 +25,10 @@ _ENOUGH = 8192
 
 
 class CurveFit:
-    """The fit of curves to a change of colours that is not yet known: all but the last step, which is quick.
+    """The fit of curves to a change of colors that is not yet known: all but the last step, which is quick.
 
     mask: (h, w) in [0, 1], area mean of alpha.
-    foreground: (h, w, 3), area mean of straight colour, weighted by alpha; anything goes where mask is 0.
+    foreground: (h, w, 3), area mean of straight color, weighted by alpha; anything goes where mask is 0.
     layer_box: (left, top, width, height) of the layer in the small picture's pixels; may reach outside.
     layer_size: (height, width) of the layer itself.
     Pixels with NaN or infinity are left out.   Raises InputError if shapes disagree.
@@ -43,7 +43,7 @@ class CurveFit:
         layer_size: tuple[int, int],
     ) -> None:
         if foreground.shape != (*mask.shape, 3):
-            raise InputError("The small pictures for the colour transfer differ in size.")
+            raise InputError("The small pictures for the color transfer differ in size.")
         if min(*layer_size, *layer_box[2:]) <= 0:
             raise InputError("The layer is empty.")
         self.mask, self.foreground = (torch.from_numpy(np.array(a, np.float32)) for a in (mask, foreground))
@@ -55,9 +55,9 @@ class CurveFit:
             first, last = (found.amin(0) - 3).clamp(min=0), found.amax(0) + 3
             self.first = (int(first[0]), int(first[1]))
             self.known = (slice(self.first[0], int(last[0]) + 1), slice(self.first[1], int(last[1]) + 1))
-            in_halves(self._prepare)
+            run_in_halves(self._prepare)
 
-    def curves(
+    def fit_curves(
         self, composite: npt.NDArray[np.float32], harmonized: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64]:
         """The curves (8, 8, 4, 8, 3) that best explain what the network did to the small picture.
@@ -66,7 +66,7 @@ class CurveFit:
         Nothing changed gives exactly no change; the result is always finite.   Raises InputError if shapes disagree.
         """
         if not composite.shape == harmonized.shape == self.foreground.shape:
-            raise InputError("The small pictures for the colour transfer differ in size.")
+            raise InputError("The small pictures for the color transfer differ in size.")
         equations = self.equations
         if equations is None:
             return np.zeros((NODES, NODES, 4, KNOTS, 3))
@@ -75,13 +75,13 @@ class CurveFit:
         change = ((after - before) / self.mask[self.known].clamp(min=0.01)[..., None]).clamp(-1, 1)
         used = self.weight > 0
         if not change[used].isfinite().all():
-            return self._without(~change.isfinite().all(-1)).curves(composite, harmonized)
+            return self._drop_pixels(~change.isfinite().all(-1)).fit_curves(composite, harmonized)
         change = _blur(torch.where(used[..., None], change, 0.0), self.weight)[self.at].double()
-        solution = in_halves(lambda pool: equations.solve(change, pool))
-        # Only an answer that contradicts itself needs more; this keeps its echo in unseen colours small.
+        solution = run_in_halves(lambda pool: equations.solve(change, pool))
+        # Only an answer that contradicts itself needs more; this keeps its echo in unseen colors small.
         return solution.clamp_(-1, 1).view(NODES, NODES, 4, KNOTS, 3).numpy()
 
-    def _without(self, pixels: Tensor) -> Self:
+    def _drop_pixels(self, pixels: Tensor) -> Self:
         """The same but for some of the known pixels, bool."""
         foreground = self.foreground.clone()
         foreground[self.known][pixels] = torch.nan
@@ -89,15 +89,15 @@ class CurveFit:
         return type(self)(**parts, layer_box=self.layer_box, layer_size=self.layer_size)
 
     def _prepare(self, pool: Executor) -> None:
-        colour, self.weight = _observations(self.mask[self.known], self.foreground[self.known])
+        color, self.weight = _weigh_observations(self.mask[self.known], self.foreground[self.known])
         worth = self.weight > 0
         if not worth.any():
             return
-        features = _blur(hats(colour), self.weight)
+        features = _blur(to_hats(color), self.weight)
         if int(worth.sum()) > _ENOUGH:  # after the blur, every second one says it all, like a chessboard's black fields
             worth[::2, ::2] = worth[1::2, 1::2] = False
         self.at = worth.nonzero(as_tuple=True)
-        # From the centres of small pixels to the layer's pixels to cells of the grid, (n,) each.
+        # From the centers of small pixels to the layer's pixels to cells of the grid, (n,) each.
         (left, top, width, height), size = self.layer_box, self.layer_size
         y = (self.at[0] + self.first[0] + 0.5 - top) * (size[0] / height) / cell_size(size[0])
         x = (self.at[1] + self.first[1] + 0.5 - left) * (size[1] / width) / cell_size(size[1])
@@ -106,9 +106,9 @@ class CurveFit:
         self.equations = CurveEquations(features, weight / weight.sum(), y, x, pool)
 
 
-def _observations(mask: Tensor, foreground: Tensor) -> tuple[Tensor, Tensor]:
-    """Straight colour (h, w, 3) and how much each pixel is worth (h, w)."""
-    inner, deep = (_least_around(mask, n) for n in (3, 7))
+def _weigh_observations(mask: Tensor, foreground: Tensor) -> tuple[Tensor, Tensor]:
+    """Straight color (h, w, 3) and how much each pixel is worth (h, w)."""
+    inner, deep = (_erode(mask, n) for n in (3, 7))
     # Near the edge curves are known from one side only: what is known there counts more, or they would err more.
     weight = torch.where(mask > 0.05, (mask * inner) ** 2 * (1 + _EDGE * (1 - deep)), 0.0)
     known = torch.isfinite(foreground).all(-1)
@@ -118,16 +118,16 @@ def _observations(mask: Tensor, foreground: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(weight[..., None] > 0, foreground, 0.0).clamp(0, 1), weight
 
 
-def _least_around(mask: Tensor, size: int) -> Tensor:
+def _erode(mask: Tensor, size: int) -> Tensor:
     """The least value of the size x size pixels around each of (h, w); what lies outside does not count."""
     for window in ((size, 1), (1, size)):
         mask = -F.max_pool2d(-mask[None], window, stride=1, padding=(window[0] // 2, window[1] // 2))[0]
     return mask
 
 
-def hats(colour: Tensor) -> Tensor:
+def to_hats(color: Tensor) -> Tensor:
     """(h, w, 3) -> (h, w, 32): where each of r, g, b, luma stands between its two knots."""
-    z = torch.cat((colour, (colour * colour.new_tensor(LUMA)).sum(-1, keepdim=True)), -1)
+    z = torch.cat((color, (color * color.new_tensor(LUMA)).sum(-1, keepdim=True)), -1)
     knots = torch.arange(KNOTS, dtype=z.dtype)
     return (1 - (z[..., None] * (KNOTS - 1) - knots).abs()).clamp(min=0).flatten(-2)
 
@@ -135,7 +135,7 @@ def hats(colour: Tensor) -> Tensor:
 def _blur(values: Tensor, weight: Tensor) -> Tensor:
     """Values (h, w, k), blurred by their weight (Gaussian, sigma 1 pixel).
 
-    A network's answer is softer than its input. Fitting a soft change to sharp colours gives slopes that are
+    A network's answer is softer than its input. Fitting a soft change to sharp colors gives slopes that are
     too flat; blurring both gives the right ones (+1.1 dB, measured on real photographs).
     """
     tap = torch.exp(-0.5 * torch.arange(-3, 4, dtype=weight.dtype) ** 2)

@@ -122,7 +122,7 @@ def test_linear_light_is_the_same_change_seen_in_another_encoding(
 def test_a_wide_profile_changes_what_is_seen_but_not_what_is_kept(
     shipped: Harmonizer, untrained: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:
-    """The same colours, written in sRGB or in Display P3, come out as the same colours."""
+    """The same colors, written in sRGB or in Display P3, come out as the same colors."""
     from gknet.color.profile import from_srgb, to_srgb
 
     profile = pyvips.Operation.call("profile_load", "p3")
@@ -141,7 +141,7 @@ def test_a_wide_profile_changes_what_is_seen_but_not_what_is_kept(
     assert error(shipped(wide, object_mask)) > 5 * error(result)
 
 
-def test_colours_beyond_white_stay_beyond_white(
+def test_colors_beyond_white_stay_beyond_white(
     shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:
     picture = at_depth(photograph, np.float32)
@@ -160,18 +160,18 @@ def test_tiny_objects_are_seen_through_a_window(share: float) -> None:
     side = round((share * height * width) ** 0.5)
     assert side * 256 / width < module.SMALLEST_OBJECT
     canvas, box = Box(0, 0, width, height), Box(4000, 200, side, side)
-    window = module._window(box, canvas, 256)
+    window = module._choose_window(box, canvas, 256)
     seen = side * 256 / max(window.width, window.height)
     assert module.SMALLEST_OBJECT <= seen <= 64
-    assert window.within(canvas) == window
-    assert box.within(window) == box
+    assert window.intersect(canvas) == window
+    assert box.intersect(window) == box
     # A window never zooms in further than the picture's own pixels: that would only cost context.
     small = Box(0, 0, 1000, 800)
-    assert module._window(Box(500, 300, 10, 10), small, 256)[2:] == (256, 256)
-    assert module._window(Box(100, 100, 5, 5), Box(0, 0, 200, 150), 256) == Box(0, 0, 200, 150)
+    assert module._choose_window(Box(500, 300, 10, 10), small, 256)[2:] == (256, 256)
+    assert module._choose_window(Box(100, 100, 5, 5), Box(0, 0, 200, 150), 256) == Box(0, 0, 200, 150)
     # One that is large enough is seen with the whole canvas.
     large = Box(1000, 1000, 600, 600)
-    assert module._window(large, canvas, 256) == canvas
+    assert module._choose_window(large, canvas, 256) == canvas
 
 
 @pytest.mark.parametrize(("side", "seen"), [(96, 192), (200, 384), (384, 384), (1000, 384)])
@@ -179,10 +179,10 @@ def test_small_pictures_are_shown_larger_but_never_more_than_twice(shipped: Harm
     picture = np.full((side, side // 2, 3), 90, np.uint8)
     picture[side // 4 : side // 2, side // 8 : side // 4] = 180
     mask = (picture[..., 0] == 180).astype(np.uint8) * 255
-    sight = shipped.sight(picture, mask, bounding_box(mask), Encoding())
+    sight = shipped.make_sight(picture, mask, bounding_box(mask), Encoding())
     assert sight.composite.shape == (seen, seen // 2, 3)
     assert abs(sight.mask.mean() - (mask > 0).mean()) < 0.005
-    place = sight.place(bounding_box(mask))
+    place = sight.locate(bounding_box(mask))
     assert place == pytest.approx((seen / 8, seen / 4, seen / 8, seen / 4), abs=0.5)
 
 

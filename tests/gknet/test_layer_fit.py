@@ -182,7 +182,7 @@ def test_what_cannot_be_fitted_is_refused(shipped: Harmonizer, layer: np.ndarray
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
-def test_where_the_scene_shows_nothing_its_mean_colour_stands_in(
+def test_where_the_scene_shows_nothing_its_mean_color_stands_in(
     shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray, kind: type[np.generic]
 ) -> None:
     full = 1 if kind is np.float32 else np.iinfo(kind).max

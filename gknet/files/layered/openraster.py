@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files.picture import Picture, check_size, refused, replacing
-from gknet.files.raster import png, read_png
+from gknet.files.picture import Picture, check_size, file_error, replace_file
+from gknet.files.raster import decode_png, encode_png
 
 _MIMETYPE = b"image/openraster"
 _DEEPEST = 64  # groups within groups
@@ -51,7 +51,7 @@ class Painter(Protocol):
     profile: bytes | None
     gray: bool
 
-    def painted(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
+    def paint(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
         """As `gknet.files.layered.layers.Layers` would: (H, W, 4) float32, straight alpha."""
 
 
@@ -112,9 +112,9 @@ class OpenRaster:
     notes: list[str] = field(default_factory=list)
     painter: Painter | None = None
 
-    def picture(self, node: Node) -> Picture:
+    def read_layer(self, node: Node) -> Picture:
         """A layer's pixels. Raises PictureError or UnsupportedError."""
-        return read_png(self.members.read(node.element.get("src", "")), self.path)
+        return decode_png(self.members.read(node.element.get("src", "")), self.path)
 
     def write(self, path: Path, source: Node, layer: Picture, merged: Picture) -> None:
         """The file with one more layer, just above its source, which is hidden; all other files byte for byte.
@@ -124,14 +124,14 @@ class OpenRaster:
         """
         taken = set(self.members.names)
         place = next(name for n in range(len(taken) + 1) if (name := f"data/harmonized-{n}.png") not in taken)
-        stack = ElementTree.tostring(_with_one_more(self.root, source, place), "UTF-8", xml_declaration=True)
-        with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
+        stack = ElementTree.tostring(_insert_layer(self.root, source, place), "UTF-8", xml_declaration=True)
+        with replace_file(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
             file.writestr("mimetype", _MIMETYPE)
             self.members.copy_to(file)
             file.writestr("stack.xml", stack, zipfile.ZIP_DEFLATED)
-            file.writestr(place, png(layer.pixels, layer))
-            file.writestr("mergedimage.png", png(merged.pixels, merged))
-            file.writestr("Thumbnails/thumbnail.png", _thumbnail(merged))
+            file.writestr(place, encode_png(layer.pixels, layer))
+            file.writestr("mergedimage.png", encode_png(merged.pixels, merged))
+            file.writestr("Thumbnails/thumbnail.png", _make_thumbnail(merged))
 
 
 def read(path: Path) -> OpenRaster:
@@ -140,11 +140,11 @@ def read(path: Path) -> OpenRaster:
     Raises PictureError if it is damaged or too large, UnsupportedError if it is another kind of zip.
     """
     members = _Zip(path)
-    root = _parsed(path, members.read("stack.xml", _MOST_XML))
-    return stacked(path, root, members)
+    root = _parse_xml(path, members.read("stack.xml", _MOST_XML))
+    return parse_stack(path, root, members)
 
 
-def stacked(
+def parse_stack(
     path: Path,
     root: ElementTree.Element,
     members: Members,
@@ -158,14 +158,14 @@ def stacked(
         if min(size) < 1 or stack is None:
             raise ValueError
     except ValueError as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
     check_size(path, *size)
     if sum(1 for _ in stack.iter()) > _MOST_LAYERS:
         raise PictureError(f"{path} has more than {_MOST_LAYERS} layers and groups.", "Merge some of them.")
     try:
-        nodes = list(_nodes(stack, (), int(stack.get("x", "0")), int(stack.get("y", "0"))))
+        nodes = list(_walk_nodes(stack, (), int(stack.get("x", "0")), int(stack.get("y", "0"))))
     except ValueError as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
     notes = [] if notes is None else notes
     odd = {element.tag for element in stack.iter() if element.tag not in ("layer", "stack", ElementTree.Comment)}
     notes += [f"what <{tag}> stands for is left out" for tag in sorted(map(str, odd))]
@@ -174,7 +174,7 @@ def stacked(
     return OpenRaster(path, root, size, nodes, members, notes, painter)
 
 
-def _nodes(stack: ElementTree.Element, groups: tuple[Node, ...], left: int, top: int) -> Iterator[Node]:
+def _walk_nodes(stack: ElementTree.Element, groups: tuple[Node, ...], left: int, top: int) -> Iterator[Node]:
     """What a stack holds, lowest first. Offsets of groups add up, as the format's older versions have it."""
     if len(groups) > _DEEPEST:
         raise ValueError
@@ -188,13 +188,13 @@ def _nodes(stack: ElementTree.Element, groups: tuple[Node, ...], left: int, top:
         node = Node(element, groups, x, y, opacity)
         yield node
         if node.is_group:
-            yield from _nodes(element, (*groups, node), x, y)
+            yield from _walk_nodes(element, (*groups, node), x, y)
 
 
-def _parsed(path: Path, xml: bytes) -> ElementTree.Element:
+def _parse_xml(path: Path, xml: bytes) -> ElementTree.Element:
     """stack.xml's root, with comments and prefixes as they are. Raises PictureError."""
     if b"<!DOCTYPE" in xml or b"<!ENTITY" in xml:  # no program writes them; what they could define has no bound
-        raise _damaged(path)
+        raise _damage_error(path)
     try:
         for _, (prefix, uri) in ElementTree.iterparse(io.BytesIO(xml), ["start-ns"]):
             with contextlib.suppress(ValueError):  # a prefix that only writers may use
@@ -202,10 +202,10 @@ def _parsed(path: Path, xml: bytes) -> ElementTree.Element:
         builder = ElementTree.TreeBuilder(insert_comments=True)
         return ElementTree.fromstring(xml, ElementTree.XMLParser(target=builder))
     except ElementTree.ParseError as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
 
 
-def _with_one_more(root: ElementTree.Element, source: Node, place: str) -> ElementTree.Element:
+def _insert_layer(root: ElementTree.Element, source: Node, place: str) -> ElementTree.Element:
     """A stack.xml with a layer above source, and source hidden: two soft edges one over the other look thicker."""
     changed = copy.deepcopy(root)
     hidden = list(changed.iter())[list(root.iter()).index(source.element)]
@@ -218,7 +218,7 @@ def _with_one_more(root: ElementTree.Element, source: Node, place: str) -> Eleme
     return changed
 
 
-def _thumbnail(merged: Picture) -> bytes:
+def _make_thumbnail(merged: Picture) -> bytes:
     pixels = merged.pixels if merged.pixels.dtype == np.uint8 else (merged.pixels >> 8).astype(np.uint8)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))
@@ -232,7 +232,7 @@ class _Zip:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._opened() as file:
+        with self._open() as file:
             members = file.infolist()
         self.names = names = [member.filename for member in members]
         if "mimetype" not in names or self.read("mimetype", 64).strip() != _MIMETYPE:
@@ -240,7 +240,7 @@ class _Zip:
         if any(path.anchor or ".." in path.parts for path in map(PureWindowsPath, names)):  # it knows both slashes
             raise PictureError(f"{path} holds files with names that lead out of it.", "Export it again.")
         if len(set(names)) < len(names) or any(member.flag_bits & 1 for member in members):
-            raise _damaged(path)
+            raise _damage_error(path)
         # PNG is packed already: what shrinks a hundredfold in a zip is there to fill memories.
         swollen = any(member.file_size > 100 * member.compress_size + (1 << 20) for member in members)
         if swollen or sum(member.file_size for member in members) > _MOST_BYTES:
@@ -248,39 +248,39 @@ class _Zip:
 
     def read(self, name: str, most: int = _MOST_BYTES) -> bytes:
         """A member's bytes."""
-        with self._opened() as file:
+        with self._open() as file:
             try:
                 if file.getinfo(name).file_size > most:
-                    raise _damaged(self._path)
+                    raise _damage_error(self._path)
                 return file.read(name)
             except KeyError as error:
-                raise _damaged(self._path) from error
+                raise _damage_error(self._path) from error
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
         """All files but those that are made anew, byte for byte."""
-        with self._opened() as file:
+        with self._open() as file:
             for member in file.infolist():
                 if member.filename not in _MADE_ANEW and not member.is_dir():
-                    with file.open(member) as source, target.open(_same(member), "w") as copied:
+                    with file.open(member) as source, target.open(_copy_info(member), "w") as copied:
                         shutil.copyfileobj(source, copied)
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[zipfile.ZipFile]:
+    def _open(self) -> Iterator[zipfile.ZipFile]:
         try:
             with zipfile.ZipFile(self._path) as file:
                 yield file
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise _damaged(self._path) from error
+            raise _damage_error(self._path) from error
         except OSError as error:
-            raise refused(self._path, "read", error) from error
+            raise file_error(self._path, "read", error) from error
 
 
-def _same(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
+def _copy_info(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(member.filename, member.date_time)
     info.compress_type, info.external_attr = member.compress_type, member.external_attr
     info.file_size = member.file_size  # from which the zip knows whether it needs long numbers
     return info
 
 
-def _damaged(path: Path) -> PictureError:
+def _damage_error(path: Path) -> PictureError:
     return PictureError(f"{path} is damaged or not complete.", "Copy or export it again.")

@@ -18,11 +18,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from gknet.color.profile import fits
+from gknet.color.profile import is_compatible
 from gknet.errors import HarmonizeError, MissingPackageError, PictureError, UnsupportedError
-from gknet.files.layered.openraster import OpenRaster, stacked
+from gknet.files.layered.openraster import OpenRaster, parse_stack
 from gknet.files.picture import Picture, check_size
-from gknet.files.raster import png
+from gknet.files.raster import encode_png
 
 _OPERATORS = {
     "NORMAL": "svg:src-over",
@@ -59,14 +59,14 @@ def read(path: Path) -> OpenRaster:
     except ImportError as error:
         raise MissingPackageError(f"{path} is a Photoshop file, which needs the package psd-tools.", "psd") from error
     _check_header(path)
-    with _understood(path):
+    with _translate_errors(path):
         document = psd_tools.PSDImage.open(path)
         root = ElementTree.Element("image", w=str(document.width), h=str(document.height), version="0.0.6")
         drawn: dict[ElementTree.Element, Any] = {}
         notes: list[str] = []
-        _add(ElementTree.SubElement(root, "stack"), document, drawn, notes)
+        _add_layers(ElementTree.SubElement(root, "stack"), document, drawn, notes)
         file = _Drawing(path, document, drawn)
-    return stacked(path, root, file, notes, file)
+    return parse_stack(path, root, file, notes, file)
 
 
 def _check_header(path: Path) -> None:
@@ -74,7 +74,7 @@ def _check_header(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(26)
     if len(head) < 26:
-        raise _damaged(path)
+        raise _damage_error(path)
     height, width, depth, mode = struct.unpack(">IIHH", head[14:])
     check_size(path, width, height)
     if mode not in (1, 3):
@@ -83,7 +83,9 @@ def _check_header(path: Path) -> None:
         raise UnsupportedError(f"{path} has {depth} bits a channel.", "Convert it to 16 first, or save it as OpenEXR.")
 
 
-def _add(stack: ElementTree.Element, group: Any, drawn: dict[ElementTree.Element, Any], notes: list[str]) -> None:
+def _add_layers(
+    stack: ElementTree.Element, group: Any, drawn: dict[ElementTree.Element, Any], notes: list[str]
+) -> None:
     """A group's layers, topmost first, as elements of a stack."""
     from psd_tools.api.layers import AdjustmentLayer, FillLayer
     from psd_tools.composite.adjustments import ADJUSTMENT_FUNC
@@ -110,9 +112,9 @@ def _add(stack: ElementTree.Element, group: Any, drawn: dict[ElementTree.Element
             element.set("isolation", "auto" if mode == "PASS_THROUGH" else "isolate")
             if layer.has_mask() or layer.has_vector_mask():
                 notes.append(f"the mask of the group {name} is missing among the layers")
-            _add(element, layer, drawn, notes)
+            _add_layers(element, layer, drawn, notes)
         else:
-            left, top, _, _ = _box(layer)
+            left, top, _, _ = _find_box(layer)
             element.set("x", str(left))
             element.set("y", str(top))
             element.set("src", f"data/layer-{len(drawn)}.png")
@@ -128,7 +130,7 @@ def _is_plain(layer: Any) -> bool:
     return layer.kind == "pixel" and not fancy and layer.fill_opacity == 255
 
 
-def _box(layer: Any) -> tuple[int, int, int, int]:
+def _find_box(layer: Any) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of what a layer draws: effects may reach beyond its own box."""
     empty = layer.width < 1 or layer.height < 1
     box: tuple[int, int, int, int] = layer._psd.viewbox if empty or layer.has_effects() else layer.bbox
@@ -147,33 +149,35 @@ class _Drawing:
         self._full = 2**document.depth - 1
         self.gray = document.color_mode == ColorMode.GRAYSCALE
         profile = document.image_resources.get_data(Resource.ICC_PROFILE)
-        self.profile: bytes | None = profile if fits(profile, gray=self.gray) else None
+        self.profile: bytes | None = profile if is_compatible(profile, gray=self.gray) else None
 
     def read(self, name: str) -> bytes:
         """A layer's PNG."""
         layer = next(layer for element, layer in self._drawn.items() if element.get("src") == name)
-        with _understood(self._path):
-            pixels = self._pixels(layer)
-            return png(pixels, Picture(pixels=pixels, profile=self.profile))
+        with _translate_errors(self._path):
+            pixels = self._render(layer)
+            return encode_png(pixels, Picture(pixels=pixels, profile=self.profile))
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
         """All layers."""
         for name in self.names:
             target.writestr(name, self.read(name))
 
-    def painted(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
+    def paint(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
         """As OpenRaster.painted."""
         from psd_tools.composite import composite
 
-        replaced = contextlib.nullcontext() if instead is None else self._replaced(self._drawn[instead[0]], instead[1])
-        with _understood(self._path), replaced:
+        replaced = (
+            contextlib.nullcontext() if instead is None else self._replace_layer(self._drawn[instead[0]], instead[1])
+        )
+        with _translate_errors(self._path), replaced:
             order = list(self._document.descendants())
-            known = set(map(id, order if until is None else self._below(order, self._drawn[until])))
-            colours, _, alpha = composite(self._document, layer_filter=lambda one: id(one) in known and one.visible)
-            return np.concatenate([np.broadcast_to(colours, (*alpha.shape[:2], 3)), alpha], axis=2)
+            known = set(map(id, order if until is None else self._list_below(order, self._drawn[until])))
+            colors, _, alpha = composite(self._document, layer_filter=lambda one: id(one) in known and one.visible)
+            return np.concatenate([np.broadcast_to(colors, (*alpha.shape[:2], 3)), alpha], axis=2)
 
     @staticmethod
-    def _below(order: list[Any], layer: Any) -> list[Any]:
+    def _list_below(order: list[Any], layer: Any) -> list[Any]:
         """What is drawn before a layer, with the groups that it lies in."""
         shown, group = [], layer.parent
         for other in order:
@@ -186,9 +190,9 @@ class _Drawing:
         return shown
 
     @contextlib.contextmanager
-    def _replaced(self, layer: Any, pixels: np.ndarray) -> Iterator[None]:
+    def _replace_layer(self, layer: Any, pixels: np.ndarray) -> Iterator[None]:
         """For a while, pixels are shown in place of a layer and of all that is clipped to it."""
-        left, top, _, _ = _box(layer)
+        left, top, _, _ = _find_box(layer)
         hidden = [(one, one.visible) for one in (layer, *layer.clip_layers)]
         new = layer.parent.create_pixel_layer_from_array(
             pixels, top=top, left=left, opacity=layer.opacity, blend_mode=layer.blend_mode
@@ -203,7 +207,7 @@ class _Drawing:
             for one, visible in hidden:
                 one.visible = visible
 
-    def _pixels(self, layer: Any) -> np.ndarray:
+    def _render(self, layer: Any) -> np.ndarray:
         """(h, w, 2 or 4) of the document's depth: a layer with its masks, without its opacity and blending."""
         from psd_tools.composite import composite
         from psd_tools.constants import BlendMode
@@ -214,14 +218,14 @@ class _Drawing:
             clipped = {id(other) for other in layer.clip_layers if other.visible}
             kept = layer.opacity, layer.blend_mode
             layer.opacity, layer.blend_mode = 255, BlendMode.NORMAL
-            colours, _, alpha = composite(
+            colors, _, alpha = composite(
                 layer,
-                viewport=_box(layer),
+                viewport=_find_box(layer),
                 layer_filter=lambda other: other is layer or id(other) in clipped,
                 as_layer=True,
             )
             layer.opacity, layer.blend_mode = kept
-            values = np.concatenate([colours, alpha], axis=2)
+            values = np.concatenate([colors, alpha], axis=2)
         if values.shape[2] in (1, 3):
             values = np.concatenate([values, np.ones_like(values[..., :1])], axis=2)
         levels: np.ndarray = np.rint(values.clip(0, 1) * self._full).astype(self._depth)
@@ -229,25 +233,25 @@ class _Drawing:
 
 
 @contextlib.contextmanager
-def _understood(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     """Raises PictureError for whatever the package meets in a file that it does not understand."""
     logging.getLogger("psd_tools").addHandler(logging.NullHandler())  # else its warnings go to the terminal
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            warnings.filterwarnings("error", category=_incomplete())
+            warnings.filterwarnings("error", category=_incomplete_warning())
             yield
     except (HarmonizeError, MemoryError):
         raise
     except Exception as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
 
 
-def _incomplete() -> type[Warning]:
+def _incomplete_warning() -> type[Warning]:
     from psd_tools.compression import PSDDecompressionWarning
 
     return PSDDecompressionWarning
 
 
-def _damaged(path: Path) -> PictureError:
+def _damage_error(path: Path) -> PictureError:
     return PictureError(f"{path} is damaged or not complete.", "Copy or export it again.")

@@ -178,7 +178,7 @@ def refused(shown: Shown, *words: str) -> None:
 
 
 def test_two_batches_into_one_folder_are_one_too_many(run: Run, tmp_path: Path, names: list[str]) -> None:
-    with Journal.opened(tmp_path / "out"):
+    with Journal.open(tmp_path / "out"):
         refused(run("batch", "in", "out"), "Another gknet batch is writing into out.", "choose another folder")
     assert run("batch", "in", "out")[0] == 0
     assert outputs(tmp_path / "out") == names

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gknet.batch.manifest import jobs_of
+from gknet.batch.manifest import read_jobs
 from gknet.errors import InputError
 from tests.gknet import many
 
@@ -45,7 +45,7 @@ def test_a_table_says_what_is_made_of_what(
     ("text", "told"),
     [
         ("composite,mask\na.png,b.png\n", "lacks the column output"),
-        ("output,composite,colour\na.png,b.png,red\n", "'colour'"),
+        ("output,composite,color\na.png,b.png,red\n", "'color'"),
         ("output,composite\n", "no rows"),
         ("output,composite\na.png,b.png,c.png\n", "line 2: there are more values than columns"),
         ("output,foreground\na.png,b.png\n", "line 2: it is not clear what to harmonize"),
@@ -60,6 +60,6 @@ def test_a_table_says_what_is_made_of_what(
 def test_a_table_that_is_not_clear_is_refused_with_its_line(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "list.csv").write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as refusal:
-        jobs_of(tmp_path / "list.csv")
+        read_jobs(tmp_path / "list.csv")
     assert told in refusal.value.message
     assert refusal.value.hint

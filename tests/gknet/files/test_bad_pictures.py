@@ -123,7 +123,7 @@ def test_flat_pictures(outcome: Callable[..., str], rgb: np.ndarray, what: str) 
     if not words:
         with Image.open("out.png") as opened:
             result = np.asarray(opened.convert("RGB")).astype(int)
-        assert np.abs(result - rgb)[:30].mean() < 3, "the first page, in its own colours"
+        assert np.abs(result - rgb)[:30].mean() < 3, "the first page, in its own colors"
 
 
 def layers(rgb: np.ndarray) -> ora.Rooms:

@@ -19,9 +19,9 @@ from gknet import GKNet, Harmonizer, preset
 from gknet.cli.app import main
 from gknet.errors import PictureError
 from gknet.inspect import page
-from gknet.inspect.attention_maps import attention_maps
-from gknet.inspect.channel_weights import channel_weights
-from gknet.inspect.kernel_clusters import kernel_clusters
+from gknet.inspect.attention_maps import draw_attention_map
+from gknet.inspect.channel_weights import draw_channel_weights
+from gknet.inspect.kernel_clusters import draw_kernel_clusters
 from gknet.inspect.page import Plate, Section
 from gknet.inspect.record import record
 from gknet.network import weights
@@ -93,14 +93,14 @@ def check_drawn(png: bytes) -> None:
     """As wide as all pictures of the page, and not empty."""
     with Image.open(io.BytesIO(png)) as drawn:
         assert drawn.width == 1210
-        colours = drawn.convert("RGB").getcolors(1 << 24)
-        assert colours is not None
-        assert len(colours) > 100
+        colors = drawn.convert("RGB").getcolors(1 << 24)
+        assert colors is not None
+        assert len(colors) > 100
 
 
 def test_every_kind_of_map_is_drawn(shipped: Harmonizer, given: tuple[Tensor, Tensor]) -> None:
     seen = record(shipped.net, *given)
-    for plate in (attention_maps(seen, 1, 0, (1, 1)), channel_weights(seen, 3), kernel_clusters(seen, 3)):
+    for plate in (draw_attention_map(seen, 1, 0, (1, 1)), draw_channel_weights(seen, 3), draw_kernel_clusters(seen, 3)):
         check_drawn(plate.png)
 
 

@@ -1,4 +1,4 @@
-"""What the object's colours became: before and after, maps of the change, and curves."""
+"""What the object's colors became: before and after, maps of the change, and curves."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 
 from gknet.color.encoding import Encoding, full_value
 from gknet.color.srgb import srgb_to_lab
-from gknet.inspect.drawing import as_png, backdrop, extent, panel, sheet, steepness
+from gknet.inspect.drawing import draw_panel, get_extent, limit_ratio, make_backdrop, make_figure, to_png
 from gknet.inspect.page import Plate
 from gknet.pixels.box import Box
 from gknet.pixels.pixels import as_rgb
-from gknet.pixels.reduction import thumbnail
+from gknet.pixels.reduction import make_thumbnail
 
 _LONG_SIDE = 720
 _SAMPLED = 100_000
@@ -30,30 +30,30 @@ _MAPS = (
     ("lighter (+) or darker (−): ΔL*", "#3b1f6b", "#f5a800"),
     ("redder (+) or greener (−): Δa*", "#00794a", "#d1005d"),
     ("warmer, yellower (+) or cooler, bluer (−): Δb*", "#1f5fbf", "#d69a00"),
-    ("more (+) or less (−) colourful: ΔC*", "#4d4d4d", "#e0007a"),
+    ("more (+) or less (−) colorful: ΔC*", "#4d4d4d", "#e0007a"),
 )
-_WORDS = (("lighter", "darker"), ("redder", "greener"), ("warmer", "cooler"), ("more colourful", "less colourful"))
+_WORDS = (("lighter", "darker"), ("redder", "greener"), ("warmer", "cooler"), ("more colorful", "less colorful"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ColourChange:
+class ColorChange:
     """before, after: (h, w, 3) float32 sRGB in [0, 1], the whole picture at the size of the page.
 
     near_before, near_after: the same of the object and what is next to it.
-    colours, changed: (n, 3) float32 sRGB in [0, 1], full-resolution pixels of the object, before and after.
+    colors, changed: (n, 3) float32 sRGB in [0, 1], full-resolution pixels of the object, before and after.
     """
 
     before: np.ndarray
     after: np.ndarray
     near_before: np.ndarray
     near_after: np.ndarray
-    colours: np.ndarray
+    colors: np.ndarray
     changed: np.ndarray
 
     @classmethod
-    def between(
+    def measure(
         cls, before: np.ndarray, after: np.ndarray, mask: np.ndarray, box: Box, encoding: Encoding
-    ) -> ColourChange:
+    ) -> ColorChange:
         """before, after: (H, W, C) as `Picture` has them, in its encoding.   mask: (H, W), any range.
 
         box: around the object.
@@ -61,21 +61,21 @@ class ColourChange:
         everything = Box(0, 0, mask.shape[1], mask.shape[0])
         margin = max(box.width, box.height) // 4
         grown = Box(box.left - margin, box.top - margin, box.width + 2 * margin, box.height + 2 * margin)
-        near = grown.within(everything)
+        near = grown.intersect(everything)
         assert near is not None
         inside = (slice(near.top, near.bottom), slice(near.left, near.right))
         places = np.flatnonzero(mask >= 0.9 * mask.max())
         if len(places) > _SAMPLED:
             places = np.sort(np.random.default_rng(0).choice(places, _SAMPLED, replace=False))
-        sampled = (_unit(as_rgb(pixels).reshape(mask.size, -1)[places, :3]) for pixels in (before, after))
+        sampled = (_to_unit_range(as_rgb(pixels).reshape(mask.size, -1)[places, :3]) for pixels in (before, after))
         return cls(
-            *(_small(pixels, encoding) for pixels in (before, after, before[inside], after[inside])),
-            *(encoding.to_srgb(colours[None])[0].clip(0, 1) for colours in sampled),
+            *(_reduce(pixels, encoding) for pixels in (before, after, before[inside], after[inside])),
+            *(encoding.to_srgb(colors[None])[0].clip(0, 1) for colors in sampled),
         )
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """What the change is on the whole, a sentence for anybody."""
-        means = _differences(_lab(self.colours), _lab(self.changed)).mean(axis=0)
+        means = _compute_differences(_to_lab(self.colors), _to_lab(self.changed)).mean(axis=0)
         parts = [
             f"{words[0] if mean > 0 else words[1]} (Δ{name} {mean:+.1f})"
             for mean, words, name in zip(means, _WORDS, ("L*", "a*", "b*", "C*"), strict=True)
@@ -87,42 +87,42 @@ class ColourChange:
         return f"On the whole the object became {listed}."
 
 
-def before_and_after(change: ColourChange) -> Plate:
+def draw_before_and_after(change: ColorChange) -> Plate:
     """The whole picture, before and after."""
-    figure = sheet(5.4 * steepness(change.before) + 0.4)
+    figure = make_figure(5.4 * limit_ratio(change.before) + 0.4)
     left, right = figure.subplots(1, 2)
-    panel(left, "before", change.before)
-    panel(right, "after", change.after)
+    draw_panel(left, "before", change.before)
+    draw_panel(right, "after", change.after)
     return Plate(
         name="result",
         title="The result",
         text=(
-            f"Left: the picture as it was given. Right: the same with the object’s colours fitted to the scene, "
-            f"as “gknet harmonize” writes it. {change.in_words()} Nothing but the object was touched."
+            f"Left: the picture as it was given. Right: the same with the object’s colors fitted to the scene, "
+            f"as “gknet harmonize” writes it. {change.describe()} Nothing but the object was touched."
         ),
-        png=as_png(figure),
+        png=to_png(figure),
     )
 
 
-def change_maps(change: ColourChange) -> Plate:
-    """How lightness, hue and colourfulness moved, place by place."""
+def draw_change_maps(change: ColorChange) -> Plate:
+    """How lightness, hue and colorfulness moved, place by place."""
     before, after = change.near_before, change.near_after
-    differences = _differences(_lab(before), _lab(after))  # (h, w, 4)
+    differences = _compute_differences(_to_lab(before), _to_lab(after))  # (h, w, 4)
     touched = (before != after).any(axis=2)
     strongest = np.abs(differences[touched]) if touched.any() else np.zeros((1, 4))
     most = max(2.0, float(np.quantile(strongest.max(axis=1), 0.98)))
-    figure = sheet(3 * (4.3 * steepness(before) + 0.4))
+    figure = make_figure(3 * (4.3 * limit_ratio(before) + 0.4))
     places = figure.subplots(3, 2)
-    panel(places[0, 0], "the object before", before)
-    panel(places[0, 1], "the object after", after)
+    draw_panel(places[0, 0], "the object before", before)
+    draw_panel(places[0, 1], "the object after", after)
     for place, (title, less, more), channel in zip(places[1:].flat, _MAPS, range(4), strict=True):
-        panel(place, title, backdrop(before))
+        draw_panel(place, title, make_backdrop(before))
         drawn = place.imshow(
             np.ma.masked_array(differences[:, :, channel], ~touched),
             norm=Normalize(-most, most),
             cmap=LinearSegmentedColormap.from_list(title, [less, _UNCHANGED, more]),
             aspect="auto",
-            extent=extent(before),
+            extent=get_extent(before),
             interpolation="nearest",
         )
         figure.colorbar(drawn, ax=place, extend="both", shrink=0.9).set_label("CIELAB units")
@@ -134,23 +134,23 @@ def change_maps(change: ColourChange) -> Plate:
             "photograph around it was not touched. Near white: no change there. The numbers are units of CIELAB, in "
             "which equal steps look about equally large: 1 is about the least that one can see side by side, 10 is "
             "plain at a glance, and from black to white it is 100 in L*. C* is chroma, the distance from gray. All "
-            "four have one scale, so the strongest colours show what the network did most."
+            "four have one scale, so the strongest colors show what the network did most."
         ),
-        png=as_png(figure),
+        png=to_png(figure),
     )
 
 
-def change_curves(change: ColourChange) -> Plate:
-    """Tone curves, and the change in lightness and colour from the object's shadows to its lights."""
-    figure = sheet(4.1)
-    tones, lightness, colour = figure.subplots(1, 3)
+def draw_change_curves(change: ColorChange) -> Plate:
+    """Tone curves, and the change in lightness and color from the object's shadows to its lights."""
+    figure = make_figure(4.1)
+    tones, lightness, color = figure.subplots(1, 3)
     _draw_tones(tones, change)
-    before, after = _lab(change.colours), _lab(change.changed)
-    differences = _differences(before, after)
-    for axes, channels in ((lightness, (0,)), (colour, (1, 2, 3))):
+    before, after = _to_lab(change.colors), _to_lab(change.changed)
+    differences = _compute_differences(before, after)
+    for axes, channels in ((lightness, (0,)), (color, (1, 2, 3))):
         axes.set_box_aspect(1)
         for channel in channels:
-            name = ("ΔL* (+ lighter)", "Δa* (+ redder)", "Δb* (+ yellower)", "ΔC* (+ more colourful)")[channel]
+            name = ("ΔL* (+ lighter)", "Δa* (+ redder)", "Δb* (+ yellower)", "ΔC* (+ more colorful)")[channel]
             hue = ("black", "#d1005d", "#d69a00", "#7a3fb0")[channel]
             _draw_curve(axes, before[:, 0], differences[:, channel], (0, 100), hue, name)
         axes.axhline(0, color="0.5", linewidth=0.8)
@@ -162,24 +162,24 @@ def change_curves(change: ColourChange) -> Plate:
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     lightness.set_title("lightness, from shadows to lights", fontsize=10)
-    colour.set_title("colour, from shadows to lights", fontsize=10)
+    color.set_title("color, from shadows to lights", fontsize=10)
     return Plate(
         name="change-curves",
         title="What changed, from shadows to lights",
         text=(
             "Left: tone curves as in a photo editor, how bright red, green and blue were in the object and what they "
             "became; above the dashed diagonal is brighter. Middle and right: how much lighter, redder, yellower and "
-            "more colourful the object’s dark, middle and light parts became. The lines are medians; in the bands lie "
-            "eight of ten pixels. A wide band means that the change depends on the place, too, or on the other colours."
+            "more colorful the object’s dark, middle and light parts became. The lines are medians; in the bands lie "
+            "eight of ten pixels. A wide band means that the change depends on the place, too, or on the other colors."
         ),
-        png=as_png(figure),
+        png=to_png(figure),
     )
 
 
-def _draw_tones(axes: Axes, change: ColourChange) -> None:
+def _draw_tones(axes: Axes, change: ColorChange) -> None:
     axes.plot([0, 255], [0, 255], color="0.5", linewidth=0.8, linestyle="--")
     for channel, (name, hue) in enumerate((("red", "#c8102e"), ("green", "#1a8a34"), ("blue", "#1f5fbf"))):
-        _draw_curve(axes, 255 * change.colours[:, channel], 255 * change.changed[:, channel], (0, 255), hue, name)
+        _draw_curve(axes, 255 * change.colors[:, channel], 255 * change.changed[:, channel], (0, 255), hue, name)
     axes.set_xlim(0, 255)
     axes.set_ylim(0, 255)
     axes.set_box_aspect(1)
@@ -204,25 +204,25 @@ def _draw_curve(
     axes.plot(at, middle, color=hue, linewidth=1.8, marker=".", markersize=4, label=name)
 
 
-def _lab(srgb: np.ndarray) -> np.ndarray:
+def _to_lab(srgb: np.ndarray) -> np.ndarray:
     """CIELAB of (..., 3) sRGB."""
     flat = torch.from_numpy(srgb.reshape(1, -1, 1, 3)).permute(0, 3, 1, 2)  # (1, 3, n, 1)
     return srgb_to_lab(flat)[0, :, :, 0].T.numpy().reshape(srgb.shape)
 
 
-def _differences(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def _compute_differences(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """(..., 4) of two in CIELAB: in L*, a*, b* and in chroma, C* = sqrt(a*² + b*²)."""
     chroma = np.hypot(after[..., 1], after[..., 2]) - np.hypot(before[..., 1], before[..., 2])
     return np.concatenate([after - before, chroma[..., None]], axis=-1)
 
 
-def _small(pixels: np.ndarray, encoding: Encoding) -> np.ndarray:
+def _reduce(pixels: np.ndarray, encoding: Encoding) -> np.ndarray:
     """(h, w, 3) float32 sRGB in [0, 1] of a picture, at the size of the page."""
     height = max(1, round(pixels.shape[0] * min(1.0, _LONG_SIDE / max(pixels.shape[:2]))))
-    return encoding.to_srgb(np.nan_to_num(thumbnail(pixels, height)).clip(0, 1)).clip(0, 1)
+    return encoding.to_srgb(np.nan_to_num(make_thumbnail(pixels, height)).clip(0, 1)).clip(0, 1)
 
 
-def _unit(pixels: np.ndarray) -> np.ndarray:
+def _to_unit_range(pixels: np.ndarray) -> np.ndarray:
     """Values in [0, 1] of any depth; what is brighter, as in HDR pictures, is white."""
     whole = full_value(pixels.dtype)
     unit = pixels.astype(np.float32) / np.float32(whole)
