@@ -1,4 +1,4 @@
-"""A layer laid over its background."""
+"""Placing a layer over its background."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _STRIP = 256
 
 
 def match_background(cutout: Picture, background: Picture) -> np.ndarray:
-    """The cut-out's pixels in the background's depth and profile: (h, w, 4), or (h, w, 2) if that is gray.
+    """Convert the cut-out's pixels to the background's depth and profile: (h, w, 4), or (h, w, 2) if that is gray.
 
     Raises UnsupportedError for a cut-out without transparency.
     """
     pixels = cutout.pixels
     if pixels.shape[2] not in (2, 4):
-        raise UnsupportedError("The foreground has no transparency.", "Cut the object out and save it as PNG.")
+        raise UnsupportedError("The foreground has no alpha channel.", "Cut out the object and save it as PNG.")
     depth, gray = background.pixels.dtype, background.pixels.shape[2] < 3
     source, target = cutout.encoding, background.encoding
     same = source == target and pixels.dtype == depth
@@ -40,16 +40,16 @@ def match_background(cutout: Picture, background: Picture) -> np.ndarray:
 
 @vips_session()
 def scale_layer(layer: np.ndarray, factor: float) -> np.ndarray:
-    """The layer (h, w, 4), or gray (h, w, 2), straight alpha last, at another size; its type stays.
+    """Resize a layer (h, w, 4), or gray (h, w, 2), straight alpha last; its type is kept.
 
-    layer: uint8, uint16 or float32. Raises InputError if the factor leaves nothing, or more than can be read.
+    layer: uint8, uint16 or float32. Raises InputError if the result would be empty or too large to be read back.
     """
     if factor == 1:
         return layer
     if factor * max(layer.shape[:2]) > MAX_PIXELS or layer.shape[0] * layer.shape[1] * factor**2 > MAX_PIXELS:
-        raise InputError(f"A scale of {factor} makes the foreground too large.", "Choose a smaller one.")
+        raise InputError(f"Scale {factor} makes the foreground too large.", "Choose a smaller scale.")
     if not factor > 0 or min(layer.shape[:2]) * factor < 1:
-        raise InputError(f"A scale of {factor} leaves nothing of the foreground.", "Choose a larger one.")
+        raise InputError(f"Scale {factor} makes the foreground smaller than a pixel.", "Choose a larger scale.")
     full = full_value(layer.dtype)
     image: Any = pyvips.Image.new_from_array(np.ascontiguousarray(layer))
     # Premultiplied, so that colors under transparent pixels do not bleed into the edge.
@@ -64,16 +64,16 @@ def scale_layer(layer: np.ndarray, factor: float) -> np.ndarray:
 
 
 def paste(layer: np.ndarray, background: np.ndarray, at: tuple[int, int]) -> np.ndarray:
-    """The background with the layer over it at (x, y): alpha F + (1 - alpha) B; a new array.
+    """Return the background with the layer over it at (x, y): alpha F + (1 - alpha) B; a new array.
 
     layer: (h, w, 4) straight alpha.   background: (H, W, 3 or 4); or, gray, (h, w, 2) and (H, W, 1 or 2); both of
-    one type. What the layer's alpha does not reach equals the background bit for bit.
-    Raises NoForegroundError if the two do not meet.
+    one type. Where the layer is transparent or absent, the result equals the background bit for bit.
+    Raises NoForegroundError if the two do not overlap.
     """
     height, width = layer.shape[:2]
     box = Box(at[0], at[1], width, height).intersect(Box(0, 0, background.shape[1], background.shape[0]))
     if box is None:
-        raise NoForegroundError("The foreground lies beside the background.", "Move it over the picture.")
+        raise NoForegroundError("The foreground is entirely outside the background.", "Move it over the picture.")
     result = background.copy()
     for top in range(box.top, box.bottom, _STRIP):
         rows = slice(top, min(top + _STRIP, box.bottom))
@@ -84,7 +84,7 @@ def paste(layer: np.ndarray, background: np.ndarray, at: tuple[int, int]) -> np.
 
 
 def _blend_rows(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Porter and Duff's "over" for straight alpha, in the channels and type of what lies below."""
+    """Apply Porter and Duff's "over" for straight alpha, in the channels and type of the rows below."""
     floating = below.dtype.kind == "f"
     full = np.float32(full_value(below.dtype))
     colors = above.shape[2] - 1

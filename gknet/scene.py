@@ -1,4 +1,4 @@
-"""What the command harmonizes, read from files: a composite and its mask, a cut-out and its background, or layers."""
+"""Scenes read from files for the command: a composite and its mask, a cut-out and its background, or layers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from gknet.harmonizer import Harmonizer, Progress
 
 
 class Scene(Protocol):
-    """file: the picture whose format, profile and metadata the result keeps.   before: its pixels, untouched.
-    notes: what of the files cannot be shown as it should, in a user's words.
+    """Something to harmonize, read from files.
+
+    file: the picture whose format, profile and metadata the result keeps.   before: its pixels, unchanged.
+    notes: what of the files is not reproduced exactly, in user-facing words.
     """
 
     file: Picture
@@ -31,20 +33,20 @@ class Scene(Protocol):
     def before(self) -> np.ndarray: ...
 
     def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
-        """The whole picture with its foreground harmonized: shape and type of `before`."""
+        """Return the whole picture with its foreground harmonized: shape and type of `before`."""
         ...
 
     def check_writable(self, path: Path) -> None:
-        """Nothing, if the result can be written there. Raises PictureError or UnsupportedError."""
+        """Raise PictureError or UnsupportedError if the result cannot be written there."""
         ...
 
     def write(self, path: Path, after: np.ndarray) -> None:
-        """What `harmonize` returned into a file. Raises as `check_writable`."""
+        """Write the result of `harmonize` to a file. Raises as `check_writable`."""
         ...
 
 
 class _Flat:
-    """What is written as one picture."""
+    """A scene that is written as one picture."""
 
     file: Picture
     notes: Sequence[str] = ()
@@ -59,7 +61,7 @@ class _Flat:
 
 
 class CompositeScene(_Flat):
-    """A composite and its mask. Raises PictureError or UnsupportedError for what cannot be read."""
+    """A composite and its mask. Raises PictureError or UnsupportedError for unreadable files."""
 
     def __init__(self, composite: Path, mask: Path, on_progress: Progress) -> None:
         on_progress("read", 0, 2)
@@ -74,7 +76,7 @@ class CompositeScene(_Flat):
         return self.file.pixels
 
     def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
-        """The composite with its foreground harmonized."""
+        """Return the composite with its foreground harmonized."""
         return harmonizer(
             self.file.pixels,
             self.mask,
@@ -100,15 +102,15 @@ class LayerScene(_Flat):
 
     @property
     def before(self) -> np.ndarray:
-        """The background with the cut-out as it was."""
+        """The background with the original cut-out."""
         return paste(self.layer, self.file.pixels, self.at)
 
     def clean_edges(self) -> None:
-        """Takes the cut-out's old background out of its soft edge. Raises as `gknet.edges.clean_edges`."""
+        """Remove the cut-out's old background from its soft edge. Raises as `gknet.edges.clean_edges`."""
         self.layer = clean_edges(self.layer, self.on_progress)
 
     def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
-        """The background with the cut-out harmonized."""
+        """Return the background with the cut-out harmonized."""
         layer = harmonizer.layer(
             self.layer,
             self.file.pixels,
@@ -122,10 +124,10 @@ class LayerScene(_Flat):
 
 
 class LayeredScene(_Flat):
-    """A file of layers: one of them over what is visible below it.
+    """A layered file: one of its layers over everything visible below it.
 
     name: of that layer, None for the topmost visible one with transparency.
-    Raises PictureError, UnsupportedError or InputError, the last also if the file is not one of layers.
+    Raises PictureError or UnsupportedError for unreadable files, InputError for a flat one or an unknown layer.
     """
 
     def __init__(self, path: Path, name: str | None, on_progress: Progress) -> None:
@@ -133,7 +135,8 @@ class LayeredScene(_Flat):
         document = open_layers(path)
         if document is None:
             raise InputError(
-                "It is not clear what to harmonize.", "Give COMPOSITE and MASK, or --foreground and --background."
+                f"{path} is a flat picture and needs a mask.",
+                "Give COMPOSITE and MASK, or --foreground and --background.",
             )
         self.layers = Layers(document, name)
         self.file = self.layers.merge()
@@ -142,16 +145,16 @@ class LayeredScene(_Flat):
 
     @property
     def before(self) -> np.ndarray:
-        """The picture as it was."""
+        """The original picture."""
         return self.file.pixels
 
     def clean_edges(self) -> None:
-        """Takes the layer's old background out of its soft edge. Raises as `gknet.edges.clean_edges`."""
+        """Remove the layer's old background from its soft edge. Raises as `gknet.edges.clean_edges`."""
         foreground = self.layers.foreground
         self.layers.foreground = replace(foreground, pixels=clean_edges(foreground.pixels, self.on_progress))
 
     def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
-        """The picture with the layer harmonized."""
+        """Return the picture with the layer harmonized."""
         layers = self.layers
         foreground, chosen = layers.foreground, layers.chosen
         fit = harmonizer.fit_layer(
@@ -172,7 +175,7 @@ class LayeredScene(_Flat):
         return self.after.pixels
 
     def check_writable(self, path: Path) -> None:
-        """As Scene: .ora keeps the layers, every other suffix is one picture."""
+        """As Scene: .ora keeps the layers, every other format is written as one picture."""
         if path.suffix.lower() == ".ora":
             check_destination(path)
         else:

@@ -1,4 +1,4 @@
-"""A batch's report: what became of every picture, as JSON."""
+"""JSON report on the outcomes of a batch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gknet.files.picture import replace_file
 def write(
     path: Path, outcomes: Iterable[Outcome], settings: Settings, *, device: str, seconds: float, stopped: bool
 ) -> None:
-    """The report into a file, the whole of it or none. Raises PictureError if the disk refuses."""
+    """Write the report to a file, completely or not at all. Raises PictureError if writing fails."""
     files = sorted((_describe_file(outcome) for outcome in outcomes), key=lambda file: str(file["output"]))
     content = {
         "versions": {

@@ -1,4 +1,4 @@
-"""A batch from its jobs to its outcomes: what is finished is kept, the rest is done and given its name."""
+"""A batch from its jobs to their outcomes: finished outputs are kept, the rest is harmonized and published."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gknet.batch.job import Job, Outcome, Settings
 from gknet.batch.journal import Journal
 from gknet.errors import HarmonizeError, InputError
 
-Many = Callable[[list[Job], Settings, str, Path, threading.Event], Iterator[Outcome]]
-"""Does jobs (with settings, on a device, into a folder for the unfinished, until stopped): outcomes as they come."""
+RunJobs = Callable[[list[Job], Settings, str, Path, threading.Event], Iterator[Outcome]]
+"""Runs jobs (with settings, on a device, into a folder for unfinished results, until stopped) and yields outcomes."""
 
 
 def run_on_threads(
     jobs: list[Job], settings: Settings, device: str, unfinished: Path, stop: threading.Event
 ) -> Iterator[Outcome]:
-    """Does jobs on this machine. Raises as Workbench."""
+    """Do jobs on this machine. Raises as Workbench."""
     from gknet.batch.workbench import Workbench
 
     bench = Workbench(settings, device, unfinished, stop)
@@ -35,7 +35,7 @@ def run_on_threads(
 
 
 class Batch:
-    """Jobs and where their outputs go.   stop: once set, what is in hand is ended, and nothing else is begun."""
+    """Jobs and their output folder.   stop: once set, running jobs end, and no other job starts."""
 
     def __init__(self, jobs: list[Job], journal: Journal, settings: Settings, stop: threading.Event) -> None:
         self._journal = journal
@@ -43,9 +43,9 @@ class Batch:
         self._stop = stop
         self.todo: list[Job] = []
         self.settled: list[Outcome] = []
-        """What needs no work: outputs that are kept, and jobs that cannot be done."""
+        """Outcomes of jobs without work: outputs that are kept, and jobs that cannot be done."""
         self.redo_reasons: dict[str, int] = {}
-        """Why outputs that were there are made again, and how many."""
+        """Reasons why existing outputs are made again, with the number of outputs."""
         for job in jobs:
             self._sort(job)
 
@@ -64,13 +64,13 @@ class Batch:
         if why != "new":
             self.redo_reasons[why] = self.redo_reasons.get(why, 0) + 1
 
-    def run(self, many: Many, device: str) -> Iterator[Outcome]:
-        """One for every job in `todo`, as they come; results have their names by then."""
+    def run(self, run_jobs: RunJobs, device: str) -> Iterator[Outcome]:
+        """Yield an outcome for every job in `todo` as it finishes; results are published before."""
         if not self.todo:
             return
-        done = many(self.todo, self._settings, device, self._journal.unfinished, self._stop)
-        with closing(done):  # type: ignore[type-var]
-            for outcome in done:
+        outcomes = run_jobs(self.todo, self._settings, device, self._journal.unfinished, self._stop)
+        with closing(outcomes):  # type: ignore[type-var]
+            for outcome in outcomes:
                 yield self._publish(outcome)
 
     def _publish(self, outcome: Outcome) -> Outcome:
@@ -84,7 +84,9 @@ class Batch:
 
 
 def collect_jobs(source: Path, out: Path) -> list[Job]:
-    """The jobs in a folder or a CSV file. Raises InputError if they are not clear, or an output would be an input."""
+    """Return the jobs of a folder or a CSV file. Raises InputError for invalid jobs, or if an output would be an
+    input.
+    """
     from gknet.batch import folder, manifest
 
     if source.is_dir():
@@ -92,16 +94,16 @@ def collect_jobs(source: Path, out: Path) -> list[Job]:
     elif source.suffix.lower() == ".csv":
         jobs = manifest.read_jobs(source)
     else:
-        raise InputError(f"{source} is neither a folder nor a CSV file.", "Give a folder of pictures, or a .csv.")
-    named: dict[str, Job] = {}
+        raise InputError(f"{source} is neither a folder nor a CSV file.", "Pass a folder of pictures or a .csv file.")
+    by_output: dict[str, Job] = {}
     inputs = {path.resolve() for job in jobs for path in job.inputs}
     for job in jobs:
         if job.trouble is not None:
             continue
-        other = named.setdefault(job.output.casefold(), job)
+        other = by_output.setdefault(job.output.casefold(), job)
         if other is not job:
-            which = f"{other.inputs[0].name} and {job.inputs[0].name}"
-            raise InputError(f"{which} would both be written as {job.output}.", "Give one of them another name.")
+            pair = f"{other.inputs[0].name} and {job.inputs[0].name}"
+            raise InputError(f"{pair} would both be written as {job.output}.", "Give one of them another name.")
         if (out / job.output).resolve() in inputs:
             raise InputError(f"{out / job.output} is one of the inputs.", "Choose another folder for the output.")
     return jobs

@@ -1,4 +1,4 @@
-"""Where a job is done, from its files to a file: on many threads at once, one network for all of them."""
+"""Runs jobs from their input files to an output file, on many threads at once, with one network for all of them."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ from gknet.network.device import choose_device
 from gknet.transfer.cores import limit_threads
 
 MOST_BYTES = 1 << 30
-"""Of source pixels that are worked on at once. Masks, results and what is being read come on top."""
+"""Limit of source pixels processed at once. Masks, results and pictures being read come on top."""
 
 
 class Workbench:
-    """A network, and order among the threads that use it.
+    """A network, shared in an orderly way by many threads.
 
-    Each thread does a whole job. Up to `slots` of them compute, on one core each; meanwhile others read and write.
-    One core a picture: two pictures side by side take less time than one after the other on both cores
-    (`tests/benchmarks/batch.py`), and the result does not depend on how many cores there are.
+    Each thread does a whole job. Up to `slots` of them compute, on one core each, while others read and write.
+    One core per picture: two pictures side by side take less time than one after the other on both cores
+    (`tests/benchmarks/batch.py`), and the result does not depend on the number of cores.
     """
 
     def __init__(
         self, settings: Settings, device: str, unfinished: Path, stop: threading.Event, slots: int | None = None
     ) -> None:
-        """unfinished: folder for the results.   stop: once set, no job begins, and those that compute end within
-        moments.   slots: without it, one a core, or two on a GPU.
+        """Load the network.
 
-        Raises WeightsError or InputError for a model or device that is not there.
+        unfinished: folder for the results.   stop: once set, no job starts, and running ones end within moments.
+        slots: by default one per core, or two on a GPU.
+        Raises WeightsError or InputError for an unknown model or an unavailable device.
         """
         self.harmonizer = Harmonizer.from_pretrained(settings.model, device)
         self.slots = slots or (torch.get_num_threads() if self.harmonizer.device.type == "cpu" else 2)
@@ -52,13 +53,13 @@ class Workbench:
 
     @property
     def threads(self) -> int:
-        """How many may work here at once, to some purpose."""
+        """Number of threads that can usefully work here at once."""
         return 2 * self.slots
 
     def harmonize_job(self, job: Job) -> Outcome:
-        """The job done, or what went wrong; the result waits in the folder for the unfinished.
+        """Do a job and return its outcome; the result is left in the folder for unfinished results.
 
-        Whatever a single picture can bring about ends this picture alone.
+        Any error that a single picture can cause fails only this picture.
         """
         if self._stopped.is_set():
             return Outcome(job=job, state="not reached")
@@ -122,7 +123,7 @@ class Workbench:
 
 
 def _sync_result(target: Path) -> None:
-    """Here, not where it gets its name: a thread waits for the disk while others compute."""
+    """Sync the result to disk here, not when it is published, so that a thread waits while others compute."""
     try:
         sync_file(target)
     except OSError as error:
@@ -143,7 +144,7 @@ class _Clock:
 
 
 class _Room:
-    """Lets in so many bytes at a time; what is larger than that, alone."""
+    """Limits the bytes in use at a time; a larger picture is admitted only alone."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -164,9 +165,9 @@ class _Room:
 def make_settings(
     *, model: str, strength: float, network_size: int | None, clean_edges: bool, layer: str | None, device: str
 ) -> Settings:
-    """The settings, with the weights as they are now.
+    """Return the settings, with the digest of the weights as they are now.
 
-    Raises WeightsError, InputError for what is out of range or not there, MissingPackageError if PyMatting is missing.
+    Raises WeightsError or InputError for invalid or unavailable choices, MissingPackageError if PyMatting is missing.
     """
     check_options(strength, network_size)
     choose_device(device)

@@ -15,7 +15,7 @@ ASTRONAUT_AT = (560, 300)
 """Top left corner of `cutout.png` on `background.jpg`, pixels."""
 
 Row = dict[str, np.ndarray]
-"""Caption -> (H, W, 3) uint8."""
+"""Captions and pictures, each (H, W, 3) uint8."""
 
 
 def harmonize_astronaut(harmonizer: Harmonizer, on_progress: Progress) -> Row:

@@ -1,4 +1,4 @@
-"""What `gknet info` says."""
+"""The table of `gknet info`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from gknet.network.model import GKNet
 def describe_networks(model: str | None, device: str) -> Table:
     """Return a table of networks: parameters, arithmetic at 256 x 256, device and weights.
 
-    model: a preset, or what `gknet.network.weights.find` takes; None for all presets.
-    Raises WeightsError or InputError for a model or a device that is not there.
+    model: a preset, or any argument of `gknet.network.weights.find`; None for all presets.
+    Raises WeightsError or InputError for an unknown model or an unavailable device.
     """
     chosen = choose_device(device)
     table = Table()

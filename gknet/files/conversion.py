@@ -1,4 +1,4 @@
-"""A layer's pixels in another picture's encoding."""
+"""Conversion of a layer's pixels to another picture's encoding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gknet.color.srgb import LUMA
 
 
 def convert_pixels(pixels: np.ndarray, source: Encoding, target: Encoding, *, gray: bool) -> np.ndarray:
-    """Pixels (h, w, 2 or 4) with straight alpha as float32, integers in [0, 1], in another encoding.
+    """Convert pixels (h, w, 2 or 4) with straight alpha to another encoding, as float32; integers become [0, 1].
 
     gray: whether the result is (h, w, 2), the luma of encoded sRGB, or (h, w, 4).
     """

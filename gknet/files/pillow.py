@@ -1,4 +1,4 @@
-"""PIL images as arrays and back."""
+"""Conversion between PIL images and arrays."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _MODES = {
 
 
 def from_pillow(image: Image.Image) -> np.ndarray:
-    """The image's pixels, (H, W) or (H, W, C). Raises UnsupportedError for a mode that has no exact way back."""
+    """Return the image's pixels, (H, W) or (H, W, C). Raises UnsupportedError for a mode without an exact way back."""
     if image.mode not in _MODES:
         raise UnsupportedError(
-            f"Images of mode {image.mode} cannot be worked on.",
+            f"Unsupported image mode {image.mode}.",
             "Convert the image first: image.convert('RGB').",
         )
     return np.asarray(image)
 
 
 def to_pillow(pixels: np.ndarray, like: Image.Image) -> Image.Image:
-    """An image of the same mode, with the same profile and metadata."""
+    """Return an image with the mode, profile and metadata of `like`."""
     image = Image.fromarray(pixels)
     assert image.mode == like.mode, f"{image.mode} is not {like.mode}"
     image.info.update(like.info)
@@ -37,6 +37,6 @@ def to_pillow(pixels: np.ndarray, like: Image.Image) -> Image.Image:
 
 
 def get_profile(image: Image.Image) -> bytes | None:
-    """The image's own ICC profile, if it speaks of the colors the image has."""
+    """Return the image's ICC profile if it matches its colors, otherwise None."""
     embedded: bytes | None = image.info.get("icc_profile")
     return embedded if is_compatible(embedded, gray=image.mode in ("L", "LA", "I;16", "F")) else None

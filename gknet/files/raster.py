@@ -1,4 +1,4 @@
-"""JPEG, PNG, TIFF and WebP, in and out through libvips, and AVIF in."""
+"""JPEG, PNG, TIFF and WebP through libvips, and AVIF, which is read only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gknet.files.heic import expand_range
 from gknet.files.picture import Picture, WriteError, check_size
 from gknet.vips import vips_session
 
-JPEG_QUALITY = 95  # no loss that anybody sees, at half the bytes of 100
+JPEG_QUALITY = 95  # visually lossless, at half the bytes of 100
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
 _WHITE = {"uchar": 255.0, "ushort": 65535.0, "float": 1.0}
@@ -27,14 +27,14 @@ _DEEPEST = {"jpeg": "uchar", "webp": "uchar", "png": "ushort", "tiff": "float"}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}
 _READABLE = {"multiband", "rgb", *_INTERPRETATIONS["uchar"], *_INTERPRETATIONS["ushort"], "scrgb"}
 _TO_RGB = "Convert it to RGB first: Image > Mode > RGB in GIMP, Image > Convert Image Color Space in Krita."
-# What of a header is kept. Thumbnails and gain maps are not: they would go on showing the picture as it was.
+# Metadata to keep. Thumbnails and gain maps are dropped, because they would still show the original picture.
 _BLOCKS = {"icc-profile-data", "exif-data", "xmp-data", "iptc-data", "photoshop-data"}
 _VALUES = {"orientation", "xres", "yres", "resolution-unit", "image-description"}
 
 
 @vips_session()
 def read(path: Path, format: str) -> Picture:
-    """The picture in a file, upright. Raises PictureError or UnsupportedError."""
+    """Return the picture in a file, upright. Raises PictureError or UnsupportedError."""
     try:
         image = getattr(pyvips.Image, f"{format}load")(os.fsencode(path), access="sequential", fail_on="error")
         picture = _build_picture(path, image, format)
@@ -49,7 +49,7 @@ def read(path: Path, format: str) -> Picture:
 
 @vips_session()
 def decode_png(content: bytes, path: Path) -> Picture:
-    """The picture in a PNG's bytes.   path: what errors name. Raises as `read`."""
+    """Return the picture in a PNG's bytes.   path: for error messages. Raises as `read`."""
     try:
         return _build_picture(path, pyvips.Image.pngload_buffer(content, access="sequential", fail_on="error"), "png")
     except (pyvips.Error, UnicodeDecodeError) as error:
@@ -58,14 +58,14 @@ def decode_png(content: bytes, path: Path) -> Picture:
 
 @vips_session()
 def encode_png(pixels: np.ndarray, like: Picture) -> bytes:
-    """A PNG's bytes: pixels (H, W, C) with like's profile and texts."""
+    """Return pixels (H, W, C) as a PNG's bytes, with like's profile and texts."""
     image, options = _prepare_image(pixels, like, "png")
     return bytes(image.pngsave_buffer(**options))
 
 
 @vips_session()
 def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
-    """The file, in one go and under the very name given. Raises OSError, or WriteError."""
+    """Write the file in one go, under exactly the given name. Raises OSError, or WriteError."""
     image, options = _prepare_image(pixels, like, format)
     try:
         getattr(image, f"{format}save")(os.fsencode(path), **options)
@@ -76,7 +76,7 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
 
 
 def _damage_error(path: Path) -> PictureError:
-    return PictureError(f"{path} is damaged or not complete.", "Copy or export it again.")
+    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
 
 
 def _build_picture(path: Path, image: Any, format: str) -> Picture:
@@ -101,18 +101,19 @@ def _exif_entry(block: bytes) -> dict[str, bytes]:
 
 
 def _check_readable(path: Path, image: Any) -> None:
-    """Nothing, if the header promises pixels that can be worked on."""
+    """Raise an error if the header declares unsupported pixels."""
     check_size(path, image.width, image.height)
     if image.interpretation not in _READABLE:
-        raise UnsupportedError(f"{path} holds {image.interpretation.upper()} colors.", _TO_RGB)
+        raise UnsupportedError(f"{path} has {image.interpretation.upper()} colors, which are not supported.", _TO_RGB)
     if image.bands > 4:
-        raise UnsupportedError(f"{path} has {image.bands} channels.", "Save it as RGB or RGBA.")
+        raise UnsupportedError(f"{path} has {image.bands} channels, more than 4.", "Save it as RGB or RGBA.")
     if image.format not in _DTYPES:
-        raise UnsupportedError(f"{path} has {image.format} pixels.", "Save it with 8 or 16 bits, or as float.")
+        hint = "Save it with 8 or 16 bits, or as float."
+        raise UnsupportedError(f"{path} has {image.format} pixels, which are not supported.", hint)
 
 
 def _read_metadata(image: Any) -> dict[str, Any]:
-    """What is kept of a header."""
+    """Return the metadata of a header that should be kept."""
     found = {}
     for name in image.get_fields():
         if _is_kept(name):
@@ -126,7 +127,7 @@ def _is_kept(name: str) -> bool:
 
 
 def _read_jpeg_quality(path: Path) -> int:
-    """The quality that a JPEG was saved at, on the reference encoder's scale; 0 if it cannot be told."""
+    """Estimate a JPEG's quality on the reference encoder's scale; 0 if unknown."""
     with path.open("rb") as file:
         file.seek(2)
         while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
@@ -152,7 +153,7 @@ def _is_lossless_webp(path: Path) -> bool:
 
 
 def _orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Stored pixels upright, by EXIF's number; copied only if they have to turn."""
+    """Turn stored pixels upright by EXIF's orientation; copies only if necessary."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
@@ -161,7 +162,7 @@ def _orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _to_image(pixels: np.ndarray) -> Any:
-    """The array as a libvips image, without a copy."""
+    """Return the array as a libvips image, without a copy."""
     height, width, channels = pixels.shape
     format = next(name for name, dtype in _DTYPES.items() if pixels.dtype == dtype)
     return pyvips.Image.new_from_memory(np.ascontiguousarray(pixels), width, height, channels, format)
@@ -173,13 +174,13 @@ def _set_field(image: Any, name: str, value: bytes | str | int) -> None:
 
 
 def _select_metadata(like: Picture, format: str) -> dict[str, Any]:
-    """What of like's metadata goes into a format: IPTC is packed differently in each."""
+    """Return like's metadata for a format, without IPTC if the format differs, because each packs it differently."""
     other = "iptc-data" if format != like.format else ""
     return {name: value for name, value in like.metadata.items() if _is_kept(name) and name != other}
 
 
 def _prepare_image(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any, dict[str, Any]]:
-    """A libvips image in a depth that the format has, with like's metadata, and how to save it."""
+    """Return a libvips image in a depth of the format, with like's metadata, and options for saving it."""
     same = format == like.format
     orientation = like.orientation if same else 1
     image = _to_image(_orient(pixels, {6: 8, 8: 6}.get(orientation, orientation)))
@@ -203,10 +204,10 @@ def _prepare_image(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any,
         "png": {"bitdepth": 16 if depth == "ushort" else 8, "filter": "all"},
         "tiff": {
             "compression": "deflate",
-            "predictor": "none" if depth == "float" else "horizontal",  # few programs know the one for floats
-            "bigtiff": pixels.nbytes > 3 << 30,  # an ordinary one ends at 4 GiB
+            "predictor": "none" if depth == "float" else "horizontal",  # few programs support the float predictor
+            "bigtiff": pixels.nbytes > 3 << 30,  # plain TIFF is limited to 4 GiB
         },
         "webp": {"lossless": like.lossless, "Q": 95, "smart_subsample": True, "exact": True},
     }
-    keep = "all" if "exif-data" in metadata else "xmp:iptc:icc:other"  # or libvips makes up an EXIF block
+    keep = "all" if "exif-data" in metadata else "xmp:iptc:icc:other"  # or libvips would add an EXIF block
     return image, {"keep": keep, **options[format]}

@@ -1,4 +1,4 @@
-"""Where a point of the picture looks in each layer of LRE (the paper, section 3.2 and Fig. 10)."""
+"""Attention of a point of the picture in each layer of LRE (the paper, section 3.2 and Fig. 10)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _OPACITY = 0.72
 
 
 def draw_attention_map(record: Record, layer: int, token: int, spot: tuple[float, float]) -> Plate:
-    """One map a head for the token at a spot, (across, down) in the composite's pixels."""
+    """Draw one map per head for the token at a spot, (across, down) in the composite's pixels."""
     shares = record.attention[layer].compute_shares(token)  # (heads, T)
     heads, count = shares.shape
     times = (shares * count).reshape(heads, *record.grid)
     steps = math.ceil(math.log(np.clip(np.quantile(times, 0.999), 2, 256), 4))
-    most = 4.0**steps  # and as little below an even share as above it
+    most = 4.0**steps  # symmetric around an even share
     scale = LogNorm(1 / most, most)
     rows = math.ceil(heads / _COLUMNS)
     figure = make_figure(rows * (2.65 * limit_ratio(record.composite) + 0.4) + 0.9)
@@ -61,15 +61,15 @@ def draw_attention_map(record: Record, layer: int, token: int, spot: tuple[float
         title=f"Where the point looks: layer {layer + 1} of {len(record.attention)}",
         text=(
             f"{record.grid[1]} × {record.grid[0]} squares; an even share would be {1 / count:.2%} for each. The object "
-            f"covers {tokens_inside.mean():.0%} of what the network saw and gets from {min(to_object):.0%} to "
-            f"{max(to_object):.0%} of the ring’s attention, head by head."
+            f"covers {tokens_inside.mean():.0%} of the network’s input and gets from {min(to_object):.0%} to "
+            f"{max(to_object):.0%} of the point’s attention, depending on the head."
         ),
         png=to_png(figure),
     )
 
 
 def _draw_scale(figure: Figure, axes: np.ndarray, scale: LogNorm, steps: int) -> None:
-    """The colors' meaning, below all panels, from 4^-steps to 4^steps."""
+    """Draw the color scale below all panels, from 4^-steps to 4^steps."""
     colors = ScalarMappable(scale, "RdBu_r")
     bar = figure.colorbar(colors, ax=axes, location="bottom", shrink=0.6, aspect=40, extend="both", alpha=_OPACITY)
     bar.set_label("attention, as a multiple of an even share")

@@ -1,4 +1,4 @@
-"""What the object's colors became: before and after, maps of the change, and curves."""
+"""The change of the object's colors: before and after, maps of the change, and curves."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from gknet.pixels.reduction import make_thumbnail
 
 _LONG_SIDE = 720
 _SAMPLED = 100_000
-"""Full-resolution pixels of the object that the curves and means are made of, at most."""
+"""Maximum number of the object's full-resolution pixels used for curves and means."""
 _FEWEST = 30
-"""Pixels that a point of a curve needs, where the object has many."""
+"""Pixels that a point of a curve needs, if the object has many."""
 _NOTICEABLE = 1.0
-"""In L*, a*, b* or C*: a change below it is called none. About the least that an eye can see side by side."""
+"""Smallest change reported, in L*, a*, b* or C*: about the least visible side by side."""
 
 _UNCHANGED = "#f2f2f2"
 _MAPS = (
@@ -37,9 +37,10 @@ _WORDS = (("lighter", "darker"), ("redder", "greener"), ("warmer", "cooler"), ("
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ColorChange:
-    """before, after: (h, w, 3) float32 sRGB in [0, 1], the whole picture at the size of the page.
+    """The object's colors before and after.
 
-    near_before, near_after: the same of the object and what is next to it.
+    before, after: (h, w, 3) float32 sRGB in [0, 1], the whole picture at the size of the page.
+    near_before, near_after: likewise, the object and its surroundings.
     colors, changed: (n, 3) float32 sRGB in [0, 1], full-resolution pixels of the object, before and after.
     """
 
@@ -54,9 +55,9 @@ class ColorChange:
     def measure(
         cls, before: np.ndarray, after: np.ndarray, mask: np.ndarray, box: Box, encoding: Encoding
     ) -> ColorChange:
-        """before, after: (H, W, C) as `Picture` has them, in its encoding.   mask: (H, W), any range.
+        """Measure the change between two pictures.
 
-        box: around the object.
+        before, after: (H, W, C) as in `Picture`, in its encoding.   mask: (H, W), any range.   box: around the object.
         """
         everything = Box(0, 0, mask.shape[1], mask.shape[0])
         margin = max(box.width, box.height) // 4
@@ -74,7 +75,7 @@ class ColorChange:
         )
 
     def describe(self) -> str:
-        """What the change is on the whole, a sentence for anybody."""
+        """Describe the average change in a sentence for any reader."""
         means = _compute_differences(_to_lab(self.colors), _to_lab(self.changed)).mean(axis=0)
         parts = [
             f"{words[0] if mean > 0 else words[1]} (Δ{name} {mean:+.1f})"
@@ -82,13 +83,13 @@ class ColorChange:
             if abs(mean) >= _NOTICEABLE
         ]
         if not parts:
-            return "On the whole the object stayed as it was."
+            return "On the whole the object did not change."
         listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
         return f"On the whole the object became {listed}."
 
 
 def draw_before_and_after(change: ColorChange) -> Plate:
-    """The whole picture, before and after."""
+    """Draw the whole picture, before and after."""
     figure = make_figure(5.4 * limit_ratio(change.before) + 0.4)
     left, right = figure.subplots(1, 2)
     draw_panel(left, "before", change.before)
@@ -97,19 +98,19 @@ def draw_before_and_after(change: ColorChange) -> Plate:
         name="result",
         title="The result",
         text=(
-            f"Left: the picture as it was given. Right: the same with the object’s colors fitted to the scene, "
-            f"as “gknet harmonize” writes it. {change.describe()} Nothing but the object was touched."
+            f"Left: the original picture. Right: the same with the object’s colors matched to the scene, "
+            f"as “gknet harmonize” writes it. {change.describe()} Everything else is unchanged."
         ),
         png=to_png(figure),
     )
 
 
 def draw_change_maps(change: ColorChange) -> Plate:
-    """How lightness, hue and colorfulness moved, place by place."""
+    """Draw maps of the change in lightness, hue and colorfulness."""
     before, after = change.near_before, change.near_after
     differences = _compute_differences(_to_lab(before), _to_lab(after))  # (h, w, 4)
-    touched = (before != after).any(axis=2)
-    strongest = np.abs(differences[touched]) if touched.any() else np.zeros((1, 4))
+    is_changed = (before != after).any(axis=2)
+    strongest = np.abs(differences[is_changed]) if is_changed.any() else np.zeros((1, 4))
     most = max(2.0, float(np.quantile(strongest.max(axis=1), 0.98)))
     figure = make_figure(3 * (4.3 * limit_ratio(before) + 0.4))
     places = figure.subplots(3, 2)
@@ -118,7 +119,7 @@ def draw_change_maps(change: ColorChange) -> Plate:
     for place, (title, less, more), channel in zip(places[1:].flat, _MAPS, range(4), strict=True):
         draw_panel(place, title, make_backdrop(before))
         drawn = place.imshow(
-            np.ma.masked_array(differences[:, :, channel], ~touched),
+            np.ma.masked_array(differences[:, :, channel], ~is_changed),
             norm=Normalize(-most, most),
             cmap=LinearSegmentedColormap.from_list(title, [less, _UNCHANGED, more]),
             aspect="auto",
@@ -130,18 +131,18 @@ def draw_change_maps(change: ColorChange) -> Plate:
         name="change-maps",
         title="What changed, and where",
         text=(
-            "Top: the object from near. Each map below shows one kind of change, “after” less “before”; the pale "
-            "photograph around it was not touched. Near white: no change there. The numbers are units of CIELAB, in "
-            "which equal steps look about equally large: 1 is about the least that one can see side by side, 10 is "
-            "plain at a glance, and from black to white it is 100 in L*. C* is chroma, the distance from gray. All "
-            "four have one scale, so the strongest colors show what the network did most."
+            "Top: a close-up of the object. Each map below shows one kind of change, “after” minus “before”; the pale "
+            "photograph around it is unchanged. Near white: no change there. The numbers are units of CIELAB, in "
+            "which equal steps look about equally large: 1 is about the least visible side by side, 10 is obvious at "
+            "a glance, and black and white differ by 100 in L*. C* is chroma, the distance from gray. All four maps "
+            "share one scale, so the strongest colors show the largest changes."
         ),
         png=to_png(figure),
     )
 
 
 def draw_change_curves(change: ColorChange) -> Plate:
-    """Tone curves, and the change in lightness and color from the object's shadows to its lights."""
+    """Draw tone curves, and the change in lightness and color from the object's shadows to its highlights."""
     figure = make_figure(4.1)
     tones, lightness, color = figure.subplots(1, 3)
     _draw_tones(tones, change)
@@ -161,16 +162,17 @@ def draw_change_curves(change: ColorChange) -> Plate:
         axes.set_ylim(min(low, -2), max(high, 2))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    lightness.set_title("lightness, from shadows to lights", fontsize=10)
-    color.set_title("color, from shadows to lights", fontsize=10)
+    lightness.set_title("lightness, from shadows to highlights", fontsize=10)
+    color.set_title("color, from shadows to highlights", fontsize=10)
     return Plate(
         name="change-curves",
-        title="What changed, from shadows to lights",
+        title="What changed, from shadows to highlights",
         text=(
-            "Left: tone curves as in a photo editor, how bright red, green and blue were in the object and what they "
-            "became; above the dashed diagonal is brighter. Middle and right: how much lighter, redder, yellower and "
-            "more colorful the object’s dark, middle and light parts became. The lines are medians; in the bands lie "
-            "eight of ten pixels. A wide band means that the change depends on the place, too, or on the other colors."
+            "Left: tone curves as in a photo editor, from the object’s red, green and blue before to those after; "
+            "above the dashed diagonal is brighter. Middle and right: how much lighter, redder, yellower and "
+            "more colorful the object’s shadows, midtones and highlights became. The lines are medians; the bands "
+            "contain eight of ten pixels. A wide band means that the change also depends on the position or on the "
+            "other colors."
         ),
         png=to_png(figure),
     )
@@ -193,7 +195,7 @@ def _draw_tones(axes: Axes, change: ColorChange) -> None:
 def _draw_curve(
     axes: Axes, x: np.ndarray, y: np.ndarray, limits: tuple[float, float], hue: str, name: str, steps: int = 24
 ) -> None:
-    """The median of y over x, in steps, with the band from the tenth to the ninetieth of a hundred."""
+    """Draw the median of y over x, in steps, with the band from the 10th to the 90th percentile."""
     edges = np.linspace(*limits, steps + 1)
     step = np.digitize(x, edges[1:-1])
     fewest = min(_FEWEST, max(1, len(x) // steps))
@@ -205,25 +207,25 @@ def _draw_curve(
 
 
 def _to_lab(srgb: np.ndarray) -> np.ndarray:
-    """CIELAB of (..., 3) sRGB."""
+    """Convert (..., 3) sRGB to CIELAB."""
     flat = torch.from_numpy(srgb.reshape(1, -1, 1, 3)).permute(0, 3, 1, 2)  # (1, 3, n, 1)
     return srgb_to_lab(flat)[0, :, :, 0].T.numpy().reshape(srgb.shape)
 
 
 def _compute_differences(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """(..., 4) of two in CIELAB: in L*, a*, b* and in chroma, C* = sqrt(a*² + b*²)."""
+    """Return the differences (..., 4) of two colors in CIELAB: in L*, a*, b* and in chroma, C* = sqrt(a*² + b*²)."""
     chroma = np.hypot(after[..., 1], after[..., 2]) - np.hypot(before[..., 1], before[..., 2])
     return np.concatenate([after - before, chroma[..., None]], axis=-1)
 
 
 def _reduce(pixels: np.ndarray, encoding: Encoding) -> np.ndarray:
-    """(h, w, 3) float32 sRGB in [0, 1] of a picture, at the size of the page."""
+    """Reduce a picture to the size of the page: (h, w, 3) float32 sRGB in [0, 1]."""
     height = max(1, round(pixels.shape[0] * min(1.0, _LONG_SIDE / max(pixels.shape[:2]))))
     return encoding.to_srgb(np.nan_to_num(make_thumbnail(pixels, height)).clip(0, 1)).clip(0, 1)
 
 
 def _to_unit_range(pixels: np.ndarray) -> np.ndarray:
-    """Values in [0, 1] of any depth; what is brighter, as in HDR pictures, is white."""
+    """Scale values of any depth to [0, 1]; brighter values, as in HDR pictures, are clipped."""
     whole = full_value(pixels.dtype)
     unit = pixels.astype(np.float32) / np.float32(whole)
     return np.asarray(np.nan_to_num(unit).clip(0, 1))

@@ -96,7 +96,7 @@ class Decoder(nn.Module):
         deeper = reference
         for level, encoded in enumerate(features):
             merged = self.join_levels(encoded, decoded, level)
-            # In the feature's own precision: a float32 mask would make autocast's bfloat16 features float32 again.
+            # In the feature's own precision: a float32 mask would convert autocast's bfloat16 features to float32.
             level_mask = F.adaptive_avg_pool2d(mask, (encoded.shape[2], encoded.shape[3])).to(encoded.dtype)
             decoded = self.attention[level](merged, level_mask)
             if kernels is not None:

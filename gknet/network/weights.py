@@ -111,7 +111,7 @@ def load(path: Path) -> GKNet:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
-            f"Cannot read the weights {path}: {error}.", "Check the file, or reinstall GKNet Harmonize."
+            f"The weights {path} cannot be read: {error}.", "Check the file, or reinstall GKNet Harmonize."
         ) from error
     try:
         net = GKNet(GKNetConfig.from_dict(json.loads(metadata["gknet_config"])))

@@ -1,4 +1,4 @@
-"""Pictures next to one another, for people who would rather look than read."""
+"""Pictures side by side for visual comparison."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _CAPTION = 40
 
 
 def join_side_by_side(rows: Sequence[dict[str, np.ndarray]], encoding: Encoding | None = None) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB: every picture of a row beside the next, each under its caption, row under row.
+    """Return (H, W, 3) uint8 sRGB: each row's pictures side by side, each under its caption.
 
-    rows: caption -> (H, W, C) as `gknet.files.picture.Picture` has them; shown at most 900 px high.
-    encoding: what their numbers stand for, None for encoded sRGB.
+    rows: caption -> (H, W, C) as in `gknet.files.picture.Picture`; shown at most 900 px high.
+    encoding: of their values, None for encoded sRGB.
     """
     drawn = [_draw_row(pictures, encoding or Encoding()) for pictures in rows]
     sheet = Image.new("RGB", (max(row.width for row in drawn), sum(row.height for row in drawn)), "white")

@@ -1,9 +1,8 @@
-"""The equations behind a color transfer: curves at 8 x 8 nodes that best explain a change of color (least squares).
+"""The equations behind a color transfer: least-squares curves at 8 x 8 nodes that best explain a change of color.
 
-What is observed at one pixel concerns the four nodes around it alone, so the matrix is sparse, and is built and solved
-by rows of nodes. It tells of the pixels' colors and places and not of their change: all that takes long can be done
-before the change is known. Sums are float64. What can be divided is divided in two, whether or not there are two
-threads for it.
+A pixel contributes only to the four nodes around it, so the matrix is sparse, and is built and solved by rows of nodes.
+It depends on the pixels' colors and positions, not on their change, so the slow part can run before the change is
+known. Sums are float64. Divisible work is always split into two parts, even with a single thread, for equal results.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from gknet.transfer.slicing import KNOTS, NODES
 
-# Strengths of the priors, which pull towards "no change". A factor of 3 on any moves the result by < 0.3 dB.
+# Strengths of the priors, which pull towards "no change". A factor of 3 on any of them changes the result by < 0.3 dB.
 _SAME_AS_NEIGHBOR = 2e-3
 _SAME_EVERYWHERE = 1e-4
 _STRAIGHT_CURVE = 1e-6
@@ -28,13 +27,13 @@ _HALVES = (slice(0, None, 2), slice(1, None, 2))
 
 
 class CurveEquations:
-    """Regularised least squares for all nodes at once, ready for any change of the pixels' colors.
+    """Regularized least squares for all nodes at once, prepared for any change of the pixels' colors.
 
-    features: (n, 32).   weight: (n,), sum 1.   y, x: (n,) in cells of the grid.   pool: where two halves are worked
-    on, not the caller's own.
-    First curves that vary across the grid like a parabola, as light from a side or a lamp does, with next to no price
-    on that; then what is left over, at every node by itself, at a price for every difference of neighbors.
-    Neighboring rows of nodes are all that is coupled, so the matrix is block-tridiagonal: 8 blocks of 256.
+    features: (n, 32).   weight: (n,), sum 1.   y, x: (n,) in cells of the grid.   pool: runs the two halves of the
+    work; must not be the caller's own.
+    The first step fits curves that vary across the grid like a parabola, as light from a side or a lamp does, almost
+    without a penalty. The second fits the residual at each node, with a penalty for differences between neighbors.
+    Only adjacent rows of nodes are coupled, so the matrix is block-tridiagonal: 8 blocks of 256.
     """
 
     def __init__(self, features: Tensor, weight: Tensor, y: Tensor, x: Tensor, pool: Executor) -> None:
@@ -55,7 +54,7 @@ class CurveEquations:
         self.nodes = BlockCholesky(diagonal.flatten(3).flatten(1, 2), below.flatten(3).flatten(1, 2), pool)
 
     def solve(self, change: Tensor, pool: Executor) -> Tensor:
-        """The curves (8, 8, 32, 3) that best explain a change (n, 3)."""
+        """Return the curves (8, 8, 32, 3) that best explain a change (n, 3)."""
         change = change[self.order]
         wanted = torch.einsum("rci,rcfk->ifk", self.shapes, self._build_right_side(change))
         smooth = torch.cholesky_solve(wanted.flatten(0, 1), self.smooth).view(wanted.shape)  # (6, 32, 3)
@@ -65,7 +64,7 @@ class CurveEquations:
         return found + torch.einsum("rci,ifk->rcfk", self.shapes, smooth)
 
     def _build_right_side(self, change: Tensor) -> Tensor:
-        """Weighted products of numbers and change, summed over every node's surroundings: (8, 8, 32, 3)."""
+        """Return weighted products of features and change, summed over each node's surroundings: (8, 8, 32, 3)."""
         size = self.features.shape[1]
         sums = change.new_empty(_CELLS, _CELLS, 4, 3, size)
         for out, nearness, one, other in zip(
@@ -78,11 +77,11 @@ class CurveEquations:
         return result
 
     def _split_by_cell(self, *values: Tensor) -> list[tuple[Tensor, ...]]:
-        """Pixels' values (n, any), in the order of the cells, parted."""
+        """Split pixel values (n, any), sorted by cell, into one tensor per cell."""
         return [torch.split(one, self.counts) for one in values]
 
     def _build_normal_equations(self, weight: Tensor, y: Tensor, x: Tensor, pool: Executor) -> tuple[Tensor, Tensor]:
-        """What is observed of each row of nodes with itself (8, 8, 32, 8, 32), with the row above (7, 8, 32, 8, 32)."""
+        """Return each row of nodes' products with itself (8, 8, 32, 8, 32) and with the row above (7, 8, 32, 8, 32)."""
         size = self.features.shape[1]
         products = self._sum_products(weight, y, x, pool)
         diagonal = weight.new_zeros(NODES, NODES, size, NODES, size)
@@ -95,10 +94,11 @@ class CurveEquations:
         return diagonal, below
 
     def _sum_products(self, weight: Tensor, y: Tensor, x: Tensor, pool: Executor) -> Tensor:
-        """Weighted products of each pixel's numbers, summed over every cell between four nodes: (7, 7, 32, 3, 3, 32).
+        """Return weighted products of each pixel's features, summed over each cell between four nodes: (7, 7, 32, 3, 3,
+        32).
 
-        A pixel counts for pairs of nodes, with the product of its nearness to the two. Down and across alike, 3 pairs
-        are there: the node before with itself, the two with each other, the one behind with itself.
+        A pixel counts for a pair of nodes with the product of its proximities to the two. In each direction there are 3
+        pairs: the node before with itself, the two with each other, the node behind with itself.
         """
         pairs = []
         for at, cell in zip((y, x), _find_cells(y, x), strict=True):
@@ -118,14 +118,16 @@ class CurveEquations:
 
 
 def solve_smooth(features: Tensor, change: Tensor, weight: Tensor, y: Tensor, x: Tensor, pool: Executor) -> Tensor:
-    """As `CurveEquations`, but curves that vary like a parabola alone, for one change (n, 3): (8, 8, 32, 3)."""
+    """Solve as `CurveEquations`, but only for curves that vary like a parabola, for one change (n, 3): (8, 8, 32,
+    3).
+    """
     shapes = _make_parabolas(y, x)
     here = _interpolate_shapes(shapes, y, x)
 
     def add(half: slice) -> tuple[Tensor, Tensor]:
-        known = (here[half, :, None] * features[half, None]).flatten(1)  # (n / 2, 6 * 32)
-        weighted = (known * weight[half, None]).T
-        return weighted @ known, weighted @ change[half]
+        observed = (here[half, :, None] * features[half, None]).flatten(1)  # (n / 2, 6 * 32)
+        weighted = (observed * weight[half, None]).T
+        return weighted @ observed, weighted @ change[half]
 
     (left, right), (more_left, more_right) = pool.map(add, _HALVES)
     found = torch.cholesky_solve(right + more_right, _factor_in_shapes(left + more_left))
@@ -133,8 +135,8 @@ def solve_smooth(features: Tensor, change: Tensor, weight: Tensor, y: Tensor, x:
 
 
 def evaluate_curves(curves: Tensor, features: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """What curves (8, 8, 32, 3) change of pixels, (n, 3).   features, y, x: as in `CurveEquations`."""
-    at_nodes = torch.einsum("nf,rcfk->nrck", features, curves)  # every node's, which is quicker than to choose first
+    """Return the change (n, 3) that curves (8, 8, 32, 3) make to pixels.   features, y, x: as in `CurveEquations`."""
+    at_nodes = torch.einsum("nf,rcfk->nrck", features, curves)  # all nodes, which is faster than selecting first
     pixel = torch.arange(len(features))
     change = torch.zeros_like(at_nodes[:, 0, 0])
     for nearness, row, column in _iterate_corners(y, x):
@@ -143,13 +145,15 @@ def evaluate_curves(curves: Tensor, features: Tensor, y: Tensor, x: Tensor) -> T
 
 
 def _find_cells(y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Row and column, (n,) int64 each, of the cell that each pixel lies in."""
+    """Return row and column, (n,) int64 each, of the cell that contains each pixel."""
     row, column = (at.floor().clamp(0, _CELLS - 1).long() for at in (y, x))
     return row, column
 
 
 def _iterate_corners(y: Tensor, x: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The four nodes around each pixel: how near it is, which adds up to 1, and the node's row and column, (n,)."""
+    """Yield, for the four nodes around each pixel, its proximities, which add up to 1, and the node's row and column,
+    (n,).
+    """
     top, left = _find_cells(y, x)
     down, across = (y - top).clamp(0, 1), (x - left).clamp(0, 1)
     for i, j in itertools.product(range(2), repeat=2):
@@ -157,21 +161,21 @@ def _iterate_corners(y: Tensor, x: Tensor) -> Iterator[tuple[Tensor, Tensor, Ten
 
 
 def _make_parabolas(y: Tensor, x: Tensor) -> Tensor:
-    """The six terms of a quadratic polynomial of the place at all nodes, (8, 8, 6)."""
-    # Beyond the nodes around what is known a parabola would rise for ever.
+    """Return the six terms of a quadratic polynomial of the position at all nodes, (8, 8, 6)."""
+    # Constant beyond the nodes around the observed pixels, or a parabola would grow without bound.
     nodes = torch.arange(NODES, dtype=torch.float64)
-    known = [nodes.clamp(at.min().floor().clamp(0, NODES - 1), at.max().ceil().clamp(0, NODES - 1)) for at in (y, x)]
-    y, x = torch.meshgrid(*(2 * place / (NODES - 1) - 1 for place in known), indexing="ij")
+    inner = [nodes.clamp(at.min().floor().clamp(0, NODES - 1), at.max().ceil().clamp(0, NODES - 1)) for at in (y, x)]
+    y, x = torch.meshgrid(*(2 * place / (NODES - 1) - 1 for place in inner), indexing="ij")
     return torch.stack((torch.ones_like(y), y, x, y * y, x * y, x * x), -1)
 
 
 def _interpolate_shapes(shapes: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Shapes (8, 8, 6) between the nodes, (n, 6)."""
+    """Interpolate shapes (8, 8, 6) at pixels between the nodes, (n, 6)."""
     return torch.stack([near[:, None] * shapes[row, column] for near, row, column in _iterate_corners(y, x)]).sum(0)
 
 
 def _project_on_shapes(blocks: Tensor, shapes: Tensor, others: Tensor) -> Tensor:
-    """Blocks of the equations, (r, 8, 32, 8, 32), for shapes of curves: of their rows (r, 8, 6) and columns (r, 8, 6).
+    """Project blocks of the equations (r, 8, 32, 8, 32) on shapes of their rows (r, 8, 6) and columns (r, 8, 6).
 
     Returns (6 * 32, 6 * 32), summed over r.
     """
@@ -182,7 +186,7 @@ def _project_on_shapes(blocks: Tensor, shapes: Tensor, others: Tensor) -> Tensor
 
 
 def _factor_in_shapes(observed: Tensor) -> Tensor:
-    """The Cholesky factor of the equations for shapes, (6 * 32, 6 * 32), with their priors."""
+    """Return the Cholesky factor of the equations for shapes, (6 * 32, 6 * 32), including their priors."""
     size = 4 * KNOTS
     count = len(observed) // size
     unit = torch.eye(size, dtype=observed.dtype)
@@ -196,7 +200,7 @@ def _factor_in_shapes(observed: Tensor) -> Tensor:
 
 
 def _make_node_prior() -> Tensor:
-    """Curves straight, everything near zero: (32, 32), of one node."""
+    """Return one node's prior (32, 32): straight curves, everything near zero."""
     unit = torch.eye(4 * KNOTS, dtype=torch.float64)
     bend = torch.eye(KNOTS, dtype=unit.dtype).diff(n=2, dim=0)  # second differences, (6, 8)
     bends = torch.kron(torch.eye(4, dtype=unit.dtype), bend.T @ bend)  # of all four curves
@@ -204,7 +208,7 @@ def _make_node_prior() -> Tensor:
 
 
 def _add_priors(diagonal: Tensor, below: Tensor) -> None:
-    """Nodes like their neighbors, curves straight, everything near zero."""
+    """Add the priors: nodes similar to their neighbors, curves straight, everything near zero."""
     unit, own = torch.eye(4 * KNOTS, dtype=diagonal.dtype), _make_node_prior()
     inner = (torch.arange(NODES) % (NODES - 1) > 0).double() + 1  # neighbors in a row or a column of nodes
     neighbors = inner[:, None] + inner  # (8, 8)
@@ -215,10 +219,10 @@ def _add_priors(diagonal: Tensor, below: Tensor) -> None:
 
 
 class BlockCholesky:
-    """A block-tridiagonal matrix, factored from both ends to the middle, at the same time if there are two threads.
+    """A block-tridiagonal matrix, factored from both ends to the middle, in parallel if there are two threads.
 
-    diagonal: (r, n, n), r at least 3.   below: (r - 1, n, n), of each next row of blocks with this one.   pool: for
-    the two ends, here and in `solve`, not the caller's own.
+    diagonal: (r, n, n), r at least 3.   below: (r - 1, n, n), coupling each row of blocks to the next.   pool: for
+    the two ends, here and in `solve`; must not be the caller's own.
     Raises torch.linalg.LinAlgError for a matrix that is not positive definite.
     """
 
@@ -230,7 +234,7 @@ class BlockCholesky:
         self.factor = torch.linalg.cholesky(diagonal[middle] - self.upper.correction - self.lower.correction)
 
     def solve(self, wanted: Tensor, pool: Executor) -> Tensor:
-        """The unknowns for right sides (r, n, k); likewise."""
+        """Return the unknowns (r, n, k) for right-hand sides (r, n, k)."""
         ends = (self.upper, self.lower)
         parts = (wanted[: self.middle], wanted[self.middle + 1 :].flip(0))
         (above, behind_above), (beneath, behind_beneath) = pool.map(_Elimination.eliminate, ends, parts)
@@ -240,15 +244,15 @@ class BlockCholesky:
 
 
 class _Elimination:
-    """Rows of blocks taken out of the equations one after the other; each is coupled with the next.
+    """Rows of blocks eliminated one after the other; each is coupled to the next.
 
-    diagonal: (k, n, n).   onward: (k, n, n), of each next row with this one.
+    diagonal: (k, n, n).   onward: (k, n, n), coupling each row to the next.
     """
 
     def __init__(self, diagonal: Tensor, onward: Tensor) -> None:
         self.rows: list[tuple[Tensor, Tensor]] = []  # a factor, and the link to the next row
         self.correction = torch.zeros_like(diagonal[0])
-        """What has to be taken from the next row's own block."""
+        """Amount to subtract from the next row's own block."""
         for own, coupling in zip(diagonal, onward, strict=True):
             factor = torch.linalg.cholesky(own - self.correction)
             link = torch.linalg.solve_triangular(factor, coupling.T, upper=False)
@@ -256,8 +260,9 @@ class _Elimination:
             self.correction = link.T @ link
 
     def eliminate(self, wanted: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Of right sides (k, n, c): what `substitute_back` wants, and what has to be taken from the next row's right
-        side.
+        """Return the input of `substitute_back`, and the amount to subtract from the next row's right-hand side.
+
+        wanted: right-hand sides (k, n, c).
         """
         halves, taken = [], torch.zeros_like(wanted[0])
         for (factor, link), row in zip(self.rows, wanted, strict=True):
@@ -266,7 +271,7 @@ class _Elimination:
         return halves, taken
 
     def substitute_back(self, halves: list[Tensor], behind: Tensor) -> Tensor:
-        """The rows' unknowns (k, n, c), given those of the row behind the last."""
+        """Return the rows' unknowns (k, n, c), given those of the row after the last."""
         found = []
         for (factor, link), half in zip(reversed(self.rows), reversed(halves), strict=True):
             behind = torch.linalg.solve_triangular(factor.T, half - link @ behind, upper=True)

@@ -1,4 +1,4 @@
-"""A color map, which knows encoded sRGB and linear light, on pixels of any encoding."""
+"""Application of a color map, which works in encoded sRGB or linear light, to pixels of any encoding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gknet.transfer.cores import Strip, run_on_all_cores
 from gknet.transfer.slicing import NODES, cell_size
 
 _STRIP = 262144
-"""About how many pixels a thread converts at once; the map is evaluated in 49 parts of them."""
+"""Approximate number of pixels that a thread converts at once; the map is evaluated in 49 parts of them."""
 
 
 def recolor_pixels(
@@ -30,10 +30,10 @@ def recolor_pixels(
     device: torch.device,
     on_progress: Callable[[int, int], None],
 ) -> np.ndarray:
-    """The pixels in their new colors: a new array, alpha and whatever does not change equal to the bit.
+    """Return the pixels in their new colors: a new array, with alpha and unchanged values equal bit for bit.
 
-    pixels: (h, w) or (h, w, C) of the size the map was made for; uint8, uint16, float16 or float32.
-    Other arguments, and errors, as ColorTransfer.apply.
+    pixels: (h, w) or (h, w, C) of the size that the map was fitted to; uint8, uint16, float16 or float32.
+    Other arguments, and errors, as in ColorTransfer.apply.
     """
     rgb, gray = as_rgb(pixels), pixels.ndim == 2 or pixels.shape[2] < 3
     if encoding.is_srgb or (encoding.space == "linear" and not gray):
@@ -42,9 +42,10 @@ def recolor_pixels(
         )
         return restore_channels(changed, pixels)
     if not 0 <= strength <= 1:
-        raise InputError(f"The strength must be from 0 to 1, not {strength}.")
+        raise InputError(f"Invalid strength {strength}.", "It must be between 0 and 1.")
     if rgb.shape[:2] != transfer.layer_size or (mask is not None and mask.shape != rgb.shape[:2]):
-        raise InputError("The color map was made for a layer of another size.")
+        size = transfer.layer_size
+        raise InputError(f"The color transfer was fitted to a layer of {size[1]} x {size[0]} pixels.")
     changed = np.empty_like(rgb)
 
     def worker() -> Callable[[Strip], int]:
@@ -64,13 +65,13 @@ def recolor_pixels(
 def _apply_through_srgb(
     transfer: ColorTransfer, rgb: np.ndarray, weight: np.ndarray, encoding: Encoding, gray: bool, device: torch.device
 ) -> np.ndarray:
-    """The map's change as the encoding has it, so that no change is none: (h, w, 3 or 4) of rgb's type."""
+    """Apply the map through sRGB, preserving unchanged values exactly: (h, w, 3 or 4) of rgb's type."""
     if not weight.any():
         return rgb
     whole = rgb.dtype.kind == "u"
     full = full_value(rgb.dtype)
     own = np.ascontiguousarray(rgb[..., :3], np.float32) / np.float32(full)
-    with np.errstate(all="ignore"):  # pixels that are no numbers keep what they are
+    with np.errstate(all="ignore"):  # pixels with NaN or infinity are copied
         before = encoding.to_srgb(own)
         after = transfer.apply(before, device=device)
         if gray:
@@ -87,7 +88,7 @@ def _apply_through_srgb(
 
 
 def _read_weight(rgb: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """How much of the change each pixel takes, (h, w) float32 in [0, 1]."""
+    """Return the share of the change that each pixel takes, (h, w) float32 in [0, 1]."""
     weight = np.ones(rgb.shape[:2], np.float32)
     if mask is not None:
         weight = mask.astype(np.float32) / np.float32(full_value(mask.dtype))
@@ -95,14 +96,14 @@ def _read_weight(rgb: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
 
 
 def _split_rows(height: int, width: int) -> list[Strip]:
-    """Rows (first, end) of all strips; none crosses a row of the map's nodes."""
+    """Return the rows (first, end) of all strips; none crosses a row of the map's nodes."""
     cell, step = cell_size(height), max(1, _STRIP // width)
     cells = [(top, min(top + cell, height)) for top in range(0, height, cell)]
     return [(y, min(y + step, end)) for top, end in cells for y in range(top, end, step)]
 
 
 def _cut_rows(transfer: ColorTransfer, first: int, end: int) -> ColorTransfer:
-    """The same map for some rows of its layer alone; between two rows of its nodes it is linear from top to bottom."""
+    """Return the same map for some rows of its layer; between two rows of its nodes it is linear from top to bottom."""
     height, width = transfer.layer_size
     cell = cell_size(height)
     upper = first // cell

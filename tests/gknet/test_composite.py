@@ -100,5 +100,5 @@ def test_a_cutout_on_a_gray_background_becomes_gray(layer: np.ndarray, photograp
 
 
 def test_a_cutout_without_transparency_is_refused(photograph: np.ndarray) -> None:
-    with pytest.raises(UnsupportedError, match="no transparency"):
+    with pytest.raises(UnsupportedError, match="no alpha channel"):
         match_background(Picture(pixels=photograph), Picture(pixels=photograph))

@@ -76,7 +76,7 @@ def test_what_lies_under_clear_pixels_may_be_no_number(layer: Array) -> None:
     assert np.array_equal(result[band], expected[band])
     assert np.isnan(result[clear, :3]).all()
     pixels[pixels[..., 3] == 1, 0] = np.inf
-    with pytest.raises(InputError, match="not numbers"):
+    with pytest.raises(InputError, match="NaN or infinite"):
         edges.clean_edges(pixels, silent)
 
 

@@ -1,6 +1,6 @@
-"""Layers laid over what is below them by OpenRaster's operators (W3C, Compositing and Blending Level 1).
+"""Blending of layers by OpenRaster's operators (W3C, Compositing and Blending Level 1).
 
-libvips has most of these, but blends half-covered pixels too strongly: by up to a quarter of the range.
+libvips implements most of these, but blends half-covered pixels too strongly, by up to a quarter of the range.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ _LUMA = np.array([0.3, 0.59, 0.11], np.float32)
 
 
 def blend_over(below: np.ndarray, above: np.ndarray, operator: str) -> np.ndarray:
-    """Both (h, w, 4) float32 with straight alpha, one size; so is the result. Unknown operators are "svg:src-over".
+    """Blend one layer over another. Both are (h, w, 4) float32 with straight alpha, as is the result.
 
-    Where above is transparent, below stays to the bit, unless the operator is one that cuts it.
+    An unknown operator acts as "svg:src-over". Where `above` is transparent, `below` is kept bit for bit, except with
+    the operators in CUTTING.
     """
     colors, backdrop = above[..., :3], below[..., :3]
     alpha, under = above[..., 3:], below[..., 3:]
@@ -36,11 +37,11 @@ def blend_over(below: np.ndarray, above: np.ndarray, operator: str) -> np.ndarra
 
 
 def is_known(operator: str) -> bool:
-    """Whether an operator is drawn as meant."""
+    """Whether an operator is supported."""
     return operator == "svg:src-over" or operator in _BLENDS or operator in _COVERAGES
 
 
-# How much of the layer and of what is below, premultiplied, remains: Porter and Duff's own.
+# Porter and Duff's operators: weights of the layer and of the layers below, premultiplied.
 _COVERAGES: dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
     "svg:plus": lambda alpha, under: (alpha, under),
     "svg:dst-in": lambda alpha, under: (np.zeros_like(alpha), under * alpha),
@@ -49,7 +50,7 @@ _COVERAGES: dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.nd
     "svg:dst-atop": lambda alpha, under: (alpha * (1 - under), under * alpha),
 }
 CUTTING = ("svg:dst-in", "svg:dst-atop")
-"""Operators that take away what is below where the layer is not."""
+"""Operators that remove the layers below where the layer is transparent."""
 
 
 def _normal(_: Colors, colors: Colors) -> Colors:
@@ -87,7 +88,7 @@ def _luma(colors: Colors) -> np.ndarray:
 
 
 def _set_luma(colors: Colors, luma: np.ndarray) -> Colors:
-    """Colors moved to a luma, and towards its gray as far as they leave 0..1."""
+    """Set the luma of colors, then move them towards gray as far as needed to stay in 0..1."""
     moved = colors + luma - _luma(colors)
     low, high = moved.min(axis=2, keepdims=True), moved.max(axis=2, keepdims=True)
     scale = np.ones_like(luma)
@@ -98,7 +99,7 @@ def _set_luma(colors: Colors, luma: np.ndarray) -> Colors:
 
 
 def _set_saturation(colors: Colors, like: Colors) -> Colors:
-    """Colors whose lowest is 0 and whose highest is the other's spread."""
+    """Scale colors so that their minimum is 0 and their maximum is the saturation of `like`."""
     low, spread = colors.min(axis=2, keepdims=True), np.ptp(colors, axis=2, keepdims=True)
     unit = np.divide(colors - low, spread, out=np.zeros_like(colors), where=spread > 0)
     result: Colors = unit * np.ptp(like, axis=2, keepdims=True)

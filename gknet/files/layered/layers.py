@@ -1,4 +1,4 @@
-"""Layered pictures: which layer is meant, what lies below it, and how all of it looks."""
+"""Layered pictures: choosing the foreground layer, and rendering the picture and the layers below."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _STRIP = 256
 
 
 def open_layers(path: Path) -> OpenRaster | None:
-    """The layered picture in a file; None if it is a file of another kind.
+    """Return the layered picture in a file; None for any other kind of file.
 
-    Raises PictureError, UnsupportedError, or MissingPackageError if the package that reads it is not installed.
+    Raises PictureError, UnsupportedError, or MissingPackageError if the package for its format is not installed.
     """
     format = detect_format(path)
     if format == "photoshop":
@@ -33,10 +33,10 @@ def open_layers(path: Path) -> OpenRaster | None:
 
 
 class Layers:
-    """A layered picture and the one layer of it that is the foreground.
+    """A layered picture with one layer chosen as the foreground.
 
-    name: of that layer; None for the topmost visible one that leaves something of what is below it visible.
-    Raises InputError if there is no such layer, or several; PictureError or UnsupportedError for damaged pixels.
+    name: of that layer; None for the topmost visible one that leaves some of the layers below visible.
+    Raises InputError if no layer, or more than one, matches; PictureError or UnsupportedError for damaged pixels.
     """
 
     def __init__(self, document: OpenRaster, name: str | None) -> None:
@@ -47,26 +47,26 @@ class Layers:
         """The chosen layer's pixels, with alpha."""
         gray = self.foreground.pixels.shape[2] < 3
         self.profile = None if gray else self.foreground.profile
-        """Of the whole picture: what it is painted in."""
+        """Profile of the whole picture, in which it is rendered."""
         if document.painter is not None:
             self.profile = document.painter.profile
 
     @property
     def notes(self) -> list[str]:
-        """What is not painted as the program that made the file would, in a user's words."""
+        """Differences from the program that made the file, in user-facing words."""
         if self.document.painter is not None:
             return self.document.notes
-        shown = [node for node in self.document.nodes if node.is_visible and not is_known(node.operator)]
-        return self.document.notes + [f"the blending of {node.name!r} is taken as normal" for node in shown]
+        unknown = [node for node in self.document.nodes if node.is_visible and not is_known(node.operator)]
+        return self.document.notes + [f"the blend mode of {node.name!r} is treated as normal" for node in unknown]
 
     def merge_below(self) -> np.ndarray:
-        """What is visible below the chosen layer, (H, W, 4) float32, in the picture's profile."""
+        """Return the visible picture below the chosen layer, (H, W, 4) float32, in the picture's profile."""
         return self._paint(self.chosen, None)
 
     def merge(self, harmonized: np.ndarray | None = None) -> Picture:
-        """The whole picture, with alpha if it is transparent somewhere, in the foreground's depth and profile.
+        """Return the whole picture, with alpha if it is transparent somewhere, in the foreground's depth and profile.
 
-        harmonized: pixels in place of the foreground's, which then is visible.
+        harmonized: pixels to use instead of the foreground's; the layer is then visible.
         """
         painted = self._paint(None, harmonized)
         depth = self.foreground.pixels.dtype
@@ -79,13 +79,13 @@ class Layers:
 
     def _find_layer(self, name: str) -> Node:
         layers = [node for node in self.document.nodes if not node.is_group]
-        found = [node for node in layers if node.name == name]
-        if not found:
-            known = ", ".join(repr(node.name) for node in reversed(layers[-8:]))
-            raise InputError(f"There is no layer {name!r}.", f"There are {known}{', …' if len(layers) > 8 else ''}.")
-        if len(found) > 1:
-            raise InputError(f"Several layers are called {name!r}.", "Give the one that is meant a name of its own.")
-        return found[0]
+        matches = [node for node in layers if node.name == name]
+        if not matches:
+            names = ", ".join(repr(node.name) for node in reversed(layers[-8:]))
+            raise InputError(f"Unknown layer {name!r}.", f"Choose one of: {names}{', …' if len(layers) > 8 else ''}.")
+        if len(matches) > 1:
+            raise InputError(f"{len(matches)} layers are named {name!r}.", "Rename the one to harmonize.")
+        return matches[0]
 
     def _find_topmost(self) -> Node:
         layers = [node for node in self.document.nodes if not node.is_group and node.is_visible]
@@ -96,11 +96,11 @@ class Layers:
             around |= node.left + alpha.shape[1] < width or node.top + alpha.shape[0] < height
             if alpha.any() and (around or alpha.min() < np.iinfo(alpha.dtype).max):
                 return node
-        hint = "Erase the background around the object, or name the layer with --layer."
-        raise InputError(f"{self.document.path} has no visible layer with transparency over another.", hint)
+        hint = "Erase the background around the object, or choose the layer with --layer."
+        raise InputError(f"{self.document.path} has no visible layer with transparency above another layer.", hint)
 
     def _read_layer(self, node: Node) -> Picture:
-        """A layer's pixels, gray or RGB, with alpha."""
+        """Return a layer's pixels, gray or RGB, with alpha."""
         if node not in self._read:
             picture = self.document.read_layer(node)
             pixels = picture.pixels
@@ -111,7 +111,7 @@ class Layers:
         return self._read[node]
 
     def _paint(self, until: Node | None, harmonized: np.ndarray | None) -> np.ndarray:
-        """The picture, or what of it is drawn before a node, (H, W, 4) float32, straight alpha."""
+        """Render the picture, or the part drawn before a node, as (H, W, 4) float32 with straight alpha."""
         document = self.document
         instead = {} if harmonized is None else {self.chosen: harmonized}
         if document.painter is not None:
@@ -124,7 +124,7 @@ class Layers:
     def _paint_level(
         self, below: np.ndarray, nodes: list[Node], groups: tuple[Node, ...], instead: dict[Node, np.ndarray]
     ) -> np.ndarray:
-        """What is below with the members of one group over it."""
+        """Return `below` with the members of one group over it."""
         for node in nodes:
             if node.groups != groups or not (node.is_visible or node in instead):
                 continue
@@ -144,7 +144,7 @@ class Layers:
 
 
 def _blend_layer(below: np.ndarray, above: np.ndarray, at: tuple[int, int], node: Node) -> np.ndarray:
-    """A layer laid over what is below it, which is changed in place, by its operator and opacity."""
+    """Blend a layer over the picture below, which is changed in place, by its operator and opacity."""
     above[..., 3] *= node.opacity
     box = Box(*at, above.shape[1], above.shape[0]).intersect(Box(0, 0, below.shape[1], below.shape[0]))
     if node.operator in CUTTING:
@@ -162,5 +162,5 @@ def _blend_layer(below: np.ndarray, above: np.ndarray, at: tuple[int, int], node
 
 
 def _crop_layer(layer: np.ndarray, box: Box, at: tuple[int, int]) -> np.ndarray:
-    """What of a layer at (x, y) lies in a box of the canvas."""
+    """Return the part of a layer at (x, y) that lies in a box of the canvas."""
     return layer[box.top - at[1] : box.bottom - at[1], box.left - at[0] : box.right - at[0]]

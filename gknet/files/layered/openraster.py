@@ -1,6 +1,6 @@
-"""OpenRaster files, the layered pictures that Krita, GIMP and MyPaint exchange (openraster.org, version 0.0.6).
+"""OpenRaster files, the layered format shared by Krita, GIMP and MyPaint (openraster.org, version 0.0.6).
 
-A zip of one PNG a layer and `stack.xml`, which says how they lie. Nothing is ever unpacked to the disk.
+A zip with one PNG per layer and `stack.xml`, which describes their arrangement. Nothing is ever unpacked to disk.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gknet.files.picture import Picture, check_size, file_error, replace_file
 from gknet.files.raster import decode_png, encode_png
 
 _MIMETYPE = b"image/openraster"
-_DEEPEST = 64  # groups within groups
+_DEEPEST = 64  # nested groups
 _MOST_LAYERS = 4096
 _MOST_BYTES = 4 << 30  # of all members together, unpacked
 _MOST_XML = 8 << 20
@@ -34,32 +34,32 @@ _MADE_ANEW = ("mimetype", "stack.xml", "mergedimage.png", "Thumbnails/thumbnail.
 
 
 class Members(Protocol):
-    """The files inside: of a zip, or made from something else."""
+    """The files inside: of a zip, or generated from another format."""
 
     names: list[str]
 
     def read(self, name: str) -> bytes:
-        """A file's bytes. Raises PictureError."""
+        """Return a file's bytes. Raises PictureError."""
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
-        """All files but those that are made anew, byte for byte."""
+        """Copy all files byte for byte, except those that are written anew."""
 
 
 class Painter(Protocol):
-    """Draws a picture whose format says more than OpenRaster can."""
+    """Renders a picture whose format has features that OpenRaster lacks."""
 
     profile: bytes | None
     gray: bool
 
     def paint(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
-        """As `gknet.files.layered.layers.Layers` would: (H, W, 4) float32, straight alpha."""
+        """Render as `gknet.files.layered.layers.Layers` would: (H, W, 4) float32, straight alpha."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """A layer or a group.
 
-    element: of stack.xml.   groups: that it lies in, outermost first.   left, top: on the canvas, pixels.
+    element: of stack.xml.   groups: the groups that contain it, outermost first.   left, top: on the canvas, pixels.
     """
 
     element: ElementTree.Element
@@ -70,27 +70,27 @@ class Node:
 
     @property
     def name(self) -> str:
-        """As the user gave it."""
+        """The name that the user gave it."""
         return self.element.get("name", "")
 
     @property
     def is_group(self) -> bool:
-        """Whether it holds others."""
+        """Whether it is a group."""
         return self.element.tag == "stack"
 
     @property
     def operator(self) -> str:
-        """How it is laid over what is below."""
+        """Operator that blends it over the layers below."""
         return self.element.get("composite-op", "svg:src-over")
 
     @property
     def is_visible(self) -> bool:
-        """Whether neither it nor a group that it lies in is hidden."""
+        """Whether neither it nor any of its groups is hidden."""
         return all(node.element.get("visibility", "visible") == "visible" for node in (*self.groups, self))
 
     @property
     def is_isolated(self) -> bool:
-        """Whether a group is drawn by itself before it is laid over what is below."""
+        """Whether a group is rendered separately before it is blended over the layers below."""
         plain = self.operator == "svg:src-over" and self.opacity == 1
         return not plain or self.element.get("isolation", "auto") == "isolate"
 
@@ -99,9 +99,9 @@ class Node:
 class OpenRaster:
     """A layered picture.
 
-    root: of stack.xml.   size: (width, height) of the canvas.   nodes: groups and layers in the order they are drawn
-    in, lowest first, a group before what it holds.   notes: what of the file is not understood, in a user's words.
-    painter: who knows better how the file looks, if anybody does.
+    root: of stack.xml.   size: (width, height) of the canvas.   nodes: groups and layers in drawing order, lowest
+    first, a group before its members.   notes: unsupported features of the file, in user-facing words.
+    painter: renders the picture instead, if the file's own format requires it.
     """
 
     path: Path
@@ -113,14 +113,15 @@ class OpenRaster:
     painter: Painter | None = None
 
     def read_layer(self, node: Node) -> Picture:
-        """A layer's pixels. Raises PictureError or UnsupportedError."""
+        """Return a layer's pixels. Raises PictureError or UnsupportedError."""
         return decode_png(self.members.read(node.element.get("src", "")), self.path)
 
     def write(self, path: Path, source: Node, layer: Picture, merged: Picture) -> None:
-        """The file with one more layer, just above its source, which is hidden; all other files byte for byte.
+        """Write the file with one more layer just above its source, which is hidden; all other files byte for byte.
 
-        layer: its pixels; place, opacity and operator are the source's.   merged: the whole picture as it looks then.
-        Raises PictureError if it cannot be written; an old file stays.
+        layer: its pixels; position, opacity and operator are the source's.   merged: the whole picture as rendered with
+        it.
+        Raises PictureError if the file cannot be written; an existing file is kept.
         """
         taken = set(self.members.names)
         place = next(name for n in range(len(taken) + 1) if (name := f"data/harmonized-{n}.png") not in taken)
@@ -135,9 +136,9 @@ class OpenRaster:
 
 
 def read(path: Path) -> OpenRaster:
-    """The layered picture in a file; its pixels are read when they are asked for.
+    """Return the layered picture in a file; its pixels are read on demand.
 
-    Raises PictureError if it is damaged or too large, UnsupportedError if it is another kind of zip.
+    Raises PictureError if the file is damaged or too large, UnsupportedError for any other kind of zip.
     """
     members = _Zip(path)
     root = _parse_xml(path, members.read("stack.xml", _MOST_XML))
@@ -151,7 +152,7 @@ def parse_stack(
     notes: list[str] | None = None,
     painter: Painter | None = None,
 ) -> OpenRaster:
-    """The layered picture that a stack.xml describes. Raises PictureError for what it cannot mean."""
+    """Return the layered picture described by a stack.xml. Raises PictureError if it is invalid."""
     try:
         size = (int(root.get("w", "")), int(root.get("h", "")))
         stack = root.find("stack")
@@ -168,14 +169,14 @@ def parse_stack(
         raise _damage_error(path) from error
     notes = [] if notes is None else notes
     odd = {element.tag for element in stack.iter() if element.tag not in ("layer", "stack", ElementTree.Comment)}
-    notes += [f"what <{tag}> stands for is left out" for tag in sorted(map(str, odd))]
+    notes += [f"the unknown element <{tag}> is left out" for tag in sorted(map(str, odd))]
     if not any(not node.is_group for node in nodes):
-        raise PictureError(f"{path} has no layers.", "Give one with a layer over what lies below it.")
+        raise PictureError(f"{path} has no layers.", "Use a file with a layer above a background.")
     return OpenRaster(path, root, size, nodes, members, notes, painter)
 
 
 def _walk_nodes(stack: ElementTree.Element, groups: tuple[Node, ...], left: int, top: int) -> Iterator[Node]:
-    """What a stack holds, lowest first. Offsets of groups add up, as the format's older versions have it."""
+    """Yield a stack's nodes, lowest first. Offsets of groups add up, as in older versions of the format."""
     if len(groups) > _DEEPEST:
         raise ValueError
     for element in reversed(stack):
@@ -192,8 +193,8 @@ def _walk_nodes(stack: ElementTree.Element, groups: tuple[Node, ...], left: int,
 
 
 def _parse_xml(path: Path, xml: bytes) -> ElementTree.Element:
-    """stack.xml's root, with comments and prefixes as they are. Raises PictureError."""
-    if b"<!DOCTYPE" in xml or b"<!ENTITY" in xml:  # no program writes them; what they could define has no bound
+    """Return stack.xml's root, with comments and namespace prefixes unchanged. Raises PictureError."""
+    if b"<!DOCTYPE" in xml or b"<!ENTITY" in xml:  # no program writes them, and entities could expand without bound
         raise _damage_error(path)
     try:
         for _, (prefix, uri) in ElementTree.iterparse(io.BytesIO(xml), ["start-ns"]):
@@ -206,7 +207,9 @@ def _parse_xml(path: Path, xml: bytes) -> ElementTree.Element:
 
 
 def _insert_layer(root: ElementTree.Element, source: Node, place: str) -> ElementTree.Element:
-    """A stack.xml with a layer above source, and source hidden: two soft edges one over the other look thicker."""
+    """Return a stack.xml with a layer above its source, which is hidden, because overlapping soft edges would look
+    thicker.
+    """
     changed = copy.deepcopy(root)
     hidden = list(changed.iter())[list(root.iter()).index(source.element)]
     parent = next(element for element in changed.iter() if hidden in list(element))
@@ -236,18 +239,18 @@ class _Zip:
             members = file.infolist()
         self.names = names = [member.filename for member in members]
         if "mimetype" not in names or self.read("mimetype", 64).strip() != _MIMETYPE:
-            raise UnsupportedError(f"{path} is a zip, but no OpenRaster file.", "Export it as .ora from Krita or GIMP.")
-        if any(path.anchor or ".." in path.parts for path in map(PureWindowsPath, names)):  # it knows both slashes
-            raise PictureError(f"{path} holds files with names that lead out of it.", "Export it again.")
+            raise UnsupportedError(f"{path} is a zip, not an OpenRaster file.", "Export it as .ora from Krita or GIMP.")
+        if any(path.anchor or ".." in path.parts for path in map(PureWindowsPath, names)):  # parses both slashes
+            raise PictureError(f"{path} contains unsafe file names.", "Export it again.")
         if len(set(names)) < len(names) or any(member.flag_bits & 1 for member in members):
             raise _damage_error(path)
-        # PNG is packed already: what shrinks a hundredfold in a zip is there to fill memories.
-        swollen = any(member.file_size > 100 * member.compress_size + (1 << 20) for member in members)
-        if swollen or sum(member.file_size for member in members) > _MOST_BYTES:
-            raise PictureError(f"{path} unpacks to too much.", "Export it again, with less in it.")
+        # PNG is compressed already: a member that a zip compresses a hundredfold is a decompression bomb.
+        is_bomb = any(member.file_size > 100 * member.compress_size + (1 << 20) for member in members)
+        if is_bomb or sum(member.file_size for member in members) > _MOST_BYTES:
+            raise PictureError(f"{path} is too large when unpacked.", "Export it again with fewer layers.")
 
     def read(self, name: str, most: int = _MOST_BYTES) -> bytes:
-        """A member's bytes."""
+        """Return a member's bytes."""
         with self._open() as file:
             try:
                 if file.getinfo(name).file_size > most:
@@ -257,7 +260,7 @@ class _Zip:
                 raise _damage_error(self._path) from error
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
-        """All files but those that are made anew, byte for byte."""
+        """Copy all files byte for byte, except those that are written anew."""
         with self._open() as file:
             for member in file.infolist():
                 if member.filename not in _MADE_ANEW and not member.is_dir():
@@ -278,9 +281,9 @@ class _Zip:
 def _copy_info(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(member.filename, member.date_time)
     info.compress_type, info.external_attr = member.compress_type, member.external_attr
-    info.file_size = member.file_size  # from which the zip knows whether it needs long numbers
+    info.file_size = member.file_size  # decides whether the zip needs 64-bit sizes
     return info
 
 
 def _damage_error(path: Path) -> PictureError:
-    return PictureError(f"{path} is damaged or not complete.", "Copy or export it again.")
+    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")

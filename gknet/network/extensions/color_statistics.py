@@ -1,7 +1,7 @@
 """Color statistics of regions of a picture, the input of the global head.
 
 Measured on real photographs, a map from these numbers learns five to ten times faster than a small convolutional
-network that has to find the differences between foreground and background colors by itself.
+network. That one has to find the differences between foreground and background colors by itself.
 """
 
 from __future__ import annotations

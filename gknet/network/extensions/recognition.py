@@ -120,7 +120,9 @@ class Recognition(nn.Module):
             for name, buffer in self.named_buffers():
                 buffer.copy_(tensors[name])
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-            raise WeightsError(f"Cannot read the weights {WEIGHTS}: {error}.", "Reinstall GKNet Harmonize.") from error
+            raise WeightsError(
+                f"The weights {WEIGHTS} cannot be read: {error}.", "Reinstall GKNet Harmonize."
+            ) from error
         self.loaded = True
 
     def forward(self, composite: Tensor, mask: Tensor) -> RecognizedFeatures:

@@ -118,8 +118,8 @@ def test_values_beyond_white_and_below_black_stay_finite_and_in_order(
 @pytest.mark.parametrize(
     ("planes", "header", "word"),
     [
-        ({"Z": np.zeros((8, 8), np.float32)}, {}, "no channels R, G and B, but Z"),
-        ({"view.R": np.zeros((8, 8), np.float32)}, {}, "but view.R"),
+        ({"Z": np.zeros((8, 8), np.float32)}, {}, "no channels R, G and B, only Z"),
+        ({"view.R": np.zeros((8, 8), np.float32)}, {}, "only view.R"),
         (
             {"RGB": np.zeros((8, 8, 3), np.float32)},
             {"chromaticities": (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)},

@@ -356,9 +356,9 @@ import resource, sys
 from pathlib import Path
 from gknet.files import formats
 assert "torch" not in sys.modules
-formats.read(Path(sys.argv[1]))
+formats.read_picture(Path(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-read = formats.read(Path(sys.argv[2]))
+read = formats.read_picture(Path(sys.argv[2]))
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print((after - before) * 1024 / read.pixels.nbytes)
 """

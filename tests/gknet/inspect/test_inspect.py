@@ -193,7 +193,7 @@ def test_the_change_of_color_is_told_in_cielab(photograph: np.ndarray, object_ma
 
 def test_no_change_is_called_none(photograph: np.ndarray, object_mask: np.ndarray) -> None:
     change = ColorChange.measure(photograph, photograph, object_mask, bounding_box(object_mask), Encoding())
-    assert "stayed as it was" in change.describe()
+    assert "did not change" in change.describe()
 
 
 # ---- the point
@@ -222,5 +222,5 @@ def test_a_point_beside_what_the_network_saw_is_refused(shipped: Harmonizer) -> 
     sight = shipped.make_sight(picture, mask, bounding_box(mask), Encoding(), 256)
     assert sight.window != Box(0, 0, 2000, 1500)
     assert Box(Spot.at_foreground(sight).x, Spot.at_foreground(sight).y, 1, 1).intersect(Box(900, 700, 20, 20))
-    with pytest.raises(InputError, match="so small"):
+    with pytest.raises(InputError, match="surroundings of a tiny object"):
         Spot.at_pixel(5, 5, sight)

@@ -141,20 +141,20 @@ def test_bad_input_gets_one_line_and_leaves_nothing(run: Run, tmp_path: Path) ->
     before = sorted(tmp_path.rglob("*"))
     pictures = ("composite.png", "mask.png")
     for arguments, word in (
-        (("composite.png", "black.png", "-o", "page"), "all black"),
+        (("composite.png", "black.png", "-o", "page"), "completely black"),
         (("composite.png", "small.png", "-o", "page"), "30x40"),
-        (("words.png", "mask.png", "-o", "page"), "not a picture"),
-        (("composite.png", "missing.png", "-o", "page"), "no file"),
+        (("words.png", "mask.png", "-o", "page"), "unknown file format"),
+        (("composite.png", "missing.png", "-o", "page"), "does not exist"),
         ((*pictures, "-o", "page", "--point", "300,0"), "0,0 to 299,399"),
         ((*pictures, "-o", "page", "--point", "-1,5"), "outside the picture"),
         ((*pictures, "-o", "page", "--point", "left"), "--point 420,310"),
         ((*pictures, "-o", "file"), "is a file"),
-        ((*pictures, "-o", "full"), "holds other files"),
-        ((*pictures, "-o", "."), "the folder you are in"),
-        ((*pictures, "-o", "nowhere/page"), "no folder"),
+        ((*pictures, "-o", "full"), "contains other files"),
+        ((*pictures, "-o", "."), "the current folder"),
+        ((*pictures, "-o", "nowhere/page"), "does not exist"),
         ((*pictures, "-o", "page", "--network-size", "9"), "network size"),
-        ((*pictures, "-o", "page", "--model", "gknet"), "no weights"),
-        ((*pictures, "-o", "page", "--device", "abacus"), "device"),
+        ((*pictures, "-o", "page", "--model", "gknet"), "Unknown weights"),
+        ((*pictures, "-o", "page", "--device", "abacus"), "not available"),
     ):
         code, out, err = run(*arguments)
         assert (code, out, err.count("\n")) == (2, "", 1), (arguments, err)
@@ -186,7 +186,7 @@ def test_an_earlier_page_is_replaced_and_kept_if_the_new_one_fails(tmp_path: Pat
     assert (folder / "result.png").read_bytes() == b"2"
     assert [path.name for path in tmp_path.iterdir()] == ["page"]
     (folder / "mine.txt").write_text("precious", encoding="utf-8")
-    with pytest.raises(PictureError, match="holds other files"):
+    with pytest.raises(PictureError, match="contains other files"):
         page.check_folder(folder)
 
 

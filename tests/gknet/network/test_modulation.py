@@ -52,7 +52,7 @@ def test_both_forms_pass_the_numerical_gradient_check() -> None:
 
 
 def test_kernels_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="do not match"):
         modulate(torch.rand(1, 2, 4, 4), torch.rand(1, 8, 4, 4))
 
 

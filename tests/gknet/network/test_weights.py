@@ -73,11 +73,11 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     weights.save(GKNet(SMALL), path)
     tensors = load_file(path)
     save_file(tensors, path)
-    with pytest.raises(WeightsError, match="don't fit this version"):
+    with pytest.raises(WeightsError, match="do not match this version"):
         weights.load(path)
     one_less = dict(list(tensors.items())[1:])
     save_file(one_less, path, metadata={"gknet_config": '{"width": 8}'})
-    with pytest.raises(WeightsError, match="don't fit this version"):
+    with pytest.raises(WeightsError, match="do not match this version"):
         weights.load(path)
     save_file(tensors, path, metadata={"gknet_config": '{"depth": 9}'})
     with pytest.raises(WeightsError, match="depth"):
@@ -102,7 +102,7 @@ def test_weights_are_found_by_name_file_and_folder(tmp_path: Path, monkeypatch: 
     for place in (folder, str(folder), "./gknet-s", folder / "model.safetensors"):
         assert weights.find(place).samefile(folder / "model.safetensors")
     assert weights.find("gknet-s") == weights.find_shipped("gknet-s")
-    with pytest.raises(WeightsError, match="Choose one of: gknet-s; or give"):
+    with pytest.raises(WeightsError, match="Choose one of: gknet-s; or name"):
         weights.find(tmp_path)
     with pytest.raises(WeightsError, match="Choose one of"):
         weights.find("x" * 300)

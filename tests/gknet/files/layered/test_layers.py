@@ -162,9 +162,9 @@ def test_without_a_name_the_topmost_visible_layer_with_transparency_is_meant(
     assert opaque is not None
     with pytest.raises(InputError, match="no visible layer with transparency"):
         Layers(opaque, None)
-    with pytest.raises(InputError, match="Several layers"):
+    with pytest.raises(InputError, match="2 layers are named"):
         Layers(opaque, "ground")
-    with pytest.raises(InputError, match=r"no layer 'cap'.*'ground'"):
+    with pytest.raises(InputError, match=r"Unknown layer 'cap'.*'ground'"):
         Layers(opaque, "cap")
 
 
@@ -216,7 +216,7 @@ def test_an_operator_that_is_not_drawn_is_said(run: Run, file: Path) -> None:
     ora.write(file, changed, members)
     said = run("harmonize", "a.ora", "-o", "b.ora", "--layer", "cup")
     assert said.count("\n") == 1
-    assert "the blending of 'cup' is taken as normal" in said
+    assert "the blend mode of 'cup' is treated as normal" in said
 
 
 def test_depth_and_profile_of_a_layer_are_kept(run: Run, tmp_path: Path, background, cutout) -> None:
@@ -297,7 +297,7 @@ def test_masks_clipping_and_adjustments_are_drawn_and_said(run: Run, tmp_path: P
     glaze.clipping = True
     photoshop.save(tmp_path / "a.psd")
     said = run("harmonize", "a.psd", "-o", "b.ora", "--layer", "cup")
-    assert said == "gknet: Note: 'glaze' is part of the layer that it is clipped to.\n"
+    assert said == "gknet: Note: 'glaze' is merged into the layer that it is clipped to.\n"
     document = open_layers(tmp_path / "b.ora")
     assert document is not None
     source = Layers(document, "cup").foreground.pixels
@@ -317,7 +317,7 @@ def test_what_of_photoshop_has_no_place_in_openraster_is_said_in_one_line(run: R
     list(photoshop.descendants())[-1].blend_mode = BlendMode.VIVID_LIGHT
     photoshop.save(tmp_path / "a.psd")
     said = run("harmonize", "a.psd", "-o", "b.ora")
-    assert said == "gknet: Note: the blending of 'cup' is normal among the layers.\n"
+    assert said == "gknet: Note: the blend mode of 'cup' is normal among the layers.\n"
 
 
 def test_gray_photoshop_files_stay_gray(run: Run, tmp_path: Path, background, cutout) -> None:
