@@ -308,7 +308,7 @@ def refusals() -> list[Case]:
         | {"says": "No layer was chosen"},
         case("itself-chosen", args={"compare": "layer", "reference": "object"}, says="with itself"),
         case("beside-canvas", layers=[ground, pasted(x=2000)], says="outside the background"),
-        case("all-invisible", layers=[ground, pasted(opacity=0)], says="opacity is 0"),
+        case("all-invisible", layers=[ground, pasted(opacity=0)], says="Invalid opacity 0"),
     ]
     for one in table:
         del one["wire"]
