@@ -1,6 +1,6 @@
-"""GKNet Harmonize: a pasted object takes on the colours and light of its scene, at full resolution.
+"""GKNet Harmonize: give a pasted object the colors and light of its scene, at full resolution.
 
-What is public is what this module names; see README.md.
+The names in this module are the public API; see README.md.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # torch is loaded with the first name that needs it, so that `gknet --help` answers at once.
+    # Load torch only with the first name that needs it, so that `gknet --help` responds at once.
     if name not in _HOMES:
         raise AttributeError(f"module 'gknet' has no attribute {name!r}")
     from importlib import import_module

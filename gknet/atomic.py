@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes: files that appear completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
-    """Give a new, empty file beside `path` to write to; when the block ends, it takes the place of `path`.
+def replace_file(path: Path, *, mode: int = 0o666) -> Iterator[Path]:
+    """Yield a new, empty file beside `path`; when the block ends, it replaces `path`.
 
-    If the block raises, what was at `path` stays, and the new file is removed.
+    If the block raises, `path` keeps its content, and the new file is removed.
     mode: permissions of the new file, less the process's umask.
-    Raises OSError if the disk refuses.
+    Raises OSError if the file cannot be written.
     """
     target = Path(os.path.realpath(path))  # through a link, not in its place
     unfinished = target.with_name(f".gknet-{secrets.token_hex(8)}.tmp")

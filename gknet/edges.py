@@ -1,9 +1,9 @@
-"""The old background, taken out of a cut-out's soft edge.
+"""Removal of the old background from a cut-out's soft edge.
 
-Where a layer is partly transparent, its colours are often still the photograph's: alpha F + (1 - alpha) B, the object
-mixed with what once lay behind it. F and B are estimated by the multi-level method of Germer et al. ("Fast Multi-Level
-Foreground Estimation", ICPR 2020) in PyMatting's implementation, on a copy of bounded size. Each pixel of the edge
-then solves that method's equations once more by itself, at full resolution, with what the copy found around it.
+Where a layer is partly transparent, its colors are often still the photograph's: alpha F + (1 - alpha) B, a mix of the
+object and its old background. F and B are estimated by the multi-level method of Germer et al. ("Fast Multi-Level
+Foreground Estimation", ICPR 2020) in PyMatting's implementation, on a copy of limited size. Each pixel of the edge
+then solves the method's equations once more at full resolution, starting from the estimate on the copy.
 """
 
 from __future__ import annotations
@@ -29,54 +29,58 @@ from gknet.pixels.box import Box, bounding_box
 LARGEST_COPY = 1 << 20
 """Pixels of the copy: about a second of PyMatting's time, and 100 MB."""
 _MARGIN = 8
-"""Pixels beyond the object that may still tell of the old background."""
+"""Pixels around the object that may still show the old background."""
 _STRIP = 64
-"""Rows that are worked on at once at full resolution."""
+"""Rows processed at once at full resolution."""
 
-_estimating = threading.Lock()  # numba's own threads may serve one caller only
+_estimating = threading.Lock()  # numba's threads can serve only one caller at a time
 
 
 def check_available() -> None:
-    """Raises MissingPackageError if PyMatting is not installed."""
+    """Raise MissingPackageError if PyMatting is not installed."""
     if importlib.util.find_spec("pymatting") is None:
         raise MissingPackageError("Cleaning edges needs the package PyMatting.", "edges")
 
 
-def cleaned(layer: np.ndarray, on_progress: Callable[[str, int, int], None]) -> np.ndarray:
-    """The layer with the object's own colours where 0 < alpha < 1; all else is equal to the bit.
+def clean_edges(layer: np.ndarray, on_progress: Callable[[str, int, int], None]) -> np.ndarray:
+    """Return the layer with the object's own colors where 0 < alpha < 1; all other pixels are equal bit for bit.
 
     layer: (h, w, 4) RGB, or (h, w, 2) gray, with straight alpha; uint8, uint16, float16 or float32.
     on_progress: called with ("clean", rows done, rows in all).
-    A new array; the layer itself where there is nothing to clean: no alpha, none that is partial, or none that is
-    nearly full, for then nothing shows the object's own colour.
-    What lies under clear pixels is taken for the old background if the edge runs into it, and else left out.
-    Raises MissingPackageError without PyMatting, InputError if visible pixels are no numbers.
+    Returns a new array, or the layer itself if there is nothing to clean: without an alpha channel, without partial
+    alpha, or without nearly opaque pixels, which show the object's own color.
+    Colors of fully transparent pixels are taken for the old background if the edge blends into them, and ignored
+    otherwise.
+    Raises MissingPackageError without PyMatting, InputError if visible pixels contain NaN or infinite values.
     """
     check_available()
     if layer.ndim != 3 or layer.shape[2] not in (2, 4):
         return layer
     full = full_value(layer.dtype)
-    rows = [first for first in range(0, len(layer), _STRIP) if _partial(layer[first : first + _STRIP], full).any()]
+    rows = [first for first in range(0, len(layer), _STRIP) if _find_partial(layer[first : first + _STRIP], full).any()]
     if not rows or layer[..., -1].max() <= 0.9 * full:
         return layer
     on_progress("clean", 0, len(layer))
     shown = bounding_box(layer[..., -1])
     around = Box(shown.left - _MARGIN, shown.top - _MARGIN, shown.width + 2 * _MARGIN, shown.height + 2 * _MARGIN)
-    box = around.within(Box(0, 0, layer.shape[1], layer.shape[0]))
+    box = around.intersect(Box(0, 0, layer.shape[1], layer.shape[0]))
     assert box is not None
-    colours = _estimated(layer, box)
+    colors = _estimate_colors(layer, box)
     result = layer.copy()
     for first in rows:
         on_progress("clean", first, len(layer))
-        _clean_rows(result, layer, first, colours, box, full)
+        _clean_rows(result, layer, first, colors, box, full)
     on_progress("clean", len(layer), len(layer))
     return result
 
 
 @functools.cache
-def _pymatting() -> Any:
-    """PyMatting's module of the multi-level method, and no other: importing the package compiles all that it holds,
-    which takes 45 seconds when it is done for the first time. This takes 5, and half a second later on."""
+def _import_pymatting() -> Any:
+    """Import only PyMatting's module of the multi-level method.
+
+    Importing the whole package compiles all of it, which takes 45 seconds the first time. This takes 5 seconds, and
+    half a second afterwards.
+    """
     package = importlib.util.find_spec("pymatting")
     assert package is not None
     assert package.submodule_search_locations is not None
@@ -85,52 +89,55 @@ def _pymatting() -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # numba looks there
+    sys.modules[spec.name] = module  # required by numba
     spec.loader.exec_module(module)
     return module
 
 
-def _partial(pixels: np.ndarray, full: float) -> np.ndarray:
-    """Where 0 < alpha < 1; NaN is neither."""
+def _find_partial(pixels: np.ndarray, full: float) -> np.ndarray:
+    """Return True where 0 < alpha < 1; False for NaN."""
     alpha = pixels[..., -1]
     found: np.ndarray = (alpha > 0) & (alpha < full)
     return found
 
 
-def _estimated(layer: np.ndarray, box: Box) -> np.ndarray:
-    """(2, h, w, C) float32: colours of object and old background everywhere in a box of the layer, reduced."""
+def _estimate_colors(layer: np.ndarray, box: Box) -> np.ndarray:
+    """Return (2, h, w, C) float32: reduced colors of object and old background for a box of the layer."""
     scale = min(1.0, math.sqrt(LARGEST_COPY / (box.width * box.height)))
     size = (max(1, round(box.height * scale)), max(1, round(box.width * scale)))
-    seen, hidden, alpha, share = reduction.reduce_seen_and_hidden(layer, box, size)
-    if not np.isfinite(seen).all():
-        raise InputError("The picture holds values that are not numbers.", "Remove NaN and infinity first.")
-    image = seen * share[..., None] + _behind(seen, hidden, alpha, share) * (1 - share[..., None])
+    visible, hidden, alpha, share = reduction.reduce_visible_and_hidden(layer, box, size)
+    if not np.isfinite(visible).all():
+        raise InputError("The picture contains NaN or infinite values.", "Replace them with finite values first.")
+    background = _estimate_background(visible, hidden, alpha, share)
+    image = visible * share[..., None] + background * (1 - share[..., None])
     largest = max(1.0, float(image.max()))
     with _estimating:
-        found = _pymatting().estimate_foreground_ml((image / largest).clip(0, 1), alpha * share, return_background=True)
+        found = _import_pymatting().estimate_foreground_ml(
+            (image / largest).clip(0, 1), alpha * share, return_background=True
+        )
     return np.stack(found) * np.float32(largest)
 
 
-def _behind(seen: np.ndarray, hidden: np.ndarray, alpha: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """(h, w, C): what lay behind the object, where the layer is clear.
+def _estimate_background(visible: np.ndarray, hidden: np.ndarray, alpha: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Return the color (h, w, C) behind the object, as seen where the layer is transparent.
 
-    Programs leave anything under clear pixels: the old background, or black. It is the former if the faintest
-    pixels of the edge are nearer to it than to the object; else those pixels are all that tells of it.
+    Programs store anything in transparent pixels: the old background, or black. It is taken for the old background if
+    the faintest pixels of the edge are closer to it than to the object; otherwise only those pixels are used.
     """
     faint = share * (1 - alpha) ** 4 * (alpha < 0.999)
-    kept = _spread(hidden, 1 - share)
-    solid = _spread(seen, share * (alpha > 0.98))
-    to_kept, to_solid = (float((faint[..., None] * abs(seen - other)).sum()) for other in (kept, solid))
-    return hidden if to_kept < 0.5 * to_solid else _spread(seen, faint)
+    transparent = _spread_colors(hidden, 1 - share)
+    solid = _spread_colors(visible, share * (alpha > 0.98))
+    to_hidden, to_solid = (float((faint[..., None] * abs(visible - other)).sum()) for other in (transparent, solid))
+    return hidden if to_hidden < 0.5 * to_solid else _spread_colors(visible, faint)
 
 
-def _spread(colours: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Colours (h, w, C) carried from where they have weight (h, w) to everywhere: the nearest count, smoothly.
+def _spread_colors(colors: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Extrapolate colors (h, w, C) from where they have weight (h, w) to everywhere, smoothly; the nearest count most.
 
-    Averages of ever larger squares, each filling what the smaller one left open.
+    Averages over squares of increasing size; each fills the gaps of the smaller one.
     """
     w = torch.from_numpy(weight.astype(np.float32))[None, None]
-    pyramid = [torch.cat((torch.from_numpy(colours).permute(2, 0, 1)[None] * w, w), 1)]
+    pyramid = [torch.cat((torch.from_numpy(colors).permute(2, 0, 1)[None] * w, w), 1)]
     while max(pyramid[-1].shape[2:]) > 1:
         pyramid.append(F.avg_pool2d(pyramid[-1], 2, ceil_mode=True, count_include_pad=False))
     filled = pyramid[-1]
@@ -142,38 +149,38 @@ def _spread(colours: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return result
 
 
-def _clean_rows(result: np.ndarray, layer: np.ndarray, first: int, colours: np.ndarray, box: Box, full: float) -> None:
-    """Writes a strip's edge pixels."""
+def _clean_rows(result: np.ndarray, layer: np.ndarray, first: int, colors: np.ndarray, box: Box, full: float) -> None:
+    """Write a strip's edge pixels."""
     rows = layer[first : first + _STRIP]
-    y, x = np.nonzero(_partial(rows, full))
+    y, x = np.nonzero(_find_partial(rows, full))
     alpha = (rows[y, x, -1].astype(np.float32) / np.float32(full))[:, None]
     pixels = rows[y, x, :-1].astype(np.float32) / np.float32(full)
-    foreground, background = _sampled(colours, y + first, x, box)
-    # One step of the method: squares of what is not explained and, times the steepness, of the distance to what the
-    # copy has found here. A steep edge tells little, and keeps the colours around it; a flat one tells its own.
+    foreground, background = _sample_colors(colors, y + first, x, box)
+    # One step of the method. It minimizes the squared residual plus, times the steepness, the squared distance to the
+    # estimate on the copy. A steep edge says little and keeps the estimate; a flat one determines its own colors.
     missing = pixels - alpha * foreground - (1 - alpha) * background
-    weight = alpha**2 + (1 - alpha) ** 2 + _steepness(layer, y + first, x, full)[:, None]
+    weight = alpha**2 + (1 - alpha) ** 2 + _measure_steepness(layer, y + first, x, full)[:, None]
     foreground = foreground + alpha * missing / weight
-    new = foreground.clip(0, max(1.0, float(colours.max()))) * np.float32(full)
+    new = foreground.clip(0, max(1.0, float(colors.max()))) * np.float32(full)
     result[y + first, x, :-1] = np.rint(new) if layer.dtype.kind == "u" else new
 
 
-def _sampled(colours: np.ndarray, y: np.ndarray, x: np.ndarray, box: Box) -> np.ndarray:
-    """(2, n, C): the copy's colours at pixels of the layer, bilinear."""
-    height, width = colours.shape[1:3]
+def _sample_colors(colors: np.ndarray, y: np.ndarray, x: np.ndarray, box: Box) -> np.ndarray:
+    """Return (2, n, C): the copy's colors at pixels of the layer, bilinear."""
+    height, width = colors.shape[1:3]
     down = ((y + 0.5 - box.top) * (height / box.height) - 0.5).clip(0, height - 1)
     across = ((x + 0.5 - box.left) * (width / box.width) - 0.5).clip(0, width - 1)
     top, left = down.astype(np.intp), across.astype(np.intp)
     bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
     fy, fx = ((at - whole).astype(np.float32)[:, None] for at, whole in ((down, top), (across, left)))
-    upper = colours[:, top, left] * (1 - fx) + colours[:, top, right] * fx
-    lower = colours[:, bottom, left] * (1 - fx) + colours[:, bottom, right] * fx
+    upper = colors[:, top, left] * (1 - fx) + colors[:, top, right] * fx
+    lower = colors[:, bottom, left] * (1 - fx) + colors[:, bottom, right] * fx
     mixed: np.ndarray = upper * (1 - fy) + lower * fy
     return mixed
 
 
-def _steepness(layer: np.ndarray, y: np.ndarray, x: np.ndarray, full: float) -> np.ndarray:
-    """(n,): how much alpha differs from its four neighbours, added up."""
+def _measure_steepness(layer: np.ndarray, y: np.ndarray, x: np.ndarray, full: float) -> np.ndarray:
+    """Return (n,): the sum of the differences of alpha to its four neighbors."""
     alpha = layer[..., -1]
     own, total = alpha[y, x].astype(np.float32), np.zeros(len(y), np.float32)
     for down, across in ((-1, 0), (1, 0), (0, -1), (0, 1)):

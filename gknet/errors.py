@@ -1,14 +1,14 @@
-"""Every failure that a caller may want to tell apart.
+"""All errors that the package raises deliberately.
 
 HarmonizeError
-├── InputError (also a ValueError)   the pictures do not fit together, or a value is out of range
-│   ├── NoForegroundError            the mask selects nothing that could be harmonized
-│   ├── NoBackgroundError            the mask selects everything, so there is no scene to compare with
-│   ├── UnsupportedError             a kind of picture or pixel that this installation cannot work on
-│   │   └── MissingPackageError      an optional package that this needs is not installed
+├── InputError (also a ValueError)   a value is out of range, or the pictures do not match
+│   ├── NoForegroundError            the mask selects nothing to harmonize
+│   ├── NoBackgroundError            the mask selects everything, so there is no scene to match
+│   ├── UnsupportedError             this installation does not support this kind of picture or pixel
+│   │   └── MissingPackageError      a required optional package is not installed
 │   └── PictureError                 a file cannot be read or written
 ├── WeightsError                     the weights are missing, damaged or of another version
-└── CancelledError                   the caller asked to stop; nothing was changed
+└── CancelledError                   the caller canceled the operation; nothing was changed
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import ClassVar
 
 
 class HarmonizeError(Exception):
-    """Root of all errors raised on purpose.
+    """Base class of all errors raised deliberately.
 
     message: what went wrong, one sentence.   hint: what to do about it, one sentence or empty.
-    `code` names the kind of failure in the protocol; `exit_code` is the command's.
+    `code` names the kind of failure in the protocol; `exit_code` is the command's exit status.
     """
 
     code: ClassVar[str] = "internal"
@@ -36,25 +36,25 @@ class HarmonizeError(Exception):
 
 
 class InputError(HarmonizeError, ValueError):
-    """The pictures do not fit together, or a value is out of range."""
+    """A value is out of range, or the pictures do not match."""
 
     code = "bad_request"
 
 
 class NoForegroundError(InputError):
-    """The mask selects nothing that could be harmonized."""
+    """The mask selects nothing to harmonize."""
 
     code = "no_foreground"
 
 
 class NoBackgroundError(InputError):
-    """The mask selects everything, so there is no scene to compare with."""
+    """The mask selects everything, so there is no scene to match."""
 
     code = "no_background"
 
 
 class UnsupportedError(InputError):
-    """A kind of picture or pixel that this installation cannot work on."""
+    """This installation does not support this kind of picture or pixel."""
 
     code = "unsupported"
 
@@ -68,9 +68,9 @@ class WeightsError(HarmonizeError):
 
 
 class MissingPackageError(UnsupportedError):
-    """An optional package that this needs is not installed.
+    """A required optional package is not installed.
 
-    extra: the project's own name for what brings the package, as in pip install "gknet-harmonize[exr]".
+    extra: name of the extra that installs the package, as in pip install "gknet-harmonize[exr]".
     """
 
     def __init__(self, message: str, extra: str) -> None:
@@ -78,7 +78,7 @@ class MissingPackageError(UnsupportedError):
 
 
 class CancelledError(HarmonizeError):
-    """The caller asked to stop; nothing was changed."""
+    """The caller canceled the operation; nothing was changed."""
 
     code = "cancelled"
     exit_code = 130

@@ -1,4 +1,6 @@
-"""Pictures of any size and depth: the network at its own size, its answer on every full-resolution pixel."""
+"""Harmonization of pictures of any size and depth: the network runs at its own size, its result applies to every
+pixel.
+"""
 
 from __future__ import annotations
 
@@ -19,60 +21,60 @@ from torch import Tensor
 from gknet import edges
 from gknet.color.encoding import ENCODED_SRGB, Encoding, Space, full_value
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError, WeightsError
-from gknet.files.pillow import from_pillow, profile_of, to_pillow
+from gknet.files.pillow import from_pillow, get_profile, to_pillow
 from gknet.network import weights
 from gknet.network.device import choose_device
 from gknet.network.inference import InferenceNetwork
 from gknet.network.model import GKNet
 from gknet.pixels import reduction
 from gknet.pixels.box import Box, bounding_box
-from gknet.pixels.pixels import as_rgb, checked_mask, without_gaps
+from gknet.pixels.pixels import as_rgb, fill_gaps, validate_mask
 from gknet.pixels.reduction import Sight
-from gknet.transfer.color_transfer import ColourTransfer
-from gknet.transfer.cores import work_alone
+from gknet.transfer.color_transfer import ColorTransfer
+from gknet.transfer.cores import limit_threads
 from gknet.transfer.fit import CurveFit
-from gknet.transfer.recolor import recoloured
+from gknet.transfer.recolor import recolor_pixels
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, steps done and steps in all, on the calling thread. To cancel, raise
-`gknet.CancelledError` in it: the error comes out of the call, and nothing was changed."""
+`gknet.CancelledError` in it; the call then raises that error and changes nothing."""
 
 AnyPicture = TypeVar("AnyPicture", np.ndarray, Image.Image)
 
 SMALLEST_OBJECT = 24
-"""Pixels at network size: an object smaller than this is looked at through a window around it."""
+"""Pixels at network size: for a smaller object, the network's input is a window around it."""
 OBJECT_IN_WINDOW = 48
-"""Pixels at network size that such an object then has."""
+"""Size of such an object in its window, pixels at network size."""
 
 _LARGER = 2
-"""A small picture is enlarged for the network by this at most."""
+"""Largest factor by which a small picture is enlarged for the network."""
 
 _LIGHT = 16
-"""Channels of a network that gains less from a CPU's last core than the fit does: 32 ms on one, 22 ms on two."""
+"""Width of a network that gains less from a CPU's last core than the fit does: 32 ms on one, 22 ms on two."""
 
 _DEPTHS = (np.uint8, np.uint16, np.float16, np.float32)
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    """The progress nobody asked for."""
+def _ignore_progress(stage: str, done: int, total: int) -> None:
+    """Ignore progress, by default."""
     del stage, done, total
 
 
 @dataclass(frozen=True, slots=True)
 class LayerFit:
-    """What the network would do to one layer: a colour map, kept apart from the layer's pixels.
+    """A fitted color map for one layer, separate from the layer's pixels.
 
-    change: root mean square of it over the foreground, levels of 255, as the network sees that.
+    change: root mean square of the change over the foreground, in levels of 255, at network size.
     """
 
-    transfer: ColourTransfer
+    transfer: ColorTransfer
     encoding: Encoding
     device: torch.device
     change: float
 
     @property
     def space(self) -> Space:
-        """Of the layer's values."""
+        """Color space of the layer's values."""
         return self.encoding.space
 
     def apply(
@@ -81,16 +83,16 @@ class LayerFit:
         *,
         selection: np.ndarray | None = None,
         strength: float = 1.0,
-        on_progress: Progress = _silent,
+        on_progress: Progress = _ignore_progress,
     ) -> np.ndarray:
-        """The layer harmonized; same shape, type and alpha.
+        """Return the harmonized layer; same shape, type and alpha.
 
-        layer: (h, w, C), the one that was fitted or another size of it, in the same colours.
-        selection: (h, w) uint8, how much of the change each pixel takes.   strength: in [0, 1].
-        Raises InputError for what does not fit.
+        layer: (h, w, C), the one that was fitted or a resized copy of it, in the same colors.
+        selection: (h, w) uint8, the share of the change that each pixel takes.   strength: in [0, 1].
+        Raises InputError for mismatched arguments.
         """
-        as_rgb(layer)  # refuses what is no picture
-        return recoloured(
+        as_rgb(layer)  # validates the shape
+        return recolor_pixels(
             replace(self.transfer, layer_size=(layer.shape[0], layer.shape[1])),
             layer,
             self.encoding,
@@ -102,12 +104,12 @@ class LayerFit:
 
 
 class Harmonizer:
-    """A network, ready to harmonize.
+    """A trained network, ready to harmonize.
 
     >>> harmonizer = Harmonizer.from_pretrained("gknet-s")
     >>> harmonized = harmonizer(composite, mask)
 
-    network: the trained network.   net: the copy of it that works here, as it was when this was made.
+    network: the trained network.   net: a copy for inference, made at construction; later training does not change it.
     """
 
     def __init__(self, network: GKNet, device: torch.device | str = "cpu") -> None:
@@ -121,18 +123,17 @@ class Harmonizer:
     def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "gknet-s", device: str = "auto") -> Self:
         """Load trained weights.
 
-        name_or_path: a shipped name, a weight file (.safetensors), or a folder that `save_pretrained` wrote.
-        device: "cpu", "cuda", "mps", or "auto" for the best there is.
-        Raises WeightsError if there are no such weights or they cannot be used, InputError for a device that this
-        machine does not have.
+        name_or_path: a shipped name, a weight file (.safetensors), or a folder written by `save_pretrained`.
+        device: "cpu", "cuda", "mps", or "auto" for the best available.
+        Raises WeightsError if the weights are missing or unusable, InputError if the device is not available.
         """
         return cls(weights.load(weights.find(name_or_path)), choose_device(device))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the network and its settings to `folder`/model.safetensors, for `from_pretrained` and `--model`.
 
-        The folder is created if it is missing; weights already there are replaced, whole or not at all.
-        Numbers are kept in half precision.   Raises WeightsError if the disk refuses.
+        Creates the folder if it is missing. Existing weights are replaced completely or not at all.
+        Numbers are stored in half precision.   Raises WeightsError if the file cannot be written.
         """
         path = Path(folder, weights.FILE)
         try:
@@ -152,37 +153,37 @@ class Harmonizer:
         strength: float = 1.0,
         network_size: int | None = None,
         encoding: Encoding | None = None,
-        on_progress: Progress = _silent,
+        on_progress: Progress = _ignore_progress,
     ) -> AnyPicture:
-        """The composite with its foreground harmonized; a new picture of the same type, size and depth.
+        """Return the composite with its foreground harmonized; a new picture of the same type, size and depth.
 
         composite: (H, W) or (H, W, C) uint8, uint16, float16 or float32, C = 1 gray, 2 gray + alpha, 3 RGB,
         4 RGB + alpha; or a PIL image. Integers span 0..max, floats are encoded in [0, 1] and may exceed it.
         mask: (H, W) bool, uint8, uint16 or float in [0, 1], or a PIL image of mode "1" or "L"; full = foreground.
-        strength: 0 (nothing) .. 1.   network_size: long side of what the network sees, pixels;
-        None for the network's own (`GKNetConfig.network_size`). A small picture is enlarged, twice at most.
-        encoding: what the pixels' values stand for; None for sRGB, or for a PIL image's own profile.
+        strength: 0 (no change) .. 1.   network_size: long side of the network's input, pixels;
+        None for the network's default (`GKNetConfig.network_size`). A small picture is enlarged at most twice.
+        encoding: of the pixel values; None for sRGB, or for a PIL image's own profile.
         Where the mask is 0 the result equals the composite bit for bit; alpha never changes.
-        Raises InputError for pictures that do not fit, NoForegroundError and NoBackgroundError for an empty
-        or full mask.
+        Raises InputError for invalid or mismatched pictures, NoForegroundError and NoBackgroundError for an empty or
+        full mask.
         """
         if isinstance(composite, Image.Image):
             pixels = from_pillow(composite)
-            encoding = encoding or Encoding(profile=profile_of(composite))
+            encoding = encoding or Encoding(profile=get_profile(composite))
         else:
             pixels = composite
             encoding = encoding or ENCODED_SRGB
         rgb = as_rgb(pixels)
-        flat = checked_mask(mask, pixels.shape[:2])
+        flat = validate_mask(mask, pixels.shape[:2])
         box = bounding_box(flat)
-        _check(strength, network_size, rgb)
+        _check_pixels(strength, network_size, rgb)
         on_progress("reduce", 0, 1)
-        sight = self.sight(rgb, flat, box, encoding, network_size)
+        sight = self.make_sight(rgb, flat, box, encoding, network_size)
         transfer, _ = self._fit(sight, box, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
-        transfer = _rolled_off(transfer, rgb[inside], flat[inside], encoding)
+        transfer = _roll_off(transfer, rgb[inside], flat[inside], encoding)
         result = pixels.copy()
-        result[inside] = recoloured(
+        result[inside] = recolor_pixels(
             transfer,
             pixels[inside],
             encoding,
@@ -205,22 +206,25 @@ class Harmonizer:
         network_size: int | None = None,
         encoding: Encoding = ENCODED_SRGB,
         clean_edges: bool = False,
-        on_progress: Progress = _silent,
+        on_progress: Progress = _ignore_progress,
     ) -> np.ndarray:
-        """The foreground layer, harmonized with the background beneath it; same shape, type and alpha.
+        """Return the foreground layer, harmonized with the background beneath it; same shape, type and alpha.
 
         foreground: (h, w, 4) RGB with straight alpha, or (h, w, 2) gray; background: (H, W, 3) RGB or (H, W)
         gray; both uint8, uint16, float16 or float32, not necessarily the same.   at: (x, y) of the layer's top
-        left corner on the background, pixels, may be negative.   clean_edges: take the colours of the cut-out's old
-        background out of its soft edge first (`gknet.edges`); needs PyMatting.   Other arguments, and errors, as
-        `__call__`; NoForegroundError also where the layer lies wholly beside the background, UnsupportedError without
-        PyMatting.
+        left corner on the background, pixels, may be negative.   clean_edges: first remove the cut-out's old background
+        from its soft edge (`gknet.edges`); needs PyMatting.
+        Other arguments and errors as in `__call__`. Also raises NoForegroundError if the layer is entirely outside the
+        background, and MissingPackageError without PyMatting.
         """
         if foreground.ndim != 3 or foreground.shape[2] not in (2, 4):
-            raise InputError("The foreground has no alpha.", "Give a cut-out layer: (h, w, 4) with straight alpha.")
-        _check(strength, network_size, foreground)
+            raise InputError(
+                f"Expected a foreground of shape (h, w, 4) or (h, w, 2), got {foreground.shape}.",
+                "Pass a cut-out with straight alpha.",
+            )
+        _check_pixels(strength, network_size, foreground)
         if clean_edges:
-            foreground = edges.cleaned(foreground, on_progress)
+            foreground = edges.clean_edges(foreground, on_progress)
         canvas = (background.shape[1], background.shape[0])
         fit = self.fit_layer(
             foreground,
@@ -245,35 +249,34 @@ class Harmonizer:
         network_size: int | None = None,
         encoding: Encoding = ENCODED_SRGB,
         reference_encoding: Encoding | None = None,
-        on_progress: Progress = _silent,
+        on_progress: Progress = _ignore_progress,
     ) -> LayerFit:
-        """What the network would do to a layer, ready to be applied to it at any strength.
+        """Fit the network's change to a layer, ready to be applied to it at any strength.
 
         layer: (h, w, C), C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGB + alpha, straight alpha.   reference: (H, W)
-        or (H, W, C) likewise, what lies below, all of the canvas, at its own size or reduced; where it is transparent,
-        its mean colour stands in.   canvas: (width, height) in the layer's pixels.   at: (x, y) of the layer on the
-        canvas.   selection: (h, w) uint8, 255 where the layer is the foreground; what is not selected is part of the
-        scene.   opacity: of the layer, in (0, 1]; of what is not selected, for the foreground is seen as if it were
-        opaque.
+        or (H, W, C) likewise, everything below the layer, covering the canvas, at full size or reduced; transparent
+        areas are filled with its mean color.   canvas: (width, height) in the layer's pixels.   at: (x, y) of the layer
+        on the canvas.   selection: (h, w) uint8, 255 where the layer is the foreground; the rest is part of the
+        scene.   opacity: in (0, 1], of the unselected part; the network sees the foreground as if it were opaque.
         encoding: of the layer.   reference_encoding: of the reference, None for the layer's.
         Raises InputError, NoForegroundError (also for an opaque layer without selection) and NoBackgroundError.
         """
         at = (operator.index(at[0]), operator.index(at[1]))
-        rgba, below = as_rgb(layer), without_gaps(as_rgb(reference))
-        _check(1.0, network_size, rgba)
-        _check(1.0, network_size, below)
+        rgba, below = as_rgb(layer), fill_gaps(as_rgb(reference))
+        _check_pixels(1.0, network_size, rgba)
+        _check_pixels(1.0, network_size, below)
         if not 0 < opacity <= 1:
-            raise InputError(f"The opacity is {opacity}.", "Choose one above 0, at most 1.")
+            raise InputError(f"Invalid opacity {opacity}.", "It must be above 0 and at most 1.")
         everything = Box(0, 0, *canvas)
         box = Box(at[0], at[1], rgba.shape[1], rgba.shape[0])
-        visible = bounding_box(_coverage(rgba, selection)).shifted(*at).within(everything)
+        visible = bounding_box(_find_coverage(rgba, selection)).shift(*at).intersect(everything)
         if visible is None:
-            raise NoForegroundError("The foreground lies beside the background.", "Move it over the picture.")
-        longest = self._network_size(network_size)
-        window = _window(visible, everything, longest)
+            raise NoForegroundError("The foreground is entirely outside the background.", "Move it over the picture.")
+        longest = self._choose_network_size(network_size)
+        window = _choose_window(visible, everything, longest)
         on_progress("reduce", 0, 1)
-        size = self._sight_size(window, longest)
-        # What is not selected shows, too.
+        size = self._choose_sight_size(window, longest)
+        # The unselected part of the layer is visible, too.
         shown = visible if selection is None else box
         sight = reduction.reduce_layer(
             rgba,
@@ -293,17 +296,16 @@ class Harmonizer:
                 "The foreground covers the whole background.", "Erase around the object, or select it."
             )
         transfer, change = self._fit(sight, box, on_progress)
-        return LayerFit(_rolled_off(transfer, rgba, selection, encoding), encoding, self.device, change)
+        return LayerFit(_roll_off(transfer, rgba, selection, encoding), encoding, self.device, change)
 
-    def _fit(self, sight: Sight, box: Box, on_progress: Progress) -> tuple[ColourTransfer, float]:
-        """The network's answer as a map from any colour at any place of the box to its harmonized colour, and
-        `LayerFit.change`."""
+    def _fit(self, sight: Sight, box: Box, on_progress: Progress) -> tuple[ColorTransfer, float]:
+        """Return the network's change as a map from any color at any position in the box, and `LayerFit.change`."""
         if not np.isfinite(sight.composite).all():
-            raise InputError("The picture holds values that are not numbers.", "Remove NaN and infinity first.")
+            raise InputError("The picture contains NaN or infinite values.", "Replace them with finite values first.")
         composite, foreground = sight.composite.clip(0, 1), sight.foreground.clip(0, 1)
         on_progress("network", 0, 1)
-        place, size = sight.place(box), (box.height, box.width)
-        answer, fit = self._see_beside(
+        place, size = sight.locate(box), (box.height, box.width)
+        answer, fit = self._run_beside_fit(
             composite,
             sight.mask,
             lambda: CurveFit(mask=sight.mask, foreground=foreground, layer_box=place, layer_size=size),
@@ -311,46 +313,49 @@ class Harmonizer:
         on_progress("network", 1, 1)
         covered = 3 * float(np.square(sight.mask, dtype=np.float64).sum())
         change = math.sqrt(np.square(answer - composite).sum() / covered) if covered else 0.0
-        return ColourTransfer(fit.curves(composite, answer), size), 255 * change
+        return ColorTransfer(fit.fit_curves(composite, answer), size), 255 * change
 
-    def _see_beside(
+    def _run_beside_fit(
         self, composite: np.ndarray, mask: np.ndarray, prepare: Callable[[], CurveFit]
     ) -> tuple[np.ndarray, CurveFit]:
-        """The network's answer, and the fit for it. What takes long of the fit needs no answer: where the network would
-        leave a core half idle, it is done beside it."""
+        """Return the network's result, and the fit for it.
+
+        Most of the fit does not depend on the result. If the network would leave a core half idle, the two run in
+        parallel.
+        """
         threads = torch.get_num_threads()
         if threads == 1 or (self.device.type == "cpu" and self.net.config.width > _LIGHT):
-            return self._see(composite, mask), prepare()
-        with ThreadPoolExecutor(1, "network", work_alone, (threads - 1,)) as beside:
-            answer = beside.submit(self._see, composite, mask)
+            return self._run_network(composite, mask), prepare()
+        with ThreadPoolExecutor(1, "network", limit_threads, (threads - 1,)) as beside:
+            answer = beside.submit(self._run_network, composite, mask)
             fit = prepare()
             return answer.result(), fit
 
-    def sight(
+    def make_sight(
         self, rgb: np.ndarray, mask: np.ndarray, box: Box, encoding: Encoding, network_size: int | None = None
     ) -> Sight:
-        """What the network is shown of a composite (H, W, 3 or 4), and which part of it that is.
+        """Return the network's input for a composite (H, W, 3 or 4).
 
-        mask: (H, W), as `gknet.pixels.pixels.checked_mask` gives it.   box: outside of it the mask is 0.
-        encoding: of the composite.   network_size: as `__call__`.
+        mask: (H, W), as from `gknet.pixels.pixels.validate_mask`.   box: contains all of the mask above 0.
+        encoding: of the composite.   network_size: as in `__call__`.
         """
-        longest = self._network_size(network_size)
-        window = _window(box, Box(0, 0, rgb.shape[1], rgb.shape[0]), longest)
-        return reduction.reduce_masked(rgb, mask, box, window, self._sight_size(window, longest), encoding)
+        longest = self._choose_network_size(network_size)
+        window = _choose_window(box, Box(0, 0, rgb.shape[1], rgb.shape[0]), longest)
+        return reduction.reduce_masked(rgb, mask, box, window, self._choose_sight_size(window, longest), encoding)
 
-    def _see(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """The network's picture (h, w, 3) float32 for a composite and mask at network size."""
+    def _run_network(self, composite: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Return the network's picture (h, w, 3) float32 for a composite and mask at network size."""
         with torch.inference_mode():
             picture = torch.from_numpy(composite).to(self.device).permute(2, 0, 1)[None]  # (1, 3, h, w)
             harmonized: Tensor = self.net(picture, torch.from_numpy(mask).to(self.device)[None, None])
             return harmonized[0].permute(1, 2, 0).float().cpu().numpy()
 
-    def _network_size(self, asked: int | None) -> int:
-        """What is asked for, or the network's own if nothing is."""
+    def _choose_network_size(self, asked: int | None) -> int:
+        """Return the requested size, or the network's default for None."""
         return self.net.config.network_size if asked is None else asked
 
-    def _sight_size(self, window: Box, network_size: int) -> tuple[int, int]:
-        """(height, width) the network sees a window at: multiples of what it needs."""
+    def _choose_sight_size(self, window: Box, network_size: int) -> tuple[int, int]:
+        """Return the (height, width) of the network's input for a window: multiples of what it needs."""
         multiple = self.net.config.multiple
         scale = min(_LARGER, network_size / max(window.height, window.width))
 
@@ -360,41 +365,39 @@ class Harmonizer:
         return fit(window.height), fit(window.width)
 
 
-def _rolled_off(
-    transfer: ColourTransfer, layer: np.ndarray, mask: np.ndarray | None, encoding: Encoding
-) -> ColourTransfer:
-    """`ColourTransfer.rolled_off` for a layer (h, w, 3 or 4) of any encoding."""
+def _roll_off(transfer: ColorTransfer, layer: np.ndarray, mask: np.ndarray | None, encoding: Encoding) -> ColorTransfer:
+    """Apply `ColorTransfer.roll_off` for a layer (h, w, 3 or 4) of any encoding."""
     if encoding.is_srgb or encoding.space == "linear":
-        return transfer.rolled_off(layer, mask, encoding.space)
-    shown = transfer.looked_at(layer)
+        return transfer.roll_off(layer, mask, encoding.space)
+    shown = transfer.sample_slices(layer)
     part = layer[shown].astype(np.float32) / np.float32(full_value(layer.dtype))
     part[..., :3] = encoding.to_srgb(np.ascontiguousarray(part[..., :3]))
-    return transfer.rolled_off(part, None if mask is None else mask[shown])
+    return transfer.roll_off(part, None if mask is None else mask[shown])
 
 
-def check_choices(strength: float, network_size: int | None) -> None:
-    """Raise InputError for a strength or a network size that is out of range; None is the network's own size."""
+def check_options(strength: float, network_size: int | None) -> None:
+    """Raise InputError for a strength or a network size that is out of range; None is the network's default size."""
     if not 0 <= strength <= 1:
-        raise InputError(f"The strength is {strength}.", "Choose one between 0 and 1.")
+        raise InputError(f"Invalid strength {strength}.", "It must be between 0 and 1.")
     if network_size is not None and not 64 <= network_size <= 1024:
-        raise InputError(f"The network size is {network_size}.", "Choose one between 64 and 1024.")
+        raise InputError(f"Invalid network size {network_size}.", "It must be between 64 and 1024.")
 
 
-def _check(strength: float, network_size: int | None, pixels: np.ndarray) -> None:
-    check_choices(strength, network_size)
+def _check_pixels(strength: float, network_size: int | None, pixels: np.ndarray) -> None:
+    check_options(strength, network_size)
     if pixels.dtype not in _DEPTHS:
         raise InputError(
-            f"Pixels of type {pixels.dtype} cannot be worked on.",
+            f"Unsupported pixel type {pixels.dtype}.",
             "Use uint8, uint16, float16 or float32.",
         )
 
 
-def _window(box: Box, canvas: Box, network_size: int) -> Box:
-    """What of the canvas the network looks at: all of it, or the surroundings of a tiny object."""
+def _choose_window(box: Box, canvas: Box, network_size: int) -> Box:
+    """Return the part of the canvas that the network looks at: all of it, or the surroundings of a tiny object."""
     side = max(box.width, box.height)
     if side * network_size >= SMALLEST_OBJECT * max(canvas.width, canvas.height):
         return canvas
-    # Never less than the network can see pixel by pixel: context costs nothing there.
+    # At least as many pixels as the network's input has, because context is free up to that size.
     reach = max(network_size, math.ceil(side * network_size / OBJECT_IN_WINDOW))
     width, height = min(reach, canvas.width), min(reach, canvas.height)
     left = box.left + box.width // 2 - width // 2
@@ -404,8 +407,8 @@ def _window(box: Box, canvas: Box, network_size: int) -> Box:
     return Box(left, top, width, height)
 
 
-def _coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray:
-    """(h, w), above 0 where the layer holds foreground. Raises NoForegroundError for an opaque layer."""
+def _find_coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray:
+    """Return (h, w), above 0 where the layer is foreground. Raises NoForegroundError for an opaque layer."""
     if selection is None:
         if rgba.shape[2] == 3:
             raise NoForegroundError(
@@ -413,7 +416,10 @@ def _coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray:
             )
         return rgba[..., 3] > 0  # NaN and what lies below 0 count as transparent
     if selection.dtype != np.uint8 or selection.shape != rgba.shape[:2]:
-        raise InputError("The selection is not one byte for each of the layer's pixels.", "Give (height, width) uint8.")
+        raise InputError(
+            f"Expected a selection of shape {rgba.shape[:2]} uint8, got {selection.shape} {selection.dtype}.",
+            "Pass one byte per pixel of the layer.",
+        )
     if not selection.any():
-        raise NoForegroundError("Nothing of the layer is selected.", "Select the object, or nothing at all.")
+        raise NoForegroundError("The selection does not contain any of the layer.", "Select the object, or nothing.")
     return selection if rgba.shape[2] == 3 else (selection > 0) & (rgba[..., 3] > 0)

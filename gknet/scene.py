@@ -1,4 +1,4 @@
-"""What the command harmonizes, read from files: a composite and its mask, a cut-out and its background, or layers."""
+"""Scenes read from files for the command: a composite and its mask, a cut-out and its background, or layers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from typing import Protocol
 import numpy as np
 
 from gknet.color.encoding import Encoding
-from gknet.composite import matching, paste, scaled
-from gknet.edges import cleaned
+from gknet.composite import match_background, paste, scale_layer
+from gknet.edges import clean_edges
 from gknet.errors import InputError
-from gknet.files.formats import check_writable, read, read_mask, write
-from gknet.files.layered.layers import Layers, opened
-from gknet.files.picture import Picture, check_place
+from gknet.files.formats import check_writable, read_mask, read_picture, write_picture
+from gknet.files.layered.layers import Layers, open_layers
+from gknet.files.picture import Picture, check_destination
 from gknet.harmonizer import Harmonizer, Progress
 
 
 class Scene(Protocol):
-    """file: the picture whose format, profile and metadata the result keeps.   before: its pixels, untouched.
-    notes: what of the files cannot be shown as it should, in a user's words.
+    """Something to harmonize, read from files.
+
+    file: the picture whose format, profile and metadata the result keeps.   before: its pixels, unchanged.
+    notes: what of the files is not reproduced exactly, in user-facing words.
     """
 
     file: Picture
@@ -30,21 +32,21 @@ class Scene(Protocol):
     @property
     def before(self) -> np.ndarray: ...
 
-    def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
-        """The whole picture with its foreground harmonized: shape and type of `before`."""
+    def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
+        """Return the whole picture with its foreground harmonized: shape and type of `before`."""
         ...
 
     def check_writable(self, path: Path) -> None:
-        """Nothing, if the result can be written there. Raises PictureError or UnsupportedError."""
+        """Raise PictureError or UnsupportedError if the result cannot be written there."""
         ...
 
     def write(self, path: Path, after: np.ndarray) -> None:
-        """What `harmonized` returned into a file. Raises as `check_writable`."""
+        """Write the result of `harmonize` to a file. Raises as `check_writable`."""
         ...
 
 
 class _Flat:
-    """What is written as one picture."""
+    """A scene that is written as one picture."""
 
     file: Picture
     notes: Sequence[str] = ()
@@ -55,15 +57,15 @@ class _Flat:
 
     def write(self, path: Path, after: np.ndarray) -> None:
         """As Scene."""
-        write(path, after, self.file)
+        write_picture(path, after, self.file)
 
 
 class CompositeScene(_Flat):
-    """A composite and its mask. Raises PictureError or UnsupportedError for what cannot be read."""
+    """A composite and its mask. Raises PictureError or UnsupportedError for unreadable files."""
 
     def __init__(self, composite: Path, mask: Path, on_progress: Progress) -> None:
         on_progress("read", 0, 2)
-        self.file = read(composite)
+        self.file = read_picture(composite)
         on_progress("read", 1, 2)
         self.mask = read_mask(mask)
         self.on_progress = on_progress
@@ -73,8 +75,8 @@ class CompositeScene(_Flat):
         """The composite."""
         return self.file.pixels
 
-    def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
-        """The composite with its foreground harmonized."""
+    def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
+        """Return the composite with its foreground harmonized."""
         return harmonizer(
             self.file.pixels,
             self.mask,
@@ -92,23 +94,23 @@ class LayerScene(_Flat):
         self, foreground: Path, background: Path, at: tuple[int, int], scale: float, on_progress: Progress
     ) -> None:
         on_progress("read", 0, 2)
-        self.file = read(background)
+        self.file = read_picture(background)
         on_progress("read", 1, 2)
-        self.layer = scaled(matching(read(foreground), self.file), scale)
+        self.layer = scale_layer(match_background(read_picture(foreground), self.file), scale)
         self.at = at
         self.on_progress = on_progress
 
     @property
     def before(self) -> np.ndarray:
-        """The background with the cut-out as it was."""
+        """The background with the original cut-out."""
         return paste(self.layer, self.file.pixels, self.at)
 
     def clean_edges(self) -> None:
-        """Takes the cut-out's old background out of its soft edge. Raises as `gknet.edges.cleaned`."""
-        self.layer = cleaned(self.layer, self.on_progress)
+        """Remove the cut-out's old background from its soft edge. Raises as `gknet.edges.clean_edges`."""
+        self.layer = clean_edges(self.layer, self.on_progress)
 
-    def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
-        """The background with the cut-out harmonized."""
+    def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
+        """Return the background with the cut-out harmonized."""
         layer = harmonizer.layer(
             self.layer,
             self.file.pixels,
@@ -122,41 +124,42 @@ class LayerScene(_Flat):
 
 
 class LayeredScene(_Flat):
-    """A file of layers: one of them over what is visible below it.
+    """A layered file: one of its layers over everything visible below it.
 
     name: of that layer, None for the topmost visible one with transparency.
-    Raises PictureError, UnsupportedError or InputError, the last also if the file is not one of layers.
+    Raises PictureError or UnsupportedError for unreadable files, InputError for a flat one or an unknown layer.
     """
 
     def __init__(self, path: Path, name: str | None, on_progress: Progress) -> None:
         on_progress("read", 0, 1)
-        document = opened(path)
+        document = open_layers(path)
         if document is None:
             raise InputError(
-                "It is not clear what to harmonize.", "Give COMPOSITE and MASK, or --foreground and --background."
+                f"{path} is a flat picture and needs a mask.",
+                "Give COMPOSITE and MASK, or --foreground and --background.",
             )
         self.layers = Layers(document, name)
-        self.file = self.layers.merged()
+        self.file = self.layers.merge()
         self.notes = self.layers.notes
         self.on_progress = on_progress
 
     @property
     def before(self) -> np.ndarray:
-        """The picture as it was."""
+        """The original picture."""
         return self.file.pixels
 
     def clean_edges(self) -> None:
-        """Takes the layer's old background out of its soft edge. Raises as `gknet.edges.cleaned`."""
+        """Remove the layer's old background from its soft edge. Raises as `gknet.edges.clean_edges`."""
         foreground = self.layers.foreground
-        self.layers.foreground = replace(foreground, pixels=cleaned(foreground.pixels, self.on_progress))
+        self.layers.foreground = replace(foreground, pixels=clean_edges(foreground.pixels, self.on_progress))
 
-    def harmonized(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
-        """The picture with the layer harmonized."""
+    def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
+        """Return the picture with the layer harmonized."""
         layers = self.layers
         foreground, chosen = layers.foreground, layers.chosen
         fit = harmonizer.fit_layer(
             foreground.pixels,
-            layers.below(),
+            layers.merge_below(),
             at=(chosen.left, chosen.top),
             canvas=layers.document.size,
             opacity=chosen.opacity,
@@ -168,13 +171,13 @@ class LayeredScene(_Flat):
         self.layer = replace(
             foreground, pixels=fit.apply(foreground.pixels, strength=strength, on_progress=self.on_progress)
         )
-        self.after = layers.merged(self.layer.pixels)
+        self.after = layers.merge(self.layer.pixels)
         return self.after.pixels
 
     def check_writable(self, path: Path) -> None:
-        """As Scene: .ora keeps the layers, every other suffix is one picture."""
+        """As Scene: .ora keeps the layers, every other format is written as one picture."""
         if path.suffix.lower() == ".ora":
-            check_place(path)
+            check_destination(path)
         else:
             super().check_writable(path)
 

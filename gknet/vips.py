@@ -1,6 +1,6 @@
-"""libvips as this package needs it, only while this package uses it.
+"""Settings of libvips that apply only while this package uses it.
 
-pyvips's settings hold for the whole process, which may use pyvips for other things, too.
+pyvips's settings are global to the process, which may use pyvips for other things.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _to_string = pyvips.error._to_string
 def vips_session() -> Iterator[None]:
     """Change three of pyvips's settings while a block, or a decorated function, builds and runs operations.
 
-    - No cache: libvips would keep the last hundred operations, and each of ours holds a whole picture.
-    - Messages that aren't UTF-8 are read all the same. libvips quotes damaged files in its messages; pyvips would fail
-      over them, and at every later error too.
+    - No cache: libvips would keep the last hundred operations, each with a whole picture.
+    - Messages that are not UTF-8 are decoded leniently. libvips quotes damaged files in its messages; pyvips would fail
+    on them, and at every later error.
     - No debugging messages: a Ctrl-C that arrives while Python handles one would be lost.
 
-    Sessions may overlap, in any number of threads; the last one to end brings the settings back.
+    Sessions may overlap, in any number of threads; the last one to end restores the settings.
     """
     global _users, _cache_size
     with _lock:
         if _users == 0:
             _cache_size = pyvips.cache_get_max()
-            _apply(0, _decode, _WORTH_TELLING)
+            _apply_settings(0, _decode, _WORTH_TELLING)
         _users += 1
     try:
         yield
@@ -46,10 +46,10 @@ def vips_session() -> Iterator[None]:
         with _lock:
             _users -= 1
             if _users == 0:
-                _apply(_cache_size, _to_string, _EVERYTHING)
+                _apply_settings(_cache_size, _to_string, _EVERYTHING)
 
 
-def _apply(cache_size: int, to_string: Any, levels: int) -> None:
+def _apply_settings(cache_size: int, to_string: Any, levels: int) -> None:
     pyvips.cache_set_max(cache_size)
     pyvips._to_string = pyvips.error._to_string = to_string
     pyvips._remove_log_handler()

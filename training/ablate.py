@@ -69,7 +69,7 @@ class Ablation:
         self.out = out
         self.every = every
         self.statistics = {} if start is None else _read_statistics_path(start, run)
-        self._claim_folder(None if start is None else weights.digest(start))
+        self._claim_folder(None if start is None else weights.compute_digest(start))
 
     def _claim_folder(self, start: str | None) -> None:
         """Reserve the folder for this ablation. Raises ValueError if it holds anything else."""
@@ -201,7 +201,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("ablate: stopped; run the same command again to resume", file=sys.stderr)
         return 130
-    start = None if options.start is None else f"{options.start.name} {weights.digest(options.start)}"
+    start = None if options.start is None else f"{options.start.name} {weights.compute_digest(options.start)}"
     table = ablation_table(run, rows, first, start)
     table.show(Console(width=max(130, Console().width)))
     with replace_text_file(options.out / "table.md") as file:

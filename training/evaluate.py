@@ -88,13 +88,13 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
         quality_plot.check(options.plot)
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
-    path = options.weights or weights.shipped(options.model)
+    path = options.weights or weights.find_shipped(options.model)
     with defer_interrupts():
         harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
     count, found = _open_samples(options, bad)
     # Avoid wrapped rows in a pipe or a narrow window.
     console = Console(width=max(130, Console().width))
-    ours = f"{path.name} {weights.digest(path)}"
+    ours = f"{path.name} {weights.compute_digest(path)}"
     beside = CLASSICAL if options.pool else ()
     results: dict[str, list[Record]] = {name: [] for name in (*(method.name for method in beside), ours)}
     extremes = Extremes()

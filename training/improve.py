@@ -69,7 +69,7 @@ def main() -> int:
     torch.set_num_threads(1)
     try:
         run = read_run(options.config)
-        shipped = options.weights or weights.shipped(run.preset)
+        shipped = options.weights or weights.find_shipped(run.preset)
         # Each run needs a new seed, which its state keeps: with a fixed one, or one derived from the weights,
         # it would see the composites of the previous run again.
         training = Training(replace(run, seed=secrets.randbits(32)))

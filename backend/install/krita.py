@@ -12,7 +12,7 @@ from pathlib import Path
 
 from backend.install import programs
 from backend.install.installation import check_plug_in, install_plug_in, remove_file, remove_plug_in
-from gknet.atomic import replacing
+from gknet.atomic import replace_file
 from gknet.errors import HarmonizeError
 
 PACKAGE = "plugin_krita"
@@ -208,7 +208,7 @@ def _iterate_lines(settings: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _replace_content(file: Path, content: bytes) -> None:
     """Replace a file's content atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as unfinished, unfinished.open("wb") as new:
+    with replace_file(file) as unfinished, unfinished.open("wb") as new:
         new.write(content)
         new.flush()
         os.fsync(new.fileno())

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from backend.errors import BackendUnavailableError
 from gknet import __version__
-from gknet.atomic import replacing
+from gknet.atomic import replace_file
 
 _GLANCE_S = 1.0
 """A client that tests the lock holds it for an instant."""
@@ -80,7 +80,7 @@ def is_locked(path: Path) -> bool:
 def write_connection_file(path: Path, connection: Connection) -> None:
     """Write the file atomically, readable only by its owner. Raise BackendUnavailableError if that fails."""
     try:
-        with replacing(path, mode=0o600) as unfinished:
+        with replace_file(path, mode=0o600) as unfinished:
             unfinished.write_text(json.dumps(asdict(connection)), encoding="utf-8")
     except OSError as error:
         raise _make_unusable_error(path, error) from error

@@ -187,9 +187,9 @@ class Worker(threading.Thread):
         earlier = None if request.fit is None else (request.fit, self._find_fit(request.fit, request.layer))
         layer = _view_as_array(request.layer)
         if request.clean_edges:
-            from gknet.edges import cleaned
+            from gknet.edges import clean_edges
 
-            layer = cleaned(layer, stages)
+            layer = clean_edges(layer, stages)
         selection = None
         if request.selection is not None:
             selection = np.frombuffer(request.selection, np.uint8).reshape(layer.shape[:2])
@@ -272,7 +272,7 @@ class Worker(threading.Thread):
             self.device = device = str(choose_device(device))
         if (name, device) not in self._models:
             # Only shipped names, never paths: clients must not make the backend open files.
-            self._models[name, device] = Harmonizer.from_pretrained(weights.shipped(name), device)
+            self._models[name, device] = Harmonizer.from_pretrained(weights.find_shipped(name), device)
             _log.info("loaded %s on %s", name, device)
         return self._models[name, device]
 

@@ -1,1 +1,1 @@
-"""Many pictures in one go: `gknet batch`, see docs/command-line.md."""
+"""`gknet batch`: harmonization of many pictures; see docs/command-line.md."""

@@ -1,4 +1,4 @@
-"""One picture of a batch: what it is made of, with which settings, and what became of it."""
+"""A picture of a batch: its input files, its settings, and its outcome."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One output and what it is made of: composite and mask, a composite of layers alone, or foreground and background.
+    """One output and its inputs: composite and mask, a layered composite alone, or foreground and background.
 
-    output: its name below the output folder, with /.   at: (x, y) of the foreground on the background, pixels.
-    scale: factor on the foreground's size.   trouble: why it cannot be made, if that is known already.
+    output: path relative to the output folder, with /.   at: (x, y) of the foreground on the background, pixels.
+    scale: factor on the foreground's size.   trouble: why the job cannot be done, if already known.
     """
 
     output: str
@@ -32,11 +32,11 @@ class Job:
 
     @property
     def inputs(self) -> list[Path]:
-        """The files it is made of."""
+        """The input files."""
         return [path for path in (self.composite, self.mask, self.foreground, self.background) if path is not None]
 
-    def scene(self, layer: str | None, on_progress: Progress) -> Scene:
-        """Its files, read.   layer: which, of a file of layers. Raises HarmonizeError."""
+    def read_scene(self, layer: str | None, on_progress: Progress) -> Scene:
+        """Read the input files.   layer: to harmonize in a layered file. Raises HarmonizeError."""
         from gknet.scene import CompositeScene, LayeredScene, LayerScene
 
         if self.foreground is not None and self.background is not None:
@@ -49,9 +49,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What all pictures of a batch have in common, as in `gknet harmonize`.
+    """Settings common to all pictures of a batch, as in `gknet harmonize`.
 
-    weights: `gknet.network.weights.digest`.   network_size: None for the network's own.
+    weights: from `gknet.network.weights.compute_digest`.   network_size: None for the network's default.
     """
 
     model: str
@@ -62,20 +62,20 @@ class Settings:
     layer: str | None
 
     def of(self, job: Job) -> dict[str, Any]:
-        """Everything but the files' contents that decides what a job's output looks like, as JSON knows it."""
+        """Return everything except the files' contents that affects a job's output, as JSON values."""
         return {**asdict(self), "at": list(job.at), "scale": job.scale}
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """By which a file is known again: its size in bytes and when it was last written, nanoseconds."""
+    """Identifies a version of a file: its size in bytes and its modification time, nanoseconds."""
 
     size: int
     mtime_ns: int
 
     @classmethod
     def of(cls, path: Path) -> Stamp | None:
-        """The file's, None if there is none."""
+        """Return a file's stamp, None if it does not exist."""
         try:
             status = path.stat()
         except OSError:
@@ -88,12 +88,12 @@ State = Literal["written", "kept", "failed", "not reached"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a job.
+    """Outcome of a job.
 
     state: "written" now; "kept" from an earlier run; "failed"; "not reached" when the batch was stopped.
-    unfinished: where the result waits for its name, `written` what it is known by, `inputs` what its files were known
-    by before they were read.   seconds: from reading to writing, without waiting.
-    message, hint, traceback: of a failure.   notes: what of the files cannot be shown as it should.
+    unfinished: the result's temporary file, `written` its stamp, `inputs` the stamps of the input files before they
+    were read.   seconds: from reading to writing, without waiting.
+    message, hint, traceback: of a failure.   notes: what of the files is not reproduced exactly.
     """
 
     job: Job
@@ -108,6 +108,6 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def failure(cls, job: Job, error: HarmonizeError, seconds: float = 0.0) -> Outcome:
-        """Of a job that an error ended."""
+    def from_error(cls, job: Job, error: HarmonizeError, seconds: float = 0.0) -> Outcome:
+        """Return the outcome of a job that failed with an error."""
         return cls(job=job, state="failed", message=error.message, hint=error.hint, seconds=seconds)

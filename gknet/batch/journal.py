@@ -1,9 +1,9 @@
-"""What is finished in an output folder: by which files and settings each output was made.
+"""Record of the finished outputs in a folder: the files and settings that each was made from.
 
-The line that describes a result is written just before the result takes its name, and holds what the file is then known
-by (size and time, which a rename keeps). So a line is true if the file it describes is there, whenever a kill comes.
-A power cut takes what the disk does not have yet, in any order. So each step is on the disk before the next one begins:
-the result's bytes (the workbench sees to them), the line, the name.
+A result's line is written just before the result is renamed, and contains the size and time of the file, which a rename
+keeps. So a line is valid if the file that it describes exists, whenever the process is killed.
+A power failure loses unsynced data in any order. So each step is synced to disk before the next begins: the result's
+bytes (by the workbench), the line, the name.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from filelock import FileLock, Timeout
 
 from gknet.batch.job import Job, Outcome, Settings, Stamp
 from gknet.errors import InputError, PictureError
-from gknet.files.picture import refused
+from gknet.files.picture import file_error
 
 FOLDER = ".gknet-batch"
-"""In the output folder: the lock, the journal, and what is not finished."""
+"""Folder inside the output folder for the lock, the journal, and unfinished results."""
 
 _CLOCK_NS = 2_000_000_000
-"""How far off a file's time may be: some file systems round it to two seconds, when they are mounted again."""
+"""Tolerance of file times: some file systems round them to two seconds after a remount."""
 _CANNOT = (errno.EINVAL, errno.ENOTSUP)
-"""What file systems answer that have no such thing as a folder on a disk, some of those in a network."""
+"""Errors of file systems that cannot sync a folder, such as some network file systems."""
 
 
 @dataclass(slots=True)
 class Journal:
-    """The finished outputs of one folder, while it is ours alone: see `opened`.
+    """The finished outputs of one folder, locked for this process: see `open`.
 
-    unfinished: a folder on the same file system, for results that have no name yet.
+    unfinished: a folder on the same file system for results before they are renamed.
     """
 
     out: Path
@@ -48,59 +48,59 @@ class Journal:
 
     @classmethod
     @contextmanager
-    def opened(cls, out: Path) -> Iterator[Journal]:
-        """The journal of an output folder, which is made if need be; what a kill left unfinished is cleared away.
+    def open(cls, out: Path) -> Iterator[Journal]:
+        """Open the journal of an output folder, which is created if necessary; leftovers of a killed run are removed.
 
-        Raises InputError if another batch is at work there, PictureError if the folder cannot be written to.
+        Raises InputError if another batch is running there, PictureError if the folder cannot be written to.
         """
-        with ExitStack() as held:
+        with ExitStack() as stack:
             try:
                 home = out / FOLDER
                 home.mkdir(parents=True, exist_ok=True)
-                held.enter_context(FileLock(home / "lock", timeout=0))
+                stack.enter_context(FileLock(home / "lock", timeout=0))
                 unfinished = home / "unfinished"
                 shutil.rmtree(unfinished, ignore_errors=True)
                 unfinished.mkdir(exist_ok=True)
-                held.callback(shutil.rmtree, unfinished, ignore_errors=True)
-                file = held.enter_context((home / "journal.jsonl").open("ab+"))
-                journal = cls(out, unfinished, file, _read(file))
-                for folder in (home, out):  # without the journal, nothing would know the results again
+                stack.callback(shutil.rmtree, unfinished, ignore_errors=True)
+                file = stack.enter_context((home / "journal.jsonl").open("ab+"))
+                journal = cls(out, unfinished, file, _read_lines(file))
+                for folder in (home, out):  # without the journal, the results could not be recognized
                     sync_folder(folder)
             except Timeout:
-                hint = "Wait until it has ended, or choose another folder."
+                hint = "Wait until it has finished, or choose another folder."
                 raise InputError(f"Another gknet batch is writing into {out}.", hint) from None
             except OSError as error:
-                raise refused(out, "written", error) from error
+                raise file_error(out, "written", error) from error
             yield journal
 
-    def why_again(self, job: Job, settings: Settings) -> str | None:
-        """Nothing if the job's output is there and up to date; else, in a few words, why it has to be made.
+    def find_reason(self, job: Job, settings: Settings) -> str | None:
+        """Return None if the job's output is up to date; otherwise why it has to be made, in a few words.
 
-        Raises PictureError if a file is there that no batch wrote, or that was changed since.
+        Raises PictureError for an existing file that no batch wrote, or that was changed since.
         """
         there = Stamp.of(self.out / job.output)
         if there is None:
             return "new"
-        ours = [line for line in self._lines.get(job.output, []) if _same(line["output"], there)]
+        ours = [line for line in self._lines.get(job.output, []) if _is_same(line["output"], there)]
         if not ours:
             raise PictureError(
-                f"{self.out / job.output} is there already, and was not written by gknet batch or was changed since.",
+                f"{self.out / job.output} already exists and was not written by gknet batch, or was changed since.",
                 "Move it away, or choose another folder.",
             )
         if ours[-1]["settings"] != settings.of(job):
             return "the settings have changed"
         stamps = [Stamp.of(path) for path in job.inputs]
-        return None if ours[-1]["inputs"] == _described(job, stamps) else "its files have changed"
+        return None if ours[-1]["inputs"] == _describe_inputs(job, stamps) else "its files have changed"
 
-    def finish(self, outcome: Outcome, settings: Settings) -> None:
-        """Gives a written result its name, for good: on the disk too. Raises PictureError if the disk refuses."""
+    def publish(self, outcome: Outcome, settings: Settings) -> None:
+        """Rename a written result to its final name and sync it to disk. Raises PictureError if writing fails."""
         assert outcome.unfinished is not None
         assert outcome.written is not None
         job = outcome.job
         line = {
             "name": job.output,
             "output": asdict(outcome.written),
-            "inputs": _described(job, outcome.inputs),
+            "inputs": _describe_inputs(job, outcome.inputs),
             "settings": settings.of(job),
         }
         target = self.out / job.output
@@ -113,20 +113,20 @@ class Journal:
             for folder in PurePosixPath(job.output).parents:  # those above hold the names of those just made
                 sync_folder(self.out / folder)
         except OSError as error:
-            raise refused(target, "written", error) from error
+            raise file_error(target, "written", error) from error
 
 
-def _described(job: Job, stamps: list[Stamp | None] | tuple[Stamp | None, ...]) -> list[Any]:
-    """A job's files as JSON knows them: by name alone, for folders are moved and mounted elsewhere."""
+def _describe_inputs(job: Job, stamps: list[Stamp | None] | tuple[Stamp | None, ...]) -> list[Any]:
+    """Return a job's files as JSON values: by name only, because folders may be moved or mounted elsewhere."""
     return [[path.name, stamp and asdict(stamp)] for path, stamp in zip(job.inputs, stamps, strict=True)]
 
 
-def _same(line: dict[str, int], there: Stamp) -> bool:
+def _is_same(line: dict[str, int], there: Stamp) -> bool:
     return line["size"] == there.size and abs(line["mtime_ns"] - there.mtime_ns) <= _CLOCK_NS
 
 
-def _read(file: IO[bytes]) -> dict[str, list[dict[str, Any]]]:
-    """All lines, by output; a last one that a kill cut off is taken away."""
+def _read_lines(file: IO[bytes]) -> dict[str, list[dict[str, Any]]]:
+    """Return all lines by output; an incomplete last line is removed."""
     file.seek(0)
     content = file.read()
     whole = content[: content.rfind(b"\n") + 1]
@@ -138,14 +138,14 @@ def _read(file: IO[bytes]) -> dict[str, list[dict[str, Any]]]:
             line = json.loads(text)
             lines.setdefault(line["name"], []).append(line)
         except (ValueError, KeyError, TypeError):
-            hint = "Delete it, and what it speaks of is asked about anew."
+            hint = "Delete it, and move its results to another folder."
             raise PictureError(f"{file.name} is damaged.", hint) from None
     return lines
 
 
 def sync_file(path: Path) -> None:
-    """Returns once a file's bytes are on the disk. Raises OSError if the disk refuses."""
-    descriptor = os.open(path, os.O_RDWR)  # Windows takes no other
+    """Sync a file's bytes to disk. Raises OSError if the disk refuses."""
+    descriptor = os.open(path, os.O_RDWR)  # Windows syncs only writable files
     try:
         os.fsync(descriptor)
     finally:
@@ -153,9 +153,9 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Returns once the names in a folder are on the disk. Raises OSError if the disk refuses.
+    """Sync the names in a folder to disk. Raises OSError if the disk refuses.
 
-    Windows opens no folder, and some network file systems sync none: there, when a name is kept is up to the system.
+    Does nothing on Windows, which cannot open folders, and on network file systems that cannot sync them.
     """
     if sys.platform == "win32":
         return

@@ -1,4 +1,4 @@
-"""A batch's report: what became of every picture, as JSON."""
+"""JSON report on the outcomes of a batch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 
 from gknet import __version__
 from gknet.batch.job import Outcome, Settings
-from gknet.files.picture import replacing
+from gknet.files.picture import replace_file
 
 
 def write(
     path: Path, outcomes: Iterable[Outcome], settings: Settings, *, device: str, seconds: float, stopped: bool
 ) -> None:
-    """The report into a file, the whole of it or none. Raises PictureError if the disk refuses."""
-    files = sorted((_file(outcome) for outcome in outcomes), key=lambda file: str(file["output"]))
+    """Write the report to a file, completely or not at all. Raises PictureError if writing fails."""
+    files = sorted((_describe_file(outcome) for outcome in outcomes), key=lambda file: str(file["output"]))
     content = {
         "versions": {
             "gknet": __version__,
@@ -33,11 +33,11 @@ def write(
         "counts": Counter(file["state"] for file in files),
         "files": files,
     }
-    with replacing(path) as unfinished:
+    with replace_file(path) as unfinished:
         unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _file(outcome: Outcome) -> dict[str, Any]:
+def _describe_file(outcome: Outcome) -> dict[str, Any]:
     file: dict[str, Any] = {
         "output": outcome.job.output,
         "inputs": [str(path) for path in outcome.job.inputs],

@@ -1,4 +1,4 @@
-"""Where a job is done, from its files to a file: on many threads at once, one network for all of them."""
+"""Runs jobs from their input files to an output file, on many threads at once, with one network for all of them."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from gknet import edges
 from gknet.batch.job import Job, Outcome, Settings, Stamp
 from gknet.batch.journal import sync_file
 from gknet.errors import CancelledError, HarmonizeError
-from gknet.files.picture import refused
-from gknet.harmonizer import Harmonizer, check_choices
+from gknet.files.picture import file_error
+from gknet.harmonizer import Harmonizer, check_options
 from gknet.network import weights
 from gknet.network.device import choose_device
-from gknet.transfer.cores import work_alone
+from gknet.transfer.cores import limit_threads
 
 MOST_BYTES = 1 << 30
-"""Of source pixels that are worked on at once. Masks, results and what is being read come on top."""
+"""Limit of source pixels processed at once. Masks, results and pictures being read come on top."""
 
 
 class Workbench:
-    """A network, and order among the threads that use it.
+    """A network, shared in an orderly way by many threads.
 
-    Each thread does a whole job. Up to `slots` of them compute, on one core each; meanwhile others read and write.
-    One core a picture: two pictures side by side take less time than one after the other on both cores
-    (`tests/benchmarks/batch.py`), and the result does not depend on how many cores there are.
+    Each thread does a whole job. Up to `slots` of them compute, on one core each, while others read and write.
+    One core per picture: two pictures side by side take less time than one after the other on both cores
+    (`tests/benchmarks/batch.py`), and the result does not depend on the number of cores.
     """
 
     def __init__(
         self, settings: Settings, device: str, unfinished: Path, stop: threading.Event, slots: int | None = None
     ) -> None:
-        """unfinished: folder for the results.   stop: once set, no job begins, and those that compute end within
-        moments.   slots: without it, one a core, or two on a GPU.
+        """Load the network.
 
-        Raises WeightsError or InputError for a model or device that is not there.
+        unfinished: folder for the results.   stop: once set, no job starts, and running ones end within moments.
+        slots: by default one per core, or two on a GPU.
+        Raises WeightsError or InputError for an unknown model or an unavailable device.
         """
         self.harmonizer = Harmonizer.from_pretrained(settings.model, device)
         self.slots = slots or (torch.get_num_threads() if self.harmonizer.device.type == "cpu" else 2)
@@ -52,13 +53,13 @@ class Workbench:
 
     @property
     def threads(self) -> int:
-        """How many may work here at once, to some purpose."""
+        """Number of threads that can usefully work here at once."""
         return 2 * self.slots
 
-    def do(self, job: Job) -> Outcome:
-        """The job done, or what went wrong; the result waits in the folder for the unfinished.
+    def harmonize_job(self, job: Job) -> Outcome:
+        """Do a job and return its outcome; the result is left in the folder for unfinished results.
 
-        Whatever a single picture can bring about ends this picture alone.
+        Any error that a single picture can cause fails only this picture.
         """
         if self._stopped.is_set():
             return Outcome(job=job, state="not reached")
@@ -66,11 +67,11 @@ class Workbench:
         try:
             if job.trouble is not None:
                 raise job.trouble
-            return self._done(job, clock)
+            return self._harmonize(job, clock)
         except CancelledError:
             return Outcome(job=job, state="not reached")
         except HarmonizeError as error:
-            return Outcome.failure(job, error, clock.seconds)
+            return Outcome.from_error(job, error, clock.seconds)
         except Exception as error:
             return Outcome(
                 job=job,
@@ -81,16 +82,16 @@ class Workbench:
                 traceback=traceback.format_exc(),
             )
 
-    def _done(self, job: Job, clock: _Clock) -> Outcome:
+    def _harmonize(self, job: Job, clock: _Clock) -> Outcome:
         if not hasattr(self._thread, "is_alone"):
-            work_alone()
+            limit_threads()
             self._thread.is_alone = True
         settings = self._settings
         target = self._unfinished / f"{secrets.token_hex(8)}{PurePosixPath(job.output).suffix}"
         inputs = tuple(Stamp.of(path) for path in job.inputs)
         with self._reading:
             with clock:
-                scene = job.scene(settings.layer, self._step)
+                scene = job.read_scene(settings.layer, self._step)
                 scene.check_writable(target)
             size = scene.before.nbytes
             self._room.enter(size)
@@ -99,10 +100,10 @@ class Workbench:
                 self._step("clean", 0, 1)
                 if settings.clean_edges:
                     scene.clean_edges()  # type: ignore[attr-defined]
-                after = scene.harmonized(self.harmonizer, settings.strength, settings.network_size)
+                after = scene.harmonize(self.harmonizer, settings.strength, settings.network_size)
             with clock:
                 scene.write(target, after)
-                _onto_disk(target)
+                _sync_result(target)
         finally:
             self._room.leave(size)
         return Outcome(
@@ -121,12 +122,12 @@ class Workbench:
             raise CancelledError("The batch was stopped.")
 
 
-def _onto_disk(target: Path) -> None:
-    """Here, not where it gets its name: a thread waits for the disk while others compute."""
+def _sync_result(target: Path) -> None:
+    """Sync the result to disk here, not when it is published, so that a thread waits while others compute."""
     try:
         sync_file(target)
     except OSError as error:
-        raise refused(target, "written", error) from error
+        raise file_error(target, "written", error) from error
 
 
 class _Clock:
@@ -143,7 +144,7 @@ class _Clock:
 
 
 class _Room:
-    """Lets in so many bytes at a time; what is larger than that, alone."""
+    """Limits the bytes in use at a time; a larger picture is admitted only alone."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -161,20 +162,20 @@ class _Room:
             self._changed.notify_all()
 
 
-def settings_of(
+def make_settings(
     *, model: str, strength: float, network_size: int | None, clean_edges: bool, layer: str | None, device: str
 ) -> Settings:
-    """The settings, with the weights as they are now.
+    """Return the settings, with the digest of the weights as they are now.
 
-    Raises WeightsError, InputError for what is out of range or not there, MissingPackageError if PyMatting is missing.
+    Raises WeightsError or InputError for invalid or unavailable choices, MissingPackageError if PyMatting is missing.
     """
-    check_choices(strength, network_size)
+    check_options(strength, network_size)
     choose_device(device)
     if clean_edges:
         edges.check_available()
     return Settings(
         model=model,
-        weights=weights.digest(weights.find(model)),
+        weights=weights.compute_digest(weights.find(model)),
         strength=strength,
         network_size=network_size,
         clean_edges=clean_edges,

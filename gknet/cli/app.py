@@ -1,4 +1,4 @@
-"""The `gknet` command. Heavy imports wait inside the subcommands, so that --help answers at once."""
+"""The `gknet` command. Subcommands import heavy modules late, so that --help responds at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 app = App(
     name="gknet",
-    help="Make a pasted object take on the colours and light of its scene.",
+    help="Give a pasted object the colors and light of its scene.",
     version=__version__,
     default_parameter=Parameter(negative=""),
     suppress_keyboard_interrupt=False,
@@ -39,10 +39,10 @@ _STEPS = {
     "read": "Reading",
     "clean": "Cleaning the edges",
     "load": "Loading the network",
-    "reduce": "Looking at the scene",
+    "reduce": "Reducing the picture",
     "network": "Harmonizing",
-    "apply": "Colouring every pixel",
-    "record": "Watching the network",
+    "apply": "Applying the colors",
+    "record": "Recording the network",
     "draw": "Drawing",
     "write": "Writing",
 }
@@ -71,72 +71,72 @@ def harmonize(
 ) -> None:
     """Harmonize the object in a picture, at full resolution.
 
-    Either a finished composite and its mask:
+    Pass a finished composite and its mask:
 
         gknet harmonize composite.png mask.png -o harmonized.png
 
-    or a cut-out with transparency and the picture it goes onto:
+    or a cut-out with transparency and its background:
 
         gknet harmonize --foreground cutout.png --background photo.jpg --at 420,310 -o harmonized.jpg
 
-    or a file of layers, OpenRaster or Photoshop, which gets one more layer or becomes a flat picture:
+    or a layered file, OpenRaster or Photoshop, which gets one more layer or becomes a flat picture:
 
         gknet harmonize picture.ora -o harmonized.ora
 
-    Depth, colour profile, EXIF and other metadata of the picture are kept. The format follows the output's name.
+    Depth, color profile, EXIF and other metadata are kept. The suffix of the output sets its format.
 
     Parameters
     ----------
     composite
-        Picture that already holds the object, or a file of layers (.ora, .psd), which needs no mask.
+        Picture that already contains the object, or a layered file (.ora, .psd), which needs no mask.
     mask
-        Picture of the same size, white where the object is, black elsewhere, gray along soft edges.
+        Picture of the same size: white where the object is, black elsewhere, gray along soft edges.
     output
-        Where the result is written. It appears only when it is complete.
+        File for the result. It appears only when it is complete.
     foreground
         Cut-out object: a picture with transparency.
     background
-        Picture that the cut-out goes onto.
+        Picture to place the cut-out on.
     at
-        X,Y of the cut-out's top left corner on the background, pixels; may be negative. Without it: 0,0.
+        X,Y of the cut-out's top left corner on the background, in pixels; may be negative. Default: 0,0.
     scale
-        Factor on the cut-out's size. Without it: 1.
+        Scale factor of the cut-out. Default: 1.
     layer
-        Name of the layer to harmonize, in a file of layers. Without it: the topmost visible one with transparency.
+        Name of the layer to harmonize in a layered file. Default: the topmost visible one with transparency.
     clean_edges
-        Take the colours of the cut-out's old background out of its soft edge first. Needs PyMatting.
+        First remove the old background's colors from the cut-out's soft edge. Needs PyMatting.
     strength
-        0 leaves the object as it is, 1 harmonizes it fully.
+        0 leaves the object unchanged, 1 harmonizes it fully.
     model
-        Which weights: a name that `gknet info` lists, a .safetensors file, or a folder that `save_pretrained` wrote.
+        Weights: a name listed by `gknet info`, a .safetensors file, or a folder written by `save_pretrained`.
     network_size
-        Long side of what the network sees, pixels, 64 to 1024. Without it: what suits the network. The result always
-        has full resolution.
+        Long side of the network's input, in pixels, 64 to 1024. Default: the network's own. The result always has
+        full resolution.
     device
         auto, cpu, cuda or mps.
     show
-        Also write before and after side by side, next to the output.
+        Also write a side-by-side comparison of before and after next to the output.
     """
     pair, layers = (composite, mask), (foreground, background)
     layered = composite is not None and mask is None and not any(layers)
     if (None in pair and None in layers and not layered) or (any(pair) and any(layers)):
         raise InputError(
-            "It is not clear what to harmonize.",
-            "Give COMPOSITE and MASK, or --foreground and --background.",
+            "The inputs do not form a scene.",
+            "Give COMPOSITE and MASK, or --foreground and --background, or a layered file.",
         )
     if any(pair) and (at is not None or scale is not None):
-        raise InputError("A composite has no place or scale to choose.", "Leave out --at and --scale.")
+        raise InputError("--at and --scale do not apply to a composite.", "Leave them out.")
     if layer is not None and not layered:
-        raise InputError("There are no layers to choose from.", "Leave out --layer.")
+        raise InputError("--layer applies only to layered files.", "Leave it out.")
     if mask is not None and clean_edges:
         raise InputError(
-            "A finished composite's edge is mixed with the scene for good: there is nothing to clean it from.",
-            "Leave out --clean-edges, or give the cut-out: --foreground and --background.",
+            "--clean-edges does not apply to a composite, whose edge is already mixed with the scene.",
+            "Leave it out, or give the cut-out: --foreground and --background.",
         )
     beside = output.with_name(f"{output.stem}-before-after.png") if show else None
     inputs = [path for path in (*pair, *layers) if path is not None]
-    _keep_apart(inputs, [output] if beside is None else [output, beside])
-    with _progress() as step:
+    _check_distinct(inputs, [output] if beside is None else [output, beside])
+    with _show_progress() as step:
         from gknet.files.formats import check_writable
         from gknet.scene import CompositeScene, LayeredScene, LayerScene, Scene
 
@@ -152,7 +152,7 @@ def harmonize(
         else:
             assert foreground is not None
             assert background is not None
-            place = _position(at or "0,0", "--at")
+            place = _parse_position(at or "0,0", "--at")
             scene = LayerScene(foreground, background, place, 1.0 if scale is None else scale, step)
         scene.check_writable(output)
         if beside is not None:
@@ -163,7 +163,7 @@ def harmonize(
         step("load", 0, 1)
         from gknet.harmonizer import Harmonizer
 
-        after = scene.harmonized(Harmonizer.from_pretrained(model, device), strength, network_size)
+        after = scene.harmonize(Harmonizer.from_pretrained(model, device), strength, network_size)
         step("write", 0, 1)
         if beside is not None and before is not None:
             rows = [{"before": before, "after": after}]
@@ -185,15 +185,15 @@ def demo(*, output: Output = Path("gknet-demo.png"), model: str = "gknet-s", dev
     Parameters
     ----------
     output
-        The before/after picture.
+        File for the before/after picture.
     model
-        Which weights: a name that `gknet info` lists, a .safetensors file, or a folder that `save_pretrained` wrote.
+        Weights: a name listed by `gknet info`, a .safetensors file, or a folder written by `save_pretrained`.
     device
         auto, cpu, cuda or mps.
     """
     from gknet.cli import demo as example
 
-    with _progress() as step:
+    with _show_progress() as step:
         step("load", 0, 1)
         from gknet.files.formats import check_writable
         from gknet.harmonizer import Harmonizer
@@ -221,7 +221,7 @@ def inspect(
     network_size: int | None = None,
     device: str = "auto",
 ) -> None:
-    """Show what the network does with a picture, and on what grounds: a page with pictures and words.
+    """Show what the network does with a picture, and why, as an illustrated HTML page.
 
         gknet inspect composite.png mask.png -o page
 
@@ -230,24 +230,24 @@ def inspect(
     Parameters
     ----------
     composite
-        Picture that already holds the object.
+        Picture that already contains the object.
     mask
-        Picture of the same size, white where the object is, black elsewhere, gray along soft edges.
+        Picture of the same size: white where the object is, black elsewhere, gray along soft edges.
     output
         Folder for the page and its pictures, new or empty; an earlier page in it is replaced. It appears only when
         it is complete.
     point
-        X,Y of the composite's pixel whose attention is shown. Without it: the middle of the object.
+        X,Y of the composite's pixel whose attention is shown. Default: the middle of the object.
     model
-        Which weights: a name that `gknet info` lists, a .safetensors file, or a folder that `save_pretrained` wrote.
+        Weights: a name listed by `gknet info`, a .safetensors file, or a folder written by `save_pretrained`.
     network_size
-        Long side of what the network sees, pixels, 64 to 1024. Without it: what suits the network.
+        Long side of the network's input, in pixels, 64 to 1024. Default: the network's own.
     device
         auto, cpu, cuda or mps.
     """
-    _need_figures()
-    place = None if point is None else _position(point, "--point")
-    with _progress() as step:
+    _check_figures()
+    place = None if point is None else _parse_position(point, "--point")
+    with _show_progress() as step:
         from gknet.inspect import page
         from gknet.inspect.spot import check_inside
         from gknet.scene import CompositeScene
@@ -258,10 +258,10 @@ def inspect(
             check_inside(place, scene.before.shape[1], scene.before.shape[0])
         step("load", 0, 1)
         from gknet.harmonizer import Harmonizer
-        from gknet.inspect.sections import sections_of
+        from gknet.inspect.sections import make_sections
 
         harmonizer = Harmonizer.from_pretrained(model, device)
-        sections = sections_of(scene, harmonizer, point=place, network_size=network_size, on_progress=step)
+        sections = make_sections(scene, harmonizer, point=place, network_size=network_size, on_progress=step)
         step("write", 0, 1)
         page.write(output, composite.name, model, sections)
     _say(f"Wrote {output / page.PAGE}")
@@ -269,87 +269,87 @@ def inspect(
 
 @app.command
 def info(*, model: str | None = None, device: str = "auto") -> None:
-    """Say which networks there are, how large they are, and what they would run on.
+    """List the networks with their size, arithmetic, device and weights.
 
         gknet info
 
     Parameters
     ----------
     model
-        Only this network: a name, a .safetensors file, or a folder that `save_pretrained` wrote.
+        Only this network: a name, a .safetensors file, or a folder written by `save_pretrained`.
     device
         auto, cpu, cuda or mps.
     """
-    from gknet.cli.info import describe
+    from gknet.cli.info import describe_networks
 
-    Console().print(describe(model, device))
+    Console().print(describe_networks(model, device))
 
 
 app.command(batch)
 
 
-def _keep_apart(inputs: list[Path], outputs: list[Path]) -> None:
-    """Raises InputError if an output, however it is spelt or linked, is one of the inputs."""
+def _check_distinct(inputs: list[Path], outputs: list[Path]) -> None:
+    """Raise InputError if an output is one of the inputs, even through a link or another spelling."""
     for output, path in itertools.product(outputs, inputs):
         try:
             same = output.samefile(path)
-        except OSError:  # one of them does not exist, or may not be looked at: reading or writing will say so
+        except OSError:  # missing or not accessible: reading or writing will report it
             continue
         if same:
             raise InputError(f"{output} is one of the inputs.", "Choose another name for the output.")
 
 
-def _position(words: str, option: str) -> tuple[int, int]:
+def _parse_position(words: str, option: str) -> tuple[int, int]:
     try:
         x, y = (int(part) for part in words.split(","))
     except ValueError:
         hint = f"Give two whole numbers, as in {option} 420,310."
-        raise InputError(f"The position {words!r} is not X,Y.", hint) from None
+        raise InputError(f"Invalid position {words!r}.", hint) from None
     return x, y
 
 
-def _need_figures() -> None:
-    """Raises MissingPackageError, saying how to get it, if what draws is not there."""
+def _check_figures() -> None:
+    """Raise MissingPackageError if a package for drawing is missing."""
     if not all(find_spec(library) for library in ("matplotlib", "sklearn")):
         raise MissingPackageError("Drawing needs the packages matplotlib and scikit-learn.", "figures")
 
 
 def _write_side_by_side(path: Path, rows: list[dict[str, np.ndarray]], like: Picture | None = None) -> None:
-    from gknet.files.formats import write
+    from gknet.files.formats import write_picture
     from gknet.files.picture import Picture
-    from gknet.pixels.side_by_side import side_by_side
+    from gknet.pixels.side_by_side import join_side_by_side
 
-    beside = side_by_side(rows) if like is None else side_by_side(rows, like.encoding)
-    write(path, beside, Picture(pixels=beside))
+    beside = join_side_by_side(rows) if like is None else join_side_by_side(rows, like.encoding)
+    write_picture(path, beside, Picture(pixels=beside))
 
 
 @contextmanager
-def _progress() -> Iterator[Step]:
-    """A bar on the terminal while work lasts; nothing where there is no terminal."""
+def _show_progress() -> Iterator[Step]:
+    """Show a progress bar on the terminal; show nothing without a terminal."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Starting", total=None)
 
         def step(stage: str, done: int, total: int) -> None:
-            # A stage of one step says nothing until it ends: let the bar pulse.
+            # A stage of a single step has no measurable progress: let the bar pulse.
             progress.update(task, description=_STEPS[stage], completed=done, total=total if total > 1 else None)
 
         yield step
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command and exits: 0, 2 with one line on what is wrong and what to do, or 130 if interrupted."""
-    # OpenMP's threads wait for each other by spinning unless told otherwise. Beside one other busy program on two cores
-    # they spun the network's 60 ms up to 3 s; sleeping costs 15 ms. It is read when torch is loaded.
+    """Run the command and exit: 0, 2 with a one-line error message, or 130 if interrupted."""
+    # By default OpenMP's threads spin while they wait. Beside one other busy program on two cores, this turned the
+    # network's 60 ms into 3 s; sleeping costs 15 ms. The variable is read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # As an exception, so that unfinished files are cleared away.
+    # Exit through an exception, so that unfinished files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read the output has gone; what was asked for is done. Python would complain again at its exit.
+        # The reader of the output has gone, but the work is done. Prevents a second error when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except CycloptsError as error:
         sentence = " ".join(str(error).split())
@@ -361,7 +361,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _say(sentence: str) -> None:
-    """One line on standard output, whatever a file's name is made of."""
+    """Print one line, escaping characters that the output's encoding lacks."""
     encoding = sys.stdout.encoding or "utf-8"
     print(sentence.encode(encoding, "backslashreplace").decode(encoding))
 

@@ -1,4 +1,4 @@
-"""`gknet batch`: many pictures in one go."""
+"""`gknet batch`: harmonize many pictures."""
 
 from __future__ import annotations
 
@@ -40,94 +40,94 @@ def batch(
     report: Path | None = None,
     ray: bool = False,
 ) -> None:
-    """Harmonize many pictures; one that fails is reported, and the rest goes on.
+    """Harmonize many pictures; failures are reported, and the rest continues.
 
         gknet batch pictures harmonized
 
-    harmonizes every name.jpg that has a name_mask.png beside it, and every .ora and .psd.
+    harmonizes every name.jpg with a name_mask.png beside it, and every .ora and .psd.
 
         gknet batch list.csv harmonized
 
-    harmonizes what a table lists. Its first row names columns: output, and composite and mask, or foreground,
-    background, x, y and scale. Stop it, or lose it, at any time: the same command goes on where it was.
+    harmonizes the rows of a table. Its first row names the columns: output, and composite and mask, or foreground,
+    background, x, y and scale. After an interruption, the same command continues where it stopped.
 
     Parameters
     ----------
     source
         Folder of pictures, or CSV file.
     out
-        Folder for the results. It is made if need be.
+        Folder for the results. It is created if it is missing.
     strength
-        0 leaves the objects as they are, 1 harmonizes them fully.
+        0 leaves the objects unchanged, 1 harmonizes them fully.
     layer
-        Name of the layer to harmonize, in files of layers. Without it: the topmost visible one with transparency.
+        Name of the layer to harmonize in layered files. Default: the topmost visible one with transparency.
     clean_edges
-        Take the colours of cut-outs' old backgrounds out of their soft edges first. Needs PyMatting.
+        First remove the old backgrounds' colors from the cut-outs' soft edges. Needs PyMatting.
     model
-        Which weights: a name that `gknet info` lists, a .safetensors file, or a folder that `save_pretrained` wrote.
+        Weights: a name listed by `gknet info`, a .safetensors file, or a folder written by `save_pretrained`.
     network_size
-        Long side of what the network sees, pixels, 64 to 1024. Without it: what suits the network.
+        Long side of the network's input, in pixels, 64 to 1024. Default: the network's own.
     device
         auto, cpu, cuda or mps.
     report
-        JSON file that says what became of every picture.
+        JSON file for a report on every picture.
     ray
-        Spread the work over a Ray cluster (RAY_ADDRESS; without it, over this machine). Needs the extra `ray`.
+        Distribute the work over a Ray cluster (RAY_ADDRESS; by default, this machine). Needs the extra `ray`.
     """
-    from gknet.batch.run import Batch, jobs_of, on_threads
+    from gknet.batch.run import Batch, collect_jobs, run_on_threads
 
     began = time.monotonic()
-    jobs = jobs_of(source, out)
+    jobs = collect_jobs(source, out)
     if clean_edges and any(job.mask for job in jobs):
-        hint = "Leave out --clean-edges, or list foregrounds and backgrounds in a CSV file."
+        hint = "Leave it out, or list foregrounds and backgrounds in a CSV file."
         raise InputError(
-            "A finished composite's edge is mixed with the scene: there is nothing to clean it from.", hint
+            "--clean-edges does not apply to composites, whose edges are already mixed with the scene.", hint
         )
     if report is not None:
         _check_report(report, jobs, out)
     from gknet.batch import on_ray
     from gknet.batch import report as reports
     from gknet.batch.journal import Journal
-    from gknet.batch.workbench import settings_of
+    from gknet.batch.workbench import make_settings
 
     if ray:
         on_ray.check_available()
-    many = on_ray.on_ray if ray else on_threads
-    settings = settings_of(
+    run_jobs = on_ray.run_on_ray if ray else run_on_threads
+    settings = make_settings(
         model=model, strength=strength, network_size=network_size, clean_edges=clean_edges, layer=layer, device=device
     )
-    with _stopping() as (stop, number), Journal.opened(out) as journal:
+    with _catch_signals() as (stop, number), Journal.open(out) as journal:
         todo = Batch(jobs, journal, settings, stop)
         outcomes = []
         try:
-            with _progress(todo) as shown:
-                for outcome in todo.outcomes(many, device):
+            with _show_progress(todo) as report_outcome:
+                for outcome in todo.run(run_jobs, device):
                     outcomes.append(outcome)
-                    shown(outcome)
+                    report_outcome(outcome)
         finally:
-            outcomes += todo.known
+            outcomes += todo.settled
             if report is not None:
                 seconds = time.monotonic() - began
                 reports.write(report, outcomes, settings, device=device, seconds=seconds, stopped=stop.is_set())
     counts = Counter[str](outcome.state for outcome in outcomes)
-    print(_summary(counts))
+    print(_summarize(counts))
     if stop.is_set():
-        print("gknet: Stopped. What is done is kept; the same command goes on from here.", file=sys.stderr)
+        print("gknet: Stopped. Finished pictures are kept; run the same command to continue.", file=sys.stderr)
         sys.exit(128 + number[0])
     if counts["failed"]:
         sys.exit(SOME_FAILED)
 
 
 def _check_report(report: Path, jobs: list[Job], out: Path) -> None:
-    from gknet.files.picture import check_place
+    from gknet.files.picture import check_destination
 
-    check_place(report)
+    check_destination(report)
     pictures = {path.resolve() for job in jobs for path in (*job.inputs, out / job.output)}
     if report.resolve() in pictures:
         raise InputError(f"{report} is one of the pictures.", "Choose another name for the report.")
 
 
-def _summary(counts: Counter[str]) -> str:
+def _summarize(counts: Counter[str]) -> str:
     parts = [f"Wrote {counts['written']} {'picture' if counts['written'] == 1 else 'pictures'}"]
     for state, words in (("kept", "were done before"), ("failed", "failed"), ("not reached", "are left")):
         if counts[state]:
@@ -136,8 +136,10 @@ def _summary(counts: Counter[str]) -> str:
 
 
 @contextmanager
-def _stopping() -> Iterator[tuple[threading.Event, list[int]]]:
-    """An event that Ctrl-C or SIGTERM sets, and which of them did. The second one ends the command at once."""
+def _catch_signals() -> Iterator[tuple[threading.Event, list[int]]]:
+    """Yield an event that Ctrl-C or SIGTERM sets, and the signals received. A second signal ends the command at
+    once.
+    """
     stop, numbers = threading.Event(), list[int]()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -156,8 +158,8 @@ def _stopping() -> Iterator[tuple[threading.Event, list[int]]]:
 
 
 @contextmanager
-def _progress(batch: Batch) -> Iterator[Callable[[Outcome], None]]:
-    """Shows how far it is, on a terminal; and everywhere, a line on what failed or is worth knowing, as it comes."""
+def _show_progress(batch: Batch) -> Iterator[Callable[[Outcome], None]]:
+    """Show a progress bar on a terminal, and print a line for every failure and note as it occurs."""
     console = Console(stderr=True)
     columns = (
         TextColumn("Harmonizing"),
@@ -176,22 +178,22 @@ def _progress(batch: Batch) -> Iterator[Callable[[Outcome], None]]:
             nonlocal failed
             if outcome.state == "failed":
                 failed += 1
-                _line(f"{outcome.message} {outcome.hint}")
+                _print_line(f"{outcome.message} {outcome.hint}")
             if outcome.notes:
-                _line(f"Note on {outcome.job.output}: {'; '.join(outcome.notes)}.")
+                _print_line(f"Note on {outcome.job.output}: {'; '.join(outcome.notes)}.")
             progress.update(task, failed=f"{failed} failed" if failed else "")
 
-        def reached(outcome: Outcome) -> None:
+        def show_and_advance(outcome: Outcome) -> None:
             show(outcome)
             progress.advance(task, outcome.state != "not reached")
 
-        for why, count in batch.again.items():
-            _line(f"{count} {'picture is' if count == 1 else 'pictures are'} made again: {why}.")
-        for outcome in batch.known:
+        for why, count in batch.redo_reasons.items():
+            _print_line(f"{count} {'picture is' if count == 1 else 'pictures are'} harmonized again: {why}.")
+        for outcome in batch.settled:
             show(outcome)
-        yield reached
+        yield show_and_advance
 
 
-def _line(sentence: str) -> None:
-    """On standard error, which a bar on the terminal makes room for."""
+def _print_line(sentence: str) -> None:
+    """Print to standard error, above the progress bar."""
     print(f"gknet: {' '.join(sentence.split())}", file=sys.stderr)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gknet.composite import paste
-from gknet.files.formats import read, read_mask
+from gknet.files.formats import read_mask, read_picture
 from gknet.harmonizer import Harmonizer, Progress
 
 FOLDER = Path(__file__).parents[1] / "demo"
@@ -15,13 +15,13 @@ ASTRONAUT_AT = (560, 300)
 """Top left corner of `cutout.png` on `background.jpg`, pixels."""
 
 Row = dict[str, np.ndarray]
-"""Caption -> (H, W, 3) uint8."""
+"""Captions and pictures, each (H, W, 3) uint8."""
 
 
 def harmonize_astronaut(harmonizer: Harmonizer, on_progress: Progress) -> Row:
     """Harmonize a portrait in dim, warm light with the sunlit mountains it is pasted into."""
-    background = read(FOLDER / "background.jpg").pixels
-    cutout = read(FOLDER / "cutout.png").pixels
+    background = read_picture(FOLDER / "background.jpg").pixels
+    cutout = read_picture(FOLDER / "cutout.png").pixels
     layer = harmonizer.layer(cutout, background, ASTRONAUT_AT, on_progress=on_progress)
     return {
         "pasted": paste(cutout, background, ASTRONAUT_AT),
@@ -30,11 +30,11 @@ def harmonize_astronaut(harmonizer: Harmonizer, on_progress: Progress) -> Row:
 
 
 def harmonize_dog(harmonizer: Harmonizer, on_progress: Progress) -> Row:
-    """Harmonize a photograph in which one dog was recoloured, and show the real photograph beside it."""
-    composite = read(FOLDER / "composite.jpg").pixels
+    """Harmonize a photograph in which one dog was recolored, and show the real photograph beside it."""
+    composite = read_picture(FOLDER / "composite.jpg").pixels
     mask = read_mask(FOLDER / "mask.png")
     return {
         "composite": composite,
         "harmonized": harmonizer(composite, mask, on_progress=on_progress),
-        "real": read(FOLDER / "real.jpg").pixels,
+        "real": read_picture(FOLDER / "real.jpg").pixels,
     }

@@ -1,1 +1,1 @@
-"""Colour spaces and profiles."""
+"""Color spaces and profiles."""

@@ -1,4 +1,4 @@
-"""What a picture's numbers stand for: encoded sRGB, linear light, or the values of an ICC profile."""
+"""Meaning of a picture's numbers: encoded sRGB, linear light, or the values of an ICC profile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import Any, Literal
 import numpy as np
 import pyvips
 
-from gknet.color.profile import SRGB, STEPS, fits, from_srgb, is_srgb, matrix_profile, through_engine, to_srgb
+from gknet.color.profile import (
+    SRGB,
+    STEPS,
+    convert_with_engine,
+    from_srgb,
+    is_compatible,
+    is_srgb,
+    parse_matrix_profile,
+    to_srgb,
+)
 from gknet.errors import InputError
 
 Space = Literal["srgb", "linear"]
@@ -17,10 +26,12 @@ Space = Literal["srgb", "linear"]
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """space: "srgb" for encoded values, "linear" for linear light of sRGB's primaries, which has no profile.
-    profile: ICC profile of encoded values, None for sRGB's own.
+    """Color space and transfer function of pixel values.
 
-    Raises InputError for what cannot be, UnsupportedError for a damaged profile.
+    space: "srgb" for encoded values, "linear" for linear light with sRGB's primaries, which takes no profile.
+    profile: ICC profile of encoded values, None for sRGB.
+
+    Raises InputError for an invalid combination, UnsupportedError for a damaged profile.
     """
 
     space: Space = "srgb"
@@ -28,22 +39,24 @@ class Encoding:
 
     def __post_init__(self) -> None:
         if self.space not in ("srgb", "linear"):
-            raise InputError(f"The space {self.space!r} is unknown.", "Choose 'srgb' or 'linear'.")
+            raise InputError(f"Unknown color space {self.space!r}.", "Choose 'srgb' or 'linear'.")
         if self.profile is None:
             return
         if self.space == "linear":
-            raise InputError("Linear light and a colour profile were both named.", "Name one of them.")
-        if not (fits(self.profile, gray=True) or fits(self.profile, gray=False)):
-            raise InputError("The colour profile is not one of RGB or gray.", "Convert the picture to sRGB first.")
-        is_srgb(self.profile)  # reads it, and remembers
+            raise InputError("Linear light cannot be combined with a color profile.", "Give only one of them.")
+        if not (is_compatible(self.profile, gray=True) or is_compatible(self.profile, gray=False)):
+            raise InputError("The color profile is neither RGB nor gray.", "Convert the picture to sRGB first.")
+        is_srgb(self.profile)  # parses it, and caches the result
 
     @property
     def is_srgb(self) -> bool:
-        """Whether the numbers are encoded sRGB as they stand."""
+        """Whether the values are encoded sRGB."""
         return self.space == "srgb" and (self.profile is None or is_srgb(self.profile))
 
     def to_srgb(self, values: np.ndarray) -> np.ndarray:
-        """Encoded sRGB of values (h, w, 3) float32, nominally in [0, 1]; what lies beyond stays beyond, in order."""
+        """Convert values (h, w, 3) float32, nominally in [0, 1], to encoded sRGB; the order beyond [0, 1] is
+        preserved.
+        """
         if self.space == "linear":
             import torch  # late, as in gknet.color.profile
 
@@ -53,7 +66,7 @@ class Encoding:
         return to_srgb(values, self.profile)
 
     def from_srgb(self, values: np.ndarray) -> np.ndarray:
-        """`to_srgb` backwards."""
+        """Convert encoded sRGB to this encoding, the inverse of `to_srgb`."""
         if self.space == "linear":
             import torch
 
@@ -62,35 +75,36 @@ class Encoding:
             return srgb_to_linear(torch.from_numpy(values)).numpy()
         return from_srgb(values, self.profile)
 
-    def seen(self, pixels: np.ndarray) -> Any:
-        """Pixels as a display shows them: a libvips picture of encoded sRGB, float in [0, 1], alpha as it is.
+    def to_display(self, pixels: np.ndarray) -> Any:
+        """Convert pixels to what a display shows: a libvips picture of encoded sRGB, float in [0, 1], alpha unchanged.
 
-        pixels: (H, W, 3 or 4) uint8, uint16, float16 or float32; read lazily from the array itself. What is no
-        number, or infinite, becomes NaN.
+        pixels: (H, W, 3 or 4) uint8, uint16, float16 or float32; read lazily from the array itself. NaN and infinite
+        values become NaN.
         """
         if pixels.dtype.kind == "u":
-            return unit(pixels) if self.is_srgb else self._shown(pixels)
-        picture = unit(pixels)
-        shown = picture.clamp() if self.is_srgb else self._shown(pixels)
-        return shown + (picture - picture)
+            return to_unit_range(pixels) if self.is_srgb else self._convert_to_srgb(pixels)
+        picture = to_unit_range(pixels)
+        display = picture.clamp() if self.is_srgb else self._convert_to_srgb(pixels)
+        return display + (picture - picture)
 
-    def _shown(self, pixels: np.ndarray) -> Any:
-        """What is not encoded sRGB as encoded sRGB in [0, 1]."""
-        known = None if self.profile is None else matrix_profile(self.profile)
-        if self.profile is not None and known is None:
-            levels = _levels(unit(pixels))
-            return through_engine(levels, self.profile, SRGB).cast("float") * (1 / (STEPS - 1))
-        light = unit(pixels)
-        if known is not None:
+    def _convert_to_srgb(self, pixels: np.ndarray) -> Any:
+        """Convert pixels of any other encoding to encoded sRGB in [0, 1]."""
+        matrix_profile = None if self.profile is None else parse_matrix_profile(self.profile)
+        if self.profile is not None and matrix_profile is None:
+            levels = _to_levels(to_unit_range(pixels))
+            return convert_with_engine(levels, self.profile, SRGB).cast("float") * (1 / (STEPS - 1))
+        light = to_unit_range(pixels)
+        if matrix_profile is not None:
             matrix = np.eye(pixels.shape[2])
-            matrix[:3, :3] = known.to_srgb
-            light = _looked_up(_image(pixels), known.curves, _STEPS).recomb(pyvips.Image.new_from_array(matrix))
-        # By the root of light, or darks would get few of the table's steps.
-        return _looked_up(light.clamp() ** 0.5, [_SRGB_OF_ROOT] * 3, _STEPS**2)
+            matrix[:3, :3] = matrix_profile.to_srgb
+            light = _apply_tables(_to_image(pixels), matrix_profile.curves, _STEPS)
+            light = light.recomb(pyvips.Image.new_from_array(matrix))
+        # A table over the square root of light, so that dark values get enough of its steps.
+        return _apply_tables(light.clamp() ** 0.5, [_SRGB_OF_ROOT] * 3, _STEPS**2)
 
 
 ENCODED_SRGB = Encoding()
-"""What pixels are taken for unless somebody says otherwise."""
+"""Default encoding of pixels."""
 
 
 def full_value(dtype: np.dtype[Any]) -> float:
@@ -98,14 +112,14 @@ def full_value(dtype: np.dtype[Any]) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
 
 
-def unit(pixels: np.ndarray) -> Any:
-    """A libvips picture of float values, integers scaled to [0, 1]; read lazily from the array itself."""
-    picture = _image(pixels)
+def to_unit_range(pixels: np.ndarray) -> Any:
+    """Return a libvips picture of float values, integers scaled to [0, 1], read lazily from the array itself."""
+    picture = _to_image(pixels)
     return picture.cast("float") * (1 / full_value(pixels.dtype)) if pixels.dtype.kind == "u" else picture
 
 
-def _image(pixels: np.ndarray) -> Any:
-    if pixels.dtype == np.float16:  # libvips has none
+def _to_image(pixels: np.ndarray) -> Any:
+    if pixels.dtype == np.float16:  # libvips has no float16
         pixels = pixels.astype(np.float32)
     return pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
 
@@ -114,16 +128,16 @@ _STEPS = np.linspace(0, 1, STEPS, dtype=np.float32)
 _SRGB_OF_ROOT = np.where(_STEPS**2 <= 0.0031308, _STEPS**2 * 12.92, 1.055 * _STEPS ** (2 / 2.4) - 0.055)
 
 
-def _levels(picture: Any) -> Any:
-    """A float picture in 16-bit levels."""
+def _to_levels(picture: Any) -> Any:
+    """Convert a float picture to 16-bit levels."""
     return picture.linear(STEPS - 1, 0.5).cast("ushort")
 
 
-def _looked_up(picture: Any, curves: Sequence[np.ndarray], alpha: np.ndarray) -> Any:
-    """A picture through a table for each of its bands."""
+def _apply_tables(picture: Any, curves: Sequence[np.ndarray], alpha: np.ndarray) -> Any:
+    """Map each band of a picture through its table."""
     tables = np.stack([*curves, alpha][: picture.bands], axis=-1).astype(np.float32)
     if picture.format == "uchar":
         tables = np.ascontiguousarray(tables[:: (STEPS - 1) // 255])
     elif picture.format == "float":
-        picture = _levels(picture)
+        picture = _to_levels(picture)
     return picture.maplut(pyvips.Image.new_from_array(tables[None]))

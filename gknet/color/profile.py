@@ -1,4 +1,4 @@
-"""Colour profiles: what the network sees is sRGB, whatever space a picture's own values are in."""
+"""Color profiles: conversion between a picture's own values and sRGB, which the network works in."""
 
 from __future__ import annotations
 
@@ -14,58 +14,61 @@ from gknet.vips import vips_session
 
 SRGB: bytes = pyvips.Operation.call("profile_load", "srgb")
 STEPS = 65536
-"""Of a tone curve's table."""
+"""Entries of a tone curve's table."""
 _SAME = 5e-4  # an eighth of an 8-bit level
 
 
 def to_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
-    """Encoded sRGB of encoded values in a profile, relative colorimetric; themselves if that is None.
+    """Convert encoded values of a profile to encoded sRGB, relative colorimetric; None converts nothing.
 
-    pixels: (h, w, 3) float32, nominally in [0, 1], and so is the result. Colours outside sRGB come out below 0 or
-    above 1, unless the profile is one of tables. Gray profiles take R = G = B.
-    Raises UnsupportedError if the profile is damaged or cannot be used.
+    pixels: (h, w, 3) float32, nominally in [0, 1], as is the result. Colors outside sRGB come out below 0 or above 1,
+    except with a table-based profile. Gray profiles take R = G = B.
+    Raises UnsupportedError for a damaged or unusable profile.
     """
     if profile is None:
         return pixels
-    known = matrix_profile(profile)
-    if known is None:
-        return _through_engine(pixels, profile, SRGB)
-    return _encoded(known.decoded(pixels) @ known.to_srgb.T)
+    matrix_profile = parse_matrix_profile(profile)
+    if matrix_profile is None:
+        return _convert_values(pixels, profile, SRGB)
+    return _encode_srgb(matrix_profile.decode(pixels) @ matrix_profile.to_srgb.T)
 
 
 def from_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
-    """Encoded values in a profile of encoded sRGB: `to_srgb` backwards, its shapes, ranges and errors."""
+    """Convert encoded sRGB to encoded values of a profile, the inverse of `to_srgb` with its shapes, ranges and
+    errors.
+    """
     if profile is None:
         return pixels
-    known = matrix_profile(profile)
-    if known is None:
-        return _through_engine(pixels, SRGB, profile)
-    return known.encoded(_decoded(pixels) @ known.from_srgb.T)
+    matrix_profile = parse_matrix_profile(profile)
+    if matrix_profile is None:
+        return _convert_values(pixels, SRGB, profile)
+    return matrix_profile.encode(_decode_srgb(pixels) @ matrix_profile.from_srgb.T)
 
 
-def fits(profile: bytes | None, *, gray: bool) -> bool:
-    """Whether there is a profile and it speaks of the colours there are: a gray one is of no use to RGB."""
+def is_compatible(profile: bytes | None, *, gray: bool) -> bool:
+    """Whether there is a profile and its color space matches the pixels: gray for gray, RGB for RGB."""
     return profile is not None and profile[16:20] == (b"GRAY" if gray else b"RGB ")
 
 
 @functools.lru_cache(maxsize=8)
 def is_srgb(profile: bytes) -> bool:
-    """Whether a profile, whoever wrote it, is sRGB's to an eighth of an 8-bit level. Raises as `to_srgb`."""
-    known, srgb = matrix_profile(profile), matrix_profile(SRGB)
+    """Whether a profile equals sRGB to an eighth of an 8-bit level. Raises as `to_srgb`."""
+    other, srgb = parse_matrix_profile(profile), parse_matrix_profile(SRGB)
     assert srgb is not None
-    if known is None or np.abs(known.to_srgb - np.eye(3)).max() > _SAME:
+    if other is None or np.abs(other.to_srgb - np.eye(3)).max() > _SAME:
         return False
     light = np.repeat(srgb.curves[0][:, None], 3, axis=1)
-    return bool(np.abs(known.encoded(light) - np.linspace(0, 1, STEPS)[:, None]).max() <= _SAME)
+    return bool(np.abs(other.encode(light) - np.linspace(0, 1, STEPS)[:, None]).max() <= _SAME)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatrixProfile:
     """A profile of tone curves and a matrix; a gray one has sRGB's matrix and three equal curves.
 
-    curves: three of (STEPS,) float32, encoded to linear.   inverses: three likewise, the root of linear light to
-    encoded: of the root no encoding in use is steep.   powers: by which each curve goes on above 1.
-    to_srgb, from_srgb: (3, 3) float32, its linear light to sRGB's and back.
+    curves: three of (STEPS,) float32, encoded to linear.   inverses: three likewise, from the square root of linear
+    light to encoded; as functions of the root, no encoding in use is steep.   powers: exponents that extend each curve
+    above 1.
+    to_srgb, from_srgb: (3, 3) float32, from its linear light to sRGB's and back.
     """
 
     curves: list[np.ndarray]
@@ -74,47 +77,49 @@ class MatrixProfile:
     to_srgb: np.ndarray
     from_srgb: np.ndarray
 
-    def decoded(self, values: np.ndarray) -> np.ndarray:
-        """Linear light of encoded values, (..., 3) float32. Below 0 and above 1 it stays finite and in order."""
+    def decode(self, values: np.ndarray) -> np.ndarray:
+        """Convert encoded values (..., 3) float32 to linear light; below 0 and above 1 it stays finite and
+        monotonic.
+        """
         channels = zip(self.curves, self.powers, strict=True)
-        return np.stack([_extended(values[..., i], *channel) for i, channel in enumerate(channels)], axis=-1)
+        return np.stack([_interpolate(values[..., i], *channel) for i, channel in enumerate(channels)], axis=-1)
 
-    def encoded(self, light: np.ndarray) -> np.ndarray:
-        """`decoded` backwards."""
+    def encode(self, light: np.ndarray) -> np.ndarray:
+        """Convert linear light to encoded values, the inverse of `decode`."""
         root = np.copysign(np.sqrt(np.abs(light)), light)
         channels = zip(self.inverses, self.powers, strict=True)
-        return np.stack([_extended(root[..., i], table, 2 / power) for i, (table, power) in enumerate(channels)], -1)
+        return np.stack([_interpolate(root[..., i], table, 2 / power) for i, (table, power) in enumerate(channels)], -1)
 
 
 @functools.lru_cache(maxsize=8)
-def matrix_profile(profile: bytes) -> MatrixProfile | None:
-    """The profile as curves and a matrix; None if it is made of tables.
+def parse_matrix_profile(profile: bytes) -> MatrixProfile | None:
+    """Return a profile's curves and matrix; None for a table-based profile.
 
-    Matrix profiles, nearly all there are, are computed here: the engine answers from coarse tables even at
-    16 bits, and is off by as much as 14 of 255 in saturated darks. It keeps those made of tables.
-    Raises UnsupportedError if the profile is damaged.
+    Matrix profiles, the vast majority, are computed here: libvips's color engine uses coarse tables even at 16 bits and
+    is off by up to 14 of 255 in saturated darks. It still handles table-based profiles.
+    Raises UnsupportedError for a damaged profile.
     """
     try:
-        if b"A2B0" in _tags(profile):
+        if b"A2B0" in _read_tags(profile):
             return None
         with np.errstate(divide="raise", over="raise", invalid="raise"):
-            curves, matrix = _curves_and_matrix(profile)
-            to_srgb = np.linalg.inv(_curves_and_matrix(SRGB)[1]) @ matrix
+            curves, matrix = _read_curves_and_matrix(profile)
+            to_srgb = np.linalg.inv(_read_curves_and_matrix(SRGB)[1]) @ matrix
             from_srgb = np.linalg.inv(to_srgb)
     except (struct.error, LookupError, ValueError, ArithmeticError) as error:
-        raise _unusable() from error
+        raise _profile_error() from error
     steps = np.linspace(0, 1, STEPS)
     return MatrixProfile(
         curves=[curve.astype(np.float32) for curve in curves],
         inverses=[np.interp(steps**2, curve, steps).astype(np.float32) for curve in curves],
-        powers=[_power(curve) for curve in curves],
+        powers=[_estimate_power(curve) for curve in curves],
         to_srgb=to_srgb.astype(np.float32),
         from_srgb=from_srgb.astype(np.float32),
     )
 
 
-def _extended(places: np.ndarray, table: np.ndarray, power: float) -> np.ndarray:
-    """A table's values, linear between its steps; below 0 mirrored, above 1 by a power."""
+def _interpolate(places: np.ndarray, table: np.ndarray, power: float) -> np.ndarray:
+    """Interpolate a table linearly; mirror it below 0, extend it above 1 by a power."""
     size = np.abs(places)
     place = np.fmin(size, 1) * np.float32(STEPS - 1)
     index = np.fmin(place, STEPS - 2).astype(np.int32)
@@ -127,8 +132,8 @@ def _extended(places: np.ndarray, table: np.ndarray, power: float) -> np.ndarray
     return result
 
 
-def _power(curve: np.ndarray) -> float:
-    """The power that a tone curve is at its upper end."""
+def _estimate_power(curve: np.ndarray) -> float:
+    """Estimate a tone curve's exponent at its upper end."""
     below = STEPS - STEPS // 50
     if not 0 < curve[below] < curve[-1]:
         return 1.0
@@ -136,15 +141,15 @@ def _power(curve: np.ndarray) -> float:
     return float(np.clip(power, 0.2, 5))
 
 
-def _encoded(light: np.ndarray) -> np.ndarray:
-    import torch  # late: reading a file needs none of it
+def _encode_srgb(light: np.ndarray) -> np.ndarray:
+    import torch  # late: reading files does not need it
 
     from gknet.color.srgb import linear_to_srgb
 
     return linear_to_srgb(torch.from_numpy(light)).numpy()
 
 
-def _decoded(srgb: np.ndarray) -> np.ndarray:
+def _decode_srgb(srgb: np.ndarray) -> np.ndarray:
     import torch
 
     from gknet.color.srgb import srgb_to_linear
@@ -153,16 +158,16 @@ def _decoded(srgb: np.ndarray) -> np.ndarray:
 
 
 @vips_session()
-def _through_engine(values: np.ndarray, source: bytes, target: bytes) -> np.ndarray:
+def _convert_values(values: np.ndarray, source: bytes, target: bytes) -> np.ndarray:
     levels = np.rint(values.clip(0, 1) * 65535).astype(np.uint16)
     image = pyvips.Image.new_from_array(levels, interpretation="rgb16")
-    return np.asarray(through_engine(image, source, target).numpy(), np.float32) / np.float32(65535)
+    return np.asarray(convert_with_engine(image, source, target).numpy(), np.float32) / np.float32(65535)
 
 
-def through_engine(image: pyvips.Image, source: bytes, target: bytes) -> pyvips.Image:
-    """A libvips picture of 16-bit values in one profile as the same in another; any alpha stays.
+def convert_with_engine(image: pyvips.Image, source: bytes, target: bytes) -> pyvips.Image:
+    """Convert a libvips picture of 16-bit values from one profile to another; any alpha is kept.
 
-    Raises UnsupportedError if one of the profiles cannot be used.
+    Raises UnsupportedError if a profile cannot be used.
     """
     try:
         image = image.copy(interpretation="rgb16")
@@ -171,30 +176,30 @@ def through_engine(image: pyvips.Image, source: bytes, target: bytes) -> pyvips.
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", target)
         return image.icc_export(depth=16, intent="relative")
     except pyvips.Error as error:
-        raise _unusable() from error
+        raise _profile_error() from error
 
 
-def _unusable() -> UnsupportedError:
-    return UnsupportedError("The colour profile cannot be used.", "Convert the picture to sRGB first.")
+def _profile_error() -> UnsupportedError:
+    return UnsupportedError("The color profile cannot be used.", "Convert the picture to sRGB first.")
 
 
-def _tags(profile: bytes) -> dict[bytes, bytes]:
+def _read_tags(profile: bytes) -> dict[bytes, bytes]:
     (count,) = struct.unpack_from(">I", profile, 128)
     entries = struct.iter_unpack(">4sII", profile[132 : 132 + 12 * count])
     return {name: profile[start : start + size] for name, start, size in entries}
 
 
-def _curves_and_matrix(profile: bytes) -> tuple[list[np.ndarray], np.ndarray]:
-    """Encoded to linear, three of (STEPS,), and linear to XYZ, (3, 3), which for gray is sRGB's."""
-    tags = _tags(profile)
+def _read_curves_and_matrix(profile: bytes) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return the curves from encoded to linear, three of (STEPS,), and the matrix to XYZ (3, 3), sRGB's for gray."""
+    tags = _read_tags(profile)
     if profile[16:20] == b"GRAY":
-        return [_curve(tags[b"kTRC"])] * 3, _curves_and_matrix(SRGB)[1]
+        return [_read_curve(tags[b"kTRC"])] * 3, _read_curves_and_matrix(SRGB)[1]
     columns = [struct.unpack_from(">3i", tags[name], 8) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
-    return [_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")], np.array(columns).T / 65536
+    return [_read_curve(tags[name]) for name in (b"rTRC", b"gTRC", b"bTRC")], np.array(columns).T / 65536
 
 
-def _curve(tag: bytes) -> np.ndarray:
-    """A tone curve at equal steps (ICC.1:2022, curveType and parametricCurveType)."""
+def _read_curve(tag: bytes) -> np.ndarray:
+    """Sample a tone curve at equal steps (ICC.1:2022, curveType and parametricCurveType)."""
     steps = np.linspace(0, 1, STEPS)
     if tag[:4] == b"curv":
         (count,) = struct.unpack_from(">I", tag, 8)
@@ -204,9 +209,9 @@ def _curve(tag: bytes) -> np.ndarray:
         return np.maximum.accumulate(np.interp(steps, np.linspace(0, 1, count), points / 65535))
     (kind,) = struct.unpack_from(">H", tag, 8)
     count = (1, 3, 4, 5, 7)[kind]
-    given = [number / 65536 for number in struct.unpack_from(f">{count}i", tag, 12)]
-    gamma, scale, shift, slope, knee, lift, foot = given + [1.0, 0.0, 0.0, 0.0, 0.0, 0.0][count - 1 :]
-    if kind in (1, 2):  # flat at the level of the fourth number, where the others are straight
+    numbers = [number / 65536 for number in struct.unpack_from(f">{count}i", tag, 12)]
+    gamma, scale, shift, slope, knee, lift, foot = numbers + [1.0, 0.0, 0.0, 0.0, 0.0, 0.0][count - 1 :]
+    if kind in (1, 2):  # constant below the knee, at the fourth number; the other kinds are linear there
         slope, knee, lift, foot = 0, -shift / scale, slope, slope
     power = (scale * steps + shift).clip(0) ** gamma + lift
     return np.maximum.accumulate(np.where(steps >= knee, power, slope * steps + foot))

@@ -1,1 +1,1 @@
-"""Picture files in and out."""
+"""Reading and writing of picture files."""

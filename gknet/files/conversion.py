@@ -1,4 +1,4 @@
-"""A layer's pixels in another picture's encoding."""
+"""Conversion of a layer's pixels to another picture's encoding."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from gknet.color.encoding import Encoding, full_value
 from gknet.color.srgb import LUMA
 
 
-def converted(pixels: np.ndarray, source: Encoding, target: Encoding, *, gray: bool) -> np.ndarray:
-    """Pixels (h, w, 2 or 4) with straight alpha as float32, integers in [0, 1], in another encoding.
+def convert_pixels(pixels: np.ndarray, source: Encoding, target: Encoding, *, gray: bool) -> np.ndarray:
+    """Convert pixels (h, w, 2 or 4) with straight alpha to another encoding, as float32; integers become [0, 1].
 
     gray: whether the result is (h, w, 2), the luma of encoded sRGB, or (h, w, 4).
     """
     if pixels.shape[2] == 2:
         pixels = pixels[:, :, [0, 0, 0, 1]]
     unit = pixels.astype(np.float32) / np.float32(full_value(pixels.dtype))
-    colours = np.ascontiguousarray(unit[:, :, :3])
+    colors = np.ascontiguousarray(unit[:, :, :3])
     if gray:
-        luma = source.to_srgb(colours) @ np.array(LUMA, np.float32)[:, None]
-        colours = target.from_srgb(np.repeat(luma, 3, axis=2))[:, :, :1]
+        luma = source.to_srgb(colors) @ np.array(LUMA, np.float32)[:, None]
+        colors = target.from_srgb(np.repeat(luma, 3, axis=2))[:, :, :1]
     elif source != target:
-        colours = target.from_srgb(source.to_srgb(colours))
-    return np.concatenate([colours, unit[:, :, 3:]], axis=2)
+        colors = target.from_srgb(source.to_srgb(colors))
+    return np.concatenate([colors, unit[:, :, 3:]], axis=2)

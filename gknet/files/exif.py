@@ -1,4 +1,4 @@
-"""EXIF and IPTC where libvips does not carry them: in TIFF, which keeps them in directories of its own."""
+"""EXIF and IPTC in TIFF files, which store them in directories of their own that libvips does not copy."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 from PIL import Image, TiffImagePlugin
 
-# What a TIFF says outside its EXIF block: maker, model, software, date, artist, rating, copyright and so on.
+# Tags of a TIFF outside its EXIF block: maker, model, software, date, artist, rating, copyright and so on.
 _TIFF_TEXTS = (269, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, *range(40091, 40096))
-_DIRECTORIES = (0x8769, 0x8825)  # EXIF's own, and its places
+_DIRECTORIES = (0x8769, 0x8825)  # EXIF and GPS
 _IPTC = 33723
 
 
-def without_thumbnail(exif: bytes) -> bytes:
-    """An EXIF block with the link to its second directory, the thumbnail's, cut."""
+def remove_thumbnail(exif: bytes) -> bytes:
+    """Return an EXIF block without the link to its second directory, the thumbnail's."""
     start = 6 if exif.startswith(b"Exif") else 0
     order = "<" if exif[start : start + 2] == b"II" else ">"
     try:
@@ -30,48 +30,50 @@ def without_thumbnail(exif: bytes) -> bytes:
     return exif[:link] + bytes(4) + exif[link + 4 :]
 
 
-def _notes(exif: Image.Exif) -> dict[int, Any]:
+def _collect_tags(exif: Image.Exif) -> dict[int, Any]:
     notes = {tag: exif[tag] for tag in _TIFF_TEXTS if tag in exif}
     return notes | {tag: values for tag in _DIRECTORIES if (values := exif.get_ifd(tag))}
 
 
-def exif_of_tiff(path: Path) -> bytes:
-    """A TIFF's texts and EXIF as the block that other formats carry; libvips passes them over."""
-    with contextlib.suppress(Exception), warnings.catch_warnings():  # a picture is worth more than its notes
+def read_tiff_exif(path: Path) -> bytes:
+    """Return a TIFF's texts and EXIF, which libvips ignores, as the EXIF block that other formats have."""
+    with contextlib.suppress(Exception), warnings.catch_warnings():  # damaged metadata should not cost the picture
         warnings.simplefilter("ignore")
-        exif, kept = Image.Exif(), Image.Exif()
+        exif, block = Image.Exif(), Image.Exif()
         with path.open("rb") as file:
             exif.load_from_fp(file)
-            kept.update(_notes(exif))
-        return kept.tobytes() if len(kept) else b""
+            block.update(_collect_tags(exif))
+        return block.tobytes() if len(block) else b""
     return b""
 
 
-def _tiff_directory(metadata: Mapping[str, Any], start: int) -> bytes:
-    """The same notes, and IPTC, as a TIFF's directory that will start there; empty if there are none."""
+def _build_directory(metadata: Mapping[str, Any], start: int) -> bytes:
+    """Return the same tags, and IPTC, as a TIFF directory to be stored at `start`; empty if there are none."""
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exif, directory = Image.Exif(), TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
         exif.load(metadata.get("exif-data", b""))
-        for tag, value in _notes(exif).items():
+        for tag, value in _collect_tags(exif).items():
             directory[tag] = value
         if "iptc-data" in metadata:
-            directory.tagtype[_IPTC] = 7  # bytes; libvips calls them long numbers, which others misread
+            directory.tagtype[_IPTC] = 7  # bytes; libvips declares 32-bit numbers, which other programs misread
             directory[_IPTC] = metadata["iptc-data"]
         return directory.tobytes(start) if len(directory) else b""
     return b""
 
 
-def complete_tiff(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Texts, EXIF and IPTC into a TIFF that libvips wrote without: a directory in place of its first one."""
+def add_tiff_metadata(path: Path, metadata: Mapping[str, Any]) -> None:
+    """Add texts, EXIF and IPTC to a TIFF that libvips wrote without them: a new directory replaces its first one."""
     start = path.stat().st_size
     start += start % 2
-    block = _tiff_directory(metadata, start)
+    block = _build_directory(metadata, start)
     with path.open("r+b") as file:
-        if not block or file.read(4) != b"II*\0":  # a BigTIFF goes without
+        if not block or file.read(4) != b"II*\0":  # not supported in BigTIFF
             return
         file.seek(struct.unpack("<I", file.read(4))[0])
-        entries = _entries(file.read(2 + 12 * 100)) + _entries(block)  # what they point at stays where it is
+        entries = _split_entries(file.read(2 + 12 * 100)) + _split_entries(
+            block
+        )  # the values that they point to stay in place
         file.seek(start)
         file.write(block + bytes(len(block) % 2))
         place = file.tell()
@@ -81,6 +83,6 @@ def complete_tiff(path: Path, metadata: Mapping[str, Any]) -> None:
         file.write(struct.pack("<I", place))
 
 
-def _entries(directory: bytes) -> list[bytes]:
+def _split_entries(directory: bytes) -> list[bytes]:
     (count,) = struct.unpack("<H", directory[:2])
     return [directory[2 + 12 * i : 14 + 12 * i] for i in range(count)]

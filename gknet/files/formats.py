@@ -1,7 +1,7 @@
-"""Picture files in and out: every depth, colour profile, orientation and metadata kept.
+"""Reading and writing of picture files, preserving depth, color profile, orientation and metadata.
 
-What a file holds decides what it is, never its name; a format that is not known comes near no decoder.
-Of a file with several pages or frames the first is read, and it alone is written back.
+The format is detected from a file's content, never from its name; unknown formats do not reach any decoder.
+Of a file with several pages or frames, only the first is read and written back.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from gknet.color.encoding import Encoding, Space, full_value
 from gknet.errors import PictureError, UnsupportedError
 from gknet.files import heic, openexr, raster
-from gknet.files.picture import Picture, check_place, refused, replacing
+from gknet.files.picture import Picture, check_destination, file_error, replace_file
 
 _STRIP = 256
 
@@ -32,7 +32,7 @@ _DEPTHS = (np.uint8, np.uint16, np.float32)
 
 
 LAYERED = ("openraster", "photoshop")
-"""Formats of layers: `gknet.files.layered.layers` reads them."""
+"""Layered formats, read by `gknet.files.layered.layers`."""
 _STARTS = {
     b"\x89PNG\r\n\x1a\n": "png",
     b"II*\0": "tiff",
@@ -45,27 +45,27 @@ _STARTS = {
 }
 
 
-def read(path: Path) -> Picture:
-    """The picture in a file, upright and complete.
+def read_picture(path: Path) -> Picture:
+    """Return the complete picture in a file, upright.
 
     Palettes become RGB or RGBA, 1-bit and gray become gray, 16-bit floats float32, any alpha straight.
-    Raises PictureError if it is missing, damaged or above MAX_PIXELS, UnsupportedError if of a kind that is not
-    worked on, such as CMYK, MissingPackageError if the package that reads its kind is not installed.
+    Raises PictureError if the file is missing, damaged or above MAX_PIXELS, UnsupportedError for an unsupported kind
+    such as CMYK, MissingPackageError if the package for its format is not installed.
     """
-    format = format_of(path)
+    format = detect_format(path)
     if format in LAYERED:
-        raise UnsupportedError(f"{path} is a file of layers.", "Give it alone: gknet harmonize FILE -o OUT.")
-    known = {"heic": heic.read, "exr": openexr.read}
-    return known.get(format, raster.read)(path, format)
+        raise UnsupportedError(f"{path} is a layered file.", "Pass it alone: gknet harmonize FILE -o OUT.")
+    readers = {"heic": heic.read, "exr": openexr.read}
+    return readers.get(format, raster.read)(path, format)
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """The mask in a file: (H, W) uint8, uint16 or float32, upright, large = foreground.
+    """Return the mask in a file: (H, W) uint8, uint16 or float32, upright, large = foreground.
 
-    An alpha channel that is not opaque everywhere is the mask, for a cutout says itself what it is; else the
-    gray values as they stand; else the luma of RGB, 0.299 R + 0.587 G + 0.114 B, rounded. Raises as `read`.
+    The mask is the alpha channel, unless it is opaque everywhere; otherwise the gray values; otherwise the luma of RGB,
+    0.299 R + 0.587 G + 0.114 B, rounded. Raises as `read_picture`.
     """
-    pixels = read(path).pixels
+    pixels = read_picture(path).pixels
     channels = pixels.shape[2]
     opaque = full_value(pixels.dtype)
     if channels in (2, 4) and pixels[..., -1].min() < opaque:
@@ -73,54 +73,59 @@ def read_mask(path: Path) -> np.ndarray:
     if channels < 3:
         return np.ascontiguousarray(pixels[..., 0])
     mask = np.empty(pixels.shape[:2], pixels.dtype)
-    for top in range(0, len(mask), _STRIP):  # in strips, for as floats they take four times the room
+    for top in range(0, len(mask), _STRIP):  # in strips, because floats take four times the memory
         luma = pixels[top : top + _STRIP, :, :3] @ np.array([0.299, 0.587, 0.114], np.float32)
         mask[top : top + _STRIP] = luma if mask.dtype == np.float32 else np.rint(luma)
     return mask
 
 
 def check_writable(path: Path, channels: int) -> None:
-    """Nothing, if a picture of so many channels can be written there: to be asked before the work, not after.
+    """Raise an error if a picture with so many channels cannot be written there. Call it before the work starts.
 
-    Raises PictureError if the suffix is unknown or the folder missing, UnsupportedError for alpha in a JPEG.
+    Raises PictureError for an unknown suffix or a missing folder, UnsupportedError for alpha in a JPEG.
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
-        known = "End its name in .jpg, .png, .tif, .webp or .exr."
-        raise PictureError(f"{path} cannot be written: its suffix names no format.", known)
-    check_place(path)
+        hint = "Use .jpg, .png, .tif, .webp or .exr."
+        raise PictureError(f"{path} cannot be written: unknown suffix {path.suffix!r}.", hint)
+    check_destination(path)
     if format == "jpeg" and channels in (2, 4):
-        raise UnsupportedError(f"{path} cannot hold transparency: JPEG has none.", "Write a .png instead.")
+        raise UnsupportedError(f"{path} cannot be written: JPEG has no transparency.", "Write a .png instead.")
     if format == "exr":
-        openexr.library(path)
+        openexr.import_openexr(path)
 
 
-def write(path: Path, pixels: np.ndarray, like: Picture) -> None:
-    """A file at path, in its suffix's format, with all of like but its pixels: the whole file or none.
+def write_picture(path: Path, pixels: np.ndarray, like: Picture) -> None:
+    """Write pixels to a file, in its suffix's format, with everything else from `like`; completely or not at all.
 
-    pixels: (H, W, C) uint8, uint16 or float32, upright, channels as in Picture; H and W need not be like's.
-    JPEG gets the source's quality but at least 95, and full colour resolution; WebP no loss if the source had
-    none, else 95. A depth the format lacks is rounded: floats to 16 bits in PNG, all to 8 in JPEG and WebP.
-    OpenEXR gets linear light and every other format encoded values, whichever they are here.
-    In the source's own format the orientation stays as stored; in any other, whose viewers may not look for
-    it, the picture is stored upright, and IPTC, which each packs differently, is left out.
-    Raises PictureError or UnsupportedError as `check_writable`, or if the disk refuses; an old file stays.
+    pixels: (H, W, C) uint8, uint16 or float32, upright, channels as in Picture; H and W may differ from like's.
+    JPEG keeps the source's quality, at least 95, without chroma subsampling. WebP is lossless if the source was,
+    otherwise quality 95. Unsupported depths are rounded: floats to 16 bits in PNG, everything to 8 in JPEG and WebP.
+    OpenEXR gets linear light and all other formats encoded values, whatever the pixels are.
+    In the source's own format the orientation is kept as stored. In any other, whose viewers may ignore it, the picture
+    is stored upright, and IPTC, which each format packs differently, is dropped.
+    Raises PictureError or UnsupportedError as `check_writable`, or if writing fails; an existing file is kept.
     """
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or pixels.dtype not in _DEPTHS:
-        raise UnsupportedError(f"{pixels.shape} of {pixels.dtype} is no picture.", "Give (height, width, 1 to 4).")
+        raise UnsupportedError(
+            f"Expected an array of shape (H, W, 1–4), got {pixels.shape} {pixels.dtype}.",
+            "Use uint8, uint16 or float32.",
+        )
     check_writable(path, pixels.shape[2])
     format = _SUFFIXES[path.suffix.lower()]
     limit = _LONGEST_SIDE.get(format)
     if limit and max(pixels.shape[:2]) > limit:
-        raise UnsupportedError(f"{path} cannot hold more than {limit} pixels a side.", "Write a .png or .tif.")
-    pixels, like = _in_space(pixels, like, "linear" if format == "exr" else "srgb")
+        raise UnsupportedError(f"{path} is limited to {limit} pixels per side.", "Write a .png or .tif instead.")
+    pixels, like = _convert_space(pixels, like, "linear" if format == "exr" else "srgb")
     save = openexr.save if format == "exr" else raster.save
-    with replacing(path) as unfinished:
+    with replace_file(path) as unfinished:
         save(unfinished, format, pixels, like)
 
 
-def _in_space(pixels: np.ndarray, like: Picture, space: Space) -> tuple[np.ndarray, Picture]:
-    """Pixels, and what they are like, as linear light or as encoded values; themselves if they are that."""
+def _convert_space(pixels: np.ndarray, like: Picture, space: Space) -> tuple[np.ndarray, Picture]:
+    """Convert pixels and their description to linear light or encoded values; return them unchanged if they already
+    match.
+    """
     if like.space == space:
         return pixels, like
     source, target = like.encoding, Encoding(space)
@@ -129,26 +134,26 @@ def _in_space(pixels: np.ndarray, like: Picture, space: Space) -> tuple[np.ndarr
     gray = pixels.shape[2] < 3
     for top in range(0, len(pixels), _STRIP):
         unit = pixels[top : top + _STRIP].astype(np.float32) / np.float32(full)
-        colours = np.repeat(unit[..., :1], 3, axis=2) if gray else np.ascontiguousarray(unit[..., :3])
-        colours = target.from_srgb(source.to_srgb(colours))
-        unit[..., : 1 if gray else 3] = colours[..., : 1 if gray else 3]
+        colors = np.repeat(unit[..., :1], 3, axis=2) if gray else np.ascontiguousarray(unit[..., :3])
+        colors = target.from_srgb(source.to_srgb(colors))
+        unit[..., : 1 if gray else 3] = colors[..., : 1 if gray else 3]
         result[top : top + _STRIP] = unit
     return result, replace(like, space=space, profile=None)
 
 
-def format_of(path: Path) -> str:
-    """The format, told by the file's first bytes. Raises PictureError, or UnsupportedError for an unknown one."""
+def detect_format(path: Path) -> str:
+    """Return the format from a file's first bytes. Raises PictureError, or UnsupportedError for an unknown format."""
     try:
         if path.is_dir():
             raise PictureError(f"{path} is a folder, not a picture.", "Name a file in it.")
-        if path.exists() and not path.is_file():  # a pipe would be waited for without end
-            raise PictureError(f"{path} is not an ordinary file.", "Name a picture file.")
+        if path.exists() and not path.is_file():  # reading from a pipe would block forever
+            raise PictureError(f"{path} is not a regular file.", "Name a picture file.")
         with path.open("rb") as file:
             head = file.read(64)
     except FileNotFoundError as error:
-        raise PictureError(f"There is no file {path}.", "Check its name and folder.") from error
+        raise PictureError(f"{path} does not exist.", "Check its name and folder.") from error
     except OSError as error:
-        raise refused(path, "opened", error) from error
+        raise file_error(path, "opened", error) from error
     if not head:
         raise PictureError(f"{path} is empty.", "Copy or export it again.")
     if head.startswith(b"\xff\xd8\xff"):
@@ -162,5 +167,5 @@ def format_of(path: Path) -> str:
     for start, format in _STARTS.items():
         if head.startswith(start):
             return format
-    known = "Save it as JPEG, PNG, TIFF, WebP, AVIF or OpenEXR."
-    raise UnsupportedError(f"{path} is not a picture of a known kind.", known)
+    hint = "Save it as JPEG, PNG, TIFF, WebP, AVIF or OpenEXR."
+    raise UnsupportedError(f"{path} has an unknown file format.", hint)

@@ -1,7 +1,7 @@
 """OpenEXR pictures: scene-linear light, half or float. Needs the package OpenEXR, the extra `exr`.
 
-Alpha is associated in these files and straight here; what nobody changed goes back as it came, to the bit. Other
-channels, other parts and the whole header are kept.
+Alpha is associated in these files and straight here; unchanged pixels are written back bit for bit. Other channels,
+other parts and the whole header are kept.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ import numpy as np
 from gknet.errors import MissingPackageError, PictureError, UnsupportedError
 from gknet.files.picture import Picture, WriteError, check_size
 
-# In a picture's metadata: the whole file, which part of it the picture is, and its pixels if they have alpha.
+# Keys in a picture's metadata: the whole file, the index of the picture's part, and the pixels if they have alpha.
 _KEPT, _PART, _BEFORE = "openexr", "openexr-part", "openexr-pixels"
 _REC_709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)  # x and y of red, green, blue and white
 
 
-def library(path: Path) -> Any:
-    """The package. Raises MissingPackageError if it is not installed."""
+def import_openexr(path: Path) -> Any:
+    """Return the package. Raises MissingPackageError if it is not installed."""
     try:
         import OpenEXR
     except ImportError as error:
-        raise MissingPackageError(f"{path} is OpenEXR, which needs the package OpenEXR.", "exr") from error
+        raise MissingPackageError(f"OpenEXR files ({path}) need the package OpenEXR.", "exr") from error
     return OpenEXR
 
 
 def read(path: Path, format: str) -> Picture:
-    """The first part with colours: gray (Y) or RGB, with alpha if there is one, float32 linear light.
+    """Return the first part with colors: gray (Y) or RGB, with alpha if present, float32 linear light.
 
-    Raises PictureError if it is damaged or too large, UnsupportedError for deep or subsampled pixels and for other
-    primaries than sRGB's, MissingPackageError without the package.
+    Raises PictureError if the file is damaged or too large, UnsupportedError for deep or subsampled pixels and for
+    primaries other than sRGB's, MissingPackageError without the package.
     """
-    header = _opened(path, header_only=True)
-    index, names = _colours(path, header)
+    header = _open(path, header_only=True)
+    index, names = _find_colors(path, header)
     for part in header.parts:
         (left, top), (right, bottom) = part.header["dataWindow"]
         check_size(path, int(right) - int(left) + 1, int(bottom) - int(top) + 1)
-    file = _opened(path)
+    file = _open(path)
     if len(file.parts) != len(header.parts):
-        raise _damaged(path)
+        raise _damage_error(path)
     channels = file.parts[index].channels
     pixels = np.stack([channels[name].pixels.astype(np.float32) for name in names], axis=-1)
     if names[-1] == "A":
@@ -57,28 +57,33 @@ def read(path: Path, format: str) -> Picture:
 
 
 def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
-    """The file: like's own with new pixels in its own types, or a new one of floats.
+    """Write a file: like's own with new pixels in its own types, or a new one of floats.
 
     pixels: (H, W, C) float32, linear light. Raises WriteError.
     """
     names = (["Y", "A"] if pixels.shape[2] < 3 else ["R", "G", "B", "A"])[: pixels.shape[2]]
-    planes = dict(zip(names, np.moveaxis(_associated(pixels), -1, 0), strict=True))
+    planes = dict(zip(names, np.moveaxis(_premultiply(pixels), -1, 0), strict=True))
     file = like.metadata.get(_KEPT) if like.format == format else None
     if file is None or like.pixels.shape != pixels.shape:
-        package = library(path)
+        package = import_openexr(path)
         header = {"compression": package.ZIP_COMPRESSION, "type": package.scanlineimage}
         file = package.File(header, {name: np.ascontiguousarray(plane) for name, plane in planes.items()})
     else:
-        _replace(file.parts[like.metadata[_PART]].channels, planes, pixels, like.metadata[_BEFORE])
+        _replace_planes(file.parts[like.metadata[_PART]].channels, planes, pixels, like.metadata[_BEFORE])
     try:
-        with _quiet():
+        with _silence_output():
             file.write(os.fspath(path))
     except RuntimeError as error:
         raise WriteError from error
 
 
-def _replace(channels: Any, planes: dict[str, np.ndarray], pixels: np.ndarray, before: np.ndarray | None) -> None:
-    """New planes into a file's channels. Dividing by alpha and multiplying again may round: what did not move stays."""
+def _replace_planes(
+    channels: Any, planes: dict[str, np.ndarray], pixels: np.ndarray, before: np.ndarray | None
+) -> None:
+    """Put new planes into a file's channels.
+
+    Dividing by alpha and multiplying again may round, so unchanged values keep their original bits.
+    """
     for i, (name, plane) in enumerate(planes.items()):
         old = channels[name].pixels
         most = np.finfo(old.dtype).max
@@ -86,29 +91,29 @@ def _replace(channels: Any, planes: dict[str, np.ndarray], pixels: np.ndarray, b
         channels[name].pixels = new if before is None else np.where(pixels[..., i] == before[..., i], old, new)
 
 
-def _associated(pixels: np.ndarray) -> np.ndarray:
+def _premultiply(pixels: np.ndarray) -> np.ndarray:
     if pixels.shape[2] in (1, 3):
         return pixels
     with np.errstate(all="ignore"):
         return np.concatenate([pixels[..., :-1] * pixels[..., -1:], pixels[..., -1:]], axis=2)
 
 
-def _opened(path: Path, *, header_only: bool = False) -> Any:
-    """Raises PictureError if it cannot be opened."""
-    package = library(path)
+def _open(path: Path, *, header_only: bool = False) -> Any:
+    """Open a file. Raises PictureError if it cannot be opened."""
+    package = import_openexr(path)
     try:
-        with _quiet():
+        with _silence_output():
             return package.File(os.fspath(path), separate_channels=True, header_only=header_only)
     except (RuntimeError, ValueError, TypeError) as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
 
 
-def _damaged(path: Path) -> PictureError:
-    return PictureError(f"{path} is damaged or not complete.", "Copy or export it again.")
+def _damage_error(path: Path) -> PictureError:
+    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
 
 
-def _colours(path: Path, file: Any) -> tuple[int, list[str]]:
-    """Which part holds the picture, and its channels."""
+def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:
+    """Return the index of the part with the picture, and its channels."""
     found: set[str] = set()
     for index, part in enumerate(file.parts):
         channels = {channel.name: channel for channel in part.header["channels"]}
@@ -117,28 +122,28 @@ def _colours(path: Path, file: Any) -> tuple[int, list[str]]:
         if names is None:
             continue
         if "deep" in str(part.header["type"]):
-            raise UnsupportedError(f"{path} holds deep pixels.", "Flatten it first.")
+            raise UnsupportedError(f"{path} has deep pixels, which are not supported.", "Flatten it first.")
         if any((channels[name].xSampling, channels[name].ySampling) != (1, 1) for name in channels):
-            raise UnsupportedError(f"{path} holds channels of less than full resolution.", "Save it as plain RGB.")
+            raise UnsupportedError(f"{path} has subsampled channels, which are not supported.", "Save it as plain RGB.")
         white = part.header.get("chromaticities", _REC_709)
         if not np.allclose(np.ravel(white), _REC_709, atol=0.002):
-            raise UnsupportedError(f"{path} has other primaries than sRGB's.", "Convert it to linear Rec. 709 first.")
+            raise UnsupportedError(f"{path} does not have sRGB's primaries.", "Convert it to linear Rec. 709 first.")
         return index, [*names, "A"] if "A" in channels else names
     listed = ", ".join(sorted(found)[:6])
-    raise UnsupportedError(f"{path} has no channels R, G and B, but {listed}.", "Save the picture itself as plain RGB.")
+    raise UnsupportedError(f"{path} has no channels R, G and B, only {listed}.", "Save the picture as plain RGB.")
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing from the library on the terminal: of a damaged file it prints what it then raises, or does not raise."""
+def _silence_output() -> Iterator[None]:
+    """Suppress the library's output on the terminal: about damaged files it prints its errors before it raises them."""
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)  # the part of it that is not Python writes there
+    stderr = os.dup(2)
+    with Path(os.devnull).open("w") as null:
+        os.dup2(null.fileno(), 2)  # its native code writes there
         try:
-            with contextlib.redirect_stdout(nowhere):
+            with contextlib.redirect_stdout(null):
                 yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)

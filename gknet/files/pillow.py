@@ -1,11 +1,11 @@
-"""PIL images as arrays and back."""
+"""Conversion between PIL images and arrays."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-from gknet.color.profile import fits
+from gknet.color.profile import is_compatible
 from gknet.errors import UnsupportedError
 
 _MODES = {
@@ -19,24 +19,24 @@ _MODES = {
 
 
 def from_pillow(image: Image.Image) -> np.ndarray:
-    """The image's pixels, (H, W) or (H, W, C). Raises UnsupportedError for a mode that has no exact way back."""
+    """Return the image's pixels, (H, W) or (H, W, C). Raises UnsupportedError for a mode without an exact way back."""
     if image.mode not in _MODES:
         raise UnsupportedError(
-            f"Images of mode {image.mode} cannot be worked on.",
+            f"Unsupported image mode {image.mode}.",
             "Convert the image first: image.convert('RGB').",
         )
     return np.asarray(image)
 
 
 def to_pillow(pixels: np.ndarray, like: Image.Image) -> Image.Image:
-    """An image of the same mode, with the same profile and metadata."""
+    """Return an image with the mode, profile and metadata of `like`."""
     image = Image.fromarray(pixels)
     assert image.mode == like.mode, f"{image.mode} is not {like.mode}"
     image.info.update(like.info)
     return image
 
 
-def profile_of(image: Image.Image) -> bytes | None:
-    """The image's own ICC profile, if it speaks of the colours the image has."""
+def get_profile(image: Image.Image) -> bytes | None:
+    """Return the image's ICC profile if it matches its colors, otherwise None."""
     embedded: bytes | None = image.info.get("icc_profile")
-    return embedded if fits(embedded, gray=image.mode in ("L", "LA", "I;16", "F")) else None
+    return embedded if is_compatible(embedded, gray=image.mode in ("L", "LA", "I;16", "F")) else None

@@ -1,4 +1,4 @@
-"""JPEG, PNG, TIFF and WebP, in and out through libvips, and AVIF in."""
+"""JPEG, PNG, TIFF and WebP through libvips, and AVIF, which is read only."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from gknet.color.profile import fits
+from gknet.color.profile import is_compatible
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files.exif import complete_tiff, exif_of_tiff, without_thumbnail
-from gknet.files.heic import full_range
+from gknet.files.exif import add_tiff_metadata, read_tiff_exif, remove_thumbnail
+from gknet.files.heic import expand_range
 from gknet.files.picture import Picture, WriteError, check_size
 from gknet.vips import vips_session
 
-JPEG_QUALITY = 95  # no loss that anybody sees, at half the bytes of 100
+JPEG_QUALITY = 95  # visually lossless, at half the bytes of 100
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
 _WHITE = {"uchar": 255.0, "ushort": 65535.0, "float": 1.0}
@@ -27,92 +27,93 @@ _DEEPEST = {"jpeg": "uchar", "webp": "uchar", "png": "ushort", "tiff": "float"}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}
 _READABLE = {"multiband", "rgb", *_INTERPRETATIONS["uchar"], *_INTERPRETATIONS["ushort"], "scrgb"}
 _TO_RGB = "Convert it to RGB first: Image > Mode > RGB in GIMP, Image > Convert Image Color Space in Krita."
-# What of a header is kept. Thumbnails and gain maps are not: they would go on showing the picture as it was.
+# Metadata to keep. Thumbnails and gain maps are dropped, because they would still show the original picture.
 _BLOCKS = {"icc-profile-data", "exif-data", "xmp-data", "iptc-data", "photoshop-data"}
 _VALUES = {"orientation", "xres", "yres", "resolution-unit", "image-description"}
 
 
 @vips_session()
 def read(path: Path, format: str) -> Picture:
-    """The picture in a file, upright. Raises PictureError or UnsupportedError."""
+    """Return the picture in a file, upright. Raises PictureError or UnsupportedError."""
     try:
         image = getattr(pyvips.Image, f"{format}load")(os.fsencode(path), access="sequential", fail_on="error")
-        picture = _picture(path, image, format)
+        picture = _build_picture(path, image, format)
     except (pyvips.Error, UnicodeDecodeError) as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
     if format == "jpeg":
-        return replace(picture, quality=_jpeg_quality(path))
+        return replace(picture, quality=_read_jpeg_quality(path))
     if format == "tiff":
-        return replace(picture, metadata={**picture.metadata, **_exif(exif_of_tiff(path))})
+        return replace(picture, metadata={**picture.metadata, **_exif_entry(read_tiff_exif(path))})
     return replace(picture, lossless=True) if format == "webp" and _is_lossless_webp(path) else picture
 
 
 @vips_session()
-def read_png(content: bytes, path: Path) -> Picture:
-    """The picture in a PNG's bytes.   path: what errors name. Raises as `read`."""
+def decode_png(content: bytes, path: Path) -> Picture:
+    """Return the picture in a PNG's bytes.   path: for error messages. Raises as `read`."""
     try:
-        return _picture(path, pyvips.Image.pngload_buffer(content, access="sequential", fail_on="error"), "png")
+        return _build_picture(path, pyvips.Image.pngload_buffer(content, access="sequential", fail_on="error"), "png")
     except (pyvips.Error, UnicodeDecodeError) as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
 
 
 @vips_session()
-def png(pixels: np.ndarray, like: Picture) -> bytes:
-    """A PNG's bytes: pixels (H, W, C) with like's profile and texts."""
-    image, options = _prepared(pixels, like, "png")
+def encode_png(pixels: np.ndarray, like: Picture) -> bytes:
+    """Return pixels (H, W, C) as a PNG's bytes, with like's profile and texts."""
+    image, options = _prepare_image(pixels, like, "png")
     return bytes(image.pngsave_buffer(**options))
 
 
 @vips_session()
 def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
-    """The file, in one go and under the very name given. Raises OSError, or WriteError."""
-    image, options = _prepared(pixels, like, format)
+    """Write the file in one go, under exactly the given name. Raises OSError, or WriteError."""
+    image, options = _prepare_image(pixels, like, format)
     try:
         getattr(image, f"{format}save")(os.fsencode(path), **options)
     except pyvips.Error as error:
         raise WriteError from error
     if format == "tiff":
-        complete_tiff(path, _kept(like, format))
+        add_tiff_metadata(path, _select_metadata(like, format))
 
 
-def _damaged(path: Path) -> PictureError:
-    return PictureError(f"{path} is damaged or not complete.", "Copy or export it again.")
+def _damage_error(path: Path) -> PictureError:
+    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
 
 
-def _picture(path: Path, image: Any, format: str) -> Picture:
+def _build_picture(path: Path, image: Any, format: str) -> Picture:
     _check_readable(path, image)
-    metadata = _metadata(image)
+    metadata = _read_metadata(image)
     pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     if format == "heif" and pixels.dtype == np.uint16:
-        pixels = full_range(pixels, image.get("bits-per-sample"))
+        pixels = expand_range(pixels, image.get("bits-per-sample"))
     profile, orientation = metadata.pop("icc-profile-data", None), metadata.pop("orientation", 1)
-    metadata |= _exif(without_thumbnail(metadata.pop("exif-data", b"")))
+    metadata |= _exif_entry(remove_thumbnail(metadata.pop("exif-data", b"")))
     return Picture(
-        pixels=_turned(pixels, orientation),
-        profile=profile if fits(profile, gray=pixels.shape[2] < 3) else None,
+        pixels=_orient(pixels, orientation),
+        profile=profile if is_compatible(profile, gray=pixels.shape[2] < 3) else None,
         format=format,
         orientation=orientation,
         metadata=metadata,
     )
 
 
-def _exif(block: bytes) -> dict[str, bytes]:
+def _exif_entry(block: bytes) -> dict[str, bytes]:
     return {"exif-data": block} if block else {}
 
 
 def _check_readable(path: Path, image: Any) -> None:
-    """Nothing, if the header promises pixels that can be worked on."""
+    """Raise an error if the header declares unsupported pixels."""
     check_size(path, image.width, image.height)
     if image.interpretation not in _READABLE:
-        raise UnsupportedError(f"{path} holds {image.interpretation.upper()} colours.", _TO_RGB)
+        raise UnsupportedError(f"{path} has {image.interpretation.upper()} colors, which are not supported.", _TO_RGB)
     if image.bands > 4:
-        raise UnsupportedError(f"{path} has {image.bands} channels.", "Save it as RGB or RGBA.")
+        raise UnsupportedError(f"{path} has {image.bands} channels, more than 4.", "Save it as RGB or RGBA.")
     if image.format not in _DTYPES:
-        raise UnsupportedError(f"{path} has {image.format} pixels.", "Save it with 8 or 16 bits, or as float.")
+        hint = "Save it with 8 or 16 bits, or as float."
+        raise UnsupportedError(f"{path} has {image.format} pixels, which are not supported.", hint)
 
 
-def _metadata(image: Any) -> dict[str, Any]:
-    """What is kept of a header."""
+def _read_metadata(image: Any) -> dict[str, Any]:
+    """Return the metadata of a header that should be kept."""
     found = {}
     for name in image.get_fields():
         if _is_kept(name):
@@ -125,8 +126,8 @@ def _is_kept(name: str) -> bool:
     return name in _BLOCKS | _VALUES or name.startswith("png-comment-")
 
 
-def _jpeg_quality(path: Path) -> int:
-    """The quality that a JPEG was saved at, on the reference encoder's scale; 0 if it cannot be told."""
+def _read_jpeg_quality(path: Path) -> int:
+    """Estimate a JPEG's quality on the reference encoder's scale; 0 if unknown."""
     with path.open("rb") as file:
         file.seek(2)
         while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
@@ -151,8 +152,8 @@ def _is_lossless_webp(path: Path) -> bool:
 # ---- pixels
 
 
-def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Stored pixels upright, by EXIF's number; copied only if they have to turn."""
+def _orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn stored pixels upright by EXIF's orientation; copies only if necessary."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
@@ -160,53 +161,53 @@ def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels[rows, columns])
 
 
-def _image(pixels: np.ndarray) -> Any:
-    """The array as a libvips image, without a copy."""
+def _to_image(pixels: np.ndarray) -> Any:
+    """Return the array as a libvips image, without a copy."""
     height, width, channels = pixels.shape
     format = next(name for name, dtype in _DTYPES.items() if pixels.dtype == dtype)
     return pyvips.Image.new_from_memory(np.ascontiguousarray(pixels), width, height, channels, format)
 
 
-def _set(image: Any, name: str, value: bytes | str | int) -> None:
+def _set_field(image: Any, name: str, value: bytes | str | int) -> None:
     types = {bytes: pyvips.GValue.blob_type, str: pyvips.GValue.gstr_type, int: pyvips.GValue.gint_type}
     image.set_type(types[type(value)], name, value)
 
 
-def _kept(like: Picture, format: str) -> dict[str, Any]:
-    """What of like's metadata goes into a format: IPTC is packed differently in each."""
+def _select_metadata(like: Picture, format: str) -> dict[str, Any]:
+    """Return like's metadata for a format, without IPTC if the format differs, because each packs it differently."""
     other = "iptc-data" if format != like.format else ""
     return {name: value for name, value in like.metadata.items() if _is_kept(name) and name != other}
 
 
-def _prepared(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any, dict[str, Any]]:
-    """A libvips image in a depth that the format has, with like's metadata, and how to save it."""
+def _prepare_image(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any, dict[str, Any]]:
+    """Return a libvips image in a depth of the format, with like's metadata, and options for saving it."""
     same = format == like.format
     orientation = like.orientation if same else 1
-    image = _image(_turned(pixels, {6: 8, 8: 6}.get(orientation, orientation)))
+    image = _to_image(_orient(pixels, {6: 8, 8: 6}.get(orientation, orientation)))
     depth = min(image.format, _DEEPEST[format], key=list(_DTYPES).index)
     if image.format != depth:
         image = (image * (_WHITE[depth] / _WHITE[image.format])).rint().cast(depth)
-    metadata = _kept(like, format)
+    metadata = _select_metadata(like, format)
     image = image.copy(
         interpretation=_INTERPRETATIONS[depth][image.bands > 2],
         xres=metadata.pop("xres", image.xres),
         yres=metadata.pop("yres", image.yres),
     )
     for name, value in metadata.items():
-        _set(image, name, value)
-    if like.profile is not None and fits(like.profile, gray=pixels.shape[2] < 3):
-        _set(image, "icc-profile-data", like.profile)
+        _set_field(image, name, value)
+    if like.profile is not None and is_compatible(like.profile, gray=pixels.shape[2] < 3):
+        _set_field(image, "icc-profile-data", like.profile)
     if orientation != 1 or "exif-data" in metadata:
-        _set(image, "orientation", orientation)
+        _set_field(image, "orientation", orientation)
     options: dict[str, dict[str, Any]] = {
         "jpeg": {"Q": max(JPEG_QUALITY, like.quality), "subsample_mode": "off", "optimize_coding": True},
         "png": {"bitdepth": 16 if depth == "ushort" else 8, "filter": "all"},
         "tiff": {
             "compression": "deflate",
-            "predictor": "none" if depth == "float" else "horizontal",  # few programs know the one for floats
-            "bigtiff": pixels.nbytes > 3 << 30,  # an ordinary one ends at 4 GiB
+            "predictor": "none" if depth == "float" else "horizontal",  # few programs support the float predictor
+            "bigtiff": pixels.nbytes > 3 << 30,  # plain TIFF is limited to 4 GiB
         },
         "webp": {"lossless": like.lossless, "Q": 95, "smart_subsample": True, "exact": True},
     }
-    keep = "all" if "exif-data" in metadata else "xmp:iptc:icc:other"  # or libvips makes up an EXIF block
+    keep = "all" if "exif-data" in metadata else "xmp:iptc:icc:other"  # or libvips would add an EXIF block
     return image, {"keep": keep, **options[format]}

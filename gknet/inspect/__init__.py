@@ -1,5 +1,6 @@
-"""`gknet inspect`: what the network did with one picture, shown to people (the paper's Fig. 8 to 10, and its colours).
+"""`gknet inspect`: an illustrated page on how the network harmonized one picture (the paper's Fig. 8 to 10, and
+colors).
 
-`record` listens to a pass of the network, a module for each kind of picture draws what it heard, `sections` asks for
-them in order, and `page` puts them together. Needs the extra `figures` (matplotlib, scikit-learn).
+`record` records a pass of the network, one module per kind of picture draws the recording, `sections` assembles them in
+order, and `page` writes them. Needs the extra `figures` (matplotlib, scikit-learn).
 """

@@ -1,4 +1,4 @@
-"""What SCF takes from either side at each level, channel by channel (the paper, Eq. 3 and Fig. 9)."""
+"""SCF's weight for each channel of both inputs at each level (the paper, Eq. 3 and Fig. 9)."""
 
 from __future__ import annotations
 
@@ -8,37 +8,41 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
 
-from gknet.inspect.drawing import as_png, sheet, steepness
+from gknet.inspect.drawing import limit_ratio, make_figure, to_png
 from gknet.inspect.page import Plate
 from gknet.inspect.record import Record
 
 _SHOWN = 5
-"""Maps that are drawn from either end of the order."""
+"""Number of channels drawn from either end of the order."""
 
 
-def channel_weights(record: Record, level: int) -> Plate:
-    """Both sides' feature maps of a level, the heaviest and the lightest, and all weights in order."""
+def draw_channel_weights(record: Record, level: int) -> Plate:
+    """Draw both inputs' feature maps at a level, those with the largest and smallest weights, and all weights in
+    order.
+    """
     fusion = record.fusions[level]
-    height = 2 * (2 * (1.35 * steepness(record.composite) + 0.3) + 0.75)
-    figure = sheet(height)
+    height = 2 * (2 * (1.35 * limit_ratio(record.composite) + 0.3) + 0.75)
+    figure = make_figure(height)
     grid = figure.add_gridspec(2, 1)
     above, below = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
-    _side(above, "From the encoder: what the picture looks like at this scale", fusion.encoded, fusion.encoded_weights)
-    _side(below, "From the level before: what is known so far", fusion.deeper, fusion.deeper_weights)
+    _draw_side(
+        above, "From the encoder: what the picture looks like at this scale", fusion.encoded, fusion.encoded_weights
+    )
+    _draw_side(below, "From the previous level: the result so far", fusion.deeper, fusion.deeper_weights)
     channels, rows, columns = fusion.encoded.shape
     return Plate(
         name=f"fusion-{level + 1}",
-        title=f"What is let through: level {level + 1} of {len(record.fusions)} ({columns} × {rows} pixels)",
+        title=f"Channel weights: level {level + 1} of {len(record.fusions)} ({columns} × {rows} pixels)",
         text=(
-            f"{channels} channels on either side. On average one from the picture itself keeps "
-            f"{fusion.encoded_weights.mean():.0%} of its strength, one from the level before "
+            f"{channels} channels on either side. On average, a channel from the picture itself keeps "
+            f"{fusion.encoded_weights.mean():.0%} of its strength, and one from the previous level "
             f"{fusion.deeper_weights.mean():.0%}."
         ),
-        png=as_png(figure),
+        png=to_png(figure),
     )
 
 
-def _side(figure: SubFigure, title: str, features: np.ndarray, weights: np.ndarray) -> None:
+def _draw_side(figure: SubFigure, title: str, features: np.ndarray, weights: np.ndarray) -> None:
     figure.suptitle(title, fontsize=11, fontweight="bold")
     order = np.argsort(-weights, kind="stable")
     shown = min(_SHOWN, len(order))
@@ -47,14 +51,14 @@ def _side(figure: SubFigure, title: str, features: np.ndarray, weights: np.ndarr
         width_ratios=[1.5, *[1] * shown],
     )
     _draw_weights(axes["weights"], weights[order])
-    # Half a percent may lie beyond: single pixels would wash out all else.
+    # Half a percent may lie beyond the scale; otherwise single pixels would wash out the rest.
     most = max(float(np.quantile(np.abs(features), 0.995)), 1e-6)
     scale = Normalize(-most, most)
     for row, channels in (("most", order[:shown]), ("least", order[len(order) - shown :])):
         for i, channel in enumerate(channels):
             place = axes[f"{row} {i}"]
             place.imshow(features[channel], norm=scale, cmap="RdBu_r", aspect="auto", interpolation="nearest")
-            place.set_box_aspect(steepness(features[0]))
+            place.set_box_aspect(limit_ratio(features[0]))
             place.set_title(f"channel {channel + 1}, weight {weights[channel]:.2f}", fontsize=8)
             place.set_xticks([])
             place.set_yticks([])
@@ -72,6 +76,6 @@ def _draw_weights(axes: Axes, weights: np.ndarray) -> None:
     axes.set_ylim(0, 1)
     axes.set_xlim(0.5, len(weights) + 0.5)
     axes.set_ylabel("weight, 0 to 1", fontsize=8)
-    axes.set_xlabel("channels, the heaviest first\n(gray: those shown)", fontsize=8)
+    axes.set_xlabel("channels, largest weight first\n(gray: those shown)", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.3)

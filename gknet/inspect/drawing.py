@@ -1,4 +1,4 @@
-"""How every picture of the page is drawn: the photograph, maps over it, and scales beside them."""
+"""Drawing primitives of the page: the photograph, maps over it, and scales beside them."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from matplotlib.figure import Figure
 from gknet.color.srgb import LUMA
 
 WIDTH = 11.0
-"""Inches of a drawing; 110 pixels each."""
+"""Width of a drawing in inches, at 110 pixels per inch."""
 _STEEPEST = 6.0
 
 
-def sheet(height: float) -> Figure:
-    """An empty drawing, so many inches high."""
+def make_figure(height: float) -> Figure:
+    """Return an empty figure of a height in inches."""
     return Figure(figsize=(WIDTH, height), dpi=110, layout="constrained")
 
 
-def as_png(figure: Figure) -> bytes:
-    """The drawing as a PNG file's bytes."""
+def to_png(figure: Figure) -> bytes:
+    """Return the figure as a PNG file's bytes."""
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
 
 
-def steepness(picture: np.ndarray) -> float:
-    """Height over width of the panel that shows a picture (H, W, ...); very long ones are squeezed."""
+def limit_ratio(picture: np.ndarray) -> float:
+    """Return height over width of the panel for a picture (H, W, ...), limited for very long pictures."""
     return float(np.clip(picture.shape[0] / picture.shape[1], 1 / _STEEPEST, _STEEPEST))
 
 
-def panel(axes: Axes, title: str, picture: np.ndarray) -> None:
-    """The picture (H, W, 3) in [0, 1] in its panel; its pixels are the panel's units."""
-    axes.imshow(picture.clip(0, 1), aspect="auto", extent=extent(picture), interpolation="nearest")
-    axes.set_box_aspect(steepness(picture))
+def draw_panel(axes: Axes, title: str, picture: np.ndarray) -> None:
+    """Draw a picture (H, W, 3) in [0, 1] in its panel, whose units are the picture's pixels."""
+    axes.imshow(picture.clip(0, 1), aspect="auto", extent=get_extent(picture), interpolation="nearest")
+    axes.set_box_aspect(limit_ratio(picture))
     axes.set_title(title, fontsize=10)
     axes.set_xticks([])
     axes.set_yticks([])
 
 
-def extent(picture: np.ndarray) -> tuple[float, float, float, float]:
-    """Where a map of another size lies over a picture (H, W, ...), in matplotlib's words: all over it."""
+def get_extent(picture: np.ndarray) -> tuple[float, float, float, float]:
+    """Return matplotlib's extent for a map of any size that covers a picture (H, W, ...)."""
     return (0, picture.shape[1], picture.shape[0], 0)
 
 
-def backdrop(picture: np.ndarray) -> np.ndarray:
-    """(H, W, 3): the picture in pale gray, to draw a map over."""
+def make_backdrop(picture: np.ndarray) -> np.ndarray:
+    """Return the picture in pale gray (H, W, 3), to draw a map over."""
     gray = picture.clip(0, 1) @ np.array(LUMA, np.float32)
     return np.repeat((0.35 + 0.6 * gray)[:, :, None], 3, axis=2)
 
 
-def outline(axes: Axes, mask: np.ndarray) -> None:
-    """A thin line around the object, (H, W), in a panel of its size."""
+def draw_outline(axes: Axes, mask: np.ndarray) -> None:
+    """Draw a thin line around the object, given its mask (H, W), in a panel of its size."""
     level = float(mask.max()) / 2
     if not mask.min() < level:  # the object fills the picture
         return
@@ -62,8 +62,8 @@ def outline(axes: Axes, mask: np.ndarray) -> None:
     axes.contour(columns, rows, mask, levels=[level], colors="black", linewidths=0.9)
 
 
-def mark(axes: Axes, x: float, y: float) -> None:
-    """A ring with a dot at a place of the panel."""
+def draw_mark(axes: Axes, x: float, y: float) -> None:
+    """Draw a ring with a dot at a position of the panel."""
     axes.plot(x, y, "o", markersize=13, markerfacecolor="none", markeredgecolor="white", markeredgewidth=3.5)
     axes.plot(x, y, "o", markersize=13, markerfacecolor="none", markeredgecolor="black", markeredgewidth=1.5)
     axes.plot(x, y, "o", markersize=3, color="black", markeredgecolor="white", markeredgewidth=0.5)

@@ -1,4 +1,4 @@
-"""The page: sections of pictures with words, one HTML file that needs nothing else, and the pictures as PNG files."""
+"""The page: sections of pictures with text, in one self-contained HTML file, and the pictures as PNG files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ h3 { font-size: 1.1em; margin: 0 0 .5em; } nav a { margin-right: 1.2em; }
 
 @dataclass(frozen=True, slots=True)
 class Plate:
-    """One picture of the page. name: of its PNG file, without the suffix.   text: what one sees, and how to read it."""
+    """One picture of the page. name: of its PNG file, without the suffix.   text: what it shows, and how to read it."""
 
     name: str
     title: str
@@ -39,7 +39,7 @@ class Plate:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Plates that belong together, under a heading and a few words. name: to link to."""
+    """Related plates under a heading with a short introduction. name: of its link target."""
 
     name: str
     title: str
@@ -48,29 +48,29 @@ class Section:
 
 
 def check_folder(folder: Path) -> None:
-    """Nothing, if a page can be put there: to be asked before the work, not after.
+    """Raise an error if a page cannot be written to the folder. Call it before the work starts.
 
-    Raises PictureError if it is a file, its own folder is missing, or it holds anything but an earlier page.
+    Raises PictureError if it is a file, its parent is missing, or it contains anything but an earlier page.
     """
     try:
         if not folder.parent.is_dir():
-            raise PictureError(f"There is no folder {folder.parent}.", "Create it first, or write elsewhere.")
+            raise PictureError(f"Folder {folder.parent} does not exist.", "Create it first, or write elsewhere.")
         if not folder.exists():
             return
         if not folder.is_dir():
             raise PictureError(f"{folder} is a file, not a folder.", "Name a folder for the page.")
         if folder.samefile(Path.cwd()):
-            raise PictureError(f"{folder} is the folder you are in.", "Name one in it, which need not exist yet.")
+            raise PictureError(f"{folder} is the current folder.", "Choose a folder inside it; it need not exist yet.")
         if any(folder.iterdir()) and not _is_ours(folder):
-            raise PictureError(f"{folder} holds other files.", "Name a folder that is empty or not there yet.")
+            raise PictureError(f"{folder} contains other files.", "Choose a new or empty folder.")
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise _write_error(folder, error) from error
 
 
 def write(folder: Path, picture: str, model: str, sections: Sequence[Section]) -> None:
-    """The page and its pictures in a folder of their own: all of them or none. An earlier page there is replaced.
+    """Write the page and its pictures to a folder of their own, completely or not at all. An earlier page is replaced.
 
-    picture, model: names, for the heading.   Raises PictureError as `check_folder`, or if the disk refuses.
+    picture, model: names, for the heading.   Raises PictureError as `check_folder`, or if writing fails.
     """
     check_folder(folder)
     target = Path(os.path.realpath(folder))  # through a link, not in its place
@@ -80,12 +80,12 @@ def write(folder: Path, picture: str, model: str, sections: Sequence[Section]) -
         unfinished.mkdir()
         for plate in (plate for section in sections for plate in section.plates):
             (unfinished / f"{plate.name}.png").write_bytes(plate.png)
-        (unfinished / PAGE).write_text(_html(picture, model, sections), encoding="utf-8", errors="replace")
+        (unfinished / PAGE).write_text(_render_page(picture, model, sections), encoding="utf-8", errors="replace")
         if target.exists():
             target.rename(earlier)
         unfinished.rename(target)
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise _write_error(folder, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         if earlier.exists():
@@ -95,15 +95,15 @@ def write(folder: Path, picture: str, model: str, sections: Sequence[Section]) -
                 earlier.rename(target)
 
 
-def _html(picture: str, model: str, sections: Sequence[Section]) -> str:
+def _render_page(picture: str, model: str, sections: Sequence[Section]) -> str:
     title = f"How {picture} was harmonized"
     lead = (
-        f"What the network {model} did with the object that was put into this picture, and on what grounds. No "
-        f"knowledge of networks is needed; the paper that some headings name is “Learning Global-aware Kernel for "
-        f"Image Harmonization” (Shen et al., ICCV 2023)."
+        f"What the network {model} did with the object pasted into this picture, and why. No knowledge of neural "
+        f"networks is needed. Some sections refer to the paper “Learning Global-aware Kernel for Image "
+        f"Harmonization” (Shen et al., ICCV 2023)."
     )
     links = "".join(f'<a href="#{section.name}">{escape(section.title)}</a> ' for section in sections)
-    body = "".join(map(_section, sections))
+    body = "".join(map(_render_section, sections))
     return (
         f'<!doctype html>\n{_MARK}\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
@@ -112,12 +112,12 @@ def _html(picture: str, model: str, sections: Sequence[Section]) -> str:
     )
 
 
-def _section(section: Section) -> str:
-    plates = "".join(map(_figure, section.plates))
+def _render_section(section: Section) -> str:
+    plates = "".join(map(_render_figure, section.plates))
     return f'<h2 id="{section.name}">{escape(section.title)}</h2>\n<p>{escape(section.text)}</p>\n{plates}'
 
 
-def _figure(plate: Plate) -> str:
+def _render_figure(plate: Plate) -> str:
     source = f"data:image/png;base64,{base64.b64encode(plate.png).decode('ascii')}"
     title = escape(plate.title)
     return (
@@ -127,13 +127,13 @@ def _figure(plate: Plate) -> str:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether all that a folder holds is an earlier page."""
+    """Whether a folder contains an earlier page and nothing else."""
     if not all(path.is_file() and _OURS.fullmatch(path.name) for path in folder.iterdir()):
         return False
     page = folder / PAGE
     return page.exists() and _MARK in page.read_text(encoding="utf-8", errors="replace")[:200]
 
 
-def _refused(folder: Path, error: OSError) -> PictureError:
+def _write_error(folder: Path, error: OSError) -> PictureError:
     reason = error.strerror or type(error).__name__
     return PictureError(f"{folder} cannot be written: {reason}.", "Check its name, folder and permissions.")

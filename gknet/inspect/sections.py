@@ -1,4 +1,4 @@
-"""All that the page shows of one composite, from the colours that changed to the kernels that changed them."""
+"""The page's sections for one composite, from the changed colors to the kernels that changed them."""
 
 from __future__ import annotations
 
@@ -6,58 +6,58 @@ from collections.abc import Callable
 from functools import partial
 
 from gknet.harmonizer import Harmonizer, Progress
-from gknet.inspect.attention_maps import attention_maps
-from gknet.inspect.channel_weights import channel_weights
-from gknet.inspect.colour_change import ColourChange, before_and_after, change_curves, change_maps
-from gknet.inspect.kernel_clusters import kernel_clusters
+from gknet.inspect.attention_maps import draw_attention_map
+from gknet.inspect.channel_weights import draw_channel_weights
+from gknet.inspect.color_change import ColorChange, draw_before_and_after, draw_change_curves, draw_change_maps
+from gknet.inspect.kernel_clusters import draw_kernel_clusters
 from gknet.inspect.page import Plate, Section
-from gknet.inspect.record import overheard, record
-from gknet.inspect.sight_plate import sight_plate
+from gknet.inspect.record import capture_inputs, record
+from gknet.inspect.sight_plate import draw_sight
 from gknet.inspect.spot import Spot
 from gknet.pixels.box import bounding_box
-from gknet.pixels.pixels import as_rgb, checked_mask
+from gknet.pixels.pixels import as_rgb, validate_mask
 from gknet.scene import CompositeScene
 
 _TEXTS = {
     "change": (
         "What it did",
-        "What became of the object, as you would see it and in numbers.",
+        "How the object changed, visually and in numbers.",
     ),
-    "seen": (
+    "input": (
         "What it saw",
-        "Everything below happens in the network’s own small copy of the picture.",
+        "Everything below happens in a small copy of the picture, the network’s input.",
     ),
     "attention": (
         "Where it looked",
-        "First the network finds out which parts of the picture have to do with one another, however far apart they "
-        "are (the paper’s long-distance reference, LRE; its Fig. 10). It cuts the picture into squares, and each "
-        "square shares out its attention among all of them, in several searches at once, called heads. Here that of "
-        "one square is followed: the one with the ring. Red: it takes more from there than if it looked everywhere "
-        "alike; blue: less. The thin line is the object’s outline. A head that gives the object less than its part of "
-        "the picture looks at the scene instead, whose light the object should be in.",
+        "First the network finds out which parts of the picture are related, however far apart they are (the paper’s "
+        "long-distance reference, LRE; its Fig. 10). It divides the picture into squares, and each square distributes "
+        "its attention among all of them, in several parallel searches called heads. The maps show the attention of "
+        "one square, marked by the ring. Red: more attention than an even share; blue: less. The thin line is the "
+        "object’s outline. A head that gives the object less than its share of the picture looks at the scene "
+        "instead, whose light the object should take on.",
     ),
     "fusion": (
         "What it let through",
-        "The network breaks a picture up into many gray pictures, called channels, each of which answers to something "
-        "else: an edge, a tint, a brightness. On its way from coarse to fine it joins two stacks of them at every "
-        "level, one from the picture itself, one from the coarser level before, and gives every channel a weight from "
-        "0 (left out) to 1 (let through whole); this is the paper’s selective correlation fusion, SCF, in its Fig. 9. "
-        "The curve shows all weights in order; beside it stand the channels that weigh most, above, and least, below. "
-        "Red is a positive value, blue a negative one; such values have no unit.",
+        "The network splits a picture into many gray pictures, called channels, each of which responds to something "
+        "different: an edge, a tint, a brightness. From coarse to fine, it joins two stacks of channels at every "
+        "level, one from the picture itself and one from the previous, coarser level. It gives every channel a weight "
+        "from 0 (left out) to 1 (fully used); this is the paper’s selective correlation fusion, SCF, in its Fig. 9. "
+        "The curve shows all weights in order. Beside it are the channels with the largest weights, above, and the "
+        "smallest, below. Red is a positive value, blue a negative one; the values have no unit.",
     ),
     "kernels": (
         "What it did where",
-        "In the end the network treats every pixel in its own way. For each it makes a small recipe for this picture "
-        "alone, a kernel: how much of the pixels around it goes into it, channel by channel (the paper’s harmony "
-        "kernels; its Fig. 8). Upper left: all recipes, sorted into groups of like ones (by k-means); A is the group "
-        "that lies most on the object. Same colour, same recipe. Upper right: how much of what comes out the recipes "
-        "put in. Middle: each group’s mean recipe, laid as the picture is. Bottom: what a recipe’s weights add up "
-        "to, for every channel: red makes the channel stronger there, blue weaker, white leaves it alone.",
+        "In the end the network treats every pixel individually. For each one it predicts a kernel, a small recipe "
+        "for this picture alone: how much of the surrounding pixels to add, channel by channel (the paper’s harmony "
+        "kernels; its Fig. 8). Upper left: all kernels, sorted into groups of similar ones (by k-means); A is the "
+        "group that is most on the object. Same color, same group. Upper right: the kernels’ contribution to the "
+        "result. Middle: each group’s mean kernel, oriented like the picture. Bottom: the sum of a kernel’s weights "
+        "for every channel: red makes the channel stronger, blue weaker, white leaves it unchanged.",
     ),
 }
 
 
-def sections_of(
+def make_sections(
     scene: CompositeScene,
     harmonizer: Harmonizer,
     *,
@@ -65,30 +65,31 @@ def sections_of(
     network_size: int | None = None,
     on_progress: Progress,
 ) -> list[Section]:
-    """The page's sections for one composite, harmonized as `gknet harmonize` does it.
+    """Return the page's sections for one composite, harmonized as in `gknet harmonize`.
 
-    point: (x, y) of the composite, whose attention is shown; None for the middle of the foreground. It lies in the
-    picture (`spot.check_inside`).   network_size: long side of what the network sees, pixels;
-    None for its own.
-    Raises as the harmonizer, and InputError for a point where the network did not look.
+    point: (x, y) of the composite whose attention is shown, inside the picture (`spot.check_inside`); None for the
+    middle of the foreground.   network_size: long side of the network's input, pixels; None for the network's default.
+    Raises as the harmonizer, and InputError for a point outside the network's input.
     """
     before, encoding = scene.before, scene.file.encoding
-    with overheard(harmonizer.net) as heard:
-        after = scene.harmonized(harmonizer, 1.0, network_size)
-    rgb, mask = as_rgb(before), checked_mask(scene.mask, before.shape[:2])
+    with capture_inputs(harmonizer.net) as inputs:
+        after = scene.harmonize(harmonizer, 1.0, network_size)
+    rgb, mask = as_rgb(before), validate_mask(scene.mask, before.shape[:2])
     box = bounding_box(mask)
-    sight = harmonizer.sight(rgb, mask, box, encoding, network_size)
-    spot = Spot.amid_foreground(sight) if point is None else Spot.in_sight(*point, sight)
+    sight = harmonizer.make_sight(rgb, mask, box, encoding, network_size)
+    spot = Spot.at_foreground(sight) if point is None else Spot.at_pixel(*point, sight)
     on_progress("record", 0, 1)
-    seen = record(harmonizer.net, *heard[0])
-    change = ColourChange.between(before, after, mask, box, encoding)
-    token, place = spot.token(sight, seen.grid), (spot.across, spot.down)
+    recording = record(harmonizer.net, *inputs[0])
+    change = ColorChange.measure(before, after, mask, box, encoding)
+    token, place = spot.find_token(sight, recording.grid), (spot.across, spot.down)
     drawings: dict[str, list[Callable[[], Plate]]] = {
-        "change": [partial(draw, change) for draw in (before_and_after, change_maps, change_curves)],
-        "seen": [partial(sight_plate, seen, change.before, mask.shape, sight.window, spot)],
-        "attention": [partial(attention_maps, seen, layer, token, place) for layer in range(len(seen.attention))],
-        "fusion": [partial(channel_weights, seen, level) for level in range(len(seen.fusions))],
-        "kernels": [partial(kernel_clusters, seen, level) for level in range(len(seen.kernels))],
+        "change": [partial(draw, change) for draw in (draw_before_and_after, draw_change_maps, draw_change_curves)],
+        "input": [partial(draw_sight, recording, change.before, mask.shape, sight.window, spot)],
+        "attention": [
+            partial(draw_attention_map, recording, layer, token, place) for layer in range(len(recording.attention))
+        ],
+        "fusion": [partial(draw_channel_weights, recording, level) for level in range(len(recording.fusions))],
+        "kernels": [partial(draw_kernel_clusters, recording, level) for level in range(len(recording.kernels))],
     }
     total, done = sum(map(len, drawings.values())), 0
     sections = []

@@ -9,7 +9,7 @@ from gknet.network.blocks import ConvBlock
 
 
 class ChannelAttention(nn.Module):
-    """One weight in (0, 1) a channel, from the feature's mean (squeeze and excitation).
+    """Predict one weight in (0, 1) per channel from the feature's means (squeeze and excitation).
 
     (B, C), means over the picture -> (B, C, 1, 1).
     """
@@ -25,11 +25,12 @@ class ChannelAttention(nn.Module):
 
 
 class SpatialSeparatedAttention(nn.Module):
-    """Separate channel attentions for background, foreground and their mix, joined by the mask.
+    """Separate channel attentions for background, foreground and their mix, combined by the mask.
 
-    feature: (B, C, H, W).   mask: (B, 1, H, W) in [0, 1], 1 = foreground.   means: (B, C), the feature's over the whole
-    picture, where `feature` and `mask` are only a part of it.   Returns (B, C, H, W):
-    (1 - M) A_bg(F) + M (L(A_fg(F)) + A_mix(F)), L a learned convolution (Cun & Pun 2020, section 3.2).
+    feature: (B, C, H, W).   mask: (B, 1, H, W) in [0, 1], 1 = foreground.
+    means: (B, C), the feature's means over the whole picture, if `feature` and `mask` are only a part of it.
+    Returns (B, C, H, W): (1 - M) A_bg(F) + M (L(A_fg(F)) + A_mix(F)), with L a learned convolution
+    (Cun & Pun 2020, section 3.2).
     """
 
     def __init__(self, channels: int) -> None:
@@ -44,6 +45,6 @@ class SpatialSeparatedAttention(nn.Module):
             means = feature.mean(dim=(2, 3))
         background, mix = self.background(means), self.mix(means)
         learned: Tensor = self.learn(feature * self.foreground(means))
-        # A_bg(F) is in both regions' terms: what the foreground adds to it is its own less that.
+        # A_bg(F) is added everywhere, so the foreground's term subtracts it.
         added = torch.addcmul(learned, feature, mix - background)
         return torch.addcmul(feature * background, mask, added)

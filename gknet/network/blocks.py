@@ -1,4 +1,4 @@
-"""Parts that several of the network's modules are made of."""
+"""Building blocks shared by the network's modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class ConvBlock(nn.Sequential):
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
         super().__init__(
-            # No bias: batch norm's own would take its place.
+            # No bias: batch norm has its own.
             nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
             nn.BatchNorm2d(channels_out),
             nn.ELU(inplace=True),
@@ -19,7 +19,7 @@ class ConvBlock(nn.Sequential):
 
 
 def upsample_like(feature: Tensor, target: Tensor) -> Tensor:
-    """The feature at the target's height and width, bilinear; the identity where they agree already."""
+    """Resize a feature to the target's height and width, bilinear; return it unchanged if they already match."""
     if feature.shape[2:] == target.shape[2:]:
         return feature
     return F.interpolate(feature, size=target.shape[2:], mode="bilinear", align_corners=False)

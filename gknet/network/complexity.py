@@ -1,4 +1,4 @@
-"""How large a network is and how much arithmetic it takes."""
+"""Size and arithmetic cost of a network."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from gknet.network.model import GKNet
 SIZE = 256
 
 
-def parameters(net: GKNet) -> int:
-    """Numbers that the network has learned, those of the frozen recognition among them."""
+def count_parameters(net: GKNet) -> int:
+    """Return the number of parameters, including those of the frozen recognition."""
     own = sum(parameter.numel() for parameter in net.parameters())
     return own + (0 if net.recognition is None else sum(buffer.numel() for buffer in net.recognition.buffers()))
 
 
-def flops(net: GKNet, size: int = SIZE) -> int:
-    """Floating-point operations of one picture of size x size: a multiplication and an addition count as two.
+def count_flops(net: GKNet, size: int = SIZE) -> int:
+    """Return the floating-point operations for one picture of size x size; a multiply-add counts as two.
 
-    `gknet.network.inference` needs as many for a picture that is foreground everywhere, and fewer for others.
-    Counts convolutions, matrix products and attention; element by element work, the modulation's
-    2 N² C H W a level included, is left out, as is the custom.
+    `gknet.network.inference` needs as many for a picture that is all foreground, and fewer for others.
+    Counts convolutions, matrix products and attention. As is customary, elementwise work is left out, including the
+    modulation's 2 N² C H W per level.
     """
     picture, mask = torch.zeros(1, 3, size, size), torch.ones(1, 1, size, size)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():

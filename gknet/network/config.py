@@ -1,6 +1,6 @@
-"""What a network is made of: one frozen record and the named presets.
+"""Network configuration: one frozen record and the named presets.
 
-The record is stored in a weight file's metadata, so that a file rebuilds its own network.
+A weight file stores this record in its metadata, so that the network can be rebuilt from the file alone.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from gknet.errors import InputError
 class GKNetConfig:
     """Sizes and switches of GKNet. The defaults are the paper's network (Shen et al., ICCV 2023).
 
-    tests/gknet/network/test_paper_preset.py says for every field what the paper states about it.
-    Raises InputError, naming the field, for a combination that cannot be built.
+    tests/gknet/network/test_paper_preset.py compares every field with the paper.
+    Raises InputError, naming the field, for an invalid combination.
     """
 
     width: int = 32
@@ -38,52 +38,55 @@ class GKNetConfig:
     correlation_groups: int = 8
     """n of Eq. 2: the channel weights are split into n groups before they are correlated."""
     residual_modulation: bool = False
-    """Adds the feature itself to Eq. 6's sum, so that zero kernels change nothing. Ours."""
+    """Adds the feature itself to Eq. 6's sum, so that zero kernels change nothing. Not in the paper."""
     head: Literal["affine", "rgb"] = "rgb"
-    """"rgb": the decoder's own picture (section 3.3). "affine", ours: a gain and a bias a pixel, the identity when
-    untrained."""
+    """"rgb": the decoder predicts the picture itself (section 3.3). "affine", not in the paper: a gain and a bias per
+    pixel, the identity when untrained.
+    """
     head_scale: float = 0.05
-    """Factor on the affine head's output; Adam moves a zero-initialised last layer too fast without it."""
+    """Factor on the affine head's output; without it Adam moves a zero-initialized last layer too fast."""
     global_head: bool = False
-    """Adds one 3x4 colour matrix a picture, from the deepest feature and colour statistics of both regions. Ours; needs
-    the affine head."""
+    """Adds a 3x4 color matrix per picture, from the deepest feature and color statistics of both regions. Needs the
+    affine head. Not in the paper.
+    """
     global_head_scale: float = 0.3
-    """Factor on the colour matrix, for the same reason as head_scale."""
+    """Factor on the color matrix, for the same reason as head_scale."""
     global_head_widths: tuple[int, int] = (448, 256)
     """Hidden widths of the global head."""
     recognition: bool = False
-    """Adds to the global head's matrix another, from what a frozen EfficientNet-Lite0 recognizes in the picture."""
+    """Adds a second color matrix, from features of a frozen EfficientNet-Lite0. Needs the global head."""
     recognition_head_bottlenecks: tuple[int, int] = (256, 64)
-    """How many numbers are made of the colours, and of what is recognized, before that matrix is made of them."""
+    """Widths of the two bottlenecks before that matrix: of the colors, and of the recognized features."""
     recognition_head_widths: tuple[int, int] = (1024, 512)
     """Hidden widths of the recognition head."""
     restraint: float = 0.0
-    """Shrinkage of small changes at inference, not in training: `gknet.network.inference.restrained`. The root mean
-    square change of a white foreground, values in [0, 1], of which half is made. 0: every change is made whole."""
+    """Shrinkage of small changes at inference, not in training: `gknet.network.extensions.restraint.restrain_change`.
+    The root mean square change of a white foreground, in [0, 1], that is halved. 0: no shrinkage.
+    """
     network_size: int = 256
-    """Long side of what the network is shown of a picture unless somebody asks for another, pixels."""
+    """Default long side of the network's input, pixels."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.stem < 1:
-            raise InputError(f"width is {self.width} and stem is {self.stem}.", "Both must be at least 1.")
+            raise InputError(f"Invalid width {self.width} or stem {self.stem}.", "Both must be at least 1.")
         if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise InputError(f"kernel_size is {self.kernel_size}.", "It must be odd and at least 1.")
+            raise InputError(f"Invalid kernel_size {self.kernel_size}.", "It must be odd and at least 1.")
         if self.width % self.correlation_groups:
             raise InputError(
-                f"correlation_groups is {self.correlation_groups}.", f"It must divide the width, {self.width}."
+                f"Invalid correlation_groups {self.correlation_groups}.", f"It must divide the width, {self.width}."
             )
         if 8 * self.width % self.reference_heads:
             raise InputError(
-                f"reference_heads is {self.reference_heads}.", f"It must divide 8 x width, {8 * self.width}."
+                f"Invalid reference_heads {self.reference_heads}.", f"It must divide 8 x width, {8 * self.width}."
             )
         if not 0 <= self.restraint < 1:
-            raise InputError(f"restraint is {self.restraint}.", "It must be at least 0 and below 1.")
+            raise InputError(f"Invalid restraint {self.restraint}.", "It must be at least 0 and below 1.")
         if self.head not in ("affine", "rgb"):
-            raise InputError(f"head is {self.head!r}.", "It must be 'affine' or 'rgb'.")
+            raise InputError(f"Invalid head {self.head!r}.", "It must be 'affine' or 'rgb'.")
         if self.global_head and self.head != "affine":
             raise InputError("global_head needs the affine head.", "Set head to 'affine'.")
         if not 64 <= self.network_size <= 1024:
-            raise InputError(f"network_size is {self.network_size}.", "It must be from 64 to 1024.")
+            raise InputError(f"Invalid network_size {self.network_size}.", "It must be between 64 and 1024.")
         if self.recognition and not self.global_head:
             raise InputError("recognition needs global_head.", "Set both, or neither.")
         if not self.kernel_prediction and (self.long_distance_reference or self.selective_correlation):
@@ -99,20 +102,22 @@ class GKNetConfig:
 
     @property
     def multiple(self) -> int:
-        """Height and width of the network's input must be multiples of this."""
+        """The network's input height and width must be multiples of this."""
         return 8 * self.stem
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> GKNetConfig:
-        """The record that `to_dict` described. Raises InputError for a field this version does not know."""
+        """Create the record from the result of `to_dict`. Raises InputError for a field that this version does not
+        have.
+        """
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise InputError(f"Unknown network settings: {', '.join(unknown)}.", "Update GKNet Harmonize.")
-        # Files from before this field: all networks were shown 384.
+        # Files written before this field existed: every network's input was 384.
         plain = {"network_size": 384, **values}
         for name in ("global_head_widths", "recognition_head_bottlenecks", "recognition_head_widths"):
             if name in plain:
@@ -126,24 +131,24 @@ _RESIDUAL = GKNetConfig(residual_modulation=True, head="affine", network_size=38
 PRESETS: dict[str, GKNetConfig] = {
     # The paper's network.
     "gknet": GKNetConfig(),
-    # The paper's size; starts as the identity and says what to do with the composite's colours, not what they become.
+    # The paper's size; starts as the identity and predicts a change of the composite's colors, not the colors.
     "gknet-residual": _RESIDUAL,
-    # The same blocks and recognition at a twelfth of the arithmetic, for a CPU; small changes are mostly error. It
-    # learns at 256 and does better when shown more: docs/research-log.md has the figures.
+    # The same blocks and recognition at a twelfth of the arithmetic, for a CPU. Small changes are mostly error. It is
+    # trained at 256 and does better on larger inputs: docs/research-log.md has the figures.
     "gknet-s": replace(_RESIDUAL, width=16, stem=2, global_head=True, recognition=True, restraint=18 / 255),
 }
 
 
 def preset(name: str) -> GKNetConfig:
-    """The named network's settings, one of `PRESETS`. Raises InputError for another name."""
+    """Return the settings of a named network, one of `PRESETS`. Raises InputError for any other name."""
     try:
         return PRESETS[name]
     except KeyError:
-        raise InputError(f"There is no preset {name!r}.", f"Choose one of: {', '.join(PRESETS)}.") from None
+        raise InputError(f"Unknown preset {name!r}.", f"Choose one of: {', '.join(PRESETS)}.") from None
 
 
 def ablations(full: GKNetConfig) -> dict[str, GKNetConfig]:
-    """The four rows of the paper's Table 4 for a network, each adding one part to the row before."""
+    """Return the four rows of the paper's Table 4 for a network; each adds one part to the row before."""
     baseline = replace(full, kernel_prediction=False, long_distance_reference=False, selective_correlation=False)
     kpb = replace(baseline, kernel_prediction=True)
     lre = replace(kpb, long_distance_reference=True)

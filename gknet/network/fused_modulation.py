@@ -1,10 +1,10 @@
-"""Kernel prediction's last convolution and the modulation by its kernels, as one pass (Triton).
+"""Fused kernel prediction and modulation in one pass (Triton).
 
-K^l holds N*N numbers for every number of the feature it modulates; written out and read again, it is most of what
-the two steps move through memory. Here a kernel lives in registers from the matrix product that makes it to the
-multiply-add that uses it, in the backward pass too, where it is made a second time rather than kept.
+K^l holds N*N numbers for every number of the feature. Writing and reading it dominates the memory traffic of the two
+steps. Here a kernel stays in registers between the matrix product that makes it and the multiply-add that uses it.
+The backward pass recomputes it rather than storing it.
 
-Every tensor is seen as rows of pixels, (B*H*W, C), whatever its memory format; a program works on a block of both.
+Every tensor is addressed as rows of pixels, (B*H*W, C), whatever its memory format; a program works on a block of both.
 Needs `triton`; runs on CUDA, and on the CPU in Triton's interpreter (TRITON_INTERPRET=1), which the tests use.
 """
 
@@ -23,28 +23,28 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 _PIXELS = 64
-"""Pixels of a block: what one warp group multiplies at once."""
+"""Pixels per block: what one warp group multiplies at once."""
 _PARTS = 1024
-"""About how many programs share the sums over all pixels: some for every processor of a large GPU."""
+"""Approximate number of programs that share the sums over all pixels, a few for each processor of a large GPU."""
 
 
 def predict_and_modulate(
     feature: Tensor, predictor: Tensor, weight: Tensor, bias: Tensor, *, residual: bool = False
 ) -> Tensor:
-    """`modulate(feature, conv(predictor))`, plus the feature itself if residual, without the kernels in memory.
+    """Return `modulate(feature, conv(predictor))`, plus the feature itself if residual, without storing the kernels.
 
     feature: (B, C, H, W), F of Eq. 6.   predictor: (B, C, H, W), F_KPB.   weight: (C*N*N, C, 1, 1), bias: (C*N*N,),
     of the 1x1 convolution that predicts the kernels, channels as in `modulation`. All floating point,
-    of any mix of types up to float32; products are taken in the predictor's type, sums in float32.
+    in any mix of types up to float32; products use the predictor's type, sums float32.
     Returns (B, C, H, W) in the feature's type and memory format. Differentiable once, in all four.
-    Raises ValueError if the shapes do not belong together.
+    Raises ValueError for mismatched shapes.
     """
     size = math.isqrt(weight.shape[0] // feature.shape[1])
     channels = feature.shape[1]
     whole = (channels * size * size, channels, 1, 1)
     if predictor.shape != feature.shape or weight.shape != whole or bias.shape != whole[:1] or size % 2 == 0:
         shapes = ", ".join(str(tuple(part.shape)) for part in (feature, predictor, weight, bias))
-        raise ValueError(f"feature, predictor, weight and bias do not fit: {shapes}")
+        raise ValueError(f"Shapes of feature, predictor, weight and bias do not match: {shapes}")
     modulated: Tensor = _PredictAndModulate.apply(feature, predictor, weight, bias, residual)  # type: ignore[no-untyped-call]
     return modulated
 
@@ -102,7 +102,9 @@ def _predictor_gradient(feature: Tensor, gradient: Tensor, weight: Tensor) -> Te
 
 
 def _weight_gradient(feature: Tensor, gradient: Tensor, predictor: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in float32. Each program sums a part of the pixels; the parts are added in a fixed order."""
+    """Return both gradients in float32. Each program sums a part of the pixels; the parts are added in a fixed
+    order.
+    """
     shape = _Shape(feature, weight)
     taps = weight.shape[0] // shape.channels
     squares = taps * triton.cdiv(shape.channels, shape.block), triton.cdiv(shape.channels, shape.wide_block)
@@ -117,15 +119,15 @@ def _weight_gradient(feature: Tensor, gradient: Tensor, predictor: Tensor, weigh
 
 
 class _Shape:
-    """What every launch needs to know of a feature (B, C, H, W) and of the weight (C*N*N, C, 1, 1)."""
+    """Launch parameters for a feature (B, C, H, W) and a weight (C*N*N, C, 1, 1)."""
 
     def __init__(self, feature: Tensor, weight: Tensor) -> None:
         batch, channels, height, width = feature.shape
         self.channels = channels
         self.sizes = (batch * height * width, channels, height, width)
         self.pixel_blocks = triton.cdiv(batch * height * width, _PIXELS)
-        # Of the kernels' channels, and of the channels they are made from. A matrix product takes 16 at least; more
-        # than 128 bytes of a pixel at once would not fit every GPU's registers and shared memory.
+        # Blocks of the kernels' channels, and of the channels they are predicted from. A matrix product needs at least
+        # 16; more than 128 bytes of a pixel at once would not fit every GPU's registers and shared memory.
         most = 32, 128 // weight.element_size()
         self.block, self.wide_block = (min(max(triton.next_power_of_2(channels), 16), each) for each in most)
         self.constants = {
@@ -169,10 +171,10 @@ def _modulate(
         dy, dx = tap // size - size // 2, tap % size - size // 2
         if adjoint:
             seen = _load(predictor, pixel, source, dy, dx, pixels, channels, height, width, channels_last)
-            neighbour = _load(feature, pixel, channel, dy, dx, pixels, channels, height, width, channels_last)
+            neighbor = _load(feature, pixel, channel, dy, dx, pixels, channels, height, width, channels_last)
         else:
             seen = _load(predictor, pixel, source, 0, 0, pixels, channels, height, width, channels_last)
-            neighbour = _load(feature, pixel, channel, -dy, -dx, pixels, channels, height, width, channels_last)
+            neighbor = _load(feature, pixel, channel, -dy, -dx, pixels, channels, height, width, channels_last)
         rows = channel * size * size + tap
         inside = channel < channels
         factors = tl.load(
@@ -185,7 +187,7 @@ def _modulate(
             constant += tl.where(tap == size * size // 2, 1.0, 0.0)
         kernel = tl.dot(seen, factors, input_precision="tf32x3")
         kernel += tl.where(step % blocks == 0, constant, 0.0)[None, :]
-        total += kernel * neighbour.to(tl.float32)
+        total += kernel * neighbor.to(tl.float32)
     _store(out, total, pixel, channel, pixels, channels, height, width, channels_last)
 
 
@@ -205,7 +207,7 @@ def _differentiate_predictor(
     block: tl.constexpr,
     wide_block: tl.constexpr,
 ) -> None:
-    """The convolution's transpose, of K's gradient, which is G[p] F[p - d]."""
+    """Apply the transposed convolution to the gradient of K, which is G[p] F[p - d]."""
     pixel = tl.program_id(0) * run + tl.arange(0, run)
     source = tl.program_id(1) * wide_block + tl.arange(0, wide_block)
     total = tl.zeros((run, wide_block), tl.float32)
@@ -214,13 +216,13 @@ def _differentiate_predictor(
         given = _load(gradient, pixel, channel, 0, 0, pixels, channels, height, width, channels_last).to(tl.float32)
         for tap in range(size * size):
             dy, dx = tap // size - size // 2, tap % size - size // 2
-            neighbour = _load(feature, pixel, channel, -dy, -dx, pixels, channels, height, width, channels_last)
+            neighbor = _load(feature, pixel, channel, -dy, -dx, pixels, channels, height, width, channels_last)
             factors = tl.load(
                 weight + (channel * size * size + tap)[:, None] * channels + source[None, :],
                 mask=(channel < channels)[:, None] & (source < channels)[None, :],
                 other=0.0,
             )  # (block, wide_block)
-            kernel = (given * neighbour.to(tl.float32)).to(weight.dtype.element_ty)
+            kernel = (given * neighbor.to(tl.float32)).to(weight.dtype.element_ty)
             total = tl.dot(kernel, factors, total, input_precision="tf32x3")
     _store(out, total, pixel, source, pixels, channels, height, width, channels_last)
 
@@ -242,7 +244,7 @@ def _differentiate_weight(
     block: tl.constexpr,
     wide_block: tl.constexpr,
 ) -> None:
-    """Sums of K's gradient, times the predictor or alone, over every n-th block of pixels."""
+    """Sum the gradient of K, multiplied by the predictor and alone, over every n-th block of pixels."""
     tap = tl.program_id(0) % (size * size)
     dy, dx = tap // size - size // 2, tap % size - size // 2
     channel = tl.program_id(0) // (size * size) * block + tl.arange(0, block)
@@ -253,9 +255,9 @@ def _differentiate_weight(
     for first in range(part * run, pixels, tl.num_programs(2) * run):
         pixel = first + tl.arange(0, run)
         given = _load(gradient, pixel, channel, 0, 0, pixels, channels, height, width, channels_last)
-        neighbour = _load(feature, pixel, channel, -dy, -dx, pixels, channels, height, width, channels_last)
+        neighbor = _load(feature, pixel, channel, -dy, -dx, pixels, channels, height, width, channels_last)
         seen = _load(predictor, pixel, source, 0, 0, pixels, channels, height, width, channels_last)
-        kernel = given.to(tl.float32) * neighbour.to(tl.float32)  # (run, block)
+        kernel = given.to(tl.float32) * neighbor.to(tl.float32)  # (run, block)
         sums += tl.sum(kernel, 0)
         total = tl.dot(tl.trans(kernel).to(seen.dtype), seen, total, input_precision="tf32x3")
     rows = (part * channels + channel) * size * size + tap
@@ -282,7 +284,7 @@ def _load(
     width: tl.tensor,
     channels_last: tl.constexpr,
 ) -> tl.tensor:
-    """(pixel, channel): the picture at every pixel + (dy, dx); zero outside it."""
+    """Load (pixel, channel): the picture at every pixel + (dy, dx), zero outside."""
     place = pixel % (height * width)
     y, x = place // width + dy, place % width + dx
     inside = (pixel < pixels) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
@@ -316,7 +318,7 @@ def _offsets(
     plane: tl.tensor,
     channels_last: tl.constexpr,
 ) -> tl.tensor:
-    """Where in memory the channels of each pixel are that lies at a place of its picture's plane."""
+    """Return the memory offsets of the channels of each pixel, given its index in its picture's plane."""
     start = (pixel // plane).to(tl.int64) * plane * channels
     if channels_last:
         return (start + place * channels)[:, None] + channel[None, :]

@@ -1,4 +1,4 @@
-"""A trained network made ready for use: the same function with less work, and small changes held back."""
+"""A trained network prepared for inference: the same function at a lower cost, with small changes shrunk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from gknet.network.blocks import ConvBlock
 from gknet.network.config import GKNetConfig
-from gknet.network.extensions.restraint import restrained
+from gknet.network.extensions.restraint import restrain_change
 from gknet.network.kernel_prediction import KernelPrediction
 from gknet.network.model import GKNet
 from gknet.network.selective_correlation import SelectiveCorrelationFusion
@@ -18,17 +18,16 @@ from gknet.network.window import Window
 
 
 class InferenceNetwork(nn.Module):
-    """A copy of a network for inference. It cannot be trained; the network itself still can.
+    """A copy of a network for inference. It cannot be trained; the original still can.
 
     net(composite, mask): as `GKNet`, without gradients. Three things differ:
 
     - batch norm is folded into the convolutions before it;
-    - the shallowest level is worked out in a `Window` around the foreground, for the result is the composite elsewhere
-      (not on CUDA, where finding the window would make the processor wait for the GPU);
-    - `GKNetConfig.restraint` holds small changes back.
+    - the shallowest level is computed only in a `Window` around the foreground, because the result equals the composite
+      elsewhere (not on CUDA, where finding the window would make the processor wait for the GPU);
+    - `GKNetConfig.restraint` shrinks small changes.
 
-    whole: works the shallowest level out everywhere, for those who look at what happens on the way; the result is the
-    same but for rounding.
+    whole: compute the shallowest level everywhere, for inspection; the result is the same except for rounding.
     """
 
     def __init__(self, net: GKNet) -> None:
@@ -40,7 +39,7 @@ class InferenceNetwork(nn.Module):
 
     @property
     def config(self) -> GKNetConfig:
-        """The network's."""
+        """The network's configuration."""
         return self.net.config
 
     @torch.no_grad()
@@ -53,33 +52,33 @@ class InferenceNetwork(nn.Module):
         else:
             window = Window.around(small_mask, self.config.kernel_size)
         decoded = self._decode(features, small_mask, reference, window)
-        matrix = net.colour_matrix(composite, mask, reference)
+        matrix = net.predict_color_matrix(composite, mask, reference)
         result = composite.clone()
-        part, part_mask = window.cut(result), window.cut(mask)
-        change = net.change(part, part_mask, decoded, matrix)
-        part.add_(restrained(change, part, part_mask, self.config.restraint))
+        part, part_mask = window.crop(result), window.crop(mask)
+        change = net.compute_change(part, part_mask, decoded, matrix)
+        part.add_(restrain_change(change, part, part_mask, self.config.restraint))
         return result
 
     def _decode(self, features: list[Tensor], mask: Tensor, reference: Tensor, window: Window) -> Tensor:
-        """The window's part of the decoder's last feature F_D. Means are still taken over the whole picture."""
+        """Return the window's part of the decoder's last feature F_D. Means are still taken over the whole picture."""
         decoder, kernels = self.net.decoder, self.net.kernels
         below, deeper = decoder(features[:-1], mask, kernels, reference)
         encoded = features[-1]
-        merged = decoder.merged(encoded, below, level=len(features) - 1)
+        merged = decoder.join_levels(encoded, below, level=len(features) - 1)
         attention = decoder.attention[-1]
-        decoded: Tensor = attention(window.cut(merged), window.cut(mask), merged.mean(dim=(2, 3)))
+        decoded: Tensor = attention(window.crop(merged), window.crop(mask), merged.mean(dim=(2, 3)))
         if kernels is not None:
             block = kernels.blocks[-1]
             assert isinstance(block, KernelPrediction)
             weights = None
             if isinstance(block.fuse, SelectiveCorrelationFusion):
-                weights = block.fuse.channel_weights(encoded, deeper)
-            decoded, _ = decoder.modulation(decoded, block, window.cut(encoded), window.cut(deeper), weights)
+                weights = block.fuse.compute_channel_weights(encoded, deeper)
+            decoded, _ = decoder.modulation(decoded, block, window.crop(encoded), window.crop(deeper), weights)
         return decoded
 
 
 def _fold_batch_norm(block: ConvBlock) -> None:
-    """Makes one convolution of the block's convolution and batch norm."""
+    """Fold the block's batch norm into its convolution."""
     convolution, norm = block[0], block[1]
     assert isinstance(convolution, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)

@@ -13,8 +13,8 @@ class KernelPrediction(nn.Module):
     """One block, Eq. 1: K^l, F_KPB^l = KPBlock(F_E^l, F_KPB^(l-1)), where K^l = Conv(F_KPB^l).
 
     encoded: (B, C, H, W), F_E^l.   deeper: (B, C_deeper, H', W'), F_KPB^(l-1), or F_LR at the deepest level.
-    weights: SCF's for the whole picture, where `encoded` and `deeper` are only a part of it.
-    Returns K^l (B, C*N*N, H, W), ordered as `gknet.network.modulation` says, and F_KPB^l (B, C, H, W).
+    weights: SCF's weights of the whole picture, if `encoded` and `deeper` are only a part of it.
+    Returns K^l (B, C*N*N, H, W), ordered as in `gknet.network.modulation`, and F_KPB^l (B, C, H, W).
     """
 
     def __init__(self, fusion: nn.Module, channels: int, kernel_size: int, residual: bool) -> None:
@@ -25,7 +25,7 @@ class KernelPrediction(nn.Module):
         self._start_near_identity(kernel_size, residual)
 
     def _start_near_identity(self, kernel_size: int, residual: bool) -> None:
-        """Kernels that change (almost) nothing: near zero beside a residual path, else near a unit impulse."""
+        """Initialize kernels that change almost nothing: near zero with a residual path, else near a unit impulse."""
         nn.init.normal_(self.kernels.weight, std=1e-3)
         bias = torch.zeros(self.kernels.out_channels)
         if not residual:
@@ -35,18 +35,18 @@ class KernelPrediction(nn.Module):
             self.kernels.bias.copy_(bias)
 
     def forward(self, encoded: Tensor, deeper: Tensor, weights: ChannelWeights | None = None) -> tuple[Tensor, Tensor]:
-        feature = self.feature(encoded, deeper, weights)
+        feature = self.compute_feature(encoded, deeper, weights)
         return self.kernels(feature), feature
 
-    def feature(self, encoded: Tensor, deeper: Tensor, weights: ChannelWeights | None = None) -> Tensor:
-        """F_KPB^l alone, for a modulation that makes K^l of it piece by piece. Arguments as `forward`."""
+    def compute_feature(self, encoded: Tensor, deeper: Tensor, weights: ChannelWeights | None = None) -> Tensor:
+        """Return F_KPB^l alone, for a modulation that computes K^l in pieces. Arguments as in `forward`."""
         fused = self.fuse(encoded, deeper) if weights is None else self.fuse(encoded, deeper, weights)
         feature: Tensor = self.block(fused)
         return feature
 
 
-def fusion(channels: int, deeper_channels: int, *, selective: bool, groups: int) -> nn.Module:
-    """The block's way of joining two levels: SCF, or concatenation where it is ablated."""
+def make_fusion(channels: int, deeper_channels: int, *, selective: bool, groups: int) -> nn.Module:
+    """Return the module that fuses two levels: SCF, or concatenation if SCF is ablated."""
     if selective:
         return SelectiveCorrelationFusion(channels, deeper_channels, groups)
     return ConcatenationFusion(channels, deeper_channels)

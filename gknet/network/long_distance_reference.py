@@ -15,7 +15,7 @@ class TransformerLayer(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention_norm = nn.LayerNorm(channels)
-        # Without bias: softmax does not see a key's bias, so it could never be learned.
+        # No bias: softmax is invariant to a key's bias, so it could not be learned.
         self.query_key_value = nn.Linear(channels, 3 * channels, bias=False)
         self.project = nn.Linear(channels, channels)
         self.perceptron = nn.Sequential(
@@ -25,14 +25,14 @@ class TransformerLayer(nn.Module):
             nn.Linear(2 * channels, channels),
         )
 
-    def attention(self, tokens: Tensor, token: int) -> Tensor:
-        """(B, heads, T): how `forward` shares out one token's attention among all tokens; a head's shares sum to 1."""
-        query, key, _ = self._query_key_value(tokens)
+    def compute_attention(self, tokens: Tensor, token: int) -> Tensor:
+        """Return the attention (B, heads, T) of one token to all tokens, as in `forward`; each head's sums to 1."""
+        query, key, _ = self._project_tokens(tokens)
         likeness = (key @ query[:, :, token, :, None])[..., 0]  # (B, heads, T)
         return (likeness / math.sqrt(query.shape[3])).softmax(dim=2)
 
-    def _query_key_value(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Each (B, heads, T, C/heads)."""
+    def _project_tokens(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return query, key and value, each (B, heads, T, C/heads)."""
         batch, count, channels = tokens.shape
         mixed = self.query_key_value(self.attention_norm(tokens))  # (B, T, 3*C)
         mixed = mixed.view(batch, count, 3, self.heads, channels // self.heads)  # (B, T, 3, heads, C/heads)
@@ -41,7 +41,7 @@ class TransformerLayer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         batch, count, channels = tokens.shape
-        query, key, value = self._query_key_value(tokens)
+        query, key, value = self._project_tokens(tokens)
         attended = F.scaled_dot_product_attention(query, key, value)  # (B, heads, T, C/heads)
         attended = attended.transpose(1, 2).reshape(batch, count, channels)  # (B, T, C)
         tokens = tokens + self.project(attended)
@@ -50,10 +50,10 @@ class TransformerLayer(nn.Module):
 
 
 class LongDistanceReference(nn.Module):
-    """F_LR: every pixel of the deepest encoder feature as a token that may look at all others.
+    """F_LR: every pixel of the deepest encoder feature is a token that attends to all others.
 
-    (B, C, H, W) -> (B, C, H, W), any H and W. Where the tokens lie is told by a depthwise 3x3 convolution
-    rather than by a table, so that one network serves every size (our choice; the paper names none).
+    (B, C, H, W) -> (B, C, H, W), any H and W. Positions are encoded by a depthwise 3x3 convolution instead of a table,
+    so that one network serves every size. The paper does not specify an encoding.
     """
 
     def __init__(self, channels: int, layers: int, heads: int) -> None:

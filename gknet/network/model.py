@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from gknet.network.attention import SpatialSeparatedAttention
 from gknet.network.blocks import ConvBlock, upsample_like
 from gknet.network.config import GKNetConfig
-from gknet.network.extensions.color_statistics import LENGTH, color_statistics
-from gknet.network.extensions.global_head import GlobalHead, RecognitionHead, colour_change
-from gknet.network.extensions.recognition import Recognition, Recognized
-from gknet.network.extensions.surroundings import surroundings
-from gknet.network.kernel_prediction import KernelPrediction, fusion
+from gknet.network.extensions.color_statistics import LENGTH, compute_color_statistics
+from gknet.network.extensions.global_head import GlobalHead, RecognitionHead, apply_color_matrix
+from gknet.network.extensions.recognition import Recognition, RecognizedFeatures
+from gknet.network.extensions.surroundings import weigh_surroundings
+from gknet.network.kernel_prediction import KernelPrediction, make_fusion
 from gknet.network.long_distance_reference import LongDistanceReference
 from gknet.network.modulation import Modulation
 
@@ -43,9 +43,9 @@ class Encoder(nn.Module):
 
 
 class HarmonyKernels(nn.Module):
-    """The harmony kernel prediction branch (section 3.2): LRE, and a KPB a level, deepest first.
+    """The harmony kernel prediction branch (section 3.2): LRE, and one KPB per level, deepest first.
 
-    The decoder calls the blocks one by one, so that a level's kernels are gone before the next one's are predicted.
+    The decoder calls the blocks one by one, so that a level's kernels are freed before the next ones are predicted.
     """
 
     def __init__(self, config: GKNetConfig) -> None:
@@ -57,7 +57,7 @@ class HarmonyKernels(nn.Module):
         deeper_widths = [widths[0], *widths[:-1]]
         self.blocks = nn.ModuleList(
             KernelPrediction(
-                fusion(
+                make_fusion(
                     width,
                     deeper,
                     selective=config.selective_correlation,
@@ -72,11 +72,11 @@ class HarmonyKernels(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The U-Net's way up with the harmony kernel modulation branch (section 3.3).
+    """The U-Net's decoder with the harmony kernel modulation branch (section 3.3).
 
     features: F_E, deepest first; of all levels, or of the deeper ones only.   mask: (B, 1, H, W) at the shallowest
     level's size.   kernels: None for the baseline.   reference: F_LR.
-    Returns of the last level given: its feature F_D (B, C, H_l, W_l), modulated, and F_KPB (B, C, H_l, W_l).
+    Returns, for the last of these levels, the modulated feature F_D (B, C, H_l, W_l) and F_KPB (B, C, H_l, W_l).
     """
 
     def __init__(self, widths: Sequence[int], residual: bool) -> None:
@@ -95,8 +95,8 @@ class Decoder(nn.Module):
         decoded: Tensor | None = None
         deeper = reference
         for level, encoded in enumerate(features):
-            merged = self.merged(encoded, decoded, level)
-            # In the feature's own precision: a float32 mask would make autocast's bfloat16 features float32 again.
+            merged = self.join_levels(encoded, decoded, level)
+            # In the feature's own precision: a float32 mask would convert autocast's bfloat16 features to float32.
             level_mask = F.adaptive_avg_pool2d(mask, (encoded.shape[2], encoded.shape[3])).to(encoded.dtype)
             decoded = self.attention[level](merged, level_mask)
             if kernels is not None:
@@ -104,8 +104,8 @@ class Decoder(nn.Module):
         assert decoded is not None
         return decoded, deeper
 
-    def merged(self, encoded: Tensor, deeper: Tensor | None, level: int) -> Tensor:
-        """(B, C, H, W): a level's encoder feature joined with the decoder's of the level below, if any."""
+    def join_levels(self, encoded: Tensor, deeper: Tensor | None, level: int) -> Tensor:
+        """Return (B, C, H, W): a level's encoder feature joined with the decoder feature of the level below, if any."""
         joined = encoded if deeper is None else torch.cat([encoded, upsample_like(deeper, encoded)], dim=1)
         merged: Tensor = self.merge[level](joined)
         return merged
@@ -116,13 +116,14 @@ class GKNet(nn.Module):
 
     net(composite, mask): (B, 3, H, W) sRGB in [0, 1], (B, 1, H, W) in [0, 1] with 1 = foreground
     -> (B, 3, H, W), equal to the composite bit for bit wherever the mask is 0; elsewhere in about [0, 1],
-    not clamped. H and W are multiples of `config.multiple`; ValueError otherwise.
-    recognized: what `Recognition` found in the same pictures, if that is known already; else it looks at them.
+    not clamped. H and W must be multiples of `config.multiple`; ValueError otherwise.
+    recognized: features of the same pictures from `Recognition`, if already computed; otherwise the network computes
+    them.
 
-    `gknet.network.weights.build` makes one that is ready to be trained, `gknet.network.weights.load` a trained one;
-    `gknet.network.inference.InferenceNetwork` makes that faster.
-    Source: Shen et al., "Learning Global-aware Kernel for Image Harmonization", ICCV 2023; the affine head, the
-    residual path of the modulation, the global head and recognition are ours (`GKNetConfig`).
+    `gknet.network.weights.build` returns an untrained network, `gknet.network.weights.load` a trained one, and
+    `gknet.network.inference.InferenceNetwork` a faster copy.
+    Source: Shen et al., "Learning Global-aware Kernel for Image Harmonization", ICCV 2023. The affine head, the
+    residual path of the modulation, the global head and recognition are not in the paper (`GKNetConfig`).
     """
 
     def __init__(self, config: GKNetConfig) -> None:
@@ -150,17 +151,17 @@ class GKNet(nn.Module):
             else None
         )
 
-    def forward(self, composite: Tensor, mask: Tensor, *, recognized: Recognized | None = None) -> Tensor:
+    def forward(self, composite: Tensor, mask: Tensor, *, recognized: RecognizedFeatures | None = None) -> Tensor:
         features, small_mask = self.encode(composite, mask)
         reference = self.reference(features[0])
         decoded, _ = self.decoder(features, small_mask, self.kernels, reference)  # (B, c, H/s, W/s)
-        matrix = self.colour_matrix(composite, mask, reference, recognized)
-        return composite + self.change(composite, mask, decoded, matrix)
+        matrix = self.predict_color_matrix(composite, mask, reference, recognized)
+        return composite + self.compute_change(composite, mask, decoded, matrix)
 
     def encode(self, composite: Tensor, mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """F_E of every level, deepest first, and the mask at the shallowest level's size (B, 1, H/s, W/s).
+        """Return F_E of every level, deepest first, and the mask at the shallowest level's size (B, 1, H/s, W/s).
 
-        Raises ValueError for sizes that do not fit.
+        Raises ValueError for mismatched sizes.
         """
         self._check(composite, mask)
         entry = torch.cat([composite, mask], dim=1)  # (B, 4, H, W)
@@ -169,52 +170,52 @@ class GKNet(nn.Module):
         return self.encoder(entry)[::-1], F.avg_pool2d(mask, self.config.stem)
 
     def reference(self, deepest: Tensor) -> Tensor:
-        """F_LR (B, 8c, h, w), from the deepest F_E, which itself it is for a network without LRE."""
+        """Return F_LR (B, 8c, h, w) from the deepest F_E; without LRE, the deepest F_E itself."""
         if self.kernels is None:
             return deepest
         reference: Tensor = self.kernels.reference(deepest)
         return reference
 
-    def colour_matrix(
-        self, composite: Tensor, mask: Tensor, reference: Tensor, recognized: Recognized | None = None
+    def predict_color_matrix(
+        self, composite: Tensor, mask: Tensor, reference: Tensor, recognized: RecognizedFeatures | None = None
     ) -> Tensor | None:
-        """The whole foreground's colour matrix (B, 3, 4), for `colour_change`; None for a network without global head.
+        """Return the foreground's color matrix (B, 3, 4), for `apply_color_matrix`; None without a global head.
 
-        composite, mask, recognized: as `forward`.   reference: F_LR (B, 8c, h, w).
+        composite, mask, recognized: as in `forward`.   reference: F_LR (B, 8c, h, w).
         """
         if self.global_head is None:
             return None
         if self.recognition is None or self.recognition_head is None:
-            known: Tensor = self.global_head(color_statistics(composite, mask), mask, reference)
-            return known
+            matrix: Tensor = self.global_head(compute_color_statistics(composite, mask), mask, reference)
+            return matrix
         recognized = recognized or self.recognition(composite, mask)
-        near_and_alike, cosine = surroundings(mask, recognized.places)
-        statistics = color_statistics(composite, mask, near_and_alike)
-        known = self.global_head(statistics[:, :LENGTH], mask, reference)
-        told: Tensor = self.recognition_head(torch.cat([statistics, cosine], dim=1), mask, recognized.things)
-        return known + told
+        surroundings, cosine = weigh_surroundings(mask, recognized.middle)
+        statistics = compute_color_statistics(composite, mask, surroundings)
+        matrix = self.global_head(statistics[:, :LENGTH], mask, reference)
+        addition: Tensor = self.recognition_head(torch.cat([statistics, cosine], dim=1), mask, recognized.deep)
+        return matrix + addition
 
-    def change(self, composite: Tensor, mask: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
-        """What is added to the composite (B, 3, H, W), of which the arguments may be a part.
+    def compute_change(self, composite: Tensor, mask: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
+        """Return the change (B, 3, H, W) to be added to the composite. The arguments may be a part of the picture.
 
-        Composite + change is the paper's I M + (1 - M) I_c, written so that M = 0 and an unchanged picture give I_c to
-        the bit.   decoded: the decoder's feature (B, c, H/s, W/s).   matrix: as `colour_matrix` returns it.
+        Composite + change is the paper's I M + (1 - M) I_c, written so that a zero mask or an unchanged picture gives
+        I_c bit for bit.   decoded: the decoder's feature (B, c, H/s, W/s).   matrix: from `predict_color_matrix`.
         """
-        return mask * (self._picture(composite, decoded, matrix) - composite)
+        return mask * (self._predict_picture(composite, decoded, matrix) - composite)
 
-    def _picture(self, composite: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
-        """phi_D of the paper's output: the harmonized colours before they are blended in (B, 3, H, W)."""
+    def _predict_picture(self, composite: Tensor, decoded: Tensor, matrix: Tensor | None) -> Tensor:
+        """Return phi_D of the paper's output: the harmonized colors before blending (B, 3, H, W)."""
         answer: Tensor = self.head(decoded)  # (B, 6 or 3, H/s, W/s)
         if self.config.head == "rgb":
             return upsample_like(answer, composite)
         gain, bias = upsample_like(self.config.head_scale * answer, composite).chunk(2, dim=1)
         if matrix is not None:
-            composite = composite + colour_change(matrix, composite)
+            composite = composite + apply_color_matrix(matrix, composite)
         return composite * gain.exp() + bias
 
     def _check(self, composite: Tensor, mask: Tensor) -> None:
         batch, channels, height, width = composite.shape
         if channels != 3 or mask.shape != (batch, 1, height, width):
-            raise ValueError(f"composite {tuple(composite.shape)} and mask {tuple(mask.shape)} do not fit")
+            raise ValueError(f"Composite {tuple(composite.shape)} and mask {tuple(mask.shape)} do not match.")
         if height % self.config.multiple or width % self.config.multiple:
-            raise ValueError(f"height and width must be multiples of {self.config.multiple}, not {height}x{width}")
+            raise ValueError(f"Height and width must be multiples of {self.config.multiple}, got {height}x{width}.")

@@ -1,4 +1,4 @@
-"""Fusing an encoder feature with the kernel-prediction feature of the level below (section 3.2, Eq. 2-4)."""
+"""Fusion of an encoder feature with the kernel-prediction feature of the level below (section 3.2, Eq. 2-4)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ChannelWeights = tuple[Tensor, Tensor]
 
 
 class ChannelDescriptor(nn.Module):
-    """alpha, of which Eq. 2 correlates two: a 3x3 convolution, the mean over the picture, an MLP.
+    """alpha of Eq. 2: a 3x3 convolution, the mean over the picture, an MLP.
 
-    (B, C_in, H, W) -> (B, C_out).   The mean of a convolution is the convolution of nine means, one a tap, each of what
-    that tap sees: the same numbers, but for rounding, without the convolution's work.
+    (B, C_in, H, W) -> (B, C_out).   The mean of a convolution is a convolution of nine means, one per tap, over the
+    pixels that this tap reads. This gives the same numbers except for rounding, without the cost of the convolution.
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
@@ -28,16 +28,18 @@ class ChannelDescriptor(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         assert self.conv.bias is not None
-        means = F.linear(_tap_means(feature), self.conv.weight.flatten(1), self.conv.bias)
+        means = F.linear(_average_taps(feature), self.conv.weight.flatten(1), self.conv.bias)
         descriptor: Tensor = self.perceptron(means)
         return descriptor
 
 
-def _tap_means(feature: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C*9): means over the picture of what the taps of a padded 3x3 convolution see, row by row."""
+def _average_taps(feature: Tensor) -> Tensor:
+    """Return (B, C*9): the mean of the pixels of (B, C, H, W) that each tap of a padded 3x3 convolution reads, row by
+    row.
+    """
     exact = torch.promote_types(feature.dtype, torch.float32)
     rows = feature.sum(dim=3, dtype=exact)  # (B, C, H)
-    # The left taps never see the last column, nor the right ones the first; above and below likewise.
+    # The left taps never read the last column, nor the right ones the first; likewise for rows.
     across = torch.stack((rows - feature[..., -1], rows, rows - feature[..., 0]), dim=3)  # (B, C, H, 3)
     total = across.sum(dim=2)  # (B, C, 3)
     sums = torch.stack((total - across[:, :, -1], total, total - across[:, :, 0]), dim=2)  # (B, C, 3, 3)
@@ -45,10 +47,10 @@ def _tap_means(feature: Tensor) -> Tensor:
 
 
 class SelectiveCorrelationFusion(nn.Module):
-    """SCF: both features are weighted channel by channel, according to how their channels correlate, and added.
+    """SCF: weight both features channel by channel, by the correlation of their channels, and add them.
 
     encoded: (B, C, H, W), F_E of this level.   deeper: (B, C_deeper, H', W'), F_KPB of the level below (or F_LR).
-    weights: those of the whole picture, where `encoded` and `deeper` are only a part of it.
+    weights: those of the whole picture, if `encoded` and `deeper` are only a part of it.
     Returns (B, C, H, W), Eq. 4: S_E Conv(F_E) + Upsample(S_KPB Conv(F_KPB)).
     """
 
@@ -65,8 +67,8 @@ class SelectiveCorrelationFusion(nn.Module):
         self.convert_encoded = nn.Conv2d(channels, channels, 1)
         self.convert_deeper = nn.Conv2d(deeper_channels, channels, 1)
 
-    def channel_weights(self, encoded: Tensor, deeper: Tensor) -> ChannelWeights:
-        """S_E and S_KPB. Both features must be of the whole picture."""
+    def compute_channel_weights(self, encoded: Tensor, deeper: Tensor) -> ChannelWeights:
+        """Return S_E and S_KPB, each (B, C) in (0, 1). Both features must cover the whole picture."""
         alpha_encoded = self.describe_encoded(encoded)  # (B, C)
         alpha_deeper = self.describe_deeper(deeper)  # (B, C)
         batch = alpha_encoded.shape[0]
@@ -80,7 +82,7 @@ class SelectiveCorrelationFusion(nn.Module):
         return weight_encoded, weight_deeper
 
     def forward(self, encoded: Tensor, deeper: Tensor, weights: ChannelWeights | None = None) -> Tensor:
-        weight_encoded, weight_deeper = weights or self.channel_weights(encoded, deeper)
+        weight_encoded, weight_deeper = weights or self.compute_channel_weights(encoded, deeper)
         kept_encoded = weight_encoded[:, :, None, None] * self.convert_encoded(encoded)  # (B, C, H, W)
         kept_deeper = weight_deeper[:, :, None, None] * self.convert_deeper(deeper)  # (B, C, H', W')
         fused: Tensor = kept_encoded + upsample_like(kept_deeper, encoded)
@@ -88,9 +90,9 @@ class SelectiveCorrelationFusion(nn.Module):
 
 
 class ConcatenationFusion(nn.Module):
-    """What stands in SCF's place when it is ablated (Table 4): concatenation and a 1x1 convolution.
+    """Replacement of SCF for the ablation (Table 4): concatenation and a 1x1 convolution.
 
-    encoded, deeper and the result: as SelectiveCorrelationFusion.
+    Arguments and result as in SelectiveCorrelationFusion.
     """
 
     def __init__(self, channels: int, deeper_channels: int) -> None:

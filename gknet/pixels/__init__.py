@@ -1,1 +1,1 @@
-"""What an array of pixels may be, and how it is brought to network size."""
+"""Arrays of pixels: checks, boxes, and reduction to the network's input size."""

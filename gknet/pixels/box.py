@@ -1,4 +1,4 @@
-"""Rectangles of the canvas."""
+"""Rectangles on the canvas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gknet.errors import NoForegroundError
 
 
 class Box(NamedTuple):
-    """A rectangle of the canvas, pixels."""
+    """A rectangle on the canvas, in pixels."""
 
     left: int
     top: int
@@ -19,27 +19,27 @@ class Box(NamedTuple):
 
     @property
     def right(self) -> int:
-        """First column beyond."""
+        """First column beyond the box."""
         return self.left + self.width
 
     @property
     def bottom(self) -> int:
-        """First row beyond."""
+        """First row beyond the box."""
         return self.top + self.height
 
-    def shifted(self, across: int, down: int) -> Self:
-        """The same rectangle elsewhere."""
+    def shift(self, across: int, down: int) -> Self:
+        """Return the box moved by a number of columns and rows."""
         return self._replace(left=self.left + across, top=self.top + down)
 
-    def within(self, other: Box) -> Box | None:
-        """What both cover, None if nothing."""
+    def intersect(self, other: Box) -> Box | None:
+        """Return the intersection with another box, None if it is empty."""
         left, top = max(self.left, other.left), max(self.top, other.top)
         right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
         return Box(left, top, right - left, bottom - top) if left < right and top < bottom else None
 
 
 def bounding_box(mask: np.ndarray) -> Box:
-    """The smallest box that holds every pixel above 0 of (H, W). Raises NoForegroundError if there is none."""
+    """Return the smallest box around all pixels of (H, W) above 0. Raises NoForegroundError if there are none."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         raise NoForegroundError("The layer is transparent everywhere.", "Choose the layer that holds the object.")

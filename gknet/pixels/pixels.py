@@ -1,4 +1,4 @@
-"""Pictures and masks as people hold them, and as the harmonizer works on them."""
+"""Checks and conversions of pictures and masks."""
 
 from __future__ import annotations
 
@@ -10,48 +10,59 @@ from gknet.color.srgb import LUMA
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError
 
 
-def checked_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.ndarray:
-    """The mask as (H, W) uint8, uint16 or float32. Raises InputError, NoForegroundError or NoBackgroundError."""
+def validate_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the mask as (H, W) uint8, uint16 or float32.
+
+    mask: (H, W) or (H, W, 1), bool, integer or float in [0, 1], or a PIL image.   shape: (height, width) of the
+    picture.
+    Raises InputError for an invalid mask, NoForegroundError or NoBackgroundError if it is the same everywhere.
+    """
     if isinstance(mask, Image.Image) and mask.mode not in ("1", "L", "I;16", "F"):
-        raise InputError(f"The mask is an image of mode {mask.mode}.", "Give one of mode L, white = foreground.")
+        raise InputError(f"Unsupported mask mode {mask.mode}.", "Use an image of mode L, white = foreground.")
     flat = np.asarray(mask)
     if flat.ndim == 3 and flat.shape[2] == 1:
         flat = flat[:, :, 0]
     if flat.ndim != 2:
-        raise InputError(f"The mask is an array of shape {flat.shape}.", "Give (height, width).")
+        raise InputError(f"Expected a mask of shape (H, W), got {flat.shape}.", "Pass a single channel.")
     if flat.shape != tuple(shape):
         want, have = "x".join(map(str, shape[1::-1])), "x".join(map(str, flat.shape[1::-1]))
-        raise InputError(f"The mask is {have} pixels, the picture {want}.", "Give a mask of the picture's size.")
+        raise InputError(f"The mask is {have} pixels, the picture {want}.", "Use a mask of the picture's size.")
     if flat.dtype == np.bool_:
         flat = flat.astype(np.uint8) * np.uint8(255)
     elif flat.dtype not in (np.uint8, np.uint16):
         flat = flat.astype(np.float32)
-        if not (flat.min() >= 0 and flat.max() <= 1):  # also refuses NaN
-            raise InputError("The mask's values leave 0..1.", "Scale the mask so that 1 is the foreground.")
+        if not (flat.min() >= 0 and flat.max() <= 1):  # also rejects NaN
+            raise InputError("Mask values must be between 0 and 1.", "Scale the mask so that 1 is the foreground.")
     if flat.dtype.kind == "u" and flat.max() == 1:
         raise InputError(
-            f"The mask's largest value is 1 of {np.iinfo(flat.dtype).max}.", "Give a bool mask, or multiply it."
+            f"The mask's largest value is 1 of {np.iinfo(flat.dtype).max}.",
+            "Pass a bool mask, or scale it to the full range.",
         )
     if not flat.any():
-        raise NoForegroundError("The mask is all black.", "Paint the object white in the mask.")
+        raise NoForegroundError("The mask is completely black.", "Paint the object white in the mask.")
     if flat.min() == flat.max():
-        raise NoBackgroundError("The mask is equally bright everywhere.", "Paint all but the object black in the mask.")
+        raise NoBackgroundError("The mask has the same value everywhere.", "Paint everything but the object black.")
     return flat
 
 
 def as_rgb(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) or, with alpha, (H, W, 4) of any picture that can be worked on."""
+    """Return a picture (H, W) or (H, W, 1–4) as (H, W, 3) or, with alpha, (H, W, 4). Raises InputError for other
+    shapes.
+    """
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4) or 0 in pixels.shape:
-        raise InputError(f"An array of shape {pixels.shape} is no picture.", "Give (height, width, 1 to 4 channels).")
+        raise InputError(
+            f"Expected an array of shape (H, W) or (H, W, 1–4), got {pixels.shape}.",
+            "Pass a picture with 1 to 4 channels.",
+        )
     if pixels.shape[2] >= 3:
         return pixels
     return pixels[:, :, [0, 0, 0, *range(1, pixels.shape[2])]]
 
 
-def strongest(alpha: np.ndarray, part: np.ndarray | None = None) -> float:
-    """The largest of alphas (H, W), in [0, 1]; of those alone where `part` (H, W) is above 0."""
+def max_alpha(alpha: np.ndarray, part: np.ndarray | None = None) -> float:
+    """Return the largest alpha of (H, W), in [0, 1]; only where `part` (H, W) is above 0, if given."""
     full = full_value(alpha.dtype)
 
     def largest(every: int) -> float:
@@ -64,10 +75,11 @@ def strongest(alpha: np.ndarray, part: np.ndarray | None = None) -> float:
     return few if few == 1 else largest(1)
 
 
-def without_gaps(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) of a scene (H, W, 3 or 4): where it shows nothing, the mean colour of what it does show.
+def fill_gaps(pixels: np.ndarray) -> np.ndarray:
+    """Return a scene (H, W, 3 or 4) as (H, W, 3), with transparent areas filled with its mean color.
 
-    So what is not there moves neither the scene's light nor its colours. Raises NoBackgroundError if nothing shows.
+    Thus transparent areas affect neither the scene's light nor its colors.
+    Raises NoBackgroundError if the scene is fully transparent.
     """
     if pixels.shape[2] == 3:
         return pixels
@@ -75,18 +87,20 @@ def without_gaps(pixels: np.ndarray) -> np.ndarray:
     share = pixels[:, :, 3:].astype(np.float32) / full  # (H, W, 1)
     if not share.any():
         raise NoBackgroundError(
-            "Nothing is visible below the foreground.", "Put it over a picture, or show what is hidden."
+            "Nothing is visible below the foreground.", "Place it over a picture, or unhide the layers below."
         )
-    # What is wholly transparent may hold anything, even NaN.
-    colours = np.where(share > 0, pixels[:, :, :3], 0).astype(np.float32)
-    mean = (colours * share).sum(axis=(0, 1), dtype=np.float64) / share.sum(dtype=np.float64)
-    filled = colours * share + mean.astype(np.float32) * (1 - share)
+    # Fully transparent pixels may hold any value, even NaN.
+    colors = np.where(share > 0, pixels[:, :, :3], 0).astype(np.float32)
+    mean = (colors * share).sum(axis=(0, 1), dtype=np.float64) / share.sum(dtype=np.float64)
+    filled = colors * share + mean.astype(np.float32) * (1 - share)
     filled = filled if pixels.dtype.kind == "f" else np.rint(filled)
     return np.where(share == 1, pixels[:, :, :3], filled.astype(pixels.dtype))
 
 
-def as_before(changed: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """The changed RGB(A) in the channels it came in: gray is the luma, exactly kept where nothing changed."""
+def restore_channels(changed: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Convert changed RGB(A) back to the channels of `pixels`: gray is the luma, unchanged exactly where nothing
+    changed.
+    """
     if pixels.ndim == 3 and pixels.shape[2] >= 3:
         return changed
     gray = pixels if pixels.ndim == 2 else pixels[:, :, 0]

@@ -1,4 +1,4 @@
-"""Pictures next to one another, for people who would rather look than read."""
+"""Pictures side by side for visual comparison."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from gknet.color.encoding import Encoding
-from gknet.pixels.reduction import thumbnail
+from gknet.pixels.reduction import make_thumbnail
 
 _HEIGHT = 900
 _GAP = 12
 _CAPTION = 40
 
 
-def side_by_side(rows: Sequence[dict[str, np.ndarray]], encoding: Encoding | None = None) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB: every picture of a row beside the next, each under its caption, row under row.
+def join_side_by_side(rows: Sequence[dict[str, np.ndarray]], encoding: Encoding | None = None) -> np.ndarray:
+    """Return (H, W, 3) uint8 sRGB: each row's pictures side by side, each under its caption.
 
-    rows: caption -> (H, W, C) as `gknet.files.picture.Picture` has them; shown at most 900 px high.
-    encoding: what their numbers stand for, None for encoded sRGB.
+    rows: caption -> (H, W, C) as in `gknet.files.picture.Picture`; shown at most 900 px high.
+    encoding: of their values, None for encoded sRGB.
     """
-    drawn = [_row(pictures, encoding or Encoding()) for pictures in rows]
+    drawn = [_draw_row(pictures, encoding or Encoding()) for pictures in rows]
     sheet = Image.new("RGB", (max(row.width for row in drawn), sum(row.height for row in drawn)), "white")
     top = 0
     for row in drawn:
@@ -30,10 +30,10 @@ def side_by_side(rows: Sequence[dict[str, np.ndarray]], encoding: Encoding | Non
     return np.asarray(sheet)
 
 
-def _row(pictures: dict[str, np.ndarray], encoding: Encoding) -> Image.Image:
+def _draw_row(pictures: dict[str, np.ndarray], encoding: Encoding) -> Image.Image:
     small = []
     for pixels in pictures.values():
-        values = thumbnail(pixels, _HEIGHT)
+        values = make_thumbnail(pixels, _HEIGHT)
         small.append(np.rint(encoding.to_srgb(values.clip(0, 1)).clip(0, 1) * 255).astype(np.uint8))
     width = sum(picture.shape[1] for picture in small) + _GAP * (len(small) - 1)
     height = max(picture.shape[0] for picture in small) + _CAPTION

@@ -1,1 +1,1 @@
-"""The network's small answer, on every full-resolution pixel."""
+"""Transfer of the network's small result to every full-resolution pixel."""

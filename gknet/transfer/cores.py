@@ -1,4 +1,4 @@
-"""Independent pieces of one picture, divided over the machine's cores."""
+"""Division of independent pieces of one picture over the machine's cores."""
 
 from __future__ import annotations
 
@@ -18,47 +18,48 @@ Strip = tuple[int, int]
 _starting = threading.Lock()
 
 
-def work_alone(threads: int = 1) -> None:
-    """Makes torch use this thread only, or so many, for what this thread does: the work is divided already.
+def limit_threads(threads: int = 1) -> None:
+    """Make torch use this thread only, or a given number, for this thread's work, which is already divided.
 
-    torch keeps this number per thread, but hands the last one set to threads to come. So it is set back, in a
-    passing thread, as here that would change ours. The lock keeps two of us from reading each other's number.
+    torch keeps this number per thread, but new threads inherit the last one set. It is therefore restored, in a
+    temporary thread, because restoring it here would change this thread's number. The lock keeps two callers from
+    reading each other's number.
     """
     with _starting:
         process = torch.get_num_threads()
         torch.set_num_threads(threads)
-        passing = threading.Thread(target=torch.set_num_threads, args=(process,))
-        passing.start()
-        passing.join()
+        temporary = threading.Thread(target=torch.set_num_threads, args=(process,))
+        temporary.start()
+        temporary.join()
 
 
-def in_halves(work: Callable[[Executor], T]) -> T:
-    """work(pool) on a thread of its own; it may divide in two, on the pool, what is worth it.
+def run_in_halves(work: Callable[[Executor], T]) -> T:
+    """Run work(pool) on a thread of its own; it may split work that is worth it into two parts on the pool.
 
-    For many small operations, none of which torch could divide well, least of all beside other busy programs.
+    For many small operations. torch could not divide them well, least of all beside other busy programs.
     """
-    one, two = (ThreadPoolExecutor(n, "colour-transfer", work_alone) for n in (1, min(2, torch.get_num_threads())))
+    one, two = (ThreadPoolExecutor(n, "color-transfer", limit_threads) for n in (1, min(2, torch.get_num_threads())))
     with one, two:
         return one.submit(work, two).result()
 
 
-def on_all_cores(
+def run_on_all_cores(
     strips: Sequence[Strip],
     worker: Callable[[], Callable[[Strip], int]],
     total: int,
     on_progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Does all strips on as many threads as torch has and reports on this one. Any exception stops them.
+    """Process all strips on as many threads as torch has, reporting on the calling thread. Any exception stops them.
 
-    worker: makes, once a thread, the function that does a strip and returns its number of pixels.
+    worker: returns, once per thread, the function that processes a strip and returns its number of pixels.
     total: pixels of all strips.   on_progress: called with (pixels done, total).
     """
-    todo = iter(strips)  # shared by all: taking the next of a list is atomic
+    todo = iter(strips)  # shared by all threads: next() on a list iterator is atomic
     news: queue.SimpleQueue[int | Future[None]] = queue.SimpleQueue()
     stop = threading.Event()
 
     def run() -> None:
-        with torch.inference_mode():  # spares every call its bookkeeping
+        with torch.inference_mode():  # avoids autograd's bookkeeping
             work = worker()
             for strip in todo:
                 if stop.is_set():
@@ -66,7 +67,7 @@ def on_all_cores(
                 news.put(work(strip))
 
     done, running = 0, max(1, min(torch.get_num_threads(), len(strips)))
-    with ThreadPoolExecutor(running, "colour-transfer", work_alone) as pool:
+    with ThreadPoolExecutor(running, "color-transfer", limit_threads) as pool:
         try:
             for _ in range(running):
                 pool.submit(run).add_done_callback(news.put)

@@ -1,4 +1,4 @@
-"""What a small picture tells of a layer's colours, ready to be fitted to a change of them."""
+"""Fit of color curves to a small picture, prepared before the change of its colors is known."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from torch import Tensor
 
 from gknet.color.srgb import LUMA
 from gknet.errors import InputError
-from gknet.transfer.cores import in_halves
+from gknet.transfer.cores import run_in_halves
 from gknet.transfer.equations import CurveEquations
 from gknet.transfer.slicing import KNOTS, NODES, cell_size
 
 _EDGE = 30
-"""How much more than others the last three small pixels inside the object's edge count."""
+"""Additional weight of the last three small pixels inside the object's edge."""
 
 _ENOUGH = 8192
-"""Small pixels of an object from which on half of them is enough for the fit."""
+"""Number of small pixels of an object above which half of them suffices for the fit."""
 
 
 class CurveFit:
-    """The fit of curves to a change of colours that is not yet known: all but the last step, which is quick.
+    """The fit of curves to a change of colors that is not known yet: all but the last, fast step.
 
     mask: (h, w) in [0, 1], area mean of alpha.
-    foreground: (h, w, 3), area mean of straight colour, weighted by alpha; anything goes where mask is 0.
+    foreground: (h, w, 3), area mean of straight color, weighted by alpha; arbitrary where mask is 0.
     layer_box: (left, top, width, height) of the layer in the small picture's pixels; may reach outside.
     layer_size: (height, width) of the layer itself.
-    Pixels with NaN or infinity are left out.   Raises InputError if shapes disagree.
+    Pixels with NaN or infinity are ignored.   Raises InputError for mismatched shapes.
     """
 
     def __init__(
@@ -43,30 +43,33 @@ class CurveFit:
         layer_size: tuple[int, int],
     ) -> None:
         if foreground.shape != (*mask.shape, 3):
-            raise InputError("The small pictures for the colour transfer differ in size.")
+            raise InputError(f"Mask {mask.shape} and foreground {foreground.shape} do not match.")
         if min(*layer_size, *layer_box[2:]) <= 0:
-            raise InputError("The layer is empty.")
+            raise InputError("The layer has no pixels.")
         self.mask, self.foreground = (torch.from_numpy(np.array(a, np.float32)) for a in (mask, foreground))
         self.layer_box, self.layer_size = layer_box, layer_size
         self.equations: CurveEquations | None = None
         found = (self.mask > 0).nonzero()  # (n, 2)
         if len(found):
-            # Nothing is looked at beyond the object and the three pixels that tell what is near its edge.
+            # Only the object and three pixels around it matter, which define its edge.
             first, last = (found.amin(0) - 3).clamp(min=0), found.amax(0) + 3
             self.first = (int(first[0]), int(first[1]))
             self.known = (slice(self.first[0], int(last[0]) + 1), slice(self.first[1], int(last[1]) + 1))
-            in_halves(self._prepare)
+            run_in_halves(self._prepare)
 
-    def curves(
+    def fit_curves(
         self, composite: npt.NDArray[np.float32], harmonized: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float64]:
-        """The curves (8, 8, 4, 8, 3) that best explain what the network did to the small picture.
+        """Return the curves (8, 8, 4, 8, 3) that best explain the network's change to the small picture.
 
-        composite: (h, w, 3) encoded sRGB in [0, 1], what the network saw.   harmonized: (h, w, 3), its answer.
-        Nothing changed gives exactly no change; the result is always finite.   Raises InputError if shapes disagree.
+        composite: (h, w, 3) encoded sRGB in [0, 1], the network's input.   harmonized: (h, w, 3), its output.
+        If nothing changed, the curves are exactly zero; the result is always finite.   Raises InputError for mismatched
+        shapes.
         """
         if not composite.shape == harmonized.shape == self.foreground.shape:
-            raise InputError("The small pictures for the colour transfer differ in size.")
+            raise InputError(
+                f"Composite {composite.shape} and harmonized {harmonized.shape} do not match the foreground."
+            )
         equations = self.equations
         if equations is None:
             return np.zeros((NODES, NODES, 4, KNOTS, 3))
@@ -75,41 +78,41 @@ class CurveFit:
         change = ((after - before) / self.mask[self.known].clamp(min=0.01)[..., None]).clamp(-1, 1)
         used = self.weight > 0
         if not change[used].isfinite().all():
-            return self._without(~change.isfinite().all(-1)).curves(composite, harmonized)
+            return self._drop_pixels(~change.isfinite().all(-1)).fit_curves(composite, harmonized)
         change = _blur(torch.where(used[..., None], change, 0.0), self.weight)[self.at].double()
-        solution = in_halves(lambda pool: equations.solve(change, pool))
-        # Only an answer that contradicts itself needs more; this keeps its echo in unseen colours small.
+        solution = run_in_halves(lambda pool: equations.solve(change, pool))
+        # Only a contradictory result needs larger changes; the clamp limits its effect on unobserved colors.
         return solution.clamp_(-1, 1).view(NODES, NODES, 4, KNOTS, 3).numpy()
 
-    def _without(self, pixels: Tensor) -> Self:
-        """The same but for some of the known pixels, bool."""
+    def _drop_pixels(self, pixels: Tensor) -> Self:
+        """Return the fit without some of the observed pixels, bool."""
         foreground = self.foreground.clone()
         foreground[self.known][pixels] = torch.nan
         parts = {"mask": self.mask.numpy(), "foreground": foreground.numpy()}
         return type(self)(**parts, layer_box=self.layer_box, layer_size=self.layer_size)
 
     def _prepare(self, pool: Executor) -> None:
-        colour, self.weight = _observations(self.mask[self.known], self.foreground[self.known])
+        color, self.weight = _weigh_observations(self.mask[self.known], self.foreground[self.known])
         worth = self.weight > 0
         if not worth.any():
             return
-        features = _blur(hats(colour), self.weight)
-        if int(worth.sum()) > _ENOUGH:  # after the blur, every second one says it all, like a chessboard's black fields
+        features = _blur(to_hats(color), self.weight)
+        if int(worth.sum()) > _ENOUGH:  # after the blur, every second pixel of a checkerboard suffices
             worth[::2, ::2] = worth[1::2, 1::2] = False
         self.at = worth.nonzero(as_tuple=True)
-        # From the centres of small pixels to the layer's pixels to cells of the grid, (n,) each.
+        # From the centers of small pixels to the layer's pixels to cells of the grid, (n,) each.
         (left, top, width, height), size = self.layer_box, self.layer_size
         y = (self.at[0] + self.first[0] + 0.5 - top) * (size[0] / height) / cell_size(size[0])
         x = (self.at[1] + self.first[1] + 0.5 - left) * (size[1] / width) / cell_size(size[1])
-        # The equations need the precision, not what stands in them.
+        # The equations need double precision, their inputs do not.
         features, weight = features[self.at].double(), self.weight[self.at].double()
         self.equations = CurveEquations(features, weight / weight.sum(), y, x, pool)
 
 
-def _observations(mask: Tensor, foreground: Tensor) -> tuple[Tensor, Tensor]:
-    """Straight colour (h, w, 3) and how much each pixel is worth (h, w)."""
-    inner, deep = (_least_around(mask, n) for n in (3, 7))
-    # Near the edge curves are known from one side only: what is known there counts more, or they would err more.
+def _weigh_observations(mask: Tensor, foreground: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the straight color (h, w, 3) and the weight (h, w) of each pixel."""
+    inner, deep = (_erode(mask, n) for n in (3, 7))
+    # Near the edge, curves are observed from one side only; without a higher weight their error would be larger.
     weight = torch.where(mask > 0.05, (mask * inner) ** 2 * (1 + _EDGE * (1 - deep)), 0.0)
     known = torch.isfinite(foreground).all(-1)
     if not (weight[known] > 0).any():  # thinner than three pixels: its edge is all we have
@@ -118,24 +121,26 @@ def _observations(mask: Tensor, foreground: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(weight[..., None] > 0, foreground, 0.0).clamp(0, 1), weight
 
 
-def _least_around(mask: Tensor, size: int) -> Tensor:
-    """The least value of the size x size pixels around each of (h, w); what lies outside does not count."""
+def _erode(mask: Tensor, size: int) -> Tensor:
+    """Return the minimum of the size x size pixels around each of (h, w), ignoring pixels outside."""
     for window in ((size, 1), (1, size)):
         mask = -F.max_pool2d(-mask[None], window, stride=1, padding=(window[0] // 2, window[1] // 2))[0]
     return mask
 
 
-def hats(colour: Tensor) -> Tensor:
-    """(h, w, 3) -> (h, w, 32): where each of r, g, b, luma stands between its two knots."""
-    z = torch.cat((colour, (colour * colour.new_tensor(LUMA)).sum(-1, keepdim=True)), -1)
+def to_hats(color: Tensor) -> Tensor:
+    """Convert colors (h, w, 3) to hat functions (h, w, 32): the position of r, g, b and luma between their two
+    knots.
+    """
+    z = torch.cat((color, (color * color.new_tensor(LUMA)).sum(-1, keepdim=True)), -1)
     knots = torch.arange(KNOTS, dtype=z.dtype)
     return (1 - (z[..., None] * (KNOTS - 1) - knots).abs()).clamp(min=0).flatten(-2)
 
 
 def _blur(values: Tensor, weight: Tensor) -> Tensor:
-    """Values (h, w, k), blurred by their weight (Gaussian, sigma 1 pixel).
+    """Blur values (h, w, k) by their weight (Gaussian, sigma 1 pixel).
 
-    A network's answer is softer than its input. Fitting a soft change to sharp colours gives slopes that are
+    A network's output is softer than its input. Fitting a soft change to sharp colors gives slopes that are
     too flat; blurring both gives the right ones (+1.1 dB, measured on real photographs).
     """
     tap = torch.exp(-0.5 * torch.arange(-3, 4, dtype=weight.dtype) ** 2)

@@ -16,7 +16,7 @@ from backend import Client, TooLargeError, UnknownFitError
 from backend.thin.client import ThinClient
 from gknet import Encoding, Harmonizer
 from gknet.color.srgb import linear_to_srgb, srgb_to_linear
-from gknet.edges import cleaned
+from gknet.edges import clean_edges
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError, UnsupportedError
 from tests.backend.real_backend import Backend
 from tests.gknet import icc
@@ -356,7 +356,7 @@ def test_clean_edges_are_those_of_the_harmonizer(client: Client, layer: np.ndarr
     answer = client.harmonize(
         layer, reference, at=AT, clean_edges=True, on_progress=lambda stage, *_: stages.append(stage)
     )
-    clean = cleaned(layer, lambda *_: None)
+    clean = clean_edges(layer, lambda *_: None)
     assert not np.array_equal(clean, layer)
     assert np.array_equal(answer.pixels, client.harmonize(clean, reference, at=AT).pixels)
     assert "clean" in stages

@@ -27,7 +27,7 @@ from gknet import Harmonizer, preset
 from gknet.network import weights
 from gknet.network.inference import InferenceNetwork
 from gknet.network.modulation import modulate, modulate_reference
-from gknet.transfer.color_transfer import ColourTransfer
+from gknet.transfer.color_transfer import ColorTransfer
 from tests.benchmarks.transfer import Pixels, peak_over_start, plain_in_tiles
 
 SIDE = 2048
@@ -186,7 +186,7 @@ def whole_layer(threads: int, rounds: int) -> None:
     print(f"\nthreads: {threads}; transfer of every pixel of a 24 MP RGBA layer")
     random = np.random.default_rng(0)
     size = (4000, 6000)
-    transfer = ColourTransfer(random.normal(0, 0.02, (8, 8, 4, 8, 3)), size)
+    transfer = ColorTransfer(random.normal(0, 0.02, (8, 8, 4, 8, 3)), size)
     for depth in DEPTHS:
         layer = np.dstack([composite(*size, depth), np.ones(size, depth)])
         ours = best(lambda layer=layer: transfer.apply(layer), rounds)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gknet.transfer.color_transfer import ColourTransfer
+from gknet.transfer.color_transfer import ColorTransfer
 
 Array = npt.NDArray[Any]
 SIZE = (64, 4096)
@@ -32,19 +32,19 @@ CURVES: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def own_curve(curve: Callable[[Array], Array], size: tuple[int, int] = SIZE) -> ColourTransfer:
+def own_curve(curve: Callable[[Array], Array], size: tuple[int, int] = SIZE) -> ColorTransfer:
     """The map that takes each channel through a curve, everywhere."""
     curves = np.zeros((8, 8, 4, 8, 3))
     for channel in range(3):
         curves[..., channel, :, channel] = curve(KNOTS) - KNOTS
-    return ColourTransfer(curves, size)
+    return ColorTransfer(curves, size)
 
 
-def side_light(size: tuple[int, int] = SIZE) -> ColourTransfer:
+def side_light(size: tuple[int, int] = SIZE) -> ColorTransfer:
     """A map that darkens by nothing at the left, by 24 levels at the right."""
     curves = np.zeros((8, 8, 4, 8, 3))
     curves[:, :, 3] = np.linspace(0, -24 / 255, 8)[:, None, None]
-    return ColourTransfer(curves, size)
+    return ColorTransfer(curves, size)
 
 
 def gradient() -> Array:
@@ -104,7 +104,7 @@ def beyond_white() -> None:
         cut = own_curve(lambda x, gain=gain: x * gain)
         for depth in (np.uint8, np.uint16):
             layer = np.rint(gradient() * np.iinfo(depth).max).astype(depth)
-            for name, transfer in (("cut off", cut), ("rolled off", cut.rolled_off(layer))):
+            for name, transfer in (("cut off", cut), ("rolled off", cut.roll_off(layer))):
                 row = transfer.apply(layer)[0, :, 0].astype(int)
                 kept = len(np.unique(row)) / len(np.unique(layer))
                 top = (row == np.iinfo(depth).max).mean()

@@ -21,9 +21,9 @@ import torch
 from PIL import Image
 
 from gknet.batch import workbench
-from gknet.batch.run import jobs_of, on_threads
+from gknet.batch.run import collect_jobs, run_on_threads
 from gknet.harmonizer import Harmonizer
-from gknet.transfer.cores import work_alone
+from gknet.transfer.cores import limit_threads
 from tests.gknet import many
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]
@@ -45,7 +45,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def one_a_core(harmonizer: Harmonizer, pairs: Pairs) -> None:
-    with ThreadPoolExecutor(torch.get_num_threads(), initializer=work_alone) as pool:
+    with ThreadPoolExecutor(torch.get_num_threads(), initializer=limit_threads) as pool:
         list(pool.map(lambda pair: harmonizer(*pair), pairs))
 
 
@@ -56,7 +56,7 @@ def one_on_all(harmonizer: Harmonizer, pairs: Pairs) -> None:
 
 def batch(settings: Any, source: Path, out: Path) -> None:
     out.mkdir()
-    outcomes = list(on_threads(jobs_of(source, out), settings, "cpu", out, threading.Event()))
+    outcomes = list(run_on_threads(collect_jobs(source, out), settings, "cpu", out, threading.Event()))
     if any(outcome.state != "written" for outcome in outcomes):
         raise RuntimeError("The batch did not do all of its pictures.")
 
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     harmonizer: Any = Harmonizer.from_pretrained(device="cpu")
-    settings = workbench.settings_of(
+    settings = workbench.make_settings(
         model="gknet-s", strength=1.0, network_size=None, clean_edges=False, layer=None, device="cpu"
     )
     with tempfile.TemporaryDirectory() as name:

@@ -25,11 +25,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gknet.network import weights
-from gknet.network.complexity import SIZE, flops
+from gknet.network.complexity import SIZE, count_flops
 from gknet.network.config import PRESETS, preset
 from gknet.network.model import GKNet
 from gknet.network.modulation import modulate, modulate_reference
-from gknet.transfer.cores import on_all_cores
+from gknet.transfer.cores import run_on_all_cores
 from gknet.transfer.slicing import Slicer
 
 Run = Callable[[], object]
@@ -99,7 +99,7 @@ def networks() -> Iterator[Row]:
         yield f"matrix product {name(dtype)}", f"{MATRIX} x {MATRIX}", took, f"{peak / 1e12:.1f} TFLOP/s", 0.0
         for model in PRESETS:
             net = weights.build(preset(model)).eval()
-            work = flops(net)
+            work = count_flops(net)
             net = net.to(DEVICE)
             picture = torch.rand(1, 3, SIZE, SIZE, device=DEVICE)
             mask = torch.rand(1, 1, SIZE, SIZE, device=DEVICE).round()
@@ -111,7 +111,7 @@ def networks() -> Iterator[Row]:
                 return net(picture, mask)
 
             row = functools.partial(network_row, f"{model} {name(dtype)}", work, peak)
-            with patch("gknet.network.modulation._fused", lambda: None):
+            with patch("gknet.network.modulation._load_triton_form", lambda: None):
                 yield row("as on the CPU", run)
                 net.to(memory_format=torch.channels_last)
                 last = functools.partial(run, picture=picture.to(memory_format=torch.channels_last))
@@ -181,7 +181,7 @@ def transfers() -> Iterator[Row]:
             yield what, form, took, f"{2 * layer.nbytes / took / 1e6:.0f} GB/s", added_mib(run)
         slicers = {"all of it, fused": fused, "all of it, CPU": Slicer(curves, layer, None, 1.0, False, 32768)}
         for form, slicer in slicers.items():
-            run = functools.partial(on_all_cores, slicer.strips(), slicer.worker, height * width, None)
+            run = functools.partial(run_on_all_cores, slicer.split_rows(), slicer.make_worker, height * width, None)
             took = wall_ms(run)
             yield what, form, took, f"{2 * layer.nbytes / took / 1e6:.0f} GB/s", added_mib(run)
 

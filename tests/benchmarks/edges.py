@@ -128,7 +128,7 @@ def large() -> None:
     def once() -> None:
         nonlocal seconds
         start = time.process_time()
-        edges.cleaned(layer, silent)
+        edges.clean_edges(layer, silent)
         seconds = time.process_time() - start
 
     memory = peak_over_start(once) - layer.nbytes / 2**20  # of the first one: later ones find memory to use again
@@ -141,14 +141,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.edges", description=__doc__)
     parser.add_argument("--large", action="store_true")
     start = time.perf_counter()
-    edges.cleaned(next(cases()).layer, silent)
+    edges.clean_edges(next(cases()).layer, silent)
     print(f"first use: {time.perf_counter() - start:.1f} s")
     if parser.parse_args().large:
         large()
         return
     found = []
     for case in cases():
-        result = edges.cleaned(case.layer, silent)
+        result = edges.clean_edges(case.layer, silent)
         assert np.array_equal(result[..., 3], case.layer[..., 3])
         found.append((case, error(case.layer, case.truth), error(result, case.truth)))
     table(found)

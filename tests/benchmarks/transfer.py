@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gknet.transfer.color_transfer import ColourTransfer
-from gknet.transfer.cores import work_alone
+from gknet.transfer.color_transfer import ColorTransfer
+from gknet.transfer.cores import limit_threads
 
 Pixels = npt.NDArray[Any]
 A, B = 0.9, 12.0
@@ -48,7 +48,7 @@ def plain_in_tiles(layer: Pixels, tile: int = 1 << 17) -> Pixels:
             part = buffer[: here.stop - i].copy_(source[here])
             target[here].copy_(part.mul_(A).add_(B + 0.5).clamp_(0, np.iinfo(layer.dtype).max))
 
-    with ThreadPoolExecutor(threads, initializer=work_alone) as pool:
+    with ThreadPoolExecutor(threads, initializer=limit_threads) as pool:
         list(pool.map(run, range(0, len(source), share)))
     return result
 
@@ -91,7 +91,7 @@ def main() -> None:
     random = np.random.default_rng(0)
     layer = np.frombuffer(random.bytes(size[0] * size[1] * 4), np.uint8).reshape(*size, 4).copy()
     layer[..., 3] |= 1  # a clear pixel would be less work for us
-    transfer = ColourTransfer(random.normal(0, 0.02, (8, 8, 4, 8, 3)), size)
+    transfer = ColorTransfer(random.normal(0, 0.02, (8, 8, 4, 8, 3)), size)
     ours, floor = "colour transfer", "a*x+b in tiles, torch"
     runs: dict[str, Callable[[], object]] = {
         floor: lambda: plain_in_tiles(layer),

@@ -27,7 +27,7 @@ from gknet.color.encoding import Encoding
 from gknet.color.srgb import LUMA, linear_to_srgb, srgb_to_linear
 from gknet.pixels.box import Box
 from gknet.pixels.reduction import Sight, reduce_layer
-from gknet.transfer.color_transfer import ColourTransfer
+from gknet.transfer.color_transfer import ColorTransfer
 from tests.benchmarks.edges import fitted, mattes, photographs
 
 Array = npt.NDArray[Any]
@@ -112,14 +112,14 @@ def measure(layer: Array, below: Array, kind: str, seed: int) -> Found:
     alpha = layer[..., 3].astype(np.float32) / 255
     seen, answer = (sight(pixels, below) for pixels in (layer, np.dstack([truth, alpha])))
     box = Box(0, 0, layer.shape[1], layer.shape[0])
-    transfer = ColourTransfer.fit(
+    transfer = ColorTransfer.fit(
         composite=seen.composite,
         harmonized=answer.composite,
         mask=seen.mask,
         foreground=seen.foreground,
-        layer_box=seen.place(box),
+        layer_box=seen.locate(box),
         layer_size=layer.shape[:2],
-    ).rolled_off(layer)
+    ).roll_off(layer)
     ours = transfer.apply(layer)[..., :3].astype(np.float32) / 255
 
     def psnr(result: Array) -> float:

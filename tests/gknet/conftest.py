@@ -87,7 +87,7 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
 
 @pytest.fixture(scope="module")
 def given(photograph: np.ndarray, object_mask: np.ndarray) -> tuple[Tensor, Tensor]:
-    """A composite (1, 3, 64, 48) and its mask, in colours that do not belong."""
+    """A composite (1, 3, 64, 48) and its mask, in colors that do not belong."""
     small = np.asarray(Image.fromarray(photograph[:448, 60:396]).resize((48, 64), Image.Resampling.BOX))
     mask = np.asarray(Image.fromarray(object_mask[:448, 60:396]).resize((48, 64), Image.Resampling.BOX))
     inside = torch.from_numpy(mask / np.float32(255))[None, None]

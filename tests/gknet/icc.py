@@ -79,7 +79,7 @@ def _xyz(values: np.ndarray) -> bytes:
     return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in values))
 
 
-def _profile(colours: bytes, tags: dict[bytes, bytes], connection: bytes = b"XYZ ") -> bytes:
+def _profile(colors: bytes, tags: dict[bytes, bytes], connection: bytes = b"XYZ ") -> bytes:
     description = b"made for a test\0"
     named = b"desc\0\0\0\0" + struct.pack(">I", len(description)) + description + bytes(79)
     tags = {b"desc": named, b"cprt": b"text\0\0\0\0none\0", **tags}
@@ -90,5 +90,5 @@ def _profile(colours: bytes, tags: dict[bytes, bytes], connection: bytes = b"XYZ
         table += struct.pack(">4sII", name, place + len(data), len(value))
         data += value
     size = place + len(data)
-    head = struct.pack(">I4sI4s4s4s", size, b"none", 0x02400000, b"mntr", colours, connection) + bytes(12) + b"acsp"
+    head = struct.pack(">I4sI4s4s4s", size, b"none", 0x02400000, b"mntr", colors, connection) + bytes(12) + b"acsp"
     return head.ljust(68, b"\0") + _xyz(D50)[8:] + bytes(48) + table + data

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from gknet.atomic import replacing
+from gknet.atomic import replace_file
 
 
 def test_a_file_takes_its_place_when_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with replacing(path) as unfinished:
+    with replace_file(path) as unfinished:
         unfinished.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -26,7 +26,7 @@ def test_the_old_file_stays_when_writing_fails(tmp_path: Path) -> None:
     path.write_text("old")
 
     def write_half() -> None:
-        with replacing(path) as unfinished:
+        with replace_file(path) as unfinished:
             unfinished.write_text("half of the")
             raise KeyboardInterrupt
 
@@ -39,7 +39,7 @@ def test_the_old_file_stays_when_writing_fails(tmp_path: Path) -> None:
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     (tmp_path / "link").symlink_to("file")
-    with replacing(tmp_path / "link") as unfinished:
+    with replace_file(tmp_path / "link") as unfinished:
         unfinished.write_text("new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_text() == "new"
@@ -47,6 +47,6 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 def test_nobody_else_can_read_a_private_file_at_any_moment(tmp_path: Path) -> None:
-    with replacing(tmp_path / "secret", mode=0o600) as unfinished:
+    with replace_file(tmp_path / "secret", mode=0o600) as unfinished:
         assert stat.S_IMODE(unfinished.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600

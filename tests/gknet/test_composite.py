@@ -7,7 +7,7 @@ import pytest
 import pyvips
 
 from gknet import InputError, NoForegroundError, UnsupportedError
-from gknet.composite import matching, paste, scaled
+from gknet.composite import match_background, paste, scale_layer
 from gknet.files.picture import Picture
 
 WIDE_GAMUT = pyvips.Operation.call("profile_load", "p3")
@@ -27,8 +27,8 @@ def test_pasting_mixes_by_alpha_and_leaves_the_rest_to_the_bit(
     expected = photograph.astype(float)
     for y in range(max(0, at[1]), min(512, at[1] + 200)):
         for x in range(max(0, at[0]), min(512, at[0] + 100)):
-            *colour, alpha = layer[y - at[1], x - at[0]].astype(float)
-            expected[y, x] += (np.array(colour) - expected[y, x]) * alpha / 255
+            *color, alpha = layer[y - at[1], x - at[0]].astype(float)
+            expected[y, x] += (np.array(color) - expected[y, x]) * alpha / 255
     assert np.abs(result - expected).max() <= 0.51
     covered = np.zeros((512, 512), bool)
     rows, columns = np.nonzero(layer[..., 3])
@@ -54,51 +54,51 @@ def test_pasting_onto_transparency_follows_over() -> None:
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float32])
-def test_scaling_keeps_colours_clean_of_what_lies_under_transparency(depth: type) -> None:
+def test_scaling_keeps_colors_clean_of_what_lies_under_transparency(depth: type) -> None:
     full = 1 if depth is np.float32 else np.iinfo(depth).max
     layer = np.zeros((60, 60, 4), depth)
     layer[..., 1] = full  # green where it cannot be seen
     layer[15:45, 15:45] = (full, 0, 0, full)
-    half = scaled(layer, 0.5)
+    half = scale_layer(layer, 0.5)
     assert half.shape == (30, 30, 4)
     assert half.dtype == depth
     shown = half[..., 3] > 0.05 * full
     assert half[shown][:, 0].min() > 0.9 * full
     assert half[shown][:, 1].max() < 0.1 * full
-    assert scaled(layer, 1) is layer
-    gray = scaled(np.ascontiguousarray(layer[..., [0, 3]]), 0.5)
+    assert scale_layer(layer, 1) is layer
+    gray = scale_layer(np.ascontiguousarray(layer[..., [0, 3]]), 0.5)
     assert np.array_equal(gray[..., 1], half[..., 3])
     for factor in (0, -1, 0.01, float("nan"), 1e9, float("inf")):
         with pytest.raises(InputError):
-            scaled(layer, factor)
+            scale_layer(layer, factor)
 
 
 def test_a_cutout_takes_the_depth_of_its_background(layer: np.ndarray, photograph: np.ndarray) -> None:
     deep = Picture(pixels=photograph.astype(np.uint16) * np.uint16(257))
-    found = matching(Picture(pixels=layer), deep)
+    found = match_background(Picture(pixels=layer), deep)
     assert np.array_equal(found, layer.astype(np.uint16) * np.uint16(257))
-    shallow = matching(Picture(pixels=found), Picture(pixels=photograph))
+    shallow = match_background(Picture(pixels=found), Picture(pixels=photograph))
     assert np.array_equal(shallow, layer)
-    floating = matching(Picture(pixels=layer), Picture(pixels=np.zeros((4, 4, 3), np.float32)))
+    floating = match_background(Picture(pixels=layer), Picture(pixels=np.zeros((4, 4, 3), np.float32)))
     np.testing.assert_allclose(floating, layer / np.float32(255), atol=1e-6)
 
 
 def test_a_cutout_takes_the_profile_of_its_background(layer: np.ndarray, photograph: np.ndarray) -> None:
     wide = Picture(pixels=photograph, profile=WIDE_GAMUT)
-    found = matching(Picture(pixels=layer), wide)
+    found = match_background(Picture(pixels=layer), wide)
     assert np.array_equal(found[..., 3], layer[..., 3])
-    assert np.abs(found.astype(int) - layer).max() > 3  # other numbers for the same colours
-    back = matching(Picture(pixels=found, profile=WIDE_GAMUT), Picture(pixels=photograph))
+    assert np.abs(found.astype(int) - layer).max() > 3  # other numbers for the same colors
+    back = match_background(Picture(pixels=found, profile=WIDE_GAMUT), Picture(pixels=photograph))
     assert np.abs(back.astype(int) - layer).max() <= 2
 
 
 def test_a_cutout_on_a_gray_background_becomes_gray(layer: np.ndarray, photograph: np.ndarray) -> None:
     gray = Picture(pixels=photograph[..., :1])
-    found = matching(Picture(pixels=layer), gray)
+    found = match_background(Picture(pixels=layer), gray)
     assert found.shape == (*layer.shape[:2], 2)
     assert paste(found, gray.pixels, (5, 5)).shape == gray.pixels.shape
 
 
 def test_a_cutout_without_transparency_is_refused(photograph: np.ndarray) -> None:
-    with pytest.raises(UnsupportedError, match="no transparency"):
-        matching(Picture(pixels=photograph), Picture(pixels=photograph))
+    with pytest.raises(UnsupportedError, match="no alpha channel"):
+        match_background(Picture(pixels=photograph), Picture(pixels=photograph))

@@ -122,7 +122,7 @@ def test_linear_light_is_the_same_change_seen_in_another_encoding(
 def test_a_wide_profile_changes_what_is_seen_but_not_what_is_kept(
     shipped: Harmonizer, untrained: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:
-    """The same colours, written in sRGB or in Display P3, come out as the same colours."""
+    """The same colors, written in sRGB or in Display P3, come out as the same colors."""
     from gknet.color.profile import from_srgb, to_srgb
 
     profile = pyvips.Operation.call("profile_load", "p3")
@@ -141,7 +141,7 @@ def test_a_wide_profile_changes_what_is_seen_but_not_what_is_kept(
     assert error(shipped(wide, object_mask)) > 5 * error(result)
 
 
-def test_colours_beyond_white_stay_beyond_white(
+def test_colors_beyond_white_stay_beyond_white(
     shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:
     picture = at_depth(photograph, np.float32)
@@ -160,18 +160,18 @@ def test_tiny_objects_are_seen_through_a_window(share: float) -> None:
     side = round((share * height * width) ** 0.5)
     assert side * 256 / width < module.SMALLEST_OBJECT
     canvas, box = Box(0, 0, width, height), Box(4000, 200, side, side)
-    window = module._window(box, canvas, 256)
+    window = module._choose_window(box, canvas, 256)
     seen = side * 256 / max(window.width, window.height)
     assert module.SMALLEST_OBJECT <= seen <= 64
-    assert window.within(canvas) == window
-    assert box.within(window) == box
+    assert window.intersect(canvas) == window
+    assert box.intersect(window) == box
     # A window never zooms in further than the picture's own pixels: that would only cost context.
     small = Box(0, 0, 1000, 800)
-    assert module._window(Box(500, 300, 10, 10), small, 256)[2:] == (256, 256)
-    assert module._window(Box(100, 100, 5, 5), Box(0, 0, 200, 150), 256) == Box(0, 0, 200, 150)
+    assert module._choose_window(Box(500, 300, 10, 10), small, 256)[2:] == (256, 256)
+    assert module._choose_window(Box(100, 100, 5, 5), Box(0, 0, 200, 150), 256) == Box(0, 0, 200, 150)
     # One that is large enough is seen with the whole canvas.
     large = Box(1000, 1000, 600, 600)
-    assert module._window(large, canvas, 256) == canvas
+    assert module._choose_window(large, canvas, 256) == canvas
 
 
 @pytest.mark.parametrize(("side", "seen"), [(96, 192), (200, 384), (384, 384), (1000, 384)])
@@ -179,10 +179,10 @@ def test_small_pictures_are_shown_larger_but_never_more_than_twice(shipped: Harm
     picture = np.full((side, side // 2, 3), 90, np.uint8)
     picture[side // 4 : side // 2, side // 8 : side // 4] = 180
     mask = (picture[..., 0] == 180).astype(np.uint8) * 255
-    sight = shipped.sight(picture, mask, bounding_box(mask), Encoding())
+    sight = shipped.make_sight(picture, mask, bounding_box(mask), Encoding())
     assert sight.composite.shape == (seen, seen // 2, 3)
     assert abs(sight.mask.mean() - (mask > 0).mean()) < 0.005
-    place = sight.place(bounding_box(mask))
+    place = sight.locate(bounding_box(mask))
     assert place == pytest.approx((seen / 8, seen / 4, seen / 8, seen / 4), abs=0.5)
 
 
@@ -295,25 +295,25 @@ def test_requests_that_cannot_be_met_are_refused_with_a_hint(
             shipped(*arguments, **options)  # type: ignore[type-var, arg-type]
         assert caught.value.hint
 
-    refused(NoForegroundError, "all black", photograph, np.zeros_like(object_mask))
-    refused(NoBackgroundError, "equally bright", photograph, np.full_like(object_mask, 255))
-    refused(NoBackgroundError, "equally bright", photograph, np.full_like(object_mask, 100))
+    refused(NoForegroundError, "completely black", photograph, np.zeros_like(object_mask))
+    refused(NoBackgroundError, "same value", photograph, np.full_like(object_mask, 255))
+    refused(NoBackgroundError, "same value", photograph, np.full_like(object_mask, 100))
     refused(InputError, "100x200 pixels, the picture 512x512", photograph, object_mask[:200, :100])
     refused(InputError, "largest value is 1 of 255", photograph, (object_mask > 127).astype(np.uint8))
     refused(InputError, "shape", photograph, photograph)
     refused(InputError, "mode RGBA", photograph, Image.fromarray(np.dstack([photograph, object_mask])))
-    refused(InputError, "no picture", photograph[:0], object_mask[:0].astype(np.float32))
-    refused(InputError, "0..1", photograph, object_mask.astype(np.float32))
+    refused(InputError, "Expected an array of shape", photograph[:0], object_mask[:0].astype(np.float32))
+    refused(InputError, "between 0 and 1", photograph, object_mask.astype(np.float32))
     refused(InputError, "strength", photograph, object_mask, strength=1.5)
     refused(InputError, "network size", photograph, object_mask, network_size=4000)
     refused(InputError, "int64", photograph.astype(np.int64), object_mask)
-    refused(InputError, "no picture", np.zeros((512, 512, 5), np.uint8), object_mask)
-    refused(InputError, "not numbers", np.full((512, 512, 3), np.nan, np.float32), object_mask)
+    refused(InputError, "Expected an array of shape", np.zeros((512, 512, 5), np.uint8), object_mask)
+    refused(InputError, "NaN or infinite", np.full((512, 512, 3), np.nan, np.float32), object_mask)
     refused(UnsupportedError, "CMYK", Image.fromarray(photograph).convert("CMYK"), object_mask)
     layer = cutout(photograph, object_mask)
-    with pytest.raises(InputError, match="no alpha"):
+    with pytest.raises(InputError, match="Expected a foreground"):
         shipped.layer(layer[..., :3], photograph)
-    with pytest.raises(NoForegroundError, match="beside"):
+    with pytest.raises(NoForegroundError, match="outside the background"):
         shipped.layer(layer, photograph, (600, 0))
     with pytest.raises(NoForegroundError, match="transparent"):
         shipped.layer(np.zeros_like(layer), photograph)
@@ -322,5 +322,5 @@ def test_requests_that_cannot_be_met_are_refused_with_a_hint(
     with pytest.raises(TypeError):
         shipped.layer(layer, photograph, (0.5, 1))  # type: ignore[arg-type]
     for device in ("abacus", "cpu:x", "cuda:99"):
-        with pytest.raises(InputError, match="device"):
+        with pytest.raises(InputError, match="not available"):
             Harmonizer.from_pretrained(device=device)

@@ -166,9 +166,9 @@ def test_what_cannot_be_fitted_is_refused(shipped: Harmonizer, layer: np.ndarray
     canvas = (900, 600)
     with pytest.raises(NoForegroundError, match="opaque"):
         shipped.fit_layer(layer[..., :3], scene, at=AT, canvas=canvas)
-    with pytest.raises(NoForegroundError, match="selected"):
+    with pytest.raises(NoForegroundError, match="selection does not contain"):
         shipped.fit_layer(layer, scene, at=AT, canvas=canvas, selection=np.zeros((512, 512), np.uint8))
-    with pytest.raises(NoForegroundError, match="beside"):
+    with pytest.raises(NoForegroundError, match="outside the background"):
         shipped.fit_layer(layer, scene, at=(900, 0), canvas=canvas)
     full = np.full((600, 900, 4), 255, np.uint8)
     with pytest.raises(NoBackgroundError):
@@ -177,12 +177,12 @@ def test_what_cannot_be_fitted_is_refused(shipped: Harmonizer, layer: np.ndarray
         shipped.fit_layer(full // 2, scene, at=(0, 0), canvas=canvas, opacity=0.5)
     with pytest.raises(InputError, match="opacity"):
         shipped.fit_layer(layer, scene, at=AT, canvas=canvas, opacity=0)
-    with pytest.raises(InputError, match="one byte"):
+    with pytest.raises(InputError, match="Expected a selection"):
         shipped.fit_layer(layer, scene, at=AT, canvas=canvas, selection=np.ones((5, 5), np.uint8))
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
-def test_where_the_scene_shows_nothing_its_mean_colour_stands_in(
+def test_where_the_scene_shows_nothing_its_mean_color_stands_in(
     shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray, kind: type[np.generic]
 ) -> None:
     full = 1 if kind is np.float32 else np.iinfo(kind).max

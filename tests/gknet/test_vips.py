@@ -23,11 +23,11 @@ def test_reading_and_harmonizing_leave_the_settings_alone(
 ) -> None:
     pyvips.cache_set_max(100)
     before, cached = settings(), pyvips.cache_get_size()
-    formats.write(tmp_path / "a.png", photograph, formats.Picture(pixels=photograph))
-    shipped(formats.read(tmp_path / "a.png").pixels, object_mask)
+    formats.write_picture(tmp_path / "a.png", photograph, formats.Picture(pixels=photograph))
+    shipped(formats.read_picture(tmp_path / "a.png").pixels, object_mask)
     (tmp_path / "bad.png").write_bytes((tmp_path / "a.png").read_bytes()[:5000])
     with pytest.raises(PictureError):
-        formats.read(tmp_path / "bad.png")
+        formats.read_picture(tmp_path / "bad.png")
     assert settings() == before
     assert pyvips.cache_get_size() <= cached  # no picture of ours is kept
 

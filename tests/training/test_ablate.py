@@ -75,7 +75,7 @@ def test_rows_see_the_same_composites_and_start_alike(pool: Path, tmp_path: Path
 
 @pytest.mark.usefixtures("one_thread")
 def test_rows_start_from_the_statistics_path_of_given_weights(pool: Path, tmp_path: Path) -> None:
-    start = weights.shipped("gknet-s")
+    start = weights.find_shipped("gknet-s")
     given = weights.load(start)
     ablation = Ablation(RUN, [pool], pool, tmp_path / "out", start, 1)
     picture, mask = torch.rand(2, 3, 32, 32), (torch.rand(2, 1, 32, 32) > 0.5).float()
@@ -91,11 +91,11 @@ def test_rows_start_from_the_statistics_path_of_given_weights(pool: Path, tmp_pa
 def test_a_table_of_two_seeds_is_kept_and_printed_again(
     pool: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = arguments(config, pool, tmp_path / "out", "--start", weights.shipped("gknet-s"), "--seeds", "0", "3")
+    given = arguments(config, pool, tmp_path / "out", "--start", weights.find_shipped("gknet-s"), "--seeds", "0", "3")
     assert run(given, monkeypatch) == 0
     printed = capsys.readouterr().out
     shown = printed[printed.index("Table 4") :]
-    digest = weights.digest(weights.shipped("gknet-s"))
+    digest = weights.compute_digest(weights.find_shipped("gknet-s"))
     assert f"from the statistics' path of gknet-s.safetensors {digest}" in " ".join(shown.split())
     for parts in ROWS:
         (row,) = re.findall(rf"^│ {re.escape(parts)} .*$", shown, re.MULTILINE)
@@ -187,7 +187,7 @@ def test_another_ablations_folder_is_left_alone(
         capsys.readouterr().err
         == f"ablate: {out} contains an ablation with different settings (samples); choose a new folder\n"
     )
-    start = weights.shipped("gknet-s")
+    start = weights.find_shipped("gknet-s")
     with pytest.raises(ValueError, match="different settings \\(start\\); choose a new folder"):
         Ablation(RUN_OF_CONFIG, [pool], pool, out, start, 4)
     bigger = tmp_path / "bigger"
@@ -206,5 +206,5 @@ def test_weights_without_such_a_statistics_path_are_refused(pool: Path, tmp_path
     with pytest.raises(ValueError, match="no statistics path for the preset gknet-s"):
         Ablation(RUN, [pool], pool, tmp_path / "out", tmp_path / "small.safetensors", 1)
     with pytest.raises(ValueError, match="no statistics path for the preset gknet"):
-        Ablation(replace(RUN, preset="gknet"), [pool], pool, tmp_path / "out", weights.shipped("gknet-s"), 1)
+        Ablation(replace(RUN, preset="gknet"), [pool], pool, tmp_path / "out", weights.find_shipped("gknet-s"), 1)
     assert not (tmp_path / "out").exists()

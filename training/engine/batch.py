@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from gknet.network.extensions.recognition import Recognized
+from gknet.network.extensions.recognition import RecognizedFeatures
 
 
 class Batch(NamedTuple):
@@ -20,7 +20,7 @@ class Batch(NamedTuple):
     composite: Tensor
     real: Tensor
     mask: Tensor
-    recognized: Recognized | None = None
+    recognized: RecognizedFeatures | None = None
 
 
 class Stream(Protocol):

@@ -16,11 +16,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from gknet.atomic import replacing
+from gknet.atomic import replace_file
 from gknet.network import weights
 from gknet.network.config import GKNetConfig
-from gknet.network.extensions.global_head import colour_change
-from gknet.network.extensions.recognition import Recognized
+from gknet.network.extensions.global_head import apply_color_matrix
+from gknet.network.extensions.recognition import RecognizedFeatures
 from gknet.network.model import GKNet
 from training.engine import loss
 from training.engine.batch import Batch, Stream
@@ -60,11 +60,11 @@ class StatisticsPath(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, composite: Tensor, mask: Tensor, *, recognized: Recognized | None = None) -> Tensor:
+    def forward(self, composite: Tensor, mask: Tensor, *, recognized: RecognizedFeatures | None = None) -> Tensor:
         nothing = composite.new_zeros(composite.shape[0], 8 * self.net.config.width, 1, 1)
-        matrix = self.net.colour_matrix(composite, mask, nothing, recognized)
+        matrix = self.net.predict_color_matrix(composite, mask, nothing, recognized)
         assert matrix is not None
-        return composite + mask * colour_change(matrix, composite)
+        return composite + mask * apply_color_matrix(matrix, composite)
 
 
 def _update_average(ema: float, old: Tensor, new: Tensor, seen: Tensor | int) -> Tensor:
@@ -185,7 +185,7 @@ class Training:
             "samples": self.samples,
             "seconds": self.seconds,
         }
-        with replacing(path) as unfinished, unfinished.open("wb") as file:
+        with replace_file(path) as unfinished, unfinished.open("wb") as file:
             torch.save(state, file)
 
     def resume(self, path: Path) -> None:

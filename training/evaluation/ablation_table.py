@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gknet.network import weights
-from gknet.network.complexity import flops, parameters
+from gknet.network.complexity import count_flops, count_parameters
 from training.engine.run import Parts, TrainingRun
 from training.evaluation.metrics import Record
 from training.evaluation.published import PAPER, TABLE_4
@@ -113,7 +113,7 @@ def _published() -> list[list[str]]:
 def _size(run: TrainingRun, parts: Parts) -> list[str]:
     """A row's parameters and arithmetic."""
     net = weights.build(replace(run, parts=parts).network()).eval()
-    return [f"{parameters(net) / 1e6:.2f} M", f"{flops(net) / 1e9:.2f}"]
+    return [f"{count_parameters(net) / 1e6:.2f} M", f"{count_flops(net) / 1e9:.2f}"]
 
 
 def _scores(results: Sequence[list[Record]], before: float) -> list[str]:

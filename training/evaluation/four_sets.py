@@ -133,7 +133,7 @@ def _row(name: str, records: list[Record]) -> list[str]:
 
 
 def _run(options: argparse.Namespace) -> None:
-    path = options.weights or weights.shipped("gknet-s")
+    path = options.weights or weights.find_shipped("gknet-s")
     network = BareNetwork(weights.load(path))
     half: Half = "final" if options.final else "choosing"
     found = {}
@@ -144,7 +144,7 @@ def _run(options: argparse.Namespace) -> None:
             raise PictureError(
                 f"No composite of the set {name} was selected.", "Lower --every to evaluate more of them."
             )
-    title = f"{path.name} {weights.digest(path)}, {half} halves, the network alone"
+    title = f"{path.name} {weights.compute_digest(path)}, {half} halves, the network alone"
     build_table(found, title).show(Console(width=max(110, Console().width)))
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gknet.errors import InputError
 from gknet.network import weights
-from gknet.network.complexity import flops, parameters
+from gknet.network.complexity import count_flops, count_parameters
 from gknet.network.config import GKNetConfig, preset
 from training.data.sample import SIZE
 from training.evaluation.metrics import Record
@@ -153,4 +153,4 @@ def _limits(marks: Sequence[Mark]) -> tuple[float, float]:
 def _size(config: GKNetConfig, shown: int) -> tuple[int, int]:
     """Parameters, and operations for a picture that the network is shown shown x shown pixels large."""
     net = weights.build(config).eval()
-    return parameters(net), flops(net, shown)
+    return count_parameters(net), count_flops(net, shown)

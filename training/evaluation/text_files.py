@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from gknet.atomic import replacing
+from gknet.atomic import replace_file
 
 
 @contextmanager
 def replace_text_file(path: Path) -> Iterator[TextIO]:
     """Yield a UTF-8 text file that replaces `path` atomically, as in `gknet.atomic`. Line ends aren't translated."""
     with (
-        replacing(path) as unfinished,
+        replace_file(path) as unfinished,
         # Escape bytes in file names that are not valid text.
         unfinished.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from gknet.atomic import replacing
+from gknet.atomic import replace_file
 from gknet.errors import WeightsError
 from gknet.network import weights
 from gknet.network.model import GKNet
@@ -52,7 +52,7 @@ class Bank:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         about = folder / "bank.json"
-        made_with = {"weights": weights.digest(weight_file), "shown": NETWORK_SIZE}
+        made_with = {"weights": weights.compute_digest(weight_file), "shown": NETWORK_SIZE}
         if not about.exists():
             about.write_text(json.dumps(made_with), encoding="utf-8")
         elif json.loads(about.read_text(encoding="utf-8")) != made_with:
@@ -70,7 +70,7 @@ class Bank:
     def write(self, path: Path, examples: Examples) -> None:
         """Write examples atomically to a file that `read_pieces` can read."""
         fields = {name: part if name in _EXACT else part.half() for name, part in examples._asdict().items()}
-        with replacing(path) as unfinished, unfinished.open("wb") as file:
+        with replace_file(path) as unfinished, unfinished.open("wb") as file:
             torch.save(fields, file)
 
 
@@ -104,7 +104,7 @@ def open_stream(folders: list[Path], bank: Bank) -> SharedViewStream:
 
 def _run(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    path = options.weights or weights.shipped("gknet-s")
+    path = options.weights or weights.find_shipped("gknet-s")
     bank = Bank(options.bank, path)
     net = weights.load(path).eval()
     stream = open_stream(options.data, bank)

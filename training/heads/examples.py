@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gknet.network.blocks import upsample_like
 from gknet.network.extensions.color_statistics import LENGTH, REGION_LENGTH
-from gknet.network.extensions.recognition import Recognized
+from gknet.network.extensions.recognition import RecognizedFeatures
 from gknet.network.extensions.surroundings import REGIONS
 from gknet.network.model import GKNet
 from training.engine.loss import SMALLEST_AREA
@@ -34,7 +34,7 @@ class Examples(NamedTuple):
 
     colours: (B, COLOURS).
     reference: (B, C, 1, 2), F_LR's mean over foreground and background.
-    things: (B, THINGS, 1, 2), the same of `Recognized.things`.
+    things: (B, DEEP_CHANNELS, 1, 2), the same of `RecognizedFeatures.deep`.
 
     At each pixel, the harmonized picture differs from the composite by u M + w, with M (3, 4) the matrix. The composite
     differs from the ground truth by e. These are sums over the picture, one row per channel where there are three:
@@ -84,7 +84,7 @@ class Errors(NamedTuple):
 
 @torch.no_grad()
 def make_examples(
-    net: GKNet, composite: Tensor, real: Tensor, mask: Tensor, size: int, recognized: Recognized | None = None
+    net: GKNet, composite: Tensor, real: Tensor, mask: Tensor, size: int, recognized: RecognizedFeatures | None = None
 ) -> Examples:
     """Make the examples of composites (B, 3, H, W) with a frozen network that has both heads.
 

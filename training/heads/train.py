@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gknet.atomic import replacing
+from gknet.atomic import replace_file
 from gknet.errors import PictureError
 from gknet.network import weights
 from gknet.network.model import GKNet
@@ -93,7 +93,7 @@ class HeadTraining:
             "generator": self.generator.get_state(),
             "steps": self.steps,
         }
-        with replacing(path) as unfinished, unfinished.open("wb") as file:
+        with replace_file(path) as unfinished, unfinished.open("wb") as file:
             torch.save(state, file)
 
     def resume(self, path: Path) -> None:
@@ -125,7 +125,7 @@ def _run(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(int(time.time()))  # for dropout
     started = time.monotonic()
-    path = options.weights or weights.shipped("gknet-s")
+    path = options.weights or weights.find_shipped("gknet-s")
     options.out.mkdir(parents=True, exist_ok=True)
     bank = Bank(options.bank or options.out / "bank", path)
     shipped = weights.load(path).eval()

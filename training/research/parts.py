@@ -59,7 +59,7 @@ def disable_selection(net: GKNet, samples: Sequence[Sample]) -> None:
 
     def record(block: nn.Module, features: tuple[Tensor, Tensor]) -> None:
         assert isinstance(block, SelectiveCorrelationFusion)
-        seen[block].append(block.channel_weights(*features[:2]))
+        seen[block].append(block.compute_channel_weights(*features[:2]))
 
     hooks = [block.register_forward_pre_hook(record) for block in blocks]
     for sample in samples[:SELECTION_SAMPLES]:
@@ -70,7 +70,7 @@ def disable_selection(net: GKNet, samples: Sequence[Sample]) -> None:
         hook.remove()
         encoded, deeper = (torch.cat(one).mean(dim=0, keepdim=True) for one in zip(*seen[block], strict=True))
         fixed = (encoded, deeper)  # each (1, C)
-        block.channel_weights = lambda *_, fixed=fixed: fixed  # type: ignore[method-assign]
+        block.compute_channel_weights = lambda *_, fixed=fixed: fixed  # type: ignore[method-assign]
 
 
 def disable_local_head(net: GKNet, _: Sequence[Sample]) -> None:
@@ -151,7 +151,7 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="evaluate only every N-th photograph's composites")
     options = parser.parse_args()
     try:
-        path = options.weights or weights.shipped("gknet-s")
+        path = options.weights or weights.find_shipped("gknet-s")
         nets = {name: weights.load(path) for name in CUTS} | {str(file): weights.load(file) for file in options.beside}
         photographs = read_validation(options.pool)
     except (HarmonizeError, OSError) as error:

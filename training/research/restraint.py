@@ -21,7 +21,7 @@ from rich.progress import track
 from torch import Tensor
 
 from gknet.network import weights
-from gknet.network.extensions.restraint import restrained
+from gknet.network.extensions.restraint import restrain_change
 from gknet.network.inference import InferenceNetwork
 from gknet.network.model import GKNet
 from training.data.judging_sets.validation import open_pool
@@ -60,7 +60,7 @@ class UnrestrainedNetwork:
 
 def apply_restraint(shown: NetworkInput, change: Tensor, levels: float) -> np.ndarray:
     """Return the picture (H, W, 3) uint8 with the change shrunk by a restraint."""
-    return shown.apply_change(restrained(change, shown.picture, shown.mask, levels / 255))
+    return shown.apply_change(restrain_change(change, shown.picture, shown.mask, levels / 255))
 
 
 def measure_restraints(network: UnrestrainedNetwork, samples: Iterable[Sample]) -> dict[int, RestraintResult]:
@@ -115,11 +115,11 @@ def main() -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    path = options.weights or weights.shipped("gknet-s")
+    path = options.weights or weights.find_shipped("gknet-s")
     network = UnrestrainedNetwork(weights.load(path))
     count, samples = open_pool(options.pool)
     found = measure_restraints(network, track(samples, "Trying restraints", count))
-    build_table(found, f"{path.name} {weights.digest(path)}").show(Console(width=max(110, Console().width)))
+    build_table(found, f"{path.name} {weights.compute_digest(path)}").show(Console(width=max(110, Console().width)))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def _format_range(values: np.ndarray) -> str:
 
 
 def _run(options: argparse.Namespace) -> None:
-    path = options.weights or weights.shipped("gknet-s")
+    path = options.weights or weights.find_shipped("gknet-s")
     with defer_interrupts():
         harmonizer = Harmonizer(weights.load(path), "cpu")
     shards = find_shards([options.pool])
@@ -103,7 +103,7 @@ def _run(options: argparse.Namespace) -> None:
         results.append(evaluate_samples(harmonizer, shown))
     if not all(results):
         raise InputError("No usable composite could be made.", "Check the photographs and their masks.")
-    print(in_markdown(build_table(results[0], results[1], f"{path.name} {weights.digest(path)}")))
+    print(in_markdown(build_table(results[0], results[1], f"{path.name} {weights.compute_digest(path)}")))
 
 
 def _parse_arguments() -> argparse.Namespace:

@@ -168,7 +168,7 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="only every N-th composite")
     options = parser.parse_args()
     try:
-        harmonizer = Harmonizer(weights.load(options.weights or weights.shipped("gknet-s")), "cpu")
+        harmonizer = Harmonizer(weights.load(options.weights or weights.find_shipped("gknet-s")), "cpu")
         count, samples = open_pool(options.pool)
     except (HarmonizeError, OSError) as error:
         print(f"steadiness: {error}", file=sys.stderr)

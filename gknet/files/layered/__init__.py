@@ -1,1 +1,1 @@
-"""Files that hold layers."""
+"""Layered file formats."""

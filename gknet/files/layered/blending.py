@@ -1,6 +1,6 @@
-"""Layers laid over what is below them by OpenRaster's operators (W3C, Compositing and Blending Level 1).
+"""Blending of layers by OpenRaster's operators (W3C, Compositing and Blending Level 1).
 
-libvips has most of these, but blends half-covered pixels too strongly: by up to a quarter of the range.
+libvips implements most of these, but blends half-covered pixels too strongly, by up to a quarter of the range.
 """
 
 from __future__ import annotations
@@ -10,37 +10,38 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-Colours = npt.NDArray[np.float32]
+Colors = npt.NDArray[np.float32]
 """(h, w, 3)."""
 
 _LUMA = np.array([0.3, 0.59, 0.11], np.float32)
 
 
-def laid_over(below: np.ndarray, above: np.ndarray, operator: str) -> np.ndarray:
-    """Both (h, w, 4) float32 with straight alpha, one size; so is the result. Unknown operators are "svg:src-over".
+def blend_over(below: np.ndarray, above: np.ndarray, operator: str) -> np.ndarray:
+    """Blend one layer over another. Both are (h, w, 4) float32 with straight alpha, as is the result.
 
-    Where above is transparent, below stays to the bit, unless the operator is one that cuts it.
+    An unknown operator acts as "svg:src-over". Where `above` is transparent, `below` is kept bit for bit, except with
+    the operators in CUTTING.
     """
-    colours, backdrop = above[..., :3], below[..., :3]
+    colors, backdrop = above[..., :3], below[..., :3]
     alpha, under = above[..., 3:], below[..., 3:]
     if operator in _COVERAGES:
         weights = _COVERAGES[operator](alpha, under)
-        mixed, covered = weights[0] * colours + weights[1] * backdrop, weights[0] + weights[1]
+        mixed, covered = weights[0] * colors + weights[1] * backdrop, weights[0] + weights[1]
     else:
-        blended = _BLENDS.get(operator, _normal)(backdrop, colours)
+        blended = _BLENDS.get(operator, _normal)(backdrop, colors)
         covered = alpha + under * (1 - alpha)
-        mixed = alpha * (1 - under) * colours + alpha * under * blended + (1 - alpha) * under * backdrop
+        mixed = alpha * (1 - under) * colors + alpha * under * blended + (1 - alpha) * under * backdrop
     straight = np.divide(mixed, covered, out=np.zeros_like(mixed), where=covered > 0)
     result = np.concatenate([straight, covered.clip(0, 1)], axis=2)
     return result if operator in CUTTING else np.where(alpha > 0, result, below)
 
 
 def is_known(operator: str) -> bool:
-    """Whether an operator is drawn as meant."""
+    """Whether an operator is supported."""
     return operator == "svg:src-over" or operator in _BLENDS or operator in _COVERAGES
 
 
-# How much of the layer and of what is below, premultiplied, remains: Porter and Duff's own.
+# Porter and Duff's operators: weights of the layer and of the layers below, premultiplied.
 _COVERAGES: dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
     "svg:plus": lambda alpha, under: (alpha, under),
     "svg:dst-in": lambda alpha, under: (np.zeros_like(alpha), under * alpha),
@@ -49,75 +50,75 @@ _COVERAGES: dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.nd
     "svg:dst-atop": lambda alpha, under: (alpha * (1 - under), under * alpha),
 }
 CUTTING = ("svg:dst-in", "svg:dst-atop")
-"""Operators that take away what is below where the layer is not."""
+"""Operators that remove the layers below where the layer is transparent."""
 
 
-def _normal(_: Colours, colours: Colours) -> Colours:
-    return colours
+def _normal(_: Colors, colors: Colors) -> Colors:
+    return colors
 
 
-def _multiply(backdrop: Colours, colours: Colours) -> Colours:
-    return backdrop * colours
+def _multiply(backdrop: Colors, colors: Colors) -> Colors:
+    return backdrop * colors
 
 
-def _screen(backdrop: Colours, colours: Colours) -> Colours:
-    return backdrop + colours - backdrop * colours
+def _screen(backdrop: Colors, colors: Colors) -> Colors:
+    return backdrop + colors - backdrop * colors
 
 
-def _hard_light(backdrop: Colours, colours: Colours) -> Colours:
-    return np.where(colours <= 0.5, _multiply(backdrop, 2 * colours), _screen(backdrop, 2 * colours - 1))
+def _hard_light(backdrop: Colors, colors: Colors) -> Colors:
+    return np.where(colors <= 0.5, _multiply(backdrop, 2 * colors), _screen(backdrop, 2 * colors - 1))
 
 
-def _dodge(backdrop: Colours, colours: Colours) -> Colours:
-    return np.where(backdrop > 0, np.minimum(1, backdrop / np.maximum(1 - colours, 1e-6)), 0)
+def _dodge(backdrop: Colors, colors: Colors) -> Colors:
+    return np.where(backdrop > 0, np.minimum(1, backdrop / np.maximum(1 - colors, 1e-6)), 0)
 
 
-def _burn(backdrop: Colours, colours: Colours) -> Colours:
-    return np.where(backdrop < 1, 1 - np.minimum(1, (1 - backdrop) / np.maximum(colours, 1e-6)), 1)
+def _burn(backdrop: Colors, colors: Colors) -> Colors:
+    return np.where(backdrop < 1, 1 - np.minimum(1, (1 - backdrop) / np.maximum(colors, 1e-6)), 1)
 
 
-def _soft_light(backdrop: Colours, colours: Colours) -> Colours:
+def _soft_light(backdrop: Colors, colors: Colors) -> Colors:
     root = np.where(backdrop <= 0.25, ((16 * backdrop - 12) * backdrop + 4) * backdrop, np.sqrt(backdrop.clip(0)))
-    darker = backdrop - (1 - 2 * colours) * backdrop * (1 - backdrop)
-    return np.where(colours <= 0.5, darker, backdrop + (2 * colours - 1) * (root - backdrop))
+    darker = backdrop - (1 - 2 * colors) * backdrop * (1 - backdrop)
+    return np.where(colors <= 0.5, darker, backdrop + (2 * colors - 1) * (root - backdrop))
 
 
-def _luma(colours: Colours) -> np.ndarray:
-    return colours @ _LUMA[:, None]
+def _luma(colors: Colors) -> np.ndarray:
+    return colors @ _LUMA[:, None]
 
 
-def _with_luma(colours: Colours, luma: np.ndarray) -> Colours:
-    """Colours moved to a luma, and towards its gray as far as they leave 0..1."""
-    moved = colours + luma - _luma(colours)
+def _set_luma(colors: Colors, luma: np.ndarray) -> Colors:
+    """Set the luma of colors, then move them towards gray as far as needed to stay in 0..1."""
+    moved = colors + luma - _luma(colors)
     low, high = moved.min(axis=2, keepdims=True), moved.max(axis=2, keepdims=True)
     scale = np.ones_like(luma)
     np.divide(luma, luma - low, out=scale, where=low < 0)
     np.minimum(scale, np.divide(1 - luma, high - luma, out=np.ones_like(luma), where=high > 1), out=scale)
-    result: Colours = luma + (moved - luma) * scale
+    result: Colors = luma + (moved - luma) * scale
     return result
 
 
-def _with_saturation(colours: Colours, like: Colours) -> Colours:
-    """Colours whose lowest is 0 and whose highest is the other's spread."""
-    low, spread = colours.min(axis=2, keepdims=True), np.ptp(colours, axis=2, keepdims=True)
-    unit = np.divide(colours - low, spread, out=np.zeros_like(colours), where=spread > 0)
-    result: Colours = unit * np.ptp(like, axis=2, keepdims=True)
+def _set_saturation(colors: Colors, like: Colors) -> Colors:
+    """Scale colors so that their minimum is 0 and their maximum is the saturation of `like`."""
+    low, spread = colors.min(axis=2, keepdims=True), np.ptp(colors, axis=2, keepdims=True)
+    unit = np.divide(colors - low, spread, out=np.zeros_like(colors), where=spread > 0)
+    result: Colors = unit * np.ptp(like, axis=2, keepdims=True)
     return result
 
 
-_BLENDS: dict[str, Callable[[Colours, Colours], Colours]] = {
+_BLENDS: dict[str, Callable[[Colors, Colors], Colors]] = {
     "svg:multiply": _multiply,
     "svg:screen": _screen,
-    "svg:overlay": lambda backdrop, colours: _hard_light(colours, backdrop),
+    "svg:overlay": lambda backdrop, colors: _hard_light(colors, backdrop),
     "svg:darken": np.minimum,
     "svg:lighten": np.maximum,
     "svg:color-dodge": _dodge,
     "svg:color-burn": _burn,
     "svg:hard-light": _hard_light,
     "svg:soft-light": _soft_light,
-    "svg:difference": lambda backdrop, colours: np.abs(backdrop - colours),
-    "svg:color": lambda backdrop, colours: _with_luma(colours, _luma(backdrop)),
-    "svg:luminosity": lambda backdrop, colours: _with_luma(backdrop, _luma(colours)),
-    "svg:hue": lambda backdrop, colours: _with_luma(_with_saturation(colours, backdrop), _luma(backdrop)),
-    "svg:saturation": lambda backdrop, colours: _with_luma(_with_saturation(backdrop, colours), _luma(backdrop)),
+    "svg:difference": lambda backdrop, colors: np.abs(backdrop - colors),
+    "svg:color": lambda backdrop, colors: _set_luma(colors, _luma(backdrop)),
+    "svg:luminosity": lambda backdrop, colors: _set_luma(backdrop, _luma(colors)),
+    "svg:hue": lambda backdrop, colors: _set_luma(_set_saturation(colors, backdrop), _luma(backdrop)),
+    "svg:saturation": lambda backdrop, colors: _set_luma(_set_saturation(backdrop, colors), _luma(backdrop)),
 }

@@ -1,4 +1,4 @@
-"""Layered pictures: which layer is meant, what lies below it, and how all of it looks."""
+"""Layered pictures: choosing the foreground layer, and rendering the picture and the layers below."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 from gknet.color.encoding import Encoding
 from gknet.errors import InputError
-from gknet.files.conversion import converted
-from gknet.files.formats import format_of
+from gknet.files.conversion import convert_pixels
+from gknet.files.formats import detect_format
 from gknet.files.layered import openraster
-from gknet.files.layered.blending import CUTTING, is_known, laid_over
+from gknet.files.layered.blending import CUTTING, blend_over, is_known
 from gknet.files.layered.openraster import Node, OpenRaster
 from gknet.files.picture import Picture
 from gknet.pixels.box import Box
@@ -19,12 +19,12 @@ from gknet.pixels.box import Box
 _STRIP = 256
 
 
-def opened(path: Path) -> OpenRaster | None:
-    """The layered picture in a file; None if it is a file of another kind.
+def open_layers(path: Path) -> OpenRaster | None:
+    """Return the layered picture in a file; None for any other kind of file.
 
-    Raises PictureError, UnsupportedError, or MissingPackageError if the package that reads it is not installed.
+    Raises PictureError, UnsupportedError, or MissingPackageError if the package for its format is not installed.
     """
-    format = format_of(path)
+    format = detect_format(path)
     if format == "photoshop":
         from gknet.files.layered import photoshop
 
@@ -33,42 +33,42 @@ def opened(path: Path) -> OpenRaster | None:
 
 
 class Layers:
-    """A layered picture and the one layer of it that is the foreground.
+    """A layered picture with one layer chosen as the foreground.
 
-    name: of that layer; None for the topmost visible one that leaves something of what is below it visible.
-    Raises InputError if there is no such layer, or several; PictureError or UnsupportedError for damaged pixels.
+    name: of that layer; None for the topmost visible one that leaves some of the layers below visible.
+    Raises InputError if no layer, or more than one, matches; PictureError or UnsupportedError for damaged pixels.
     """
 
     def __init__(self, document: OpenRaster, name: str | None) -> None:
         self.document = document
         self._read: dict[Node, Picture] = {}
-        self.chosen = self._topmost() if name is None else self._named(name)
-        self.foreground = self._picture(self.chosen)
+        self.chosen = self._find_topmost() if name is None else self._find_layer(name)
+        self.foreground = self._read_layer(self.chosen)
         """The chosen layer's pixels, with alpha."""
         gray = self.foreground.pixels.shape[2] < 3
         self.profile = None if gray else self.foreground.profile
-        """Of the whole picture: what it is painted in."""
+        """Profile of the whole picture, in which it is rendered."""
         if document.painter is not None:
             self.profile = document.painter.profile
 
     @property
     def notes(self) -> list[str]:
-        """What is not painted as the program that made the file would, in a user's words."""
+        """Differences from the program that made the file, in user-facing words."""
         if self.document.painter is not None:
             return self.document.notes
-        shown = [node for node in self.document.nodes if node.is_visible and not is_known(node.operator)]
-        return self.document.notes + [f"the blending of {node.name!r} is taken as normal" for node in shown]
+        unknown = [node for node in self.document.nodes if node.is_visible and not is_known(node.operator)]
+        return self.document.notes + [f"the blend mode of {node.name!r} is treated as normal" for node in unknown]
 
-    def below(self) -> np.ndarray:
-        """What is visible below the chosen layer, (H, W, 4) float32, in the picture's profile."""
-        return self._painted(self.chosen, None)
+    def merge_below(self) -> np.ndarray:
+        """Return the visible picture below the chosen layer, (H, W, 4) float32, in the picture's profile."""
+        return self._paint(self.chosen, None)
 
-    def merged(self, harmonized: np.ndarray | None = None) -> Picture:
-        """The whole picture, with alpha if it is transparent somewhere, in the foreground's depth and profile.
+    def merge(self, harmonized: np.ndarray | None = None) -> Picture:
+        """Return the whole picture, with alpha if it is transparent somewhere, in the foreground's depth and profile.
 
-        harmonized: pixels in place of the foreground's, which then is visible.
+        harmonized: pixels to use instead of the foreground's; the layer is then visible.
         """
-        painted = self._painted(None, harmonized)
+        painted = self._paint(None, harmonized)
         depth = self.foreground.pixels.dtype
         full = np.iinfo(depth).max
         pixels = np.rint(painted.clip(0, 1) * full).astype(depth)
@@ -77,32 +77,32 @@ class Layers:
         pixels = pixels[..., channels if pixels[..., 3].min() == full else [*channels, 3]]
         return Picture(pixels=pixels, profile=self.profile, format="png")
 
-    def _named(self, name: str) -> Node:
+    def _find_layer(self, name: str) -> Node:
         layers = [node for node in self.document.nodes if not node.is_group]
-        found = [node for node in layers if node.name == name]
-        if not found:
-            known = ", ".join(repr(node.name) for node in reversed(layers[-8:]))
-            raise InputError(f"There is no layer {name!r}.", f"There are {known}{', …' if len(layers) > 8 else ''}.")
-        if len(found) > 1:
-            raise InputError(f"Several layers are called {name!r}.", "Give the one that is meant a name of its own.")
-        return found[0]
+        matches = [node for node in layers if node.name == name]
+        if not matches:
+            names = ", ".join(repr(node.name) for node in reversed(layers[-8:]))
+            raise InputError(f"Unknown layer {name!r}.", f"Choose one of: {names}{', …' if len(layers) > 8 else ''}.")
+        if len(matches) > 1:
+            raise InputError(f"{len(matches)} layers are named {name!r}.", "Rename the one to harmonize.")
+        return matches[0]
 
-    def _topmost(self) -> Node:
+    def _find_topmost(self) -> Node:
         layers = [node for node in self.document.nodes if not node.is_group and node.is_visible]
         for node in reversed(layers[1:]):
-            alpha = self._picture(node).pixels[..., -1]
+            alpha = self._read_layer(node).pixels[..., -1]
             width, height = self.document.size
             around = node.left > 0 or node.top > 0
             around |= node.left + alpha.shape[1] < width or node.top + alpha.shape[0] < height
             if alpha.any() and (around or alpha.min() < np.iinfo(alpha.dtype).max):
                 return node
-        hint = "Erase the background around the object, or name the layer with --layer."
-        raise InputError(f"{self.document.path} has no visible layer with transparency over another.", hint)
+        hint = "Erase the background around the object, or choose the layer with --layer."
+        raise InputError(f"{self.document.path} has no visible layer with transparency above another layer.", hint)
 
-    def _picture(self, node: Node) -> Picture:
-        """A layer's pixels, gray or RGB, with alpha."""
+    def _read_layer(self, node: Node) -> Picture:
+        """Return a layer's pixels, gray or RGB, with alpha."""
         if node not in self._read:
-            picture = self.document.picture(node)
+            picture = self.document.read_layer(node)
             pixels = picture.pixels
             if pixels.shape[2] in (1, 3):
                 opaque = np.full((*pixels.shape[:2], 1), np.iinfo(pixels.dtype).max, pixels.dtype)
@@ -110,57 +110,57 @@ class Layers:
             self._read[node] = picture
         return self._read[node]
 
-    def _painted(self, until: Node | None, harmonized: np.ndarray | None) -> np.ndarray:
-        """The picture, or what of it is drawn before a node, (H, W, 4) float32, straight alpha."""
+    def _paint(self, until: Node | None, harmonized: np.ndarray | None) -> np.ndarray:
+        """Render the picture, or the part drawn before a node, as (H, W, 4) float32 with straight alpha."""
         document = self.document
         instead = {} if harmonized is None else {self.chosen: harmonized}
         if document.painter is not None:
             chosen = None if harmonized is None else (self.chosen.element, harmonized)
-            return np.asarray(document.painter.painted(None if until is None else until.element, chosen), np.float32)
+            return np.asarray(document.painter.paint(None if until is None else until.element, chosen), np.float32)
         nodes = document.nodes if until is None else document.nodes[: document.nodes.index(until)]
         nothing = np.zeros((document.size[1], document.size[0], 4), np.float32)
-        return self._level(nothing, nodes, (), instead)
+        return self._paint_level(nothing, nodes, (), instead)
 
-    def _level(
+    def _paint_level(
         self, below: np.ndarray, nodes: list[Node], groups: tuple[Node, ...], instead: dict[Node, np.ndarray]
     ) -> np.ndarray:
-        """What is below with the members of one group over it."""
+        """Return `below` with the members of one group over it."""
         for node in nodes:
             if node.groups != groups or not (node.is_visible or node in instead):
                 continue
             if node.is_group:
                 within = (*groups, node)
                 if not node.is_isolated:
-                    below = self._level(below, nodes, within, instead)
+                    below = self._paint_level(below, nodes, within, instead)
                     continue
-                above = self._level(np.zeros_like(below), nodes, within, instead)
-                below = _over(below, above, (0, 0), node)
+                above = self._paint_level(np.zeros_like(below), nodes, within, instead)
+                below = _blend_layer(below, above, (0, 0), node)
                 continue
-            picture = self._picture(node)
+            picture = self._read_layer(node)
             pixels = instead.get(node, picture.pixels)
-            above = converted(pixels, picture.encoding, Encoding(profile=self.profile), gray=False)
-            below = _over(below, above, (node.left, node.top), node)
+            above = convert_pixels(pixels, picture.encoding, Encoding(profile=self.profile), gray=False)
+            below = _blend_layer(below, above, (node.left, node.top), node)
         return below
 
 
-def _over(below: np.ndarray, above: np.ndarray, at: tuple[int, int], node: Node) -> np.ndarray:
-    """A layer laid over what is below it, which is changed in place, by its operator and opacity."""
+def _blend_layer(below: np.ndarray, above: np.ndarray, at: tuple[int, int], node: Node) -> np.ndarray:
+    """Blend a layer over the picture below, which is changed in place, by its operator and opacity."""
     above[..., 3] *= node.opacity
-    box = Box(*at, above.shape[1], above.shape[0]).within(Box(0, 0, below.shape[1], below.shape[0]))
+    box = Box(*at, above.shape[1], above.shape[0]).intersect(Box(0, 0, below.shape[1], below.shape[0]))
     if node.operator in CUTTING:
         whole = np.zeros_like(below)
         if box is not None:
-            whole[box.top : box.bottom, box.left : box.right] = _part(above, box, at)
-        return laid_over(below, whole, node.operator)
+            whole[box.top : box.bottom, box.left : box.right] = _crop_layer(above, box, at)
+        return blend_over(below, whole, node.operator)
     if box is None:
         return below
     for top in range(box.top, box.bottom, _STRIP):
         strip = box._replace(top=top, height=min(_STRIP, box.bottom - top))
         there = below[strip.top : strip.bottom, strip.left : strip.right]
-        there[...] = laid_over(there, _part(above, strip, at), node.operator)
+        there[...] = blend_over(there, _crop_layer(above, strip, at), node.operator)
     return below
 
 
-def _part(layer: np.ndarray, box: Box, at: tuple[int, int]) -> np.ndarray:
-    """What of a layer at (x, y) lies in a box of the canvas."""
+def _crop_layer(layer: np.ndarray, box: Box, at: tuple[int, int]) -> np.ndarray:
+    """Return the part of a layer at (x, y) that lies in a box of the canvas."""
     return layer[box.top - at[1] : box.bottom - at[1], box.left - at[0] : box.right - at[0]]

@@ -1,6 +1,6 @@
-"""OpenRaster files, the layered pictures that Krita, GIMP and MyPaint exchange (openraster.org, version 0.0.6).
+"""OpenRaster files, the layered format shared by Krita, GIMP and MyPaint (openraster.org, version 0.0.6).
 
-A zip of one PNG a layer and `stack.xml`, which says how they lie. Nothing is ever unpacked to the disk.
+A zip with one PNG per layer and `stack.xml`, which describes their arrangement. Nothing is ever unpacked to disk.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 from PIL import Image
 
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files.picture import Picture, check_size, refused, replacing
-from gknet.files.raster import png, read_png
+from gknet.files.picture import Picture, check_size, file_error, replace_file
+from gknet.files.raster import decode_png, encode_png
 
 _MIMETYPE = b"image/openraster"
-_DEEPEST = 64  # groups within groups
+_DEEPEST = 64  # nested groups
 _MOST_LAYERS = 4096
 _MOST_BYTES = 4 << 30  # of all members together, unpacked
 _MOST_XML = 8 << 20
@@ -34,32 +34,32 @@ _MADE_ANEW = ("mimetype", "stack.xml", "mergedimage.png", "Thumbnails/thumbnail.
 
 
 class Members(Protocol):
-    """The files inside: of a zip, or made from something else."""
+    """The files inside: of a zip, or generated from another format."""
 
     names: list[str]
 
     def read(self, name: str) -> bytes:
-        """A file's bytes. Raises PictureError."""
+        """Return a file's bytes. Raises PictureError."""
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
-        """All files but those that are made anew, byte for byte."""
+        """Copy all files byte for byte, except those that are written anew."""
 
 
 class Painter(Protocol):
-    """Draws a picture whose format says more than OpenRaster can."""
+    """Renders a picture whose format has features that OpenRaster lacks."""
 
     profile: bytes | None
     gray: bool
 
-    def painted(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
-        """As `gknet.files.layered.layers.Layers` would: (H, W, 4) float32, straight alpha."""
+    def paint(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
+        """Render as `gknet.files.layered.layers.Layers` would: (H, W, 4) float32, straight alpha."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """A layer or a group.
 
-    element: of stack.xml.   groups: that it lies in, outermost first.   left, top: on the canvas, pixels.
+    element: of stack.xml.   groups: the groups that contain it, outermost first.   left, top: on the canvas, pixels.
     """
 
     element: ElementTree.Element
@@ -70,27 +70,27 @@ class Node:
 
     @property
     def name(self) -> str:
-        """As the user gave it."""
+        """The name that the user gave it."""
         return self.element.get("name", "")
 
     @property
     def is_group(self) -> bool:
-        """Whether it holds others."""
+        """Whether it is a group."""
         return self.element.tag == "stack"
 
     @property
     def operator(self) -> str:
-        """How it is laid over what is below."""
+        """Operator that blends it over the layers below."""
         return self.element.get("composite-op", "svg:src-over")
 
     @property
     def is_visible(self) -> bool:
-        """Whether neither it nor a group that it lies in is hidden."""
+        """Whether neither it nor any of its groups is hidden."""
         return all(node.element.get("visibility", "visible") == "visible" for node in (*self.groups, self))
 
     @property
     def is_isolated(self) -> bool:
-        """Whether a group is drawn by itself before it is laid over what is below."""
+        """Whether a group is rendered separately before it is blended over the layers below."""
         plain = self.operator == "svg:src-over" and self.opacity == 1
         return not plain or self.element.get("isolation", "auto") == "isolate"
 
@@ -99,9 +99,9 @@ class Node:
 class OpenRaster:
     """A layered picture.
 
-    root: of stack.xml.   size: (width, height) of the canvas.   nodes: groups and layers in the order they are drawn
-    in, lowest first, a group before what it holds.   notes: what of the file is not understood, in a user's words.
-    painter: who knows better how the file looks, if anybody does.
+    root: of stack.xml.   size: (width, height) of the canvas.   nodes: groups and layers in drawing order, lowest
+    first, a group before its members.   notes: unsupported features of the file, in user-facing words.
+    painter: renders the picture instead, if the file's own format requires it.
     """
 
     path: Path
@@ -112,70 +112,71 @@ class OpenRaster:
     notes: list[str] = field(default_factory=list)
     painter: Painter | None = None
 
-    def picture(self, node: Node) -> Picture:
-        """A layer's pixels. Raises PictureError or UnsupportedError."""
-        return read_png(self.members.read(node.element.get("src", "")), self.path)
+    def read_layer(self, node: Node) -> Picture:
+        """Return a layer's pixels. Raises PictureError or UnsupportedError."""
+        return decode_png(self.members.read(node.element.get("src", "")), self.path)
 
     def write(self, path: Path, source: Node, layer: Picture, merged: Picture) -> None:
-        """The file with one more layer, just above its source, which is hidden; all other files byte for byte.
+        """Write the file with one more layer just above its source, which is hidden; all other files byte for byte.
 
-        layer: its pixels; place, opacity and operator are the source's.   merged: the whole picture as it looks then.
-        Raises PictureError if it cannot be written; an old file stays.
+        layer: its pixels; position, opacity and operator are the source's.   merged: the whole picture as rendered with
+        it.
+        Raises PictureError if the file cannot be written; an existing file is kept.
         """
         taken = set(self.members.names)
         place = next(name for n in range(len(taken) + 1) if (name := f"data/harmonized-{n}.png") not in taken)
-        stack = ElementTree.tostring(_with_one_more(self.root, source, place), "UTF-8", xml_declaration=True)
-        with replacing(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
+        stack = ElementTree.tostring(_insert_layer(self.root, source, place), "UTF-8", xml_declaration=True)
+        with replace_file(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
             file.writestr("mimetype", _MIMETYPE)
             self.members.copy_to(file)
             file.writestr("stack.xml", stack, zipfile.ZIP_DEFLATED)
-            file.writestr(place, png(layer.pixels, layer))
-            file.writestr("mergedimage.png", png(merged.pixels, merged))
-            file.writestr("Thumbnails/thumbnail.png", _thumbnail(merged))
+            file.writestr(place, encode_png(layer.pixels, layer))
+            file.writestr("mergedimage.png", encode_png(merged.pixels, merged))
+            file.writestr("Thumbnails/thumbnail.png", _make_thumbnail(merged))
 
 
 def read(path: Path) -> OpenRaster:
-    """The layered picture in a file; its pixels are read when they are asked for.
+    """Return the layered picture in a file; its pixels are read on demand.
 
-    Raises PictureError if it is damaged or too large, UnsupportedError if it is another kind of zip.
+    Raises PictureError if the file is damaged or too large, UnsupportedError for any other kind of zip.
     """
     members = _Zip(path)
-    root = _parsed(path, members.read("stack.xml", _MOST_XML))
-    return stacked(path, root, members)
+    root = _parse_xml(path, members.read("stack.xml", _MOST_XML))
+    return parse_stack(path, root, members)
 
 
-def stacked(
+def parse_stack(
     path: Path,
     root: ElementTree.Element,
     members: Members,
     notes: list[str] | None = None,
     painter: Painter | None = None,
 ) -> OpenRaster:
-    """The layered picture that a stack.xml describes. Raises PictureError for what it cannot mean."""
+    """Return the layered picture described by a stack.xml. Raises PictureError if it is invalid."""
     try:
         size = (int(root.get("w", "")), int(root.get("h", "")))
         stack = root.find("stack")
         if min(size) < 1 or stack is None:
             raise ValueError
     except ValueError as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
     check_size(path, *size)
     if sum(1 for _ in stack.iter()) > _MOST_LAYERS:
         raise PictureError(f"{path} has more than {_MOST_LAYERS} layers and groups.", "Merge some of them.")
     try:
-        nodes = list(_nodes(stack, (), int(stack.get("x", "0")), int(stack.get("y", "0"))))
+        nodes = list(_walk_nodes(stack, (), int(stack.get("x", "0")), int(stack.get("y", "0"))))
     except ValueError as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
     notes = [] if notes is None else notes
     odd = {element.tag for element in stack.iter() if element.tag not in ("layer", "stack", ElementTree.Comment)}
-    notes += [f"what <{tag}> stands for is left out" for tag in sorted(map(str, odd))]
+    notes += [f"the unknown element <{tag}> is left out" for tag in sorted(map(str, odd))]
     if not any(not node.is_group for node in nodes):
-        raise PictureError(f"{path} has no layers.", "Give one with a layer over what lies below it.")
+        raise PictureError(f"{path} has no layers.", "Use a file with a layer above a background.")
     return OpenRaster(path, root, size, nodes, members, notes, painter)
 
 
-def _nodes(stack: ElementTree.Element, groups: tuple[Node, ...], left: int, top: int) -> Iterator[Node]:
-    """What a stack holds, lowest first. Offsets of groups add up, as the format's older versions have it."""
+def _walk_nodes(stack: ElementTree.Element, groups: tuple[Node, ...], left: int, top: int) -> Iterator[Node]:
+    """Yield a stack's nodes, lowest first. Offsets of groups add up, as in older versions of the format."""
     if len(groups) > _DEEPEST:
         raise ValueError
     for element in reversed(stack):
@@ -188,13 +189,13 @@ def _nodes(stack: ElementTree.Element, groups: tuple[Node, ...], left: int, top:
         node = Node(element, groups, x, y, opacity)
         yield node
         if node.is_group:
-            yield from _nodes(element, (*groups, node), x, y)
+            yield from _walk_nodes(element, (*groups, node), x, y)
 
 
-def _parsed(path: Path, xml: bytes) -> ElementTree.Element:
-    """stack.xml's root, with comments and prefixes as they are. Raises PictureError."""
-    if b"<!DOCTYPE" in xml or b"<!ENTITY" in xml:  # no program writes them; what they could define has no bound
-        raise _damaged(path)
+def _parse_xml(path: Path, xml: bytes) -> ElementTree.Element:
+    """Return stack.xml's root, with comments and namespace prefixes unchanged. Raises PictureError."""
+    if b"<!DOCTYPE" in xml or b"<!ENTITY" in xml:  # no program writes them, and entities could expand without bound
+        raise _damage_error(path)
     try:
         for _, (prefix, uri) in ElementTree.iterparse(io.BytesIO(xml), ["start-ns"]):
             with contextlib.suppress(ValueError):  # a prefix that only writers may use
@@ -202,11 +203,13 @@ def _parsed(path: Path, xml: bytes) -> ElementTree.Element:
         builder = ElementTree.TreeBuilder(insert_comments=True)
         return ElementTree.fromstring(xml, ElementTree.XMLParser(target=builder))
     except ElementTree.ParseError as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
 
 
-def _with_one_more(root: ElementTree.Element, source: Node, place: str) -> ElementTree.Element:
-    """A stack.xml with a layer above source, and source hidden: two soft edges one over the other look thicker."""
+def _insert_layer(root: ElementTree.Element, source: Node, place: str) -> ElementTree.Element:
+    """Return a stack.xml with a layer above its source, which is hidden, because overlapping soft edges would look
+    thicker.
+    """
     changed = copy.deepcopy(root)
     hidden = list(changed.iter())[list(root.iter()).index(source.element)]
     parent = next(element for element in changed.iter() if hidden in list(element))
@@ -218,7 +221,7 @@ def _with_one_more(root: ElementTree.Element, source: Node, place: str) -> Eleme
     return changed
 
 
-def _thumbnail(merged: Picture) -> bytes:
+def _make_thumbnail(merged: Picture) -> bytes:
     pixels = merged.pixels if merged.pixels.dtype == np.uint8 else (merged.pixels >> 8).astype(np.uint8)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))
@@ -232,55 +235,55 @@ class _Zip:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._opened() as file:
+        with self._open() as file:
             members = file.infolist()
         self.names = names = [member.filename for member in members]
         if "mimetype" not in names or self.read("mimetype", 64).strip() != _MIMETYPE:
-            raise UnsupportedError(f"{path} is a zip, but no OpenRaster file.", "Export it as .ora from Krita or GIMP.")
-        if any(path.anchor or ".." in path.parts for path in map(PureWindowsPath, names)):  # it knows both slashes
-            raise PictureError(f"{path} holds files with names that lead out of it.", "Export it again.")
+            raise UnsupportedError(f"{path} is a zip, not an OpenRaster file.", "Export it as .ora from Krita or GIMP.")
+        if any(path.anchor or ".." in path.parts for path in map(PureWindowsPath, names)):  # parses both slashes
+            raise PictureError(f"{path} contains unsafe file names.", "Export it again.")
         if len(set(names)) < len(names) or any(member.flag_bits & 1 for member in members):
-            raise _damaged(path)
-        # PNG is packed already: what shrinks a hundredfold in a zip is there to fill memories.
-        swollen = any(member.file_size > 100 * member.compress_size + (1 << 20) for member in members)
-        if swollen or sum(member.file_size for member in members) > _MOST_BYTES:
-            raise PictureError(f"{path} unpacks to too much.", "Export it again, with less in it.")
+            raise _damage_error(path)
+        # PNG is compressed already: a member that a zip compresses a hundredfold is a decompression bomb.
+        is_bomb = any(member.file_size > 100 * member.compress_size + (1 << 20) for member in members)
+        if is_bomb or sum(member.file_size for member in members) > _MOST_BYTES:
+            raise PictureError(f"{path} is too large when unpacked.", "Export it again with fewer layers.")
 
     def read(self, name: str, most: int = _MOST_BYTES) -> bytes:
-        """A member's bytes."""
-        with self._opened() as file:
+        """Return a member's bytes."""
+        with self._open() as file:
             try:
                 if file.getinfo(name).file_size > most:
-                    raise _damaged(self._path)
+                    raise _damage_error(self._path)
                 return file.read(name)
             except KeyError as error:
-                raise _damaged(self._path) from error
+                raise _damage_error(self._path) from error
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
-        """All files but those that are made anew, byte for byte."""
-        with self._opened() as file:
+        """Copy all files byte for byte, except those that are written anew."""
+        with self._open() as file:
             for member in file.infolist():
                 if member.filename not in _MADE_ANEW and not member.is_dir():
-                    with file.open(member) as source, target.open(_same(member), "w") as copied:
+                    with file.open(member) as source, target.open(_copy_info(member), "w") as copied:
                         shutil.copyfileobj(source, copied)
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[zipfile.ZipFile]:
+    def _open(self) -> Iterator[zipfile.ZipFile]:
         try:
             with zipfile.ZipFile(self._path) as file:
                 yield file
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise _damaged(self._path) from error
+            raise _damage_error(self._path) from error
         except OSError as error:
-            raise refused(self._path, "read", error) from error
+            raise file_error(self._path, "read", error) from error
 
 
-def _same(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
+def _copy_info(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(member.filename, member.date_time)
     info.compress_type, info.external_attr = member.compress_type, member.external_attr
-    info.file_size = member.file_size  # from which the zip knows whether it needs long numbers
+    info.file_size = member.file_size  # decides whether the zip needs 64-bit sizes
     return info
 
 
-def _damaged(path: Path) -> PictureError:
-    return PictureError(f"{path} is damaged or not complete.", "Copy or export it again.")
+def _damage_error(path: Path) -> PictureError:
+    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")

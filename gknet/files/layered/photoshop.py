@@ -1,7 +1,7 @@
 """Photoshop files, read as OpenRaster. Needs the package psd-tools, the extra `psd`.
 
-What psd-tools draws is drawn: blend modes, masks, clipping, fills, shapes, some effects and adjustment layers. A layer
-becomes one of OpenRaster with its masks applied; what has no place there is said in the notes.
+Renders all that psd-tools supports: blend modes, masks, clipping, fills, shapes, some effects and adjustment layers. A
+layer becomes an OpenRaster layer with its masks applied; features that OpenRaster lacks are listed in the notes.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from gknet.color.profile import fits
+from gknet.color.profile import is_compatible
 from gknet.errors import HarmonizeError, MissingPackageError, PictureError, UnsupportedError
-from gknet.files.layered.openraster import OpenRaster, stacked
+from gknet.files.layered.openraster import OpenRaster, parse_stack
 from gknet.files.picture import Picture, check_size
-from gknet.files.raster import png
+from gknet.files.raster import encode_png
 
 _OPERATORS = {
     "NORMAL": "svg:src-over",
@@ -47,60 +47,63 @@ _DRAWN_EFFECTS = ("coloroverlay", "gradientoverlay", "patternoverlay", "stroke")
 
 
 def read(path: Path) -> OpenRaster:
-    """The layered picture in a .psd or .psb; its pixels are drawn when they are asked for.
+    """Return the layered picture in a .psd or .psb; its pixels are rendered on demand.
 
-    Raises PictureError if it is damaged or too large, UnsupportedError for other than RGB or gray of 8 or 16 bits,
-    MissingPackageError without the package.
+    Raises PictureError if the file is damaged or too large, UnsupportedError for anything but RGB or gray of 8 or 16
+    bits, MissingPackageError without the package.
     """
     try:
         import aggdraw  # noqa: F401
         import psd_tools
         import scipy  # noqa: F401
     except ImportError as error:
-        raise MissingPackageError(f"{path} is a Photoshop file, which needs the package psd-tools.", "psd") from error
+        raise MissingPackageError(f"Photoshop files ({path}) need the package psd-tools.", "psd") from error
     _check_header(path)
-    with _understood(path):
+    with _translate_errors(path):
         document = psd_tools.PSDImage.open(path)
         root = ElementTree.Element("image", w=str(document.width), h=str(document.height), version="0.0.6")
         drawn: dict[ElementTree.Element, Any] = {}
         notes: list[str] = []
-        _add(ElementTree.SubElement(root, "stack"), document, drawn, notes)
+        _add_layers(ElementTree.SubElement(root, "stack"), document, drawn, notes)
         file = _Drawing(path, document, drawn)
-    return stacked(path, root, file, notes, file)
+    return parse_stack(path, root, file, notes, file)
 
 
 def _check_header(path: Path) -> None:
-    """Nothing, if the file's first bytes promise pixels that can be worked on."""
+    """Raise an error if the file's first bytes declare unsupported pixels."""
     with path.open("rb") as file:
         head = file.read(26)
     if len(head) < 26:
-        raise _damaged(path)
+        raise _damage_error(path)
     height, width, depth, mode = struct.unpack(">IIHH", head[14:])
     check_size(path, width, height)
     if mode not in (1, 3):
         raise UnsupportedError(f"{path} is neither RGB nor gray.", "Convert it first: Image > Mode > RGB Color.")
     if depth not in (8, 16):
-        raise UnsupportedError(f"{path} has {depth} bits a channel.", "Convert it to 16 first, or save it as OpenEXR.")
+        hint = "Convert it to 16 bits first, or save it as OpenEXR."
+        raise UnsupportedError(f"{path} has {depth} bits per channel, which is not supported.", hint)
 
 
-def _add(stack: ElementTree.Element, group: Any, drawn: dict[ElementTree.Element, Any], notes: list[str]) -> None:
-    """A group's layers, topmost first, as elements of a stack."""
+def _add_layers(
+    stack: ElementTree.Element, group: Any, drawn: dict[ElementTree.Element, Any], notes: list[str]
+) -> None:
+    """Add a group's layers to a stack as elements, topmost first."""
     from psd_tools.api.layers import AdjustmentLayer, FillLayer
     from psd_tools.composite.adjustments import ADJUSTMENT_FUNC
 
     for layer in reversed(group):
         name, mode = repr(layer.name), layer.blend_mode.name
         if isinstance(layer, AdjustmentLayer) and not isinstance(layer, FillLayer):
-            what = "is missing among the layers" if layer.kind in ADJUSTMENT_FUNC else "is left out"
-            notes.append(f"the adjustment {name} {what}")
+            effect = "is missing among the layers" if layer.kind in ADJUSTMENT_FUNC else "is left out"
+            notes.append(f"the adjustment {name} {effect}")
             continue
         if layer.clipping and not layer.is_group():
-            notes.append(f"{name} is part of the layer that it is clipped to")
+            notes.append(f"{name} is merged into the layer that it is clipped to")
             continue
         undrawn = [effect.name for effect in layer.effects if effect.enabled and not _is_drawn(effect)]
         notes += [f"the effect {effect} of {name} is left out" for effect in undrawn if layer.effects.enabled]
         if mode not in _OPERATORS:
-            notes.append(f"the blending of {name} is normal among the layers")
+            notes.append(f"the blend mode of {name} is normal among the layers")
         element = ElementTree.SubElement(stack, "stack" if layer.is_group() else "layer", name=layer.name)
         element.set("opacity", f"{layer.opacity / 255:.6f}")
         element.set("visibility", "visible" if layer.visible else "hidden")
@@ -110,9 +113,9 @@ def _add(stack: ElementTree.Element, group: Any, drawn: dict[ElementTree.Element
             element.set("isolation", "auto" if mode == "PASS_THROUGH" else "isolate")
             if layer.has_mask() or layer.has_vector_mask():
                 notes.append(f"the mask of the group {name} is missing among the layers")
-            _add(element, layer, drawn, notes)
+            _add_layers(element, layer, drawn, notes)
         else:
-            left, top, _, _ = _box(layer)
+            left, top, _, _ = _find_box(layer)
             element.set("x", str(left))
             element.set("y", str(top))
             element.set("src", f"data/layer-{len(drawn)}.png")
@@ -123,20 +126,20 @@ def _is_drawn(effect: Any) -> bool:
 
 
 def _is_plain(layer: Any) -> bool:
-    """Whether a layer is its own pixels and nothing else."""
+    """Whether a layer consists of its own pixels only."""
     fancy = layer.has_mask() or layer.has_vector_mask() or layer.has_effects() or layer.has_clip_layers()
     return layer.kind == "pixel" and not fancy and layer.fill_opacity == 255
 
 
-def _box(layer: Any) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of what a layer draws: effects may reach beyond its own box."""
+def _find_box(layer: Any) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of what a layer draws; effects may reach beyond its own box."""
     empty = layer.width < 1 or layer.height < 1
     box: tuple[int, int, int, int] = layer._psd.viewbox if empty or layer.has_effects() else layer.bbox
     return box
 
 
 class _Drawing:
-    """A Photoshop document as the files inside an OpenRaster one, and as the painter of the whole."""
+    """A Photoshop document as the members of an OpenRaster file, and as the painter of the whole."""
 
     def __init__(self, path: Path, document: Any, drawn: dict[ElementTree.Element, Any]) -> None:
         from psd_tools.constants import ColorMode, Resource
@@ -147,34 +150,36 @@ class _Drawing:
         self._full = 2**document.depth - 1
         self.gray = document.color_mode == ColorMode.GRAYSCALE
         profile = document.image_resources.get_data(Resource.ICC_PROFILE)
-        self.profile: bytes | None = profile if fits(profile, gray=self.gray) else None
+        self.profile: bytes | None = profile if is_compatible(profile, gray=self.gray) else None
 
     def read(self, name: str) -> bytes:
-        """A layer's PNG."""
+        """Return a layer's PNG."""
         layer = next(layer for element, layer in self._drawn.items() if element.get("src") == name)
-        with _understood(self._path):
-            pixels = self._pixels(layer)
-            return png(pixels, Picture(pixels=pixels, profile=self.profile))
+        with _translate_errors(self._path):
+            pixels = self._render(layer)
+            return encode_png(pixels, Picture(pixels=pixels, profile=self.profile))
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
-        """All layers."""
+        """Copy all layers."""
         for name in self.names:
             target.writestr(name, self.read(name))
 
-    def painted(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
-        """As OpenRaster.painted."""
+    def paint(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
+        """Render as Painter.paint."""
         from psd_tools.composite import composite
 
-        replaced = contextlib.nullcontext() if instead is None else self._replaced(self._drawn[instead[0]], instead[1])
-        with _understood(self._path), replaced:
+        replaced = (
+            contextlib.nullcontext() if instead is None else self._replace_layer(self._drawn[instead[0]], instead[1])
+        )
+        with _translate_errors(self._path), replaced:
             order = list(self._document.descendants())
-            known = set(map(id, order if until is None else self._below(order, self._drawn[until])))
-            colours, _, alpha = composite(self._document, layer_filter=lambda one: id(one) in known and one.visible)
-            return np.concatenate([np.broadcast_to(colours, (*alpha.shape[:2], 3)), alpha], axis=2)
+            included = set(map(id, order if until is None else self._list_below(order, self._drawn[until])))
+            colors, _, alpha = composite(self._document, layer_filter=lambda one: id(one) in included and one.visible)
+            return np.concatenate([np.broadcast_to(colors, (*alpha.shape[:2], 3)), alpha], axis=2)
 
     @staticmethod
-    def _below(order: list[Any], layer: Any) -> list[Any]:
-        """What is drawn before a layer, with the groups that it lies in."""
+    def _list_below(order: list[Any], layer: Any) -> list[Any]:
+        """Return the layers drawn before a layer, with the groups that contain it."""
         shown, group = [], layer.parent
         for other in order:
             if other is layer:
@@ -186,9 +191,9 @@ class _Drawing:
         return shown
 
     @contextlib.contextmanager
-    def _replaced(self, layer: Any, pixels: np.ndarray) -> Iterator[None]:
-        """For a while, pixels are shown in place of a layer and of all that is clipped to it."""
-        left, top, _, _ = _box(layer)
+    def _replace_layer(self, layer: Any, pixels: np.ndarray) -> Iterator[None]:
+        """Temporarily show pixels in place of a layer and of everything clipped to it."""
+        left, top, _, _ = _find_box(layer)
         hidden = [(one, one.visible) for one in (layer, *layer.clip_layers)]
         new = layer.parent.create_pixel_layer_from_array(
             pixels, top=top, left=left, opacity=layer.opacity, blend_mode=layer.blend_mode
@@ -203,8 +208,8 @@ class _Drawing:
             for one, visible in hidden:
                 one.visible = visible
 
-    def _pixels(self, layer: Any) -> np.ndarray:
-        """(h, w, 2 or 4) of the document's depth: a layer with its masks, without its opacity and blending."""
+    def _render(self, layer: Any) -> np.ndarray:
+        """Return a layer with its masks, without its opacity and blend mode: (h, w, 2 or 4) of the document's depth."""
         from psd_tools.composite import composite
         from psd_tools.constants import BlendMode
 
@@ -214,14 +219,14 @@ class _Drawing:
             clipped = {id(other) for other in layer.clip_layers if other.visible}
             kept = layer.opacity, layer.blend_mode
             layer.opacity, layer.blend_mode = 255, BlendMode.NORMAL
-            colours, _, alpha = composite(
+            colors, _, alpha = composite(
                 layer,
-                viewport=_box(layer),
+                viewport=_find_box(layer),
                 layer_filter=lambda other: other is layer or id(other) in clipped,
                 as_layer=True,
             )
             layer.opacity, layer.blend_mode = kept
-            values = np.concatenate([colours, alpha], axis=2)
+            values = np.concatenate([colors, alpha], axis=2)
         if values.shape[2] in (1, 3):
             values = np.concatenate([values, np.ones_like(values[..., :1])], axis=2)
         levels: np.ndarray = np.rint(values.clip(0, 1) * self._full).astype(self._depth)
@@ -229,25 +234,25 @@ class _Drawing:
 
 
 @contextlib.contextmanager
-def _understood(path: Path) -> Iterator[None]:
-    """Raises PictureError for whatever the package meets in a file that it does not understand."""
+def _translate_errors(path: Path) -> Iterator[None]:
+    """Raise PictureError for any error of the package on a file that it cannot parse."""
     logging.getLogger("psd_tools").addHandler(logging.NullHandler())  # else its warnings go to the terminal
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            warnings.filterwarnings("error", category=_incomplete())
+            warnings.filterwarnings("error", category=_incomplete_warning())
             yield
     except (HarmonizeError, MemoryError):
         raise
     except Exception as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
 
 
-def _incomplete() -> type[Warning]:
+def _incomplete_warning() -> type[Warning]:
     from psd_tools.compression import PSDDecompressionWarning
 
     return PSDDecompressionWarning
 
 
-def _damaged(path: Path) -> PictureError:
-    return PictureError(f"{path} is damaged or not complete.", "Copy or export it again.")
+def _damage_error(path: Path) -> PictureError:
+    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")

@@ -1,9 +1,8 @@
-"""What a picture shows, told by a network that was trained to name things: EfficientNet-Lite0 without its last layers.
+"""Semantic features of a picture from a frozen classifier, EfficientNet-Lite0 without its last layers.
 
-Statistics of colours tell that a foreground is greener than its scene, not whether it is a leaf or a face. Networks
-that know things are known to help harmonization (Sofiiuk et al., Foreground-aware Semantic Representations for Image
-Harmonization, WACV 2021). Here the colours in question are taken out of the picture first, so that what is recognized
-does not depend on them.
+Color statistics say that a foreground is greener than its scene, but not whether it is a leaf or a face. Semantic
+features help harmonization (Sofiiuk et al., "Foreground-aware Semantic Representations for Image Harmonization",
+WACV 2021). Color and exposure are removed from the picture first, so that the features do not depend on them.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ from gknet.color.srgb import LUMA
 from gknet.errors import WeightsError
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "recognition" / "efficientnet-lite0.safetensors"
-"""The trunk's weights, batch norm folded into the convolutions; the folder's README tells where they come from."""
+"""The trunk's weights, with batch norm folded into the convolutions. The folder's README names their source."""
 
 SIZE = 224
-"""Long side of what is looked at, pixels: what the trunk was trained on."""
+"""Long side of the trunk's input, pixels: the size it was trained on."""
 _LARGER = 2
-"""A small picture is enlarged by this at most: it holds no more to see."""
+"""Largest factor by which a small picture is enlarged; more would add no detail."""
 
-PLACES = 112
-"""Channels of `Recognized.places`."""
-THINGS = 320
-"""Channels of `Recognized.things`."""
+MIDDLE_CHANNELS = 112
+"""Channels of `RecognizedFeatures.middle`."""
+DEEP_CHANNELS = 320
+"""Channels of `RecognizedFeatures.deep`."""
 
-# Each block's kernel size, stride, channels that come in and go out, and how many times as many it works on
+# Kernel size, stride, input channels, output channels and expansion factor of each block
 # (Tan and Le, EfficientNet, ICML 2019, Table 1, B0; "Lite" has neither squeeze-and-excitation nor swish).
 _BLOCKS = (
     *((3, 1, 32, 16, 1), (3, 2, 16, 24, 6), (3, 1, 24, 24, 6), (5, 2, 24, 40, 6)),
@@ -41,21 +40,25 @@ _BLOCKS = (
     *((5, 1, 80, 112, 6), (5, 1, 112, 112, 6), (5, 1, 112, 112, 6), (5, 2, 112, 192, 6)),
     *((5, 1, 192, 192, 6), (5, 1, 192, 192, 6), (5, 1, 192, 192, 6), (3, 1, 192, 320, 6)),
 )
-_PLACES_AFTER = 10
-"""The last block at a sixteenth of the size."""
+_MIDDLE_BLOCK = 10
+"""Index of the last block at a sixteenth of the input size."""
 
 
-class Recognized(NamedTuple):
-    """places: (B, PLACES, h/16, w/16), parts and textures.   things: (B, THINGS, h/32, w/32), what those belong to."""
+class RecognizedFeatures(NamedTuple):
+    """Feature maps of the trunk.
 
-    places: Tensor
-    things: Tensor
+    middle: (B, MIDDLE_CHANNELS, h/16, w/16), parts and textures.
+    deep: (B, DEEP_CHANNELS, h/32, w/32), the objects that these belong to.
+    """
+
+    middle: Tensor
+    deep: Tensor
 
 
 class _Convolution(nn.Module):
-    """A convolution whose kernel lies centred as TensorFlow lays it, which trained it.
+    """A convolution with TensorFlow's "same" padding, which the weights were trained with.
 
-    Its buffers are not kept with the network's own weights: they are never trained and have a file of their own.
+    Its buffers are not saved with the network: they are never trained and have a file of their own.
     """
 
     weight: Tensor
@@ -72,15 +75,15 @@ class _Convolution(nn.Module):
     def forward(self, feature: Tensor) -> Tensor:
         size = self.weight.shape[3]
         if size > 1:
-            # What is missing at the far edge, and one less, or as much, at the near one.
-            lacking = [max((-(-n // self.stride) - 1) * self.stride + size - n, 0) for n in feature.shape[2:]]
-            (top, bottom), (left, right) = ((n // 2, n - n // 2) for n in lacking)
+            # TensorFlow puts the odd pixel of padding at the far edge.
+            padding = [max((-(-n // self.stride) - 1) * self.stride + size - n, 0) for n in feature.shape[2:]]
+            (top, bottom), (left, right) = ((n // 2, n - n // 2) for n in padding)
             feature = F.pad(feature, (left, right, top, bottom))
         return F.conv2d(feature, self.weight, self.bias, self.stride, groups=self.groups)
 
 
 class _Block(nn.Module):
-    """Widen, convolve every channel by itself, narrow; added to what came in where the shapes agree."""
+    """Inverted residual block: expand, convolve depthwise, project. The input is added if the shapes agree."""
 
     def __init__(self, size: int, stride: int, channels_in: int, channels: int, factor: int) -> None:
         super().__init__()
@@ -97,10 +100,11 @@ class _Block(nn.Module):
 
 
 class Recognition(nn.Module):
-    """The frozen trunk. (composite (B, 3, H, W) sRGB in [0, 1], mask (B, 1, H, W) in [0, 1]) -> `Recognized`, of the
-    composite brought to a long side of about SIZE. Not differentiable.
+    """The frozen trunk.
 
-    It has no weights until `load` was called, and raises RuntimeError if it is used before.
+    recognition(composite, mask): (B, 3, H, W) sRGB in [0, 1], (B, 1, H, W) in [0, 1] -> `RecognizedFeatures` of the
+    composite, resized to a long side of about SIZE. Not differentiable.
+    Raises RuntimeError if it is used before `load`.
     """
 
     def __init__(self) -> None:
@@ -110,34 +114,34 @@ class Recognition(nn.Module):
         self.loaded = False
 
     def load(self) -> None:
-        """Takes the weights from `WEIGHTS`. Raises WeightsError if the file is missing or damaged."""
+        """Load the weights from `WEIGHTS`. Raises WeightsError if the file is missing or damaged."""
         try:
             tensors = load_file(WEIGHTS)
             for name, buffer in self.named_buffers():
                 buffer.copy_(tensors[name])
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
             raise WeightsError(
-                f"The weights {WEIGHTS} cannot be read: {error}.", "Install the package again."
+                f"The weights {WEIGHTS} cannot be read: {error}.", "Reinstall GKNet Harmonize."
             ) from error
         self.loaded = True
 
-    def forward(self, composite: Tensor, mask: Tensor) -> Recognized:
+    def forward(self, composite: Tensor, mask: Tensor) -> RecognizedFeatures:
         if not self.loaded:
-            raise RuntimeError("The recognition has no weights. Make the network with gknet.network.weights.build.")
+            raise RuntimeError("Recognition has no weights. Create the network with gknet.network.weights.build.")
         with torch.no_grad():
-            gray = _sized(without_light(composite.float().clamp(0, 1), mask.float()))
+            gray = _resize(normalize_luminance(composite.float().clamp(0, 1), mask.float()))
             feature = ((gray * 255 - 127) / 128).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
             feature = F.relu6(self.stem(feature))
-            places = feature
+            middle = feature
             for number, block in enumerate(self.blocks):
                 feature = block(feature)
-                if number == _PLACES_AFTER:
-                    places = feature
-            return Recognized(places.float(), feature.float())
+                if number == _MIDDLE_BLOCK:
+                    middle = feature
+            return RecognizedFeatures(middle.float(), feature.float())
 
 
-def without_light(composite: Tensor, mask: Tensor) -> Tensor:
-    """The luminance of each region brought to the same mean and deviation: shapes, but no colours and no exposure.
+def normalize_luminance(composite: Tensor, mask: Tensor) -> Tensor:
+    """Return the luma with the mean and deviation of each region normalized: shapes, without color or exposure.
 
     composite: (B, 3, H, W) in [0, 1].   mask: (B, 1, H, W) in [0, 1].   Returns (B, 1, H, W) in [0, 1].
     """
@@ -147,14 +151,14 @@ def without_light(composite: Tensor, mask: Tensor) -> Tensor:
     for region in (mask, 1 - mask):
         area = region.sum(dim=(2, 3), keepdim=True).clamp_min(1e-3)
         mean = (luma * region).sum(dim=(2, 3), keepdim=True) / area
-        # Of a plain wall no more is shown than there is: its noise, made as strong as a picture, would look like one.
+        # The lower bound keeps the noise of a plain wall from being amplified into structure.
         deviation = ((luma - mean).square() * region).sum(dim=(2, 3), keepdim=True).div(area).sqrt().clamp_min(0.06)
         flat = flat + region * (0.2 * (luma - mean) / deviation + 0.45)
     return flat.clamp(0, 1)
 
 
-def _sized(picture: Tensor) -> Tensor:
-    """The picture at a long side of SIZE, or of less for a small one."""
+def _resize(picture: Tensor) -> Tensor:
+    """Resize a picture to a long side of SIZE, or of less if it is small."""
     height, width = picture.shape[2:]
     scale = min(_LARGER, SIZE / max(height, width))
     if scale == 1:

@@ -1,4 +1,4 @@
-"""Parts of the background that tell more of the foreground's light than the rest: what is near, and what is alike."""
+"""Weights for the background regions that say most about the foreground's light: nearby ones and similar ones."""
 
 from __future__ import annotations
 
@@ -9,70 +9,71 @@ from torch import Tensor
 from gknet.network.extensions.color_statistics import PURITY
 
 REACHES = (0.03, 0.1)
-"""How far from the foreground's edge is near, in long sides of the picture."""
+"""Distances from the foreground's edge that count as near, in long sides of the picture."""
 TEMPERATURES = (0.06, 0.03)
-"""How much a place must be more alike than another, in cosines, to count e times as much."""
+"""Softmax temperatures: a difference in cosine similarity of this size changes a weight by a factor of e."""
 REGIONS = len(REACHES) + len(TEMPERATURES)
 
-# A foreground that leaves nothing near it has the whole background for a neighbour.
+# Weight of the rest of the background, used if the foreground leaves nothing near it.
 _ELSEWHERE = 1e-5
-# Of a place that the foreground covers whole; its logarithm must stay finite.
+# Weight of a cell that the foreground covers completely; its logarithm must stay finite.
 _LEAST = 1e-4
 
 
-def surroundings(mask: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """How much each pixel counts in each region of the background, and how alike the most alike places are.
+def weigh_surroundings(mask: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weight of each pixel in each background region, and the similarity of the most similar cells.
 
-    mask: (B, 1, H, W) in [0, 1].   places: (B, C, h, w), `Recognized.places`.   Returns weights (B, REGIONS, H, W),
-    those of what is near first, for `region_statistics`, and (B, 1), a cosine. Not differentiable.
+    mask: (B, 1, H, W) in [0, 1].   features: (B, C, h, w), `RecognizedFeatures.middle`.
+    Returns weights (B, REGIONS, H, W), the near regions first, for `compute_region_statistics`, and the mean cosine
+    similarity (B, 1). Not differentiable.
     """
     with torch.no_grad():
         mask = mask.float()
         background = (1 - mask) ** PURITY
-        alike, cosine = _alike(mask, places)
-        alike = F.interpolate(alike, mask.shape[2:], mode="bilinear")
-        return torch.cat([*_near(mask, background), alike * background], dim=1), cosine
+        similar, cosine = _weigh_similar(mask, features)
+        similar = F.interpolate(similar, mask.shape[2:], mode="bilinear")
+        return torch.cat([*_weigh_near(mask, background), similar * background], dim=1), cosine
 
 
-def _near(mask: Tensor, background: Tensor) -> list[Tensor]:
-    """(B, 1, H, W) for each of REACHES."""
+def _weigh_near(mask: Tensor, background: Tensor) -> list[Tensor]:
+    """Return weights (B, 1, H, W) for each of REACHES."""
     side = max(mask.shape[2:])
-    grown, steps, found = mask, 0, []
+    grown, steps, weights = mask, 0, []
     for reach in REACHES:
         further = max(1, round(reach * side)) - steps
         steps += further
-        grown = _greatest(_greatest(grown, further).mT, further).mT
-        found.append(((grown - mask).clamp_min(0) + _ELSEWHERE) * background)
-    return found
+        grown = _dilate(_dilate(grown, further).mT, further).mT
+        weights.append(((grown - mask).clamp_min(0) + _ELSEWHERE) * background)
+    return weights
 
 
-def _greatest(values: Tensor, reach: int) -> Tensor:
-    """The greatest of the values (..., W), at least 0, up to `reach` places to either side."""
-    width, found = values.shape[-1], F.pad(values, (reach, reach))
-    # Every step doubles how many are compared; a pooling of this width takes thirty times as long.
-    seen, whole = 1, 2 * reach + 1
-    while 2 * seen <= whole:
-        found = torch.maximum(found[..., :-seen], found[..., seen:])
-        seen *= 2
-    return torch.maximum(found[..., :width], found[..., whole - seen : whole - seen + width])
+def _dilate(values: Tensor, reach: int) -> Tensor:
+    """Return the maximum of the values (..., W) within `reach` columns to either side, and at least 0."""
+    width, largest = values.shape[-1], F.pad(values, (reach, reach))
+    # Each step doubles the number of columns compared; max pooling of this width takes thirty times as long.
+    covered, whole = 1, 2 * reach + 1
+    while 2 * covered <= whole:
+        largest = torch.maximum(largest[..., :-covered], largest[..., covered:])
+        covered *= 2
+    return torch.maximum(largest[..., :width], largest[..., whole - covered : whole - covered + width])
 
 
-def _alike(mask: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Every place of the foreground shares itself out among the background's places that look like it.
+def _weigh_similar(mask: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Let each foreground cell attend to the background cells with similar features.
 
-    Returns (B, len(TEMPERATURES), h, w) and (B, 1).
+    Returns weights (B, len(TEMPERATURES), h, w) and the mean of the highest cosine similarities (B, 1).
     """
-    size = (places.shape[2], places.shape[3])
-    tokens = places.float().flatten(2)  # (B, C, T)
+    size = (features.shape[2], features.shape[3])
+    tokens = features.float().flatten(2)  # (B, C, T)
     tokens = F.normalize(tokens - tokens.mean(dim=2, keepdim=True), dim=1)
     inside = F.adaptive_avg_pool2d(mask, size).flatten(1)  # (B, T)
-    asking = inside**PURITY + 1e-6
-    asking = asking / asking.sum(dim=1, keepdim=True)
-    allowed = ((1 - inside) ** PURITY).clamp_min(_LEAST).log()[:, None]  # (B, 1, T)
-    cosine = tokens.transpose(1, 2) @ tokens + TEMPERATURES[0] * allowed  # (B, T asking, T asked)
+    queries = inside**PURITY + 1e-6
+    queries = queries / queries.sum(dim=1, keepdim=True)
+    background = ((1 - inside) ** PURITY).clamp_min(_LEAST).log()[:, None]  # (B, 1, T)
+    cosine = tokens.transpose(1, 2) @ tokens + TEMPERATURES[0] * background  # (B, T queries, T keys)
     best = cosine.amax(dim=2, keepdim=True)
-    found = []
+    weights = []
     for temperature in TEMPERATURES:
         shares = ((cosine - best) / temperature).softmax(dim=2)
-        found.append((asking[:, None] @ shares).view(-1, 1, *size))
-    return torch.cat(found, dim=1), (asking * best[..., 0]).sum(dim=1, keepdim=True)
+        weights.append((queries[:, None] @ shares).view(-1, 1, *size))
+    return torch.cat(weights, dim=1), (queries * best[..., 0]).sum(dim=1, keepdim=True)

@@ -311,7 +311,7 @@ def test_a_key_that_others_can_read(setup: Setup) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the card that is to be missing")
 def test_a_gpu_that_was_asked_for_and_is_absent(setup: Setup) -> None:
-    setup.names("error", "device", "'cuda' is not there", arguments=("--device", "cuda"))
+    setup.names("error", "device", "'cuda' is not available", arguments=("--device", "cuda"))
 
 
 def test_a_host_that_is_missing(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def files_of(report: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_every_pair_in_a_folder_is_harmonized(run: Run, tmp_path: Path, names: list[str]) -> None:
-    (tmp_path / "in" / "notes.txt").write_text("no picture", encoding="utf-8")
+    (tmp_path / "in" / "notes.txt").write_text("Expected an array of shape", encoding="utf-8")
     assert run("batch", "in", "out") == (0, "Wrote 4 pictures.\n", "")
     assert outputs(tmp_path / "out") == names
     for name in names:
@@ -106,14 +106,14 @@ def test_a_failure_that_nobody_foresaw_ends_one_picture(
 ) -> None:
     from gknet.scene import CompositeScene
 
-    harmonized = CompositeScene.harmonized
+    harmonized = CompositeScene.harmonize
 
     def failing(self: CompositeScene, *arguments: Any) -> np.ndarray:
         if np.array_equal(self.before, pixels(tmp_path / "in" / names[1])):
             raise MemoryError("no room")
         return harmonized(self, *arguments)
 
-    monkeypatch.setattr(CompositeScene, "harmonized", failing)
+    monkeypatch.setattr(CompositeScene, "harmonize", failing)
     code, out, err = run("batch", "in", "out", "--report", "report.json")
     assert (code, out) == (1, "Wrote 3 pictures, 1 failed.\n")
     assert "MemoryError: no room" in err
@@ -127,12 +127,12 @@ def test_changed_files_and_settings_are_noticed(run: Run, tmp_path: Path, names:
     Image.fromarray(pixels(tmp_path / "in" / names[0])).save(tmp_path / "in" / names[2])
     code, out, err = run("batch", "in", "out")
     assert (code, out) == (0, "Wrote 1 picture, 3 were done before.\n")
-    assert err == "gknet: 1 picture is made again: its files have changed.\n"
+    assert err == "gknet: 1 picture is harmonized again: its files have changed.\n"
     changed = times(tmp_path / "out")
     assert [name for name in names if changed[name] != first[name]] == [names[2]]
     code, out, err = run("batch", "in", "out", "--strength", "0.5")
     assert (code, out) == (0, "Wrote 4 pictures.\n")
-    assert err == "gknet: 4 pictures are made again: the settings have changed.\n"
+    assert err == "gknet: 4 pictures are harmonized again: the settings have changed.\n"
     assert run("batch", "in", "out", "--strength", "0.5")[1] == "Wrote 0 pictures, 4 were done before.\n"
 
 
@@ -178,7 +178,7 @@ def refused(shown: Shown, *words: str) -> None:
 
 
 def test_two_batches_into_one_folder_are_one_too_many(run: Run, tmp_path: Path, names: list[str]) -> None:
-    with Journal.opened(tmp_path / "out"):
+    with Journal.open(tmp_path / "out"):
         refused(run("batch", "in", "out"), "Another gknet batch is writing into out.", "choose another folder")
     assert run("batch", "in", "out")[0] == 0
     assert outputs(tmp_path / "out") == names
@@ -186,7 +186,7 @@ def test_two_batches_into_one_folder_are_one_too_many(run: Run, tmp_path: Path, 
 
 def test_a_batch_that_cannot_be_right_is_refused_before_any_work(run: Run, tmp_path: Path, names: list[str]) -> None:
     (tmp_path / "empty").mkdir()
-    refused(run("batch", "empty", "out"), "nothing to harmonize", "name_mask.png")
+    refused(run("batch", "empty", "out"), "no pictures to harmonize", "name_mask.png")
     refused(run("batch", "nowhere", "out"), "neither a folder nor a CSV file")
     refused(run("batch", "in", "in"), "one of the inputs")
     refused(run("batch", "in", "out", "--strength", "2"), "strength")
@@ -194,7 +194,7 @@ def test_a_batch_that_cannot_be_right_is_refused_before_any_work(run: Run, tmp_p
     refused(run("batch", "in", "out", "--model", "gknet-xl"), "gknet-s")
     refused(run("batch", "in", "out", "--device", "abacus"), "abacus")
     refused(run("batch", "in", "out", "--clean-edges"), "mixed", "--clean-edges")
-    refused(run("batch", "in", "out", "--report", "nowhere/report.json"), "no folder")
+    refused(run("batch", "in", "out", "--report", "nowhere/report.json"), "does not exist")
     refused(run("batch", "in", "out", "--report", f"in/{names[0]}"), "one of the pictures")
     (tmp_path / "in" / "000.avif").write_bytes(b"")
     refused(run("batch", "in", "out"), "000.avif and 000.png", "another name")
@@ -215,7 +215,7 @@ def test_files_of_layers_get_one_more_layer(
     assert b"cut-out (harmonized)" in ora.contents(tmp_path / "out" / "picture.ora")["stack.xml"]
     refused_one = run("batch", "in", "out2", "--layer", "none")
     assert refused_one[0] == 1
-    assert "There is no layer 'none'." in refused_one[2]
+    assert "Unknown layer 'none'." in refused_one[2]
 
 
 def test_pictures_that_fill_the_memory_take_turns(

@@ -148,7 +148,7 @@ def test_a_batch_that_is_stopped_says_how_to_go_on(
     process.send_signal(number)
     assert process.wait() == code
     said = (tmp_path / "said.txt").read_text(encoding="utf-8")
-    assert "the same command goes on from here" in said
+    assert "run the same command to continue" in said
     done = outputs(tmp_path / "out")
     assert 2 <= len(done) < len(names)
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))

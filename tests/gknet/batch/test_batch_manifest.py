@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gknet.batch.manifest import jobs_of
+from gknet.batch.manifest import read_jobs
 from gknet.errors import InputError
 from tests.gknet import many
 
@@ -44,22 +44,22 @@ def test_a_table_says_what_is_made_of_what(
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("composite,mask\na.png,b.png\n", "lacks the column output"),
-        ("output,composite,colour\na.png,b.png,red\n", "'colour'"),
+        ("composite,mask\na.png,b.png\n", "has no column output"),
+        ("output,composite,color\na.png,b.png,red\n", "'color'"),
         ("output,composite\n", "no rows"),
-        ("output,composite\na.png,b.png,c.png\n", "line 2: there are more values than columns"),
-        ("output,foreground\na.png,b.png\n", "line 2: it is not clear what to harmonize"),
-        ("output,composite,x\na.png,b.png,3\n", "line 2: a composite has no place"),
-        ("output,composite\n../a.png,b.png\n", "line 2: the output is no name below"),
-        ("output,composite\n/a.png,b.png\n", "line 2: the output is no name below"),
+        ("output,composite\na.png,b.png,c.png\n", "line 2: more values than columns"),
+        ("output,foreground\na.png,b.png\n", "line 2: the inputs do not form a scene"),
+        ("output,composite,x\na.png,b.png,3\n", "line 2: x, y and scale do not apply"),
+        ("output,composite\n../a.png,b.png\n", "line 2: invalid output"),
+        ("output,composite\n/a.png,b.png\n", "line 2: invalid output"),
         ("output,composite\n.a/b.png,b.png\n", "would be hidden"),
         ("output,foreground,background,x\na.png,b.png,c.png,left\n", "line 2: x, y or scale is not a number"),
-        ("output,foreground,background,scale\na.png,b.png,c.png,0\n", "line 2: the scale is 0"),
+        ("output,foreground,background,scale\na.png,b.png,c.png,0\n", "line 2: invalid scale 0"),
     ],
 )
 def test_a_table_that_is_not_clear_is_refused_with_its_line(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "list.csv").write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as refusal:
-        jobs_of(tmp_path / "list.csv")
+        read_jobs(tmp_path / "list.csv")
     assert told in refusal.value.message
     assert refusal.value.hint

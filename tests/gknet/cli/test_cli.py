@@ -153,13 +153,13 @@ def test_a_very_long_picture_works(run: Run, tmp_path: Path, shape: tuple[int, i
 
 
 def test_masks_that_cannot_be_right_are_refused(run: Run, files: Path) -> None:
-    for name, level, word in (("black", 0, "all black"), ("white", 255, "equally bright")):
+    for name, level, word in (("black", 0, "completely black"), ("white", 255, "same value")):
         Image.new("L", (512, 512), level).save(files / f"{name}.png")
         refused(run("harmonize", "picture.png", f"{name}.png", "-o", "out.png"), word, "Paint")
     Image.new("L", (100, 200), 255).save(files / "small.png")
     refused(run("harmonize", "picture.png", "small.png", "-o", "out.png"), "100x200", "512x512")
     Image.new("RGB", (1, 1)).save(files / "one.png")
-    refused(run("harmonize", "one.png", "one.png", "-o", "out.png"), "all black")
+    refused(run("harmonize", "one.png", "one.png", "-o", "out.png"), "completely black")
     assert not (files / "out.png").exists()
 
 
@@ -171,11 +171,11 @@ def test_files_that_are_no_pictures_are_refused(run: Run, files: Path, photograp
     Image.fromarray(photograph).convert("CMYK").save(files / "cmyk.jpg")
     (files / "out.png").write_bytes(b"precious")
     for name, word in (
-        ("cut.jpg", "not complete"),
-        ("words.png", "not a picture"),
+        ("cut.jpg", "incomplete"),
+        ("words.png", "unknown file format"),
         ("empty.png", "empty"),
         ("cmyk.jpg", "CMYK"),
-        ("missing.png", "no file"),
+        ("missing.png", "does not exist"),
         (".", "folder"),
     ):
         refused(run("harmonize", name, "mask.png", "-o", "out.png"), word)
@@ -184,7 +184,7 @@ def test_files_that_are_no_pictures_are_refused(run: Run, files: Path, photograp
 
 
 def test_outputs_that_cannot_be_written_are_refused(run: Run, files: Path) -> None:
-    refused(run("harmonize", "picture.png", "mask.png", "-o", "nowhere/out.png"), "no folder")
+    refused(run("harmonize", "picture.png", "mask.png", "-o", "nowhere/out.png"), "does not exist")
     refused(run("harmonize", "picture.png", "mask.png", "-o", "out.doc"), ".doc")
     refused(run("harmonize", "picture.png", "mask.png", "-o", "out"), "suffix")
     refused(run("harmonize", "picture.png", "mask.png", "-o", "picture.png"), "one of the inputs")
@@ -193,7 +193,7 @@ def test_outputs_that_cannot_be_written_are_refused(run: Run, files: Path) -> No
     (files / "link.png").unlink()
     refused(run("harmonize", "picture.png", "mask.png", "-o", f"{'x' * 300}.png"), "cannot be written")
     refused(run("harmonize", f"{'x' * 300}.png", "mask.png", "-o", "out.png"), "cannot be opened")
-    refused(run("demo", "-o", "nowhere/demo.png"), "no folder")
+    refused(run("demo", "-o", "nowhere/demo.png"), "does not exist")
     if os.geteuid():  # root may write anywhere
         (files / "locked").mkdir(mode=0o500)
         refused(run("harmonize", "picture.png", "mask.png", "-o", "locked/out.png"), "cannot be written")
@@ -202,17 +202,19 @@ def test_outputs_that_cannot_be_written_are_refused(run: Run, files: Path) -> No
 
 def test_commands_that_are_not_clear_are_refused(run: Run, files: Path) -> None:
     del files
-    refused(run("harmonize", "-o", "out.png"), "not clear", "--foreground")
-    refused(run("harmonize", "picture.png", "-o", "out.png"), "not clear")
+    refused(run("harmonize", "-o", "out.png"), "do not form a scene", "--foreground")
+    refused(run("harmonize", "picture.png", "-o", "out.png"), "needs a mask")
     refused(run("harmonize", "picture.png", "mask.png"), "--output")
     refused(run("harmonize", "picture.png", "mask.png", "-o", "out.png", "--strenght", "1"), "--strenght")
     refused(run("harmonize", "picture.png", "mask.png", "-o", "out.png", "--strength", "2"), "strength")
     refused(run("harmonize", "picture.png", "mask.png", "-o", "out.png", "--model", "gknet-xl"), "gknet-s")
-    refused(run("harmonize", "picture.png", "mask.png", "-o", "out.png", "--device", "abacus"), "device")
+    refused(run("harmonize", "picture.png", "mask.png", "-o", "out.png", "--device", "abacus"), "not available")
     layers = ("harmonize", "--foreground", "picture.png", "--background", "picture.png", "-o", "out.png")
-    refused(run(*layers), "no transparency")
+    refused(run(*layers), "no alpha channel")
     refused(run(*layers, "--at", "left"), "--at 420,310")
-    refused(run("harmonize", "picture.png", "mask.png", "-o", "out.png", "--at", "1,1"), "Leave out --at")
+    refused(
+        run("harmonize", "picture.png", "mask.png", "-o", "out.png", "--at", "1,1"), "--at and --scale do not apply"
+    )
     Image.new("RGBA", (64, 64), (9, 9, 9, 99)).save("cutout.png")
     layers = ("harmonize", "--foreground", "cutout.png", "--background", "picture.png", "-o", "out.png")
     for scale in ("inf", "nan", "0", "1e9"):

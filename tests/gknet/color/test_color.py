@@ -1,4 +1,4 @@
-"""Colour spaces: against scikit-image, there and back, and outside [0, 1]."""
+"""Color spaces: against scikit-image, there and back, and outside [0, 1]."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_lab_agrees_with_scikit_image_on_the_corners_of_the_cube() -> None:
     np.testing.assert_allclose(ours, skimage.color.rgb2lab(cube[0]), atol=2e-2)
 
 
-def test_grey_is_neutral_and_white_is_a_hundred() -> None:
+def test_gray_is_neutral_and_white_is_a_hundred() -> None:
     lab = srgb_to_lab(torch.linspace(0, 1, 256).expand(1, 3, 1, 256))
     assert lab[:, 1:].abs().max() < 1e-3
     assert lab[0, 0, 0, 0].abs() < 1e-4

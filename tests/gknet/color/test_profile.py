@@ -1,4 +1,4 @@
-"""Colour profiles there and back, judged by another engine."""
+"""Color profiles there and back, judged by another engine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_profiles_are_converted_as_another_engine_user_does_it() -> None:
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.clip(0, 1) * 255, np.asarray(expected), atol=1.5)
     assert np.abs(found - values).max() > 0.02
-    assert found.min() < 0, "colours outside sRGB are not clipped"
+    assert found.min() < 0, "colors outside sRGB are not clipped"
 
 
 def test_a_profile_there_and_back_is_exact_to_16_bits() -> None:
@@ -45,7 +45,7 @@ def test_a_profile_there_and_back_is_exact_to_16_bits() -> None:
 def test_the_engine_agrees_roughly_for_profiles_that_are_left_to_it() -> None:
     values = (photograph() / 255).astype(np.float32)
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    found = profile._through_engine(values, WIDE_GAMUT, srgb)
+    found = profile._convert_values(values, WIDE_GAMUT, srgb)
     np.testing.assert_allclose(found, profile.to_srgb(values, WIDE_GAMUT).clip(0, 1), atol=0.02)
 
 

@@ -109,8 +109,8 @@ FLAT: dict[str, tuple[Callable[[np.ndarray], str], str]] = {
     "several frames, of which the first is taken": (lambda rgb: frames("a.webp", rgb), ""),
     "32-bit integers": (lambda rgb: tiff("a.tif", rgb.astype(np.uint32) << 24), "uint pixels"),
     "64-bit floats": (lambda rgb: tiff("a.tif", rgb / 255), "a.tif"),
-    "a NaN": (lambda rgb: tiff("a.tif", floats(rgb, np.nan)), "not numbers"),
-    "an infinity": (lambda rgb: tiff("a.tif", floats(rgb, np.inf)), "not numbers"),
+    "a NaN": (lambda rgb: tiff("a.tif", floats(rgb, np.nan)), "NaN or infinite"),
+    "an infinity": (lambda rgb: tiff("a.tif", floats(rgb, np.inf)), "NaN or infinite"),
 }
 
 
@@ -123,7 +123,7 @@ def test_flat_pictures(outcome: Callable[..., str], rgb: np.ndarray, what: str) 
     if not words:
         with Image.open("out.png") as opened:
             result = np.asarray(opened.convert("RGB")).astype(int)
-        assert np.abs(result - rgb)[:30].mean() < 3, "the first page, in its own colours"
+        assert np.abs(result - rgb)[:30].mean() < 3, "the first page, in its own colors"
 
 
 def layers(rgb: np.ndarray) -> ora.Rooms:
@@ -187,15 +187,15 @@ OPENRASTER: dict[str, tuple[Callable[[np.ndarray], str], str]] = {
     "all is well": (zipped, ""),
     "no layers": (lambda rgb: zipped(rgb, ""), "no layers"),
     "no layers but an empty group": (lambda rgb: zipped(rgb, '<stack name="g"/>'), "no layers"),
-    "one layer alone": (lambda rgb: zipped(rgb, '<layer name="cup" src="data/cup.png"/>'), "over another"),
-    "a member that is nothing but zeros": (swollen, "unpacks to too much"),
+    "one layer alone": (lambda rgb: zipped(rgb, '<layer name="cup" src="data/cup.png"/>'), "above another"),
+    "a member that is nothing but zeros": (swollen, "too large when unpacked"),
     "a member that is larger than it says": (lying, "damaged"),
     "a canvas beyond all bounds": (lambda rgb: zipped(rgb, STACK, (90_000, 90_000)), "too large"),
     "a layer beyond all bounds": (bomb_png, "too large"),
-    "a wrong mimetype": (lambda rgb: zipped(rgb, mimetype=b"application/zip"), "no OpenRaster file"),
-    "a name that leads up": (lambda rgb: leading_out(rgb, "../../owned.png"), "lead out"),
-    "a name that leads to the root": (lambda rgb: leading_out(rgb, "/tmp/owned.png"), "lead out"),
-    "a name that leads up in Windows": (lambda rgb: leading_out(rgb, "data\\..\\..\\owned.png"), "lead out"),
+    "a wrong mimetype": (lambda rgb: zipped(rgb, mimetype=b"application/zip"), "not an OpenRaster file"),
+    "a name that leads up": (lambda rgb: leading_out(rgb, "../../owned.png"), "unsafe file names"),
+    "a name that leads to the root": (lambda rgb: leading_out(rgb, "/tmp/owned.png"), "unsafe file names"),
+    "a name that leads up in Windows": (lambda rgb: leading_out(rgb, "data\\..\\..\\owned.png"), "unsafe file names"),
     "a source that is not inside": (lambda rgb: zipped(rgb, STACK.replace("data/cup", "../mask")), "damaged"),
     "a source that is no PNG": (lambda rgb: zipped(rgb, STACK.replace("data/cup.png", "stack.xml")), "damaged"),
     "an encrypted member": (encrypted, "damaged"),
@@ -206,8 +206,14 @@ OPENRASTER: dict[str, tuple[Callable[[np.ndarray], str], str]] = {
     "an opacity of more than all": (lambda rgb: zipped(rgb, STACK.replace("/>", ' opacity="3"/>', 1)), "damaged"),
     "an opacity that is no number": (lambda rgb: zipped(rgb, STACK.replace("/>", ' opacity="nan"/>', 1)), "damaged"),
     "a place that is no number": (lambda rgb: zipped(rgb, STACK.replace("/>", ' x="left"/>', 1)), "damaged"),
-    "a layer far outside": (lambda rgb: zipped(rgb, STACK.replace("/>", ' x="-2000000000"/>', 1)), "beside"),
-    "a layer that is transparent": (lambda rgb: zipped(rgb, STACK.replace("/>", ' opacity="0"/>', 1)), "opacity is 0"),
+    "a layer far outside": (
+        lambda rgb: zipped(rgb, STACK.replace("/>", ' x="-2000000000"/>', 1)),
+        "outside the background",
+    ),
+    "a layer that is transparent": (
+        lambda rgb: zipped(rgb, STACK.replace("/>", ' opacity="0"/>', 1)),
+        "Invalid opacity 0",
+    ),
 }
 
 
@@ -248,7 +254,7 @@ def test_photoshop_files_that_cannot_be_read(outcome: Callable[..., str], rgb: n
     Path("a.psd").write_bytes(whole[:26] + random.bytes(len(whole) - 26))
     assert "damaged" in outcome("a.psd", "-o", "out.ora")
     Path("a.psd").write_bytes(random.bytes(len(whole)))
-    assert "not a picture of a known kind" in outcome("a.psd", "-o", "out.ora")
+    assert "unknown file format" in outcome("a.psd", "-o", "out.ora")
     for place, value, words in (
         (14, 4_000_000_000, "too large"),
         (22, 0x20 << 16 | 3, "32 bits"),
@@ -276,16 +282,16 @@ def test_flipped_bytes_are_survived(
                 main(["harmonize", "bad", "-o", "result.ora", "--strength", "0"])
             assert end.value.code in (0, 2)
             assert capfd.readouterr().err.count("\n") <= 1
-    assert "no file" in outcome("missing.ora", "-o", "out.ora")
+    assert "does not exist" in outcome("missing.ora", "-o", "out.ora")
 
 
 def test_a_layer_is_only_chosen_where_there_are_layers(outcome: Callable[..., str], rgb: np.ndarray) -> None:
     saved("a.png", rgb)
-    assert "Leave out --layer" in outcome("a.png", "mask.png", "-o", "out.png", "--layer", "cup")
-    assert "not clear" in outcome("a.png", "-o", "out.png", "--layer", "cup")
-    assert "not clear" in outcome("a.png", "-o", "out.ora")
+    assert "applies only to layered files" in outcome("a.png", "mask.png", "-o", "out.png", "--layer", "cup")
+    assert "needs a mask" in outcome("a.png", "-o", "out.png", "--layer", "cup")
+    assert "needs a mask" in outcome("a.png", "-o", "out.ora")
     assert "suffix" in outcome("a.png", "mask.png", "-o", "new.ora")
     zipped(rgb)
-    assert "layers" in outcome("a.ora", "mask.png", "-o", "out.png")
+    assert "layered file" in outcome("a.ora", "mask.png", "-o", "out.png")
     assert "one of the inputs" in outcome("a.ora", "-o", "a.ora")
-    assert "Leave out --at" in outcome("a.ora", "-o", "out.png", "--at", "1,1")
+    assert "--at and --scale do not apply" in outcome("a.ora", "-o", "out.png", "--at", "1,1")

@@ -48,12 +48,12 @@ def test_nothing_changed_is_the_same_file_to_the_bit(tmp_path, light, depth, alp
     if alpha:
         planes["A"] = soft.astype(depth)
     source = stored(tmp_path / "a.exr", planes)
-    read = formats.read(source)
+    read = formats.read_picture(source)
     assert (read.space, read.pixels.dtype, read.pixels.shape[2]) == ("linear", np.float32, 4 if alpha else 3)
     if alpha:  # straight
         covered = soft > 0.1
         np.testing.assert_allclose(read.pixels[covered][:, 1], light[covered][:, 1], rtol=2e-3, atol=1e-3)
-    formats.write(tmp_path / "b.exr", read.pixels, read)
+    formats.write_picture(tmp_path / "b.exr", read.pixels, read)
     found = channels_of(tmp_path / "b.exr")
     assert found.keys() == planes.keys()
     for name, plane in planes.items():
@@ -65,10 +65,10 @@ def test_nothing_changed_is_the_same_file_to_the_bit(tmp_path, light, depth, alp
 def test_what_changed_is_premultiplied_again(tmp_path, light):
     half = np.full((256, 256), 0.5, np.float32)
     source = stored(tmp_path / "a.exr", {"RGB": light * np.float32(0.5), "A": half})
-    read = formats.read(source)
+    read = formats.read_picture(source)
     pixels = read.pixels.copy()
     pixels[:100, :, :3] *= 2
-    formats.write(tmp_path / "b.exr", pixels, read)
+    formats.write_picture(tmp_path / "b.exr", pixels, read)
     found = channels_of(tmp_path / "b.exr")
     np.testing.assert_allclose(found["G"][:100], light[:100, :, 1], rtol=1e-6)
     np.testing.assert_array_equal(found["G"][100:], light[100:, :, 1] * np.float32(0.5))
@@ -83,9 +83,9 @@ def test_gray_other_parts_and_the_place_on_the_canvas_are_kept(tmp_path, light):
         OpenEXR.Part({**header, "name": "beauty"}, {"Y": light[..., 1].copy()}),
     ]
     OpenEXR.File(parts).write(str(tmp_path / "a.exr"))
-    read = formats.read(tmp_path / "a.exr")
+    read = formats.read_picture(tmp_path / "a.exr")
     assert read.pixels.shape == (256, 256, 1)
-    formats.write(tmp_path / "b.exr", read.pixels + 1, read)
+    formats.write_picture(tmp_path / "b.exr", read.pixels + 1, read)
     file = OpenEXR.File(str(tmp_path / "b.exr"), separate_channels=True)
     assert [part.name() for part in file.parts] == ["depth", "beauty"]
     np.testing.assert_array_equal(file.parts[0].channels["Z"].pixels, light[..., 0])
@@ -95,13 +95,13 @@ def test_gray_other_parts_and_the_place_on_the_canvas_are_kept(tmp_path, light):
 
 def test_encoded_pictures_become_linear_light_and_back(tmp_path, light, photograph):
     pixels = photograph[::2, ::2]
-    formats.write(tmp_path / "a.exr", pixels, picture.Picture(pixels=pixels))
-    written = formats.read(tmp_path / "a.exr")
+    formats.write_picture(tmp_path / "a.exr", pixels, picture.Picture(pixels=pixels))
+    written = formats.read_picture(tmp_path / "a.exr")
     plain = light.copy()
     plain[100:110, 100:110], plain[0, 0] = written.pixels[100:110, 100:110], written.pixels[0, 0]
     np.testing.assert_allclose(written.pixels, plain, atol=1e-6)
-    formats.write(tmp_path / "a.png", written.pixels, written)
-    np.testing.assert_array_equal(formats.read(tmp_path / "a.png").pixels, np.rint(pixels / 255 * 65535))
+    formats.write_picture(tmp_path / "a.png", written.pixels, written)
+    np.testing.assert_array_equal(formats.read_picture(tmp_path / "a.png").pixels, np.rint(pixels / 255 * 65535))
 
 
 def test_values_beyond_white_and_below_black_stay_finite_and_in_order(
@@ -118,8 +118,8 @@ def test_values_beyond_white_and_below_black_stay_finite_and_in_order(
 @pytest.mark.parametrize(
     ("planes", "header", "word"),
     [
-        ({"Z": np.zeros((8, 8), np.float32)}, {}, "no channels R, G and B, but Z"),
-        ({"view.R": np.zeros((8, 8), np.float32)}, {}, "but view.R"),
+        ({"Z": np.zeros((8, 8), np.float32)}, {}, "no channels R, G and B, only Z"),
+        ({"view.R": np.zeros((8, 8), np.float32)}, {}, "only view.R"),
         (
             {"RGB": np.zeros((8, 8, 3), np.float32)},
             {"chromaticities": (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)},
@@ -129,7 +129,7 @@ def test_values_beyond_white_and_below_black_stay_finite_and_in_order(
 )
 def test_what_is_no_picture_of_srgb_primaries_is_refused(tmp_path, planes, header, word):
     with pytest.raises(UnsupportedError, match=word) as caught:
-        formats.read(stored(tmp_path / "a.exr", planes, {**HEADER, **header}))
+        formats.read_picture(stored(tmp_path / "a.exr", planes, {**HEADER, **header}))
     assert caught.value.hint
 
 
@@ -139,12 +139,12 @@ def test_damaged_and_oversized_files_are_refused_quietly(tmp_path, light, capfd)
     for length in (8, 200, len(whole) // 2, len(whole) - 300):
         (tmp_path / "b.exr").write_bytes(whole[:length])
         with pytest.raises(PictureError, match="damaged"):
-            formats.read(tmp_path / "b.exr")
+            formats.read_picture(tmp_path / "b.exr")
     place = whole.index(b"dataWindow") + len(b"dataWindow\0box2i\0") + 4
     huge = np.array([0, 0, 99_999, 99_999], "<i4").tobytes()
     (tmp_path / "b.exr").write_bytes(whole[:place] + huge + whole[place + 16 :])
     with pytest.raises(PictureError, match="too large"):
-        formats.read(tmp_path / "b.exr")
+        formats.read_picture(tmp_path / "b.exr")
     assert capfd.readouterr() == ("", "")
 
 
@@ -152,6 +152,6 @@ def test_without_the_package_the_extra_is_named(tmp_path, light, monkeypatch):
     source = stored(tmp_path / "a.exr", {"RGB": light})
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
     with pytest.raises(MissingPackageError, match=r"package OpenEXR.*gknet-harmonize\[exr\]"):
-        formats.read(source)
+        formats.read_picture(source)
     with pytest.raises(MissingPackageError, match="package OpenEXR"):
         formats.check_writable(tmp_path / "b.exr", 3)

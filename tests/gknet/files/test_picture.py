@@ -48,9 +48,9 @@ def tags_of_tiff(path: Path) -> dict[str, object]:
 
 def resaved(path: Path, suffix: str | None = None) -> Path:
     """The file read and written again with nothing changed."""
-    read = formats.read(path)
+    read = formats.read_picture(path)
     out = path.with_name("again" + (suffix or path.suffix))
-    formats.write(out, read.pixels, read)
+    formats.write_picture(out, read.pixels, read)
     return out
 
 
@@ -64,8 +64,8 @@ def test_every_depth_and_channel_count_comes_back_to_the_bit(tmp_path, channels,
     values = np.dstack([rgb, rgb[..., :1]])[..., [0, 3, 2, 1][:channels]].astype(dtype)
     values = values * (1.7 / 255) - 0.2 if dtype == np.float32 else values * (np.iinfo(dtype).max // 255)
     values = values.astype(dtype)
-    formats.write(tmp_path / f"a{suffix}", values, picture.Picture(pixels=values))
-    read = formats.read(tmp_path / f"a{suffix}")
+    formats.write_picture(tmp_path / f"a{suffix}", values, picture.Picture(pixels=values))
+    read = formats.read_picture(tmp_path / f"a{suffix}")
     assert read.pixels.dtype == dtype
     np.testing.assert_array_equal(read.pixels, values)
     assert read.pixels.flags.c_contiguous
@@ -81,14 +81,14 @@ def test_every_depth_and_channel_count_comes_back_to_the_bit(tmp_path, channels,
 def test_sixteen_bit_files_of_another_program_come_back_to_the_bit(tmp_path):
     values = (photograph().astype(np.uint16) * 257) ^ 0x0055
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", compression="zlib", byteorder=">")
-    np.testing.assert_array_equal(formats.read(tmp_path / "a.tif").pixels, values)
+    np.testing.assert_array_equal(formats.read_picture(tmp_path / "a.tif").pixels, values)
     np.testing.assert_array_equal(tifffile.imread(resaved(tmp_path / "a.tif")), values)
 
 
-def test_jpeg_and_webp_stay_close_and_keep_full_colour_resolution(tmp_path):
+def test_jpeg_and_webp_stay_close_and_keep_full_color_resolution(tmp_path):
     rgb = photograph()
     for suffix in (".jpg", ".webp"):
-        formats.write(tmp_path / f"a{suffix}", rgb, picture.Picture(pixels=rgb))
+        formats.write_picture(tmp_path / f"a{suffix}", rgb, picture.Picture(pixels=rgb))
         error = by_pillow(tmp_path / f"a{suffix}", "RGB").astype(float) - rgb
         assert np.sqrt((error**2).mean()) < 3, suffix
     with Image.open(tmp_path / "a.jpg") as opened:
@@ -98,8 +98,8 @@ def test_jpeg_and_webp_stay_close_and_keep_full_colour_resolution(tmp_path):
 @pytest.mark.parametrize(("saved", "expected"), [(60, 95), (95, 95), (98, 98), (100, 100)])
 def test_jpeg_is_written_at_its_own_quality_but_no_less_than_95(tmp_path, saved, expected):
     Image.fromarray(photograph()).save(tmp_path / "a.jpg", quality=saved)
-    assert formats.read(tmp_path / "a.jpg").quality == pytest.approx(saved, abs=1)
-    assert formats.read(resaved(tmp_path / "a.jpg")).quality == expected
+    assert formats.read_picture(tmp_path / "a.jpg").quality == pytest.approx(saved, abs=1)
+    assert formats.read_picture(resaved(tmp_path / "a.jpg")).quality == expected
 
 
 @pytest.mark.parametrize("alpha", [False, True])
@@ -107,44 +107,46 @@ def test_webp_without_loss_stays_without_loss(tmp_path, alpha):
     rgb = photograph()
     pixels = np.dstack([rgb, rgb[..., 0] // 200 * 255]) if alpha else rgb
     Image.fromarray(pixels).save(tmp_path / "a.webp", lossless=True, exact=True, exif=exif())
-    read = formats.read(tmp_path / "a.webp")
+    read = formats.read_picture(tmp_path / "a.webp")
     assert read.lossless
     np.testing.assert_array_equal(read.pixels, pixels)
     np.testing.assert_array_equal(by_pillow(resaved(tmp_path / "a.webp")), pixels)
     Image.fromarray(rgb).save(tmp_path / "b.webp", quality=90)
-    assert not formats.read(tmp_path / "b.webp").lossless
+    assert not formats.read_picture(tmp_path / "b.webp").lossless
 
 
 def test_depth_is_rounded_to_the_nearest_where_the_format_has_less(tmp_path):
     ramp = np.repeat(np.arange(65536, dtype=np.uint16).reshape(256, 256, 1), 3, axis=2)
     like = picture.Picture(pixels=ramp, lossless=True)
-    formats.write(tmp_path / "a.webp", ramp, like)
+    formats.write_picture(tmp_path / "a.webp", ramp, like)
     np.testing.assert_array_equal(by_pillow(tmp_path / "a.webp"), np.rint(ramp / 257).astype(np.uint8))
     floats = np.linspace(-0.5, 1.5, 65536, dtype=np.float32).reshape(256, 256, 1)
-    formats.write(tmp_path / "a.png", floats, like)
+    formats.write_picture(tmp_path / "a.png", floats, like)
     expected = np.rint(floats.clip(0, 1)[..., 0] * 65535)
-    np.testing.assert_allclose(formats.read(tmp_path / "a.png").pixels[..., 0], expected, atol=1)
+    np.testing.assert_allclose(formats.read_picture(tmp_path / "a.png").pixels[..., 0], expected, atol=1)
 
 
-def test_palettes_are_read_as_colours_and_single_bits_as_gray(tmp_path):
+def test_palettes_are_read_as_colors_and_single_bits_as_gray(tmp_path):
     image = Image.fromarray(photograph())
     palette = image.quantize(50)
     palette.save(tmp_path / "p.png")
-    np.testing.assert_array_equal(formats.read(tmp_path / "p.png").pixels, np.asarray(palette.convert("RGB")))
+    np.testing.assert_array_equal(formats.read_picture(tmp_path / "p.png").pixels, np.asarray(palette.convert("RGB")))
     palette.save(tmp_path / "t.png", transparency=7)
-    np.testing.assert_array_equal(formats.read(tmp_path / "t.png").pixels, by_pillow(tmp_path / "t.png", "RGBA"))
+    np.testing.assert_array_equal(
+        formats.read_picture(tmp_path / "t.png").pixels, by_pillow(tmp_path / "t.png", "RGBA")
+    )
     for suffix in (".png", ".tif"):
         image.convert("1").save(tmp_path / f"b{suffix}")
-        bits = formats.read(tmp_path / f"b{suffix}").pixels
+        bits = formats.read_picture(tmp_path / f"b{suffix}").pixels
         np.testing.assert_array_equal(bits[..., 0], np.asarray(image.convert("1").convert("L")))
-        np.testing.assert_array_equal(formats.read(resaved(tmp_path / f"b{suffix}")).pixels, bits)
+        np.testing.assert_array_equal(formats.read_picture(resaved(tmp_path / f"b{suffix}")).pixels, bits)
 
 
 def test_premultiplied_alpha_in_a_tiff_is_handed_out_straight(tmp_path):
     rgb = photograph()
     alpha = np.full(rgb.shape[:2], 128, np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", np.dstack([rgb // 2, alpha]), photometric="rgb", extrasamples=["assocalpha"])
-    read = formats.read(tmp_path / "a.tif").pixels
+    read = formats.read_picture(tmp_path / "a.tif").pixels
     np.testing.assert_allclose(read[..., :3].astype(int), rgb.astype(int), atol=3)
 
 
@@ -161,7 +163,7 @@ def test_orientation_is_undone_for_reading_and_restored_in_the_file(tmp_path, or
         )  # as Pillow's exif_transpose does
         upright = opened if turn is None else opened.transpose(Image.Transpose(turn))
         expected = np.asarray(upright.convert("RGB"))
-    pixels = formats.read(source).pixels
+    pixels = formats.read_picture(source).pixels
     np.testing.assert_allclose(pixels.astype(int), expected, atol=3 if suffix == ".jpg" else 0)
     again = resaved(source)
     with Image.open(again) as opened:
@@ -174,7 +176,7 @@ def test_orientation_is_undone_for_reading_and_restored_in_the_file(tmp_path, or
     with Image.open(other) as opened:  # a format whose viewers may not look at the tag
         assert opened.getexif().get(0x0112, 1) == 1
         assert opened.size == (pixels.shape[1], pixels.shape[0])
-    np.testing.assert_array_equal(formats.read(other).pixels, pixels)
+    np.testing.assert_array_equal(formats.read_picture(other).pixels, pixels)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -191,7 +193,7 @@ def test_profile_and_exif_survive_within_and_between_all_formats(tmp_path, suffi
     assert expected["37500"] or suffix == ".tif"  # Pillow puts no maker note there
     assert essence(again) == expected
     if out == ".tif":
-        np.testing.assert_array_equal(tifffile.imread(again), formats.read(source).pixels)
+        np.testing.assert_array_equal(tifffile.imread(again), formats.read_picture(source).pixels)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -204,7 +206,7 @@ def test_xmp_survives(tmp_path, suffix):
     Image.fromarray(rgb).save(source, xmp=XMP)
     if suffix == ".png":
         source = resaved(tmp_path / "a.png")  # Pillow writes no XMP into PNG
-        formats.write(source, rgb, picture.Picture(pixels=rgb, metadata={"xmp-data": XMP}))
+        formats.write_picture(source, rgb, picture.Picture(pixels=rgb, metadata={"xmp-data": XMP}))
     with Image.open(resaved(source, suffix)) as opened:
         found = opened.info.get("xmp", opened.info.get("XML:com.adobe.xmp"))
     assert (found if isinstance(found, bytes) else found.encode()) == XMP
@@ -263,10 +265,10 @@ def test_the_old_thumbnail_is_not_kept(tmp_path):
 def test_a_profile_of_the_wrong_kind_is_left_behind(tmp_path, gray_profile):
     gray, rgb = photograph()[..., :1], photograph()
     Image.fromarray(gray[..., 0]).save(tmp_path / "a.jpg", icc_profile=WIDE_GAMUT)
-    assert formats.read(tmp_path / "a.jpg").profile is None
-    formats.write(tmp_path / "b.png", gray, picture.Picture(pixels=rgb, profile=WIDE_GAMUT))
-    assert formats.read(tmp_path / "b.png").profile is None
-    formats.write(tmp_path / "c.png", gray, picture.Picture(pixels=gray, profile=gray_profile))
+    assert formats.read_picture(tmp_path / "a.jpg").profile is None
+    formats.write_picture(tmp_path / "b.png", gray, picture.Picture(pixels=rgb, profile=WIDE_GAMUT))
+    assert formats.read_picture(tmp_path / "b.png").profile is None
+    formats.write_picture(tmp_path / "c.png", gray, picture.Picture(pixels=gray, profile=gray_profile))
     with Image.open(tmp_path / "c.png") as opened:
         assert opened.info["icc_profile"] == gray_profile
 
@@ -274,14 +276,14 @@ def test_a_profile_of_the_wrong_kind_is_left_behind(tmp_path, gray_profile):
 def test_the_demo_pictures_are_what_they_should_be():
     demo = Path(picture.__file__).parents[1] / "demo"
     cutout, background = (
-        formats.read(demo / "cutout.png").pixels,
-        formats.read(demo / "background.jpg").pixels,
+        formats.read_picture(demo / "cutout.png").pixels,
+        formats.read_picture(demo / "background.jpg").pixels,
     )
     assert cutout.shape[2] == 4
     left, top = ASTRONAUT_AT
     assert left + cutout.shape[1] <= background.shape[1]
     assert top + cutout.shape[0] <= background.shape[0]
-    real, composite = (formats.read(demo / f"{name}.jpg").pixels.astype(int) for name in ("real", "composite"))
+    real, composite = (formats.read_picture(demo / f"{name}.jpg").pixels.astype(int) for name in ("real", "composite"))
     mask = formats.read_mask(demo / "mask.png")
     assert mask.shape == real.shape[:2]
     far = ~np.asarray(Image.fromarray(mask).filter(ImageFilter.BoxBlur(14)), bool)
@@ -298,12 +300,12 @@ def test_masks_follow_the_stated_rule(tmp_path):
         ("cutout", np.dstack([rgb, soft]), soft),
         ("gray and alpha", np.dstack([rgb[..., 0], soft]), soft),
         ("opaque", np.dstack([soft, soft, soft, np.full_like(soft, 255)]), soft),
-        ("colour", rgb, np.rint(rgb @ np.array([0.299, 0.587, 0.114]))),
+        ("color", rgb, np.rint(rgb @ np.array([0.299, 0.587, 0.114]))),
     ):
         Image.fromarray(pixels).save(tmp_path / "mask.png")
         found = formats.read_mask(tmp_path / "mask.png")
         assert found.dtype == np.uint8
-        np.testing.assert_allclose(found, expected, atol=1 if name == "colour" else 0, err_msg=name)
+        np.testing.assert_allclose(found, expected, atol=1 if name == "color" else 0, err_msg=name)
         assert found.flags.c_contiguous
     deep = soft.astype(np.uint16) * 257 + 1
     tifffile.imwrite(tmp_path / "deep.tif", np.dstack([deep] * 3), photometric="rgb")
@@ -315,18 +317,18 @@ def test_a_picture_is_known_by_its_content_not_its_name(tmp_path):
     Image.fromarray(photograph()).save(tmp_path / "a.png")
     for name in ("a.jpg", "a", "a[page=3].png", "ä ö.txt", os.fsdecode(b"caf\xe9.png")):
         (tmp_path / "a.png").rename(tmp_path / name)
-        read = formats.read(tmp_path / name)
+        read = formats.read_picture(tmp_path / name)
         assert read.format == "png"
         (tmp_path / name).rename(tmp_path / "a.png")
-    formats.write(tmp_path / os.fsdecode(b"caf\xe9[Q=1].png"), read.pixels, read)
-    np.testing.assert_array_equal(formats.read(tmp_path / os.fsdecode(b"caf\xe9[Q=1].png")).pixels, read.pixels)
+    formats.write_picture(tmp_path / os.fsdecode(b"caf\xe9[Q=1].png"), read.pixels, read)
+    np.testing.assert_array_equal(formats.read_picture(tmp_path / os.fsdecode(b"caf\xe9[Q=1].png")).pixels, read.pixels)
 
 
 def test_avif_is_read_where_the_library_can(tmp_path):
     Image.fromarray(photograph()).save(tmp_path / "a.avif", quality=95)
-    read = formats.read(tmp_path / "a.avif")
+    read = formats.read_picture(tmp_path / "a.avif")
     assert np.abs(read.pixels.astype(int) - photograph()).mean() < 4
-    assert formats.read(resaved(tmp_path / "a.avif", ".png")).pixels.shape == photograph().shape
+    assert formats.read_picture(resaved(tmp_path / "a.avif", ".png")).pixels.shape == photograph().shape
 
 
 def test_a_new_file_has_the_permissions_any_program_would_give_it(tmp_path):
@@ -334,7 +336,7 @@ def test_a_new_file_has_the_permissions_any_program_would_give_it(tmp_path):
     for mask in (0o022, 0o077):
         old = os.umask(mask)
         try:
-            formats.write(tmp_path / f"{mask}.png", pixels, picture.Picture(pixels=pixels))
+            formats.write_picture(tmp_path / f"{mask}.png", pixels, picture.Picture(pixels=pixels))
         finally:
             os.umask(old)
         assert (tmp_path / f"{mask}.png").stat().st_mode & 0o777 == 0o666 & ~mask
@@ -343,9 +345,9 @@ def test_a_new_file_has_the_permissions_any_program_would_give_it(tmp_path):
 def test_a_picture_can_replace_itself_and_is_read_anew(tmp_path):
     Image.fromarray(photograph()).save(tmp_path / "a.png")
     (tmp_path / "link.png").symlink_to("a.png")
-    read = formats.read(tmp_path / "a.png")
-    formats.write(tmp_path / "link.png", 255 - read.pixels, read)
-    np.testing.assert_array_equal(formats.read(tmp_path / "a.png").pixels, 255 - photograph())
+    read = formats.read_picture(tmp_path / "a.png")
+    formats.write_picture(tmp_path / "link.png", 255 - read.pixels, read)
+    np.testing.assert_array_equal(formats.read_picture(tmp_path / "a.png").pixels, 255 - photograph())
     assert (tmp_path / "link.png").is_symlink()
 
 
@@ -354,9 +356,9 @@ import resource, sys
 from pathlib import Path
 from gknet.files import formats
 assert "torch" not in sys.modules
-formats.read(Path(sys.argv[1]))
+formats.read_picture(Path(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-read = formats.read(Path(sys.argv[2]))
+read = formats.read_picture(Path(sys.argv[2]))
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print((after - before) * 1024 / read.pixels.nbytes)
 """

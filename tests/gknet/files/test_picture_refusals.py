@@ -62,7 +62,7 @@ def bad_files(folder: Path) -> dict[str, Path]:
 
 def test_bad_files_get_one_clear_line_and_nothing_on_stderr(tmp_path, capfd):
     for name, path in bad_files(tmp_path).items():
-        for reader in (formats.read, formats.read_mask):
+        for reader in (formats.read_picture, formats.read_mask):
             with pytest.raises((PictureError, UnsupportedError)) as caught:
                 pytest.fail(f"{name} was read as {reader(path)}")
             assert_one_clear_line(caught.value)
@@ -84,8 +84,8 @@ def test_a_corrupted_file_is_read_or_refused_but_breaks_nothing(tmp_path, suffix
             content[place] = random.integers(0, 256)
         path.write_bytes(content)
         try:
-            read = formats.read(path)
-            formats.write(tmp_path / "out.tif", read.pixels, read)
+            read = formats.read_picture(path)
+            formats.write_picture(tmp_path / "out.tif", read.pixels, read)
             to_srgb(np.zeros((1, 1, 3), np.float32), read.profile)
         except (PictureError, UnsupportedError) as error:
             assert_one_clear_line(error)
@@ -96,8 +96,8 @@ def test_a_damaged_file_whose_name_is_no_unicode_is_refused_like_any_other(tmp_p
     Image.fromarray(photograph()).save(tmp_path / "a.avif")
     path.write_bytes((tmp_path / "a.avif").read_bytes()[:400])
     with pytest.raises(PictureError, match="damaged"):
-        formats.read(path)
-    formats.read(tmp_path / "a.avif")
+        formats.read_picture(path)
+    formats.read_picture(tmp_path / "a.avif")
 
 
 def test_a_header_that_claims_too_much_is_refused_before_memory_is_asked_for(tmp_path):
@@ -113,7 +113,7 @@ def test_a_header_that_claims_too_much_is_refused_before_memory_is_asked_for(tmp
     )
     (tmp_path / "bomb.png").write_bytes(bomb)
     with pytest.raises(PictureError, match="too large") as caught:
-        formats.read(tmp_path / "bomb.png")
+        formats.read_picture(tmp_path / "bomb.png")
     assert_one_clear_line(caught.value)
 
 
@@ -126,7 +126,7 @@ def test_what_cannot_be_written_is_said_in_one_line_and_leaves_nothing(tmp_path,
     before = sorted(tmp_path.iterdir())
     pixels = np.zeros((2, 17_000 if name == "long.webp" else 2, 4), np.uint8)
     with pytest.raises((PictureError, UnsupportedError)) as caught:
-        formats.write(tmp_path / name, pixels, picture.Picture(pixels=pixels))
+        formats.write_picture(tmp_path / name, pixels, picture.Picture(pixels=pixels))
     assert_one_clear_line(caught.value)
     assert name.split("/")[0] in caught.value.message
     assert ".png" in caught.value.hint or "/" in name or name.startswith("folder")
@@ -140,7 +140,7 @@ def test_arrays_that_are_no_pictures_are_refused(tmp_path):
         np.zeros((4, 4, 3), np.float64),
     ):
         with pytest.raises(UnsupportedError):
-            formats.write(tmp_path / "a.png", pixels, picture.Picture(pixels=pixels))
+            formats.write_picture(tmp_path / "a.png", pixels, picture.Picture(pixels=pixels))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -151,7 +151,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_scraps(tmp_path, suffix, capfd):
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
         with pytest.raises(PictureError) as caught:
-            formats.write(out, rgb, picture.Picture(pixels=rgb))
+            formats.write_picture(out, rgb, picture.Picture(pixels=rgb))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert_one_clear_line(caught.value)

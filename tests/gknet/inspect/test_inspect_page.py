@@ -19,9 +19,9 @@ from gknet import GKNet, Harmonizer, preset
 from gknet.cli.app import main
 from gknet.errors import PictureError
 from gknet.inspect import page
-from gknet.inspect.attention_maps import attention_maps
-from gknet.inspect.channel_weights import channel_weights
-from gknet.inspect.kernel_clusters import kernel_clusters
+from gknet.inspect.attention_maps import draw_attention_map
+from gknet.inspect.channel_weights import draw_channel_weights
+from gknet.inspect.kernel_clusters import draw_kernel_clusters
 from gknet.inspect.page import Plate, Section
 from gknet.inspect.record import record
 from gknet.network import weights
@@ -93,14 +93,14 @@ def check_drawn(png: bytes) -> None:
     """As wide as all pictures of the page, and not empty."""
     with Image.open(io.BytesIO(png)) as drawn:
         assert drawn.width == 1210
-        colours = drawn.convert("RGB").getcolors(1 << 24)
-        assert colours is not None
-        assert len(colours) > 100
+        colors = drawn.convert("RGB").getcolors(1 << 24)
+        assert colors is not None
+        assert len(colors) > 100
 
 
 def test_every_kind_of_map_is_drawn(shipped: Harmonizer, given: tuple[Tensor, Tensor]) -> None:
     seen = record(shipped.net, *given)
-    for plate in (attention_maps(seen, 1, 0, (1, 1)), channel_weights(seen, 3), kernel_clusters(seen, 3)):
+    for plate in (draw_attention_map(seen, 1, 0, (1, 1)), draw_channel_weights(seen, 3), draw_kernel_clusters(seen, 3)):
         check_drawn(plate.png)
 
 
@@ -141,20 +141,20 @@ def test_bad_input_gets_one_line_and_leaves_nothing(run: Run, tmp_path: Path) ->
     before = sorted(tmp_path.rglob("*"))
     pictures = ("composite.png", "mask.png")
     for arguments, word in (
-        (("composite.png", "black.png", "-o", "page"), "all black"),
+        (("composite.png", "black.png", "-o", "page"), "completely black"),
         (("composite.png", "small.png", "-o", "page"), "30x40"),
-        (("words.png", "mask.png", "-o", "page"), "not a picture"),
-        (("composite.png", "missing.png", "-o", "page"), "no file"),
+        (("words.png", "mask.png", "-o", "page"), "unknown file format"),
+        (("composite.png", "missing.png", "-o", "page"), "does not exist"),
         ((*pictures, "-o", "page", "--point", "300,0"), "0,0 to 299,399"),
         ((*pictures, "-o", "page", "--point", "-1,5"), "outside the picture"),
         ((*pictures, "-o", "page", "--point", "left"), "--point 420,310"),
         ((*pictures, "-o", "file"), "is a file"),
-        ((*pictures, "-o", "full"), "holds other files"),
-        ((*pictures, "-o", "."), "the folder you are in"),
-        ((*pictures, "-o", "nowhere/page"), "no folder"),
+        ((*pictures, "-o", "full"), "contains other files"),
+        ((*pictures, "-o", "."), "the current folder"),
+        ((*pictures, "-o", "nowhere/page"), "does not exist"),
         ((*pictures, "-o", "page", "--network-size", "9"), "network size"),
-        ((*pictures, "-o", "page", "--model", "gknet"), "no weights"),
-        ((*pictures, "-o", "page", "--device", "abacus"), "device"),
+        ((*pictures, "-o", "page", "--model", "gknet"), "Unknown weights"),
+        ((*pictures, "-o", "page", "--device", "abacus"), "not available"),
     ):
         code, out, err = run(*arguments)
         assert (code, out, err.count("\n")) == (2, "", 1), (arguments, err)
@@ -186,7 +186,7 @@ def test_an_earlier_page_is_replaced_and_kept_if_the_new_one_fails(tmp_path: Pat
     assert (folder / "result.png").read_bytes() == b"2"
     assert [path.name for path in tmp_path.iterdir()] == ["page"]
     (folder / "mine.txt").write_text("precious", encoding="utf-8")
-    with pytest.raises(PictureError, match="holds other files"):
+    with pytest.raises(PictureError, match="contains other files"):
         page.check_folder(folder)
 
 

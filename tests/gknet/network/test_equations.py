@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gknet import GKNet, preset
-from gknet.network.kernel_prediction import KernelPrediction, fusion
+from gknet.network.kernel_prediction import KernelPrediction, make_fusion
 from gknet.network.modulation import Modulation, modulate, modulate_reference
 from gknet.network.selective_correlation import SelectiveCorrelationFusion
 from training.engine.loss import foreground_mse
@@ -82,7 +82,7 @@ class HeardFusion:
             ),
         ]
         with torch.no_grad():
-            weights = module.channel_weights(self.encoded[None], self.deeper[None])
+            weights = module.compute_channel_weights(self.encoded[None], self.deeper[None])
             self.fused = module(self.encoded[None], self.deeper[None])[0]
         for handle in handles:
             handle.remove()
@@ -99,7 +99,7 @@ def scf() -> HeardFusion:
 @pytest.mark.parametrize("size", [1, 3, 5])
 def test_equation_1_a_block_gives_kernels_and_its_feature(size: int) -> None:
     """K^l, F_KPB^l = KPBlock(F_E^l, F_KPB^(l-1)), with K^l = Conv(F_KPB^l) of C x N^2 numbers a pixel."""
-    join = fusion(C, C_DEEPER, selective=True, groups=GROUPS)
+    join = make_fusion(C, C_DEEPER, selective=True, groups=GROUPS)
     block = scrambled(KernelPrediction(join, C, size, residual=False))
     assert isinstance(block, KernelPrediction)
     encoded, deeper = random(1, C, 6, 8), random(1, C_DEEPER, 3, 4)
@@ -108,7 +108,7 @@ def test_equation_1_a_block_gives_kernels_and_its_feature(size: int) -> None:
         assert feature.shape == (1, C, 6, 8)
         assert kernels.shape == (1, C * size**2, 6, 8)
         torch.testing.assert_close(kernels[0], conv_1x1(block.kernels, feature[0]))
-        assert torch.equal(block.feature(encoded, deeper), feature)
+        assert torch.equal(block.compute_feature(encoded, deeper), feature)
 
 
 def test_equation_2_correlates_the_groups_of_both_attention_vectors(scf: HeardFusion) -> None:
@@ -153,7 +153,7 @@ def test_equation_4_adds_without_upsampling_at_the_deepest_level() -> None:
     assert isinstance(module, SelectiveCorrelationFusion)
     encoded, reference = random(C, 5, 3), random(C, 5, 3) + 1
     with torch.no_grad():
-        of_encoded, of_reference = (part[0] for part in module.channel_weights(encoded[None], reference[None]))
+        of_encoded, of_reference = (part[0] for part in module.compute_channel_weights(encoded[None], reference[None]))
         fused = module(encoded[None], reference[None])[0]
     expected = of_encoded[:, None, None] * conv_1x1(module.convert_encoded, encoded)
     expected += of_reference[:, None, None] * conv_1x1(module.convert_deeper, reference)
@@ -181,7 +181,7 @@ def modulated_by_hand(feature: Tensor, kernels: Tensor, size: int) -> Tensor:
 @pytest.mark.parametrize("residual", [False, True])
 def test_equation_5_modulates_the_decoders_feature_by_the_blocks_kernels(residual: bool) -> None:
     """F_hat_D = F_D (x) K, the same in the plain and in the fused form; our residual path adds F_D."""
-    block = scrambled(KernelPrediction(fusion(C, C_DEEPER, selective=True, groups=GROUPS), C, 3, residual))
+    block = scrambled(KernelPrediction(make_fusion(C, C_DEEPER, selective=True, groups=GROUPS), C, 3, residual))
     assert isinstance(block, KernelPrediction)
     decoded, encoded, deeper = random(1, C, 6, 8), random(1, C, 6, 8), random(1, C_DEEPER, 3, 4)
     modulation = Modulation(residual)
@@ -199,7 +199,7 @@ def test_equation_5_modulates_the_decoders_feature_by_the_blocks_kernels(residua
 
 @pytest.mark.parametrize("form", [modulate, modulate_reference])
 @pytest.mark.parametrize("size", [1, 3, 5])
-def test_equation_6_sums_over_the_neighbours(size: int, form: object) -> None:
+def test_equation_6_sums_over_the_neighbors(size: int, form: object) -> None:
     feature, kernels = random(2, 4, 6), random(2, size, size, 4, 6)
     modulated = form(feature[None], kernels.view(1, 2 * size**2, 4, 6))  # type: ignore[operator]
     torch.testing.assert_close(modulated[0], modulated_by_hand(feature, kernels, size))

@@ -127,5 +127,5 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         (feature, predictor, weight, bias[:8]),
         (feature, predictor, weight.repeat(4, 1, 1, 1), bias.repeat(4)),
     ):
-        with pytest.raises(ValueError, match="do not fit"):
+        with pytest.raises(ValueError, match="do not match"):
             predict_and_modulate(*wrong)

@@ -25,8 +25,8 @@ def test_a_16_bit_gradient_keeps_its_levels(tmp_path: Path, photograph: np.ndarr
     mask = np.zeros(before.shape[:2], np.uint8)
     mask[inside] = 255
     like = picture.Picture(pixels=before, profile=PROFILES[profile])
-    formats.write(tmp_path / f"before{suffix}", before, like)
-    formats.write(tmp_path / "mask.png", mask[:, :, None], picture.Picture(pixels=mask[:, :, None]))
+    formats.write_picture(tmp_path / f"before{suffix}", before, like)
+    formats.write_picture(tmp_path / "mask.png", mask[:, :, None], picture.Picture(pixels=mask[:, :, None]))
     with pytest.raises(SystemExit, match="0"):
         main(
             [
@@ -42,7 +42,7 @@ def test_a_16_bit_gradient_keeps_its_levels(tmp_path: Path, photograph: np.ndarr
                 )
             ]
         )
-    after = formats.read(tmp_path / f"after{suffix}")
+    after = formats.read_picture(tmp_path / f"after{suffix}")
     assert after.profile == PROFILES[profile]
     assert after.pixels.dtype == np.uint16
     changed = after.pixels[inside].astype(int)

@@ -77,7 +77,7 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     net = GKNet(SMALL)
     with pytest.raises(ValueError, match="multiples of 8"):
         net(torch.rand(1, 3, 20, 16), torch.rand(1, 1, 20, 16))
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="do not match"):
         net(torch.rand(1, 3, 16, 16), torch.rand(1, 1, 16, 24))
 
 
@@ -97,7 +97,7 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
 def test_settings_that_cannot_be_built_are_named(change: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         replace(preset("gknet"), **change)
-    with pytest.raises(InputError, match="no preset"):
+    with pytest.raises(InputError, match="Unknown preset"):
         preset("gknet-xl")
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gknet.network.kernel_prediction import KernelPrediction, fusion
+from gknet.network.kernel_prediction import KernelPrediction, make_fusion
 from gknet.network.modulation import Modulation, modulate, modulate_in_strips, modulate_reference
 
 
@@ -52,7 +52,7 @@ def test_both_forms_pass_the_numerical_gradient_check() -> None:
 
 
 def test_kernels_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="do not match"):
         modulate(torch.rand(1, 2, 4, 4), torch.rand(1, 8, 4, 4))
 
 
@@ -78,7 +78,7 @@ def test_modulation_in_strips_agrees_with_prediction_and_modulation(
 def test_modulation_gives_the_same_with_and_without_gradients(residual: bool, selective: bool) -> None:
     """With them it is the plain form, without them the one in strips."""
     torch.manual_seed(0)
-    block = KernelPrediction(fusion(8, 16, selective=selective, groups=4), 8, 3, residual).eval()
+    block = KernelPrediction(make_fusion(8, 16, selective=selective, groups=4), 8, 3, residual).eval()
     feature, encoded, deeper = torch.randn(2, 8, 12, 10), torch.randn(2, 8, 12, 10), torch.randn(2, 16, 6, 5)
     modulation = Modulation(residual)
     plain = modulation(feature, block, encoded, deeper)

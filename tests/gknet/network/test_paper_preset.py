@@ -33,7 +33,7 @@ FIELDS = {
     "kernel_prediction": Choice(True, "section 3.2; Table 4, last row"),
     "long_distance_reference": Choice(True, "section 3.2; Table 4, last row"),
     "selective_correlation": Choice(True, "section 3.2; Table 4, last row"),
-    "kernel_size": Choice(3, f"{OPEN}N is not stated, and 3 is the least that looks at neighbours"),
+    "kernel_size": Choice(3, f"{OPEN}N is not stated, and 3 is the least that looks at neighbors"),
     "reference_layers": Choice(2, f"{OPEN}section 3.2 says l layers and no number; 2 is the least that is several"),
     "reference_heads": Choice(8, f"{OPEN}section 3.2 says multi-head and no number; Fig. 10 shows four"),
     "correlation_groups": Choice(8, f"{OPEN}n of Eq. 2 is not stated; 8 divides the width of every level"),
@@ -124,7 +124,7 @@ STRUCTURE: dict[str, tuple[Choice, Callable[[GKNet], Any]]] = {
         lambda net: [block(net, level).kernels.out_channels for level in range(4)],
     ),
     "convolution that gives the kernels": (
-        Choice((1, 1), f"{OPEN}section 3.2 says Conv; F_KPB has seen its neighbours already"),
+        Choice((1, 1), f"{OPEN}section 3.2 says Conv; F_KPB has seen its neighbors already"),
         lambda net: block(net).kernels.kernel_size,
     ),
     "convolution of a block": (

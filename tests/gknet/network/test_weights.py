@@ -30,7 +30,7 @@ def test_a_file_rebuilds_its_own_network(tmp_path: Path) -> None:
 
 
 def test_half_precision_is_near_enough(tmp_path: Path) -> None:
-    net = weights.load(weights.shipped("gknet-s"))
+    net = weights.load(weights.find_shipped("gknet-s"))
     weights.save(net, tmp_path / "half.safetensors")
     half = weights.load(tmp_path / "half.safetensors")
     picture, mask = torch.rand(1, 3, 64, 64), (torch.rand(1, 1, 64, 64) > 0.5).float()
@@ -49,7 +49,7 @@ def test_numbers_too_large_for_half_precision_survive(tmp_path: Path) -> None:
 
 
 def test_shipped_weights_are_small_and_of_their_preset() -> None:
-    path = weights.shipped("gknet-s")
+    path = weights.find_shipped("gknet-s")
     assert path.stat().st_size <= 10_500_000
     assert weights.load(path).config == preset("gknet-s")
 
@@ -73,11 +73,11 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     weights.save(GKNet(SMALL), path)
     tensors = load_file(path)
     save_file(tensors, path)
-    with pytest.raises(WeightsError, match="don't fit this version"):
+    with pytest.raises(WeightsError, match="do not match this version"):
         weights.load(path)
     one_less = dict(list(tensors.items())[1:])
     save_file(one_less, path, metadata={"gknet_config": '{"width": 8}'})
-    with pytest.raises(WeightsError, match="don't fit this version"):
+    with pytest.raises(WeightsError, match="do not match this version"):
         weights.load(path)
     save_file(tensors, path, metadata={"gknet_config": '{"depth": 9}'})
     with pytest.raises(WeightsError, match="depth"):
@@ -90,7 +90,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
             weights.load(path)
     for name in ("gknet-xl", "../gknet-s", "x" * 300):
         with pytest.raises(WeightsError, match="Choose one of: gknet-s"):
-            weights.shipped(name)
+            weights.find_shipped(name)
 
 
 def test_weights_are_found_by_name_file_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +101,8 @@ def test_weights_are_found_by_name_file_and_folder(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     for place in (folder, str(folder), "./gknet-s", folder / "model.safetensors"):
         assert weights.find(place).samefile(folder / "model.safetensors")
-    assert weights.find("gknet-s") == weights.shipped("gknet-s")
-    with pytest.raises(WeightsError, match="Choose one of: gknet-s; or give"):
+    assert weights.find("gknet-s") == weights.find_shipped("gknet-s")
+    with pytest.raises(WeightsError, match="Choose one of: gknet-s; or name"):
         weights.find(tmp_path)
     with pytest.raises(WeightsError, match="Choose one of"):
         weights.find("x" * 300)

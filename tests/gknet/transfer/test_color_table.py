@@ -3,8 +3,8 @@
 docs/colour.md states the bounds. To see the largest differences, run
 `python -m pytest tests/gknet/transfer/test_color_table.py -s -m "slow or not slow"`.
 
-A soft mask blends in the picture's own values, as every host does, and half-way in linear light is another colour than
-half-way in sRGB. So the mask here is hard. The scene's colours, and what becomes of them, lie inside all gamuts.
+A soft mask blends in the picture's own values, as every host does, and half-way in linear light is another color than
+half-way in sRGB. So the mask here is hard. The scene's colors, and what becomes of them, lie inside all gamuts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def srgb_decoded(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Kind:
-    """A way to write colours.   primaries: None for gray.   power: None for sRGB's curve."""
+    """A way to write colors.   primaries: None for gray.   power: None for sRGB's curve."""
 
     name: str
     primaries: tuple[tuple[float, float], ...] | None
@@ -106,13 +106,13 @@ def mask(object_mask: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module", params=["fixed", pytest.param("gknet-s", marks=pytest.mark.slow)])
 def network(request: pytest.FixtureRequest) -> tuple[str, Harmonizer]:
-    """One that always changes colours alike, and the shipped one."""
+    """One that always changes colors alike, and the shipped one."""
     return request.param, request.getfixturevalue({"fixed": "brightening", "gknet-s": "shipped"}[request.param])
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_the_same_colours_come_out_of_every_way_to_write_them(
+def test_the_same_colors_come_out_of_every_way_to_write_them(
     network: tuple[str, Harmonizer], scene: np.ndarray, mask: np.ndarray, kind: Kind, depth: str
 ) -> None:
     name, harmonizer = network

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from gknet.transfer.color_transfer import ColourTransfer
-from gknet.transfer.equations import BlockCholesky, CurveEquations, looked_up, solve_smooth
-from gknet.transfer.fit import CurveFit, hats
+from gknet.transfer.color_transfer import ColorTransfer
+from gknet.transfer.equations import BlockCholesky, CurveEquations, evaluate_curves, solve_smooth
+from gknet.transfer.fit import CurveFit, to_hats
 
 
 @pytest.mark.parametrize("rows", [3, 4, 7, 8])
@@ -39,23 +39,23 @@ def test_a_matrix_that_is_not_positive_definite_is_refused() -> None:
 
 
 def test_curves_that_vary_like_a_parabola_are_found_whole() -> None:
-    """Of colours and places by lot: what made the change is what both ways find."""
+    """Of colors and places by lot: what made the change is what both ways find."""
     generator = torch.Generator().manual_seed(0)
     count = 6000
-    features = hats(torch.rand(count, 3, dtype=torch.float64, generator=generator))
+    features = to_hats(torch.rand(count, 3, dtype=torch.float64, generator=generator))
     y, x = 7 * torch.rand(2, count, dtype=torch.float64, generator=generator)
     place = torch.linspace(-1, 1, 8, dtype=torch.float64)
     knots = torch.linspace(0, 1, 8, dtype=torch.float64)
     curve = (knots - knots**2)[:, None] * torch.randn(4, 1, 3, dtype=torch.float64, generator=generator)
     curves = 0.2 * (1 + place[:, None] ** 2 - 0.5 * place)[:, :, None, None] * curve.flatten(0, 1)
-    change = looked_up(curves, features, y, x)
+    change = evaluate_curves(curves, features, y, x)
     weight = torch.full((count,), 1 / count, dtype=torch.float64)
     with ThreadPoolExecutor(2) as pool:
         found = CurveEquations(features, weight, y, x, pool).solve(change, pool)
         smooth = solve_smooth(features, change, weight, y, x, pool)
     # One curve may take what another gives: it is the change that is told.
     for those in (found, smooth):
-        assert float((looked_up(those, features, y, x) - change).norm()) < 0.01 * float(change.norm())
+        assert float((evaluate_curves(those, features, y, x) - change).norm()) < 0.01 * float(change.norm())
 
 
 def test_one_fit_serves_any_number_of_answers(photograph: np.ndarray, object_mask: np.ndarray) -> None:
@@ -64,6 +64,6 @@ def test_one_fit_serves_any_number_of_answers(photograph: np.ndarray, object_mas
     fit = CurveFit(mask=mask, foreground=picture, **layer)  # type: ignore[arg-type]
     for gain in (0.7, 1.2, np.nan):
         answer = picture + mask[..., None] * (gain - 1) * picture * 0.5
-        alone = ColourTransfer.fit(composite=picture, harmonized=answer, mask=mask, foreground=picture, **layer)  # type: ignore[arg-type]
-        np.testing.assert_array_equal(fit.curves(picture, answer), alone.curves)
+        alone = ColorTransfer.fit(composite=picture, harmonized=answer, mask=mask, foreground=picture, **layer)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(fit.fit_curves(picture, answer), alone.curves)
         assert alone.curves.any() == (gain == gain)

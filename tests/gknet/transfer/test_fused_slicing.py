@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from gknet.transfer.cores import on_all_cores
+from gknet.transfer.cores import run_on_all_cores
 from gknet.transfer.slicing import Slicer
 
 if importlib.util.find_spec("triton") is None:
@@ -58,7 +58,7 @@ def noise(dtype: Any, channels: int) -> Array:
 
 
 def outcome(slicer: Slicer | FusedSlicer) -> Array:
-    on_all_cores(slicer.strips(), slicer.worker, slicer.layer.shape[0] * slicer.layer.shape[1], None)
+    run_on_all_cores(slicer.split_rows(), slicer.make_worker, slicer.layer.shape[0] * slicer.layer.shape[1], None)
     return slicer.result
 
 
@@ -79,7 +79,7 @@ def test_the_result_is_the_cpus(dtype: Any, channels: int, linear: bool) -> None
         return
     number = np.isfinite(plain)
     assert bits(fused[~number]) == bits(plain[~number])
-    # Colours above 1 are mapped as parts of the pixel's brightest, and so are their errors.
+    # Colors above 1 are mapped as parts of the pixel's brightest, and so are their errors.
     peak = np.where(number, abs(layer.astype(np.float64)), 1).max(-1, keepdims=True).clip(1)
     error = (np.where(number, fused, 0).astype(np.float64) - np.where(number, plain, 0)) / peak
     assert abs(error).max() <= max(2 * np.finfo(dtype).eps, 4e-6)
@@ -107,5 +107,5 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = outcome(FusedSlicer(curves(), layer, None, 1.0, False, DEVICE))
     monkeypatch.setattr(fused_slicing, "_STRIP", SIZE[1])
     slicer = FusedSlicer(curves(), layer, None, 1.0, False, DEVICE)
-    assert slicer.strips() == [(0, 1), (1, 2)]
+    assert slicer.split_rows() == [(0, 1), (1, 2)]
     assert bits(outcome(slicer)) == bits(whole)

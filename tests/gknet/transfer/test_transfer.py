@@ -1,4 +1,4 @@
-"""The colour transfer: what it never touches, what it recovers, and how it behaves while it works."""
+"""The color transfer: what it never touches, what it recovers, and how it behaves while it works."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 
 from gknet.color.srgb import linear_to_srgb, srgb_to_linear
 from gknet.errors import InputError, UnsupportedError
-from gknet.transfer.color_transfer import ColourTransfer
+from gknet.transfer.color_transfer import ColorTransfer
 
 Array = npt.NDArray[Any]
 DTYPES = [np.uint8, np.uint16, np.float16, np.float32]
 
 
-def zero(size: tuple[int, int]) -> ColourTransfer:
-    return ColourTransfer(np.zeros((8, 8, 4, 8, 3)), size)
+def zero(size: tuple[int, int]) -> ColorTransfer:
+    return ColorTransfer(np.zeros((8, 8, 4, 8, 3)), size)
 
 
-def some(size: tuple[int, int], amount: float = 0.03) -> ColourTransfer:
+def some(size: tuple[int, int], amount: float = 0.03) -> ColorTransfer:
     """A lively map: every curve of every node its own."""
-    return ColourTransfer(np.random.default_rng(1).normal(0, amount, (8, 8, 4, 8, 3)), size)
+    return ColorTransfer(np.random.default_rng(1).normal(0, amount, (8, 8, 4, 8, 3)), size)
 
 
 def noise(size: tuple[int, int], dtype: Any, channels: int = 4, seed: int = 0) -> Array:
@@ -177,12 +177,12 @@ def test_a_pixel_depends_on_no_other() -> None:
 # --- depth --------------------------------------------------------------------------------------------------
 
 
-def darker(size: tuple[int, int]) -> ColourTransfer:
+def darker(size: tuple[int, int]) -> ColorTransfer:
     """Takes 0.8 of every value, everywhere; all in the curve of the channel itself."""
     curves = np.zeros((8, 8, 4, 8, 3))
     for channel in range(3):
         curves[..., channel, :, channel] = -0.2 * np.linspace(0, 1, 8)
-    return ColourTransfer(curves, size)
+    return ColorTransfer(curves, size)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -215,7 +215,7 @@ def test_light_above_one_keeps_its_order_and_its_gain(space: Any) -> None:
 
 
 def test_half_floats_do_not_overflow() -> None:
-    brighter = ColourTransfer(-darker((8, 8)).curves, (8, 8))
+    brighter = ColorTransfer(-darker((8, 8)).curves, (8, 8))
     layer = np.full((8, 8, 3), np.finfo(np.float16).max, np.float16)
     assert np.isfinite(brighter.apply(layer)).all()
 
@@ -308,7 +308,7 @@ def test_floats_within_one_get_the_same_beside_others_as_alone(dtype: Any, maske
     """They take a shorter way where a tile holds no others; which tile that is must not show."""
     random = np.random.default_rng(3)
     size = (40, 30)
-    transfer = ColourTransfer(random.normal(0, 0.05, (8, 8, 4, 8, 3)), size)
+    transfer = ColorTransfer(random.normal(0, 0.05, (8, 8, 4, 8, 3)), size)
     layer = random.random((*size, 4)).astype(dtype)
     layer[::5, ::3] = 0
     mask = random.random(size).astype(np.float32) if masked else None

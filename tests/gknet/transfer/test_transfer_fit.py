@@ -1,4 +1,4 @@
-"""What the colour transfer's fit recovers of a known change, and what it makes of awkward objects."""
+"""What the color transfer's fit recovers of a known change, and what it makes of awkward objects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gknet.color.srgb import linear_to_srgb, srgb_to_linear
-from gknet.transfer.color_transfer import ColourTransfer
+from gknet.transfer.color_transfer import ColorTransfer
 
 Array = npt.NDArray[Any]
 
@@ -34,13 +34,13 @@ def disc(height: int, width: int, feather: float = 4.0) -> npt.NDArray[np.float3
     return alpha
 
 
-def fit_to(truth: Array, picture: Array, alpha: Array, n: int = 128, background: float = 0.4) -> ColourTransfer:
+def fit_to(truth: Array, picture: Array, alpha: Array, n: int = 128, background: float = 0.4) -> ColorTransfer:
     """The fit that a perfect network would lead to: it answers with the small picture of the truth."""
     height, width = alpha.shape
     size = (n * height // max(height, width), n * width // max(height, width))
     a = alpha[..., None]
     mask = small(a, size)
-    return ColourTransfer.fit(
+    return ColorTransfer.fit(
         composite=small(picture * a + background * (1 - a), size),
         harmonized=small(truth * a + background * (1 - a), size),
         mask=mask[..., 0],
@@ -82,7 +82,7 @@ def test_a_soft_edge_gets_the_map_of_the_inside() -> None:
     picture = skimage.data.astronaut().astype(np.float32) / 255
     alpha = disc(512, 512, feather=60)
     truth = CHANGES["exposure"](picture)
-    # A white background would show at once if the change were taken from blended colours.
+    # A white background would show at once if the change were taken from blended colors.
     result = fit_to(truth, picture, alpha, background=1.0).apply(to_u8(picture, alpha)) / 255
     edge = ((alpha > 0.02) & (alpha < 0.5)).astype(np.float32)
     assert psnr(result[..., :3], truth, edge) > max(42, psnr(picture, truth, edge) + 20)
@@ -91,14 +91,14 @@ def test_a_soft_edge_gets_the_map_of_the_inside() -> None:
 def test_a_layer_that_reaches_outside_the_small_picture_is_changed_where_it_lies() -> None:
     # Twice as wide as the small picture, which shows its right half: left of it nothing is known.
     random = np.random.default_rng(0)
-    colour = random.uniform(0.2, 0.8, (64, 64, 3)).astype(np.float32)
+    color = random.uniform(0.2, 0.8, (64, 64, 3)).astype(np.float32)
     gain = np.linspace(0.7, 1, 65, dtype=np.float32)
-    answer = (colour * ((gain[:-1] + gain[1:]) / 2)[None, :, None]).astype(np.float32)
-    transfer = ColourTransfer.fit(
-        composite=colour,
+    answer = (color * ((gain[:-1] + gain[1:]) / 2)[None, :, None]).astype(np.float32)
+    transfer = ColorTransfer.fit(
+        composite=color,
         harmonized=answer,
         mask=np.ones((64, 64), np.float32),
-        foreground=colour,
+        foreground=color,
         layer_box=(-64, 0, 128, 64),
         layer_size=(256, 512),
     )
@@ -115,7 +115,7 @@ def test_nothing_changed_gives_exactly_no_change() -> None:
 
 
 def test_what_the_picture_says_nothing_of_stays() -> None:
-    # A dark grey object made lighter: no colour near red or white was seen, and none should jump.
+    # A dark gray object made lighter: no color near red or white was seen, and none should jump.
     alpha = disc(200, 200)
     picture = np.random.default_rng(0).uniform(0.1, 0.3, (200, 200, 1)).astype(np.float32).repeat(3, 2)
     transfer = fit_to(picture + 0.05, picture, alpha)
@@ -134,8 +134,8 @@ def test_the_fit_is_finite_and_modest_whatever_the_object(data: st.DataObject) -
     for _ in range(data.draw(st.integers(0, 4))):  # a few lone pixels, lines, faint ones
         y, x = random.integers(h), random.integers(w)
         mask[y, x : x + random.integers(1, w + 1)] = random.choice([1e-4, 0.03, 0.3, 1.0])
-    composite, answer, colour = random.random((3, h, w, 3), np.float32)
-    colour[mask == 0] = np.nan
+    composite, answer, color = random.random((3, h, w, 3), np.float32)
+    color[mask == 0] = np.nan
     box = (
         random.uniform(-w, w),
         random.uniform(-h, h),
@@ -143,24 +143,24 @@ def test_the_fit_is_finite_and_modest_whatever_the_object(data: st.DataObject) -
         random.uniform(0.1, 3 * h),
     )
     size = (int(random.integers(1, 40)), int(random.integers(1, 40)))
-    pictures: dict[str, Any] = {"composite": composite, "mask": mask, "foreground": colour}
-    transfer = ColourTransfer.fit(harmonized=answer, layer_box=box, layer_size=size, **pictures)
+    pictures: dict[str, Any] = {"composite": composite, "mask": mask, "foreground": color}
+    transfer = ColorTransfer.fit(harmonized=answer, layer_box=box, layer_size=size, **pictures)
     assert np.isfinite(transfer.curves).all()
     layer = random.random((*size, 3), np.float32)
     assert np.abs(transfer.apply(layer) - layer).max() < 4.01  # four curves of at most 1
-    same = ColourTransfer.fit(harmonized=composite, layer_box=box, layer_size=size, **pictures)
+    same = ColorTransfer.fit(harmonized=composite, layer_box=box, layer_size=size, **pictures)
     assert not same.curves.any()
 
 
 def test_a_thin_object_is_fitted_too() -> None:
     mask = np.zeros((32, 32), np.float32)
     mask[16, 4:28] = 0.6
-    grey = np.full((32, 32, 3), 0.5, np.float32)
-    transfer = ColourTransfer.fit(
-        composite=grey,
-        harmonized=grey + 0.06 * (mask > 0)[..., None].astype(np.float32),
+    gray = np.full((32, 32, 3), 0.5, np.float32)
+    transfer = ColorTransfer.fit(
+        composite=gray,
+        harmonized=gray + 0.06 * (mask > 0)[..., None].astype(np.float32),
         mask=mask,
-        foreground=grey,
+        foreground=gray,
         layer_box=(4, 15, 24, 3),
         layer_size=(30, 240),
     )
@@ -172,7 +172,7 @@ def test_numbers_that_are_none_are_left_out_of_the_fit() -> None:
     picture = np.random.default_rng(0).random((32, 32, 3), np.float32)
     answer = picture.copy()
     answer[5:9] = np.nan
-    transfer = ColourTransfer.fit(
+    transfer = ColorTransfer.fit(
         composite=picture,
         harmonized=answer,
         mask=np.ones((32, 32), np.float32),

@@ -307,8 +307,8 @@ def refusals() -> list[Case]:
         case("other-images-layer-chosen", args={"compare": "layer", "reference": "of another image"})
         | {"says": "No layer was chosen"},
         case("itself-chosen", args={"compare": "layer", "reference": "object"}, says="with itself"),
-        case("beside-canvas", layers=[ground, pasted(x=2000)], says="beside the background"),
-        case("all-invisible", layers=[ground, pasted(opacity=0)], says="opacity is 0"),
+        case("beside-canvas", layers=[ground, pasted(x=2000)], says="outside the background"),
+        case("all-invisible", layers=[ground, pasted(opacity=0)], says="Invalid opacity 0"),
     ]
     for one in table:
         del one["wire"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gknet.network import weights
 from gknet.network.extensions.color_statistics import LENGTH, REGION_LENGTH
 from gknet.network.extensions.global_head import RecognitionHead
-from gknet.network.extensions.recognition import THINGS
+from gknet.network.extensions.recognition import DEEP_CHANNELS
 from gknet.network.extensions.surroundings import REGIONS
 from training.engine.batch import Batch
 from training.engine.heads_apart import separate_heads
@@ -66,7 +66,7 @@ def told(count: int) -> tuple[Tensor, Tensor, Tensor]:
     colours = torch.rand(count, COLOURS, generator=generator)
     mask = torch.zeros(count, 1, 64, 64)
     mask[:, :, 16:48, 16:48] = 1
-    return colours, mask, torch.rand(count, THINGS, 4, 4, generator=generator)
+    return colours, mask, torch.rand(count, DEEP_CHANNELS, 4, 4, generator=generator)
 
 
 def test_in_use_both_heads_are_asked(head: RecognitionHead) -> None:
@@ -102,7 +102,7 @@ def test_nothing_passes_from_one_head_to_the_other(head: RecognitionHead) -> Non
 
 def test_a_run_that_asks_for_it_keeps_the_shipped_networks_heads_apart() -> None:
     training = Training(TrainingRun(preset="gknet-s", size=32, batch=4, heads_apart=2, learning_rate=1e-3))
-    training.load_weights(weights.shipped("gknet-s"))
+    training.load_weights(weights.find_shipped("gknet-s"))
     head = training.net.recognition_head
     assert head is not None
     before = [layer.weight.detach().clone() for layer in shared(head)]
@@ -119,7 +119,7 @@ def test_a_run_that_asks_for_it_keeps_the_shipped_networks_heads_apart() -> None
 def test_what_one_head_tells_is_as_strong_as_what_both_do_in_the_mean(head: RecognitionHead) -> None:
     whole = head.eval()(*told(1))
     head.train()
-    for part in (head.forgotten_colours, head.forgotten_things):
+    for part in (head.color_dropout, head.feature_dropout):
         part.eval()
     colours, mask, things = (part.expand(4000, *part.shape[1:]) for part in told(1))
     assert torch.allclose(head(colours, mask, things).mean(dim=0), whole[0], atol=0.1)

@@ -36,7 +36,7 @@ def samples(pool: Path) -> list[Sample]:
 
 @pytest.fixture(scope="module")
 def shipped() -> GKNet:
-    return weights.load(weights.shipped("gknet-s"))
+    return weights.load(weights.find_shipped("gknet-s"))
 
 
 def test_the_network_alone_scores_as_the_pipeline_does(pool: Path, shipped: GKNet) -> None:
@@ -78,7 +78,7 @@ def reduced_photographs() -> Photographs:
 
 @pytest.mark.parametrize("cut", [name for name, cut in CUTS.items() if cut])
 def test_every_part_of_the_shipped_weights_matters_to_the_picture(cut: str, samples: list[Sample]) -> None:
-    net = weights.load(weights.shipped("gknet-s"))
+    net = weights.load(weights.find_shipped("gknet-s"))
     whole = BareNetwork(net)(samples[0].composite, samples[0].mask).astype(int)
     switch_off = CUTS[cut]
     assert switch_off
@@ -104,20 +104,20 @@ def test_without_modulation_the_decoder_is_the_baselines(residual: bool, samples
 
 
 def test_without_selection_every_picture_gets_the_same_channel_weights(samples: list[Sample], shipped: GKNet) -> None:
-    net = weights.load(weights.shipped("gknet-s"))
+    net = weights.load(weights.find_shipped("gknet-s"))
     disable_selection(net, samples)
     disable_reference(net, samples)
     assert net.kernels is not None
     block = net.kernels.blocks[0].fuse
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(2, 128, 8, 8, generator=generator)
-    means = block.channel_weights(features, features)
+    means = block.compute_channel_weights(features, features)
     assert all(mean.shape == (1, 128) for mean in means)
-    assert not torch.allclose(shipped.kernels.blocks[0].fuse.channel_weights(features, features)[0], means[0])  # type: ignore[union-attr,operator]
+    assert not torch.allclose(shipped.kernels.blocks[0].fuse.compute_channel_weights(features, features)[0], means[0])  # type: ignore[union-attr,operator]
 
 
 def test_the_commands_print_a_row_for_everything_judged(pool: Path) -> None:
-    common = ["--pool", str(pool), "--weights", str(weights.shipped("gknet-s"))]
+    common = ["--pool", str(pool), "--weights", str(weights.find_shipped("gknet-s"))]
     command = [sys.executable, "-m", "training.evaluation.bare_network", *common, "--device", "cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert re.search(r"^all +\d+ composites  fMSE +[\d.]+ -> +[\d.]+ \([-+][\d.]+ %\)", done.stdout, re.MULTILINE)

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def net() -> GKNet:
-    return weights.load(weights.shipped("gknet-s")).eval()
+    return weights.load(weights.find_shipped("gknet-s")).eval()
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +102,10 @@ def test_the_loss_is_that_of_whole_pictures(
 
 
 def test_a_bank_keeps_what_was_added_and_belongs_to_its_weights(tmp_path: Path, examples: Examples, net: GKNet) -> None:
-    bank = Bank(tmp_path / "bank", weights.shipped("gknet-s"))
+    bank = Bank(tmp_path / "bank", weights.find_shipped("gknet-s"))
     bank.add(examples)
     bank.add(examples)
-    again = Bank(tmp_path / "bank", weights.shipped("gknet-s"))
+    again = Bank(tmp_path / "bank", weights.find_shipped("gknet-s"))
     found = read_pieces(again.pieces)
     assert len(found.colours) == 8
     assert torch.equal(found.scalars[4:], examples.scalars)
@@ -125,11 +125,11 @@ def test_shared_views_give_batches_that_the_bank_takes(tmp_path: Path, pool: Pat
     outside = (batch.mask == 0).expand_as(batch.real)
     assert torch.equal(batch.composite[outside], batch.real[outside])
     assert batch.recognized is not None
-    assert len(batch.recognized.things) == len(batch.composite)
+    assert len(batch.recognized.deep) == len(batch.composite)
     same = SharedViewStream(photographs, run, 3, Generator().manual_seed(0)).draw_batch()
     assert torch.equal(same.composite, batch.composite)
 
-    bank = Bank(tmp_path / "bank", weights.shipped("gknet-s"))
+    bank = Bank(tmp_path / "bank", weights.find_shipped("gknet-s"))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(head_bank, "PIECE_LENGTH", 5)
         patched.setattr(head_bank, "NETWORK_SIZE", 64)
@@ -151,7 +151,7 @@ def repeated(examples: Examples, times: int) -> Examples:
 
 
 def test_heads_learn_and_nothing_else_does(examples: Examples) -> None:
-    training = HeadTraining(weights.load(weights.shipped("gknet-s")), rate=5e-4)
+    training = HeadTraining(weights.load(weights.find_shipped("gknet-s")), rate=5e-4)
     before = {name: value.clone() for name, value in training.net.state_dict().items()}
     first = compute_mean_loss(training.average, examples)
     torch.manual_seed(0)
@@ -170,15 +170,15 @@ def test_a_run_goes_on_from_its_state(tmp_path: Path, examples: Examples) -> Non
         torch.manual_seed(seed)
         training.train_steps(repeated(examples, 4), steps)
 
-    whole = HeadTraining(weights.load(weights.shipped("gknet-s")), rate=2e-4)
+    whole = HeadTraining(weights.load(weights.find_shipped("gknet-s")), rate=2e-4)
     train(whole, 2, 0)
     whole.save(tmp_path / "state.pt")
     train(whole, 2, 1)
-    again = HeadTraining(weights.load(weights.shipped("gknet-s")), rate=2e-4)
+    again = HeadTraining(weights.load(weights.find_shipped("gknet-s")), rate=2e-4)
     again.resume(tmp_path / "state.pt")
     train(again, 2, 1)
     assert again.steps == whole.steps == 4
-    slower = HeadTraining(weights.load(weights.shipped("gknet-s")), rate=1e-5)
+    slower = HeadTraining(weights.load(weights.find_shipped("gknet-s")), rate=1e-5)
     slower.resume(tmp_path / "state.pt")
     assert slower.optimizer.param_groups[0]["lr"] == 1e-5
     for name, value in whole.average.state_dict().items():
@@ -193,7 +193,7 @@ def test_judging_by_examples_agrees_with_judging_pictures(
     samples = [
         Sample(f"{number}", "gain", as_bytes[0][number], as_bytes[1][number], mask[number]) for number in range(4)
     ]
-    bank = Bank(tmp_path / "bank", weights.shipped("gknet-s"))
+    bank = Bank(tmp_path / "bank", weights.find_shipped("gknet-s"))
     labels, examples = load_judging_examples(bank, net, {"own": lambda: iter(samples)}, every=1)
     judged = judge_heads(net, labels, examples)
     network = BareNetwork(net)
@@ -227,10 +227,10 @@ def test_the_command_trains_judges_and_goes_on(
     out = tmp_path / "run"
     command = ["train_heads", "--pool", str(pool), "--light", str(light), "--data", str(pool), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", [*command, "--every", "2", "--steps", "1", "--minutes", "0.001"])
-    shipped = weights.shipped("gknet-s").read_bytes()
+    shipped = weights.find_shipped("gknet-s").read_bytes()
     assert train_heads.main() == 0
     assert "1 steps" in capsys.readouterr().out
-    assert weights.load(out / "latest.safetensors").config == weights.load(weights.shipped("gknet-s")).config
+    assert weights.load(out / "latest.safetensors").config == weights.load(weights.find_shipped("gknet-s")).config
     assert train_heads.main() == 0
     assert "2 steps" in capsys.readouterr().out
-    assert weights.shipped("gknet-s").read_bytes() == shipped
+    assert weights.find_shipped("gknet-s").read_bytes() == shipped

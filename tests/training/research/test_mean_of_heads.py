@@ -36,7 +36,7 @@ def with_a_head(shipped: GKNet, seed: int) -> GKNet:
 
 @pytest.fixture(scope="module")
 def shipped() -> GKNet:
-    return weights.load(weights.shipped("gknet-s"))
+    return weights.load(weights.find_shipped("gknet-s"))
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ def test_the_result_tells_the_mean(heads: list[GKNet]) -> None:
     mask = torch.zeros(1, 1, 192, 256)
     mask[:, :, 60:150, 90:200] = 1
     reference = torch.zeros(1, heads[0].config.widths[-1], 12, 16)
-    one, other = (net.colour_matrix(picture, mask, reference) for net in heads)
-    mean = average_heads(heads).colour_matrix(picture, mask, reference)
+    one, other = (net.predict_color_matrix(picture, mask, reference) for net in heads)
+    mean = average_heads(heads).predict_color_matrix(picture, mask, reference)
     assert one is not None
     assert other is not None
     assert mean is not None
@@ -69,7 +69,7 @@ def test_the_result_is_a_network_of_the_preset(shipped: GKNet, heads: list[GKNet
 def test_one_of_several_begins_from_nothing_beside_the_shipped_network(shipped: GKNet) -> None:
     training = Training(RUN)
     begun = {name: tensor.clone() for name, tensor in training.net.state_dict().items()}
-    training.load_weights(weights.shipped("gknet-s"))
+    training.load_weights(weights.find_shipped("gknet-s"))
     for name, tensor in training.net.state_dict().items():
         wanted = begun if name.startswith("recognition_head.") else shipped.state_dict()
         assert torch.equal(tensor, wanted[name]), name
@@ -96,7 +96,7 @@ def test_the_command_writes_the_mean_or_says_why_not(heads: list[GKNet], tmp_pat
     ]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert weights.load(tmp_path / "mean.safetensors").config == replace(RUN, heads=1).network()
-    command[3] = str(weights.shipped("gknet-s"))
+    command[3] = str(weights.find_shipped("gknet-s"))
     refused = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert refused.returncode == 2
     assert refused.stderr.startswith("mean_of_heads: ")

@@ -29,7 +29,7 @@ def test_the_trunk_still_recognizes_what_it_was_trained_on(name: str, classes: r
     picture = torch.from_numpy(photograph(name, 300, 400)).permute(2, 0, 1)[None].float() / 255
     trunk = Recognition()
     trunk.load()
-    things = trunk(picture, torch.zeros(1, 1, 300, 400)).things
+    things = trunk(picture, torch.zeros(1, 1, 300, 400)).deep
     gain = given["_bn1.weight"] / (given["_bn1.running_var"] + 1e-3).sqrt()
     feature = torch.einsum("oi,bihw->bohw", given["_conv_head.weight"][:, :, 0, 0], things)
     feature = (feature - given["_bn1.running_mean"][:, None, None]) * gain[:, None, None]

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from gknet.errors import InputError
-from gknet.network.extensions.recognition import Recognized
+from gknet.network.extensions.recognition import RecognizedFeatures
 from training.data.shards import Photographs
 from training.data.synthesis.crops import cut_out_parts, draw_parts, sum_masks
 from training.data.synthesis.degradations import degrade, degrade_objects
@@ -86,7 +86,7 @@ class CompositeStream:
                 composite, real = degrade_objects(composite, real, mask, self.run.worn, self.generator)
         return composite, real
 
-    def _get_recognized(self, drawn: Tensor) -> Recognized | None:
+    def _get_recognized(self, drawn: Tensor) -> RecognizedFeatures | None:
         """Return the feature maps for the drawn mask numbers (B,), if they are known."""
         del drawn
         return None

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from gknet.network.extensions.recognition import Recognition, Recognized
+from gknet.network.extensions.recognition import Recognition, RecognizedFeatures
 from training.data.shards import Photographs
 from training.data.streams.composites import CompositeStream
 from training.engine.batch import Batch
@@ -45,7 +45,7 @@ class SharedViewStream(CompositeStream):
         real, mask, number = made.real[chosen], made.mask[chosen], number[chosen]
         if len(chosen):
             composite, real = self._degrade(composite, real, mask)
-        return Batch(composite, real, mask, Recognized(recognized.places[number], recognized.things[number]))
+        return Batch(composite, real, mask, RecognizedFeatures(recognized.middle[number], recognized.deep[number]))
 
     def _draw_references(self, drawn: Tensor) -> Tensor:
         """Draw another mask for each of the mask numbers (B,)."""

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from gknet.network.extensions.recognition import PLACES, SIZE, THINGS, Recognition, Recognized
+from gknet.network.extensions.recognition import DEEP_CHANNELS, MIDDLE_CHANNELS, SIZE, Recognition, RecognizedFeatures
 from training.data.shards import Photographs
 from training.data.streams.composites import CompositeStream
 from training.data.synthesis.crops import KEPT, MASK_SHARE, SMALLEST, STRETCH
@@ -38,7 +38,8 @@ class Views:
     pictures: (V, 3, S, S) uint8.
     masks: (V, S, S) uint8.
     keys: V photograph keys.
-    places: (V, PLACES, SIZE/16, SIZE/16) and things: (V, THINGS, SIZE/32, SIZE/32), float16, as in `Recognized`.
+    places: (V, MIDDLE_CHANNELS, SIZE/16, SIZE/16) and things: (V, DEEP_CHANNELS, SIZE/32, SIZE/32), float16, the
+    `RecognizedFeatures.middle` and `deep` of each view.
     """
 
     pictures: np.ndarray
@@ -63,14 +64,14 @@ class ViewStream(CompositeStream):
         # A view is already cropped and possibly mirrored.
         return self.pictures[drawn].float() / 255, self.masks[drawn][:, None].float() / 255
 
-    def _get_recognized(self, drawn: Tensor) -> Recognized:
+    def _get_recognized(self, drawn: Tensor) -> RecognizedFeatures:
         # These are for the photograph's own mask, even if the composite uses another.
         numbers = drawn.cpu().numpy()
         places, things = (
             torch.from_numpy(field[numbers]).float().to(drawn.device)
             for field in (self.views.places, self.views.things)
         )
-        return Recognized(places, things)
+        return RecognizedFeatures(places, things)
 
 
 def load_views(photographs: Photographs, run: TrainingRun, folder: Path, parallel: Parallel) -> Views:
@@ -99,8 +100,8 @@ def _make_views(photographs: Photographs, run: TrainingRun, folder: Path, parall
     shapes = {
         "pictures": (np.uint8, (total, 3, run.size, run.size)),
         "masks": (np.uint8, (total, run.size, run.size)),
-        "places": (np.float16, (total, PLACES, SIZE // 16, SIZE // 16)),
-        "things": (np.float16, (total, THINGS, SIZE // 32, SIZE // 32)),
+        "places": (np.float16, (total, MIDDLE_CHANNELS, SIZE // 16, SIZE // 16)),
+        "things": (np.float16, (total, DEEP_CHANNELS, SIZE // 32, SIZE // 32)),
     }
     if parallel.rank == 0:
         folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +124,7 @@ def _make_views(photographs: Photographs, run: TrainingRun, folder: Path, parall
         small = F.interpolate(views, (run.size, run.size), mode="bilinear", antialias=True).clamp(0, 1)
         pixels = (small * 255).round().byte().numpy()
         recognized = trunk(views[:, :3], views[:, 3:])
-        values = (pixels[:, :3], pixels[:, 3], recognized.places.half().numpy(), recognized.things.half().numpy())
+        values = (pixels[:, :3], pixels[:, 3], recognized.middle.half().numpy(), recognized.deep.half().numpy())
         for file, value in zip(files.values(), values, strict=True):
             file[chosen] = value
     for file in files.values():

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Generator
 
 from gknet.errors import HarmonizeError
-from gknet.pixels.side_by_side import side_by_side
+from gknet.pixels.side_by_side import join_side_by_side
 from training.data.sample import MASK_SHARE, TRIES, to_pixels
 from training.data.shards import Photographs, find_shards, read_photographs
 from training.data.synthesis.recoloring import recolor
@@ -50,7 +50,7 @@ def make_contact_sheet(photographs: Photographs, rows: int) -> np.ndarray:
         for name, render in RENDERINGS.items():
             row[f"scene: {name}"] = to_pixels(render(real, generator).clamp(0, 1))
         sheet.append(row)
-    return side_by_side(sheet)
+    return join_side_by_side(sheet)
 
 
 def main() -> int:

@@ -101,7 +101,7 @@ def _join_names(case: Failure | Doubt) -> str:
 
 def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
-    path = options.weights or weights.shipped("gknet-s")
+    path = options.weights or weights.find_shipped("gknet-s")
     with defer_interrupts():
         harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
     photographs = read_validation(options.pool, bad=bad)
@@ -120,7 +120,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
     objects = list(paste_objects(photographs, options.pasted, lambda key: is_from_source(key, options.source)))
     shown_objects = track(objects, "Harmonizing pasted objects", console=console, disable=not console.is_terminal)
     doubts = list(harmonize_pasted_objects(harmonizer, shown_objects))
-    of = f"{path.name} {weights.digest(path)}"
+    of = f"{path.name} {weights.compute_digest(path)}"
     if options.source:
         of += f", worst of {' and '.join(options.source)}"
     _write(options.output, of, everything, worst, doubts)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from gknet.atomic import replacing
+from gknet.atomic import replace_file
 
 SIDE = 224
 """Side of a picture on the sheet, in pixels."""
@@ -52,7 +52,7 @@ def write_sheet(path: Path, tiles: Sequence[Tile]) -> None:
             # Align the pictures of a row, however many lines of text are above them.
             sheet.paste(tile, (MARGIN + column * (width + MARGIN), top + height - tile.height))
         top += height + MARGIN
-    with replacing(path) as unfinished:
+    with replace_file(path) as unfinished:
         # No chroma subsampling, because the sheet is for comparing colours.
         sheet.save(unfinished, "JPEG", quality=JPEG_QUALITY, subsampling=0)
 

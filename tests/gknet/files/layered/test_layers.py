@@ -19,10 +19,10 @@ from psd_tools.constants import BlendMode, Resource
 from gknet import Harmonizer, InputError, edges
 from gknet.cli.app import main
 from gknet.errors import MissingPackageError
-from gknet.files.layered.blending import laid_over
-from gknet.files.layered.layers import Layers, opened
+from gknet.files.layered.blending import blend_over
+from gknet.files.layered.layers import Layers, open_layers
 from gknet.files.picture import Picture
-from gknet.files.raster import png as png_of
+from gknet.files.raster import encode_png as png_of
 from tests.gknet import icc, ora
 
 Run = Callable[..., str]
@@ -108,27 +108,27 @@ def test_the_harmonized_layer_lies_above_its_source_and_all_else_is_kept(run: Ru
 
 
 def test_the_flat_picture_is_what_the_layers_show(file: Path, background: np.ndarray, cutout: np.ndarray) -> None:
-    document = opened(file)
+    document = open_layers(file)
     assert document is not None
     layers = Layers(document, "cup")
-    below = layers.below()
+    below = layers.merge_below()
     assert np.array_equal(np.rint(below[..., :3] * 255), background)
     expected = background.astype(float)
     alpha = cutout[..., 3:] / 255 * 0.9
     place = (slice(25, 175), slice(70, 190))
     expected[place] += (cutout[..., :3] - expected[place]) * alpha
     expected[:, :8] = expected[:, -8:] = 30
-    merged = layers.merged().pixels
+    merged = layers.merge().pixels
     assert merged.shape == background.shape
     np.testing.assert_allclose(merged, expected, atol=0.51)
 
 
 def test_a_layer_is_harmonized_as_its_scene_asks(shipped: Harmonizer, file: Path, run: Run, tmp_path: Path) -> None:
     """The same pixels as from Python."""
-    document = opened(file)
+    document = open_layers(file)
     assert document is not None
     layers = Layers(document, "cup")
-    below = np.rint(layers.below()[..., :3] * 255).astype(np.uint8)
+    below = np.rint(layers.merge_below()[..., :3] * 255).astype(np.uint8)
     fit = shipped.fit_layer(layers.foreground.pixels, below, at=(70, 25), canvas=(256, 200), opacity=0.9)
     run("harmonize", "a.ora", "-o", "b.ora", "--layer", "cup")
     found = np.asarray(Image.open(io.BytesIO(ora.contents(tmp_path / "b.ora")["data/harmonized-0.png"])))
@@ -139,7 +139,7 @@ def test_a_layer_of_a_file_is_cleaned_first_if_that_is_asked_for(run: Run, file:
     """At strength 0 the new layer is the source with clean edges, and nothing else."""
     run("harmonize", file, "-o", "b.ora", "--layer", "cup", "--clean-edges", "--strength", "0")
     found = np.asarray(Image.open(io.BytesIO(ora.contents(tmp_path / "b.ora")["data/harmonized-0.png"])))
-    clean = edges.cleaned(cutout, lambda *_: None)
+    clean = edges.clean_edges(cutout, lambda *_: None)
     assert np.array_equal(found, clean)
     assert not np.array_equal(clean, cutout)
 
@@ -147,24 +147,24 @@ def test_a_layer_of_a_file_is_cleaned_first_if_that_is_asked_for(run: Run, file:
 def test_without_a_name_the_topmost_visible_layer_with_transparency_is_meant(
     file: Path, tmp_path: Path, cutout, background
 ) -> None:
-    document = opened(file)
+    document = open_layers(file)
     assert document is not None
     assert Layers(document, None).chosen.name == "frame"  # the sketch above it is hidden
     empty, ground = ora.png(np.zeros((200, 256, 4), np.uint8)), ora.png(background)
     inner = '<layer name="new" src="e"/><layer name="cup" src="c" x="9"/><layer name="ground" src="g"/>'
     ora.write(tmp_path / "b.ora", ora.stack((256, 200), inner), {"e": empty, "c": ora.png(cutout), "g": ground})
-    other = opened(tmp_path / "b.ora")
+    other = open_layers(tmp_path / "b.ora")
     assert other is not None
     assert Layers(other, None).chosen.name == "cup"
     inner = '<layer name="ground" src="g"/><layer name="ground" src="g"/>'
     ora.write(tmp_path / "c.ora", ora.stack((256, 200), inner), {"g": ground})
-    opaque = opened(tmp_path / "c.ora")
+    opaque = open_layers(tmp_path / "c.ora")
     assert opaque is not None
     with pytest.raises(InputError, match="no visible layer with transparency"):
         Layers(opaque, None)
-    with pytest.raises(InputError, match="Several layers"):
+    with pytest.raises(InputError, match="2 layers are named"):
         Layers(opaque, "ground")
-    with pytest.raises(InputError, match=r"no layer 'cap'.*'ground'"):
+    with pytest.raises(InputError, match=r"Unknown layer 'cap'.*'ground'"):
         Layers(opaque, "cap")
 
 
@@ -181,11 +181,11 @@ def test_layers_blend_as_psd_tools_blends_them(tmp_path, background, cutout, mod
     above = np.zeros((200, 256, 4), np.uint8)
     above[:150, :120] = cutout
     ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), {"a": ora.png(above), "g": ora.png(background)})
-    document = opened(tmp_path / "a.ora")
+    document = open_layers(tmp_path / "a.ora")
     backdrop, source = (np.float32(pixels[..., :3] / 255) for pixels in (background, above))
     alpha = above[..., 3:] / 255 / 2
     expected = backdrop * (1 - alpha) + get_blend_func(BlendMode[mode])(backdrop, source) * alpha
-    found = Layers(document, "a").merged().pixels / 255
+    found = Layers(document, "a").merge().pixels / 255
     np.testing.assert_allclose(found, expected, atol=0.53 / 255)
 
 
@@ -204,7 +204,7 @@ def test_operators_cover_as_porter_and_duff_have_it(operator, alpha):
     random = np.random.default_rng(2)
     below, above = random.random((2, 9, 9, 4)).astype(np.float32)
     above[0, 0, 3] = below[0, 1, 3] = 0
-    result = laid_over(below, above, operator)
+    result = blend_over(below, above, operator)
     np.testing.assert_allclose(result[..., 3], alpha(above[..., 3], below[..., 3]), atol=1e-6)
     assert np.isfinite(result).all()
 
@@ -216,7 +216,7 @@ def test_an_operator_that_is_not_drawn_is_said(run: Run, file: Path) -> None:
     ora.write(file, changed, members)
     said = run("harmonize", "a.ora", "-o", "b.ora", "--layer", "cup")
     assert said.count("\n") == 1
-    assert "the blending of 'cup' is taken as normal" in said
+    assert "the blend mode of 'cup' is treated as normal" in said
 
 
 def test_depth_and_profile_of_a_layer_are_kept(run: Run, tmp_path: Path, background, cutout) -> None:
@@ -229,13 +229,13 @@ def test_depth_and_profile_of_a_layer_are_kept(run: Run, tmp_path: Path, backgro
     inner = '<layer name="cup" src="cup" x="40"/><layer name="ground" src="ground"/>'
     ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), members)
     run("harmonize", "a.ora", "-o", "b.ora", "--strength", "0")
-    from gknet.files.raster import read_png
+    from gknet.files.raster import decode_png
 
     written = ora.contents(tmp_path / "b.ora")
-    again = read_png(written["data/harmonized-0.png"], tmp_path)
+    again = decode_png(written["data/harmonized-0.png"], tmp_path)
     assert np.array_equal(again.pixels, deep)
     assert again.profile == profile
-    merged = read_png(written["mergedimage.png"], tmp_path)
+    merged = decode_png(written["mergedimage.png"], tmp_path)
     assert (merged.pixels.dtype, merged.profile) == (np.uint16, profile)
     shown = Picture(pixels=merged.pixels, profile=profile).encoding.to_srgb(
         (merged.pixels[180:] / np.float32(65535)).astype(np.float32)
@@ -266,7 +266,7 @@ def test_a_photoshop_file_becomes_openraster_with_one_layer_more(
 ) -> None:
     photoshop.save(tmp_path / "a.psd")
     assert run("harmonize", "a.psd", "-o", "b.ora") == ""
-    document = opened(tmp_path / "b.ora")
+    document = open_layers(tmp_path / "b.ora")
     assert document is not None
     names = [node.name for node in document.nodes]
     assert names == ["ground", "things", "cup", "cup (harmonized)"]
@@ -275,17 +275,17 @@ def test_a_photoshop_file_becomes_openraster_with_one_layer_more(
     assert np.array_equal(layers.foreground.pixels, cutout.astype(np.uint16) * np.uint16(257))
     assert layers.profile == icc.rgb(icc.DISPLAY_P3, icc.srgb_curve())
     assert np.array_equal(
-        document.picture(document.nodes[0]).pixels[..., :3], background.astype(np.uint16) * np.uint16(257)
+        document.read_layer(document.nodes[0]).pixels[..., :3], background.astype(np.uint16) * np.uint16(257)
     )
     run("harmonize", "a.psd", "-o", "b.tif")
     from gknet.files import formats
 
-    flat = formats.read(tmp_path / "b.tif")
+    flat = formats.read_picture(tmp_path / "b.tif")
     assert flat.pixels.dtype == np.uint16
     # What the .ora shows, drawn by us, is what the .psd shows, drawn by psd-tools.
-    shown = Layers(document, "cup (harmonized)").merged().pixels
+    shown = Layers(document, "cup (harmonized)").merge().pixels
     assert np.abs(flat.pixels.astype(int) - shown).max() <= 257 // 2
-    assert np.abs(flat.pixels.astype(int) - formats.read(tmp_path / "b.tif").pixels).max() == 0
+    assert np.abs(flat.pixels.astype(int) - formats.read_picture(tmp_path / "b.tif").pixels).max() == 0
 
 
 def test_masks_clipping_and_adjustments_are_drawn_and_said(run: Run, tmp_path: Path, photoshop, cutout) -> None:
@@ -297,8 +297,8 @@ def test_masks_clipping_and_adjustments_are_drawn_and_said(run: Run, tmp_path: P
     glaze.clipping = True
     photoshop.save(tmp_path / "a.psd")
     said = run("harmonize", "a.psd", "-o", "b.ora", "--layer", "cup")
-    assert said == "gknet: Note: 'glaze' is part of the layer that it is clipped to.\n"
-    document = opened(tmp_path / "b.ora")
+    assert said == "gknet: Note: 'glaze' is merged into the layer that it is clipped to.\n"
+    document = open_layers(tmp_path / "b.ora")
     assert document is not None
     source = Layers(document, "cup").foreground.pixels
     alpha = cutout[..., 3].astype(int) * 257
@@ -307,17 +307,17 @@ def test_masks_clipping_and_adjustments_are_drawn_and_said(run: Run, tmp_path: P
     seen = source[..., 3] > 0
     assert (source[:40, ..., 0][seen[:40]] == 65535).all()
     run("harmonize", "a.psd", "-o", "b.png", "--layer", "cup")
-    shown = Layers(document, "cup (harmonized)").merged().pixels
+    shown = Layers(document, "cup (harmonized)").merge().pixels
     from gknet.files import formats
 
-    assert np.abs(formats.read(tmp_path / "b.png").pixels.astype(int) - shown).max() <= 257 // 2
+    assert np.abs(formats.read_picture(tmp_path / "b.png").pixels.astype(int) - shown).max() <= 257 // 2
 
 
 def test_what_of_photoshop_has_no_place_in_openraster_is_said_in_one_line(run: Run, tmp_path: Path, photoshop) -> None:
     list(photoshop.descendants())[-1].blend_mode = BlendMode.VIVID_LIGHT
     photoshop.save(tmp_path / "a.psd")
     said = run("harmonize", "a.psd", "-o", "b.ora")
-    assert said == "gknet: Note: the blending of 'cup' is normal among the layers.\n"
+    assert said == "gknet: Note: the blend mode of 'cup' is normal among the layers.\n"
 
 
 def test_gray_photoshop_files_stay_gray(run: Run, tmp_path: Path, background, cutout) -> None:
@@ -337,4 +337,4 @@ def test_without_the_package_the_extra_is_named(tmp_path: Path, photoshop, monke
     photoshop.save(tmp_path / "a.psd")
     monkeypatch.setitem(sys.modules, "psd_tools", None)
     with pytest.raises(MissingPackageError, match=r"package psd-tools.*gknet-harmonize\[psd\]"):
-        opened(tmp_path / "a.psd")
+        open_layers(tmp_path / "a.psd")

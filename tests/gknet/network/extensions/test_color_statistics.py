@@ -1,4 +1,4 @@
-"""Numbers that tell how the colours of two regions differ."""
+"""Numbers that tell how the colors of two regions differ."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from skimage.color import rgb2lab
 
 from gknet.color.srgb import srgb_to_lab
-from gknet.network.extensions.color_statistics import BINS, LENGTH, color_statistics
+from gknet.network.extensions.color_statistics import BINS, LENGTH, compute_color_statistics
 
 HALF = (LENGTH - 1) // 2
 
@@ -20,7 +20,7 @@ def tensors(photograph: np.ndarray, mask: np.ndarray) -> tuple[torch.Tensor, tor
 
 def test_both_regions_are_described_as_numpy_does(photograph: np.ndarray, object_mask: np.ndarray) -> None:
     hard = object_mask >= 128
-    found = color_statistics(*tensors(photograph, hard))[0].numpy()
+    found = compute_color_statistics(*tensors(photograph, hard))[0].numpy()
     assert found.shape == (LENGTH,)
     assert found[-1] == np.float32(np.sqrt(hard.mean(dtype=np.float64)))
     # The conversion itself is judged in test_color.py.
@@ -37,21 +37,21 @@ def test_both_regions_are_described_as_numpy_does(photograph: np.ndarray, object
 
 def test_the_last_bits_of_a_gray_photograph_do_not_matter(photograph: np.ndarray, object_mask: np.ndarray) -> None:
     gray, mask = tensors(np.repeat(photograph[..., :1], 3, axis=2), object_mask)
-    found = color_statistics(gray, mask)
+    found = compute_color_statistics(gray, mask)
     # Levels of L are counted by hard bins: some pixels are let move, by less than can be seen.
     for tint in (1e-5, -1e-5, 1e-3, -1e-3):
-        tinted = color_statistics(gray + torch.tensor([tint, 0.0, -tint])[:, None, None], mask)
+        tinted = compute_color_statistics(gray + torch.tensor([tint, 0.0, -tint])[:, None, None], mask)
         assert float((tinted - found).abs().max()) < 0.01
 
 
 def test_mixed_pixels_along_a_soft_edge_hardly_count(photograph: np.ndarray, object_mask: np.ndarray) -> None:
-    """A soft edge of another colour moves the statistics far less than its area would."""
+    """A soft edge of another color moves the statistics far less than its area would."""
     hard, soft = (object_mask == 255).astype(np.float32), object_mask / np.float32(255)
     edge = (soft > 0) & (soft < 1)
     dyed = photograph.copy()
     dyed[edge] = (255, 0, 255)
-    clean = color_statistics(*tensors(photograph, hard))[0, BINS**3 : BINS**3 + 3]
-    with_edge = color_statistics(*tensors(dyed, soft))[0, BINS**3 : BINS**3 + 3]
+    clean = compute_color_statistics(*tensors(photograph, hard))[0, BINS**3 : BINS**3 + 3]
+    with_edge = compute_color_statistics(*tensors(dyed, soft))[0, BINS**3 : BINS**3 + 3]
     area = soft[edge].sum() / soft.sum()
     by_area = area * np.abs(rgb2lab(np.uint8([[[255, 0, 255]]]))[0, 0] / [100, 96, 96]).max()
     assert float((with_edge - clean).abs().max()) < 0.75 * by_area
@@ -60,4 +60,4 @@ def test_mixed_pixels_along_a_soft_edge_hardly_count(photograph: np.ndarray, obj
 def test_a_region_that_is_empty_gives_finite_numbers(photograph: np.ndarray) -> None:
     for level in (0.0, 1.0, 0.01):
         mask = np.full(photograph.shape[:2], level)
-        assert torch.isfinite(color_statistics(*tensors(photograph, mask))).all()
+        assert torch.isfinite(compute_color_statistics(*tensors(photograph, mask))).all()

@@ -13,8 +13,8 @@ from torch import Tensor
 from gknet import GKNet, Harmonizer, WeightsError, preset
 from gknet.network import weights
 from gknet.network.extensions import recognition
-from gknet.network.extensions.recognition import PLACES, SIZE, THINGS, Recognition, without_light
-from gknet.network.extensions.surroundings import REACHES, REGIONS, surroundings
+from gknet.network.extensions.recognition import DEEP_CHANNELS, MIDDLE_CHANNELS, SIZE, Recognition, normalize_luminance
+from gknet.network.extensions.surroundings import REACHES, REGIONS, weigh_surroundings
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def tensors(photograph: np.ndarray, mask: np.ndarray) -> tuple[Tensor, Tensor]:
     return picture, torch.from_numpy(mask.astype(np.float32) / 255)[None, None]
 
 
-def recoloured(picture: Tensor, mask: Tensor) -> Tensor:
+def recolored(picture: Tensor, mask: Tensor) -> Tensor:
     """The foreground darker, flatter and of another tint."""
     change = torch.tensor([0.55, 0.4, 0.65])[:, None, None] * picture + torch.tensor([0.1, 0.02, 0.2])[:, None, None]
     return torch.lerp(picture, change, mask)
@@ -40,11 +40,11 @@ def apart(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().mean() / one.abs().mean())
 
 
-def test_what_is_seen_does_not_depend_on_the_foregrounds_colours(
+def test_what_is_seen_does_not_depend_on_the_foregrounds_colors(
     trunk: Recognition, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:
     picture, mask = tensors(photograph, object_mask)
-    seen, again = trunk(picture, mask), trunk(recoloured(picture, mask), mask)
+    seen, again = trunk(picture, mask), trunk(recolored(picture, mask), mask)
     mirrored = trunk(picture.flip(3), mask.flip(3))
     for one, other, elsewhere in zip(seen, again, mirrored, strict=True):
         assert apart(one, other) < 0.3 * apart(one, elsewhere)
@@ -54,7 +54,9 @@ def test_light_that_is_alike_everywhere_is_taken_out_exactly(photograph: np.ndar
     picture, mask = tensors(photograph, object_mask)
     hard = (mask > 0.5).float()
     brighter = torch.lerp(0.5 * picture, 0.5 * picture + 0.2, hard)
-    torch.testing.assert_close(without_light(brighter, hard), without_light(picture, hard), atol=2e-3, rtol=0)
+    torch.testing.assert_close(
+        normalize_luminance(brighter, hard), normalize_luminance(picture, hard), atol=2e-3, rtol=0
+    )
 
 
 @pytest.mark.parametrize(("size", "seen"), [((448, 224), (14, 7)), ((64, 64), (8, 8)), ((256, 176), (14, 10))])
@@ -62,8 +64,8 @@ def test_large_pictures_are_reduced_and_small_ones_enlarged_once(
     trunk: Recognition, size: tuple[int, int], seen: tuple[int, int]
 ) -> None:
     found = trunk(torch.rand(2, 3, *size), torch.rand(2, 1, *size))
-    assert found.places.shape == (2, PLACES, *seen)
-    assert found.things.shape == (2, THINGS, *(-(-side // 2) for side in seen))
+    assert found.middle.shape == (2, MIDDLE_CHANNELS, *seen)
+    assert found.deep.shape == (2, DEEP_CHANNELS, *(-(-side // 2) for side in seen))
     assert seen[0] * 16 <= SIZE
 
 
@@ -84,7 +86,7 @@ def test_what_looks_like_the_object_counts_most(trunk: Recognition, photograph: 
     picture[:, :, 32:80, 32:80] = patch
     picture[:, :, 144:192, 144:192] = patch
     mask[:, :, 32:80, 32:80] = 1
-    weights, _ = surroundings(mask, trunk(picture, mask).places)
+    weights, _ = weigh_surroundings(mask, trunk(picture, mask).middle)
     assert weights.shape == (1, REGIONS, SIZE, SIZE)
     for alike in weights[0, len(REACHES) :]:
         there = alike[144:192, 144:192]
@@ -94,7 +96,7 @@ def test_what_looks_like_the_object_counts_most(trunk: Recognition, photograph: 
 def test_what_is_near_is_counted_up_to_its_reach_and_never_the_object_itself(trunk: Recognition) -> None:
     picture, mask = torch.rand(1, 3, 200, 100), torch.zeros(1, 1, 200, 100)
     mask[:, :, 90:110, 40:60] = 1
-    weights, _ = surroundings(mask, trunk(picture, mask).places)
+    weights, _ = weigh_surroundings(mask, trunk(picture, mask).middle)
     assert float((weights * mask).abs().max()) == 0
     for near, reach in zip(weights[0], REACHES, strict=False):
         rows = (near > 0.5).any(dim=1).nonzero()
@@ -105,7 +107,7 @@ def test_a_foreground_without_background_and_none_at_all_stay_finite(trunk: Reco
     picture = torch.rand(1, 3, 64, 64)
     for level in (0.0, 1.0):
         mask = torch.full((1, 1, 64, 64), level)
-        weights, cosine = surroundings(mask, trunk(picture, mask).places)
+        weights, cosine = weigh_surroundings(mask, trunk(picture, mask).middle)
         assert torch.isfinite(weights).all()
         assert torch.isfinite(cosine).all()
 
