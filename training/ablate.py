@@ -36,7 +36,7 @@ from training.data.streams.composites import CompositeStream, choose_photograph_
 from training.engine.loop import train
 from training.engine.run import Parts, TrainingRun, read_run
 from training.engine.training import NotFiniteError, Training, is_in_statistics_path
-from training.evaluation.ablation_table import Ablated, ablation_table
+from training.evaluation.ablation_table import AblationRun, ablation_table
 from training.evaluation.bare_network import BareNetwork
 from training.evaluation.metrics import Record
 from training.evaluation.records import read_records, write_records
@@ -107,7 +107,7 @@ class Ablation:
         keys = set(photographs.keys[:: self.every])
         return [sample for sample in make_validation_samples(photographs) if sample.key in keys]
 
-    def run_row(self, seed: int, parts: Parts) -> Ablated:
+    def run_row(self, seed: int, parts: Parts) -> AblationRun:
         """Return the result of a row; train and evaluate it unless that is done.
 
         Raises KeyboardInterrupt, with the state saved, if interrupted, and NotFiniteError if the loss is not finite.
@@ -129,7 +129,7 @@ class Ablation:
                 json.dump({"samples": training.samples, "seconds": training.seconds}, file)
             state.unlink()  # tens of megabytes that are no longer needed
         kept = json.loads(done.read_text(encoding="utf-8"))
-        return Ablated(read_records(folder / "scores.csv"), kept["seconds"])
+        return AblationRun(read_records(folder / "scores.csv"), kept["seconds"])
 
     def start_training(self, seed: int, parts: Parts) -> Training:
         """Return a row's training before its first step, with the seed's initial values and the statistics path."""
@@ -191,7 +191,7 @@ def main() -> int:
         run = read_run(options.config)
         ablation = Ablation(run, options.data, options.pool, options.out, options.start, options.every)
         first = ablation.judge_start()
-        rows: dict[Parts, list[Ablated]] = {parts: [] for parts in ROWS}
+        rows: dict[Parts, list[AblationRun]] = {parts: [] for parts in ROWS}
         for seed in dict.fromkeys(options.seeds):
             for parts in ROWS:
                 rows[parts].append(ablation.run_row(seed, parts))

@@ -118,7 +118,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
         data = (
             quality_plot.IHARMONY4 if options.iharmony4 else f"{source.resolve().name}, {len(results[ours])} composites"
         )
-        quality_plot.draw(options.plot, quality_plot.measured(results, {ours: harmonizer.net.config}), data)
+        quality_plot.draw(options.plot, quality_plot.measure_marks(results, {ours: harmonizer.net.config}), data)
 
 
 def _parse_arguments() -> argparse.Namespace:

@@ -10,8 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-PACKAGES = ("gknet", "backend")
-"""Packages whose names are checked; training still has four participles."""
+PACKAGES = ("gknet", "backend", "training", "plugin_gimp", "plugin_krita")
 
 PARTICIPLES = frozenset(  # a string, as a list of so many words would take a line for each
     """

@@ -29,7 +29,7 @@ HEADINGS = [
 ]
 
 
-class Ablated(NamedTuple):
+class AblationRun(NamedTuple):
     """One row of one seed. records: of every composite judged, in one order for all.   seconds: of processor time."""
 
     records: list[Record]
@@ -37,7 +37,7 @@ class Ablated(NamedTuple):
 
 
 def ablation_table(
-    run: TrainingRun, rows: dict[Parts, list[Ablated]], first: list[Record] | None, start: str | None
+    run: TrainingRun, rows: dict[Parts, list[AblationRun]], first: list[Record] | None, start: str | None
 ) -> ScoreTable:
     """A row an ablation, means over its seeds, below what is there without any training.
 

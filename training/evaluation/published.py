@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 
-class Published(NamedTuple):
+class PublishedScores(NamedTuple):
     """Means over a group of pictures; None where the source states none."""
 
     mse: float | None = None
@@ -22,7 +22,7 @@ class PublishedRow(NamedTuple):
     """A method's line. figures: by group of pictures.   source: where they were read."""
 
     method: str
-    figures: dict[str, Published]
+    figures: dict[str, PublishedScores]
     source: str
 
 
@@ -32,7 +32,7 @@ def _rows(table: dict[str, Any], source: str) -> tuple[PublishedRow, ...]:
         PublishedRow(
             method,
             {
-                group: Published(**dict(zip(table["metrics"], values, strict=True)))
+                group: PublishedScores(**dict(zip(table["metrics"], values, strict=True)))
                 for group, values in zip(table["groups"], figures, strict=True)
             },
             source,

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from gknet.errors import InputError
+from gknet.errors import InputError, MissingPackageError
 from gknet.network import weights
 from gknet.network.complexity import count_flops, count_parameters
 from gknet.network.config import GKNetConfig, preset
@@ -38,19 +38,19 @@ class Mark(NamedTuple):
 
 
 def check(path: Path) -> None:
-    """Raises InputError if a plot could not be written to the path."""
+    """Raise InputError if a plot can't be written to the path, MissingPackageError without matplotlib."""
     if path.suffix.lower() not in ENDINGS:
-        raise InputError(f"{path} is no plot's name.", f"Choose one that ends in {' or '.join(ENDINGS)}.")
+        raise InputError(f"{path} has no ending of a plot.", f"Choose a name that ends in {' or '.join(ENDINGS)}.")
     if not path.parent.is_dir():
-        raise InputError(f"The folder {path.parent} is missing.", "Make it, or name another one.")
+        raise InputError(f"The folder {path.parent} is missing.", "Create it, or name another one.")
     if find_spec("matplotlib") is None:
-        raise InputError("A plot needs matplotlib.", 'Install it with: pip install -c constraints.txt ".[figures]"')
+        raise MissingPackageError("A plot needs the package matplotlib.", "figures")
 
 
-def measured(results: Mapping[str, Sequence[Record]], networks: Mapping[str, GKNetConfig]) -> list[Mark]:
-    """A mark a method of which there are records; networks: those that have parameters.
+def measure_marks(results: Mapping[str, Sequence[Record]], networks: Mapping[str, GKNetConfig]) -> list[Mark]:
+    """Return a mark for each method with records.   networks: settings of the methods that are networks.
 
-    Raises InputError where the untouched composites have no error that a share could be left of.
+    Raises InputError if the untouched composites have no error.
     """
     marks = []
     for name, records in results.items():
@@ -63,8 +63,8 @@ def measured(results: Mapping[str, Sequence[Record]], networks: Mapping[str, GKN
     return marks
 
 
-def published() -> list[Mark]:
-    """The methods of Table 1. The paper states no sizes as text; its own network has that of our building of it."""
+def read_published_marks() -> list[Mark]:
+    """Return the methods of Table 1. The paper's text states no sizes: GKNet has that of our implementation."""
     untouched, *rows = [(row.method, row.figures["all"].mse) for row in TABLE_1]
     assert untouched[1] is not None
     marks = [Mark(method, mse / untouched[1]) for method, mse in rows if mse is not None]
@@ -83,9 +83,9 @@ def draw(path: Path, ours: Sequence[Mark], data: str) -> None:
     """
     from matplotlib.figure import Figure
 
-    rows = {f"{IHARMONY4}: published": published()}
+    rows = {f"{IHARMONY4}: published": read_published_marks()}
     if data == IHARMONY4:
-        rows = {f"{IHARMONY4}: published, and measured here": [*published(), *ours]}
+        rows = {f"{IHARMONY4}: published, and measured here": [*read_published_marks(), *ours]}
     else:
         rows[f"Measured here on {data}: other data, not comparable with the row above"] = list(ours)
     figure = Figure(figsize=(11, 1.2 + 3.6 * len(rows)), layout="constrained")

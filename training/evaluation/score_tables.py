@@ -13,13 +13,13 @@ from rich.table import Table
 
 from training.data.sample import SIZE
 from training.evaluation.metrics import TOLERANCE, Record, Scores
-from training.evaluation.published import ELSEWHERE, PAPER, Published, PublishedRow
+from training.evaluation.published import ELSEWHERE, PAPER, PublishedRow, PublishedScores
 
 SHARES = {"0–5 %": (0.0, 0.05), "5–15 %": (0.05, 0.15), "15–100 %": (0.15, 1.01)}
 """The paper's groups by the foreground's share of the picture: from the first bound up to, without, the second."""
 UNKNOWN = "–"
 METRICS = ("MSE", "PSNR dB", "fMSE")
-"""As `Scores` and `Published` have them."""
+"""As `Scores` and `PublishedScores` have them."""
 
 Groups = dict[str, list[Record]]
 
@@ -184,6 +184,6 @@ def _measured(groups: Groups, metric: int, scores: Callable[[Record], Scores]) -
     ]
 
 
-def _cell(figures: Published | None, metric: int) -> str:
+def _cell(figures: PublishedScores | None, metric: int) -> str:
     figure = None if figures is None else figures[metric]
     return UNKNOWN if figure is None else f"{figure:.2f}"

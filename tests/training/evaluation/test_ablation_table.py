@@ -6,7 +6,7 @@ import pytest
 
 from training.ablate import ROWS
 from training.engine.run import TrainingRun
-from training.evaluation.ablation_table import Ablated, ablation_table
+from training.evaluation.ablation_table import AblationRun, ablation_table
 from training.evaluation.metrics import Record, Scores
 
 RUN = TrainingRun(preset="gknet-s", size=32)
@@ -20,9 +20,9 @@ def records(*fmse: float) -> list[Record]:
     ]
 
 
-def rows(first: list[list[Record]], others: list[list[Record]]) -> dict[str, list[Ablated]]:
+def rows(first: list[list[Record]], others: list[list[Record]]) -> dict[str, list[AblationRun]]:
     seeds = dict.fromkeys(ROWS, others) | {"baseline": first}
-    return {parts: [Ablated(one, 60.0) for one in found] for parts, found in seeds.items()}
+    return {parts: [AblationRun(one, 60.0) for one in found] for parts, found in seeds.items()}
 
 
 def test_means_spread_and_paired_differences() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from training.data.iharmony4 import SUBSETS
-from training.evaluation.published import ELSEWHERE, TABLE_1, TABLE_2, TABLE_3, TABLE_4, Published, PublishedRow
+from training.evaluation.published import ELSEWHERE, TABLE_1, TABLE_2, TABLE_3, TABLE_4, PublishedRow, PublishedScores
 
 # Columns as printed: PSNR, MSE and fMSE of HCOCO, HAdobe5k, HFlickr, Hday2night and all.
 TYPED_1 = """
@@ -86,14 +86,14 @@ def test_table_4_is_the_papers() -> None:
 
 
 def test_the_whole_network_is_the_same_in_tables_1_and_4() -> None:
-    assert TABLE_1[-1].figures["all"] == TABLE_4[-1].figures["all"] == Published(19.90, 39.53, 220.44)
+    assert TABLE_1[-1].figures["all"] == TABLE_4[-1].figures["all"] == PublishedScores(19.90, 39.53, 220.44)
 
 
 @pytest.mark.parametrize("row", [*TABLE_1, *ELSEWHERE], ids=lambda row: f"{row.method}, {row.source[:6]}")
 def test_a_figure_of_all_is_the_mean_of_the_sub_sets_unless_the_paper_says_otherwise(row: PublishedRow) -> None:
     """A figure mistyped, or read from the wrong row, would not add up."""
     off = set()
-    for metric in Published._fields:
+    for metric in PublishedScores._fields:
         whole = getattr(row.figures["all"], metric)
         if whole is not None:
             mean = sum(getattr(row.figures[subset], metric) * count for subset, count in PICTURES.items()) / 7404

@@ -14,7 +14,7 @@ from gknet.errors import InputError
 from training import evaluate as command
 from training.evaluation.metrics import Record, Scores
 from training.evaluation.published import TABLE_1
-from training.evaluation.quality_plot import IHARMONY4, Mark, check, draw, measured, published
+from training.evaluation.quality_plot import IHARMONY4, Mark, check, draw, measure_marks, read_published_marks
 
 NETWORK = preset("gknet-s")
 
@@ -29,7 +29,7 @@ def texts(path: Path) -> str:
 
 
 def test_quality_is_the_share_of_the_error_that_is_left() -> None:
-    network, classical = measured({"ours": records(20, 40), "Reinhard": records(100, 300)}, {"ours": NETWORK})
+    network, classical = measure_marks({"ours": records(20, 40), "Reinhard": records(100, 300)}, {"ours": NETWORK})
     assert (network.share, classical.share) == (pytest.approx(0.3), pytest.approx(2.0))
     assert classical.size is None
     assert network.size is not None
@@ -39,11 +39,11 @@ def test_quality_is_the_share_of_the_error_that_is_left() -> None:
     assert network.size[0] == sum(tensor.numel() for tensor in learned)
     same = [Record("key", "mkl", 0.1, Scores(0, 100, 0), Scores(0, 100, 0))]
     with pytest.raises(InputError, match="nothing to draw"):
-        measured({"ours": same}, {})
+        measure_marks({"ours": same}, {})
 
 
 def test_published_methods_have_no_size_that_the_paper_does_not_state() -> None:
-    marks = {mark.name: mark for mark in published()}
+    marks = {mark.name: mark for mark in read_published_marks()}
     assert marks["DoveNet"] == Mark("DoveNet", pytest.approx(52.33 / 172.47))
     assert [name for name, mark in marks.items() if mark.size] == ["GKNet (its size: as rebuilt here)"]
 
@@ -69,7 +69,8 @@ def test_the_same_data_share_their_panels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("plot.gif", "no plot's name. Choose one that ends in .png or .svg"), ("no/plot.png", "missing")]
+    ("name", "told"),
+    [("plot.gif", "no ending of a plot. Choose a name that ends in .png or .svg"), ("no/plot.png", "missing")],
 )
 def test_what_could_not_be_written_is_refused(name: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=told):
@@ -81,7 +82,7 @@ def test_a_bad_name_costs_no_evaluation(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["evaluate", "--pool", str(pool), "--plot", "plot.gif"])
     assert command.main() == 2
-    told = "evaluate: plot.gif is no plot's name. Choose one that ends in .png or .svg.\n"
+    told = "evaluate: plot.gif has no ending of a plot. Choose a name that ends in .png or .svg.\n"
     assert capsys.readouterr().err == told
 
 
