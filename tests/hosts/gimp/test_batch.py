@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from backend import Client
+from gknet import Encoding
 from tests.backend.real_backend import Backend
 from tests.hosts.gimp import cases
 from tests.hosts.gimp.program import Program
@@ -87,11 +88,10 @@ def asked_of_the_client(ran: Ran, case: dict[str, Any], selection: np.ndarray | 
         canvas=tuple(outcome["size"]),
         strength=case.get("args", {}).get("strength", 1.0),
         clean_edges=case.get("args", {}).get("clean-edges", False),
-        space="linear" if "'" not in model and "~" not in model else "srgb",
-        profile=profile,
+        encoding=Encoding("linear" if "'" not in model and "~" not in model else "srgb", profile),
         selection=selection,
         opacity=case.get("opacity", 1.0),
-    )
+    ).pixels
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -343,7 +343,7 @@ def asked_headlessly(one: Case, client: Client) -> Pixels:
         selection=one.selection(),
         opacity=place["opacity"],
         **one.facts["request"]["options"],
-    )
+    ).pixels
 
 
 def test_clean_edges_are_sent(case: Callable[[str], Case]) -> None:

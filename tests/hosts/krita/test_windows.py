@@ -79,7 +79,7 @@ def test_the_result_is_the_headless_clients_to_the_byte(session: Session, backen
                 canvas=(request["reference"]["canvas_width"], request["reference"]["canvas_height"]),
             )
     result = session.pixels("result", width)[..., [2, 1, 0, 3]]
-    assert np.array_equal(result, answer)
+    assert np.array_equal(result, answer.pixels)
     assert np.array_equal(result[..., 3], layer[..., 3])
     assert not np.array_equal(result, layer)
 
