@@ -16,7 +16,7 @@ from gknet import Harmonizer
 from tests.gknet.conftest import Run
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
-SECTION = PAGE.read_text(encoding="utf-8").partition("## Train your own weights")[2]
+SECTION = PAGE.read_text(encoding="utf-8").partition("## Train on your own pairs")[2]
 
 
 def block(language: str) -> str:
