@@ -52,6 +52,10 @@ _LARGER = 2
 _LIGHT = 16
 """Width of a network that gains less from a CPU's last core than the fit does: 32 ms on one, 22 ms on two."""
 
+_LONGEST = 300_000
+"""Pixels of a canvas's side."""
+_ROUNDING = 2
+"""Pixels by which a reduced reference's sides may miss the canvas's aspect ratio."""
 _DEPTHS = (np.uint8, np.uint16, np.float16, np.float32)
 
 
@@ -92,6 +96,8 @@ class LayerFit:
         Raises InputError for mismatched arguments.
         """
         as_rgb(layer)  # validates the shape
+        if selection is not None:
+            _check_selection(selection, layer.shape[:2])
         return recolor_pixels(
             replace(self.transfer, layer_size=(layer.shape[0], layer.shape[1])),
             layer,
@@ -114,13 +120,15 @@ class Harmonizer:
 
     def __init__(self, network: GKNet, device: torch.device | str = "cpu") -> None:
         self.network = network
-        self.device = torch.device(device)
+        self.device = choose_device(device)
         self.net = InferenceNetwork(network).to(self.device)
         if self.device.type == "cuda":
             self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "gknet-s", device: str = "auto") -> Self:
+    def from_pretrained(
+        cls, name_or_path: str | os.PathLike[str] = "gknet-s", device: torch.device | str = "auto"
+    ) -> Self:
         """Load trained weights.
 
         name_or_path: a shipped name, a weight file (.safetensors), or a folder written by `save_pretrained`.
@@ -173,6 +181,7 @@ class Harmonizer:
         else:
             pixels = composite
             encoding = encoding or ENCODED_SRGB
+        _check_encoding(encoding)
         rgb = as_rgb(pixels)
         flat = validate_mask(mask, pixels.shape[:2])
         box = bounding_box(flat)
@@ -261,8 +270,11 @@ class Harmonizer:
         encoding: of the layer.   reference_encoding: of the reference, None for the layer's.
         Raises InputError, NoForegroundError (also for an opaque layer without selection) and NoBackgroundError.
         """
-        at = (operator.index(at[0]), operator.index(at[1]))
+        _check_encoding(encoding)
+        _check_encoding(reference_encoding or encoding)
+        at, canvas = _read_pair("at", at), _read_pair("canvas", canvas)
         rgba, below = as_rgb(layer), fill_gaps(as_rgb(reference))
+        _check_canvas(canvas, (below.shape[1], below.shape[0]))
         _check_pixels(1.0, network_size, rgba)
         _check_pixels(1.0, network_size, below)
         if not 0 < opacity <= 1:
@@ -310,6 +322,8 @@ class Harmonizer:
             sight.mask,
             lambda: CurveFit(mask=sight.mask, foreground=foreground, layer_box=place, layer_size=size),
         )
+        if not np.isfinite(answer).all():
+            raise WeightsError("The network's answer contains NaN or infinite values.", "Use other weights.")
         on_progress("network", 1, 1)
         covered = 3 * float(np.square(sight.mask, dtype=np.float64).sum())
         change = math.sqrt(np.square(answer - composite).sum() / covered) if covered else 0.0
@@ -352,7 +366,7 @@ class Harmonizer:
 
     def _choose_network_size(self, asked: int | None) -> int:
         """Return the requested size, or the network's default for None."""
-        return self.net.config.network_size if asked is None else asked
+        return self.net.config.network_size if asked is None else int(asked)
 
     def _choose_sight_size(self, window: Box, network_size: int) -> tuple[int, int]:
         """Return the (height, width) of the network's input for a window: multiples of what it needs."""
@@ -377,10 +391,10 @@ def _roll_off(transfer: ColorTransfer, layer: np.ndarray, mask: np.ndarray | Non
 
 def check_options(strength: float, network_size: int | None) -> None:
     """Raise InputError for a strength or a network size that is out of range; None is the network's default size."""
-    if not 0 <= strength <= 1:
-        raise InputError(f"Invalid strength {strength}.", "It must be between 0 and 1.")
-    if network_size is not None and not 64 <= network_size <= 1024:
-        raise InputError(f"Invalid network size {network_size}.", "It must be between 64 and 1024.")
+    if not (isinstance(strength, int | float | np.number) and 0 <= strength <= 1):
+        raise InputError(f"Invalid strength {strength!r}.", "It must be between 0 and 1.")
+    if network_size is not None and not (isinstance(network_size, int | np.integer) and 64 <= network_size <= 1024):
+        raise InputError(f"Invalid network size {network_size!r}.", "It must be an integer between 64 and 1024.")
 
 
 def _check_pixels(strength: float, network_size: int | None, pixels: np.ndarray) -> None:
@@ -389,6 +403,33 @@ def _check_pixels(strength: float, network_size: int | None, pixels: np.ndarray)
         raise InputError(
             f"Unsupported pixel type {pixels.dtype}.",
             "Use uint8, uint16, float16 or float32.",
+        )
+
+
+def _check_encoding(encoding: Encoding) -> None:
+    if not isinstance(encoding, Encoding):
+        raise InputError(f"Expected an Encoding, got {encoding!r}.", "Pass Encoding('linear') or Encoding(profile=…).")
+
+
+def _read_pair(name: str, values: tuple[int, int]) -> tuple[int, int]:
+    """Return two integers. Raise InputError for anything else."""
+    try:
+        first, second = (operator.index(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Invalid {name} {values!r}.", "It must be two integers, such as (420, 310).") from error
+    return first, second
+
+
+def _check_canvas(canvas: tuple[int, int], reference: tuple[int, int]) -> None:
+    """Raise InputError unless the reference, (width, height), can show a canvas of that size."""
+    if not 1 <= min(canvas) <= max(canvas) <= _LONGEST:
+        raise InputError(f"Invalid canvas {canvas}.", f"Each side must be from 1 to {_LONGEST} pixels.")
+    scale = max(reference) / max(canvas)
+    missed = max(abs(side - whole * scale) for side, whole in zip(reference, canvas, strict=True))
+    if scale > 1 or missed > _ROUNDING:
+        raise InputError(
+            f"A reference of {reference[0]} x {reference[1]} pixels cannot show a canvas of {canvas[0]} x {canvas[1]}.",
+            "Pass the whole canvas, at its own size or reduced.",
         )
 
 
@@ -407,6 +448,14 @@ def _choose_window(box: Box, canvas: Box, network_size: int) -> Box:
     return Box(left, top, width, height)
 
 
+def _check_selection(selection: np.ndarray, size: tuple[int, ...]) -> None:
+    if selection.dtype != np.uint8 or selection.shape != size:
+        raise InputError(
+            f"Expected a selection of shape {size} uint8, got {selection.shape} {selection.dtype}.",
+            "Pass one byte per pixel of the layer.",
+        )
+
+
 def _find_coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray:
     """Return (h, w), above 0 where the layer is foreground. Raises NoForegroundError for an opaque layer."""
     if selection is None:
@@ -415,11 +464,7 @@ def _find_coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray
                 "The layer is opaque.", "Erase the background around the object, or select the object."
             )
         return rgba[..., 3] > 0  # NaN and what lies below 0 count as transparent
-    if selection.dtype != np.uint8 or selection.shape != rgba.shape[:2]:
-        raise InputError(
-            f"Expected a selection of shape {rgba.shape[:2]} uint8, got {selection.shape} {selection.dtype}.",
-            "Pass one byte per pixel of the layer.",
-        )
+    _check_selection(selection, rgba.shape[:2])
     if not selection.any():
         raise NoForegroundError("The selection does not contain any of the layer.", "Select the object, or nothing.")
     return selection if rgba.shape[2] == 3 else (selection > 0) & (rgba[..., 3] > 0)

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from gknet.color.profile import is_compatible
-from gknet.errors import UnsupportedError
+from gknet.errors import PictureError, UnsupportedError
 
 _MODES = {
     "L": np.uint8,
@@ -25,7 +25,10 @@ def from_pillow(image: Image.Image) -> np.ndarray:
             f"Unsupported image mode {image.mode}.",
             "Convert the image first: image.convert('RGB').",
         )
-    return np.asarray(image)
+    try:
+        return np.asarray(image)
+    except (OSError, ValueError) as error:  # a damaged file is only noticed now; a closed one has no pixels
+        raise PictureError(f"The image cannot be read: {error}.", "Open it again, or use another copy.") from error
 
 
 def to_pillow(pixels: np.ndarray, like: Image.Image) -> Image.Image:

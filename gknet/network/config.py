@@ -5,10 +5,25 @@ A weight file stores this record in its metadata, so that the network can be reb
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from gknet.errors import InputError
+
+_COUNTS = {
+    "width": (1, 512),
+    "stem": (1, 8),
+    "kernel_size": (1, 31),
+    "reference_layers": (1, 64),
+    "reference_heads": (1, 512),
+    "correlation_groups": (1, 512),
+    "network_size": (64, 1024),
+}
+"""Integers, smallest and largest: a file's settings must not make a program ask for endless memory."""
+_PAIRS = ("global_head_widths", "recognition_head_bottlenecks", "recognition_head_widths")
+_LARGEST_WIDTH = 8192
+"""Of a head's hidden layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +82,9 @@ class GKNetConfig:
     """Default long side of the network's input, pixels."""
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.stem < 1:
-            raise InputError(f"Invalid width {self.width} or stem {self.stem}.", "Both must be at least 1.")
-        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
-            raise InputError(f"Invalid kernel_size {self.kernel_size}.", "It must be odd and at least 1.")
+        self._check_types()
+        if self.kernel_size % 2 == 0:
+            raise InputError(f"Invalid kernel_size {self.kernel_size}.", "It must be odd.")
         if self.width % self.correlation_groups:
             raise InputError(
                 f"Invalid correlation_groups {self.correlation_groups}.", f"It must divide the width, {self.width}."
@@ -85,8 +99,6 @@ class GKNetConfig:
             raise InputError(f"Invalid head {self.head!r}.", "It must be 'affine' or 'rgb'.")
         if self.global_head and self.head != "affine":
             raise InputError("global_head needs the affine head.", "Set head to 'affine'.")
-        if not 64 <= self.network_size <= 1024:
-            raise InputError(f"Invalid network_size {self.network_size}.", "It must be between 64 and 1024.")
         if self.recognition and not self.global_head:
             raise InputError("recognition needs global_head.", "Set both, or neither.")
         if not self.kernel_prediction and (self.long_distance_reference or self.selective_correlation):
@@ -94,6 +106,26 @@ class GKNetConfig:
                 "long_distance_reference and selective_correlation need kernel_prediction.",
                 "Set kernel_prediction too.",
             )
+
+    def _check_types(self) -> None:
+        """Raise InputError for a value of the wrong type or out of its range."""
+        for name, (lowest, highest) in _COUNTS.items():
+            value = getattr(self, name)
+            if type(value) is not int or not lowest <= value <= highest:
+                raise InputError(f"Invalid {name} {value!r}.", f"It must be an integer from {lowest} to {highest}.")
+        for name in _PAIRS:
+            value = getattr(self, name)
+            numbers = value if isinstance(value, tuple) else ()
+            if len(numbers) != 2 or any(type(one) is not int or not 1 <= one <= _LARGEST_WIDTH for one in numbers):
+                raise InputError(f"Invalid {name} {value!r}.", f"It must be two integers from 1 to {_LARGEST_WIDTH}.")
+        for name in ("head_scale", "global_head_scale", "restraint"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not math.isfinite(value):
+                raise InputError(f"Invalid {name} {value!r}.", "It must be a finite number.")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "bool" and type(value) is not bool:
+                raise InputError(f"Invalid {field.name} {value!r}.", "It must be true or false.")
 
     @property
     def widths(self) -> tuple[int, int, int, int]:
@@ -115,14 +147,13 @@ class GKNetConfig:
         have.
         """
         known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(values) - known):
+        if unknown := sorted(str(name) for name in set(values) - known):
             raise InputError(f"Unknown network settings: {', '.join(unknown)}.", "Update GKNet Harmonize.")
         # Files written before this field existed: every network's input was 384.
         plain = {"network_size": 384, **values}
-        for name in ("global_head_widths", "recognition_head_bottlenecks", "recognition_head_widths"):
-            if name in plain:
-                first, second = plain[name]
-                plain[name] = (int(first), int(second))
+        for name in _PAIRS:
+            if isinstance(plain.get(name), list):  # JSON has no tuples
+                plain[name] = tuple(plain[name])
         return cls(**plain)
 
 

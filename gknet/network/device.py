@@ -7,10 +7,11 @@ import torch
 from gknet.errors import InputError
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str | torch.device) -> torch.device:
     """Return a device by name; "auto" prefers CUDA, then MPS, then the CPU. Raises InputError if it is not
     available.
     """
+    name = str(name)
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import pyvips
+import torch
 from PIL import Image
 
 from gknet import (
@@ -14,8 +18,12 @@ from gknet import (
     InputError,
     NoBackgroundError,
     NoForegroundError,
+    PictureError,
     UnsupportedError,
+    WeightsError,
+    preset,
 )
+from gknet.network import weights
 from gknet.pixels.box import Box, bounding_box
 
 DEPTHS = [np.uint8, np.uint16, np.float16, np.float32]
@@ -319,8 +327,48 @@ def test_requests_that_cannot_be_met_are_refused_with_a_hint(
         shipped.layer(np.zeros_like(layer), photograph)
     with pytest.raises(NoBackgroundError, match="covers"):
         shipped.layer(np.full((600, 600, 4), 255, np.uint8), photograph, (-10, -10))
-    with pytest.raises(TypeError):
-        shipped.layer(layer, photograph, (0.5, 1))  # type: ignore[arg-type]
     for device in ("abacus", "cpu:x", "cuda:99"):
         with pytest.raises(InputError, match="not available"):
             Harmonizer.from_pretrained(device=device)
+
+
+def test_arguments_of_the_wrong_kind_are_refused(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    picture, mask = photograph[::4, ::4], object_mask[::4, ::4]
+    layer = np.dstack([picture, mask])
+
+    def refused(word: str, **options: object) -> None:
+        with pytest.raises(InputError, match=word) as caught:
+            shipped.fit_layer(layer, picture, **{"at": (0, 0), "canvas": (128, 128), **options})  # type: ignore[arg-type]
+        assert caught.value.hint
+
+    refused("Expected an Encoding", encoding="linear")
+    refused("Expected an Encoding", reference_encoding="srgb")
+    for at in ((1.5, 2), (1,), (1, 2, 3), None):
+        refused("Invalid at", at=at)
+    refused("Invalid canvas", canvas=(10**9, 10**9))
+    refused("cannot show a canvas", canvas=(256, 128))
+    refused("network size", network_size=100.5)
+    with pytest.raises(InputError, match="strength"):
+        shipped(picture, mask, strength="x")  # type: ignore[arg-type]
+    fit = shipped.fit_layer(layer, picture, at=(0, 0), canvas=(128, 128), network_size=np.uint8(100))  # type: ignore[arg-type]
+    for selection in (mask.astype(np.float32), mask[:9], mask > 0):
+        with pytest.raises(InputError, match="Expected a selection"):
+            fit.apply(layer, selection=selection)
+
+
+def test_a_damaged_image_file_is_an_error_of_input(shipped: Harmonizer, photograph: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(photograph).save(buffer, "JPEG")
+    damaged = Image.open(io.BytesIO(buffer.getvalue()[:9000]))
+    with pytest.raises(PictureError, match="cannot be read"):
+        shipped(damaged, np.ones((512, 512), bool))
+
+
+def test_an_answer_that_is_not_finite_is_an_error(photograph: np.ndarray, object_mask: np.ndarray) -> None:
+    network = weights.build(replace(preset("gknet-s"), width=8))
+    with torch.no_grad():
+        network.head.weight.fill_(float("nan"))
+    with pytest.raises(WeightsError, match="NaN"):
+        Harmonizer(network)(photograph[::4, ::4], object_mask[::4, ::4])

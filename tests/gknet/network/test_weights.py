@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,9 +84,8 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="depth"):
         weights.load(path)
     for nothing in (float("nan"), float("inf")):
-        net = GKNet(SMALL)
-        net.state_dict()["decoder.merge.1.1.running_var"][0] = nothing
-        weights.save(net, path)
+        tensors["decoder.merge.1.1.running_var"][0] = nothing
+        save_file(tensors, path, metadata={"gknet_config": json.dumps(SMALL.to_dict())})
         with pytest.raises(WeightsError, match=r"NaN or infinite values in decoder\.merge\.1\.1\.running_var"):
             weights.load(path)
     for name in ("gknet-xl", "../gknet-s", "x" * 300):
@@ -99,7 +99,7 @@ def test_weights_are_found_by_name_file_and_folder(tmp_path: Path, monkeypatch: 
     Harmonizer(network).save_pretrained(folder)
     assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
     monkeypatch.chdir(tmp_path)
-    for place in (folder, str(folder), "./gknet-s", folder / "model.safetensors"):
+    for place in (folder, str(folder), "./gknet-s", Path("gknet-s"), folder / "model.safetensors"):
         assert weights.find(place).samefile(folder / "model.safetensors")
     assert weights.find("gknet-s") == weights.find_shipped("gknet-s")
     with pytest.raises(WeightsError, match="Choose one of: gknet-s; or name"):
@@ -123,6 +123,58 @@ def test_weights_that_cannot_be_saved_say_why(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(WeightsError, match="cannot be written"):
         Harmonizer(GKNet(SMALL)).save_pretrained(tmp_path / "file" / "model")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"correlation_groups": 0},
+        {"reference_heads": -8},
+        {"reference_layers": 10**6},
+        {"width": "8"},
+        {"head_scale": float("nan")},
+        {"global_head_scale": None},
+        {"global_head_widths": [8]},
+        {"recognition": "yes"},
+        {"no_such_setting": 1},
+    ],
+)
+def test_a_file_with_settings_that_cannot_be_is_refused(tmp_path: Path, settings: dict[str, object]) -> None:
+    path = tmp_path / "net.safetensors"
+    weights.save(GKNet(SMALL), path)
+    metadata = {"gknet_config": json.dumps({**SMALL.to_dict(), **settings})}
+    save_file(load_file(path), path, metadata=metadata)
+    with pytest.raises(WeightsError, match=next(iter(settings))):
+        weights.load(path)
+
+
+def test_a_file_with_other_tensors_than_its_network_has_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    weights.save(GKNet(SMALL), path)
+    good = load_file(path)
+    metadata = {"gknet_config": json.dumps(SMALL.to_dict())}
+    larger = {"gknet_config": json.dumps({**SMALL.to_dict(), "width": 512})}
+    head = good["head.weight"]
+    for tensors, settings, reason in (
+        ({name: tensor for name, tensor in good.items() if name != "head.weight"}, metadata, "head.weight is missing"),
+        ({**good, "more": head.clone()}, metadata, "more is unexpected"),
+        ({**good, "head.weight": head.to(torch.int8)}, metadata, "head.weight has the type torch.int8"),
+        (good, larger, "has shape"),
+        (good, None, "its metadata has no gknet_config"),
+    ):
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=settings)
+        with pytest.raises(WeightsError, match=reason):
+            weights.load(path)
+
+
+def test_a_network_that_is_not_finite_replaces_no_good_weights(tmp_path: Path) -> None:
+    network = weights.build(SMALL)
+    Harmonizer(network).save_pretrained(tmp_path)
+    with torch.no_grad():
+        network.head.weight.fill_(float("nan"))
+    with pytest.raises(WeightsError, match=r"NaN or infinite values in head\.weight"):
+        Harmonizer(network).save_pretrained(tmp_path)
+    assert weights.load(weights.find(tmp_path)).head.weight.isfinite().all()
 
 
 def test_what_is_public_is_what_the_package_names() -> None:
