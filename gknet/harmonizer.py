@@ -185,7 +185,8 @@ class Harmonizer:
         rgb = as_rgb(pixels)
         flat = validate_mask(mask, pixels.shape[:2])
         box = bounding_box(flat)
-        _check_pixels(strength, network_size, rgb)
+        check_options(strength, network_size)
+        _check_depth(rgb)
         on_progress("reduce", 0, 1)
         sight = self.make_sight(rgb, flat, box, encoding, network_size)
         transfer, _ = self._fit(sight, box, on_progress)
@@ -231,7 +232,8 @@ class Harmonizer:
                 f"Expected a foreground of shape (h, w, 4) or (h, w, 2), got {foreground.shape}.",
                 "Pass a cut-out with straight alpha.",
             )
-        _check_pixels(strength, network_size, foreground)
+        check_options(strength, network_size)
+        _check_depth(foreground)
         if clean_edges:
             foreground = edges.clean_edges(foreground, on_progress)
         canvas = (background.shape[1], background.shape[0])
@@ -275,8 +277,9 @@ class Harmonizer:
         at, canvas = _read_pair("at", at), _read_pair("canvas", canvas)
         rgba, below = as_rgb(layer), fill_gaps(as_rgb(reference))
         _check_canvas(canvas, (below.shape[1], below.shape[0]))
-        _check_pixels(1.0, network_size, rgba)
-        _check_pixels(1.0, network_size, below)
+        check_options(1.0, network_size)
+        _check_depth(rgba)
+        _check_depth(below)
         if not 0 < opacity <= 1:
             raise InputError(f"Invalid opacity {opacity}.", "It must be above 0 and at most 1.")
         everything = Box(0, 0, *canvas)
@@ -397,8 +400,7 @@ def check_options(strength: float, network_size: int | None) -> None:
         raise InputError(f"Invalid network size {network_size!r}.", "It must be an integer between 64 and 1024.")
 
 
-def _check_pixels(strength: float, network_size: int | None, pixels: np.ndarray) -> None:
-    check_options(strength, network_size)
+def _check_depth(pixels: np.ndarray) -> None:
     if pixels.dtype not in _DEPTHS:
         raise InputError(
             f"Unsupported pixel type {pixels.dtype}.",

@@ -1,6 +1,7 @@
 """Settings of libvips that apply only while this package uses it.
 
-pyvips's settings are global to the process, which may use pyvips for other things.
+pyvips's settings are global to the process, which may use pyvips for other things. Two of them are private attributes,
+as they are in pyvips 3.
 """
 
 from __future__ import annotations

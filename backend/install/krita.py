@@ -212,8 +212,6 @@ def _replace_content(file: Path, content: bytes) -> None:
         new.write(content)
         new.flush()
         os.fsync(new.fileno())
-        if file.exists():
-            shutil.copymode(file, unfinished)
 
 
 def _move(source: Path, target: Path) -> None:

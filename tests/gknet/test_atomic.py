@@ -46,6 +46,16 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(0o640)
+    with replace_file(path) as unfinished:
+        unfinished.write_text("new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 def test_nobody_else_can_read_a_private_file_at_any_moment(tmp_path: Path) -> None:
     with replace_file(tmp_path / "secret", mode=0o600) as unfinished:
         assert stat.S_IMODE(unfinished.stat().st_mode) == 0o600
