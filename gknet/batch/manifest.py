@@ -27,26 +27,41 @@ def read_jobs(manifest: Path) -> list[Job]:
         raise InputError(f"{manifest} cannot be opened: {error.strerror}.", "Check its name and folder.") from error
     lines = text.splitlines()
     delimiter = ";" if lines and ";" in lines[0] else ","
-    rows = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
-    columns = [name.strip().lower() for name in rows.fieldnames or []]
-    unknown = [name for name in columns if name not in COLUMNS]
-    if unknown or "output" not in columns or len(set(columns)) < len(columns):
-        problem = f"has an unknown column {unknown[0]!r}" if unknown else "has no column output, or a duplicate column"
-        raise InputError(f"{manifest} {problem}.", f"Its first row may name the columns: {', '.join(COLUMNS)}.")
-    rows.fieldnames = columns
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     jobs = []
-    for row in rows:
-        if None in row:
-            raise InputError(f"{manifest}, line {rows.line_num}: more values than columns.", "Quote commas.")
-        cells = {name: cell.strip() for name, cell in row.items() if cell and cell.strip()}
-        if cells:
-            jobs.append(_parse_job(cells, manifest.parent, f"{manifest}, line {rows.line_num}"))
+    first = 1  # line of the row that is being read, which may span several
+    try:
+        columns = _read_columns(next(reader, []), manifest)
+        first = reader.line_num + 1
+        for row in reader:
+            where = f"{manifest}, line {reader.line_num}"
+            if len(row) > len(columns):
+                raise InputError(f"{where}: more values than columns.", "Quote commas.")
+            cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False) if cell.strip()}
+            if cells:
+                jobs.append(_parse_job(cells, manifest.parent, where))
+            first = reader.line_num + 1
+    except csv.Error as error:
+        hint = f"Close every quote, and keep each value within {csv.field_size_limit():,} characters."
+        raise InputError(f"{manifest}, line {first}: invalid CSV ({error}).", hint) from error
     if not jobs:
         raise InputError(f"{manifest} has no rows.", "Add a row for each picture below the column names.")
     return jobs
 
 
+def _read_columns(row: list[str], manifest: Path) -> list[str]:
+    """Return the names of the columns. Raises InputError for unknown, duplicate or missing ones."""
+    columns = [name.strip().lower() for name in row]
+    unknown = [name for name in columns if name not in COLUMNS]
+    if unknown or "output" not in columns or len(set(columns)) < len(columns):
+        problem = f"has an unknown column {unknown[0]!r}" if unknown else "has no column output, or a duplicate column"
+        raise InputError(f"{manifest} {problem}.", f"Its first row may name the columns: {', '.join(COLUMNS)}.")
+    return columns
+
+
 def _parse_job(cells: dict[str, str], folder: Path, where: str) -> Job:
+    if broken := [name for name, cell in cells.items() if "\0" in cell]:
+        raise InputError(f"{where}: {broken[0]} contains a NUL character.", "Save the table as CSV in UTF-8.")
     inputs = tuple(name for name in COLUMNS if name in cells and name not in (*_PLACE, "output"))
     if inputs not in _KINDS:
         raise InputError(

@@ -55,6 +55,13 @@ def test_a_table_says_what_is_made_of_what(
         ("output,composite\n.a/b.png,b.png\n", "would be hidden"),
         ("output,foreground,background,x\na.png,b.png,c.png,left\n", "line 2: x, y or scale is not a number"),
         ("output,foreground,background,scale\na.png,b.png,c.png,0\n", "line 2: invalid scale 0"),
+        ("output,composite\na.png,b.png\nc.png," + "d" * 140_000 + "\n", "line 3: invalid CSV (field larger than"),
+        ('output,composite\na.png,b.png\n"c.png,d.png\n', "line 3: invalid CSV (unexpected end of data)"),
+        ('output,composite\n\n\n"c.png,d.png\n\ne.png,f.png\n', "line 4: invalid CSV (unexpected end of data)"),
+        ("output,composite\n\n\na.png,b.png,c.png\n", "line 4: more values than columns"),
+        ('"output,composite\na.png,b.png\n', "line 1: invalid CSV (unexpected end of data)"),
+        ("output,composite\na.png,b\0.png\n", "line 2: composite contains a NUL character"),
+        ("output,composite\na\0.png,b.png\n", "line 2: output contains a NUL character"),
     ],
 )
 def test_a_table_that_is_not_clear_is_refused_with_its_line(tmp_path: Path, text: str, told: str) -> None:
