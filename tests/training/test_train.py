@@ -233,6 +233,16 @@ def test_the_schedule_can_end_with_the_minutes(pool: Path, tmp_path: Path) -> No
     assert training.compute_learning_rate() == pytest.approx(0.1 * TINY.learning_rate, rel=0.01)
 
 
+@pytest.mark.parametrize("minutes", [0.0, -1.0])
+def test_when_reading_took_all_the_minutes_one_step_is_taken_at_the_final_rate(
+    pool: Path, tmp_path: Path, minutes: float
+) -> None:
+    training = Training(replace(TINY, samples=1_000_000, final_rate=0.1))
+    assert train(training, stream(training, pool), tmp_path, minutes, anneal=True)
+    assert training.step == 1
+    assert training.compute_learning_rate() == pytest.approx(0.1 * TINY.learning_rate)
+
+
 def test_a_folder_without_shards_is_one_clear_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "training.train", "--config", str(CONFIGS / "gknet_s.toml")]
     command += ["--data", str(tmp_path), "--out", str(tmp_path / "run")]

@@ -19,20 +19,24 @@ def train(training: Training, stream: Stream, out: Path, minutes: float, *, anne
     """Train until the schedule or the time limit ends, or until SIGTERM or Ctrl-C.
 
     Writes `state.pt` and `weights.safetensors` to `out`. With `anneal`, the learning rate schedule ends with the time
-    limit. Returns False if a signal stopped it. Raises NotFiniteError and leaves the last saved state untouched.
+    limit. If no time is left (0 or below), it takes one step, at the final rate. Returns False if a signal stopped it.
+    Raises NotFiniteError and leaves the last saved state untouched.
     """
     logger = Logger(out, training, minutes) if training.parallel.rank == 0 else None
     start = saved = reported = time.monotonic()
     training.set_training_mode()
+    limit = 60 * minutes
+    if anneal and limit <= 0:
+        training.time_share = 1.0
     with catch_stop_signals() as is_interrupted:
         try:
             ended = False
             while training.samples < training.run.samples and not ended:
                 error = training.train_step(stream)
                 now = time.monotonic()
-                if anneal:
-                    training.time_share = (now - start) / (60 * minutes)
-                ended = training.parallel.is_any(is_interrupted() or now - start > 60 * minutes, training.device)
+                if anneal and limit > 0:
+                    training.time_share = (now - start) / limit
+                ended = training.parallel.is_any(is_interrupted() or now - start > limit, training.device)
                 if logger:
                     logger.add_loss(error)
                     if now - reported > REPORT_SECONDS:

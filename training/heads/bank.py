@@ -54,7 +54,8 @@ class Bank:
         about = folder / "bank.json"
         made_with = {"weights": weights.compute_digest(weight_file), "shown": NETWORK_SIZE}
         if not about.exists():
-            about.write_text(json.dumps(made_with), encoding="utf-8")
+            with replace_file(about) as unfinished:
+                unfinished.write_text(json.dumps(made_with), encoding="utf-8")
         elif json.loads(about.read_text(encoding="utf-8")) != made_with:
             raise WeightsError(f"{folder} was made with different weights from {weight_file}.", "Choose a new folder.")
 

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from gknet import GKNet
-from gknet.errors import WeightsError
+from gknet.errors import InputError, WeightsError
 from gknet.network import weights
 from gknet.network.inference import InferenceNetwork
 from training.data.sample import Sample
@@ -126,6 +126,9 @@ def test_shared_views_give_batches_that_the_bank_takes(tmp_path: Path, pool: Pat
     assert torch.equal(batch.composite[outside], batch.real[outside])
     assert batch.recognized is not None
     assert len(batch.recognized.deep) == len(batch.composite)
+    for wrong, each in ((replace(run, crops=0.0), 3), (run, 7), (run, 0)):
+        with pytest.raises(InputError):
+            SharedViewStream(photographs, wrong, each, Generator())
     same = SharedViewStream(photographs, run, 3, Generator().manual_seed(0)).draw_batch()
     assert torch.equal(same.composite, batch.composite)
 

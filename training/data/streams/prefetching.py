@@ -21,13 +21,14 @@ class Prefetcher:
     """A prefetcher for a stream's batches, in order, in a thread and, on a GPU, its own CUDA stream.
 
     The stream's draws run ahead of the training, so a resumed run doesn't repeat them exactly. Close it or use it in a
-    `with` statement. `draw_batch` raises any exception that occurred in the thread.
+    `with` statement. `draw_batch` raises any exception that occurred in the thread, each time it is called afterwards.
     """
 
     def __init__(self, stream: Stream, device: torch.device) -> None:
         self.stream = stream
         self.side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self.ready: queue.Queue[tuple[Batch, torch.cuda.Event | None] | Exception] = queue.Queue(_QUEUE_LENGTH)
+        self.failure: Exception | None = None
         self.stop_event = threading.Event()
         self.thread = threading.Thread(target=self._make, daemon=True)
         self.thread.start()
@@ -44,9 +45,15 @@ class Prefetcher:
         self.thread.join()
 
     def draw_batch(self) -> Batch:
-        """Return the next batch, as `Stream.draw_batch` does."""
+        """Return the next batch, as `Stream.draw_batch` does. Raises RuntimeError after `close`."""
+        # The thread has ended in both cases: nothing more would arrive.
+        if self.failure is not None:
+            raise self.failure
+        if self.stop_event.is_set():
+            raise RuntimeError("The prefetcher is closed.")
         made = self.ready.get()
         if isinstance(made, Exception):
+            self.failure = made
             raise made
         batch, ready = made
         if ready is not None:

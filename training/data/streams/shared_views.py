@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from gknet.errors import InputError
 from gknet.network.extensions.recognition import Recognition, RecognizedFeatures
 from training.data.shards import Photographs
 from training.data.streams.composites import CompositeStream
@@ -19,11 +20,15 @@ VIEW_SIZE = 256
 class SharedViewStream(CompositeStream):
     """A stream of batches with up to `run.batch` composites, `each` of every view.
 
-    The recognition trunk sees a view at VIEW_SIZE x VIEW_SIZE; the view is then reduced to the run's size. The run must
-    set `crops`.
+    The recognition trunk sees a view at VIEW_SIZE x VIEW_SIZE; the view is then reduced to the run's size.
+    Raises InputError if the run's batch is smaller than `each` or the run doesn't set `crops`.
     """
 
     def __init__(self, photographs: Photographs, run: TrainingRun, each: int, generator: Generator) -> None:
+        if not 1 <= each <= run.batch:
+            raise InputError(f"A batch of {run.batch} cannot hold {each} composites of a view.", "Raise batch.")
+        if not run.crops:
+            raise InputError("crops is 0, but shared views are crops.", "Set crops above 0.")
         super().__init__(photographs, run, generator)
         self.trunk = Recognition().to(generator.device).eval()
         self.trunk.load()

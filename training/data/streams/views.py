@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from gknet.atomic import replace_file
 from gknet.network.extensions.recognition import DEEP_CHANNELS, MIDDLE_CHANNELS, SIZE, Recognition, RecognizedFeatures
 from training.data.shards import Photographs
 from training.data.streams.composites import CompositeStream
@@ -87,7 +88,8 @@ def load_views(photographs: Photographs, run: TrainingRun, folder: Path, paralle
     if missing:
         _make_views(photographs, run, folder, parallel)
         if parallel.rank == 0:
-            done.write_text(json.dumps(about), encoding="utf-8")
+            with replace_file(done) as unfinished:
+                unfinished.write_text(json.dumps(about), encoding="utf-8")
     parallel.wait()
     pictures, masks = (np.load(folder / f"{name}.npy") for name in ("pictures", "masks"))
     places, things = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("places", "things"))

@@ -56,11 +56,14 @@ def test_a_few_are_made_before_they_are_asked_for_and_no_more() -> None:
 def test_an_error_is_raised_after_the_batches_before_it() -> None:
     with Prefetcher(Counting(last=2), CPU) as ahead:
         assert numbers(ahead, 2) == [0, 1]
-        with pytest.raises(InputError, match="no more"):
-            ahead.draw_batch()
+        for _ in range(2):  # also when asked again
+            with pytest.raises(InputError, match="no more"):
+                ahead.draw_batch()
 
 
 def test_closing_ends_the_thread() -> None:
     ahead = Prefetcher(Counting(), CPU)
     ahead.close()
     assert not ahead.thread.is_alive()
+    with pytest.raises(RuntimeError, match="closed"):
+        ahead.draw_batch()
