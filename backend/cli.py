@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from backend.errors import BackendUnavailableError
+from backend.errors import BackendUnavailableError, translate_errors
 from gknet.cli.app import app, main
 from gknet.errors import HarmonizeError, InputError
 
@@ -53,7 +53,9 @@ def serve(*, idle_minutes: float = 15.0, device: str = "auto", log: Path | None 
     def announce(port: int) -> None:
         print(f"Listening on port {port} of this machine. Stop it with `gknet stop`.", flush=True)
 
-    server.serve(find_connection_path(), device=device, idle_minutes=idle_minutes, on_listening=announce)
+    with translate_errors():
+        path = find_connection_path()
+    server.serve(path, device=device, idle_minutes=idle_minutes, on_listening=announce)
 
 
 @app.command

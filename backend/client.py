@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,14 +18,8 @@ from typing import Any, Self
 import numpy as np
 import pyvips
 
-from backend.errors import (
-    CLASSES,
-    BackendError,
-    BackendLostError,
-    BackendUnavailableError,
-    TooLargeError,
-    UnknownFitError,
-)
+from backend import arguments
+from backend.errors import BackendLostError, BackendUnavailableError, UnknownFitError, translate_errors
 from backend.install.installation import COMMAND
 from backend.server import connection
 from backend.thin import protocol
@@ -33,7 +28,7 @@ from backend.thin.client import ThinClient
 from backend.thin.connection import find_connection_path
 from gknet import __version__
 from gknet.color.encoding import ENCODED_SRGB, Encoding, full_value
-from gknet.errors import InputError, UnsupportedError
+from gknet.errors import InputError
 from gknet.vips import vips_session
 
 Progress = Callable[[str, int, int], None]
@@ -62,12 +57,14 @@ class HarmonizeResult:
 class Client:
     """A connection to the backend. Use it from one thread at a time.
 
+    A call during another one, from another thread or from `on_progress`, raises InputError; only `close` may be called.
     Its methods raise the same errors as `gknet.Harmonizer`, and those of `backend.errors`.
     """
 
     def __init__(self, thin: ThinClient, *, start: bool) -> None:
         self._thin = thin
         self._start = start
+        self._working = threading.Lock()
 
     @classmethod
     def connect(cls, *, start: bool = True) -> Self:
@@ -78,7 +75,7 @@ class Client:
         UnsupportedError if the backend speaks another version of the protocol.
         """
         client = ("backend.Client", __version__)
-        with _translate_errors():
+        with translate_errors():
             path = find_connection_path()
             # A backend that is starting or stopping holds the lock but has no connection file.
             _wait_while(lambda: not path.exists() and connection.is_locked(path), _START_S)
@@ -136,20 +133,34 @@ class Client:
         Raise InputError for an argument that is out of range or has the wrong shape, UnsupportedError for a dtype,
         TooLargeError, NoForegroundError, NoBackgroundError, UnknownFitError, BackendError.
         """
-        _check_pixels("layer", layer)
-        _check_size(layer)
+        arguments.check_pixels("layer", layer)
+        arguments.check_size(layer)
         if selection is not None:
-            _check_selection(selection, layer)
-        request: dict[str, Any] = {
-            "layer": {**_describe_pixels(layer, encoding), "x": at[0], "y": at[1], "opacity": opacity},
-            "layer_bytes": _get_bytes(layer),
-            "selection": None if selection is None else _get_bytes(selection),
-        }
+            arguments.check_selection(selection, layer)
+        if reference is not None:
+            arguments.check_pixels("reference", reference)
+        arguments.check_encoding("encoding", encoding)
+        if reference_encoding is not None:
+            arguments.check_encoding("reference_encoding", reference_encoding)
+        for name, text in (("model", model), ("fit", fit)):
+            if text is not None:
+                arguments.check_text(name, text)
+        left, top = arguments.convert_pair("at", at, -protocol.MAX_SIDE, protocol.MAX_SIDE)
+        if canvas is not None:
+            canvas = arguments.convert_pair("canvas", canvas, 1, protocol.MAX_SIDE)
+        if network_size is not None:
+            network_size = arguments.convert_integer("network_size", network_size, 64, 1024)
         options = {
-            "strength": strength,
+            "strength": arguments.convert_number("strength", strength, 0, 1),
             "model": model,
             "network_size": network_size,
-            "clean_edges": clean_edges,
+            "clean_edges": arguments.convert_boolean("clean_edges", clean_edges),
+        }
+        opacity = arguments.convert_number("opacity", opacity, 0, 1)
+        request: dict[str, Any] = {
+            "layer": {**_describe_pixels(layer, encoding), "x": left, "y": top, "opacity": opacity},
+            "layer_bytes": _get_bytes(layer),
+            "selection": None if selection is None else _get_bytes(selection),
         }
         if fit is not None:
             try:
@@ -159,7 +170,6 @@ class Client:
                     raise
         if reference is None:
             raise InputError("Both reference and fit are None.", "Pass a reference or a fit.")
-        _check_pixels("reference", reference)
         small = _shrink_reference(reference)
         height, width = reference.shape[:2]
         across, down = (width, height) if canvas is None else canvas
@@ -174,7 +184,7 @@ class Client:
 
         Raise BackendUnavailableError if none is running; this never starts one.
         """
-        with _translate_errors():
+        with self._take_turn():
             return self._thin.status()
 
     def shutdown(self) -> None:
@@ -182,9 +192,9 @@ class Client:
 
         Raise BackendUnavailableError if that takes longer than 15 seconds.
         """
-        with suppress(BackendLostError, BackendUnavailableError), _translate_errors():
+        with suppress(BackendLostError, BackendUnavailableError), self._take_turn():
             self._thin.shutdown()
-        with _translate_errors():
+        with translate_errors():
             path = find_connection_path()
         if not _wait_while(lambda: connection.is_locked(path), _END_S):
             raise BackendUnavailableError(f"The backend did not stop within {_END_S:g} s.", "End its process.")
@@ -197,25 +207,27 @@ class Client:
             if on_progress is not None:
                 on_progress(stage, done, total)
 
-        arguments: dict[str, Any] = {
-            name: _convert_numbers(value) if isinstance(value, dict) else value for name, value in request.items()
-        }
-        with _translate_errors():
-            result, pixels = self._thin.harmonize(**arguments, on_progress=report, again=self._start)
+        with self._take_turn():
+            result, pixels = self._thin.harmonize(**request, on_progress=report, again=self._start)
         # The array keeps the answer's memory: nothing is copied.
         array = np.frombuffer(pixels, layer.dtype.newbyteorder("<")).reshape(layer.shape)
         return HarmonizeResult(
             array.astype(layer.dtype, copy=False), result["fit"], result["timings"], result["warnings"]
         )
 
-
-@contextmanager
-def _translate_errors() -> Iterator[None]:
-    """Convert each ThinError into the class for its code."""
-    try:
-        yield
-    except protocol.ThinError as error:
-        raise CLASSES.get(error.code, BackendError)(error.message, error.hint) from error
+    @contextmanager
+    def _take_turn(self) -> Iterator[None]:
+        """Translate errors during one request. Raise InputError if another one is under way: both would hang."""
+        if not self._working.acquire(blocking=False):
+            raise InputError(
+                "The client is already working on a request.",
+                "Use one client for each thread, and none within its own on_progress.",
+            )
+        try:
+            with translate_errors():
+                yield
+        finally:
+            self._working.release()
 
 
 def _wait_while(condition: Callable[[], bool], timeout_s: float) -> bool:
@@ -228,44 +240,16 @@ def _wait_while(condition: Callable[[], bool], timeout_s: float) -> bool:
     return True
 
 
-def _check_pixels(name: str, pixels: np.ndarray) -> None:
-    """Raise UnsupportedError for an unsupported dtype, InputError for an unsupported shape."""
-    if _get_depth(pixels) not in protocol.DEPTHS:
-        raise UnsupportedError(
-            f"Pixels of type {pixels.dtype} are not supported.", "Use uint8, uint16, float16 or float32."
-        )
-    if pixels.ndim not in (2, 3) or 0 in pixels.shape or (pixels.ndim == 3 and pixels.shape[2] > 4):
-        raise InputError(
-            f"The {name} must have shape (H, W) or (H, W, C) with 1 to 4 channels, not {pixels.shape}.",
-            "Check the order of its axes.",
-        )
-
-
-def _check_size(layer: np.ndarray) -> None:
-    """Raise TooLargeError for a layer that the backend would reject, before it is copied."""
-    height, width = layer.shape[:2]
-    if height * width > protocol.MAX_PIXELS or layer.nbytes > protocol.MAX_FRAME:
-        raise TooLargeError(
-            f"A layer of {width} x {height} pixels in {layer.nbytes} bytes is too large for the backend.",
-            "Split it or scale it down.",
-        )
-
-
 def _describe_pixels(pixels: np.ndarray, encoding: Encoding) -> dict[str, Any]:
     """Return the protocol's fields for an image."""
     return {
         "width": pixels.shape[1],
         "height": pixels.shape[0],
         "channels": 1 if pixels.ndim == 2 else pixels.shape[2],
-        "depth": _get_depth(pixels),
+        "depth": arguments.get_depth(pixels),
         "space": encoding.space,
         "profile": encoding.profile,
     }
-
-
-def _get_depth(pixels: np.ndarray) -> str:
-    """Return the protocol's name for a dtype, such as u16."""
-    return f"{pixels.dtype.kind}{8 * pixels.dtype.itemsize}"
 
 
 def _get_bytes(pixels: np.ndarray) -> memoryview:
@@ -274,20 +258,13 @@ def _get_bytes(pixels: np.ndarray) -> memoryview:
     return contiguous.reshape(-1).view(np.uint8).data
 
 
-def _check_selection(selection: np.ndarray, layer: np.ndarray) -> None:
-    """Raise InputError unless the selection is uint8 and has the layer's height and width."""
-    if selection.dtype != np.uint8 or selection.shape != layer.shape[:2]:
-        have = f"{selection.dtype} {selection.shape}"
-        raise InputError(f"The selection must be uint8 {layer.shape[:2]} like the layer, not {have}.", "Convert it.")
-
-
 def _shrink_reference(reference: np.ndarray) -> np.ndarray:
     """Return a reference scaled down to the size at which it is sent."""
     height, width = reference.shape[:2]
     small_width, small_height = compute_reference_size(width, height)
     if (small_width, small_height) == (width, height):
         return reference
-    if reference.dtype == np.float16:  # libvips does not support it
+    if reference.dtype.newbyteorder("=") == np.float16:  # libvips does not support it
         reference = reference.astype(np.float32)
     return _resize(reference, small_width / width, small_height / height)
 
@@ -302,8 +279,3 @@ def _resize(pixels: np.ndarray, across: float, down: float) -> np.ndarray:
     image = image.premultiply(max_alpha=full).resize(across, vscale=down, kernel="linear").unpremultiply(max_alpha=full)
     small = np.asarray(image.numpy())
     return (np.rint(small).clip(0, full) if pixels.dtype.kind == "u" else small).astype(pixels.dtype)
-
-
-def _convert_numbers(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields with numpy numbers converted to Python numbers, because only these can be sent."""
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in fields.items()}

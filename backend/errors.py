@@ -17,6 +17,9 @@ All other errors from a backend are those of `gknet.errors`, as if the work had 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from backend.thin import protocol
 from gknet.errors import (
     CancelledError,
@@ -89,3 +92,12 @@ CLASSES: dict[str, type[HarmonizeError]] = {
     )
 }
 """Error class for each of the protocol's codes."""
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Convert each ThinError in the block into the class for its code."""
+    try:
+        yield
+    except protocol.ThinError as error:
+        raise CLASSES.get(error.code, BackendError)(error.message, error.hint) from error

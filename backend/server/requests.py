@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from backend.errors import TooLargeError
 from backend.server.fields import Fields, make_bad_request, unpack_fields
 from backend.thin import protocol
-from gknet.errors import HarmonizeError, UnsupportedError
+from gknet.errors import HarmonizeError, InputError, UnsupportedError
 
 if TYPE_CHECKING:
     from gknet.color.encoding import Space
@@ -210,8 +210,9 @@ def _read_canvas(fields: Fields, reference: Pixels) -> tuple[int, int]:
     scale = max(reference.width, reference.height) / max(width, height)
     missed = max(abs(reference.width - width * scale), abs(reference.height - height * scale))
     if scale > 1 or missed > _ROUNDING:
-        raise make_bad_request(
-            f"A reference of {reference.width} x {reference.height} pixels can't show a canvas of {width} x {height}."
+        raise InputError(
+            f"A reference of {reference.width} x {reference.height} pixels can't show a canvas of {width} x {height}.",
+            "Give the canvas's own size; the reference must have its aspect ratio and be no larger.",
         )
     return width, height
 

@@ -279,6 +279,78 @@ def test_wrong_calls_are_refused(
     assert client.status()["state"] == "idle"
 
 
+@pytest.mark.parametrize(
+    ("change", "message", "hint"),
+    [
+        ({"strength": "x"}, "strength is 'x'.", "Choose a number from 0 to 1."),
+        ({"strength": None}, "strength is None.", "Choose a number from 0 to 1."),
+        ({"strength": np.float32(2)}, "strength is", "Choose a number from 0 to 1."),
+        ({"strength": True}, "strength is True.", "Choose a number from 0 to 1."),
+        ({"opacity": None}, "opacity is None.", "Choose a number from 0 to 1."),
+        ({"network_size": 64.0}, "network_size is 64.0.", "Choose a whole number from 64 to 1024."),
+        ({"clean_edges": "yes"}, "clean_edges is 'yes'.", "Choose True or False."),
+        ({"at": None}, "at is None.", "Pass two whole numbers"),
+        ({"at": (1,)}, "at is (1,).", "Pass two whole numbers"),
+        ({"at": (10**30, 0)}, "at is (1000", "Pass two whole numbers"),
+        ({"canvas": 5}, "canvas is 5.", "Pass two whole numbers"),
+        ({"canvas": (0, 5)}, "canvas is (0, 5).", "Pass two whole numbers"),
+        ({"canvas": (512, 700)}, "can't show a canvas of 512 x 700", "the reference must have its aspect ratio"),
+        ({"encoding": None}, "encoding is None.", "Pass an Encoding"),
+        ({"encoding": "linear"}, "encoding is 'linear'.", "Pass an Encoding"),
+        ({"reference_encoding": "linear"}, "reference_encoding is 'linear'.", "Pass an Encoding"),
+        ({"layer": [[1, 2]]}, "Expected a NumPy array, got list.", "Pass the layer"),
+        ({"layer": None}, "Expected a NumPy array, got NoneType.", "Pass the layer"),
+        ({"reference": [[1, 2]]}, "Expected a NumPy array, got list.", "Pass the reference"),
+        ({"selection": [[1, 2]]}, "Expected a NumPy array, got list.", "Pass the selection"),
+        ({"model": 5}, "model is 5.", "Pass a string"),
+        ({"model": "\ud800"}, "model is", "Pass a string"),
+        ({"fit": "x" * 300}, "fit is 'xxx", "Pass a string"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_to_pass_instead(
+    client: Client, layer: np.ndarray, reference: np.ndarray, change: dict[str, object], message: str, hint: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        client.harmonize(**{"layer": layer, "reference": reference, "at": AT, **change})  # type: ignore[arg-type]
+    assert message in error.value.message
+    assert hint in error.value.hint
+
+
+def test_a_call_within_its_own_progress_is_refused_at_once(
+    client: Client, layer: np.ndarray, reference: np.ndarray
+) -> None:
+    for inner in (client.status, client.shutdown, lambda: client.harmonize(layer, reference, at=AT)):
+        with pytest.raises(InputError, match="already working on a request"):
+            client.harmonize(layer, reference, at=AT, on_progress=lambda *_, inner=inner: inner())  # type: ignore[misc]
+    assert client.harmonize(layer, reference, at=AT).pixels.shape == layer.shape
+
+
+def test_a_call_from_a_second_thread_is_refused_at_once(
+    client: Client, layer: np.ndarray, reference: np.ndarray
+) -> None:
+    refusals: list[BaseException | None] = []
+
+    def ask_elsewhere(*_: object) -> None:
+        if not refusals:
+            with ThreadPoolExecutor(1) as pool:
+                refusals.append(pool.submit(client.status).exception(timeout=30))
+
+    result = client.harmonize(layer, reference, at=AT, on_progress=ask_elsewhere).pixels
+    assert isinstance(refusals[0], InputError)
+    assert np.array_equal(result, client.harmonize(layer, reference, at=AT).pixels)
+
+
+@pytest.mark.parametrize("kind", [">f2", ">f4", ">u2"])
+def test_a_large_big_endian_reference_is_taken(
+    client: Client, layer: np.ndarray, reference: np.ndarray, kind: str
+) -> None:
+    large = np.tile(reference, (1, 3, 1))
+    below = (large / 255).astype(kind) if "f" in kind else large.astype(kind) * np.dtype(kind).type(257)
+    native = below.astype(below.dtype.newbyteorder("="))
+    result = client.harmonize(layer, below, at=AT).pixels
+    assert np.array_equal(result, client.harmonize(layer, native, at=AT).pixels)
+
+
 def test_numbers_that_are_none_are_refused(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:
     pixels = as_depth(layer, "float32")
     pixels[80, 60, 1] = np.nan
