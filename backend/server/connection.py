@@ -65,9 +65,9 @@ def hold_lock(path: Path) -> Iterator[None]:
 def is_locked(path: Path) -> bool:
     """Return whether a backend holds the lock. Raise BackendUnavailableError if the file's folder cannot be used."""
     lock = _create_lock(path)
-    if not Path(lock.lock_file).exists():
-        return False
     try:
+        if not Path(lock.lock_file).exists():
+            return False
         lock.acquire(blocking=False)
     except Timeout:
         return True
@@ -98,13 +98,17 @@ def _create_lock(path: Path) -> FileLock:
 
 
 def _acquire_lock(lock: FileLock, path: Path) -> None:
+    Path(lock.lock_file).touch(0o600)  # where no file can be created, as in /proc, the lock would wait for it
     start = time.monotonic()
     while True:
         with suppress(Timeout):
             lock.acquire(timeout=_GLANCE_S)
             return
         if path.exists() or time.monotonic() - start > _END_S:
-            raise BackendUnavailableError("A backend is already running.", "Use it, or stop it with `gknet stop`.")
+            raise BackendUnavailableError(
+                "A backend is already running.",
+                "Use it, or stop it with `gknet stop`. If it does not answer, end its process.",
+            )
 
 
 def _make_folder(folder: Path) -> None:
@@ -114,6 +118,10 @@ def _make_folder(folder: Path) -> None:
 
 
 def _make_unusable_error(path: Path, error: OSError) -> BackendUnavailableError:
+    if isinstance(error, IsADirectoryError):
+        return BackendUnavailableError(
+            f"The connection file {path} cannot be used: it is a directory.", "Set GKNET_CONNECTION to a file."
+        )
     return BackendUnavailableError(
         f"The folder {path.parent} cannot be used: {error.strerror or error}.",
         "Make it writable, or set GKNET_CONNECTION to another connection file.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import json
 import os
@@ -28,6 +29,8 @@ _LAST_LOOK_S = 1.0
 """If the started backend ends, another one that is just starting gets this long to answer."""
 _MAX_FILE = 64 * 1024
 _MAX_LINE = 1000
+_CHOOSE_FILE = f"Set {VARIABLE} to a file that you can read and write."
+_DELETE_FILE = "Stop the backend, delete the file, and try again."
 _KEY = re.compile("[0-9a-fA-F]{64}")
 
 _Answer = TypeVar("_Answer")
@@ -47,10 +50,19 @@ def find_connection_path() -> Path:
     """Return the path of the connection file, whether it exists or not.
 
     It is the value of GKNET_CONNECTION, otherwise the path in the installer's record, otherwise `backend.json` in the
-    user's runtime folder. Raise ThinError if the installer's record can't be read.
+    user's runtime folder. Raise ThinError (`backend_unavailable`) if the installer's record can't be read, or no file
+    can have this name.
     """
     named = os.environ.get(VARIABLE) or read_record()["connection"]
-    return Path(named).absolute() if named else find_runtime_folder() / "backend.json"
+    path = Path(named).absolute() if named else find_runtime_folder() / "backend.json"
+    try:
+        os.lstat(path)
+    except ValueError as error:
+        raise _make_unusable_error(path, "its name contains a NUL character", _CHOOSE_FILE) from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise _make_unusable_error(path, "its name is too long", _CHOOSE_FILE) from error
+    return path
 
 
 def find_runtime_folder() -> Path:
@@ -85,11 +97,11 @@ def read_connection_file(path: Path) -> Address | None:
     except OSError as error:
         if sys.platform == "win32" and isinstance(error, PermissionError):
             return None  # it is being replaced
-        raise _make_unusable_error(path, error.strerror or str(error)) from error
+        raise _make_unusable_error(path, error.strerror or str(error), _CHOOSE_FILE) from error
     if sys.platform != "win32" and status.st_uid != os.geteuid():
-        raise _make_unusable_error(path, "it belongs to another user")
+        raise _make_unusable_error(path, "it belongs to another user", _DELETE_FILE)
     if sys.platform != "win32" and stat.S_IMODE(status.st_mode) & 0o077:
-        raise _make_unusable_error(path, "other users can read or write it")
+        raise _make_unusable_error(path, "other users can read or write it", _DELETE_FILE)
     try:
         return _parse_address(json.loads(content))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -209,12 +221,8 @@ def _is_private(folder: Path, *, if_missing: bool) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == 0o700
 
 
-def _make_unusable_error(path: Path, reason: str) -> ThinError:
-    return ThinError(
-        BACKEND_UNAVAILABLE,
-        f"The connection file {path} cannot be used: {reason}.",
-        "Stop the backend, delete the file, and try again.",
-    )
+def _make_unusable_error(path: Path, reason: str, hint: str) -> ThinError:
+    return ThinError(BACKEND_UNAVAILABLE, f"The connection file {path} cannot be used: {reason}.", hint)
 
 
 def _explain_failure(command: Sequence[str]) -> str:

@@ -39,8 +39,9 @@ CANCEL_S = 5.0
 
 _MAX_STEP_S = 0.25
 _MAX_TEXT = 2000
+_END_IT = "Try again in a moment, or end its process."
 _CANCELLED = {"code": CANCELLED, "message": "Cancelled."}
-_UNANSWERED = {"code": BACKEND_LOST, "message": "The backend does not answer."}
+_UNANSWERED = {"code": BACKEND_LOST, "message": "The backend does not answer.", "hint": _END_IT}
 _ANSWERS = {"hello": "hello", "harmonize": "result", "status": "status", "shutdown": "bye"}
 
 OnProgress = Callable[[str, int, int, str], object]

@@ -83,7 +83,11 @@ class Connection:
         except BaseException as error:
             self._socket.close()
             if isinstance(error, TimeoutError):
-                raise self._end_with_error("did not answer in time") from error
+                raise ThinError(
+                    BACKEND_UNAVAILABLE,
+                    f"The program at {self._name} did not answer in time.",
+                    "If it is the backend, end its process and try again.",
+                ) from error
             raise
         self._open = True
 

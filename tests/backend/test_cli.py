@@ -68,6 +68,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert err.count("\n") == 1
 
 
+def test_a_connection_file_with_an_impossible_name_is_refused(tmp_path: Path) -> None:
+    code, out, err = gknet("serve", GKNET_CONNECTION=str(tmp_path / ("x" * 300)))
+    assert (code, out) == (2, "")
+    assert err.startswith("gknet: The connection file ")
+    assert "its name is too long" in err
+
+
 def test_help_loads_nothing_heavy() -> None:
     program = (
         "import sys\nfrom backend.cli import main\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,7 +74,7 @@ def test_folders_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         pass
     (tmp_path / "backend.json").mkdir()
     with (
-        pytest.raises(BackendUnavailableError, match="cannot be used"),
+        pytest.raises(BackendUnavailableError, match="it is a directory"),
         connection.hold_lock(tmp_path / "backend.json"),
     ):
         pass
@@ -88,3 +90,19 @@ def test_nothing_is_made_by_looking(tmp_path: Path) -> None:
     assert not connection.is_locked(tmp_path / "nowhere" / "backend.json")
     assert not connection.is_locked(tmp_path / "backend.json")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_folder_in_which_no_file_can_be_created_is_named_at_once() -> None:
+    start = time.monotonic()
+    with (
+        pytest.raises(BackendUnavailableError, match="The folder /proc cannot be used"),
+        connection.hold_lock(Path("/proc/backend.json")),
+    ):
+        pass
+    assert time.monotonic() - start < 5
+
+
+def test_a_name_too_long_for_a_lock_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BackendUnavailableError, match="cannot be used"):
+        connection.is_locked(tmp_path / ("x" * 252))

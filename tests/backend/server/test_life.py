@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from backend import BackendError, BackendLostError, BackendUnavailableError, Client
+from backend.thin import client as thin_client
 from tests.backend.real_backend import Backend, Peer, await_that, harmonize_header
 
 Start = Callable[..., Backend]
@@ -343,3 +344,12 @@ def test_many_clients_survive_a_backend_that_is_killed_now_and_then(
     assert len(processes_of(nowhere)) <= 1
     assert set(failures) <= {"backend_lost", "backend_unavailable", "busy"}
     assert len(failures) < 100
+
+
+def test_a_suspended_backend_is_to_be_ended_not_started(own_backend: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = own_backend()
+    monkeypatch.setattr(thin_client, "HELLO_S", 1.0)
+    backend.process.send_signal(signal.SIGSTOP)
+    with pytest.raises(BackendUnavailableError, match="did not answer in time") as error:
+        Client.connect(start=False)
+    assert error.value.hint == "If it is the backend, end its process and try again."

@@ -63,6 +63,19 @@ def test_the_environment_comes_first_then_the_record_then_the_runtime_folder(
 
 @pytest.mark.usefixtures("path")
 @pytest.mark.parametrize(
+    ("name", "reason"), [("/tmp/" + "x" * 300, "too long"), ("/tmp" + "/y" * 5000, "too long"), ("/a\0b", "NUL")]
+)
+def test_a_name_that_no_file_can_have_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, reason: str) -> None:
+    monkeypatch.delenv(connection.VARIABLE)
+    installed.INSTALLED.write_text(json.dumps({"connection": name}))
+    error = failure(connection.find_connection_path)
+    assert error.code == BACKEND_UNAVAILABLE
+    assert reason in error.message
+    assert "GKNET_CONNECTION" in error.hint
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize(
     "record",
     [
         b"{",
@@ -195,7 +208,9 @@ def test_a_file_that_is_no_connection_file_is_refused(path: Path, content: objec
 
 def test_a_folder_in_its_place_is_refused(path: Path) -> None:
     path.mkdir()
-    assert failure(lambda: connection.read_connection_file(path)).code == BACKEND_UNAVAILABLE
+    error = failure(lambda: connection.read_connection_file(path))
+    assert error.code == BACKEND_UNAVAILABLE
+    assert error.hint == "Set GKNET_CONNECTION to a file that you can read and write."
 
 
 # The start
