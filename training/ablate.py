@@ -203,7 +203,7 @@ def main() -> int:
         return 130
     start = None if options.start is None else f"{options.start.name} {weights.compute_digest(options.start)}"
     table = ablation_table(run, rows, first, start)
-    table.show(Console(width=max(130, Console().width)))
+    table.show(Console(width=max(160, Console().width)))
     with replace_text_file(options.out / "table.md") as file:
         file.write(in_markdown(table))
     return 0

@@ -99,7 +99,7 @@ def test_a_table_of_two_seeds_is_kept_and_printed_again(
     assert f"from the statistics' path of gknet-s.safetensors {digest}" in " ".join(shown.split())
     for parts in ROWS:
         (row,) = re.findall(rf"^│ {re.escape(parts)} .*$", shown, re.MULTILINE)
-        assert row.count("±") == 3
+        assert row.count("±") == 4
         (paper,) = re.findall(rf"^│ paper: {re.escape(parts)} .*$", shown, re.MULTILINE)
         assert ("220.44" in paper) == (parts == "+SCF")
         for seed in (0, 3):
