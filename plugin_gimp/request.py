@@ -87,7 +87,7 @@ def find_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output: st
     if layer.get_mode() == Gimp.LayerMode.PASS_THROUGH and _blends_with_below(layer):
         raise ThinError(
             UNSUPPORTED,
-            "The layers in this pass-through group blend with what is below the group.",
+            "The layers in this pass-through group blend with the layers below the group.",
             "Set the mode of the group to Normal, or harmonize the layers in it one by one.",
         )
     if layer.is_floating_sel():

@@ -299,10 +299,10 @@ def refusals() -> list[Case]:
         | {"layers": [ground, locked_group, pasted(group="holder")], "says": "The pixels of “holder” are locked."},
         case("cannot-be-hidden", layers=[ground, pasted(locks=["visibility"])], says="visibility is locked"),
         case("pass-through-blends", layers=[ground, *group("object", mode="PASS_THROUGH", child_mode="MULTIPLY")])
-        | {"says": "blend with what is below the group"},
+        | {"says": "blend with the layers below the group"},
         case("pass-through-effect")
         | {"layers": [ground, *group("object", mode="PASS_THROUGH", effect="gegl:invert-gamma")]}
-        | {"says": "blend with what is below the group"},
+        | {"says": "blend with the layers below the group"},
         case("no-layer-chosen", args={"compare": "layer"}, says="No layer was chosen"),
         case("other-images-layer-chosen", args={"compare": "layer", "reference": "of another image"})
         | {"says": "No layer was chosen"},

@@ -118,12 +118,12 @@ def build_parts_table(worst: Sequence[Failure], everything: Sequence[Failure]) -
         shares = 100 * parts / parts.sum() if parts.any() else parts
         rows.append([name, str(len(found)), f"{parts.sum():.1f}", *(f"{share:.1f} %" for share in shares)])
     return ScoreTable(
-        title="What the fMSE that is left is made of",
-        headings=["composites", "pictures", "fMSE left", *(PART_NAMES[part] for part in Parts._fields)],
+        title="Parts of the remaining fMSE",
+        headings=["composites", "pictures", "fMSE after", *(PART_NAMES[part] for part in Parts._fields)],
         sections=[rows],
         notes=[
-            "Each part is what a richer map, fitted with the truth at hand, takes away beyond those before it: "
-            "a shift of all colours; a 3×4 matrix; a cubic for each channel; the matrix varying across the object."
+            "Each part is the share that one more correction, fitted to the real photograph, would remove: "
+            "a shift of all colors; a 3×4 matrix; a cubic for each channel; the matrix varying across the object."
         ],
     )
 
