@@ -64,7 +64,7 @@ def has_mask(layer: Gimp.Layer) -> bool:
 
 
 def is_plain(layer: Gimp.Layer) -> bool:
-    """Return whether the layer consists only of its pixels: it is no text, vector or link layer and no group."""
+    """Return whether the layer consists only of its pixels, unlike a text, vector or link layer or a group."""
     return type(layer) is Gimp.Layer
 
 
