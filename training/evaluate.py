@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace, bad: BadFiles) -> None:
         quality_plot.check(options.plot)
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
-    path = options.weights or weights.find_shipped(options.model)
+    path = options.weights or weights.find(options.model)
     with defer_interrupts():
         harmonizer = Harmonizer(weights.load(path), choose_device(options.device))
     count, found = _open_samples(options, bad)
@@ -147,7 +147,7 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--plot", metavar="FILE", type=Path, help="PNG or SVG file for a plot of quality against size")
     parser.add_argument("--skip-bad", action="store_true", help="skip and count unusable files")
-    parser.add_argument("--model", default="gknet-s", help="preset whose shipped weights to evaluate")
+    parser.add_argument("--model", default="gknet-s", help="shipped weights by name, a weight file, or a folder with one")
     parser.add_argument("--weights", type=Path, help="weight file to evaluate; default: the shipped one")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     options = parser.parse_args()
