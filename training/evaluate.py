@@ -147,7 +147,9 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--plot", metavar="FILE", type=Path, help="PNG or SVG file for a plot of quality against size")
     parser.add_argument("--skip-bad", action="store_true", help="skip and count unusable files")
-    parser.add_argument("--model", default="gknet-s", help="shipped weights by name, a weight file, or a folder with one")
+    parser.add_argument(
+        "--model", default="gknet-s", help="shipped weights by name, a weight file, or a folder with one"
+    )
     parser.add_argument("--weights", type=Path, help="weight file to evaluate; default: the shipped one")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     options = parser.parse_args()
