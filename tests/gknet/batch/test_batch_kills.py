@@ -70,7 +70,7 @@ def frozen_at_work(process: subprocess.Popen[bytes]) -> psutil.Process:
 
 def is_at_work(process: psutil.Process) -> bool:
     """Ray names its processes for the method that they are in, and an idle worker for its class alone."""
-    return "ray::Worker.do" in " ".join(process.cmdline())
+    return "ray::Worker.harmonize_job" in " ".join(process.cmdline())
 
 
 @pytest.fixture
