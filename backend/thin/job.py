@@ -27,7 +27,7 @@ class Backend:
     def harmonize(self, **request: Any) -> Job:
         """Return a job that calls `ThinClient.harmonize` with these arguments: layer, layer_bytes, reference, ...
 
-        Jobs wait for each other in no defined order: cancel those that are no longer needed.
+        Jobs run one at a time, in any order: cancel the ones that nobody needs any more.
         """
         return Job(self, request)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
 from gknet import Harmonizer, preset
 from gknet.network import weights
+from tests.training.interrupting import interrupt_command
 from training import evaluate as command
 from training.data.iharmony4 import SUBSETS
 from training.data.judging_sets.validation import open_pool
@@ -119,21 +118,7 @@ def test_ctrl_c_ends_with_one_line_and_leaves_nothing(tmp_path: Path) -> None:
         picture.save(tmp_path / name / "0000.png")
         for index in range(1, 1000):
             os.link(tmp_path / name / "0000.png", tmp_path / name / f"{index:04}.png")
-    process = subprocess.Popen(
-        [*COMMAND, "--pairs", str(tmp_path), "-o", str(out)],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        while not out.exists() and process.poll() is None:  # made before anything is read
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert told == "evaluate: stopped\n"
+    assert interrupt_command("training.evaluate", "--pairs", tmp_path, out=out) == (130, "evaluate: stopped\n")
     assert list(out.iterdir()) == []
 
 

@@ -285,7 +285,7 @@ def test_a_python_that_is_too_old(setup: Setup) -> None:
 
 
 def test_every_python_before_the_oldest_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no old one is at hand, this one says that it is."""
+    """Old versions aren't installed here, so the running one pretends to be old."""
     from backend.install.doctor import program
 
     assert program.check_python(OLDEST_PYTHON).state == "fine"

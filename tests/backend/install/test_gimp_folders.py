@@ -38,7 +38,7 @@ def started(home: Path) -> Path:
 
 @pytest.mark.parametrize("older", ["", "2.10"])
 def test_no_settings_folder_is_made_before_gimp_has_made_it(home: Path, older: str) -> None:
-    """GIMP takes an older version's settings over only where its own folder is not there yet."""
+    """GIMP imports an older version's settings only if it creates its own folder itself."""
     if older:
         (home / ".config" / "GIMP" / older / "brushes").mkdir(parents=True)
     before = sorted(home.rglob("*"))

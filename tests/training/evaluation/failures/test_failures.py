@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import csv
 import os
-import signal
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.training.interrupting import interrupt_command
 from training.data.shards import is_validation
 from training.data.synthesis.recoloring import KINDS
 from training.evaluation.failures import __main__ as command
@@ -182,19 +181,6 @@ def test_less_than_one_case_cannot_be_shown(number: str, monkeypatch: pytest.Mon
 
 def test_ctrl_c_ends_with_one_line_and_leaves_nothing(pool: Path, tmp_path: Path) -> None:
     out = tmp_path / "gallery"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "training.evaluation.failures", "--pool", str(pool), "-o", str(out)],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        while not out.exists() and process.poll() is None:  # made before anything is read
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert told == "failures: stopped\n"
+    ended = interrupt_command("training.evaluation.failures", "--pool", pool, out=out)
+    assert ended == (130, "failures: stopped\n")
     assert list(out.iterdir()) == []
