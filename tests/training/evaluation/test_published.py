@@ -52,7 +52,7 @@ DO_NOT_ADD_UP = {
     "iDIH-HRNet": {"psnr"},
     "SCS-Co": {"mse", "fmse"},
 }
-"""Figures of the paper's Table 1 for "all" that are not the means of its sub-sets, as docs/results.md says."""
+"""Figures of the paper's Table 1 for "all" that are not the weighted means of its sub-sets."""
 
 
 def typed(text: str) -> dict[str, list[float]]:
