@@ -19,7 +19,7 @@ from tests.hosts.fresh import Fresh
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A host takes its time, and building one much more."""
     for item in items:
-        if "tests/hosts/" in item.path.as_posix():
+        if item.get_closest_marker("hosts"):
             item.add_marker(pytest.mark.timeout(1800))
 
 
