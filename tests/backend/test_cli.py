@@ -11,6 +11,8 @@ import pytest
 
 from tests.backend.real_backend import Backend
 
+pytestmark = pytest.mark.integration
+
 
 def gknet(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """Exit code, standard output, standard error."""

@@ -21,6 +21,8 @@ from gknet.errors import InputError, NoBackgroundError, NoForegroundError, Unsup
 from tests.backend.real_backend import Backend
 from tests.gknet import icc
 
+pytestmark = pytest.mark.integration
+
 AT = (150, 200)
 
 

@@ -22,6 +22,8 @@ from gknet import Harmonizer
 from gknet.errors import HarmonizeError, InputError
 from tests.backend.real_backend import Backend
 
+pytestmark = pytest.mark.integration
+
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 PIXELS = np.zeros((4, 4, 4), np.uint8)
 

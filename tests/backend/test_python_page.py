@@ -12,6 +12,8 @@ import skimage.data
 
 from backend import BackendError
 
+pytestmark = pytest.mark.integration
+
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 

@@ -16,6 +16,8 @@ from PIL import Image
 from backend.cli import app, main
 from tests.gknet import ora
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parents[2]
 USER_PAGES = (
     "README.md",
@@ -86,7 +88,7 @@ def test_the_script_harmonizes_what_it_is_given(folder: Path) -> None:
 def test_the_first_two_sh_blocks_run_the_demo_and_the_tests() -> None:
     demo, tests = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)[:2]
     assert demo.rstrip().endswith("gknet demo")
-    assert tests.rstrip().endswith("python -m pytest")
+    assert tests.rstrip().endswith("python -m pytest -n auto")
 
 
 @pytest.mark.parametrize("page", USER_PAGES)

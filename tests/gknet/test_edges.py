@@ -12,6 +12,8 @@ import pytest
 from gknet import CancelledError, Harmonizer, InputError, MissingPackageError, edges
 from tests.benchmarks.edges import BENEATH, cases, error, silent
 
+pytestmark = pytest.mark.integration
+
 Array = npt.NDArray[Any]
 
 

@@ -26,6 +26,8 @@ from gknet import (
 from gknet.network import weights
 from gknet.pixels.box import Box, bounding_box
 
+pytestmark = pytest.mark.integration
+
 DEPTHS = [np.uint8, np.uint16, np.float16, np.float32]
 
 

@@ -12,6 +12,8 @@ from gknet import Encoding, Harmonizer, InputError, NoBackgroundError, NoForegro
 from gknet.color.srgb import srgb_to_linear
 from gknet.harmonizer import LayerFit
 
+pytestmark = pytest.mark.integration
+
 AT = (60, -40)
 
 

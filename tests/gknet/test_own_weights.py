@@ -15,6 +15,8 @@ from torch import Tensor
 from gknet import Harmonizer
 from tests.gknet.conftest import Run
 
+pytestmark = pytest.mark.integration
+
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 SECTION = PAGE.read_text(encoding="utf-8").partition("## Train on your own pairs")[2]
 

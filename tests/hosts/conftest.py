@@ -1,6 +1,6 @@
 """Tests in real hosts are left out, with the reason, where there is none; GKNET_HOSTS=required makes that a failure.
 
-Each runs once in every Debian system that has its host: `pytest tests/hosts -k debian-sid` runs those of one.
+Each runs once in every Debian system that has its host: `pytest -m hosts -k debian-sid` runs those of one.
 """
 
 from __future__ import annotations

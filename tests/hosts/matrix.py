@@ -51,7 +51,7 @@ picture below it and, in Krita, a layer in a locked group.
 
 Tests in GIMP and Krita record the tables:
 
-    GKNET_HOSTS=required GKNET_RECORD=1 python -m pytest tests/hosts -k kinds
+    GKNET_HOSTS=required GKNET_RECORD=1 python -m pytest -m hosts -k kinds
 """
 
 

@@ -22,6 +22,8 @@ from backend.install.doctor import OLDEST_PYTHON
 from backend.install.doctor.finding import Finding, format_json, format_text
 from tests.backend.real_backend import Backend
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parents[3]
 OTHER_USER = 65534
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0

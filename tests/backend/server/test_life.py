@@ -21,6 +21,8 @@ from backend import BackendError, BackendLostError, BackendUnavailableError, Cli
 from backend.thin import client as thin_client
 from tests.backend.real_backend import Backend, Peer, await_that, harmonize_header
 
+pytestmark = pytest.mark.integration
+
 Start = Callable[..., Backend]
 AT = (150, 200)
 

@@ -15,6 +15,8 @@ import pytest
 from backend import Client
 from tests.backend.real_backend import Backend, await_that
 
+pytestmark = pytest.mark.integration
+
 CLIENTS = 8
 REQUESTS = 200
 KILLED = 20

@@ -16,6 +16,8 @@ import skimage.data
 from backend.thin import protocol
 from tests.backend.real_backend import NONCE, Backend, Peer, await_that, harmonize_header, proof
 
+pytestmark = pytest.mark.integration
+
 HELLO = {"op": "hello", "protocol": [1, 0], "client": {"name": "test", "version": "1"}, "nonce": NONCE}
 SLOW = 576
 """A network size that keeps the worker busy for about a second."""

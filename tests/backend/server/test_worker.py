@@ -15,6 +15,8 @@ from backend.server.requests import Harmonize, Pixels
 from backend.server.worker import Failure, Job, Report, Result, Worker
 from gknet import Harmonizer
 
+pytestmark = pytest.mark.integration
+
 
 def pixels(array: np.ndarray) -> Pixels:
     height, width, channels = array.shape

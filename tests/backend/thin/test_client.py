@@ -20,6 +20,8 @@ from backend.thin import connection, conversation
 from backend.thin.client import READY, STARTING, ThinClient
 from backend.thin.protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, CANCELLED, ThinError
 
+pytestmark = pytest.mark.integration
+
 LONG_S = 60.0
 LAYER = {"width": 3, "height": 2, "channels": 4, "depth": "u8", "space": "srgb", "x": 0, "y": 0}
 PIXELS = bytes(range(24))

@@ -20,6 +20,8 @@ from platformdirs.windows import Windows
 from backend.thin import connection, installed
 from backend.thin.protocol import BACKEND_UNAVAILABLE, CANCELLED, ThinError
 
+pytestmark = pytest.mark.integration
+
 LONG_S = 30.0
 Pids = Callable[[], list[int]]
 GOOD = {"host": "127.0.0.1", "port": 4711, "key": "a1" * 32, "proof_key": "B2" * 32, "pid": 1, "device": "cpu"}

@@ -29,6 +29,8 @@ from backend.thin.protocol import (
     ThinError,
 )
 
+pytestmark = pytest.mark.integration
+
 LONG_S = 30.0
 LAYER = {"width": 3, "height": 2, "channels": 4, "depth": "u8", "space": "srgb", "x": 0, "y": 0}
 PIXELS = bytes(range(24))

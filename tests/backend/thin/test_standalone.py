@@ -13,6 +13,8 @@ import pytest
 
 import backend.thin
 
+pytestmark = pytest.mark.integration
+
 THIN = Path(backend.thin.__file__).parent
 FILES = sorted(THIN.glob("*.py"))
 LONG_S = 60.0

@@ -20,6 +20,8 @@ from backend.thin import zmtp
 from backend.thin.protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, UNAUTHORIZED, ThinError
 from tests.backend.thin.dealing import LONG_S, StartPeer, ask, connect, played, refusal
 
+pytestmark = pytest.mark.integration
+
 
 def test_large_frames_go_both_ways_unchanged(echo: Any) -> None:
     link = echo.connect()

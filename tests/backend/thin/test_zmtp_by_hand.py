@@ -15,6 +15,8 @@ import pytest
 from backend.thin.protocol import BACKEND_LOST
 from tests.backend.thin.dealing import LONG_S, StartPeer, ask, connect, played, refusal
 
+pytestmark = pytest.mark.integration
+
 
 def test_an_answer_that_comes_in_pieces_is_put_together_across_deadlines(
     peer: StartPeer, by_hand: dict[str, Any]

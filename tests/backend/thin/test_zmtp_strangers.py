@@ -19,6 +19,8 @@ from backend.thin import zmtp
 from backend.thin.protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, UNAUTHORIZED, ThinError
 from tests.backend.thin.dealing import LONG_S, StartPeer, connect, refusal
 
+pytestmark = pytest.mark.integration
+
 
 def outcome(work: Callable[[], object]) -> object:
     """What it gives, or the code of its failure."""

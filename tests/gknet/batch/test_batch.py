@@ -16,6 +16,8 @@ from gknet.batch import workbench
 from gknet.batch.journal import FOLDER, Journal
 from tests.gknet import many, ora
 
+pytestmark = pytest.mark.integration
+
 Run = Callable[..., tuple[int, str, str]]
 Shown = tuple[int, str, str]
 

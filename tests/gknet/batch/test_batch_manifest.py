@@ -13,6 +13,8 @@ from gknet.batch.manifest import read_jobs
 from gknet.errors import InputError
 from tests.gknet import many
 
+pytestmark = pytest.mark.integration
+
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -17,6 +17,8 @@ from PIL import Image
 from gknet import Harmonizer
 from gknet.cli import demo
 
+pytestmark = pytest.mark.integration
+
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -23,6 +23,8 @@ from gknet.network.long_distance_reference import TransformerLayer
 from gknet.network.selective_correlation import SelectiveCorrelationFusion
 from gknet.pixels.box import Box, bounding_box
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module", params=["gknet", "gknet-s"])
 def harmonizer(request: pytest.FixtureRequest, shipped: Harmonizer) -> Harmonizer:

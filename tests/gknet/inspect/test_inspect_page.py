@@ -27,6 +27,8 @@ from gknet.inspect.record import record
 from gknet.network import weights
 from gknet.network.config import ablations
 
+pytestmark = pytest.mark.integration
+
 Run = Callable[..., tuple[int, str, str]]
 DEMO = Path(page.__file__).parents[1] / "demo"
 

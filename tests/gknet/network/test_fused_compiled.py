@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.integration
+
 if importlib.util.find_spec("triton") is None:  # to import it here would settle how the other tests run it
     pytest.skip("Triton is not installed.", allow_module_level=True)
 

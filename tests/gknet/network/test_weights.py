@@ -16,6 +16,8 @@ import gknet
 from gknet import GKNet, Harmonizer, WeightsError, preset
 from gknet.network import weights
 
+pytestmark = pytest.mark.integration
+
 SMALL = replace(preset("gknet-s"), width=8, global_head_widths=(8, 8))
 
 

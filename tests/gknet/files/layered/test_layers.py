@@ -25,6 +25,8 @@ from gknet.files.picture import Picture
 from gknet.files.raster import encode_png as png_of
 from tests.gknet import icc, ora
 
+pytestmark = pytest.mark.integration
+
 Run = Callable[..., str]
 
 
