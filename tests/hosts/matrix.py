@@ -46,8 +46,8 @@ _HEAD = """\
 These tables show which kinds of layers the plug-ins support, both as the object and as the background that it is
 compared with. "No such layer" means that the program doesn't have this kind.
 
-Two things are refused with a message, and the picture stays as it was: a pass-through group that blends with the
-picture below it and, in Krita, a layer in a locked group.
+The plug-ins refuse three kinds with a message, and leave the picture as it was: pass-through groups that blend with the
+picture below them and, in Krita, filter layers and layers in a locked group.
 
 Tests in GIMP and Krita record the tables:
 
