@@ -44,7 +44,8 @@ Outcomes = dict[str, dict[str, str]]
 _HEAD = """\
 # Which layers work
 
-These tables show which kinds of layers the plug-ins support, as the object and as the background. A dash means that the program doesn't have this kind.
+These tables show which kinds of layers the plug-ins support, as the object and as the background. A dash means that the
+program doesn't have this kind.
 
 The plug-ins refuse three kinds with a message, and leave the picture as it was: pass-through groups that blend with the
 picture below them and, in Krita, filter layers and layers in a locked group.

@@ -96,8 +96,8 @@ def draw(path: Path, ours: Sequence[Mark], data: str) -> None:
         _panel(axes[0], marks, 0)
         _panel(axes[1], marks, 1)
         _name(axes[1], marks)
-    for axis, what in zip(grid[-1], ("parameters, millions", "GFLOPs per picture at the network's input size"), strict=True):
-        axis.set_xlabel(what)
+    grid[-1][0].set_xlabel("parameters, millions")
+    grid[-1][1].set_xlabel("GFLOPs per picture at the network's input size")
     figure.supxlabel("Horizontal lines: methods without parameters, or whose size the paper doesn't state", fontsize=9)
     figure.savefig(path, dpi=120)
 
