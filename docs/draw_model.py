@@ -50,7 +50,7 @@ def network() -> list[str]:
         parts += [
             box(246, y, 90, 40, f"F_E, level {level}|{size} channels"),
             box(446, y, 130, 40, f"KPB {level}: SCF,|then kernels K"),
-            box(666, y, 178, 40, "merge, attention [8],|F_D ⊗ K (+ F_D: ours)"),
+            box(666, y, 178, 40, "merge, S²AM attention,|F_D ⊗ K (+ F_D: ours)"),
             arrow((336, y + 20), (444, y + 20)),
             arrow((576, y + 20), (664, y + 20)),
             note(620, y + 14, "K", "middle"),
@@ -118,7 +118,7 @@ def draw() -> str:
         '<rect width="1000" height="660" rx="10" fill="#f6f8fa"/>\n' + "\n".join(whole_way()) + "\n"
         f'<g transform="translate(0 70)">\n{below}\n</g>\n'
         + note(20, 644, "solid, blue: the paper", colour=PAPER)
-        + note(190, 644, "dashed, brown: ours; of it, the preset gknet uses the top row alone", colour=OURS)
+        + note(190, 644, "dashed, brown: ours; of these, the preset gknet uses only the top row", colour=OURS)
         + "\n</svg>\n"
     )
 

@@ -35,7 +35,8 @@ KINDS = (
 )
 ROLES = ("object", "background")
 WORKS = "works"
-"""Other outcomes: "no such layer" for a kind that the version does not have, and the sentence of a refusal."""
+NO_SUCH_LAYER = "no such layer"
+"""For a kind that the version does not have. Other outcomes are the sentences of refusals."""
 
 Outcomes = dict[str, dict[str, str]]
 """Kind of layer → role → outcome."""
@@ -43,11 +44,11 @@ Outcomes = dict[str, dict[str, str]]
 _HEAD = """\
 # Which layers work
 
-These tables show which kinds of layers the plug-ins support, both as the object and as the background that it is
-compared with. "No such layer" means that the program doesn't have this kind.
+These tables show which kinds of layers the plug-ins support, as the object and as the background. A dash means that the
+program doesn't have this kind.
 
-Two things are refused with a message, and the picture stays as it was: a pass-through group that blends with the
-picture below it and, in Krita, a layer in a locked group.
+The plug-ins refuse three kinds with a message, and leave the picture as it was: pass-through groups that blend with the
+picture below them and, in Krita, filter layers and layers in a locked group.
 
 Tests in GIMP and Krita record the tables:
 
@@ -86,7 +87,7 @@ def page(record: dict[str, dict[str, Outcomes]]) -> str:
 
 def _cell(versions: dict[str, Outcomes], names: list[str], kind: str, role: str) -> str:
     """One outcome for all versions, or one line for each where they differ."""
-    outcomes = {name: versions[name][kind][role] for name in names}
+    outcomes = {name: versions[name][kind][role].replace(NO_SUCH_LAYER, "–") for name in names}
     if len(set(outcomes.values())) == 1:
         return outcomes[names[0]]
     return "<br>".join(f"{name}: {outcome}" for name, outcome in outcomes.items())

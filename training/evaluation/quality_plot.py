@@ -70,7 +70,7 @@ def read_published_marks() -> list[Mark]:
     marks = [Mark(method, mse / untouched[1]) for method, mse in rows if mse is not None]
     papers = preset("gknet")
     return [
-        Mark("GKNet (its size: as rebuilt here)", mark.share, _size(papers, SIZE)) if mark.name == "GKNet" else mark
+        Mark("GKNet (size of our version)", mark.share, _size(papers, SIZE)) if mark.name == "GKNet" else mark
         for mark in marks
     ]
 
@@ -92,13 +92,13 @@ def draw(path: Path, ours: Sequence[Mark], data: str) -> None:
     grid = figure.subplots(len(rows), 2, sharex="col", sharey="row", squeeze=False)
     for axes, (title, marks) in zip(grid, rows.items(), strict=True):
         axes[0].set_title(title, loc="left", fontsize=11, fontweight="bold")
-        axes[0].set_ylabel("MSE left, % of the untouched")
+        axes[0].set_ylabel("MSE left, % of the untouched composites'")
         _panel(axes[0], marks, 0)
         _panel(axes[1], marks, 1)
         _name(axes[1], marks)
-    for axis, what in zip(grid[-1], ("parameters, millions", "GFLOPs a picture, as large as it is shown"), strict=True):
-        axis.set_xlabel(what)
-    figure.supxlabel("Lines across: methods without parameters, or whose size the paper does not state", fontsize=9)
+    grid[-1][0].set_xlabel("parameters, millions")
+    grid[-1][1].set_xlabel("GFLOPs per picture at the network's input size")
+    figure.supxlabel("Horizontal lines: methods without parameters, or whose size the paper doesn't state", fontsize=9)
     figure.savefig(path, dpi=120)
 
 

@@ -163,8 +163,8 @@ def build_table(series: dict[str, Points]) -> ScoreTable:
         headings=headings,
         sections=[rows],
         notes=[
-            f"Ranges: {RANGE[0]} to {RANGE[1]} % of {DRAWS} fits to points moved by their luck. In brackets after a: "
-            "the least and the largest of the fits without one point. Never: share of the fits whose curve ends above."
+            f"Ranges: {RANGE[0]} to {RANGE[1]} % of {DRAWS} fits to points moved by their variation. In brackets: "
+            "the lowest and highest a of the fits without one point. Never: share of the fits whose curve ends above."
         ],
     )
 
@@ -184,25 +184,24 @@ def draw_plot(path: Path, series: dict[str, Points]) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(4.2 * len(series), 4.2), layout="constrained")
+    band = f"{RANGE[0]}–{RANGE[1]} % of the fits"
     panels = figure.subplots(1, len(series), sharey=True, squeeze=False)[0]
     for axis, (name, points) in zip(panels, series.items(), strict=True):
         millions = np.geomspace(points.millions[0], points.millions[-1] * FURTHER[1], 100)
         draws = resample_curves(points)
         low, high = np.percentile([draws.predict_share(n) for n in millions], RANGE, axis=1)
-        axis.fill_between(millions, low, high, color="C0", alpha=0.2, linewidth=0, label="range of fits")
+        axis.fill_between(millions, low, high, color="C0", alpha=0.2, linewidth=0, label=band)
         (curve,) = [fit_curves(points.millions, points.share[None])]
         axis.plot(millions, [curve.predict_share(n)[0] for n in millions], color="C0", label="fit")
-        axis.errorbar(points.millions, points.share, points.luck, fmt="o", color="C1", label="measured, with luck")
-        axis.axhline(
-            TARGET, color="0.4", linestyle="--", linewidth=1, label=f"{TARGET:.2f}: −{100 - 100 * TARGET:.0f} %"
-        )
-        axis.axvline(points.millions[-1], color="0.7", linewidth=1)
+        axis.errorbar(points.millions, points.share, points.luck, fmt="o", color="C1", label="measured, ± variation")
+        axis.axhline(TARGET, color="0.4", linestyle="--", linewidth=1, label=f"target: {TARGET:.2f}")
+        axis.axvline(points.millions[-1], color="0.7", linewidth=1, label="last measurement")
         axis.set(xscale="log", xlabel="composites seen, millions", title=name)
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(color="0.92")
-    panels[0].set_ylabel("fMSE left, share of the untouched")
+    panels[0].set_ylabel("fMSE left, share of the untouched composites'")
     panels[0].legend(fontsize=9)
     figure.savefig(path, dpi=110)
 

@@ -45,7 +45,7 @@ def test_quality_is_the_share_of_the_error_that_is_left() -> None:
 def test_published_methods_have_no_size_that_the_paper_does_not_state() -> None:
     marks = {mark.name: mark for mark in read_published_marks()}
     assert marks["DoveNet"] == Mark("DoveNet", pytest.approx(52.33 / 172.47))
-    assert [name for name, mark in marks.items() if mark.size] == ["GKNet (its size: as rebuilt here)"]
+    assert [name for name, mark in marks.items() if mark.size] == ["GKNet (size of our version)"]
 
 
 def test_other_data_have_panels_of_their_own(tmp_path: Path) -> None:
