@@ -47,8 +47,9 @@ _HEAD = """\
 These tables show which kinds of layers the plug-ins support, as the object and as the background. A dash means that the
 program doesn't have this kind.
 
-The plug-ins refuse three kinds with a message, and leave the picture as it was: pass-through groups that blend with the
-picture below them and, in Krita, filter layers and layers in a locked group.
+The plug-ins refuse some layers with a message, and leave the picture as it was: a pass-through group if its layers
+blend with the picture below it (for example in Multiply mode), and in Krita, filter layers and layers in a locked
+group.
 
 Tests in GIMP and Krita record the tables:
 
