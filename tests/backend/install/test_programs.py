@@ -12,6 +12,8 @@ from backend.install import gimp, hosts, krita, programs, release
 from backend.install.programs import Program
 from gknet.errors import HarmonizeError, InputError
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -8,6 +8,8 @@ import torch
 from gknet import preset
 from gknet.network import weights
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.mark.parametrize("name", ["gknet", "gknet-s"])
 def test_an_exported_network_gives_what_the_network_gives(name: str) -> None:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from gknet.network.modulation import modulate_reference
 
+pytestmark = pytest.mark.integration
+
 if importlib.util.find_spec("triton") is None:
     pytest.skip("Triton is not installed.", allow_module_level=True)
 

@@ -11,6 +11,8 @@ from gknet.cli.app import main
 from gknet.files import formats, picture
 from tests.gknet import icc
 
+pytestmark = pytest.mark.integration
+
 PROFILES = {"no profile": None, "Adobe RGB": icc.rgb(icc.ADOBE_RGB, icc.gamma(2.2))}
 
 

@@ -18,6 +18,8 @@ from gknet import Encoding, Harmonizer
 from gknet.harmonizer import Space
 from tests.gknet import icc
 
+pytestmark = pytest.mark.integration
+
 DEPTHS = {"u8": np.uint8, "u16": np.uint16, "f16": np.float16, "f32": np.float32}
 BOUNDS = {"u8": 1 / 255, "u16": 1e-3, "f16": 1e-3, "f32": 1e-3}
 LUMA = np.array([0.299, 0.587, 0.114])

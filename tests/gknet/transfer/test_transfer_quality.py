@@ -7,6 +7,8 @@ import pytest
 
 from tests.benchmarks.transfer_quality import KINDS, SCENES, measure, scene
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_nearer_to_the_truth_and_no_worse_at_the_edge(kind: str) -> None:
