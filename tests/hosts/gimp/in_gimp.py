@@ -352,6 +352,11 @@ def harmonize(target, args):
     return [status, error, time.monotonic() - started]
 
 
+def run_script(script, target):
+    """Runs a script that takes `image` and `layer` as given."""
+    exec(script, {"Gimp": Gimp, "image": Shown.image, "layer": named(Shown.image, target)})
+
+
 def rest():
     """Waits until GIMP has rendered what it renders when it is left alone, and lets questions wait for meanwhile."""
     quick = 0

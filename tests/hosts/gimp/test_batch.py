@@ -15,6 +15,7 @@ from gknet import Encoding
 from tests.backend.real_backend import Backend
 from tests.hosts.gimp import cases
 from tests.hosts.gimp.program import Program
+from tests.printed_commands import list_blocks
 
 TABLES = (cases.opened, cases.precisions, cases.profiles, cases.arrangements)
 CASES = {case["name"]: case for table in TABLES for case in table()}
@@ -202,3 +203,16 @@ def test_what_cannot_be_done_is_said_and_the_image_stays_as_it_was(ran: Ran, nam
         if "pixels" in was:
             assert ran.same(now["pixels"], was["pixels"])
     assert outcome["images"] == 1
+
+
+def test_the_script_of_the_page_harmonizes_a_layer(gimp: Program, backend: Backend) -> None:
+    (script,) = list_blocks("docs/plugins.md", "python")
+    running = gimp.start("script", backend.path)
+    try:
+        cases.write_photographs(running.folder)
+        running.ask("show", cases.case("script"))
+        running.ask("run_script", script, "object")
+        names, *_ = running.ask("names")
+    finally:
+        running.close()
+    assert names == ["object (harmonized)", "object", "ground"]
