@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
 
 from backend import Client
 from tests.backend.real_backend import Backend, Peer
+from tests.gknet import ora
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +71,32 @@ def layer() -> np.ndarray:
     distance = np.hypot((rows - 80) / 70, (columns - 60) / 50)
     alpha = (255 * np.clip((1.05 - distance) / 0.1, 0, 1)).round().astype(np.uint8)
     return np.dstack([face, alpha])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with every file that the pages' commands take: half-lit cups in other scenes."""
+    monkeypatch.chdir(tmp_path)
+    photo = np.asarray(Image.fromarray(skimage.data.astronaut()).resize((800, 600)))
+    cup = skimage.data.coffee()[100:300, 150:400] // 2
+    rows, columns = np.mgrid[: cup.shape[0], : cup.shape[1]]
+    alpha = np.where((rows - 100) ** 2 + (columns - 125) ** 2 < 90**2, 255, 0).astype(np.uint8)
+    cutout = np.dstack([cup, alpha])
+    composite, mask = photo.copy(), np.zeros(photo.shape[:2], np.uint8)
+    mask[310:510, 420:670] = alpha
+    composite[310:510, 420:670][alpha > 0] = cup[alpha > 0]
+    for name, pixels in (
+        ("photo.jpg", photo),
+        ("cutout.png", cutout),
+        ("composite.png", composite),
+        ("mask.png", mask),
+    ):
+        Image.fromarray(pixels).save(name)
+    layer = '<layer name="{0}" src="{0}.png" x="{1}" y="{2}"/>'
+    layers = ora.stack((800, 600), layer.format("Dog", 420, 310) + layer.format("photo", 0, 0))
+    ora.write(Path("picture.ora"), layers, {"Dog.png": ora.png(cutout), "photo.png": ora.png(photo)})
+    Path("pictures").mkdir()
+    Image.fromarray(composite).save("pictures/cup.png")
+    Image.fromarray(mask).save("pictures/cup_mask.png")
+    Path("list.csv").write_text("output,composite,mask\ncats/one.png,composite.png,mask.png\n", encoding="utf-8")
+    return tmp_path
