@@ -1,0 +1,74 @@
+"""What the tags of a TIFF say about its channels (TIFF 6.0), which libvips does not tell."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from gknet.errors import UnsupportedError
+
+_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 258, 259, 262, 277, 338, 339
+_KINDS = {
+    0: "inverted gray",
+    4: "mask",
+    5: "CMYK",
+    6: "YCbCr",
+    8: "Lab",
+    9: "Lab",
+    10: "Lab",
+    32803: "raw sensor",
+    32844: "LogL",
+    32845: "LogLuv",
+    34892: "raw sensor",
+    51177: "depth",
+}
+_WHITE_IS_ZERO, _GRAY, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+_JPEG = 7
+_UNSPECIFIED, _ASSOCIATED = 0, 1
+_FLOAT = 3
+TO_RGB = "Convert it to RGB first: Image > Mode > RGB in GIMP, Image > Convert Image Color Space in Krita."
+
+
+def read_tags(file: BinaryIO) -> Image.Exif:
+    """Return the tags of a TIFF's first page, none if they are damaged."""
+    tags = Image.Exif()
+    with contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        file.seek(0)
+        tags.load_from_fp(file)
+    return tags
+
+
+def check_channels(path: Path, tags: Image.Exif) -> None:
+    """Raise UnsupportedError for channels that are neither gray nor RGB, with or without alpha."""
+
+    def get(tag: int, default: Any) -> Any:
+        with contextlib.suppress(Exception):
+            return tags.get(tag, default)
+        return default
+
+    kind, samples = get(_PHOTOMETRIC, _GRAY), get(_SAMPLES, 1)
+    is_float = _FLOAT in _as_tuple(get(_FORMAT, 1))
+    is_known = kind in (_GRAY, _RGB, _PALETTE) or (kind, is_float) == (_WHITE_IS_ZERO, False)
+    # libvips leaves the conversion of YCbCr to JPEG's library, and does not do it for other compressions.
+    if not is_known and (kind, get(_COMPRESSION, 1)) != (_YCBCR, _JPEG):
+        raise UnsupportedError(f"{path} has {_KINDS.get(kind, kind)} values, which are not supported.", TO_RGB)
+    if is_float and max(_as_tuple(get(_BITS, 1))) > 32:
+        raise UnsupportedError(f"{path} has 64-bit float values, which are not supported.", "Save it as 32-bit float.")
+    colors = 3 if kind in (_RGB, _YCBCR) else 1
+    extra = _as_tuple(get(_EXTRA, ()))
+    hint = "Delete its saved channels, or export it with transparency."
+    if samples - colors > 1:
+        raise UnsupportedError(f"{path} has {samples - colors} channels besides its colors.", hint)
+    if samples > colors and extra[:1] == (_UNSPECIFIED,):
+        raise UnsupportedError(f"{path} has a channel that is not marked as transparency.", hint)
+    if (colors, is_float, extra[:1]) == (1, True, (_ASSOCIATED,)):
+        raise UnsupportedError(f"{path} has premultiplied gray floats, which are not supported.", "Save it as RGB.")
+
+
+def _as_tuple(value: Any) -> tuple[int, ...]:
+    return value if isinstance(value, tuple) else (value,)
