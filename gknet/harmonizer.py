@@ -21,7 +21,7 @@ from torch import Tensor
 from gknet import edges
 from gknet.color.encoding import ENCODED_SRGB, Encoding, Space, full_value
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError, WeightsError
-from gknet.files.pillow import from_pillow, get_profile, to_pillow
+from gknet.files.pillow import find_profile, from_pillow, to_pillow
 from gknet.network import weights
 from gknet.network.device import choose_device
 from gknet.network.inference import InferenceNetwork
@@ -176,8 +176,8 @@ class Harmonizer:
         full mask.
         """
         if isinstance(composite, Image.Image):
+            encoding = encoding or Encoding(profile=find_profile(composite))
             pixels = from_pillow(composite)
-            encoding = encoding or Encoding(profile=get_profile(composite))
         else:
             pixels = composite
             encoding = encoding or ENCODED_SRGB
@@ -203,7 +203,7 @@ class Harmonizer:
             on_progress=lambda done, total: on_progress("apply", done, total),
         )
         if isinstance(composite, Image.Image):
-            return to_pillow(result, composite)
+            return to_pillow(result, composite, encoding.profile)
         return result
 
     def layer(

@@ -24,15 +24,13 @@ _D50 = np.array([0.9642, 1.0, 0.8249])
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
-def build_profile(
-    name: str, chromaticities: Chromaticities, curves: Curve | Sequence[Curve], *, gray: bool = False
-) -> bytes:
+def build_profile(name: str, chromaticities: Chromaticities, *curves: Curve, gray: bool = False) -> bytes:
     """Return the profile of RGB with these primaries, or of gray with this curve.
 
-    name: shown by other programs.   curves: one for all channels, or a list of three.
+    name: shown by other programs.   curves: one for all channels, or three.
     Raises ValueError for primaries that do not span colors or a curve that does not rise.
     """
-    red, green, blue = (_curve_tag(one) for one in (curves if isinstance(curves, list) else [curves] * 3))
+    red, green, blue = map(_curve_tag, curves * 3 if len(curves) == 1 else curves)
     tags = {b"desc": _text(name), b"cprt": _text("CC0"), b"wtpt": _xyz(_D50)}
     if gray:
         return _pack(b"GRAY", {**tags, b"kTRC": green})
@@ -62,7 +60,7 @@ def _curve_tag(curve: Curve) -> bytes:
     if isinstance(curve, np.ndarray):
         if (np.diff(curve) < 0).any() or not 0 <= curve[0] < curve[-1] <= 1:
             raise ValueError("the curve does not rise")
-        levels = np.rint(curve * 65535).astype(">u2").tobytes()
+        levels: bytes = np.rint(curve * 65535).astype(">u2").tobytes()
         return b"curv\0\0\0\0" + struct.pack(">I", len(curve)) + levels
     if not 0.1 <= curve[0] <= 10:
         raise ValueError(f"{curve[0]} is no exponent")

@@ -49,11 +49,11 @@ def _build_profile(tags: dict[int, Any], *, gray: bool) -> bytes:
     if (len(primaries), len(white)) != (6, 2):
         raise ValueError(f"{primaries} and {white} are no chromaticities")
     chromaticities: Chromaticities = (*primaries, *white)  # type: ignore[assignment]
-    curves: Curve | list[Curve] = SRGB_CURVE
+    curves: list[Curve] = [SRGB_CURVE]
     if _TRANSFER_FUNCTION in tags:
         levels = np.array(tags[_TRANSFER_FUNCTION]) / 65535
         several = len(levels) & (len(levels) - 1) != 0  # three tables of a power of two
-        curves = list(levels.reshape(3, -1)) if several else levels
+        curves = list(levels.reshape(3, -1)) if several else [levels]
     elif _GAMMA in tags:
-        curves = (float(tags[_GAMMA]),)
-    return build_profile("TIFF colorimetry", chromaticities, curves, gray=gray)
+        curves = [(float(tags[_GAMMA]),)]
+    return build_profile("TIFF colorimetry", chromaticities, *curves, gray=gray)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gknet.errors import MissingPackageError, PictureError, UnsupportedError
-from gknet.files.colors import find_profile
+from gknet.files.colors import find_profile, parse_exif, read_statement
 from gknet.files.exif import remove_thumbnail
 from gknet.files.picture import Picture, check_size
 
@@ -38,7 +38,9 @@ def read(path: Path, format: str) -> Picture:
     bits = image.info.get("bit_depth", 8)
     exif = image.info.get("exif") or b""
     with path.open("rb") as file:
-        profile = find_profile(path, format, file, image.info.get("icc_profile"), exif, gray=pixels.shape[2] < 3)
+        statement = read_statement(file, format)
+    embedded = image.info.get("icc_profile")
+    profile = find_profile(path, embedded, statement, parse_exif(exif), gray=pixels.shape[2] < 3)
     exif = remove_thumbnail(exif)
     return Picture(
         pixels=expand_range(pixels, bits) if pixels.dtype == np.uint16 else pixels,

@@ -6,7 +6,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 from gknet.color import cicp
 from gknet.errors import UnsupportedError
@@ -26,13 +26,12 @@ class Colors:
     is_premultiplied: bool = False
 
 
-def find_profile(file: BinaryIO, embedded: bytes | None, *, gray: bool, subject: object) -> bytes | None:
+def find_profile(colors: Colors, embedded: bytes | None, *, gray: bool, subject: object) -> bytes | None:
     """Return the embedded ICC profile, or that of the code points; None if there is neither.
 
     embedded: None for one of the wrong kind.   subject: the file's name, for messages.
     Raises UnsupportedError for PQ, HLG, premultiplied colors, and code points that are not supported.
     """
-    colors = read_colors(file)
     if colors.is_premultiplied:
         hint = "Save it with straight alpha, or as PNG."
         raise UnsupportedError(f"{subject} has premultiplied alpha, which is not supported.", hint)
@@ -42,7 +41,7 @@ def find_profile(file: BinaryIO, embedded: bytes | None, *, gray: bool, subject:
     return embedded or cicp.find_profile(colors.primaries, colors.transfer, gray=gray, subject=subject)
 
 
-def read_colors(file: BinaryIO) -> Colors:
+def read_colors(file: IO[bytes]) -> Colors:
     """Return what the boxes say about the primary picture; the defaults if they say nothing or are damaged."""
     try:
         return _parse_colors(dict(_split_boxes(_read_meta(file)[4:])))
@@ -50,7 +49,7 @@ def read_colors(file: BinaryIO) -> Colors:
         return Colors()
 
 
-def _read_meta(file: BinaryIO) -> bytes:
+def _read_meta(file: IO[bytes]) -> bytes:
     """Return the content of the meta box, empty if there is none."""
     file.seek(0)
     while len(head := file.read(8)) == 8:
@@ -88,8 +87,9 @@ def _parse_colors(meta: dict[bytes, bytes]) -> Colors:
     owned = [entry for kind, content in properties if kind == b"ipma" for entry in _read_owners(content)]
     found = (shared[index - 1] for item in items for owner, index in owned if owner == item and index > 0)
     points = next((content[4:10] for kind, content in found if kind == b"colr" and content[:4] == b"nclx"), None)
-    codes = (2, 2, 2) if points is None else struct.unpack(">3H", points)
-    return Colors(*codes, is_premultiplied=any((kind, of) == (b"prem", primary) for kind, of, _ in references))
+    primaries, transfer, matrix = (2, 2, 2) if points is None else struct.unpack(">3H", points)
+    is_premultiplied = any((kind, of) == (b"prem", primary) for kind, of, _ in references)
+    return Colors(primaries, transfer, matrix, is_premultiplied)
 
 
 def _read_references(content: bytes) -> Iterator[tuple[bytes, int, int]]:

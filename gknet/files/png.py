@@ -1,10 +1,13 @@
-"""What a PNG's chunks say about its colors (PNG, third edition, 4.3 and 11.3.2)."""
+"""What a PNG's chunks say about its colors and its place (PNG, third edition, 4.3 and 11.3; extensions)."""
 
 from __future__ import annotations
 
 import os
 import struct
-from typing import BinaryIO
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -12,13 +15,13 @@ from gknet.color import cicp
 from gknet.color.icc import REC_709, SRGB_CURVE, Chromaticities, Curve, build_profile
 from gknet.errors import UnsupportedError
 
-_SIGNATURE = 8
+_SIGNATURE, _HEADER = 8, 33  # bytes up to the first chunk and to the second
 _LONGEST = 100  # of the chunks that are read here; of iCCP, the name is in it
 _SRGB_GAMMA = 45455  # stands for sRGB's curve, beside sRGB's primaries or none
 _PQ_NAME = b"ITUR_2100_PQ_FULL"  # by this profile's name, programs store PQ in PNG (W3C note png-hdr-pq)
 
 
-def read_chunks(file: BinaryIO) -> dict[bytes, bytes]:
+def read_chunks(file: IO[bytes]) -> dict[bytes, bytes]:
     """Return the chunks before the pixels, each cut off after a few bytes."""
     chunks: dict[bytes, bytes] = {}
     file.seek(_SIGNATURE)
@@ -30,13 +33,29 @@ def read_chunks(file: BinaryIO) -> dict[bytes, bytes]:
     return chunks
 
 
-def find_profile(file: BinaryIO, embedded: bytes | None, *, gray: bool, subject: object) -> bytes | None:
-    """Return the ICC profile of what has precedence: cICP, iCCP, sRGB, gAMA with cHRM; None if there is none.
+def read_position(chunks: Mapping[bytes, bytes]) -> tuple[int, int]:
+    """Return the picture's place on its page by oFFs, in pixels; (0, 0) if none is given."""
+    if len(content := chunks.get(b"oFFs", b"")) != 9 or content[8] != 0:
+        return 0, 0
+    left, top = struct.unpack_from(">ii", content)
+    return left, top
 
-    embedded: the iCCP chunk's profile, None for one of the wrong kind.   subject: the file's name, for messages.
+
+def add_position(path: Path, position: tuple[int, int]) -> None:
+    """Add a place on a page to a PNG, right after its header."""
+    body = b"oFFs" + struct.pack(">iiB", *position, 0)
+    content = path.read_bytes()
+    head, rest = content[:_HEADER], content[_HEADER:]
+    path.write_bytes(head + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + rest)
+
+
+def find_profile(chunks: Mapping[bytes, bytes], embedded: bytes | None, *, gray: bool, subject: object) -> bytes | None:
+    """Return the ICC profile of the first that there is of cICP, iCCP, sRGB, and gAMA with cHRM; None without any.
+
+    chunks: as from `read_chunks`.   embedded: iCCP's profile, None for one of the wrong kind.
+    subject: the file's name, for messages.
     Raises UnsupportedError for PQ, HLG and any statement that makes no sense.
     """
-    chunks = read_chunks(file)
     if b"cICP" in chunks:
         primaries, transfer, matrix, is_full = chunks[b"cICP"].ljust(4, b"\0")[:4]
         if matrix != 0 or is_full != 1:
@@ -64,7 +83,7 @@ def _build_profile(gamma_chunk: bytes | None, primaries_chunk: bytes | None, *, 
     chromaticities: Chromaticities = REC_709
     if primaries_chunk is not None:
         white_x, white_y, *others = (number / 100_000 for number in struct.unpack(">8I", primaries_chunk))
-        chromaticities = (*others, white_x, white_y)  # type: ignore[assignment]
+        chromaticities = (*others, white_x, white_y)
     if np.allclose(chromaticities, REC_709, atol=0.0011):
         chromaticities = REC_709
         is_srgb = gamma == 0 or abs(gamma - _SRGB_GAMMA) < 100

@@ -12,11 +12,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
+from PIL import Image
 
 from gknet.color.profile import is_compatible
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files import tiff
-from gknet.files.colors import find_profile
+from gknet.files import png, tiff
+from gknet.files.colors import Statement, find_profile, parse_exif, read_statement
 from gknet.files.exif import add_tiff_metadata, read_tiff_exif, remove_thumbnail
 from gknet.files.heic import expand_range
 from gknet.files.picture import Picture, WriteError, check_size
@@ -79,6 +80,8 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
         raise WriteError from error
     if format == "tiff":
         add_tiff_metadata(path, _select_metadata(like, format))
+    if format == like.format == "png" and like.position != (0, 0):
+        png.add_position(path, like.position)
 
 
 def _damage_error(path: Path) -> PictureError:
@@ -90,7 +93,9 @@ def _build_picture(path: Path, image: Any, format: str, file: BinaryIO) -> Pictu
     _check_readable(path, image)
     metadata = _read_metadata(image)
     embedded, exif = metadata.pop("icc-profile-data", None), metadata.pop("exif-data", b"")
-    profile = find_profile(path, format, file, embedded, exif, gray=image.bands < 3)
+    tags = tiff.read_tags(file) if format == "tiff" else parse_exif(exif)
+    statement = read_statement(file, format)
+    profile = find_profile(path, embedded, statement, tags, gray=image.bands < 3)
     pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     if format == "heif" and pixels.dtype == np.uint16:
         pixels = expand_range(pixels, image.get("bits-per-sample"))
@@ -99,10 +104,15 @@ def _build_picture(path: Path, image: Any, format: str, file: BinaryIO) -> Pictu
     return Picture(
         pixels=_orient(pixels, orientation),
         profile=profile,
+        position=_read_position(statement, tags),
         format=format,
         orientation=orientation,
         metadata=metadata,
     )
+
+
+def _read_position(statement: Statement, tags: Image.Exif) -> tuple[int, int]:
+    return png.read_position(statement) if isinstance(statement, dict) else tiff.read_position(tags)
 
 
 def _exif_entry(block: bytes) -> dict[str, bytes]:
@@ -113,7 +123,9 @@ def _check_readable(path: Path, image: Any) -> None:
     """Raise an error if the header declares unsupported pixels."""
     check_size(path, image.width, image.height)
     if image.interpretation not in _READABLE:
-        raise UnsupportedError(f"{path} has {image.interpretation.upper()} colors, which are not supported.", tiff.TO_RGB)
+        raise UnsupportedError(
+            f"{path} has {image.interpretation.upper()} colors, which are not supported.", tiff.TO_RGB
+        )
     if image.bands > 4:
         raise UnsupportedError(f"{path} has {image.bands} channels, more than 4.", "Save it as RGB or RGBA.")
     if image.format not in _DTYPES:

@@ -1,17 +1,18 @@
-"""What the tags of a TIFF say about its channels (TIFF 6.0), which libvips does not tell."""
+"""What the tags of a TIFF say about its channels and its place (TIFF 6.0), which libvips does not tell."""
 
 from __future__ import annotations
 
 import contextlib
 import warnings
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from PIL import Image
 
 from gknet.errors import UnsupportedError
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 258, 259, 262, 277, 338, 339
+_POSITION = ((286, 282), (287, 283))  # in units of the resolution, and pixels a unit
 _KINDS = {
     0: "inverted gray",
     4: "mask",
@@ -33,7 +34,7 @@ _FLOAT = 3
 TO_RGB = "Convert it to RGB first: Image > Mode > RGB in GIMP, Image > Convert Image Color Space in Krita."
 
 
-def read_tags(file: BinaryIO) -> Image.Exif:
+def read_tags(file: IO[bytes]) -> Image.Exif:
     """Return the tags of a TIFF's first page, none if they are damaged."""
     tags = Image.Exif()
     with contextlib.suppress(Exception), warnings.catch_warnings():
@@ -68,6 +69,15 @@ def check_channels(path: Path, tags: Image.Exif) -> None:
         raise UnsupportedError(f"{path} has a channel that is not marked as transparency.", hint)
     if (colors, is_float, extra[:1]) == (1, True, (_ASSOCIATED,)):
         raise UnsupportedError(f"{path} has premultiplied gray floats, which are not supported.", "Save it as RGB.")
+
+
+def read_position(tags: Image.Exif) -> tuple[int, int]:
+    """Return the picture's place on its page, in pixels; (0, 0) if none is given."""
+    try:
+        left, top = (float(tags[place]) * float(tags[scale]) for place, scale in _POSITION)
+        return round(left), round(top)
+    except (KeyError, TypeError, ValueError, OverflowError, SyntaxError):
+        return 0, 0
 
 
 def _as_tuple(value: Any) -> tuple[int, ...]:

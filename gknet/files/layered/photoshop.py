@@ -18,8 +18,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from gknet.color.profile import is_compatible
 from gknet.errors import HarmonizeError, MissingPackageError, PictureError, UnsupportedError
+from gknet.files.colors import find_profile, parse_exif
 from gknet.files.layered.openraster import OpenRaster, parse_stack
 from gknet.files.picture import Picture, check_size
 from gknet.files.raster import encode_png
@@ -149,8 +149,9 @@ class _Drawing:
         self._depth: type = np.uint8 if document.depth == 8 else np.uint16
         self._full = 2**document.depth - 1
         self.gray = document.color_mode == ColorMode.GRAYSCALE
-        profile = document.image_resources.get_data(Resource.ICC_PROFILE)
-        self.profile: bytes | None = profile if is_compatible(profile, gray=self.gray) else None
+        resources = document.image_resources
+        exif = parse_exif(resources.get_data(Resource.EXIF_DATA_1, b""))
+        self.profile = find_profile(path, resources.get_data(Resource.ICC_PROFILE), None, exif, gray=self.gray)
 
     def read(self, name: str) -> bytes:
         """Return a layer's PNG."""
