@@ -18,7 +18,8 @@ class Job:
     """One output and its inputs: composite and mask, a layered composite alone, or foreground and background.
 
     output: path relative to the output folder, with /.   at: (x, y) of the foreground on the background, pixels,
-    None for its file's own position.    scale: factor on the foreground's size.   trouble: why the job cannot be done, if already known.
+    None for its file's own position.   scale: factor on the foreground's size.
+    trouble: why the job cannot be done, if already known.
     """
 
     output: str
