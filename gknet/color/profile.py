@@ -17,7 +17,7 @@ from gknet.vips import vips_session
 SRGB: bytes = pyvips.Operation.call("profile_load", "srgb")
 STEPS = 65536
 """Entries of a tone curve's table."""
-_HDR_NAME = re.compile(rb"(?<![A-Za-z])(PQ|HLG)(?![a-z])|ST ?2084")
+_HDR_NAME = re.compile(rb"(?<![A-Za-z])(PQ|HLG)(?![A-Za-z])|ST ?2084")
 _SAME = 5e-4  # an eighth of an 8-bit level
 
 

@@ -23,7 +23,7 @@ def find_profile(exif: Image.Exif, *, gray: bool, subject: object) -> bytes | No
     """
     try:
         details = exif.get_ifd(_EXIF)
-        index = str(details.get(_INTEROPERABILITY, {}).get(_INDEX, ""))
+        index = str(exif.get_ifd(_INTEROPERABILITY).get(_INDEX, ""))
     except Exception:  # damaged metadata should not cost the picture
         return None
     space = details.get(_COLOR_SPACE, _UNCALIBRATED)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 import warnings
 from pathlib import Path
 from typing import IO, Any
 
 from PIL import Image
 
-from gknet.errors import UnsupportedError
+from gknet.errors import PictureError, UnsupportedError
 
-_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 258, 259, 262, 277, 338, 339
+_WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 256, 258, 259, 262, 277, 338, 339
 _POSITION = ((286, 282), (287, 283))  # in units of the resolution, and pixels a unit
 _KINDS = {
     0: "inverted gray",
@@ -40,18 +41,27 @@ def read_tags(file: IO[bytes]) -> Image.Exif:
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file.seek(0)
-        tags.load_from_fp(file)
+        head = file.read(16)
+        tags.endian, tags.bigtiff = "<" if head[:2] == b"II" else ">", 43 in head[2:4]
+        place = ("Q", 8) if tags.bigtiff else ("I", 4)
+        (start,) = struct.unpack_from(tags.endian + place[0], head, place[1])
+        tags.load_from_fp(file, start)
     return tags
 
 
 def check_channels(path: Path, tags: Image.Exif) -> None:
-    """Raise UnsupportedError for channels that are neither gray nor RGB, with or without alpha."""
+    """Raise UnsupportedError for channels that are neither gray nor RGB, with or without alpha.
+
+    Raises PictureError for damaged tags.
+    """
 
     def get(tag: int, default: Any) -> Any:
         with contextlib.suppress(Exception):
             return tags.get(tag, default)
         return default
 
+    if get(_WIDTH, None) is None:
+        raise PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
     kind, samples = get(_PHOTOMETRIC, _GRAY), get(_SAMPLES, 1)
     is_float = _FLOAT in _as_tuple(get(_FORMAT, 1))
     is_known = kind in (_GRAY, _RGB, _PALETTE) or (kind, is_float) == (_WHITE_IS_ZERO, False)
