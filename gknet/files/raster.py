@@ -91,16 +91,17 @@ def _damage_error(path: Path) -> PictureError:
 def _build_picture(path: Path, image: Any, format: str, file: BinaryIO) -> Picture:
     """Return a decoded picture.   file: the one that it is in, for what libvips does not tell about its colors."""
     _check_readable(path, image)
-    metadata = _read_metadata(image)
-    embedded, exif = metadata.pop("icc-profile-data", None), metadata.pop("exif-data", b"")
-    tags = tiff.read_tags(file) if format == "tiff" else parse_exif(exif)
     statement = read_statement(file, format)
-    profile = find_profile(path, embedded, statement, tags, gray=image.bands < 3)
+    exif = _get_block(image, "exif-data")
+    tags = tiff.read_tags(file) if format == "tiff" else parse_exif(exif)
+    profile = find_profile(path, _get_block(image, "icc-profile-data"), statement, tags, gray=image.bands < 3)
+    metadata = _read_metadata(image)
     pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     if format == "heif" and pixels.dtype == np.uint16:
         pixels = expand_range(pixels, image.get("bits-per-sample"))
     orientation = metadata.pop("orientation", 1)
     metadata |= _exif_entry(remove_thumbnail(exif))
+    metadata.pop("icc-profile-data", None)
     return Picture(
         pixels=_orient(pixels, orientation),
         profile=profile,
@@ -109,6 +110,11 @@ def _build_picture(path: Path, image: Any, format: str, file: BinaryIO) -> Pictu
         orientation=orientation,
         metadata=metadata,
     )
+
+
+def _get_block(image: Any, name: str) -> bytes:
+    """Return a block of metadata, empty if there is none."""
+    return bytes(image.get(name)) if name in image.get_fields() else b""
 
 
 def _read_position(statement: Statement, tags: Image.Exif) -> tuple[int, int]:

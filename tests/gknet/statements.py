@@ -98,3 +98,13 @@ def tiff(
             directory += struct.pack("<HHI", tag, 4, len(values)) + content
     path.write_bytes(b"II" + struct.pack("<HI", 42, place) + data + directory + bytes(4) + body)
     return path
+
+
+def tiff_with_exif(path: Path, rgb: np.ndarray) -> Path:
+    """A TIFF whose EXIF says Adobe RGB by DCF's index, in a directory that neither Pillow nor tifffile writes."""
+    place = tiff(path, rgb, 2, t34665=(0,)).stat().st_size
+    tiff(path, rgb, 2, t34665=(place,))
+    details = struct.pack("<HHHIIHHIII", 2, 0xA001, 3, 1, 0xFFFF, 0xA005, 4, 1, place + 30, 0)
+    interoperability = struct.pack("<HHHI4sI", 1, 1, 2, 4, b"R03\0", 0)
+    path.write_bytes(path.read_bytes() + details + interoperability)
+    return path

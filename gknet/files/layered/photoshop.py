@@ -43,6 +43,7 @@ _OPERATORS = {
     "COLOR": "svg:color",
     "LUMINOSITY": "svg:luminosity",
 }
+_MERGED_ALPHA = "Transparency"  # the name of the whole picture's alpha among the saved channels
 _DRAWN_EFFECTS = ("coloroverlay", "gradientoverlay", "patternoverlay", "stroke")
 
 
@@ -56,6 +57,7 @@ def read(path: Path) -> OpenRaster:
         import aggdraw  # noqa: F401
         import psd_tools
         import scipy  # noqa: F401
+        from psd_tools.constants import Resource
     except ImportError as error:
         raise MissingPackageError(f"Photoshop files ({path}) need the package psd-tools.", "psd") from error
     _check_header(path)
@@ -65,6 +67,8 @@ def read(path: Path) -> OpenRaster:
         drawn: dict[ElementTree.Element, Any] = {}
         notes: list[str] = []
         _add_layers(ElementTree.SubElement(root, "stack"), document, drawn, notes)
+        channels = document.image_resources.get_data(Resource.ALPHA_NAMES_UNICODE, [])
+        notes += [f"the saved channel {name!r} is left out" for name in channels if name != _MERGED_ALPHA]
         file = _Drawing(path, document, drawn)
     return parse_stack(path, root, file, notes, file)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -241,11 +240,7 @@ def test_exif_that_says_adobe_rgb_is_understood(tmp_path, rgb, suffix, details):
 
 
 def test_exif_in_a_tiff_is_understood(tmp_path, rgb):
-    place = statements.tiff(tmp_path / "a.tif", rgb, 2, t34665=(0,)).stat().st_size
-    path = statements.tiff(tmp_path / "a.tif", rgb, 2, t34665=(place,))
-    details = struct.pack("<HHHIIHHIII", 2, 0xA001, 3, 1, 0xFFFF, 0xA005, 4, 1, place + 30, 0)
-    interoperability = struct.pack("<HHHI4sI", 1, 1, 2, 4, b"R03\0", 0)
-    path.write_bytes(path.read_bytes() + details + interoperability)
+    path = statements.tiff_with_exif(tmp_path / "a.tif", rgb)
     assert_means(path, ADOBE_RGB)
 
 
