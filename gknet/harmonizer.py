@@ -170,7 +170,8 @@ class Harmonizer:
         mask: (H, W) bool, uint8, uint16 or float in [0, 1], or a PIL image of mode "1" or "L"; full = foreground.
         strength: 0 (no change) .. 1.   network_size: long side of the network's input, pixels;
         None for the network's default (`GKNetConfig.network_size`). A small picture is enlarged at most twice.
-        encoding: of the pixel values; None for sRGB, or for a PIL image's own profile.
+        encoding: of the pixel values; None for sRGB, or for what a PIL image's file says, which the result keeps as an
+        ICC profile.
         Where the mask is 0 the result equals the composite bit for bit; alpha never changes.
         Raises InputError for invalid or mismatched pictures, NoForegroundError and NoBackgroundError for an empty or
         full mask.

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO
 
+import numpy as np
 from PIL import Image
 
 from gknet.color.cicp import hdr_error
-from gknet.color.profile import is_compatible, is_hdr
+from gknet.color.icc import REC_709, build_profile
+from gknet.color.profile import STEPS, is_compatible, is_hdr, is_srgb, parse_matrix_profile
 from gknet.files import exif_color, heif, png
+
+_CURVE_STEPS = 4096
 
 Statement = Mapping[bytes, bytes] | heif.Colors | None
 """The chunks of a PNG, the code points of AVIF and HEIC, and nothing for other formats."""
@@ -27,11 +31,14 @@ def find_profile(
 ) -> bytes | None:
     """Return the ICC profile of a picture's values; None if nothing is said about them, or sRGB by EXIF.
 
-    subject: the file's name, for messages.   embedded: the file's ICC profile; one of the wrong kind, such as CMYK, is
-    ignored.   tags: of EXIF, or of the TIFF.   gray: whether the pixels are gray.
+    subject: the file's name, for messages.   embedded: the file's ICC profile; for gray, one of RGB counts by its
+    curve; any other of the wrong kind, such as CMYK, is ignored.   tags: of EXIF, or of the TIFF.
+    gray: whether the pixels are gray.
     Raises UnsupportedError for PQ, HLG, and whatever is said but not understood.
     """
     profile = embedded if is_compatible(embedded, gray=gray) else None
+    if gray and embedded is not None and is_compatible(embedded, gray=False):
+        profile = _convert_to_gray(embedded)
     if isinstance(statement, heif.Colors):
         profile = heif.find_profile(statement, profile, gray=gray, subject=subject)
     elif statement is not None:
@@ -41,6 +48,17 @@ def find_profile(
     if profile is not None and is_hdr(profile):
         raise hdr_error(subject)
     return profile
+
+
+def _convert_to_gray(profile: bytes) -> bytes | None:
+    """Return the profile of the grays of an RGB profile; None if that is sRGB's, or if its curves differ."""
+    parsed = parse_matrix_profile(profile)
+    if parsed is None or any(not np.array_equal(curve, parsed.curves[0]) for curve in parsed.curves):
+        return None
+    steps = np.linspace(0, 1, _CURVE_STEPS)
+    curve = np.interp(steps, np.linspace(0, 1, STEPS), parsed.curves[0])
+    converted = build_profile("Gray of an RGB profile", REC_709, curve, gray=True)
+    return None if is_srgb(converted) else converted
 
 
 def parse_exif(block: bytes) -> Image.Exif:

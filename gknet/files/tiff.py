@@ -68,8 +68,11 @@ def check_channels(path: Path, tags: Image.Exif) -> None:
     # libvips leaves the conversion of YCbCr to JPEG's library, and does not do it for other compressions.
     if not is_known and (kind, get(_COMPRESSION, 1)) != (_YCBCR, _JPEG):
         raise UnsupportedError(f"{path} has {_KINDS.get(kind, kind)} values, which are not supported.", TO_RGB)
-    if is_float and max(_as_tuple(get(_BITS, 1))) > 32:
-        raise UnsupportedError(f"{path} has 64-bit float values, which are not supported.", "Save it as 32-bit float.")
+    for bits in _as_tuple(get(_BITS, 1)):
+        if bits not in ((16, 32) if is_float else (1, 2, 4, 8, 16)):
+            kinds = "float" if is_float else "integer"
+            hint = "Save it with 8 or 16 bits, or as 32-bit float."
+            raise UnsupportedError(f"{path} has {bits}-bit {kinds} values, which are not supported.", hint)
     colors = 3 if kind in (_RGB, _YCBCR) else 1
     extra = _as_tuple(get(_EXTRA, ()))
     hint = "Delete its saved channels, or export it with transparency."

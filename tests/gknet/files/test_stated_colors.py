@@ -312,6 +312,22 @@ def test_damaged_exif_costs_nothing(tmp_path, rgb):
         assert formats.read_picture(tmp_path / "a.jpg").pixels.shape == rgb.shape
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_the_curve_of_an_rgb_profile_counts_for_gray(tmp_path, rgb, suffix):
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(rgb[..., 0]).save(path, icc_profile=icc.rgb(icc.PROPHOTO, icc.gamma(1.8)))
+    read = formats.read_picture(path)
+    assert read.profile is not None
+    assert read.profile[16:20] == b"GRAY"
+    values = np.repeat(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8, 1), 3, axis=2)
+    expected = to_srgb(values, icc.rgb(icc.SRGB, icc.gamma(1.8)))
+    np.testing.assert_allclose(to_srgb(values, read.profile), expected, atol=3e-3)
+    with Image.open(resaved(path)) as opened:
+        assert opened.info["icc_profile"] == read.profile
+    Image.fromarray(rgb[..., 0]).save(path, icc_profile=P3)  # whose curve is sRGB's
+    assert formats.read_picture(path).profile is None
+
+
 # ---- every way in
 
 

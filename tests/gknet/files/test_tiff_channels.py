@@ -156,6 +156,15 @@ def test_the_layout_of_the_same_channels_makes_no_difference(tmp_path, options):
     assert_refused(tmp_path / "b.tif", "not marked")
 
 
-def test_floats_of_64_bits_are_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", planes(3, np.float32).astype(np.float64), photometric="rgb")
-    assert_refused(tmp_path / "a.tif", "64-bit")
+@pytest.mark.parametrize(
+    ("depth", "word"), [(np.float64, "64-bit float"), (np.uint32, "32-bit integer"), (np.uint64, "64-bit integer")]
+)
+def test_depths_without_an_equal_are_refused(tmp_path, depth, word):
+    tifffile.imwrite(tmp_path / "a.tif", planes(3, np.uint8).astype(depth), photometric="rgb")
+    assert_refused(tmp_path / "a.tif", word)
+
+
+def test_twelve_bits_are_refused_rather_than_called_damaged(tmp_path):
+    rows = np.zeros((4, 8 * 3 * 12 // 8), np.uint8)
+    path = statements.tiff(tmp_path / "a.tif", rows[..., None], 2, t256=(8,), t258=(12,) * 3, t277=(3,), t339=(1,) * 3)
+    assert_refused(path, "12-bit integer")
