@@ -65,7 +65,7 @@ def _read_statement(image: Image.Image) -> colors.Statement:
     """Return what the image's file says about its colors, or what Pillow has kept of it if the file is gone."""
     format = _FORMATS.get(image.format or "", "")
     if format and isinstance(image, ImageFile.ImageFile):
-        if image.fp is not None and image.fp.seekable():
+        if image.fp is not None and not image.fp.closed and image.fp.seekable():
             place = image.fp.tell()
             statement = colors.read_statement(image.fp, format)
             image.fp.seek(place)

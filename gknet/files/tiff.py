@@ -6,7 +6,7 @@ import contextlib
 import struct
 import warnings
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from PIL import Image
 
@@ -55,26 +55,21 @@ def check_channels(path: Path, tags: Image.Exif) -> None:
     Raises PictureError for damaged tags.
     """
 
-    def get(tag: int, default: Any) -> Any:
-        with contextlib.suppress(Exception):
-            return tags.get(tag, default)
-        return default
-
-    if get(_WIDTH, None) is None:
+    if not _get_values(tags, _WIDTH):
         raise PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
-    kind, samples = get(_PHOTOMETRIC, _GRAY), get(_SAMPLES, 1)
-    is_float = _FLOAT in _as_tuple(get(_FORMAT, 1))
+    (kind, *_), (samples, *_) = _get_values(tags, _PHOTOMETRIC, _GRAY), _get_values(tags, _SAMPLES, 1)
+    is_float = _FLOAT in _get_values(tags, _FORMAT, 1)
     is_known = kind in (_GRAY, _RGB, _PALETTE) or (kind, is_float) == (_WHITE_IS_ZERO, False)
     # libvips leaves the conversion of YCbCr to JPEG's library, and does not do it for other compressions.
-    if not is_known and (kind, get(_COMPRESSION, 1)) != (_YCBCR, _JPEG):
-        raise UnsupportedError(f"{path} has {_KINDS.get(kind, kind)} values, which are not supported.", TO_RGB)
-    for bits in _as_tuple(get(_BITS, 1)):
+    if not is_known and (kind, _get_values(tags, _COMPRESSION, 1)) != (_YCBCR, (_JPEG,)):
+        raise UnsupportedError(f"{path} has {_KINDS.get(kind, 'unknown')} values, which are not supported.", TO_RGB)
+    for bits in _get_values(tags, _BITS, 1):
         if bits not in ((16, 32) if is_float else (1, 2, 4, 8, 16)):
             kinds = "float" if is_float else "integer"
             hint = "Save it with 8 or 16 bits, or as 32-bit float."
             raise UnsupportedError(f"{path} has {bits}-bit {kinds} values, which are not supported.", hint)
     colors = 3 if kind in (_RGB, _YCBCR) else 1
-    extra = _as_tuple(get(_EXTRA, ()))
+    extra = _get_values(tags, _EXTRA)
     hint = "Delete its saved channels, or export it with transparency."
     if samples - colors > 1:
         raise UnsupportedError(f"{path} has {samples - colors} channels besides its colors.", hint)
@@ -93,5 +88,9 @@ def read_position(tags: Image.Exif) -> tuple[int, int]:
         return 0, 0
 
 
-def _as_tuple(value: Any) -> tuple[int, ...]:
-    return value if isinstance(value, tuple) else (value,)
+def _get_values(tags: Image.Exif, tag: int, *default: int) -> tuple[int, ...]:
+    """Return a tag's numbers, the default if there are none."""
+    with contextlib.suppress(Exception):  # a damaged tag
+        values = tags.get(tag, default)
+        return tuple(int(value) for value in (values if isinstance(values, tuple) else (values,))) or default
+    return default

@@ -128,7 +128,7 @@ def test_single_bits_are_gray_whichever_is_white(tmp_path):
         (32845, 3, "LogLuv"),
         (34892, 3, "raw sensor"),
         (51177, 1, "depth"),
-        (4711, 3, "4711"),
+        (4711, 3, "unknown"),
     ],
 )
 @pytest.mark.parametrize("depth", DEPTHS)
