@@ -166,6 +166,7 @@ def test_a_position_that_is_not_in_pixels_is_none(tmp_path, body):
     assert formats.read_picture(statements.png(tmp_path / "a.png", pixels, (b"oFFs", body))).position == (0, 0)
 
 
+@pytest.mark.integration
 def test_the_command_and_a_batch_paste_at_the_position(run: Run, tmp_path: Path) -> None:
     background = photograph(height=120, width=160)
     Image.fromarray(background).save("b.png")

@@ -344,6 +344,7 @@ def test_photoshop_files_with_exif_are_understood(tmp_path, rgb):
     np.testing.assert_allclose(to_srgb(values, profile), to_srgb(values, ADOBE_RGB), atol=2e-3)
 
 
+@pytest.mark.integration
 def test_the_command_and_a_batch_refuse_in_one_line(run: Run, tmp_path: Path, rgb: np.ndarray) -> None:
     mask = np.zeros(rgb.shape[:2], np.uint8)
     mask[20:40, 20:50] = 255
