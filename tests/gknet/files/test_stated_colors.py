@@ -312,7 +312,7 @@ def test_damaged_exif_costs_nothing(tmp_path, rgb):
         assert formats.read_picture(tmp_path / "a.jpg").pixels.shape == rgb.shape
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])  # libpng drops such a profile, which PNG forbids
 def test_the_curve_of_an_rgb_profile_counts_for_gray(tmp_path, rgb, suffix):
     path = tmp_path / f"a{suffix}"
     Image.fromarray(rgb[..., 0]).save(path, icc_profile=icc.rgb(icc.PROPHOTO, icc.gamma(1.8)))
