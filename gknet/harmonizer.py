@@ -21,7 +21,7 @@ from torch import Tensor
 from gknet import edges
 from gknet.color.encoding import ENCODED_SRGB, Encoding, Space, full_value
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError, WeightsError
-from gknet.files.pillow import from_pillow, get_profile, to_pillow
+from gknet.files.pillow import find_profile, from_pillow, to_pillow
 from gknet.network import weights
 from gknet.network.device import choose_device
 from gknet.network.inference import InferenceNetwork
@@ -170,14 +170,15 @@ class Harmonizer:
         mask: (H, W) bool, uint8, uint16 or float in [0, 1], or a PIL image of mode "1" or "L"; full = foreground.
         strength: 0 (no change) .. 1.   network_size: long side of the network's input, pixels;
         None for the network's default (`GKNetConfig.network_size`). A small picture is enlarged at most twice.
-        encoding: of the pixel values; None for sRGB, or for a PIL image's own profile.
+        encoding: of the pixel values; None for sRGB, or for what a PIL image's file says, which the result keeps as an
+        ICC profile.
         Where the mask is 0 the result equals the composite bit for bit; alpha never changes.
         Raises InputError for invalid or mismatched pictures, NoForegroundError and NoBackgroundError for an empty or
         full mask.
         """
         if isinstance(composite, Image.Image):
+            encoding = encoding or Encoding(profile=find_profile(composite))
             pixels = from_pillow(composite)
-            encoding = encoding or Encoding(profile=get_profile(composite))
         else:
             pixels = composite
             encoding = encoding or ENCODED_SRGB
@@ -203,7 +204,7 @@ class Harmonizer:
             on_progress=lambda done, total: on_progress("apply", done, total),
         )
         if isinstance(composite, Image.Image):
-            return to_pillow(result, composite)
+            return to_pillow(result, composite, encoding.profile)
         return result
 
     def layer(

@@ -88,16 +88,21 @@ class CompositeScene(_Flat):
 
 
 class LayerScene(_Flat):
-    """A cut-out, scaled and placed, and its background. Raises PictureError, UnsupportedError or InputError."""
+    """A cut-out, scaled and placed, and its background. Raises PictureError, UnsupportedError or InputError.
+
+    at: (x, y) of the cut-out's top left corner, None for the place that its file states, scaled, or (0, 0).
+    """
 
     def __init__(
-        self, foreground: Path, background: Path, at: tuple[int, int], scale: float, on_progress: Progress
+        self, foreground: Path, background: Path, at: tuple[int, int] | None, scale: float, on_progress: Progress
     ) -> None:
         on_progress("read", 0, 2)
         self.file = read_picture(background)
         on_progress("read", 1, 2)
-        self.layer = scale_layer(match_background(read_picture(foreground), self.file), scale)
-        self.at = at
+        cutout = read_picture(foreground)
+        self.layer = scale_layer(match_background(cutout, self.file), scale)
+        left, top = cutout.position
+        self.at = (round(left * scale), round(top * scale)) if at is None else at
         self.on_progress = on_progress
 
     @property

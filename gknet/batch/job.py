@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class Job:
     """One output and its inputs: composite and mask, a layered composite alone, or foreground and background.
 
-    output: path relative to the output folder, with /.   at: (x, y) of the foreground on the background, pixels.
-    scale: factor on the foreground's size.   trouble: why the job cannot be done, if already known.
+    output: path relative to the output folder, with /.   at: (x, y) of the foreground on the background, pixels,
+    None for its file's own position.   scale: factor on the foreground's size.
+    trouble: why the job cannot be done, if already known.
     """
 
     output: str
@@ -26,7 +27,7 @@ class Job:
     mask: Path | None = None
     foreground: Path | None = None
     background: Path | None = None
-    at: tuple[int, int] = (0, 0)
+    at: tuple[int, int] | None = None
     scale: float = 1.0
     trouble: HarmonizeError | None = None
 
@@ -63,7 +64,7 @@ class Settings:
 
     def of(self, job: Job) -> dict[str, Any]:
         """Return everything except the files' contents that affects a job's output, as JSON values."""
-        return {**asdict(self), "at": list(job.at), "scale": job.scale}
+        return {**asdict(self), "at": None if job.at is None else list(job.at), "scale": job.scale}
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,11 +78,12 @@ def _parse_job(cells: dict[str, str], folder: Path, where: str) -> Job:
         hint = "Use a name that does not start with a dot."
         raise InputError(f"{where}: the output {str(output)!r} would be hidden.", hint)
     try:
-        at, scale = (int(cells.get("x", "0")), int(cells.get("y", "0"))), float(cells.get("scale", "1"))
+        place, scale = (int(cells.get("x", "0")), int(cells.get("y", "0"))), float(cells.get("scale", "1"))
     except ValueError:
         hint = "Give whole numbers for x and y, and a number such as 0.5 for scale."
         raise InputError(f"{where}: x, y or scale is not a number.", hint) from None
     if not (math.isfinite(scale) and scale > 0):
         raise InputError(f"{where}: invalid scale {scale:g}.", "It must be above 0.")
     files = {name: folder / cells[name] for name in inputs}
+    at = place if "x" in cells or "y" in cells else None
     return Job(output=str(output), at=at, scale=scale, **files)  # type: ignore[arg-type]

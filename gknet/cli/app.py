@@ -98,7 +98,8 @@ def harmonize(
     background
         Picture to place the cut-out on.
     at
-        X,Y of the cut-out's top left corner on the background, in pixels; may be negative. Default: 0,0.
+        X,Y of the cut-out's top left corner on the background, in pixels; may be negative. Default: the position that
+        the file of a cropped cut-out states, otherwise 0,0.
     scale
         Scale factor of the cut-out. Default: 1.
     layer
@@ -152,7 +153,7 @@ def harmonize(
         else:
             assert foreground is not None
             assert background is not None
-            place = _parse_position(at or "0,0", "--at")
+            place = None if at is None else _parse_position(at, "--at")
             scene = LayerScene(foreground, background, place, 1.0 if scale is None else scale, step)
         scene.check_writable(output)
         if beside is not None:

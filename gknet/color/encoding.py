@@ -55,8 +55,10 @@ class Encoding:
 
     def to_srgb(self, values: np.ndarray) -> np.ndarray:
         """Convert values (h, w, 3) float32, nominally in [0, 1], to encoded sRGB; the order beyond [0, 1] is
-        preserved.
+        preserved. They stay as they are if the profile is sRGB.
         """
+        if self.is_srgb:
+            return values
         if self.space == "linear":
             import torch  # late, as in gknet.color.profile
 
@@ -67,6 +69,8 @@ class Encoding:
 
     def from_srgb(self, values: np.ndarray) -> np.ndarray:
         """Convert encoded sRGB to this encoding, the inverse of `to_srgb`."""
+        if self.is_srgb:
+            return values
         if self.space == "linear":
             import torch
 

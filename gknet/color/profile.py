@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
+import re
 import struct
 from dataclasses import dataclass
 
 import numpy as np
 import pyvips
 
+from gknet.color.cicp import HDR_TRANSFERS, hdr_error
 from gknet.errors import UnsupportedError
 from gknet.vips import vips_session
 
 SRGB: bytes = pyvips.Operation.call("profile_load", "srgb")
 STEPS = 65536
 """Entries of a tone curve's table."""
+_HDR_NAME = re.compile(rb"(?<![A-Za-z])(PQ|HLG)(?![A-Za-z])|ST ?2084")
 _SAME = 5e-4  # an eighth of an 8-bit level
 
 
@@ -48,6 +51,19 @@ def from_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
 def is_compatible(profile: bytes | None, *, gray: bool) -> bool:
     """Whether there is a profile and its color space matches the pixels: gray for gray, RGB for RGB."""
     return profile is not None and profile[16:20] == (b"GRAY" if gray else b"RGB ")
+
+
+@functools.lru_cache(maxsize=8)
+def is_hdr(profile: bytes) -> bool:
+    """Whether a profile says by its code points or in its name that the values are PQ or HLG."""
+    try:
+        tags = _read_tags(profile)
+    except struct.error:
+        return False
+    if tags.get(b"cicp", b"")[9:10] in [bytes([transfer]) for transfer in HDR_TRANSFERS]:
+        return True
+    name = tags.get(b"desc", b"").replace(b"\0", b"")  # UTF-16 of version 4 reads like ASCII without the zeros
+    return profile[12:16] in (b"mntr", b"spac") and bool(_HDR_NAME.search(name))
 
 
 @functools.lru_cache(maxsize=8)
@@ -97,8 +113,10 @@ def parse_matrix_profile(profile: bytes) -> MatrixProfile | None:
 
     Matrix profiles, the vast majority, are computed here: libvips's color engine uses coarse tables even at 16 bits and
     is off by up to 14 of 255 in saturated darks. It still handles table-based profiles.
-    Raises UnsupportedError for a damaged profile.
+    Raises UnsupportedError for a damaged profile, or one of PQ or HLG.
     """
+    if is_hdr(profile):
+        raise hdr_error("The color profile")
     try:
         if b"A2B0" in _read_tags(profile):
             return None

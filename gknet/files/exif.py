@@ -11,8 +11,8 @@ from typing import Any
 
 from PIL import Image, TiffImagePlugin
 
-# Tags of a TIFF outside its EXIF block: maker, model, software, date, artist, rating, copyright and so on.
-_TIFF_TEXTS = (269, 271, 272, 285, 305, 306, 315, 316, 18246, 33432, *range(40091, 40096))
+# Tags of a TIFF outside its EXIF block: maker, model, place on the page, software, date, artist, copyright and so on.
+_TIFF_TEXTS = (269, 271, 272, 285, 286, 287, 305, 306, 315, 316, 18246, 33300, 33301, 33432, *range(40091, 40096))
 _DIRECTORIES = (0x8769, 0x8825)  # EXIF and GPS
 _IPTC = 33723
 

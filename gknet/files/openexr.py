@@ -15,12 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from gknet.color.icc import REC_709
 from gknet.errors import MissingPackageError, PictureError, UnsupportedError
 from gknet.files.picture import Picture, WriteError, check_size
+from gknet.pixels.box import Box
 
 # Keys in a picture's metadata: the whole file, the index of the picture's part, and the pixels if they have alpha.
 _KEPT, _PART, _BEFORE = "openexr", "openexr-part", "openexr-pixels"
-_REC_709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)  # x and y of red, green, blue and white
+_ACES = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)  # of containers by SMPTE ST 2065-4
+# Names that the Color Interop Forum and OpenImageIO give to linear light, of sRGB's primaries or of none in particular.
+_LINEAR_NAMES = ("lin_rec709_scene", "lin_rec709", "lin_srgb", "linear", "scene_linear", "data", "unknown", "")
 
 
 def import_openexr(path: Path) -> Any:
@@ -35,19 +39,23 @@ def import_openexr(path: Path) -> Any:
 def read(path: Path, format: str) -> Picture:
     """Return the first part with colors: gray (Y) or RGB, with alpha if present, float32 linear light.
 
-    Raises PictureError if the file is damaged or too large, UnsupportedError for deep or subsampled pixels and for
-    primaries other than sRGB's, MissingPackageError without the package.
+    The picture is the whole display window: zero outside the data window, which may be smaller, larger or beside it.
+    Raises PictureError if the file is damaged or too large, UnsupportedError for deep, subsampled or integer pixels and
+    for a color space other than linear light of sRGB's primaries, MissingPackageError without the package.
     """
     header = _open(path, header_only=True)
     index, names = _find_colors(path, header)
     for part in header.parts:
-        (left, top), (right, bottom) = part.header["dataWindow"]
-        check_size(path, int(right) - int(left) + 1, int(bottom) - int(top) + 1)
+        for name in ("dataWindow", "displayWindow"):
+            box = _read_window(part.header, name)
+            check_size(path, box.width, box.height)
     file = _open(path)
     if len(file.parts) != len(header.parts):
         raise _damage_error(path)
-    channels = file.parts[index].channels
-    pixels = np.stack([channels[name].pixels.astype(np.float32) for name in names], axis=-1)
+    part = file.parts[index]
+    if any(part.channels[name].pixels.dtype.kind != "f" for name in names):
+        raise UnsupportedError(f"{path} has integer pixels, which are not supported.", "Save it as half or float.")
+    pixels = _read_display_window(path, part, names)
     if names[-1] == "A":
         alpha = pixels[..., -1:]
         with np.errstate(all="ignore"):
@@ -69,7 +77,7 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
         header = {"compression": package.ZIP_COMPRESSION, "type": package.scanlineimage}
         file = package.File(header, {name: np.ascontiguousarray(plane) for name, plane in planes.items()})
     else:
-        _replace_planes(file.parts[like.metadata[_PART]].channels, planes, pixels, like.metadata[_BEFORE])
+        _replace_planes(file.parts[like.metadata[_PART]], planes, pixels, like.metadata[_BEFORE])
     try:
         with _silence_output():
             file.write(os.fspath(path))
@@ -77,18 +85,62 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
         raise WriteError from error
 
 
-def _replace_planes(
-    channels: Any, planes: dict[str, np.ndarray], pixels: np.ndarray, before: np.ndarray | None
-) -> None:
-    """Put new planes into a file's channels.
+def _read_window(header: Any, name: str) -> Box:
+    (left, top), (right, bottom) = header[name]
+    return Box(int(left), int(top), int(right) - int(left) + 1, int(bottom) - int(top) + 1)
+
+
+def _read_display_window(path: Path, part: Any, names: list[str]) -> np.ndarray:
+    """Return channels (H, W, C) float32 of the whole display window."""
+    display, data = _read_window(part.header, "displayWindow"), _read_window(part.header, "dataWindow")
+    shown = display.intersect(data)
+    if shown is None:
+        raise UnsupportedError(f"{path} has no pixels in its display window.", "Save it again with both windows equal.")
+    pixels = np.zeros((display.height, display.width, len(names)), np.float32)
+    inside = _crop(pixels, shown, display)
+    for i, name in enumerate(names):
+        inside[..., i] = _crop(part.channels[name].pixels, shown, data)
+    return pixels
+
+
+def _crop(pixels: np.ndarray, box: Box, window: Box) -> np.ndarray:
+    """Return the part of a window's pixels that lies in a box."""
+    return pixels[box.top - window.top : box.bottom - window.top, box.left - window.left : box.right - window.left]
+
+
+def _replace_planes(part: Any, planes: dict[str, np.ndarray], pixels: np.ndarray, before: np.ndarray | None) -> None:
+    """Put new planes of the display window into a part.
 
     Dividing by alpha and multiplying again may round, so unchanged values keep their original bits.
     """
+    display = _read_window(part.header, "displayWindow")
+    _enlarge_data_window(part, display, planes)
+    data = _read_window(part.header, "dataWindow")
+    shown = display.intersect(data)
+    assert shown is not None
     for i, (name, plane) in enumerate(planes.items()):
-        old = channels[name].pixels
+        whole = part.channels[name].pixels.copy()
+        old, new = _crop(whole, shown, data), _crop(plane, shown, display)
         most = np.finfo(old.dtype).max
-        new = np.where(np.isfinite(plane), plane.clip(-most, most), plane).astype(old.dtype)
-        channels[name].pixels = new if before is None else np.where(pixels[..., i] == before[..., i], old, new)
+        new = np.where(np.isfinite(new), new.clip(-most, most), new).astype(old.dtype)
+        same = False if before is None else _crop(pixels[..., i] == before[..., i], shown, display)
+        old[...] = np.where(same, old, new)
+        part.channels[name].pixels = whole
+
+
+def _enlarge_data_window(part: Any, display: Box, planes: dict[str, np.ndarray]) -> None:
+    """Let the data window cover the display window as well, if something was drawn outside it."""
+    data = _read_window(part.header, "dataWindow")
+    shown = display.intersect(data)
+    assert shown is not None
+    if all(np.count_nonzero(plane) == np.count_nonzero(_crop(plane, shown, display)) for plane in planes.values()):
+        return
+    left, top = min(data.left, display.left), min(data.top, display.top)
+    right, bottom = max(data.right, display.right), max(data.bottom, display.bottom)
+    margins = ((data.top - top, bottom - data.bottom), (data.left - left, right - data.right))
+    for channel in part.channels.values():
+        channel.pixels = np.pad(channel.pixels, margins)
+    part.header["dataWindow"] = (np.array([left, top], np.int32), np.array([right - 1, bottom - 1], np.int32))
 
 
 def _premultiply(pixels: np.ndarray) -> np.ndarray:
@@ -125,12 +177,24 @@ def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:
             raise UnsupportedError(f"{path} has deep pixels, which are not supported.", "Flatten it first.")
         if any((channels[name].xSampling, channels[name].ySampling) != (1, 1) for name in channels):
             raise UnsupportedError(f"{path} has subsampled channels, which are not supported.", "Save it as plain RGB.")
-        white = part.header.get("chromaticities", _REC_709)
-        if not np.allclose(np.ravel(white), _REC_709, atol=0.002):
-            raise UnsupportedError(f"{path} does not have sRGB's primaries.", "Convert it to linear Rec. 709 first.")
+        if {"RY", "BY"} & channels.keys() and names == ["Y"]:
+            raise UnsupportedError(f"{path} has luminance and chroma, not supported.", "Save it as plain RGB.")
+        _check_color_space(path, part.header)
         return index, [*names, "A"] if "A" in channels else names
     listed = ", ".join(sorted(found)[:6])
     raise UnsupportedError(f"{path} has no channels R, G and B, only {listed}.", "Save the picture as plain RGB.")
+
+
+def _check_color_space(path: Path, header: Any) -> None:
+    """Raise UnsupportedError if a header says that the values are not linear light of sRGB's primaries."""
+    hint = "Convert it to linear Rec. 709 first."
+    default = _ACES if header.get("acesImageContainerFlag") else REC_709
+    if not np.allclose(np.ravel(header.get("chromaticities", default)), REC_709, atol=0.002):
+        raise UnsupportedError(f"{path} does not have sRGB's primaries.", hint)
+    for name in ("colorInteropID", "oiio:ColorSpace"):
+        space = str(header.get(name, "unknown"))
+        if space.lower() not in _LINEAR_NAMES:
+            raise UnsupportedError(f"{path} has the color space {space!r}, which is not supported.", hint)
 
 
 @contextlib.contextmanager

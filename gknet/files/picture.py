@@ -26,6 +26,7 @@ class Picture:
     pixels: (H, W, C) uint8, uint16 or float32, upright; C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha;
     straight alpha.   profile: the pixels' ICC profile, None for sRGB.   space: "linear" for linear light with
     sRGB's primaries and without profile.   format: the file's.
+    position: (x, y) of the top left corner on the page that a PNG or TIFF says it is a part of, otherwise (0, 0).
     orientation: of the pixels in the file, 1 to 8 as in EXIF.   quality: a JPEG's, 1 to 100, else 0.
     lossless: whether WebP is lossless.   metadata: EXIF, XMP, IPTC, resolution and texts; OpenEXR's other parts.
     """
@@ -34,6 +35,7 @@ class Picture:
     profile: bytes | None = None
     space: Space = "srgb"
     format: str = ""
+    position: tuple[int, int] = (0, 0)
     orientation: int = 1
     quality: int = 0
     lossless: bool = False

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from PIL import Image
+import contextlib
+import os
+import struct
+from pathlib import Path
 
-from gknet.color.profile import is_compatible
+import numpy as np
+from PIL import Image, ImageFile
+
 from gknet.errors import PictureError, UnsupportedError
+from gknet.files import colors, heif
 
 _MODES = {
     "L": np.uint8,
@@ -16,6 +21,7 @@ _MODES = {
     "I;16": np.uint16,
     "F": np.float32,
 }
+_FORMATS = {"PNG": "png", "AVIF": "heif", "HEIF": "heic"}
 
 
 def from_pillow(image: Image.Image) -> np.ndarray:
@@ -31,15 +37,48 @@ def from_pillow(image: Image.Image) -> np.ndarray:
         raise PictureError(f"The image cannot be read: {error}.", "Open it again, or use another copy.") from error
 
 
-def to_pillow(pixels: np.ndarray, like: Image.Image) -> Image.Image:
-    """Return an image with the mode, profile and metadata of `like`."""
+def to_pillow(pixels: np.ndarray, like: Image.Image, profile: bytes | None) -> Image.Image:
+    """Return an image with the mode and metadata of `like`, and a profile unless it is None."""
     image = Image.fromarray(pixels)
     assert image.mode == like.mode, f"{image.mode} is not {like.mode}"
     image.info.update(like.info)
+    if profile is not None:
+        image.info["icc_profile"] = profile
     return image
 
 
-def get_profile(image: Image.Image) -> bytes | None:
-    """Return the image's ICC profile if it matches its colors, otherwise None."""
-    embedded: bytes | None = image.info.get("icc_profile")
-    return embedded if is_compatible(embedded, gray=image.mode in ("L", "LA", "I;16", "F")) else None
+def find_profile(image: Image.Image) -> bytes | None:
+    """Return the ICC profile of an image's values, by the same rule as for files (`gknet.files.colors`).
+
+    Call it before the pixels are read, which closes the image's file. Raises UnsupportedError.
+    """
+    statement = _read_statement(image)
+    try:
+        tags = image.getexif()
+    except Exception:  # damaged metadata should not cost the picture
+        tags = Image.Exif()
+    gray = image.mode in ("L", "LA", "I;16", "F")
+    return colors.find_profile("The image", image.info.get("icc_profile"), statement, tags, gray=gray)
+
+
+def _read_statement(image: Image.Image) -> colors.Statement:
+    """Return what the image's file says about its colors, or what Pillow has kept of it if the file is gone."""
+    format = _FORMATS.get(image.format or "", "")
+    if format and isinstance(image, ImageFile.ImageFile):
+        if image.fp is not None and not image.fp.closed and image.fp.seekable():
+            place = image.fp.tell()
+            statement = colors.read_statement(image.fp, format)
+            image.fp.seek(place)
+            return statement
+        with contextlib.suppress(OSError), Path(os.fsdecode(image.filename)).open("rb") as file:
+            return colors.read_statement(file, format)
+    if points := image.info.get("nclx_profile"):
+        return heif.Colors(points["color_primaries"], points["transfer_characteristics"])
+    chunks = {}
+    if "srgb" in image.info:
+        chunks[b"sRGB"] = bytes(1)
+    if "gamma" in image.info:
+        chunks[b"gAMA"] = struct.pack(">I", round(image.info["gamma"] * 100_000))
+    if "chromaticity" in image.info:
+        chunks[b"cHRM"] = struct.pack(">8I", *(round(number * 100_000) for number in image.info["chromaticity"]))
+    return chunks

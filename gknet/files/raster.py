@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import struct
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
+from PIL import Image
 
 from gknet.color.profile import is_compatible
 from gknet.errors import PictureError, UnsupportedError
+from gknet.files import png, tiff
+from gknet.files.colors import Statement, find_profile, parse_exif, read_statement
 from gknet.files.exif import add_tiff_metadata, read_tiff_exif, remove_thumbnail
 from gknet.files.heic import expand_range
 from gknet.files.picture import Picture, WriteError, check_size
@@ -26,7 +30,6 @@ _WHITE = {"uchar": 255.0, "ushort": 65535.0, "float": 1.0}
 _DEEPEST = {"jpeg": "uchar", "webp": "uchar", "png": "ushort", "tiff": "float"}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}
 _READABLE = {"multiband", "rgb", *_INTERPRETATIONS["uchar"], *_INTERPRETATIONS["ushort"], "scrgb"}
-_TO_RGB = "Convert it to RGB first: Image > Mode > RGB in GIMP, Image > Convert Image Color Space in Krita."
 # Metadata to keep. Thumbnails and gain maps are dropped, because they would still show the original picture.
 _BLOCKS = {"icc-profile-data", "exif-data", "xmp-data", "iptc-data", "photoshop-data"}
 _VALUES = {"orientation", "xres", "yres", "resolution-unit", "image-description"}
@@ -36,8 +39,11 @@ _VALUES = {"orientation", "xres", "yres", "resolution-unit", "image-description"
 def read(path: Path, format: str) -> Picture:
     """Return the picture in a file, upright. Raises PictureError or UnsupportedError."""
     try:
-        image = getattr(pyvips.Image, f"{format}load")(os.fsencode(path), access="sequential", fail_on="error")
-        picture = _build_picture(path, image, format)
+        with path.open("rb") as file:
+            if format == "tiff":
+                tiff.check_channels(path, tiff.read_tags(file))
+            image = getattr(pyvips.Image, f"{format}load")(os.fsencode(path), access="sequential", fail_on="error")
+            picture = _build_picture(path, image, format, file)
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise _damage_error(path) from error
     if format == "jpeg":
@@ -51,7 +57,8 @@ def read(path: Path, format: str) -> Picture:
 def decode_png(content: bytes, path: Path) -> Picture:
     """Return the picture in a PNG's bytes.   path: for error messages. Raises as `read`."""
     try:
-        return _build_picture(path, pyvips.Image.pngload_buffer(content, access="sequential", fail_on="error"), "png")
+        image = pyvips.Image.pngload_buffer(content, access="sequential", fail_on="error")
+        return _build_picture(path, image, "png", io.BytesIO(content))
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise _damage_error(path) from error
 
@@ -73,27 +80,45 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
         raise WriteError from error
     if format == "tiff":
         add_tiff_metadata(path, _select_metadata(like, format))
+    if format == like.format == "png" and like.position != (0, 0):
+        png.add_position(path, like.position)
 
 
 def _damage_error(path: Path) -> PictureError:
     return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
 
 
-def _build_picture(path: Path, image: Any, format: str) -> Picture:
+def _build_picture(path: Path, image: Any, format: str, file: BinaryIO) -> Picture:
+    """Return a decoded picture.   file: the one that it is in, for what libvips does not tell about its colors."""
     _check_readable(path, image)
+    statement = read_statement(file, format)
+    exif = _get_block(image, "exif-data")
+    tags = tiff.read_tags(file) if format == "tiff" else parse_exif(exif)
+    profile = find_profile(path, _get_block(image, "icc-profile-data"), statement, tags, gray=image.bands < 3)
     metadata = _read_metadata(image)
     pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     if format == "heif" and pixels.dtype == np.uint16:
         pixels = expand_range(pixels, image.get("bits-per-sample"))
-    profile, orientation = metadata.pop("icc-profile-data", None), metadata.pop("orientation", 1)
-    metadata |= _exif_entry(remove_thumbnail(metadata.pop("exif-data", b"")))
+    orientation = metadata.pop("orientation", 1)
+    metadata |= _exif_entry(remove_thumbnail(exif))
+    metadata.pop("icc-profile-data", None)
     return Picture(
         pixels=_orient(pixels, orientation),
-        profile=profile if is_compatible(profile, gray=pixels.shape[2] < 3) else None,
+        profile=profile,
+        position=_read_position(statement, tags),
         format=format,
         orientation=orientation,
         metadata=metadata,
     )
+
+
+def _get_block(image: Any, name: str) -> bytes:
+    """Return a block of metadata, empty if there is none."""
+    return bytes(image.get(name)) if name in image.get_fields() else b""
+
+
+def _read_position(statement: Statement, tags: Image.Exif) -> tuple[int, int]:
+    return png.read_position(statement) if isinstance(statement, dict) else tiff.read_position(tags)
 
 
 def _exif_entry(block: bytes) -> dict[str, bytes]:
@@ -104,7 +129,9 @@ def _check_readable(path: Path, image: Any) -> None:
     """Raise an error if the header declares unsupported pixels."""
     check_size(path, image.width, image.height)
     if image.interpretation not in _READABLE:
-        raise UnsupportedError(f"{path} has {image.interpretation.upper()} colors, which are not supported.", _TO_RGB)
+        raise UnsupportedError(
+            f"{path} has {image.interpretation.upper()} colors, which are not supported.", tiff.TO_RGB
+        )
     if image.bands > 4:
         raise UnsupportedError(f"{path} has {image.bands} channels, more than 4.", "Save it as RGB or RGBA.")
     if image.format not in _DTYPES:

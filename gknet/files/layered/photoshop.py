@@ -18,8 +18,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from gknet.color.profile import is_compatible
 from gknet.errors import HarmonizeError, MissingPackageError, PictureError, UnsupportedError
+from gknet.files.colors import find_profile, parse_exif
 from gknet.files.layered.openraster import OpenRaster, parse_stack
 from gknet.files.picture import Picture, check_size
 from gknet.files.raster import encode_png
@@ -43,6 +43,7 @@ _OPERATORS = {
     "COLOR": "svg:color",
     "LUMINOSITY": "svg:luminosity",
 }
+_MERGED_ALPHA = "Transparency"  # the name of the whole picture's alpha among the saved channels
 _DRAWN_EFFECTS = ("coloroverlay", "gradientoverlay", "patternoverlay", "stroke")
 
 
@@ -56,6 +57,7 @@ def read(path: Path) -> OpenRaster:
         import aggdraw  # noqa: F401
         import psd_tools
         import scipy  # noqa: F401
+        from psd_tools.constants import Resource
     except ImportError as error:
         raise MissingPackageError(f"Photoshop files ({path}) need the package psd-tools.", "psd") from error
     _check_header(path)
@@ -65,6 +67,8 @@ def read(path: Path) -> OpenRaster:
         drawn: dict[ElementTree.Element, Any] = {}
         notes: list[str] = []
         _add_layers(ElementTree.SubElement(root, "stack"), document, drawn, notes)
+        channels = document.image_resources.get_data(Resource.ALPHA_NAMES_UNICODE, [])
+        notes += [f"the saved channel {name!r} is left out" for name in channels if name != _MERGED_ALPHA]
         file = _Drawing(path, document, drawn)
     return parse_stack(path, root, file, notes, file)
 
@@ -149,8 +153,9 @@ class _Drawing:
         self._depth: type = np.uint8 if document.depth == 8 else np.uint16
         self._full = 2**document.depth - 1
         self.gray = document.color_mode == ColorMode.GRAYSCALE
-        profile = document.image_resources.get_data(Resource.ICC_PROFILE)
-        self.profile: bytes | None = profile if is_compatible(profile, gray=self.gray) else None
+        resources = document.image_resources
+        exif = parse_exif(resources.get_data(Resource.EXIF_DATA_1, b""))
+        self.profile = find_profile(path, resources.get_data(Resource.ICC_PROFILE), None, exif, gray=self.gray)
 
     def read(self, name: str) -> bytes:
         """Return a layer's PNG."""

@@ -14,6 +14,7 @@ import pytest
 from backend.server.requests import Harmonize, Pixels
 from backend.server.worker import Failure, Job, Report, Result, Worker
 from gknet import Harmonizer
+from gknet.color.icc import REC_709, build_profile
 
 pytestmark = pytest.mark.integration
 
@@ -99,6 +100,16 @@ def test_an_allocation_that_fails_is_out_of_memory(job: Job, fault: Exception, m
     report = last_report(Accelerator("cuda", reports.put), reports, job)
     assert isinstance(report, Failure)
     assert report.error.code == "out_of_memory"
+
+
+def test_a_profile_of_pq_is_refused(job: Job) -> None:
+    assert isinstance(job.request, Harmonize)
+    layer = replace(job.request.layer, profile=build_profile("Rec. 2100 PQ", REC_709, (1.0,)))
+    reports: SimpleQueue[Report] = SimpleQueue()
+    report = last_report(Worker("cpu", reports.put), reports, replace(job, request=replace(job.request, layer=layer)))
+    assert isinstance(report, Failure)
+    assert report.error.code == "unsupported"
+    assert "HDR (PQ or HLG)" in report.error.message
 
 
 def test_edges_cannot_be_cleaned_without_pymatting(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,8 +84,10 @@ def test_gray_other_parts_and_the_place_on_the_canvas_are_kept(tmp_path, light):
     ]
     OpenEXR.File(parts).write(str(tmp_path / "a.exr"))
     read = formats.read_picture(tmp_path / "a.exr")
-    assert read.pixels.shape == (256, 256, 1)
-    formats.write_picture(tmp_path / "b.exr", read.pixels + 1, read)
+    assert read.pixels.shape == (300, 400, 1)
+    pixels = read.pixels.copy()
+    pixels[6:262, 5:261] += 1
+    formats.write_picture(tmp_path / "b.exr", pixels, read)
     file = OpenEXR.File(str(tmp_path / "b.exr"), separate_channels=True)
     assert [part.name() for part in file.parts] == ["depth", "beauty"]
     np.testing.assert_array_equal(file.parts[0].channels["Z"].pixels, light[..., 0])
@@ -125,12 +127,32 @@ def test_values_beyond_white_and_below_black_stay_finite_and_in_order(
             {"chromaticities": (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)},
             "primaries",
         ),
+        ({"RGB": np.zeros((8, 8, 3), np.float32)}, {"acesImageContainerFlag": 1}, "primaries"),
+        ({"RGB": np.zeros((8, 8, 3), np.float32)}, {"colorInteropID": "lin_ap1_scene"}, "lin_ap1_scene"),
+        ({"RGB": np.zeros((8, 8, 3), np.float32)}, {"oiio:ColorSpace": "sRGB"}, "sRGB"),
+        ({"RGB": np.zeros((8, 8, 3), np.uint32)}, {}, "integer"),
+        ({name: np.zeros((8, 8), np.float32) for name in ("Y", "RY", "BY")}, {}, "luminance and chroma"),
     ],
 )
 def test_what_is_no_picture_of_srgb_primaries_is_refused(tmp_path, planes, header, word):
     with pytest.raises(UnsupportedError, match=word) as caught:
         formats.read_picture(stored(tmp_path / "a.exr", planes, {**HEADER, **header}))
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"chromaticities": (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)},
+        {"colorInteropID": "lin_rec709_scene"},
+        {"oiio:ColorSpace": "Linear"},
+    ],
+)
+def test_statements_of_srgb_primaries_are_kept(tmp_path, light, header):
+    read = formats.read_picture(stored(tmp_path / "a.exr", {"RGB": light}, {**HEADER, **header}))
+    formats.write_picture(tmp_path / "b.exr", read.pixels, read)
+    (name, value), found = next(iter(header.items())), OpenEXR.File(str(tmp_path / "b.exr")).header()
+    assert found[name] == value or np.allclose(found[name], value)
 
 
 def test_damaged_and_oversized_files_are_refused_quietly(tmp_path, light, capfd):

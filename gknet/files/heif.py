@@ -1,0 +1,114 @@
+"""What the boxes of AVIF and HEIC say about the primary picture's colors (ISO/IEC 23008-12 and 14496-12)."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from gknet.color import cicp
+from gknet.errors import UnsupportedError
+
+_READABLE_MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
+Box = tuple[bytes, bytes]
+"""Type and content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Colors:
+    """The code points (H.273) of a picture, 2 for unspecified, and whether its colors are multiplied by its alpha."""
+
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+    is_premultiplied: bool = False
+
+
+def find_profile(colors: Colors, embedded: bytes | None, *, gray: bool, subject: object) -> bytes | None:
+    """Return the embedded ICC profile, or that of the code points; None if there is neither.
+
+    embedded: None for one of the wrong kind.   subject: the file's name, for messages.
+    Raises UnsupportedError for PQ, HLG, premultiplied colors, and code points that are not supported.
+    """
+    if colors.is_premultiplied:
+        hint = "Save it with straight alpha, or as PNG."
+        raise UnsupportedError(f"{subject} has premultiplied alpha, which is not supported.", hint)
+    if colors.matrix not in _READABLE_MATRICES:
+        message = f"{subject} has matrix coefficients {colors.matrix} (H.273), which are not supported."
+        raise UnsupportedError(message, "Convert it to sRGB first.")
+    return embedded or cicp.find_profile(colors.primaries, colors.transfer, gray=gray, subject=subject)
+
+
+def read_colors(file: IO[bytes]) -> Colors:
+    """Return what the boxes say about the primary picture; the defaults if they say nothing or are damaged."""
+    try:
+        return _parse_colors(dict(_split_boxes(_read_meta(file)[4:])))
+    except (struct.error, IndexError, KeyError):
+        return Colors()
+
+
+def _read_meta(file: IO[bytes]) -> bytes:
+    """Return the content of the meta box, empty if there is none."""
+    file.seek(0)
+    while len(head := file.read(8)) == 8:
+        size, kind = struct.unpack(">I4s", head)
+        size = struct.unpack(">Q", file.read(8))[0] - 16 if size == 1 else size - 8
+        if kind == b"meta":
+            return file.read(size if size >= 0 else -1)
+        if size < 0:
+            break
+        file.seek(size, os.SEEK_CUR)
+    return b""
+
+
+def _split_boxes(content: bytes) -> Iterator[Box]:
+    place = 0
+    while place + 8 <= len(content):
+        size, kind = struct.unpack_from(">I4s", content, place)
+        head = 8
+        if size == 1:
+            (size,), head = struct.unpack_from(">Q", content, place + 8), 16
+        end = place + size if size else len(content)
+        if end < place + head:
+            return
+        yield kind, content[place + head : end]
+        place = end
+
+
+def _parse_colors(meta: dict[bytes, bytes]) -> Colors:
+    references = list(_read_references(meta.get(b"iref", bytes(4))))
+    (primary,) = struct.unpack_from(">I" if meta[b"pitm"][0] else ">H", meta[b"pitm"], 4)
+    # A grid without its own statement has that of its tiles.
+    items = [primary, *(to for kind, of, to in references if (kind, of) == (b"dimg", primary))]
+    properties = list(_split_boxes(meta[b"iprp"]))
+    shared = list(_split_boxes(dict(properties)[b"ipco"]))
+    owned = [entry for kind, content in properties if kind == b"ipma" for entry in _read_owners(content)]
+    found = (shared[index - 1] for item in items for owner, index in owned if owner == item and index > 0)
+    points = next((content[4:10] for kind, content in found if kind == b"colr" and content[:4] == b"nclx"), None)
+    primaries, transfer, matrix = (2, 2, 2) if points is None else struct.unpack(">3H", points)
+    is_premultiplied = any((kind, of) == (b"prem", primary) for kind, of, _ in references)
+    return Colors(primaries, transfer, matrix, is_premultiplied)
+
+
+def _read_references(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, source and target of every reference between items."""
+    letter = "I" if content[0] else "H"
+    for kind, box in _split_boxes(content[4:]):
+        source, count = struct.unpack_from(f">{letter}H", box)
+        for target in struct.unpack_from(f">{count}{letter}", box, struct.calcsize(f">{letter}H")):
+            yield kind, source, target
+
+
+def _read_owners(content: bytes) -> Iterator[tuple[int, int]]:
+    """Yield items and the numbers, from 1, of their properties."""
+    item, number, bits = (">I" if content[0] else ">H"), (">H" if content[3] & 1 else ">B"), 15 if content[3] & 1 else 7
+    (count,) = struct.unpack_from(">I", content, 4)
+    place = 8
+    for _ in range(count):
+        (owner,) = struct.unpack_from(item, content, place)
+        place += struct.calcsize(item) + 1
+        for _ in range(content[place - 1]):
+            yield owner, struct.unpack_from(number, content, place)[0] & ((1 << bits) - 1)
+            place += struct.calcsize(number)

@@ -1,0 +1,94 @@
+"""What a PNG's chunks say about its colors and its place (PNG, third edition, 4.3 and 11.3; extensions)."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from gknet.color import cicp
+from gknet.color.icc import REC_709, SRGB_CURVE, Chromaticities, Curve, build_profile
+from gknet.errors import UnsupportedError
+
+_SIGNATURE, _HEADER = 8, 33  # bytes up to the first chunk and to the second
+_LONGEST = 100  # of the chunks that are read here; of iCCP, the name is in it
+_SRGB_GAMMA = 45455  # stands for sRGB's curve, beside sRGB's primaries or none
+_PQ_NAME = b"ITUR_2100_PQ_FULL"  # by this profile's name, programs store PQ in PNG (W3C note png-hdr-pq)
+
+
+def read_chunks(file: IO[bytes]) -> dict[bytes, bytes]:
+    """Return the chunks before the pixels, each cut off after a few bytes."""
+    chunks: dict[bytes, bytes] = {}
+    file.seek(_SIGNATURE)
+    while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
+        (length,) = struct.unpack(">I", head[:4])
+        content = file.read(min(length, _LONGEST))
+        chunks[head[4:]] = content
+        file.seek(length - len(content) + 4, os.SEEK_CUR)
+    return chunks
+
+
+def read_position(chunks: Mapping[bytes, bytes]) -> tuple[int, int]:
+    """Return the picture's place on its page by oFFs, in pixels; (0, 0) if none is given."""
+    if len(content := chunks.get(b"oFFs", b"")) != 9 or content[8] != 0:
+        return 0, 0
+    left, top = struct.unpack_from(">ii", content)
+    return left, top
+
+
+def add_position(path: Path, position: tuple[int, int]) -> None:
+    """Add a place on a page to a PNG, right after its header."""
+    body = b"oFFs" + struct.pack(">iiB", *position, 0)
+    content = path.read_bytes()
+    head, rest = content[:_HEADER], content[_HEADER:]
+    path.write_bytes(head + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + rest)
+
+
+def find_profile(chunks: Mapping[bytes, bytes], embedded: bytes | None, *, gray: bool, subject: object) -> bytes | None:
+    """Return the ICC profile of the first that there is of cICP, iCCP, sRGB, and gAMA with cHRM; None without any.
+
+    chunks: as from `read_chunks`.   embedded: iCCP's profile, None for one of the wrong kind.
+    subject: the file's name, for messages.
+    Raises UnsupportedError for PQ, HLG and any statement that makes no sense.
+    """
+    if b"cICP" in chunks:
+        primaries, transfer, matrix, is_full = chunks[b"cICP"].ljust(4, b"\0")[:4]
+        if matrix != 0 or is_full != 1:
+            raise UnsupportedError(f"{subject} does not have full-range RGB (cICP).", "Convert it to sRGB first.")
+        profile = cicp.find_profile(primaries, transfer, gray=gray, subject=subject)
+        if profile is not None:
+            return profile
+    if chunks.get(b"iCCP", b"").startswith(_PQ_NAME):
+        raise cicp.hdr_error(subject)
+    if embedded is not None:
+        return embedded
+    if b"sRGB" in chunks:
+        return build_profile("sRGB", REC_709, SRGB_CURVE, gray=gray)
+    try:
+        return _build_profile(chunks.get(b"gAMA"), chunks.get(b"cHRM"), gray=gray)
+    except (struct.error, ValueError, ArithmeticError) as error:
+        message = f"{subject} has a gamma or primaries (gAMA, cHRM) that cannot be used."
+        raise UnsupportedError(message, "Convert it to sRGB first.") from error
+
+
+def _build_profile(gamma_chunk: bytes | None, primaries_chunk: bytes | None, *, gray: bool) -> bytes | None:
+    gamma = 0 if gamma_chunk is None else struct.unpack(">I", gamma_chunk)[0]
+    if gamma == 0 and primaries_chunk is None:  # the standard calls a gamma of 0 a mistake to be ignored
+        return None
+    chromaticities: Chromaticities = REC_709
+    if primaries_chunk is not None:
+        white_x, white_y, *others = (number / 100_000 for number in struct.unpack(">8I", primaries_chunk))
+        chromaticities = (*others, white_x, white_y)
+    if np.allclose(chromaticities, REC_709, atol=0.0011):
+        chromaticities = REC_709
+        is_srgb = gamma == 0 or abs(gamma - _SRGB_GAMMA) < 100
+    else:
+        is_srgb = gamma == 0
+    curve: Curve = SRGB_CURVE if is_srgb else (100_000 / gamma,)
+    name = "sRGB" if chromaticities == REC_709 and is_srgb else f"PNG gamma {gamma / 100_000:g}"
+    return build_profile(name, chromaticities, curve, gray=gray)

@@ -1,0 +1,96 @@
+"""What the tags of a TIFF say about its channels and its place (TIFF 6.0), which libvips does not tell."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import warnings
+from pathlib import Path
+from typing import IO
+
+from PIL import Image
+
+from gknet.errors import PictureError, UnsupportedError
+
+_WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 256, 258, 259, 262, 277, 338, 339
+_POSITION = ((286, 282), (287, 283))  # in units of the resolution, and pixels a unit
+_KINDS = {
+    0: "inverted gray",
+    4: "mask",
+    5: "CMYK",
+    6: "YCbCr",
+    8: "Lab",
+    9: "Lab",
+    10: "Lab",
+    32803: "raw sensor",
+    32844: "LogL",
+    32845: "LogLuv",
+    34892: "raw sensor",
+    51177: "depth",
+}
+_WHITE_IS_ZERO, _GRAY, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+_JPEG = 7
+_UNSPECIFIED, _ASSOCIATED = 0, 1
+_FLOAT = 3
+TO_RGB = "Convert it to RGB first: Image > Mode > RGB in GIMP, Image > Convert Image Color Space in Krita."
+
+
+def read_tags(file: IO[bytes]) -> Image.Exif:
+    """Return the tags of a TIFF's first page, none if they are damaged."""
+    tags = Image.Exif()
+    with contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        file.seek(0)
+        head = file.read(16)
+        tags.endian, tags.bigtiff = "<" if head[:2] == b"II" else ">", 43 in head[2:4]
+        place = ("Q", 8) if tags.bigtiff else ("I", 4)
+        (start,) = struct.unpack_from(tags.endian + place[0], head, place[1])
+        tags.load_from_fp(file, start)
+    return tags
+
+
+def check_channels(path: Path, tags: Image.Exif) -> None:
+    """Raise UnsupportedError for channels that are neither gray nor RGB, with or without alpha.
+
+    Raises PictureError for damaged tags.
+    """
+
+    if not _get_values(tags, _WIDTH):
+        raise PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
+    (kind, *_), (samples, *_) = _get_values(tags, _PHOTOMETRIC, _GRAY), _get_values(tags, _SAMPLES, 1)
+    is_float = _FLOAT in _get_values(tags, _FORMAT, 1)
+    is_known = kind in (_GRAY, _RGB, _PALETTE) or (kind, is_float) == (_WHITE_IS_ZERO, False)
+    # libvips leaves the conversion of YCbCr to JPEG's library, and does not do it for other compressions.
+    if not is_known and (kind, _get_values(tags, _COMPRESSION, 1)) != (_YCBCR, (_JPEG,)):
+        raise UnsupportedError(f"{path} has {_KINDS.get(kind, 'unknown')} values, which are not supported.", TO_RGB)
+    for bits in _get_values(tags, _BITS, 1):
+        if bits not in ((16, 32) if is_float else (1, 2, 4, 8, 16)):
+            kinds = "float" if is_float else "integer"
+            hint = "Save it with 8 or 16 bits, or as 32-bit float."
+            raise UnsupportedError(f"{path} has {bits}-bit {kinds} values, which are not supported.", hint)
+    colors = 3 if kind in (_RGB, _YCBCR) else 1
+    extra = _get_values(tags, _EXTRA)
+    hint = "Delete its saved channels, or export it with transparency."
+    if samples - colors > 1:
+        raise UnsupportedError(f"{path} has {samples - colors} channels besides its colors.", hint)
+    if samples > colors and extra[:1] == (_UNSPECIFIED,):
+        raise UnsupportedError(f"{path} has a channel that is not marked as transparency.", hint)
+    if (colors, is_float, extra[:1]) == (1, True, (_ASSOCIATED,)):
+        raise UnsupportedError(f"{path} has premultiplied gray floats, which are not supported.", "Save it as RGB.")
+
+
+def read_position(tags: Image.Exif) -> tuple[int, int]:
+    """Return the picture's place on its page, in pixels; (0, 0) if none is given."""
+    try:
+        left, top = (float(tags[place]) * float(tags[scale]) for place, scale in _POSITION)
+        return round(left), round(top)
+    except (KeyError, TypeError, ValueError, OverflowError, SyntaxError):
+        return 0, 0
+
+
+def _get_values(tags: Image.Exif, tag: int, *default: int) -> tuple[int, ...]:
+    """Return a tag's numbers, the default if there are none."""
+    with contextlib.suppress(Exception):  # a damaged tag
+        values = tags.get(tag, default)
+        return tuple(int(value) for value in (values if isinstance(values, tuple) else (values,))) or default
+    return default
