@@ -15,6 +15,9 @@ def main() -> None:
             from backend.cli import main as command
         except ImportError as error:
             reason = str(error)
+        except KeyboardInterrupt:  # before the command itself handles it
+            print("gknet: Cancelled.", file=sys.stderr)
+            sys.exit(130)
         else:
             command()
             return

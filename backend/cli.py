@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from backend.errors import BackendUnavailableError, translate_errors
 from gknet.cli.app import app, main
+from gknet.cli.terminal import say, warn
 from gknet.errors import HarmonizeError, InputError
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def serve(*, idle_minutes: float = 15.0, device: str = "auto", log: Path | None 
     journal.start_logging(log or journal.get_default_path())
 
     def announce(port: int) -> None:
-        print(f"Listening on port {port} of this machine. Stop it with `gknet stop`.", flush=True)
+        say(f"Listening on port {port} of this machine. Stop it with `gknet stop`.")
 
     with translate_errors():
         path = find_connection_path()
@@ -80,7 +82,7 @@ def stop() -> None:
     with _connect_to_running() as client:
         if client is not None:
             client.shutdown()
-            print("The backend has stopped.")
+            say("The backend has stopped.")
 
 
 @app.command
@@ -144,28 +146,48 @@ def _run_steps(steps: list[Callable[[Path | None], list[str]]], dest: Path | Non
     failures: list[HarmonizeError] = []
     for step in steps:
         try:
-            print("\n".join(step(dest)))
+            say("\n".join(step(dest)))
         except HarmonizeError as error:
             failures.append(error)
     for failure in failures[1:]:
-        print(f"gknet: {failure}", file=sys.stderr)
+        warn(str(failure))
     if failures:
         raise failures[0]
 
 
 @contextmanager
 def _connect_to_running() -> Iterator[Client | None]:
-    """Yield a client of the running backend. Print a line and yield None if there is none."""
+    """Yield a client of the running backend. Print a line and yield None if there is none.
+
+    Raise BackendUnavailableError if it is running but does not answer, or if its connection file cannot be used.
+    """
     from backend.client import Client
+    from backend.server.connection import is_locked
+    from backend.thin.connection import find_connection_path
+    from backend.thin.protocol import NoAnswerError
 
     try:
         client = Client.connect(start=False)
-    except BackendUnavailableError:
-        print("The backend is not running.")
+    except BackendUnavailableError as error:
+        if not isinstance(error.__cause__, NoAnswerError):
+            raise
+        if is_locked(path := find_connection_path()):
+            raise _describe_silence(path) from error
+        say("The backend is not running.")
         yield None
         return
     with client:
         yield client
+
+
+def _describe_silence(path: Path) -> BackendUnavailableError:
+    """Return the error for a backend that is running but does not answer.   path: its connection file."""
+    try:
+        process = json.loads(path.read_bytes())["pid"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return BackendUnavailableError("The backend is starting or stopping.", "Try again in a moment.")
+    hint = "Wait a moment. If it still does not answer, end that process."
+    return BackendUnavailableError(f"The backend is running (process {process}) but does not answer.", hint)
 
 
 def _build_status_table(status: dict[str, Any]) -> Table:

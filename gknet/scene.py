@@ -13,8 +13,9 @@ from gknet.color.encoding import Encoding
 from gknet.composite import match_background, paste, scale_layer
 from gknet.edges import clean_edges
 from gknet.errors import InputError
-from gknet.files.formats import check_writable, read_mask, read_picture, write_picture
+from gknet.files.formats import check_writable, find_write_notes, read_picture, write_picture
 from gknet.files.layered.layers import Layers, open_layers
+from gknet.files.mask import choose_mask
 from gknet.files.picture import Picture, check_destination
 from gknet.harmonizer import Harmonizer, Progress
 
@@ -23,7 +24,7 @@ class Scene(Protocol):
     """Something to harmonize, read from files.
 
     file: the picture whose format, profile and metadata the result keeps.   before: its pixels, unchanged.
-    notes: what of the files is not reproduced exactly, in user-facing words.
+    notes: what of the files is not reproduced exactly or was not obvious, in user-facing words; complete after `write`.
     """
 
     file: Picture
@@ -58,6 +59,7 @@ class _Flat:
     def write(self, path: Path, after: np.ndarray) -> None:
         """As Scene."""
         write_picture(path, after, self.file)
+        self.notes = [*self.notes, *find_write_notes(path, self.file)]
 
 
 class CompositeScene(_Flat):
@@ -67,7 +69,7 @@ class CompositeScene(_Flat):
         on_progress("read", 0, 2)
         self.file = read_picture(composite)
         on_progress("read", 1, 2)
-        self.mask = read_mask(mask)
+        self.mask, self.notes = choose_mask(read_picture(mask).pixels)
         self.on_progress = on_progress
 
     @property

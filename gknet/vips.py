@@ -6,6 +6,8 @@ as they are in pyvips 3.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +17,12 @@ import pyvips
 
 _DOMAIN = b"VIPS"
 _LEVELS = pyvips.GLogLevelFlags
-_WORTH_TELLING = _LEVELS.LEVEL_MESSAGE | _LEVELS.LEVEL_WARNING | _LEVELS.LEVEL_CRITICAL | _LEVELS.LEVEL_ERROR
-_EVERYTHING = _WORTH_TELLING | _LEVELS.LEVEL_INFO | _LEVELS.LEVEL_DEBUG | _LEVELS.FLAG_FATAL | _LEVELS.FLAG_RECURSION
+_FLAGS = _LEVELS.FLAG_FATAL | _LEVELS.FLAG_RECURSION  # or a message during another one would go to the terminal
+_WORTH_TELLING = _LEVELS.LEVEL_MESSAGE | _LEVELS.LEVEL_WARNING | _LEVELS.LEVEL_CRITICAL | _LEVELS.LEVEL_ERROR | _FLAGS
+_EVERYTHING = _WORTH_TELLING | _LEVELS.LEVEL_INFO | _LEVELS.LEVEL_DEBUG
+
+# Before pyvips removes its handler at exit: a picture that an error still holds may have a last message.
+atexit.register(gc.collect)
 
 _lock = threading.Lock()
 _users = 0
@@ -53,9 +59,10 @@ def vips_session() -> Iterator[None]:
 def _apply_settings(cache_size: int, to_string: Any, levels: int) -> None:
     pyvips.cache_set_max(cache_size)
     pyvips._to_string = pyvips.error._to_string = to_string
+    # The new handler first: between two of them, a message of another thread would go to the terminal.
+    handler = pyvips.glib_lib.g_log_set_handler(_DOMAIN, levels, pyvips._log_handler_cb, pyvips.ffi.NULL)
     pyvips._remove_log_handler()
-    handler = pyvips._log_handler_cb
-    pyvips._log_handler_id = pyvips.glib_lib.g_log_set_handler(_DOMAIN, levels, handler, pyvips.ffi.NULL)
+    pyvips._log_handler_id = handler
 
 
 def _decode(text: Any) -> str:

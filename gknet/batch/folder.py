@@ -28,9 +28,13 @@ def find_jobs(folder: Path) -> list[Job]:
     composites = [path for path in pictures if not path.stem.endswith(MASK)]
     jobs = [_pair_with_mask(path, [mask for mask in masks if mask.stem == path.stem + MASK]) for path in composites]
     named = {path.stem + MASK for path in composites}
+    for path in files:
+        if path.suffix.lower() in _LAYERED:
+            own = [mask for mask in masks if mask.stem == path.stem + MASK and mask.stem not in named]
+            # A Photoshop file may have no layers.
+            jobs.append(_pair_with_mask(path, own) if own else Job(output=f"{path.stem}.ora", composite=path))
+            named |= {mask.stem for mask in own}
     jobs += [_report_orphan(mask) for mask in masks if mask.stem not in named]
-    layered = [path for path in files if path.suffix.lower() in _LAYERED]
-    jobs += [Job(output=f"{path.stem}.ora", composite=path) for path in layered]
     if not jobs:
         raise InputError(
             f"{folder} contains no pictures to harmonize.",

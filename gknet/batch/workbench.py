@@ -6,6 +6,8 @@ import secrets
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -92,7 +94,8 @@ class Workbench:
         with self._reading:
             with clock:
                 scene = job.read_scene(settings.layer, self._step)
-                scene.check_writable(target)
+                with _name_output(target, job):
+                    scene.check_writable(target)
             size = scene.before.nbytes
             self._room.enter(size)
         try:
@@ -101,7 +104,7 @@ class Workbench:
                 if settings.clean_edges:
                     scene.clean_edges()  # type: ignore[attr-defined]
                 after = scene.harmonize(self.harmonizer, settings.strength, settings.network_size)
-            with clock:
+            with clock, _name_output(target, job):
                 scene.write(target, after)
                 _sync_result(target)
         finally:
@@ -120,6 +123,15 @@ class Workbench:
         del stage, done, total
         if self._stopped.is_set():
             raise CancelledError("The batch was stopped.")
+
+
+@contextmanager
+def _name_output(target: Path, job: Job) -> Iterator[None]:
+    """Name the output in an error's message instead of the file for its unfinished result."""
+    try:
+        yield
+    except HarmonizeError as error:
+        raise type(error)(error.message.replace(str(target), job.output), error.hint) from error
 
 
 def _sync_result(target: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from gknet import __version__
 from gknet.cli.batch import batch
+from gknet.cli.terminal import discard, exit_on_signals, open_missing_streams, say, warn
 from gknet.errors import CancelledError, HarmonizeError, InputError, MissingPackageError
 
 if TYPE_CHECKING:
@@ -171,10 +172,10 @@ def harmonize(
             _write_side_by_side(beside, rows, scene.file)
         scene.write(output, after)
     if scene.notes:
-        print(f"gknet: Note: {'; '.join(scene.notes)}.", file=sys.stderr)
-    _say(f"Wrote {output}")
+        warn(f"Note: {'; '.join(scene.notes)}.")
+    say(f"Wrote {output}")
     if beside is not None:
-        _say(f"Wrote {beside}")
+        say(f"Wrote {beside}")
 
 
 @app.command
@@ -207,7 +208,7 @@ def demo(*, output: Output = Path("gknet-demo.png"), model: str = "gknet-s", dev
         ]
         step("write", 0, 1)
         _write_side_by_side(output, rows)
-    _say(f"Wrote {output.absolute()}")
+    say(f"Wrote {output.absolute()}")
 
 
 @app.command
@@ -265,7 +266,7 @@ def inspect(
         sections = make_sections(scene, harmonizer, point=place, network_size=network_size, on_progress=step)
         step("write", 0, 1)
         page.write(output, composite.name, model, sections)
-    _say(f"Wrote {output / page.PAGE}")
+    say(f"Wrote {output / page.PAGE}")
 
 
 @app.command
@@ -344,14 +345,13 @@ def main(arguments: list[str] | None = None) -> None:
     # By default OpenMP's threads spin while they wait. Beside one other busy program on two cores, this turned the
     # network's 60 ms into 3 s; sleeping costs 15 ms. The variable is read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # Exit through an exception, so that unfinished files are removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    open_missing_streams()
+    exit_on_signals()
     try:
         app(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of the output has gone, but the work is done. Prevents a second error when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout.fileno())  # its reader has gone, but the work is done
     except CycloptsError as error:
         sentence = " ".join(str(error).split())
         _fail(f"{sentence} See `gknet --help`.", 2)
@@ -359,16 +359,15 @@ def main(arguments: list[str] | None = None) -> None:
         _fail("Cancelled.", CancelledError.exit_code)
     except HarmonizeError as error:
         _fail(str(error), error.exit_code)
-
-
-def _say(sentence: str) -> None:
-    """Print one line, escaping characters that the output's encoding lacks."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(sentence.encode(encoding, "backslashreplace").decode(encoding))
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
+            raise
+        discard(sys.stdout.fileno())
+        _fail(f"Standard output cannot be written: {error.strerror}. Free some space, or write elsewhere.", 2)
 
 
 def _fail(sentence: str, code: int) -> None:
-    print(f"gknet: {' '.join(sentence.split())}", file=sys.stderr)
+    warn(sentence)
     sys.exit(code)
 
 

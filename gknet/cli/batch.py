@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from gknet.cli.terminal import HANG_UP, say, warn
 from gknet.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,9 +111,9 @@ def batch(
                 seconds = time.monotonic() - began
                 reports.write(report, outcomes, settings, device=device, seconds=seconds, stopped=stop.is_set())
     counts = Counter[str](outcome.state for outcome in outcomes)
-    print(_summarize(counts))
+    say(_summarize(counts))
     if stop.is_set():
-        print("gknet: Stopped. Finished pictures are kept; run the same command to continue.", file=sys.stderr)
+        warn("Stopped. Finished pictures are kept; run the same command to continue.")
         sys.exit(128 + number[0])
     if counts["failed"]:
         sys.exit(SOME_FAILED)
@@ -137,7 +138,7 @@ def _summarize(counts: Counter[str]) -> str:
 
 @contextmanager
 def _catch_signals() -> Iterator[tuple[threading.Event, list[int]]]:
-    """Yield an event that Ctrl-C or SIGTERM sets, and the signals received. A second signal ends the command at
+    """Yield an event that Ctrl-C, SIGTERM or SIGHUP sets, and the signals received. A second signal ends the command at
     once.
     """
     stop, numbers = threading.Event(), list[int]()
@@ -149,7 +150,10 @@ def _catch_signals() -> Iterator[tuple[threading.Event, list[int]]]:
         for signal_number, handler in before.items():
             signal.signal(signal_number, handler)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers_caught = [signal.SIGINT, signal.SIGTERM]
+    if HANG_UP is not None and signal.getsignal(HANG_UP) is not signal.SIG_IGN:
+        numbers_caught.append(signal.Signals(HANG_UP))
+    before = {number: signal.signal(number, end) for number in numbers_caught}
     try:
         yield stop, numbers
     finally:
@@ -160,6 +164,8 @@ def _catch_signals() -> Iterator[tuple[threading.Event, list[int]]]:
 @contextmanager
 def _show_progress(batch: Batch) -> Iterator[Callable[[Outcome], None]]:
     """Show a progress bar on a terminal, and print a line for every failure and note as it occurs."""
+    from gknet.files.raster import COMPRESSED_AGAIN
+
     console = Console(stderr=True)
     columns = (
         TextColumn("Harmonizing"),
@@ -173,14 +179,17 @@ def _show_progress(batch: Batch) -> Iterator[Callable[[Outcome], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=len(batch.todo), failed="")
         failed = 0
+        said = set[str]()
 
         def show(outcome: Outcome) -> None:
             nonlocal failed
             if outcome.state == "failed":
                 failed += 1
-                _print_line(f"{outcome.message} {outcome.hint}")
-            if outcome.notes:
-                _print_line(f"Note on {outcome.job.output}: {'; '.join(outcome.notes)}.")
+                warn(f"{outcome.message} {outcome.hint}")
+            notes = [note for note in outcome.notes if note not in said]
+            if notes:
+                warn(f"Note on {outcome.job.output}: {'; '.join(notes)}.")
+                said.update(note for note in notes if note == COMPRESSED_AGAIN)  # true of many
             progress.update(task, failed=f"{failed} failed" if failed else "")
 
         def show_and_advance(outcome: Outcome) -> None:
@@ -188,12 +197,7 @@ def _show_progress(batch: Batch) -> Iterator[Callable[[Outcome], None]]:
             progress.advance(task, outcome.state != "not reached")
 
         for why, count in batch.redo_reasons.items():
-            _print_line(f"{count} {'picture is' if count == 1 else 'pictures are'} harmonized again: {why}.")
+            warn(f"{count} {'picture is' if count == 1 else 'pictures are'} harmonized again: {why}.")
         for outcome in batch.settled:
             show(outcome)
         yield show_and_advance
-
-
-def _print_line(sentence: str) -> None:
-    """Print to standard error, above the progress bar."""
-    print(f"gknet: {' '.join(sentence.split())}", file=sys.stderr)

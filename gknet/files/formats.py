@@ -13,8 +13,10 @@ import numpy as np
 
 from gknet.color.encoding import Encoding, Space, full_value
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files import heic, openexr, raster
+from gknet.files import heic, openexr, photoshop, raster
+from gknet.files.mask import choose_mask
 from gknet.files.picture import Picture, check_destination, file_error, replace_file
+from gknet.files.raster import COMPRESSED_AGAIN
 
 _STRIP = 256
 
@@ -28,6 +30,7 @@ _SUFFIXES = {
     ".exr": "exr",
 }
 _LONGEST_SIDE = {"jpeg": 65_535, "webp": 16_383}  # the formats' own limits
+WRITABLE_HINT = "Use .jpg, .png, .tif, .webp or .exr."
 _DEPTHS = (np.uint8, np.uint16, np.float32)
 
 
@@ -50,33 +53,27 @@ def read_picture(path: Path) -> Picture:
 
     Palettes become RGB or RGBA, 1-bit and gray become gray, 16-bit floats float32, any alpha straight.
     Raises PictureError if the file is missing, damaged or above MAX_PIXELS, UnsupportedError for an unsupported kind
-    such as CMYK, MissingPackageError if the package for its format is not installed.
+    such as CMYK or a file with layers, MissingPackageError if the package for its format is not installed.
     """
     format = detect_format(path)
-    if format in LAYERED:
-        raise UnsupportedError(f"{path} is a layered file.", "Pass it alone: gknet harmonize FILE -o OUT.")
-    readers = {"heic": heic.read, "exr": openexr.read}
+    if format == "openraster":
+        raise UnsupportedError(f"{path} is a layered file.", photoshop.PASS_ALONE)
+    readers = {"heic": heic.read, "exr": openexr.read, "photoshop": photoshop.read}
     return readers.get(format, raster.read)(path, format)
 
 
 def read_mask(path: Path) -> np.ndarray:
     """Return the mask in a file: (H, W) uint8, uint16 or float32, upright, large = foreground.
 
-    The mask is the alpha channel, unless it is opaque everywhere; otherwise the gray values; otherwise the luma of RGB,
-    0.299 R + 0.587 G + 0.114 B, rounded. Raises as `read_picture`.
+    `choose_mask` says what is taken as the mask. Raises as that and `read_picture`.
     """
-    pixels = read_picture(path).pixels
-    channels = pixels.shape[2]
-    opaque = full_value(pixels.dtype)
-    if channels in (2, 4) and pixels[..., -1].min() < opaque:
-        return np.ascontiguousarray(pixels[..., -1])
-    if channels < 3:
-        return np.ascontiguousarray(pixels[..., 0])
-    mask = np.empty(pixels.shape[:2], pixels.dtype)
-    for top in range(0, len(mask), _STRIP):  # in strips, because floats take four times the memory
-        luma = pixels[top : top + _STRIP, :, :3] @ np.array([0.299, 0.587, 0.114], np.float32)
-        mask[top : top + _STRIP] = luma if mask.dtype == np.float32 else np.rint(luma)
-    return mask
+    return choose_mask(read_picture(path).pixels)[0]
+
+
+def find_write_notes(path: Path, like: Picture) -> list[str]:
+    """Return notes for the user on what a format does to a picture that is written there."""
+    was_compressed = like.format in ("jpeg", "webp", "heif", "heic")
+    return [COMPRESSED_AGAIN] if was_compressed and _SUFFIXES.get(path.suffix.lower()) == "jpeg" else []
 
 
 def check_writable(path: Path, channels: int) -> None:
@@ -86,8 +83,7 @@ def check_writable(path: Path, channels: int) -> None:
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
-        hint = "Use .jpg, .png, .tif, .webp or .exr."
-        raise PictureError(f"{path} cannot be written: unknown suffix {path.suffix!r}.", hint)
+        raise PictureError(f"{path} cannot be written: {describe_suffix(path.suffix)}.", WRITABLE_HINT)
     check_destination(path)
     if format == "jpeg" and channels in (2, 4):
         raise UnsupportedError(f"{path} cannot be written: JPEG has no transparency.", "Write a .png instead.")
@@ -95,15 +91,32 @@ def check_writable(path: Path, channels: int) -> None:
         openexr.import_openexr(path)
 
 
+def describe_suffix(suffix: str) -> str:
+    """Return why no flat picture can be written with a suffix, in user-facing words."""
+    kinds = {".ora": "a file with layers, and this picture is flat"}
+    read_only = "a format that can only be read"
+    kinds |= dict.fromkeys((".heic", ".heif", ".avif", ".psd", ".psb"), read_only)
+    if not suffix:
+        return "its name has no suffix"
+    if suffix.lower() in kinds:
+        return f"the suffix {suffix} means {kinds[suffix.lower()]}"
+    return f"unknown suffix {suffix!r}"
+
+
+def is_writable(suffix: str) -> bool:
+    """Return whether flat pictures can be written with a suffix."""
+    return suffix.lower() in _SUFFIXES
+
+
 def write_picture(path: Path, pixels: np.ndarray, like: Picture) -> None:
     """Write pixels to a file, in its suffix's format, with everything else from `like`; completely or not at all.
 
     pixels: (H, W, C) uint8, uint16 or float32, upright, channels as in Picture; H and W may differ from like's.
-    JPEG keeps the source's quality, at least 95, without chroma subsampling. WebP is lossless if the source was,
-    otherwise quality 95. Unsupported depths are rounded: floats to 16 bits in PNG, everything to 8 in JPEG and WebP.
+    JPEG keeps the source's quality, at least 95, without chroma subsampling. All else is lossless. Unsupported depths
+    are rounded: floats to 16 bits in PNG, everything to 8 in JPEG and WebP.
     OpenEXR gets linear light and all other formats encoded values, whatever the pixels are.
     In the source's own format the orientation is kept as stored. In any other, whose viewers may ignore it, the picture
-    is stored upright, and IPTC, which each format packs differently, is dropped.
+    is stored upright. What describes the old pixels, such as a thumbnail or a gain map, is dropped.
     Raises PictureError or UnsupportedError as `check_writable`, or if writing fails; an existing file is kept.
     """
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or pixels.dtype not in _DEPTHS:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gknet.errors import MissingPackageError, PictureError, UnsupportedError
 from gknet.files.colors import find_profile, parse_exif, read_statement
-from gknet.files.exif import remove_thumbnail
+from gknet.files.metadata.file import clean_metadata
 from gknet.files.picture import Picture, check_size
 
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
@@ -41,12 +41,11 @@ def read(path: Path, format: str) -> Picture:
         statement = read_statement(file, format)
     embedded = image.info.get("icc_profile")
     profile = find_profile(path, embedded, statement, parse_exif(exif), gray=pixels.shape[2] < 3)
-    exif = remove_thumbnail(exif)
     return Picture(
         pixels=expand_range(pixels, bits) if pixels.dtype == np.uint16 else pixels,
         profile=profile,
         format=format,
-        metadata={"exif-data": exif} if exif else {},
+        metadata=clean_metadata({"exif-data": exif, "xmp-data": image.info.get("xmp")}),
     )
 
 

@@ -1,7 +1,7 @@
 """OpenEXR pictures: scene-linear light, half or float. Needs the package OpenEXR, the extra `exr`.
 
-Alpha is associated in these files and straight here; unchanged pixels are written back bit for bit. Other channels,
-other parts and the whole header are kept.
+Alpha is associated in these files and straight here; unchanged pixels are written back bit for bit, never compressed
+with loss. Other channels, other parts and the header are kept, but for the preview and smaller copies of the picture.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from gknet.pixels.box import Box
 # Keys in a picture's metadata: the whole file, the index of the picture's part, and the pixels if they have alpha.
 _KEPT, _PART, _BEFORE = "openexr", "openexr-part", "openexr-pixels"
 _ACES = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)  # of containers by SMPTE ST 2065-4
+_LOSSLESS = ("NO", "RLE", "ZIPS", "ZIP", "PIZ", "HTJ2K256", "HTJ2K32", "ZSTD")
 # Names that the Color Interop Forum and OpenImageIO give to linear light, of sRGB's primaries or of none in particular.
 _LINEAR_NAMES = ("lin_rec709_scene", "lin_rec709", "lin_srgb", "linear", "scene_linear", "data", "unknown", "")
 
@@ -78,11 +79,24 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
         file = package.File(header, {name: np.ascontiguousarray(plane) for name, plane in planes.items()})
     else:
         _replace_planes(file.parts[like.metadata[_PART]], planes, pixels, like.metadata[_BEFORE])
+        _clean_headers(path, file)
     try:
         with _silence_output():
             file.write(os.fspath(path))
     except RuntimeError as error:
         raise WriteError from error
+
+
+def _clean_headers(path: Path, file: Any) -> None:
+    """Choose a lossless compression for every part, and remove what shows the old picture."""
+    package = import_openexr(path)
+    for part in file.parts:
+        if part.header["compression"].name.removesuffix("_COMPRESSION") not in _LOSSLESS:
+            part.header["compression"] = package.ZIP_COMPRESSION
+            part.header.pop("dwaCompressionLevel", None)
+        part.header.pop("preview", None)
+        if "tiles" in part.header:
+            part.header["tiles"].mode = package.ONE_LEVEL
 
 
 def _read_window(header: Any, name: str) -> Box:

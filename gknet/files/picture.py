@@ -28,7 +28,7 @@ class Picture:
     sRGB's primaries and without profile.   format: the file's.
     position: (x, y) of the top left corner on the page that a PNG or TIFF says it is a part of, otherwise (0, 0).
     orientation: of the pixels in the file, 1 to 8 as in EXIF.   quality: a JPEG's, 1 to 100, else 0.
-    lossless: whether WebP is lossless.   metadata: EXIF, XMP, IPTC, resolution and texts; OpenEXR's other parts.
+    metadata: EXIF, XMP, IPTC, resolution and texts (`gknet.files.metadata`); OpenEXR's other parts.
     """
 
     pixels: np.ndarray
@@ -38,7 +38,6 @@ class Picture:
     position: tuple[int, int] = (0, 0)
     orientation: int = 1
     quality: int = 0
-    lossless: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -6,13 +6,18 @@ import contextlib
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile
 
 from gknet.errors import PictureError, UnsupportedError
 from gknet.files import colors, heif
+from gknet.files.metadata.exif import clean_exif
+from gknet.files.metadata.resources import THUMBNAILS
+from gknet.files.metadata.xmp import clean_xmp
 
+_OTHER_PICTURES = ("mp", "mpoffset", "thumbnails", "depth_images", "aux")
 _MODES = {
     "L": np.uint8,
     "LA": np.uint8,
@@ -41,10 +46,24 @@ def to_pillow(pixels: np.ndarray, like: Image.Image, profile: bytes | None) -> I
     """Return an image with the mode and metadata of `like`, and a profile unless it is None."""
     image = Image.fromarray(pixels)
     assert image.mode == like.mode, f"{image.mode} is not {like.mode}"
-    image.info.update(like.info)
+    image.info.update(_clean_info(like.info))
     if profile is not None:
         image.info["icc_profile"] = profile
     return image
+
+
+def _clean_info(info: dict[Any, Any]) -> dict[Any, Any]:
+    """Return what Pillow and pillow-heif know about a file, without what shows the old picture."""
+    cleaned = {name: value for name, value in info.items() if name not in _OTHER_PICTURES}
+    if exif := info.get("exif"):
+        cleaned["exif"] = b"Exif\0\0" + clean_exif(exif)
+    for name in ("xmp", "XML:com.adobe.xmp"):
+        if packet := info.get(name):
+            clean = clean_xmp(packet.encode() if isinstance(packet, str) else packet)
+            cleaned[name] = clean.decode("utf-8", "replace") if isinstance(packet, str) else clean
+    if resources := info.get("photoshop"):
+        cleaned["photoshop"] = {number: value for number, value in resources.items() if number not in THUMBNAILS}
+    return cleaned
 
 
 def find_profile(image: Image.Image) -> bytes | None:

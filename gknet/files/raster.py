@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import struct
@@ -18,11 +17,20 @@ from gknet.color.profile import is_compatible
 from gknet.errors import PictureError, UnsupportedError
 from gknet.files import png, tiff
 from gknet.files.colors import Statement, find_profile, parse_exif, read_statement
-from gknet.files.exif import add_tiff_metadata, read_tiff_exif, remove_thumbnail
 from gknet.files.heic import expand_range
+from gknet.files.metadata.file import (
+    adapt_metadata,
+    add_png_metadata,
+    clean_metadata,
+    read_metadata,
+    read_png_metadata,
+    write_metadata,
+)
 from gknet.files.picture import Picture, WriteError, check_size
 from gknet.vips import vips_session
 
+COMPRESSED_AGAIN = "JPEG compresses the whole picture again, so the background changes slightly; PNG and TIFF keep it"
+"""Note on a JPEG that is made of a picture that was compressed before."""
 JPEG_QUALITY = 95  # visually lossless, at half the bytes of 100
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
@@ -30,9 +38,7 @@ _WHITE = {"uchar": 255.0, "ushort": 65535.0, "float": 1.0}
 _DEEPEST = {"jpeg": "uchar", "webp": "uchar", "png": "ushort", "tiff": "float"}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}
 _READABLE = {"multiband", "rgb", *_INTERPRETATIONS["uchar"], *_INTERPRETATIONS["ushort"], "scrgb"}
-# Metadata to keep. Thumbnails and gain maps are dropped, because they would still show the original picture.
-_BLOCKS = {"icc-profile-data", "exif-data", "xmp-data", "iptc-data", "photoshop-data"}
-_VALUES = {"orientation", "xres", "yres", "resolution-unit", "image-description"}
+_FIELDS = ("xres", "yres", "resolution-unit")  # that libvips reads and writes; other metadata is ours
 
 
 @vips_session()
@@ -46,11 +52,8 @@ def read(path: Path, format: str) -> Picture:
             picture = _build_picture(path, image, format, file)
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise _damage_error(path) from error
-    if format == "jpeg":
-        return replace(picture, quality=_read_jpeg_quality(path))
-    if format == "tiff":
-        return replace(picture, metadata={**picture.metadata, **_exif_entry(read_tiff_exif(path))})
-    return replace(picture, lossless=True) if format == "webp" and _is_lossless_webp(path) else picture
+    metadata = {**picture.metadata, **read_metadata(path, format)}
+    return replace(picture, metadata=metadata, quality=_read_jpeg_quality(path) if format == "jpeg" else 0)
 
 
 @vips_session()
@@ -58,16 +61,17 @@ def decode_png(content: bytes, path: Path) -> Picture:
     """Return the picture in a PNG's bytes.   path: for error messages. Raises as `read`."""
     try:
         image = pyvips.Image.pngload_buffer(content, access="sequential", fail_on="error")
-        return _build_picture(path, image, "png", io.BytesIO(content))
+        picture = _build_picture(path, image, "png", io.BytesIO(content))
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise _damage_error(path) from error
+    return replace(picture, metadata={**picture.metadata, **read_png_metadata(content)})
 
 
 @vips_session()
 def encode_png(pixels: np.ndarray, like: Picture) -> bytes:
     """Return pixels (H, W, C) as a PNG's bytes, with like's profile and texts."""
     image, options = _prepare_image(pixels, like, "png")
-    return bytes(image.pngsave_buffer(**options))
+    return add_png_metadata(bytes(image.pngsave_buffer(**options)), _adapt_metadata(like, "png", image))
 
 
 @vips_session()
@@ -78,8 +82,9 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
         getattr(image, f"{format}save")(os.fsencode(path), **options)
     except pyvips.Error as error:
         raise WriteError from error
-    if format == "tiff":
-        add_tiff_metadata(path, _select_metadata(like, format))
+    metadata = _adapt_metadata(like, format, image)
+    size, orientation = (image.width, image.height), _get_orientation(like, format)
+    write_metadata(path, format, metadata, orientation, size, has_alpha=image.hasalpha())
     if format == like.format == "png" and like.position != (0, 0):
         png.add_position(path, like.position)
 
@@ -95,20 +100,19 @@ def _build_picture(path: Path, image: Any, format: str, file: BinaryIO) -> Pictu
     exif = _get_block(image, "exif-data")
     tags = tiff.read_tags(file) if format == "tiff" else parse_exif(exif)
     profile = find_profile(path, _get_block(image, "icc-profile-data"), statement, tags, gray=image.bands < 3)
-    metadata = _read_metadata(image)
+    fields = set(image.get_fields())
     pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     if format == "heif" and pixels.dtype == np.uint16:
         pixels = expand_range(pixels, image.get("bits-per-sample"))
-    orientation = metadata.pop("orientation", 1)
-    metadata |= _exif_entry(remove_thumbnail(exif))
-    metadata.pop("icc-profile-data", None)
+    orientation = image.get("orientation") if "orientation" in fields else 1
+    blocks = {"exif-data": exif, "xmp-data": _get_block(image, "xmp-data")} if format == "heif" else {}
     return Picture(
         pixels=_orient(pixels, orientation),
         profile=profile,
         position=_read_position(statement, tags),
         format=format,
         orientation=orientation,
-        metadata=metadata,
+        metadata={**clean_metadata(blocks), **{name: image.get(name) for name in _FIELDS if name in fields}},
     )
 
 
@@ -119,10 +123,6 @@ def _get_block(image: Any, name: str) -> bytes:
 
 def _read_position(statement: Statement, tags: Image.Exif) -> tuple[int, int]:
     return png.read_position(statement) if isinstance(statement, dict) else tiff.read_position(tags)
-
-
-def _exif_entry(block: bytes) -> dict[str, bytes]:
-    return {"exif-data": block} if block else {}
 
 
 def _check_readable(path: Path, image: Any) -> None:
@@ -139,18 +139,14 @@ def _check_readable(path: Path, image: Any) -> None:
         raise UnsupportedError(f"{path} has {image.format} pixels, which are not supported.", hint)
 
 
-def _read_metadata(image: Any) -> dict[str, Any]:
-    """Return the metadata of a header that should be kept."""
-    found = {}
-    for name in image.get_fields():
-        if _is_kept(name):
-            with contextlib.suppress(UnicodeDecodeError):  # a text from before Unicode
-                found[name] = image.get(name)
-    return found
+def _adapt_metadata(like: Picture, format: str, image: Any) -> dict[str, Any]:
+    orientation = _get_orientation(like, format)
+    return adapt_metadata(like.metadata, like.format, format, orientation, (image.width, image.height))
 
 
-def _is_kept(name: str) -> bool:
-    return name in _BLOCKS | _VALUES or name.startswith("png-comment-")
+def _get_orientation(like: Picture, format: str) -> int:
+    """Return the orientation in which like's pixels are stored in a format."""
+    return like.orientation if like.format == format else 1
 
 
 def _read_jpeg_quality(path: Path) -> int:
@@ -165,15 +161,6 @@ def _read_jpeg_quality(path: Path) -> int:
                 percent = 100 * sum(body[1:65]) / 3688  # the sum at quality 50 (ITU-T T.81, table K.1)
                 return max(1, round(100 - percent / 2 if percent <= 100 else 5000 / percent))
     return 0
-
-
-def _is_lossless_webp(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(12)
-        while len(head := file.read(8)) == 8 and head[:4] not in (b"VP8L", b"VP8 "):
-            (size,) = struct.unpack("<I", head[4:])
-            file.seek(size + size % 2, os.SEEK_CUR)
-    return head[:4] == b"VP8L"
 
 
 # ---- pixels
@@ -195,37 +182,22 @@ def _to_image(pixels: np.ndarray) -> Any:
     return pyvips.Image.new_from_memory(np.ascontiguousarray(pixels), width, height, channels, format)
 
 
-def _set_field(image: Any, name: str, value: bytes | str | int) -> None:
-    types = {bytes: pyvips.GValue.blob_type, str: pyvips.GValue.gstr_type, int: pyvips.GValue.gint_type}
-    image.set_type(types[type(value)], name, value)
-
-
-def _select_metadata(like: Picture, format: str) -> dict[str, Any]:
-    """Return like's metadata for a format, without IPTC if the format differs, because each packs it differently."""
-    other = "iptc-data" if format != like.format else ""
-    return {name: value for name, value in like.metadata.items() if _is_kept(name) and name != other}
-
-
 def _prepare_image(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any, dict[str, Any]]:
-    """Return a libvips image in a depth of the format, with like's metadata, and options for saving it."""
-    same = format == like.format
-    orientation = like.orientation if same else 1
+    """Return a libvips image in a depth of the format, with like's profile and resolution, and options to save it."""
+    orientation = _get_orientation(like, format)
     image = _to_image(_orient(pixels, {6: 8, 8: 6}.get(orientation, orientation)))
     depth = min(image.format, _DEEPEST[format], key=list(_DTYPES).index)
     if image.format != depth:
         image = (image * (_WHITE[depth] / _WHITE[image.format])).rint().cast(depth)
-    metadata = _select_metadata(like, format)
     image = image.copy(
         interpretation=_INTERPRETATIONS[depth][image.bands > 2],
-        xres=metadata.pop("xres", image.xres),
-        yres=metadata.pop("yres", image.yres),
+        xres=like.metadata.get("xres", image.xres),
+        yres=like.metadata.get("yres", image.yres),
     )
-    for name, value in metadata.items():
-        _set_field(image, name, value)
+    if unit := like.metadata.get("resolution-unit"):
+        image.set_type(pyvips.GValue.gstr_type, "resolution-unit", unit)
     if like.profile is not None and is_compatible(like.profile, gray=pixels.shape[2] < 3):
-        _set_field(image, "icc-profile-data", like.profile)
-    if orientation != 1 or "exif-data" in metadata:
-        _set_field(image, "orientation", orientation)
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", like.profile)
     options: dict[str, dict[str, Any]] = {
         "jpeg": {"Q": max(JPEG_QUALITY, like.quality), "subsample_mode": "off", "optimize_coding": True},
         "png": {"bitdepth": 16 if depth == "ushort" else 8, "filter": "all"},
@@ -234,7 +206,6 @@ def _prepare_image(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any,
             "predictor": "none" if depth == "float" else "horizontal",  # few programs support the float predictor
             "bigtiff": pixels.nbytes > 3 << 30,  # plain TIFF is limited to 4 GiB
         },
-        "webp": {"lossless": like.lossless, "Q": 95, "smart_subsample": True, "exact": True},
+        "webp": {"lossless": True, "exact": True},
     }
-    keep = "all" if "exif-data" in metadata else "xmp:iptc:icc:other"  # or libvips would add an EXIF block
-    return image, {"keep": keep, **options[format]}
+    return image, {"keep": "icc", **options[format]}

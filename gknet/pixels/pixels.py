@@ -33,9 +33,9 @@ def validate_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.
         flat = flat.astype(np.float32)
         if not (flat.min() >= 0 and flat.max() <= 1):  # also rejects NaN
             raise InputError("Mask values must be between 0 and 1.", "Scale the mask so that 1 is the foreground.")
-    if flat.dtype.kind == "u" and flat.max() == 1:
+    if flat.dtype.kind == "u" and 0 < flat.max() <= np.iinfo(flat.dtype).max // 8:
         raise InputError(
-            f"The mask's largest value is 1 of {np.iinfo(flat.dtype).max}.",
+            f"The mask's largest value is {flat.max()} of {np.iinfo(flat.dtype).max}.",
             "Pass a bool mask, or scale it to the full range.",
         )
     if not flat.any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,26 @@ def test_status_and_stop_speak_with_the_backend(tmp_path: Path, monkeypatch: pyt
     assert (backend.process.returncode, err) == (0, "")
     assert gknet("status") == (0, "The backend is not running.\n", "")
     assert gknet("stop") == (0, "The backend is not running.\n", "")
+
+
+def test_a_backend_that_does_not_answer_is_not_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = Backend(tmp_path)
+    monkeypatch.setenv("GKNET_CONNECTION", str(backend.path))
+    backend.process.send_signal(signal.SIGSTOP)
+    try:
+        code, out, err = gknet("status")
+    finally:
+        backend.process.send_signal(signal.SIGCONT)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"gknet: The backend is running (process {backend.process.pid}) but does not answer.")
+    assert err.count("\n") == 1
+    backend.path.chmod(0o644)
+    code, out, err = gknet("status")
+    assert (code, out) == (2, "")
+    assert "other users can read" in err
+    backend.end()
 
 
 @pytest.mark.parametrize(

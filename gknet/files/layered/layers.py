@@ -45,11 +45,9 @@ class Layers:
         self.chosen = self._find_topmost() if name is None else self._find_layer(name)
         self.foreground = self._read_layer(self.chosen)
         """The chosen layer's pixels, with alpha."""
-        gray = self.foreground.pixels.shape[2] < 3
-        self.profile = None if gray else self.foreground.profile
-        """Profile of the whole picture, in which it is rendered."""
-        if document.painter is not None:
-            self.profile = document.painter.profile
+        painter = document.painter
+        self.profile = self._find_profile() if painter is None else painter.profile
+        """Profile of the whole picture, in which it is rendered: the scene's."""
 
     @property
     def notes(self) -> list[str]:
@@ -64,18 +62,39 @@ class Layers:
         return self._paint(self.chosen, None)
 
     def merge(self, harmonized: np.ndarray | None = None) -> Picture:
-        """Return the whole picture, with alpha if it is transparent somewhere, in the foreground's depth and profile.
+        """Return the whole picture, with alpha if it is transparent somewhere, in the scene's profile.
+
+        Its depth is that of its deepest layer.
 
         harmonized: pixels to use instead of the foreground's; the layer is then visible.
         """
         painted = self._paint(None, harmonized)
-        depth = self.foreground.pixels.dtype
+        depth = max((picture.pixels.dtype for picture in self._read_shown()), key=lambda dtype: dtype.itemsize)
         full = np.iinfo(depth).max
         pixels = np.rint(painted.clip(0, 1) * full).astype(depth)
-        painter = self.document.painter
-        channels = [0] if painter is not None and painter.gray else [0, 1, 2]
+        channels = [0] if self._is_gray() else [0, 1, 2]
         pixels = pixels[..., channels if pixels[..., 3].min() == full else [*channels, 3]]
-        return Picture(pixels=pixels, profile=self.profile, format="png")
+        return Picture(pixels=pixels, profile=self.profile, format="png", metadata=self.document.metadata)
+
+    def _read_shown(self) -> list[Picture]:
+        """Return the pixels of the visible layers and the chosen one, lowest first."""
+        if self.document.painter is not None:  # all layers have the document's depth
+            return [self.foreground]
+        return [
+            self._read_layer(node)
+            for node in self.document.nodes
+            if node is self.chosen or (node.is_visible and not node.is_group)
+        ]
+
+    def _is_gray(self) -> bool:
+        """Whether the whole picture is gray."""
+        painter = self.document.painter
+        return painter.gray if painter is not None else all(one.pixels.shape[2] < 3 for one in self._read_shown())
+
+    def _find_profile(self) -> bytes | None:
+        """Return the profile of the lowest visible layer, or of the lowest with colors if some have colors."""
+        gray = self._is_gray()
+        return next(one.profile for one in self._read_shown() if (one.pixels.shape[2] < 3) == gray)
 
     def _find_layer(self, name: str) -> Node:
         layers = [node for node in self.document.nodes if not node.is_group]

@@ -11,7 +11,7 @@ import io
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from PIL import Image
 from gknet.errors import PictureError, UnsupportedError
 from gknet.files.picture import Picture, check_size, file_error, replace_file
 from gknet.files.raster import decode_png, encode_png
+from gknet.files.xml import parse_xml
 
 _MIMETYPE = b"image/openraster"
 _DEEPEST = 64  # nested groups
@@ -102,6 +103,7 @@ class OpenRaster:
     root: of stack.xml.   size: (width, height) of the canvas.   nodes: groups and layers in drawing order, lowest
     first, a group before its members.   notes: unsupported features of the file, in user-facing words.
     painter: renders the picture instead, if the file's own format requires it.
+    metadata: of the whole picture, as in Picture.
     """
 
     path: Path
@@ -111,6 +113,7 @@ class OpenRaster:
     members: Members
     notes: list[str] = field(default_factory=list)
     painter: Painter | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def read_layer(self, node: Node) -> Picture:
         """Return a layer's pixels. Raises PictureError or UnsupportedError."""
@@ -151,6 +154,7 @@ def parse_stack(
     members: Members,
     notes: list[str] | None = None,
     painter: Painter | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> OpenRaster:
     """Return the layered picture described by a stack.xml. Raises PictureError if it is invalid."""
     try:
@@ -172,7 +176,16 @@ def parse_stack(
     notes += [f"the unknown element <{tag}> is left out" for tag in sorted(map(str, odd))]
     if not any(not node.is_group for node in nodes):
         raise PictureError(f"{path} has no layers.", "Use a file with a layer above a background.")
-    return OpenRaster(path, root, size, nodes, members, notes, painter)
+    return OpenRaster(path, root, size, nodes, members, notes, painter, {**_read_resolution(root), **(metadata or {})})
+
+
+def _read_resolution(root: ElementTree.Element) -> dict[str, float]:
+    """Return the resolution in pixels per millimeter, as libvips has it; the file has it in pixels per inch."""
+    try:
+        across, down = float(root.get("xres", "")), float(root.get("yres", ""))
+    except ValueError:
+        return {}
+    return {"xres": across / 25.4, "yres": down / 25.4} if 1 <= min(across, down) <= max(across, down) < 65536 else {}
 
 
 def _walk_nodes(stack: ElementTree.Element, groups: tuple[Node, ...], left: int, top: int) -> Iterator[Node]:
@@ -193,16 +206,10 @@ def _walk_nodes(stack: ElementTree.Element, groups: tuple[Node, ...], left: int,
 
 
 def _parse_xml(path: Path, xml: bytes) -> ElementTree.Element:
-    """Return stack.xml's root, with comments and namespace prefixes unchanged. Raises PictureError."""
-    if b"<!DOCTYPE" in xml or b"<!ENTITY" in xml:  # no program writes them, and entities could expand without bound
-        raise _damage_error(path)
+    """Return stack.xml's root. Raises PictureError."""
     try:
-        for _, (prefix, uri) in ElementTree.iterparse(io.BytesIO(xml), ["start-ns"]):
-            with contextlib.suppress(ValueError):  # a prefix that only writers may use
-                ElementTree.register_namespace(prefix, uri)
-        builder = ElementTree.TreeBuilder(insert_comments=True)
-        return ElementTree.fromstring(xml, ElementTree.XMLParser(target=builder))
-    except ElementTree.ParseError as error:
+        return parse_xml(xml)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise _damage_error(path) from error
 
 

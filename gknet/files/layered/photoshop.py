@@ -7,9 +7,6 @@ layer becomes an OpenRaster layer with its masks applied; features that OpenRast
 from __future__ import annotations
 
 import contextlib
-import logging
-import struct
-import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +15,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from gknet.errors import HarmonizeError, MissingPackageError, PictureError, UnsupportedError
+from gknet.errors import PictureError
 from gknet.files.colors import find_profile, parse_exif
 from gknet.files.layered.openraster import OpenRaster, parse_stack
-from gknet.files.picture import Picture, check_size
+from gknet.files.photoshop import open_document, read_metadata, translate_errors
+from gknet.files.picture import Picture
 from gknet.files.raster import encode_png
 
 _OPERATORS = {
@@ -53,16 +51,12 @@ def read(path: Path) -> OpenRaster:
     Raises PictureError if the file is damaged or too large, UnsupportedError for anything but RGB or gray of 8 or 16
     bits, MissingPackageError without the package.
     """
-    try:
-        import aggdraw  # noqa: F401
-        import psd_tools
-        import scipy  # noqa: F401
-        from psd_tools.constants import Resource
-    except ImportError as error:
-        raise MissingPackageError(f"Photoshop files ({path}) need the package psd-tools.", "psd") from error
-    _check_header(path)
-    with _translate_errors(path):
-        document = psd_tools.PSDImage.open(path)
+    document = open_document(path)
+    if not len(document):
+        raise PictureError(f"{path} has no layers.", f"Give a mask, too: gknet harmonize {path.name} MASK -o OUT.")
+    from psd_tools.constants import Resource
+
+    with translate_errors(path):
         root = ElementTree.Element("image", w=str(document.width), h=str(document.height), version="0.0.6")
         drawn: dict[ElementTree.Element, Any] = {}
         notes: list[str] = []
@@ -70,22 +64,8 @@ def read(path: Path) -> OpenRaster:
         channels = document.image_resources.get_data(Resource.ALPHA_NAMES_UNICODE, [])
         notes += [f"the saved channel {name!r} is left out" for name in channels if name != _MERGED_ALPHA]
         file = _Drawing(path, document, drawn)
-    return parse_stack(path, root, file, notes, file)
-
-
-def _check_header(path: Path) -> None:
-    """Raise an error if the file's first bytes declare unsupported pixels."""
-    with path.open("rb") as file:
-        head = file.read(26)
-    if len(head) < 26:
-        raise _damage_error(path)
-    height, width, depth, mode = struct.unpack(">IIHH", head[14:])
-    check_size(path, width, height)
-    if mode not in (1, 3):
-        raise UnsupportedError(f"{path} is neither RGB nor gray.", "Convert it first: Image > Mode > RGB Color.")
-    if depth not in (8, 16):
-        hint = "Convert it to 16 bits first, or save it as OpenEXR."
-        raise UnsupportedError(f"{path} has {depth} bits per channel, which is not supported.", hint)
+        metadata = read_metadata(document)
+    return parse_stack(path, root, file, notes, file, metadata)
 
 
 def _add_layers(
@@ -160,7 +140,7 @@ class _Drawing:
     def read(self, name: str) -> bytes:
         """Return a layer's PNG."""
         layer = next(layer for element, layer in self._drawn.items() if element.get("src") == name)
-        with _translate_errors(self._path):
+        with translate_errors(self._path):
             pixels = self._render(layer)
             return encode_png(pixels, Picture(pixels=pixels, profile=self.profile))
 
@@ -176,7 +156,7 @@ class _Drawing:
         replaced = (
             contextlib.nullcontext() if instead is None else self._replace_layer(self._drawn[instead[0]], instead[1])
         )
-        with _translate_errors(self._path), replaced:
+        with translate_errors(self._path), replaced:
             order = list(self._document.descendants())
             included = set(map(id, order if until is None else self._list_below(order, self._drawn[until])))
             colors, _, alpha = composite(self._document, layer_filter=lambda one: id(one) in included and one.visible)
@@ -236,28 +216,3 @@ class _Drawing:
             values = np.concatenate([values, np.ones_like(values[..., :1])], axis=2)
         levels: np.ndarray = np.rint(values.clip(0, 1) * self._full).astype(self._depth)
         return levels
-
-
-@contextlib.contextmanager
-def _translate_errors(path: Path) -> Iterator[None]:
-    """Raise PictureError for any error of the package on a file that it cannot parse."""
-    logging.getLogger("psd_tools").addHandler(logging.NullHandler())  # else its warnings go to the terminal
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.filterwarnings("error", category=_incomplete_warning())
-            yield
-    except (HarmonizeError, MemoryError):
-        raise
-    except Exception as error:
-        raise _damage_error(path) from error
-
-
-def _incomplete_warning() -> type[Warning]:
-    from psd_tools.compression import PSDDecompressionWarning
-
-    return PSDDecompressionWarning
-
-
-def _damage_error(path: Path) -> PictureError:
-    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")

@@ -280,8 +280,50 @@ def test_help_and_version_load_nothing_heavy() -> None:
         assert len(done.stdout) > len("heavy: []\n")
 
 
+def test_a_compressed_picture_is_compressed_again_only_with_a_note(
+    run: Run, files: Path, photograph: np.ndarray
+) -> None:
+    for suffix in (".jpg", ".webp", ".avif"):
+        Image.fromarray(photograph[:256, :256]).save(files / f"a{suffix}")
+    Image.fromarray(np.asarray(Image.open(files / "mask.png"))[:256, :256]).save(files / "mask.png")
+    Image.fromarray(photograph[:256, :256]).save(files / "picture.png")
+    for name in ("a.jpg", "a.webp", "a.avif"):
+        code, _, err = run("harmonize", name, "mask.png", "-o", "out.jpg")
+        assert (code, err.count("\n")) == (0, 1)
+        assert "JPEG compresses the whole picture again" in err
+    assert run("harmonize", "picture.png", "mask.png", "-o", "out.jpg")[2] == ""
+    assert run("harmonize", "a.webp", "mask.png", "-o", "out.webp")[2] == ""
+    outside = np.asarray(Image.open(files / "mask.png")) == 0
+    before, after = (np.asarray(Image.open(files / name).convert("RGB")) for name in ("a.webp", "out.webp"))
+    assert np.array_equal(before[outside], after[outside])
+
+
+@pytest.mark.parametrize("where", [">&-", "> /dev/full", "2>&-", ">&- 2>&-", "2> /dev/full"])
+def test_streams_that_cannot_be_written_do_not_spoil_the_result(files: Path, where: str) -> None:
+    command = f"{sys.executable} -m gknet.cli.app harmonize picture.png mask.png -o out.png {where}"
+    done = subprocess.run(["sh", "-c", command], cwd=files, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    with Image.open(files / "out.png") as picture:
+        picture.load()
+
+
+def test_what_is_asked_for_but_cannot_be_told_is_an_error(files: Path) -> None:
+    command = f"{sys.executable} -m gknet.cli.app info > /dev/full"
+    done = subprocess.run(["sh", "-c", command], cwd=files, capture_output=True, text=True, check=False)
+    refused((done.returncode, done.stdout, done.stderr), "Standard output cannot be written: No space left")
+
+
 @pytest.mark.parametrize(
-    ("number", "code", "word"), [(signal.SIGINT, 130, "gknet: Cancelled.\n"), (signal.SIGTERM, 143, "")]
+    ("name", "word"), [("a.ora", "with layers"), ("a.heic", "only be read"), ("a.psd", "only be read")]
+)
+def test_why_a_suffix_cannot_be_written_is_said(run: Run, files: Path, name: str, word: str) -> None:
+    del files
+    refused(run("harmonize", "picture.png", "mask.png", "-o", name), name, word, ".tif")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "gknet: Cancelled.\n"), (signal.SIGTERM, 143, ""), (signal.SIGHUP, 129, "")],
 )
 def test_interrupting_leaves_nothing_behind(
     tmp_path: Path, photograph: np.ndarray, number: int, code: int, word: str

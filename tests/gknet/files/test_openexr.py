@@ -95,6 +95,20 @@ def test_gray_other_parts_and_the_place_on_the_canvas_are_kept(tmp_path, light):
     assert file.parts[1].header["dataWindow"][0].tolist() == [5, 6]
 
 
+@pytest.mark.parametrize("kind", ["DWAA", "DWAB", "B44", "B44A", "PXR24", "PIZ", "ZIPS"])
+def test_nothing_is_compressed_with_loss_again(tmp_path, light, kind):
+    compression = getattr(OpenEXR, f"{kind}_COMPRESSION")
+    preview = OpenEXR.PreviewImage(np.zeros((4, 4, 4), np.uint8))
+    header = {**HEADER, "compression": compression, "preview": preview}
+    depth = np.float32 if kind == "PXR24" else np.float16
+    read = formats.read_picture(stored(tmp_path / "a.exr", {"RGB": light.astype(depth)}, header))
+    formats.write_picture(tmp_path / "b.exr", read.pixels, read)
+    written = OpenEXR.File(str(tmp_path / "b.exr"))
+    assert written.header()["compression"] == (compression if kind in ("PIZ", "ZIPS") else OpenEXR.ZIP_COMPRESSION)
+    assert "preview" not in written.header()
+    np.testing.assert_array_equal(formats.read_picture(tmp_path / "b.exr").pixels, read.pixels)
+
+
 def test_encoded_pictures_become_linear_light_and_back(tmp_path, light, photograph):
     pixels = photograph[::2, ::2]
     formats.write_picture(tmp_path / "a.exr", pixels, picture.Picture(pixels=pixels))

@@ -17,8 +17,10 @@ from psd_tools.composite.blend import get_blend_func
 from psd_tools.constants import BlendMode, Resource
 
 from gknet import Harmonizer, InputError, edges
+from gknet.batch.folder import find_jobs
 from gknet.cli.app import main
 from gknet.errors import MissingPackageError
+from gknet.files import formats
 from gknet.files.layered.blending import blend_over
 from gknet.files.layered.layers import Layers, open_layers
 from gknet.files.picture import Picture
@@ -221,6 +223,32 @@ def test_an_operator_that_is_not_drawn_is_said(run: Run, file: Path) -> None:
     assert "the blend mode of 'cup' is treated as normal" in said
 
 
+def test_the_scene_s_profile_and_the_deepest_layer_s_depth_are_the_result_s(tmp_path, background, cutout) -> None:
+    profile, gray_profile = icc.rgb(icc.DISPLAY_P3, icc.srgb_curve()), icc.gray(icc.gamma(2.2))
+    deep, gray = background.astype(np.uint16) * np.uint16(257) ^ np.uint16(0x2A), background[..., :1]
+    inner = '<layer name="cup" src="cup"/><layer name="hidden" src="ground" visibility="hidden"/>'
+    inner += '<layer name="ground" src="ground"/>'
+
+    def merge(layer: np.ndarray, ground: np.ndarray, own: bytes | None, scene: bytes | None) -> Picture:
+        members = {
+            "cup": png_of(layer, Picture(pixels=layer, profile=own)),
+            "ground": png_of(ground, Picture(pixels=ground, profile=scene)),
+        }
+        document = open_layers(ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), members))
+        assert document is not None
+        return Layers(document, "cup").merge()
+
+    for scene in (profile, None):
+        for ground in (background, deep):
+            merged = merge(cutout, ground, icc.rgb(icc.ADOBE_RGB, icc.gamma(2.2)), scene)
+            assert merged.profile == scene
+            assert np.array_equal(merged.pixels[150:], ground[150:])
+    assert np.array_equal(merge(cutout, gray, None, gray_profile).pixels.shape, (200, 256, 3))
+    merged = merge(cutout[..., [0, 3]], gray, None, gray_profile)
+    assert merged.profile == gray_profile
+    assert np.array_equal(merged.pixels[150:], gray[150:])
+
+
 def test_depth_and_profile_of_a_layer_are_kept(run: Run, tmp_path: Path, background, cutout) -> None:
     profile = icc.rgb(icc.ADOBE_RGB, icc.gamma(2.2))
     deep = cutout.astype(np.uint16) * np.uint16(257) ^ np.uint16(0x2A)
@@ -238,11 +266,8 @@ def test_depth_and_profile_of_a_layer_are_kept(run: Run, tmp_path: Path, backgro
     assert np.array_equal(again.pixels, deep)
     assert again.profile == profile
     merged = decode_png(written["mergedimage.png"], tmp_path)
-    assert (merged.pixels.dtype, merged.profile) == (np.uint16, profile)
-    shown = Picture(pixels=merged.pixels, profile=profile).encoding.to_srgb(
-        (merged.pixels[180:] / np.float32(65535)).astype(np.float32)
-    )
-    np.testing.assert_allclose(shown * 255, background[180:], atol=0.6)
+    assert (merged.pixels.dtype, merged.profile) == (np.uint16, None)
+    np.testing.assert_array_equal(merged.pixels[180:], background[180:].astype(np.uint16) * np.uint16(257))
 
 
 # ---- Photoshop
@@ -333,6 +358,29 @@ def test_gray_photoshop_files_stay_gray(run: Run, tmp_path: Path, background, cu
     run("harmonize", "a.psd", "-o", "b.ora")
     with Image.open(io.BytesIO(ora.contents(tmp_path / "b.ora")["data/harmonized-0.png"])) as layer:
         assert layer.mode == "LA"
+
+
+def test_a_photoshop_file_without_layers_is_a_picture(run: Run, tmp_path: Path, background, photoshop) -> None:
+    psd_tools.PSDImage.frompil(Image.fromarray(background)).save(tmp_path / "flat.psd")
+    mask = np.zeros(background.shape[:2], np.uint8)
+    mask[50:150, 60:200] = 255
+    psd_tools.PSDImage.frompil(Image.fromarray(mask)).save(tmp_path / "flat_mask.psd")
+    Image.fromarray(mask).save(tmp_path / "flat_mask.png")
+    for name in ("flat_mask.png", "flat_mask.psd"):
+        assert run("harmonize", "flat.psd", name, "-o", "out.png") == ""
+        result = np.asarray(Image.open(tmp_path / "out.png"))
+        assert np.array_equal(result[mask == 0], background[mask == 0])
+        assert not np.array_equal(result, background)
+    with pytest.raises(InputError, match=r"has no layers.*gknet harmonize flat.psd MASK"):
+        open_layers(tmp_path / "flat.psd")
+    photoshop.save(tmp_path / "a.psd")
+    with pytest.raises(InputError, match=r"is a layered file.*alone"):
+        formats.read_picture(tmp_path / "a.psd")
+    (tmp_path / "flat_mask.psd").unlink()
+    (tmp_path / "a.psd").unlink()
+    (tmp_path / "out.png").unlink()
+    (job,) = find_jobs(tmp_path)
+    assert (job.output, job.mask) == ("flat.png", tmp_path / "flat_mask.png")
 
 
 def test_without_the_package_the_extra_is_named(tmp_path: Path, photoshop, monkeypatch) -> None:

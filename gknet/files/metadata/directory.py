@@ -1,0 +1,83 @@
+"""Directories of tags, as in TIFF files and EXIF blocks (TIFF 6.0, section 2; BigTIFF). Values stay as bytes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias, Union
+
+import numpy as np
+
+EXIF, GPS, _INTEROPERABILITY = 0x8769, 0x8825, 0xA005
+_NESTED = (EXIF, GPS, _INTEROPERABILITY)
+USER_COMMENT = 0x9286
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_WORDS = {5: 4, 10: 4}  # rationals are pairs
+_MOST_BYTES = 64 << 20  # of one value
+_DEEPEST = 3
+
+
+class Value(NamedTuple):
+    """A tag's type and its bytes, in little-endian order."""
+
+    type: int
+    content: bytes
+
+
+Directory: TypeAlias = dict[int, Union[Value, "Directory"]]
+
+
+def parse_directory(data: Any, place: int, order: str, *, is_big: bool = False, depth: int = 0) -> Directory:
+    """Return the directory at a place of a file or block. Values outside the data are left out.
+
+    data: bytes or a memory map.   order: "<" or ">".   Raises struct.error if the directory itself is cut short.
+    """
+    counter, entry = ("Q", "HHQ8s") if is_big else ("H", "HHI4s")
+    (count,) = struct.unpack_from(order + counter, data, place)
+    place += struct.calcsize(order + counter)
+    found: Directory = {}
+    for i in range(min(count, 65535)):
+        tag, kind, number, inline = struct.unpack_from(order + entry, data, place + i * struct.calcsize(order + entry))
+        length = _SIZES.get(kind, 0) * number
+        (link,) = struct.unpack(order + ("Q" if is_big else "I"), inline)
+        if tag in _NESTED:
+            if depth < _DEEPEST:
+                found[tag] = parse_directory(data, link, order, is_big=is_big, depth=depth + 1)
+        elif 0 < length <= _MOST_BYTES:
+            content = bytes(inline[:length] if length <= len(inline) else data[link : link + length])
+            if len(content) == length:  # of two entries, the first counts
+                found.setdefault(tag, Value(kind, _reorder(tag, kind, content) if order == ">" else content))
+    return found
+
+
+def build_directory(directory: Mapping[int, Any], start: int, *, is_big: bool = False) -> bytes:
+    """Return a directory and its values as little-endian bytes to be stored at an offset; no directory follows it."""
+    counter, entry, link = ("<Q", "<HHQ", "<Q") if is_big else ("<H", "<HHI", "<I")
+    inline = struct.calcsize(link)
+    entries, pool = [], b""
+    place = start + struct.calcsize(counter) + (struct.calcsize(entry) + inline) * len(directory) + inline
+    for tag in sorted(directory):
+        value = directory[tag]
+        if isinstance(value, Value):
+            kind, content = value
+            number = len(content) // _SIZES[kind]
+        else:
+            kind, number, content = (16 if is_big else 4), 1, struct.pack(link, place + len(pool))
+            pool += build_directory(value, place + len(pool), is_big=is_big)
+        if len(content) > inline:
+            content, pool = struct.pack(link, place + len(pool)), pool + content + bytes(len(content) % 2)
+        entries.append(struct.pack(entry, tag, kind, number) + content.ljust(inline, b"\0"))
+    return struct.pack(counter, len(entries)) + b"".join(entries) + bytes(inline) + pool
+
+
+def _reorder(tag: int, kind: int, content: bytes) -> bytes:
+    """Turn big-endian values into little-endian ones."""
+    if tag == USER_COMMENT and content.startswith(b"UNICODE\0"):
+        text = content[8 : 8 + (len(content) - 8) // 2 * 2]
+        # UTF-16, in the block's order or not: the upper bytes vary less.
+        return content[:8] + (_swap(text, 2) if len(set(text[::2])) <= len(set(text[1::2])) else text)
+    return _swap(content, _WORDS.get(kind, _SIZES[kind]))
+
+
+def _swap(content: bytes, size: int) -> bytes:
+    return np.frombuffer(content, f">u{size}").astype(f"<u{size}").tobytes() if size > 1 else content

@@ -1,0 +1,141 @@
+"""EXIF blocks. They are kept byte for byte, because a camera's own notes point to places inside of them."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from gknet.files.metadata.directory import EXIF, GPS, USER_COMMENT, Directory, Value, build_directory, parse_directory
+
+_HEAD = b"Exif\0\0"
+_ORIENTATION, _MAKER_NOTE = 0x0112, 0x927C
+_SIZE = (0xA002, 0xA003)  # width and height
+_THUMBNAIL, _THUMBNAIL_BYTES, _STRIP, _STRIP_BYTES = 0x0201, 0x0202, 0x0111, 0x0117
+DESCRIPTION, SOFTWARE, ARTIST, COPYRIGHT = 270, 305, 315, 33432
+# Maker, model, place on the page, date, rating and so on, which TIFF has beside its EXIF directory.
+_TEXTS = (269, DESCRIPTION, 271, 272, 285, 286, 287, SOFTWARE, 306, ARTIST, 316, 18246, 18249, 33300, 33301, COPYRIGHT)
+_WINDOWS_TEXTS = range(40091, 40096)
+_PLACE_ON_EARTH = (33550, 33922, 34264, 34735, 34736, 34737)  # GeoTIFF
+_SHARED = (*_TEXTS, *_WINDOWS_TEXTS, *_PLACE_ON_EARTH, EXIF, GPS)
+
+
+def clean_exif(block: bytes) -> bytes:
+    """Return a block, with or without the head of JPEG's segments, without head and thumbnail; empty if damaged."""
+    content = bytearray(block.removeprefix(_HEAD))
+    try:
+        order = _find_order(content)
+        (first,) = struct.unpack_from(order + "I", content, 4)
+        (count,) = struct.unpack_from(order + "H", content, first)
+        link = first + 2 + 12 * count
+        if link + 4 > len(content):  # some writers leave the link out
+            return bytes(content) if link <= len(content) else b""
+        (second,) = struct.unpack_from(order + "I", content, link)
+        content[link : link + 4] = bytes(4)
+        if second:
+            _erase_thumbnail(content, second, order)
+    except (struct.error, RecursionError):
+        return b""
+    return bytes(content)
+
+
+def set_orientation(block: bytes, orientation: int, size: tuple[int, int]) -> bytes:
+    """Return a clean block that states an orientation, and a (width, height) where it states one, in place."""
+    content = bytearray(block)
+    try:
+        order = _find_order(content)
+        (first,) = struct.unpack_from(order + "I", content, 4)
+        places = _find_entries(content, first, order)
+        _set_number(content, places.get(_ORIENTATION), order, orientation)
+        if EXIF in places:
+            (details,) = struct.unpack_from(order + "I", content, places[EXIF] + 8)
+            places = _find_entries(content, details, order)
+            for tag, length in zip(_SIZE, size, strict=True):
+                _set_number(content, places.get(tag), order, length)
+    except struct.error:
+        return block
+    return bytes(content)
+
+
+def parse_exif(block: bytes) -> Directory:
+    """Return the tags of a clean block that a TIFF stores, too; empty if it is damaged."""
+    try:
+        order = _find_order(block)
+        found = parse_directory(block, struct.unpack_from(order + "I", block, 4)[0], order)
+    except struct.error:
+        return {}
+    return select_shared(found)
+
+
+def select_shared(directory: Directory) -> Directory:
+    """Return the tags that have the same meaning in TIFF and EXIF, and do not describe how pixels are stored."""
+    return {tag: value for tag, value in directory.items() if tag in _SHARED}
+
+
+def build_exif(directory: Directory) -> bytes:
+    """Return a block of tags; empty if there are none."""
+    return b"II*\0" + struct.pack("<I", 8) + build_directory(directory, 8) if directory else b""
+
+
+def fit_exif(block: bytes, most: int) -> bytes:
+    """Return a block that is no longer than so many bytes: without the camera's own notes if need be, or empty."""
+    if len(block) <= most:
+        return block
+    directory = parse_exif(block)
+    details = directory.get(EXIF)
+    if isinstance(details, dict):
+        details.pop(_MAKER_NOTE, None)
+    smaller = build_exif(directory)
+    return smaller if len(smaller) <= most else b""
+
+
+def add_texts(directory: Directory, texts: dict[str, str]) -> Directory:
+    """Return the tags, and those texts of a PNG or JPEG that have a tag of their own, unless they are there already."""
+    tags = {"Description": DESCRIPTION, "Author": ARTIST, "Copyright": COPYRIGHT, "Software": SOFTWARE}
+    added: Directory = {
+        tag: Value(2, texts[name].encode() + b"\0") for name, tag in tags.items() if texts.get(name, "").strip()
+    }
+    details = directory.get(EXIF, {})
+    comment = texts.get("Comment") or texts.get("parameters")
+    if comment and isinstance(details, dict) and USER_COMMENT not in details:
+        code = b"ASCII\0\0\0" + comment.encode() if comment.isascii() else b"UNICODE\0" + comment.encode("utf-16-le")
+        added[EXIF] = {**details, USER_COMMENT: Value(7, code)}
+        return {**directory, **added}
+    return {**added, **directory}
+
+
+def _find_order(block: Any) -> str:
+    orders = {b"II*\0": "<", b"MM\0*": ">"}
+    if (start := bytes(block[:4])) not in orders:
+        raise struct.error
+    return orders[start]
+
+
+def _find_entries(block: Any, place: int, order: str) -> dict[int, int]:
+    """Return the places of a directory's entries by their tags."""
+    (count,) = struct.unpack_from(order + "H", block, place)
+    places = [place + 2 + 12 * i for i in range(count)]
+    return {struct.unpack_from(order + "H", block, entry)[0]: entry for entry in places}
+
+
+def _set_number(block: bytearray, entry: int | None, order: str, number: int) -> None:
+    """Change the value of an entry, a single short or long number."""
+    if entry is None:
+        return
+    kind, count = struct.unpack_from(order + "HI", block, entry + 2)
+    if count == 1 and kind in (3, 4) and number < 65536 ** (kind - 2):
+        struct.pack_into(order + ("H" if kind == 3 else "I"), block, entry + 8, number)
+
+
+def _erase_thumbnail(block: bytearray, place: int, order: str) -> None:
+    """Overwrite the thumbnail of a directory with zeros, or cut it off at the end."""
+    numbers = {
+        tag: int.from_bytes(value.content, "little")
+        for tag, value in parse_directory(block, place, order).items()
+        if isinstance(value, Value) and len(value.content) <= 4
+    }
+    for tag, length_tag in ((_THUMBNAIL, _THUMBNAIL_BYTES), (_STRIP, _STRIP_BYTES)):
+        start, length = numbers.get(tag, 0), numbers.get(length_tag, 0)
+        # A damaged link must not cost what else is in the block.
+        if start > place or (start > 8 and block[start : start + 3] == b"\xff\xd8\xff"):
+            end = min(start + length, len(block))
+            block[start:end] = b"" if end == len(block) else bytes(end - start)

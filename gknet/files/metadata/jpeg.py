@@ -1,0 +1,81 @@
+"""Metadata in the segments of a JPEG (ITU-T T.81, annex B)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gknet.files.metadata import exif, resources, xmp
+from gknet.files.metadata.texts import decode_text
+
+_EXIF, _XMP, _EXTENSION = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
+_PHOTOSHOP = b"Photoshop 3.0\0"
+_APP0, _APP1, _APP13, _COMMENT = 0xE0, 0xE1, 0xED, 0xFE
+START_BYTES = 2
+"""Bytes of a JPEG's start."""
+_MM_PER_INCH = 25.4
+_MOST_BYTES = 65533  # of a segment
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return EXIF, XMP, IPTC, Photoshop's resources and comments. Other pictures in the file are not mentioned there.
+
+    Markers of other pictures, such as the index of a multi-picture file, and their data behind the end are left out.
+    """
+    segments = list(_read_segments(path))
+
+    def select(marker: int, head: bytes) -> list[bytes]:
+        return [body.removeprefix(head) for kind, body in segments if kind == marker and body.startswith(head)]
+
+    found: dict[str, Any] = {}
+    for block in select(_APP1, _EXIF)[:1]:
+        found["exif-data"] = exif.clean_exif(block)
+    for packet in select(_APP1, _XMP)[:1]:
+        extension = xmp.join_extension(packet, select(_APP1, _EXTENSION))
+        found["xmp-data"] = xmp.clean_xmp(packet, extension)
+    blocks = b"".join(select(_APP13, _PHOTOSHOP))
+    found["photoshop-data"] = resources.clean_resources(blocks)
+    found["iptc-data"] = resources.find_iptc(blocks)
+    found["comments"] = select(_COMMENT, b"")
+    return {name: value for name, value in found.items() if value}
+
+
+def build_segments(metadata: Mapping[str, Any]) -> bytes:
+    """Return the segments that belong behind a JPEG's start."""
+    across, down = (round(metadata.get(name, 1.0) * _MM_PER_INCH) for name in ("xres", "yres"))
+    is_known = metadata.get("xres", 1.0) != 1.0  # libvips's value for a file without one
+    density = (1, min(across, 65535), min(down, 65535)) if is_known else (0, 1, 1)
+    segments = [(_APP0, struct.pack(">5s2B B2H 2B", b"JFIF\0", 1, 1, *density, 0, 0))]
+    if block := exif.fit_exif(metadata.get("exif-data", b""), _MOST_BYTES - len(_EXIF)):
+        segments.append((_APP1, _EXIF + block))
+    if packet := metadata.get("xmp-data"):
+        main, parts = xmp.split_packet(packet, _MOST_BYTES - len(_EXTENSION))
+        segments += [(_APP1, _XMP + main), *((_APP1, _EXTENSION + part) for part in parts)]
+    blocks, step = metadata.get("photoshop-data", b""), _MOST_BYTES - len(_PHOTOSHOP)
+    if "iptc-data" in metadata and not resources.find_iptc(blocks):
+        blocks += resources.build_iptc(metadata["iptc-data"])
+    segments += [(_APP13, _PHOTOSHOP + blocks[i : i + step]) for i in range(0, len(blocks), step)]
+    for comment in metadata.get("comments", ()):
+        segments += [(_COMMENT, comment[i : i + _MOST_BYTES]) for i in range(0, len(comment), _MOST_BYTES)]
+    return b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in segments)
+
+
+def read_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Return a JPEG's comments by the keyword that PNG has for them."""
+    comments = [decode_text(comment) for comment in metadata.get("comments", ())]
+    return {"Comment": "\n".join(comments)} if comments else {}
+
+
+def _read_segments(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the marker and the content of every segment before the pixels."""
+    with path.open("rb") as file:
+        file.seek(2)
+        while (start := file.read(2)) and start[0] == 0xFF:
+            while start[1:] == b"\xff":  # padding
+                start = b"\xff" + file.read(1)
+            length = file.read(2)
+            if start[1:] in (b"\xda", b"\xd9", b"") or len(length) < 2:
+                return
+            yield start[1], file.read(max(0, struct.unpack(">H", length)[0] - 2))

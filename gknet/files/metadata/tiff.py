@@ -1,0 +1,84 @@
+"""Metadata in the first directory of a TIFF."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gknet.files.metadata import exif, resources, xmp
+from gknet.files.metadata.directory import Value, build_directory, parse_directory
+
+_ORIENTATION, _XMP, _IPTC, _PHOTOSHOP = 274, 700, 33723, 34377
+_BLOCKS = (_XMP, _IPTC, _PHOTOSHOP)
+_BYTE, _SHORT, _UNDEFINED = 1, 3, 7
+
+
+def read_metadata(path: Path) -> dict[str, bytes]:
+    """Return EXIF with the TIFF's own texts, XMP, IPTC and Photoshop's resources, without layers and small copies."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            order = "<" if data[:2] == b"II" else ">"
+            is_big = data[2:4] in (b"+\0", b"\0+")
+            (place,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
+            directory = parse_directory(data, place, order, is_big=is_big)
+        except (struct.error, OverflowError):  # damaged metadata should not cost the picture
+            return {}
+    blocks = {tag: value.content for tag in _BLOCKS if isinstance(value := directory.get(tag), Value)}
+    photoshop = blocks.get(_PHOTOSHOP, b"")
+    found = {
+        "exif-data": exif.build_exif(exif.select_shared(directory)),
+        "xmp-data": xmp.clean_xmp(blocks.get(_XMP, b"")),
+        "photoshop-data": resources.clean_resources(photoshop),
+        "iptc-data": _restore_records(blocks.get(_IPTC, b"")) or resources.find_iptc(photoshop),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def add_metadata(path: Path, metadata: Mapping[str, Any], orientation: int) -> None:
+    """Add metadata to a little-endian TIFF that was written without it: a new directory replaces its first one."""
+    directory = exif.parse_exif(metadata.get("exif-data", b""))
+    for tag, kind, name in (
+        (_XMP, _BYTE, "xmp-data"),
+        (_PHOTOSHOP, _UNDEFINED, "photoshop-data"),
+        # As bytes; libvips declares 32-bit numbers, which other programs misread.
+        (_IPTC, _UNDEFINED, "iptc-data"),
+    ):
+        if name in metadata:
+            directory[tag] = Value(kind, metadata[name])
+    if orientation != 1:
+        directory[_ORIENTATION] = Value(_SHORT, struct.pack("<H", orientation))
+    with path.open("r+b") as file:
+        is_big = file.read(4) == b"II+\0"
+        counter, length, link = ("<Q", 20, "<Q") if is_big else ("<H", 12, "<I")
+        file.seek(8 if is_big else 4)
+        file.seek(struct.unpack(link, file.read(struct.calcsize(link)))[0])
+        first = file.read(struct.calcsize(counter) + 100 * length)
+        start = file.seek(0, os.SEEK_END)
+        start += start % 2
+        block = build_directory(directory, start, is_big=is_big)
+        # The values that the entries point to stay in place.
+        entries = {entry[:2]: entry for part in (first, block) for entry in _split_entries(part, counter, length)}
+        file.seek(start)
+        file.write(block)
+        place = file.tell()
+        merged = [entries[tag] for tag in sorted(entries, key=lambda tag: tag[::-1])]
+        file.write(struct.pack(counter, len(merged)) + b"".join(merged) + bytes(struct.calcsize(link)))
+        file.seek(8 if is_big else 4)
+        file.write(struct.pack(link, place))
+
+
+def _restore_records(records: bytes) -> bytes:
+    """Return IPTC records that begin with their mark, even if they were stored as 32-bit numbers of the other order."""
+    if records[:1] != b"\x1c" and records[3:4] == b"\x1c":
+        return b"".join(records[i : i + 4][::-1] for i in range(0, len(records), 4))
+    return records
+
+
+def _split_entries(directory: bytes, counter: str, length: int) -> list[bytes]:
+    (count,) = struct.unpack_from(counter, directory)
+    start = struct.calcsize(counter)
+    return [directory[start + length * i : start + length * (i + 1)] for i in range(count)]

@@ -1,0 +1,124 @@
+"""XMP packets, without what they say about pictures that are not written again: thumbnails, gain maps, depth maps."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+from xml.etree import ElementTree
+
+from gknet.files.xml import parse_xml
+
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_TIFF = "http://ns.adobe.com/tiff/1.0/"
+_ORIENTATION = f"{{{_TIFF}}}Orientation"
+_NOTE = "http://ns.adobe.com/xmp/note/"
+# Namespaces of other pictures in the same file, by their beginning.
+_OTHER_PICTURES = (
+    "http://ns.adobe.com/hdr-gain-map/",
+    "http://ns.adobe.com/hdr-metadata/",
+    "http://ns.apple.com/HDRGainMap/",
+    "http://ns.apple.com/HDRToneMap/",
+    "http://ns.apple.com/depthData/",
+    "http://ns.apple.com/pixeldatainfo/",
+    "http://ns.google.com/photos/1.0/camera/",
+    "http://ns.google.com/photos/1.0/container/",
+    "http://ns.google.com/photos/1.0/depthmap/",
+    "http://ns.google.com/photos/1.0/focus/",
+    "http://ns.google.com/photos/1.0/image/",
+    "http://ns.google.com/photos/dd/1.0/",
+)
+_OTHERS = (
+    "{http://ns.adobe.com/xap/1.0/}Thumbnails",
+    f"{{{_NOTE}}}HasExtendedXMP",
+    "{http://purl.org/dc/terms/}provenance",  # a signature of the old pixels
+)
+_WORDS = [*_OTHER_PICTURES, "Thumbnails", _NOTE, "provenance"]
+_BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'.encode()
+_END = b'<?xpacket end="w"?>'
+
+
+def clean_xmp(packet: bytes, extension: bytes = b"") -> bytes:
+    """Return a packet and its extension as one packet, byte for byte if nothing had to go; empty if it is damaged.
+
+    A damaged packet is kept if it speaks of nothing that has to go.
+    """
+    plain = packet.replace(b"\0", b"")  # whether it is UTF-8 or UTF-16
+    if not extension and not any(word.encode() in plain for word in _WORDS):
+        return packet
+    try:
+        root = _parse_packet(packet)
+        if extension:
+            target = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f".//{{{_RDF}}}RDF")
+            if target is not None:
+                target.extend(_parse_packet(extension).iter(f"{{{_RDF}}}Description"))
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError):
+        return b""
+    return _build_packet(root) if _remove_other_pictures(root) or extension else packet
+
+
+def set_orientation(packet: bytes, orientation: int) -> bytes:
+    """Return a packet that states an orientation where it states one."""
+    if _TIFF.encode() not in packet or b"Orientation" not in packet:
+        return packet
+    try:
+        root = _parse_packet(packet)
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError):
+        return packet
+    changed = False
+    for element in root.iter():
+        if element.get(_ORIENTATION, str(orientation)) != str(orientation):
+            element.set(_ORIENTATION, str(orientation))
+            changed = True
+        if element.tag == _ORIENTATION and element.text != str(orientation):
+            element.text, changed = str(orientation), True
+    return _build_packet(root) if changed else packet
+
+
+def split_packet(packet: bytes, most: int) -> tuple[bytes, list[bytes]]:
+    """Return a packet of at most so many bytes, and the parts of its extension, as JPEG stores them (XMP part 3)."""
+    if len(packet) <= most:
+        return packet, []
+    digest = hashlib.md5(packet, usedforsecurity=False).hexdigest().upper()
+    note = f'<rdf:Description rdf:about="" xmlns:xmpNote="{_NOTE}" xmpNote:HasExtendedXMP="{digest}"/>'
+    main = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}">{note}</rdf:RDF></x:xmpmeta>'
+    step = most - 40
+    parts = [
+        digest.encode() + struct.pack(">II", len(packet), start) + packet[start : start + step]
+        for start in range(0, len(packet), step)
+    ]
+    return _BEGIN + main.encode() + _END, parts
+
+
+def join_extension(packet: bytes, parts: list[bytes]) -> bytes:
+    """Return the extension that a packet announces, from its parts; empty if it is incomplete."""
+    mine = [part for part in parts if len(part) > 40 and part[:32] in packet]
+    pieces = {struct.unpack_from(">I", part, 36)[0]: part[40:] for part in mine}
+    whole = b"".join(pieces[start] for start in sorted(pieces))
+    return whole if mine and len(whole) == struct.unpack_from(">I", mine[0], 32)[0] else b""
+
+
+def _parse_packet(packet: bytes) -> ElementTree.Element:
+    return parse_xml(re.sub(rb"<\?xpacket.*?\?>", b"", packet, flags=re.DOTALL).strip(b"\0 \t\r\n\xef\xbb\xbf"))
+
+
+def _build_packet(root: ElementTree.Element) -> bytes:
+    content: bytes = ElementTree.tostring(root, "UTF-8", xml_declaration=False)
+    return _BEGIN + content + _END
+
+
+def _is_other_picture(name: object) -> bool:
+    return isinstance(name, str) and (name[1:].startswith(_OTHER_PICTURES) or name in _OTHERS)
+
+
+def _remove_other_pictures(root: ElementTree.Element) -> bool:
+    """Remove what speaks of other pictures, and return whether there was any."""
+    removed = False
+    for element in list(root.iter()):
+        for name in [name for name in element.attrib if _is_other_picture(name)]:
+            del element.attrib[name]
+            removed = True
+        for child in [child for child in element if _is_other_picture(child.tag)]:
+            element.remove(child)
+            removed = True
+    return removed
