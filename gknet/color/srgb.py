@@ -9,9 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of encoded R, G and B in luma (ITU-R BT.601)."""
-
 # Primaries of IEC 61966-2-1; rows X, Y, Z. White is the matrix times (1, 1, 1), so that grays are exactly neutral
 # despite the rounding of published constants.
 _XYZ_FROM_RGB = [

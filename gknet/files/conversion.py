@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gknet.color.encoding import Encoding, full_value
-from gknet.color.srgb import LUMA
+from gknet.color.luma import LUMA
 
 
 def convert_pixels(pixels: np.ndarray, source: Encoding, target: Encoding, *, gray: bool) -> np.ndarray:

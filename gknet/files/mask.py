@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gknet.color.encoding import full_value
-from gknet.color.srgb import LUMA
+from gknet.color.luma import LUMA
 from gknet.errors import InputError
 
 _STRIP = 256

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gknet.color.srgb import LUMA
+from gknet.color.luma import LUMA
 
 WIDTH = 11.0
 """Width of a drawing in inches, at 110 pixels per inch."""

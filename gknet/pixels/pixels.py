@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from gknet.color.encoding import full_value
-from gknet.color.srgb import LUMA
+from gknet.color.luma import LUMA
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError
 
 

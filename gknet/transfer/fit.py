@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gknet.color.srgb import LUMA
+from gknet.color.luma import LUMA
 from gknet.errors import InputError
 from gknet.transfer.cores import run_in_halves
 from gknet.transfer.equations import CurveEquations

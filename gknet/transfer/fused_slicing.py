@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from gknet.color.srgb import LUMA
+from gknet.color.luma import LUMA
 from gknet.transfer.slicing import KNOTS, LARGEST, Pixels, cell_size
 
 _STRIP = 1 << 20

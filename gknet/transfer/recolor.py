@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gknet.color.encoding import Encoding, full_value
-from gknet.color.srgb import LUMA
+from gknet.color.luma import LUMA
 from gknet.errors import InputError
 from gknet.pixels.pixels import as_rgb, restore_channels
 from gknet.transfer.color_transfer import ColorTransfer

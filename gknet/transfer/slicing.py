@@ -15,7 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gknet.color.srgb import LUMA, linear_to_srgb, srgb_to_linear
+from gknet.color.luma import LUMA
+from gknet.color.srgb import linear_to_srgb, srgb_to_linear
 
 NODES = 8
 """Nodes of the grid on each axis."""

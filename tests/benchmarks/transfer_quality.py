@@ -24,7 +24,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from gknet.color.encoding import Encoding
-from gknet.color.srgb import LUMA, linear_to_srgb, srgb_to_linear
+from gknet.color.luma import LUMA
+from gknet.color.srgb import linear_to_srgb, srgb_to_linear
 from gknet.pixels.box import Box
 from gknet.pixels.reduction import Sight, reduce_layer
 from gknet.transfer.color_transfer import ColorTransfer

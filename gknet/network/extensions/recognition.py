@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gknet.color.srgb import LUMA
+from gknet.color.luma import LUMA
 from gknet.errors import WeightsError
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "recognition" / "efficientnet-lite0.safetensors"

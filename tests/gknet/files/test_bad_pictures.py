@@ -107,7 +107,7 @@ FLAT: dict[str, tuple[Callable[[np.ndarray], str], str]] = {
     "CMYK": (cmyk, "CMYK"),
     "several pages, of which the first is taken": (lambda rgb: frames("a.tif", rgb), ""),
     "several frames, of which the first is taken": (lambda rgb: frames("a.webp", rgb), ""),
-    "32-bit integers": (lambda rgb: tiff("a.tif", rgb.astype(np.uint32) << 24), "uint pixels"),
+    "32-bit integers": (lambda rgb: tiff("a.tif", rgb.astype(np.uint32) << 24), "32-bit integer values"),
     "64-bit floats": (lambda rgb: tiff("a.tif", rgb / 255), "a.tif"),
     "a NaN": (lambda rgb: tiff("a.tif", floats(rgb, np.nan)), "NaN or infinite"),
     "an infinity": (lambda rgb: tiff("a.tif", floats(rgb, np.inf)), "NaN or infinite"),

@@ -363,6 +363,7 @@ print((after - before) * 1024 / read.pixels.nbytes)
 """
 
 
+@pytest.mark.integration
 def test_reading_costs_little_more_than_the_array(tmp_path):
     big = np.tile(photograph("coffee", 400, 600), (9, 9, 1))  # 19 megapixels
     Image.fromarray(big[:50, :50]).save(tmp_path / "small.jpg")

@@ -60,6 +60,7 @@ def bad_files(folder: Path) -> dict[str, Path]:
     return files
 
 
+@pytest.mark.integration
 def test_bad_files_get_one_clear_line_and_nothing_on_stderr(tmp_path, capfd):
     for name, path in bad_files(tmp_path).items():
         for reader in (formats.read_picture, formats.read_mask):

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from gknet.color.srgb import LUMA, lab_to_srgb, linear_to_srgb, srgb_to_lab, srgb_to_linear
+from gknet.color.luma import LUMA
+from gknet.color.srgb import lab_to_srgb, linear_to_srgb, srgb_to_lab, srgb_to_linear
 from training.data.synthesis.draws import draw_uniform
 
 Recolor = Callable[[Tensor, Tensor, Tensor, Tensor, Generator], Tensor]

@@ -13,7 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from gknet.color.srgb import LUMA, linear_to_srgb, srgb_to_linear
+from gknet.color.luma import LUMA
+from gknet.color.srgb import linear_to_srgb, srgb_to_linear
 from training.data.synthesis.draws import draw_uniform
 
 Rendering = Callable[[Tensor, Generator], Tensor]
