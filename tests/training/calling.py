@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -21,22 +22,28 @@ class Outcome(NamedTuple):
     err: str
 
 
-def call_command(main: Callable[[], int], *arguments: str | Path) -> Outcome:
-    """Call `main` with these arguments. Torch's threads and random numbers are as before afterwards."""
+def call_command(main: Callable[[], Any], *arguments: str | Path) -> Outcome:
+    """Call `main` with these arguments. Signal handlers and torch's threads and random numbers are kept.
+
+    Ctrl-C ends it, also where the tests themselves were started without that.
+    """
     out, err = io.StringIO(), io.StringIO()
     threads = torch.get_num_threads()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with (
         pytest.MonkeyPatch.context() as patched,
         torch.random.fork_rng(devices=[]),
         redirect_stdout(out),
         redirect_stderr(err),
     ):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         patched.setattr(sys, "argv", ["command", *map(str, arguments)])
         try:
             code = main()
         except SystemExit as ended:
-            assert isinstance(ended.code, int)
-            code = ended.code
+            code = int(ended.code or 0)
         finally:
             torch.set_num_threads(threads)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     return Outcome(code, out.getvalue(), err.getvalue())

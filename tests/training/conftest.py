@@ -18,10 +18,12 @@ from PIL import Image
 
 from gknet import GKNet
 from gknet.network import weights
+from gknet.network.config import PRESETS
 from tests.training import running_study
 from training.data.iharmony4 import SUBSETS
 from training.data.judging_sets.real_light import CAMERAS
 from training.data.shards import is_validation
+from training.data.synthesis.recoloring import KINDS
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -77,6 +79,23 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `pool`, but two photographs of either kind: for a command that judges all composites of a pool."""
     return _write_pool(tmp_path_factory.mktemp("pool"), 2, 2)
+
+
+@pytest.fixture
+def two_kinds() -> Iterator[None]:
+    """Two of the kinds of composites instead of six: a command that judges a pool has a third as many to judge."""
+    before = dict(KINDS)
+    for kind in before.keys() - {"reinhard", "light"}:
+        del KINDS[kind]
+    yield
+    KINDS.clear()
+    KINDS.update(before)  # in their order, on which draws depend
+
+
+@pytest.fixture
+def quick_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The preset gknet-s half as wide, and for pictures of 64 pixels."""
+    monkeypatch.setitem(PRESETS, "gknet-s", replace(PRESETS["gknet-s"], width=8, network_size=64))
 
 
 @pytest.fixture(scope="session")

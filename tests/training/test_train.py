@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import runpy
 import signal
-import subprocess
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
@@ -14,16 +14,16 @@ from typing import Any, BinaryIO
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import nn
 
 from gknet import GKNet, InputError
 from gknet.network import weights
 from tests.training.calling import call_command
+from tests.training.same_batch import SameBatch
 from training import train as command
 from training.data.shards import find_shards, read_photographs
 from training.data.streams.composites import CompositeStream, choose_photograph_size
 from training.engine import loop
-from training.engine.batch import Batch, Stream
+from training.engine.batch import Stream
 from training.engine.loop import train
 from training.engine.run import TrainingRun
 from training.engine.training import NotFiniteError, Training
@@ -39,7 +39,14 @@ def stream(training: Training, pool: Path) -> CompositeStream:
     return CompositeStream(photographs, training.run, training.generator)
 
 
-@pytest.mark.parametrize("settings", [{}, {"bfloat16": True}, {"crops": 0.7, "worn": 0.5, "fringeless": 0.7}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, id="plain"),
+        pytest.param({"bfloat16": True}, id="bfloat16", marks=pytest.mark.slow),
+        pytest.param({"crops": 0.7, "worn": 0.5, "fringeless": 0.7}, id="varied", marks=pytest.mark.slow),
+    ],
+)
 def test_a_resumed_run_continues_bit_for_bit(pool: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     run = replace(TINY, **settings)
     whole, half = Training(run), Training(run)
@@ -56,21 +63,13 @@ def test_a_resumed_run_continues_bit_for_bit(pool: Path, tmp_path: Path, setting
         assert torch.equal(tensor, later.result.state_dict()[name]), name
 
 
-class SameBatch:
-    """One batch again and again, looked at by the recognition trunk only once."""
-
-    def __init__(self, batch: Batch, recognition: nn.Module) -> None:
-        self.batch = batch._replace(recognized=recognition(batch.composite, batch.mask))
-
-    def draw_batch(self) -> Batch:
-        return self.batch
-
-
+@pytest.mark.slow
 def test_the_statistics_path_learns_alone(pool: Path) -> None:
     training = Training(replace(TINY, only="global_head", batch=32, samples=10_000))
     before = {name: tensor.clone() for name, tensor in training.net.state_dict().items()}
     assert training.net.recognition is not None
-    draws = SameBatch(stream(training, pool).draw_batch(), training.net.recognition)
+    batch = stream(training, pool).draw_batch()
+    draws = SameBatch(batch._replace(recognized=training.net.recognition(batch.composite, batch.mask)))
     losses = [training.train_step(draws) for _ in range(20)]
     assert losses[-1] < 0.9 * losses[0]
     moved = {n for n, tensor in training.net.state_dict().items() if not torch.equal(tensor, before[n])}
@@ -78,6 +77,7 @@ def test_the_statistics_path_learns_alone(pool: Path) -> None:
     assert all(name.startswith("global_head.") and "regions" not in name for name in moved)
 
 
+@pytest.mark.slow
 def test_a_crash_in_the_middle_of_a_save_loses_nothing(
     pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +227,7 @@ def test_pictures_and_curves_can_be_watched(pool: Path, tmp_path: Path) -> None:
     assert image.step == training.samples
 
 
+@pytest.mark.slow
 def test_the_schedule_can_end_with_the_minutes(pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = itertools.count()
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(seconds)))  # a step takes one
@@ -237,6 +238,7 @@ def test_the_schedule_can_end_with_the_minutes(pool: Path, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("minutes", [0.0, -1.0])
+@pytest.mark.slow
 def test_when_reading_took_all_the_minutes_one_step_is_taken_at_the_final_rate(
     pool: Path, tmp_path: Path, minutes: float
 ) -> None:
@@ -246,9 +248,10 @@ def test_when_reading_took_all_the_minutes_one_step_is_taken_at_the_final_rate(
     assert training.compute_learning_rate() == pytest.approx(0.1 * TINY.learning_rate)
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 def test_a_folder_without_shards_is_one_clear_line(tmp_path: Path) -> None:
-    given = ["--config", "training/configs/gknet_s.toml", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
-    line = [sys.executable, "-m", "training.train", *given]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr == f"training: {tmp_path} contains no .tar shards. Choose a folder of WebDataset shards.\n"
+    given = ["--config", ROOT / "training/configs/gknet_s.toml", "--data", tmp_path, "--out", tmp_path / "run"]
+    as_main = partial(runpy.run_module, "training.train", run_name="__main__")
+    done = call_command(as_main, *given)
+    assert done.code == 2
+    assert done.err == f"training: {tmp_path} contains no .tar shards. Choose a folder of WebDataset shards.\n"
