@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 from PIL import Image, ImageDraw
-from sklearn.datasets import load_sample_image
 
 from tests.mattes.draw import DEMO, FOLDER
 from training.data.shards import is_validation
@@ -37,6 +36,8 @@ UPPER_DOG, LOWER_DOG = (200, 40, 640, 540), (440, 540, 860, 1120)
 
 def objects() -> dict[str, tuple[Image.Image, Image.Image]]:
     """Name -> photograph "RGB" and mask "L" of one size. No two are the same photograph but the two dogs'."""
+    from sklearn.datasets import load_sample_image  # takes a second: only where it is needed
+
     samples = {
         name: Image.fromarray(getattr(skimage.data, name)()) for name in ("astronaut", "chelsea", "coffee", "rocket")
     }

@@ -104,8 +104,7 @@ class Ablation:
     def samples(self) -> list[Sample]:
         """The validation composites, made on first use."""
         photographs = read_photographs(self.pool, SIZE, validation=True, mask_share=MASK_SHARE)
-        keys = set(photographs.keys[:: self.every])
-        return [sample for sample in make_validation_samples(photographs) if sample.key in keys]
+        return list(make_validation_samples(photographs, every=self.every))
 
     def run_row(self, seed: int, parts: Parts) -> AblationRun:
         """Return the result of a row; train and evaluate it unless that is done.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from gknet.network.model import GKNet
 
@@ -23,6 +22,8 @@ def count_flops(net: GKNet, size: int = SIZE) -> int:
     Counts convolutions, matrix products and attention. As is customary, elementwise work is left out, including the
     modulation's 2 N² C H W per level.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # imports Triton: half a second
+
     picture, mask = torch.zeros(1, 3, size, size), torch.ones(1, 1, size, size)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         net(picture, mask)

@@ -26,7 +26,8 @@ class KernelPrediction(nn.Module):
 
     def _start_near_identity(self, kernel_size: int, residual: bool) -> None:
         """Initialize kernels that change almost nothing: near zero with a residual path, else near a unit impulse."""
-        nn.init.normal_(self.kernels.weight, std=1e-3)
+        if not self.kernels.weight.is_meta:  # without values, this would only import torch's compiler, for seconds
+            nn.init.normal_(self.kernels.weight, std=1e-3)
         bias = torch.zeros(self.kernels.out_channels)
         if not residual:
             bias.view(-1, kernel_size**2)[:, kernel_size**2 // 2] = 1.0

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 from PIL import Image
-from sklearn.datasets import load_sample_images
 
 from gknet.cli import demo as example
 
 
 def photographs() -> list[np.ndarray]:
     """RGB: the demo's mountains, scikit-learn's temple and flower, scikit-image's astronaut, coffee and cat."""
+    from sklearn.datasets import load_sample_images  # takes a second: only where it is needed
+
     with Image.open(example.FOLDER / "background.jpg") as mountains:
         found = [np.asarray(mountains.convert("RGB"))]
     found += load_sample_images().images

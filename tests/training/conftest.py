@@ -7,6 +7,7 @@ import json
 import shutil
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,14 @@ import skimage.data
 import torch
 from PIL import Image
 
+from gknet import GKNet
+from gknet.network import weights
+from gknet.network.config import PRESETS
 from tests.training import running_study
 from training.data.iharmony4 import SUBSETS
 from training.data.judging_sets.real_light import CAMERAS
 from training.data.shards import is_validation
+from training.data.synthesis.recoloring import KINDS
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -42,12 +47,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve photographs to train on and four to validate on, each with one or two masks."""
-    folder = tmp_path_factory.mktemp("pool")
+def _write_pool(folder: Path, training: int, validation: int) -> Path:
     sources = [skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee(), skimage.data.rocket()]
-    wanted = {False: 12, True: 4}
+    wanted = {False: training, True: validation}
     with tarfile.open(folder / "pool-000.tar", "w") as archive:
         for number in range(10_000):
             key = f"free_{number}"
@@ -65,6 +67,46 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 _add(archive, f"{key}.mask{index}.png", _encoded(mask, "PNG"))
             _add(archive, f"{key}.json", json.dumps({"source": "free"}).encode())
     return folder
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve photographs to train on and four to validate on, each with one or two masks."""
+    return _write_pool(tmp_path_factory.mktemp("pool"), 12, 4)
+
+
+@pytest.fixture(scope="session")
+def small_pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `pool`, but two photographs of either kind: for a command that judges all composites of a pool."""
+    return _write_pool(tmp_path_factory.mktemp("pool"), 2, 2)
+
+
+@pytest.fixture
+def two_kinds() -> Iterator[None]:
+    """Two of the kinds of composites instead of six: a command that judges a pool has a third as many to judge."""
+    before = dict(KINDS)
+    for kind in before.keys() - {"reinhard", "light"}:
+        del KINDS[kind]
+    yield
+    KINDS.clear()
+    KINDS.update(before)  # in their order, on which draws depend
+
+
+@pytest.fixture
+def quick_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The preset gknet-s half as wide, and for pictures of 64 pixels."""
+    monkeypatch.setitem(PRESETS, "gknet-s", replace(PRESETS["gknet-s"], width=8, network_size=64))
+
+
+@pytest.fixture(scope="session")
+def quick_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped weights in a file that has them look at pictures of 64 pixels: worse, and four times as fast."""
+    shipped = weights.load(weights.find_shipped("gknet-s"))
+    net = GKNet(replace(shipped.config, network_size=64))
+    net.load_state_dict(shipped.state_dict())
+    path = tmp_path_factory.mktemp("weights") / "quick.safetensors"
+    weights.save(net, path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
-"""What test_parallel.py runs, alone and under torchrun: steps of a small training on composites made beforehand.
+"""What test_parallel.py runs, here and under torchrun: steps of small trainings on composites made beforehand.
 
-`in_step.py STEPS.pt RESULT.pt ONLY`: STEPS holds the batches, each process takes its share of each; the first
-process writes the losses and the final weights. Fails if the processes' weights differ after any step.
+`in_step.py STEPS.pt FOLDER`: STEPS holds the batches, each process takes its share of each. Trains the whole network,
+then the global head alone; of each, the first process writes the losses and the final weights to FOLDER. Fails if the
+processes' weights differ after any step.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,9 @@ from training.engine.batch import Batch
 from training.engine.parallel import Parallel, end_process
 from training.engine.run import TrainingRun
 from training.engine.training import Training
+
+Part = Literal["all", "global_head"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 class Shares:
@@ -33,20 +38,25 @@ class Shares:
 def everything(training: Training) -> Tensor:
     """All weights, all running statistics and their moving averages in one row."""
     states = [*training.net.state_dict().values(), *training.average.state_dict().values()]
-    return torch.cat([tensor.double().flatten() for tensor in states])
+    return torch.cat([tensor.float().flatten() for tensor in states])
 
 
 def main() -> None:
     torch.set_num_threads(1)
     parallel = Parallel.join(torch.device("cpu"))
-    train_in_step(torch.load(sys.argv[1], weights_only=True), parallel)
+    steps, folder = torch.load(sys.argv[1], weights_only=True), Path(sys.argv[2])
+    for only in PARTS:
+        trained = train_in_step(steps, only, parallel, folder / f"{only}.state")
+        if parallel.rank == 0:
+            torch.save(trained, folder / f"{only}.pt")
     parallel.leave()
 
 
-def train_in_step(steps: list[list[Tensor]], parallel: Parallel) -> None:
+def train_in_step(steps: list[list[Tensor]], only: Part, parallel: Parallel, state: Path) -> dict[str, Any]:
+    """Take the steps, save the state, and return losses, weights and the number of processes."""
     run = TrainingRun(
         preset="gknet-s",
-        only=sys.argv[3],  # type: ignore[arg-type]
+        only=only,
         size=32,
         batch=len(steps[0][0]) // parallel.count,
         samples=10_000,
@@ -66,9 +76,8 @@ def train_in_step(steps: list[list[Tensor]], parallel: Parallel) -> None:
         rows = parallel.gather(torch.tensor(list(digest)))
         assert all(torch.equal(row, rows[0]) for row in rows), f"weights differ after step {step}"
     assert training.samples == sum(len(step[0]) for step in steps)
-    training.save(Path(sys.argv[2]).with_suffix(".state"))
-    if parallel.rank == 0:
-        torch.save({"losses": losses, "weights": everything(training), "processes": parallel.count}, sys.argv[2])
+    training.save(state)
+    return {"losses": torch.tensor(losses), "weights": everything(training), "processes": parallel.count}
 
 
 if __name__ == "__main__":

@@ -1,30 +1,20 @@
-"""A command of training that is stopped by Ctrl-C as soon as it works."""
+"""Ctrl-C, pressed at a known moment of a command that is called in this process."""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-ROOT = Path(__file__).parents[2]
+import pytest
 
 
-def interrupt_command(module: str, *arguments: str | Path, out: Path) -> tuple[int, str]:
-    """Run `python -m MODULE ARGUMENTS -o OUT`, send SIGINT once it has created `out`; return exit code and stderr."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *map(str, arguments), "-o", str(out)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        while not out.exists() and process.poll() is None:  # created before anything is read
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, message = process.communicate(timeout=60)
-    return process.returncode, message
+def press_ctrl_c_in(patched: pytest.MonkeyPatch, module: ModuleType, name: str) -> None:
+    """Press it as soon as the module's function of this name is called."""
+    function = getattr(module, name)
+
+    def press_and_call(*arguments: Any, **options: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return function(*arguments, **options)
+
+    patched.setattr(module, name, press_and_call)

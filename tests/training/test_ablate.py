@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +16,15 @@ import torch
 from gknet import GKNet, preset
 from gknet.network import weights
 from gknet.network.config import ablations
+from tests.training.calling import call_command
 from training import ablate as command
 from training.ablate import ROWS, Ablation
 from training.data.streams.composites import CompositeStream
+from training.engine.batch import Stream
 from training.engine.run import TrainingRun, read_run
-from training.engine.training import StatisticsPath, is_in_statistics_path
+from training.engine.training import StatisticsPath, Training, is_in_statistics_path
 
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("one_thread")]
 ROOT = Path(__file__).parents[2]
 CONFIG = 'preset = "gknet-s"\nsize = 32\nbatch = 4\nsamples = 12\nlearning_rate = 1e-3\nloss = "foreground_rmse"\n'
 RUN = TrainingRun(preset="gknet-s", size=32, batch=4, samples=12, learning_rate=1e-3)
@@ -38,13 +38,8 @@ def config(tmp_path: Path) -> Path:
 
 
 def arguments(config: Path, pool: Path, out: Path, *more: str | Path) -> list[str]:
-    given = ["--config", config, "--data", pool, "--pool", pool, "--out", out, "--every", "4", *more]
+    given = ["--config", config, "--data", pool, "--pool", pool, "--out", out, "--every", "2", *more]
     return list(map(str, given))
-
-
-def run(given: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["ablate", *given])
-    return command.main()
 
 
 def table(printed: str) -> str:
@@ -52,9 +47,8 @@ def table(printed: str) -> str:
     return re.sub(r"[^│]*│$", "", printed[printed.index("Table 4") :], flags=re.MULTILINE)
 
 
-@pytest.mark.usefixtures("one_thread")
-def test_rows_see_the_same_composites_and_start_alike(pool: Path, tmp_path: Path) -> None:
-    ablation = Ablation(RUN, [pool], pool, tmp_path / "out", None, 1)
+def test_rows_see_the_same_composites_and_start_alike(small_pool: Path, tmp_path: Path) -> None:
+    ablation = Ablation(RUN, [small_pool], small_pool, tmp_path / "out", None, 1)
     rows = [ablation.start_training(7, parts) for parts in ROWS]
     batches = []
     for training in rows:
@@ -73,11 +67,10 @@ def test_rows_see_the_same_composites_and_start_alike(pool: Path, tmp_path: Path
     assert not all(torch.equal(values, whole[name]) for name, values in other_seed.items())
 
 
-@pytest.mark.usefixtures("one_thread")
-def test_rows_start_from_the_statistics_path_of_given_weights(pool: Path, tmp_path: Path) -> None:
+def test_rows_start_from_the_statistics_path_of_given_weights(small_pool: Path, tmp_path: Path) -> None:
     start = weights.find_shipped("gknet-s")
     given = weights.load(start)
-    ablation = Ablation(RUN, [pool], pool, tmp_path / "out", start, 1)
+    ablation = Ablation(RUN, [small_pool], small_pool, tmp_path / "out", start, 1)
     picture, mask = torch.rand(2, 3, 32, 32), (torch.rand(2, 1, 32, 32) > 0.5).float()
     with torch.inference_mode():
         wanted = StatisticsPath(given)(picture, mask)
@@ -88,14 +81,17 @@ def test_rows_start_from_the_statistics_path_of_given_weights(pool: Path, tmp_pa
             assert all(torch.equal(own[n], v) for n, v in given.state_dict().items() if is_in_statistics_path(n))
 
 
-def test_a_table_of_two_seeds_is_kept_and_printed_again(
-    pool: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    given = arguments(config, pool, tmp_path / "out", "--start", weights.find_shipped("gknet-s"), "--seeds", "0", "3")
-    assert run(given, monkeypatch) == 0
-    printed = capsys.readouterr().out
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_preset", "two_kinds")
+def test_a_table_of_two_seeds_is_kept_and_printed_again(small_pool: Path, config: Path, tmp_path: Path) -> None:
+    start = weights.find_shipped("gknet-s")
+    config.write_text(CONFIG.replace("12", "4"), encoding="utf-8")
+    given = arguments(config, small_pool, tmp_path / "out", "--start", start, "--seeds", "0", "3")
+    done = call_command(command.main, *given)
+    assert done.code == 0, done.err
+    printed = done.out
     shown = printed[printed.index("Table 4") :]
-    digest = weights.compute_digest(weights.find_shipped("gknet-s"))
+    digest = weights.compute_digest(start)
     assert f"from the statistics' path of gknet-s.safetensors {digest}" in " ".join(shown.split())
     for parts in ROWS:
         (row,) = re.findall(rf"^│ {re.escape(parts)} .*$", shown, re.MULTILINE)
@@ -107,42 +103,53 @@ def test_a_table_of_two_seeds_is_kept_and_printed_again(
             assert net.config == ablations(preset("gknet-s"))[parts]
     assert not list(tmp_path.rglob("state.pt"))
     # No shard is opened any more: they are named, and their sizes compared.
-    assert run(given, monkeypatch) == 0
-    assert capsys.readouterr().out.lstrip() == shown
-    assert run([*given[:-1], "0"], monkeypatch) == 0
-    assert "1 seed," in capsys.readouterr().out
+    assert call_command(command.main, *given).out.lstrip() == shown
+    done = call_command(command.main, *given[:-1], "0")
+    assert done.code == 0
+    assert "1 seed," in done.out
+
+
+DYING = """
+import os, signal, sys
+from training import ablate
+from training.engine.training import Training
+
+take_step = Training.train_step
+
+def die_in_the_second_row(training, stream):
+    if training.run.parts == "+KPB" and training.step == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return take_step(training, stream)
+
+Training.train_step = die_in_the_second_row
+sys.exit(ablate.main())
+"""
 
 
 @pytest.mark.slow
-def test_a_killed_command_ends_with_the_same_table(pool: Path, config: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def test_a_killed_command_ends_with_the_same_table(
+    small_pool: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_step = Training.train_step
 
-    def begin(out: Path) -> subprocess.Popen[str]:
-        call = [sys.executable, "-m", "training.ablate", *arguments(config, pool, out, "--seeds", "0")]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(call, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+    def interrupt_the_third_row(training: Training, stream: Stream) -> float:
+        loss = take_step(training, stream)
+        if training.run.parts == "+LRE":
+            signal.raise_signal(signal.SIGINT)
+        return loss
 
-    def stop_in(row: str, number: signal.Signals) -> tuple[int, str]:
-        """Interrupts the command as soon as it has begun that row."""
-        with begin(tmp_path / "killed") as process:
-            assert process.stdout is not None
-            while process.stdout.readline().strip() != row:
-                assert process.poll() is None
-            while not (tmp_path / "killed" / row.replace(", ", "/").replace(" ", "-") / "tensorboard").exists():
-                time.sleep(0.01)
-            process.send_signal(number)
-            _, told = process.communicate(timeout=120)
-        return process.returncode, told
-
-    with begin(tmp_path / "whole") as process:
-        whole, _ = process.communicate(timeout=200)
-    assert stop_in("seed 0, +KPB", signal.SIGKILL)[0] == -signal.SIGKILL
-    code, told = stop_in("seed 0, +LRE", signal.SIGINT)
-    assert (code, told.splitlines()[-1]) == (130, "ablate: stopped; run the same command again to resume")
-    with begin(tmp_path / "killed") as process:
-        printed, _ = process.communicate(timeout=200)
-    assert "seed 0, +KPB" not in printed
-    assert table(printed) == table(whole)
+    whole = call_command(command.main, *arguments(config, small_pool, tmp_path / "whole", "--seeds", "0"))
+    given = arguments(config, small_pool, tmp_path / "killed", "--seeds", "0")
+    killed = subprocess.run([sys.executable, "-c", DYING, *given], cwd=ROOT, check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    with monkeypatch.context() as patched:
+        patched.setattr(Training, "train_step", interrupt_the_third_row)
+        stopped = call_command(command.main, *given)
+    assert (stopped.code, stopped.err) == (130, "ablate: stopped; run the same command again to resume\n")
+    assert "seed 0, baseline" not in stopped.out
+    again = call_command(command.main, *given)
+    assert "seed 0, +KPB" not in again.out
+    assert table(again.out) == table(whole.out)
 
 
 @pytest.mark.parametrize(
@@ -161,50 +168,46 @@ def test_a_killed_command_ends_with_the_same_table(pool: Path, config: Path, tmp
 def test_what_is_wrong_is_one_clear_line(
     changes: dict[str, str],
     told: str,
-    pool: Path,
+    small_pool: Path,
     config: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(ROOT)
-    given = arguments(config, pool, tmp_path / "out", *(part for change in changes.items() for part in change))
-    assert run(given, monkeypatch) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("ablate: ")
-    assert told in error
-    assert error.count("\n") == 1
+    given = arguments(config, small_pool, tmp_path / "out", *(part for change in changes.items() for part in change))
+    done = call_command(command.main, *given)
+    assert done.code == 2
+    assert done.err.startswith("ablate: ")
+    assert told in done.err
+    assert done.err.count("\n") == 1
 
 
-def test_another_ablations_folder_is_left_alone(
-    pool: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_ablations_folder_is_left_alone(small_pool: Path, config: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    Ablation(read_run(config), [pool], pool, out, None, 4)
+    Ablation(read_run(config), [small_pool], small_pool, out, None, 2)
     config.write_text(CONFIG.replace("12", "16"), encoding="utf-8")
-    assert run(arguments(config, pool, out), monkeypatch) == 2
-    assert (
-        capsys.readouterr().err
-        == f"ablate: {out} contains an ablation with different settings (samples); choose a new folder\n"
-    )
+    done = call_command(command.main, *arguments(config, small_pool, out))
+    assert done.code == 2
+    assert done.err == f"ablate: {out} contains an ablation with different settings (samples); choose a new folder\n"
     start = weights.find_shipped("gknet-s")
     with pytest.raises(ValueError, match="different settings \\(start\\); choose a new folder"):
-        Ablation(RUN_OF_CONFIG, [pool], pool, out, start, 4)
+        Ablation(RUN_OF_CONFIG, [small_pool], small_pool, out, start, 2)
     bigger = tmp_path / "bigger"
-    shutil.copytree(pool, bigger)
-    shutil.copy(pool / "pool-000.tar", bigger / "pool-001.tar")
+    shutil.copytree(small_pool, bigger)
+    shutil.copy(small_pool / "pool-000.tar", bigger / "pool-001.tar")
     with pytest.raises(ValueError, match="different settings \\(data\\); choose a new folder"):
-        Ablation(RUN_OF_CONFIG, [bigger], pool, out, None, 4)
+        Ablation(RUN_OF_CONFIG, [bigger], small_pool, out, None, 2)
 
 
 RUN_OF_CONFIG = replace(RUN, loss="foreground_rmse")
 
 
-def test_weights_without_such_a_statistics_path_are_refused(pool: Path, tmp_path: Path) -> None:
+def test_weights_without_such_a_statistics_path_are_refused(small_pool: Path, tmp_path: Path) -> None:
     small = replace(preset("gknet"), width=8, stem=2)
     weights.save(GKNet(small), tmp_path / "small.safetensors")
     with pytest.raises(ValueError, match="no statistics path for the preset gknet-s"):
-        Ablation(RUN, [pool], pool, tmp_path / "out", tmp_path / "small.safetensors", 1)
+        Ablation(RUN, [small_pool], small_pool, tmp_path / "out", tmp_path / "small.safetensors", 1)
+    shipped = weights.find_shipped("gknet-s")
     with pytest.raises(ValueError, match="no statistics path for the preset gknet"):
-        Ablation(replace(RUN, preset="gknet"), [pool], pool, tmp_path / "out", weights.find_shipped("gknet-s"), 1)
+        Ablation(replace(RUN, preset="gknet"), [small_pool], small_pool, tmp_path / "out", shipped, 1)
     assert not (tmp_path / "out").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -110,6 +111,7 @@ def _published() -> list[list[str]]:
     ]
 
 
+@cache
 def _size(run: TrainingRun, parts: Parts) -> list[str]:
     """A row's parameters and arithmetic."""
     net = weights.build(replace(run, parts=parts).network()).eval()

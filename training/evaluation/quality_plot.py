@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -150,6 +151,7 @@ def _limits(marks: Sequence[Mark]) -> tuple[float, float]:
     return min([50, *shares]) / 1.3, max([100, *shares]) * 1.3
 
 
+@cache
 def _size(config: GKNetConfig, shown: int) -> tuple[int, int]:
     """Parameters, and operations for a picture that the network is shown shown x shown pixels large."""
     net = weights.build(config).eval()

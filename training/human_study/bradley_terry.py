@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import choix
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
@@ -100,6 +99,8 @@ def fit_scores(wins: np.ndarray) -> np.ndarray:
     """
     if is_unbounded(wins):
         wins = wins + SHARES["none"] * (1 - np.eye(len(wins)))
+    import choix  # takes a second: only where scores are computed
+
     return choix.ilsr_pairwise_dense(wins, max_iter=100_000)
 
 

@@ -157,8 +157,7 @@ def main() -> int:
     except (HarmonizeError, OSError) as error:
         print(f"parts: {error}", file=sys.stderr)
         return 2
-    keys = set(photographs.keys[:: options.every])
-    samples = [sample for sample in make_validation_samples(photographs) if sample.key in keys]
+    samples = list(make_validation_samples(photographs, every=options.every))
     rows = {}
     with Progress() as progress:
         for name, net in nets.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +66,16 @@ def test_shipped_weights_are_those_whose_checksum_is_recorded(tmp_path: Path) ->
     weights.ship(GKNet(SMALL), tmp_path / "net.safetensors")
     recorded = (tmp_path / "net.safetensors.sha256").read_text()
     assert recorded == f"{hashlib.sha256((tmp_path / 'net.safetensors').read_bytes()).hexdigest()}  net.safetensors\n"
+
+
+def test_weights_are_read_without_torchs_compiler() -> None:
+    """Importing that takes seconds."""
+    program = (
+        "import sys; from gknet.network import weights; weights.load(weights.find_shipped('gknet-s')); "
+        "print(sorted({'torch._dynamo', 'sympy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_nothing_passes_from_one_head_to_the_other(head: RecognitionHead) -> Non
         assert (layer.weight != old).float().mean() == 0.5
 
 
+@pytest.mark.integration
 def test_a_run_that_asks_for_it_keeps_the_shipped_networks_heads_apart() -> None:
     training = Training(TrainingRun(preset="gknet-s", size=32, batch=4, heads_apart=2, learning_rate=1e-3))
     training.load_weights(weights.find_shipped("gknet-s"))

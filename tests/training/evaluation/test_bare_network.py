@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +18,24 @@ from PIL import Image
 from gknet import GKNet, preset
 from gknet.harmonizer import Harmonizer
 from gknet.network import weights
+from tests.training.calling import call_command
 from training import improve
-from training.data.judging_sets.validation import make_validation_samples
+from training.data.judging_sets.validation import make_validation_samples, open_pool
 from training.data.sample import MASK_SHARE, SIZE, Sample
 from training.data.shards import Photographs, find_shards, read_photographs
+from training.evaluation import bare_network
 from training.evaluation.bare_network import BareNetwork, judge_samples
 from training.evaluation.cases import evaluate_samples
+from training.research import parts
 from training.research.parts import CUTS, disable_modulation, disable_reference, disable_selection
 
-ROOT = Path(__file__).parents[3]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")
-def samples(pool: Path) -> list[Sample]:
-    photographs = read_photographs(find_shards([pool]), SIZE, validation=True, mask_share=MASK_SHARE)
-    return list(make_validation_samples(photographs))
+def samples(small_pool: Path) -> list[Sample]:
+    photographs = read_photographs(find_shards([small_pool]), SIZE, validation=True, mask_share=MASK_SHARE)
+    return list(islice(make_validation_samples(photographs), 2))
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +43,10 @@ def shipped() -> GKNet:
     return weights.load(weights.find_shipped("gknet-s"))
 
 
-def test_the_network_alone_scores_as_the_pipeline_does(pool: Path, shipped: GKNet) -> None:
+def test_the_network_alone_scores_as_the_pipeline_does(small_pool: Path, shipped: GKNet) -> None:
     size = shipped.config.network_size
-    photographs = read_photographs(find_shards([pool]), size, validation=True, mask_share=MASK_SHARE)
-    large = list(make_validation_samples(photographs))  # as large as they are shown
+    photographs = read_photographs(find_shards([small_pool]), size, validation=True, mask_share=MASK_SHARE)
+    large = list(islice(make_validation_samples(photographs), 2))  # as large as they are shown
     bare, piped = judge_samples(BareNetwork(shipped), large), evaluate_samples(Harmonizer(shipped, "cpu"), large)
     assert [record.key for record in bare] == [record.key for record in piped]
     alone = np.mean([record.after.fmse for record in bare])
@@ -50,7 +54,7 @@ def test_the_network_alone_scores_as_the_pipeline_does(pool: Path, shipped: GKNe
 
 
 def test_small_pictures_score_about_as_in_the_pipeline(shipped: GKNet) -> None:
-    samples = list(make_validation_samples(reduced_photographs()))
+    samples = list(islice(make_validation_samples(reduced_photographs()), 0, None, 7))
     bare, piped = judge_samples(BareNetwork(shipped), samples), evaluate_samples(Harmonizer(shipped, "cpu"), samples)
     before, alone, whole = (
         np.array([getattr(record, when).fmse for record in records])
@@ -77,8 +81,10 @@ def reduced_photographs() -> Photographs:
 
 
 @pytest.mark.parametrize("cut", [name for name, cut in CUTS.items() if cut])
-def test_every_part_of_the_shipped_weights_matters_to_the_picture(cut: str, samples: list[Sample]) -> None:
-    net = weights.load(weights.find_shipped("gknet-s"))
+def test_every_part_of_the_shipped_weights_matters_to_the_picture(
+    cut: str, samples: list[Sample], quick_weights: Path
+) -> None:
+    net = weights.load(quick_weights)
     whole = BareNetwork(net)(samples[0].composite, samples[0].mask).astype(int)
     switch_off = CUTS[cut]
     assert switch_off
@@ -103,8 +109,10 @@ def test_without_modulation_the_decoder_is_the_baselines(residual: bool, samples
         assert torch.allclose(net(composite, mask), cut, atol=1e-5)
 
 
-def test_without_selection_every_picture_gets_the_same_channel_weights(samples: list[Sample], shipped: GKNet) -> None:
-    net = weights.load(weights.find_shipped("gknet-s"))
+def test_without_selection_every_picture_gets_the_same_channel_weights(
+    samples: list[Sample], shipped: GKNet, quick_weights: Path
+) -> None:
+    net = weights.load(quick_weights)
     disable_selection(net, samples)
     disable_reference(net, samples)
     assert net.kernels is not None
@@ -116,42 +124,49 @@ def test_without_selection_every_picture_gets_the_same_channel_weights(samples: 
     assert not torch.allclose(shipped.kernels.blocks[0].fuse.compute_channel_weights(features, features)[0], means[0])  # type: ignore[union-attr,operator]
 
 
-def test_the_commands_print_a_row_for_everything_judged(pool: Path) -> None:
-    common = ["--pool", str(pool), "--weights", str(weights.find_shipped("gknet-s"))]
-    command = [sys.executable, "-m", "training.evaluation.bare_network", *common, "--device", "cpu"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert re.search(r"^all +\d+ composites  fMSE +[\d.]+ -> +[\d.]+ \([-+][\d.]+ %\)", done.stdout, re.MULTILINE)
-    command = [sys.executable, "-m", "training.research.parts", *common, "--every", "4", "--beside", common[-1]]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in CUTS:
-        assert name in done.stdout
+@pytest.mark.usefixtures("two_kinds")
+@pytest.mark.slow
+def test_the_commands_print_a_row_for_everything_judged(small_pool: Path, quick_weights: Path) -> None:
+    given = ["--pool", small_pool, "--weights", quick_weights]
+    done = call_command(bare_network.main, *given, "--device", "cpu")
+    assert done.code == 0
+    assert re.search(r"^all +\d+ composites  fMSE +[\d.]+ -> +[\d.]+ \([-+][\d.]+ %\)", done.out, re.MULTILINE)
+    done = call_command(parts.main, *given, "--every", "2", "--beside", quick_weights)
+    assert done.code == 0
+    for name in (*CUTS, quick_weights.name):
+        assert name in done.out
 
 
 @pytest.mark.parametrize("option", ["--around", "--beyond"])
 def test_pixels_around_the_foreground_cannot_be_less_than_none(option: str) -> None:
-    arguments = ["--pool", "nowhere", "--weights", "none.safetensors", option, "-1"]
-    command = [sys.executable, "-m", "training.evaluation.bare_network", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "--around and --beyond must be at least 0" in done.stderr
+    given = ["--pool", "nowhere", "--weights", "none.safetensors", option, "-1"]
+    done = call_command(bare_network.main, *given)
+    assert done.code == 2
+    assert "--around and --beyond must be at least 0" in done.err
+
+
+def open_beginning(folder: Path, *, beyond: int) -> tuple[int, Iterator[Sample]]:
+    """A pool's first composite."""
+    return 1, islice(open_pool(folder, beyond=beyond)[1], 1)
 
 
 def test_only_better_weights_take_the_shipped_ones_place(
-    pool: Path, tmp_path: Path, shipped: GKNet, monkeypatch: pytest.MonkeyPatch
+    small_pool: Path, tmp_path: Path, quick_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("nothing may be written")
 
     good, bad = tmp_path / "good.safetensors", tmp_path / "bad.safetensors"
-    weights.save(shipped, good)
+    shutil.copy(quick_weights, good)
     net = weights.load(good)
     with torch.no_grad():
         assert net.head.bias is not None
         net.head.bias.fill_(9.0)
     weights.save(net, bad)
     kept = good.read_bytes()
+    monkeypatch.setattr(improve, "open_pool", open_beginning)
     with monkeypatch.context() as patched:
         patched.setattr(weights, "save", refuse)
-        assert not improve.replace_if_better(bad, good, pool)
-    assert improve.replace_if_better(good, bad, pool)
+        assert not improve.replace_if_better(bad, good, small_pool)
+    assert improve.replace_if_better(good, bad, small_pool)
     assert good.read_bytes() == kept == bad.read_bytes()

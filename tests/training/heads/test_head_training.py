@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from gknet import GKNet
 from gknet.errors import InputError, WeightsError
 from gknet.network import weights
 from gknet.network.inference import InferenceNetwork
+from tests.training.calling import call_command
 from training.data.sample import Sample
 from training.data.shards import find_shards, read_photographs
 from training.data.streams.composites import CompositeStream
@@ -38,7 +38,7 @@ from training.heads.judging import format_comparison, judge_heads, load_judging_
 from training.heads.train import SETS, HeadTraining, compute_mean_loss, compute_relative_error
 
 SIZE = 64
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +153,7 @@ def repeated(examples: Examples, times: int) -> Examples:
     return Examples(*(part.repeat(times, *[1] * (part.dim() - 1)) for part in examples))
 
 
+@pytest.mark.slow
 def test_heads_learn_and_nothing_else_does(examples: Examples) -> None:
     training = HeadTraining(weights.load(weights.find_shipped("gknet-s")), rate=5e-4)
     before = {name: value.clone() for name, value in training.net.state_dict().items()}
@@ -168,6 +169,7 @@ def test_heads_learn_and_nothing_else_does(examples: Examples) -> None:
             assert torch.equal(value, before[name])
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_its_state(tmp_path: Path, examples: Examples) -> None:
     def train(training: HeadTraining, steps: int, seed: int) -> None:
         torch.manual_seed(seed)
@@ -218,22 +220,21 @@ def test_the_error_relative_to_before_weighs_all_four_sets_alike() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_command_trains_judges_and_goes_on(
-    pool: Path,
-    light: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    pool: Path, light: Path, quick_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(head_bank, "PIECE_LENGTH", 5)
     monkeypatch.setattr(head_bank, "NETWORK_SIZE", 64)
     out = tmp_path / "run"
-    command = ["train_heads", "--pool", str(pool), "--light", str(light), "--data", str(pool), "--out", str(out)]
-    monkeypatch.setattr(sys, "argv", [*command, "--every", "2", "--steps", "1", "--minutes", "0.001"])
-    shipped = weights.find_shipped("gknet-s").read_bytes()
-    assert train_heads.main() == 0
-    assert "1 steps" in capsys.readouterr().out
-    assert weights.load(out / "latest.safetensors").config == weights.load(weights.find_shipped("gknet-s")).config
-    assert train_heads.main() == 0
-    assert "2 steps" in capsys.readouterr().out
-    assert weights.find_shipped("gknet-s").read_bytes() == shipped
+    given = ["--pool", pool, "--light", light, "--data", pool, "--weights", quick_weights, "--out", out]
+    given += ["--every", "4", "--steps", "1", "--minutes", "0"]
+    before = quick_weights.read_bytes()
+    done = call_command(train_heads.main, *given)
+    assert done.code == 0, done.err
+    assert "1 steps" in done.out
+    assert weights.load(out / "latest.safetensors").config == weights.load(quick_weights).config
+    done = call_command(train_heads.main, *given)
+    assert done.code == 0, done.err
+    assert "2 steps" in done.out
+    assert quick_weights.read_bytes() == before

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.training.running_study import COMMAND, ROOT, RunningStudy, arguments
+from tests.training.calling import call_command
+from tests.training.running_study import RunningStudy, arguments
+from training.human_study.__main__ import main
 from training.human_study.study import Study
 from training.human_study.votes import Vote, VoteFile
 
-
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+pytestmark = pytest.mark.integration
 
 
 def test_the_report_is_a_row_a_method_best_first(study_folders: list[Path], votes: Path) -> None:
@@ -33,14 +32,12 @@ def test_the_report_is_a_row_a_method_best_first(study_folders: list[Path], vote
                 file.append(Vote(voter, trial, "left" if better else "right"))
     with votes.open("ab") as torn:
         torn.write(b'{"study": "torn')
-    done = run(*arguments(study_folders, votes), "--report")
-    assert done.returncode == 0, done.stderr
-    assert (
-        done.stderr.splitlines()[0] == f"human_study: The last line of {votes} was cut off by a crash and is ignored."
-    )
-    assert "27 votes, 3 voters, 3 pictures" in done.stdout
+    done = call_command(main, *arguments(study_folders, votes), "--report")
+    assert done.code == 0, done.err
+    assert done.err.splitlines()[0] == f"human_study: The last line of {votes} was cut off by a crash and is ignored."
+    assert "27 votes, 3 voters, 3 pictures" in done.out
     rows = re.findall(
-        r"^│ (\w+) +│ +([+-][\d.]+) │ +([+-][\d.]+) to ([+-][\d.]+) │ +(\d+) │ +([\d.]+) % │$", done.stdout, re.M
+        r"^│ (\w+) +│ +([+-][\d.]+) │ +([+-][\d.]+) to ([+-][\d.]+) │ +(\d+) │ +([\d.]+) % │$", done.out, re.M
     )
     assert [row[0] for row in rows] == ["strong", "mild", "as_pasted"]
     assert [row[4] for row in rows] == ["18", "18", "18"]
@@ -48,7 +45,7 @@ def test_the_report_is_a_row_a_method_best_first(study_folders: list[Path], vote
     scores = [float(row[1]) for row in rows]
     assert sum(scores) == pytest.approx(0, abs=0.002)
     assert all(float(low) <= float(score) <= float(high) for _, score, low, high, *_ in rows)
-    papers = re.findall(r"^│ paper: (\S+) \[1\] +│ +([\d.]+) │", done.stdout, re.M)
+    papers = re.findall(r"^│ paper: (\S+) \[1\] +│ +([\d.]+) │", done.out, re.M)
     assert papers == [
         ("GKNet", "1.944"),
         ("iDIH-HRNet", "1.532"),
@@ -151,25 +148,25 @@ def never_compared(folders: list[Path], votes: Path) -> list[str]:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_bad_input_is_one_clear_line(bad: Change, told: str, study_folders: list[Path], votes: Path) -> None:
-    done = run(*bad(study_folders, votes), "--port", "0")
-    assert done.returncode == 2, done.stdout
-    assert done.stdout == ""
-    assert re.fullmatch(rf"human_study: .*{told}.*\n", done.stderr), done.stderr
+    done = call_command(main, *bad(study_folders, votes), "--port", "0")
+    assert done.code == 2, done.out
+    assert done.out == ""
+    assert re.fullmatch(rf"human_study: .*{told}.*\n", done.err), done.err
 
 
 def test_a_port_that_is_taken_is_told(study_folders: list[Path], tmp_path: Path, votes: Path) -> None:
     with RunningStudy(study_folders, votes) as study:
-        done = run(*arguments(study_folders, tmp_path / "others.jsonl"), "--port", str(study.port))
-    assert done.returncode == 2
-    assert done.stderr == f"human_study: Port {study.port} is taken. Choose another port with --port.\n"
+        done = call_command(main, *arguments(study_folders, tmp_path / "others.jsonl"), "--port", str(study.port))
+    assert done.code == 2
+    assert done.err == f"human_study: Port {study.port} is taken. Choose another port with --port.\n"
 
 
 def test_a_votes_file_in_use_is_told(study_folders: list[Path], votes: Path) -> None:
     with RunningStudy(study_folders, votes) as study:
-        done = run(*arguments(study_folders, votes), "--port", "0")
+        done = call_command(main, *arguments(study_folders, votes), "--port", "0")
         assert study.vote("anna", 0, "left") == 204
-    assert done.returncode == 2
-    assert re.fullmatch(r"human_study: Another running study is writing to .*votes\.jsonl\. .*\n", done.stderr)
+    assert done.code == 2
+    assert re.fullmatch(r"human_study: Another running study is writing to .*votes\.jsonl\. .*\n", done.err)
 
 
 def test_folders_of_one_name_are_told_apart_by_their_parents(study_folders: list[Path], tmp_path: Path) -> None:
@@ -181,9 +178,9 @@ def test_folders_of_one_name_are_told_apart_by_their_parents(study_folders: list
 
 
 def test_help_shows_how() -> None:
-    done = run("--help")
-    assert done.returncode == 0
+    done = call_command(main, "--help")
+    assert done.code == 0
     assert (
         "python -m training.human_study results/gknet results/other --composites composites --votes votes.jsonl"
-        in done.stdout
+        in done.out
     )

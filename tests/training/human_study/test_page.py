@@ -17,7 +17,7 @@ from gknet.cli import demo as example
 from tests.training.browser import chromium
 from tests.training.running_study import RunningStudy
 
-pytestmark = pytest.mark.timeout(1800)  # the chroot may have to be built
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(1800)]  # the chroot may have to be built
 LONG_SIDE = 1200
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}

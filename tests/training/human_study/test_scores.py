@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 
 from gknet.errors import InputError
 from training.human_study.bradley_terry import RESAMPLES, Ranking, fit_scores, is_unbounded, rank_methods
@@ -69,6 +68,8 @@ def test_no_difference_is_half_a_vote_for_either() -> None:
 )
 def test_scores_are_the_likeliest_ones(wins: list[list[float]]) -> None:
     """Found again by a general minimizer from the likelihood as it is written down."""
+    from scipy.optimize import minimize  # takes half a second: only where it is needed
+
     table = np.array(wins, float)
 
     def cost(free: np.ndarray) -> float:

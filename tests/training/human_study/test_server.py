@@ -17,6 +17,8 @@ from tests.training.running_study import METHODS, RunningStudy
 from training.human_study.study import Study
 from training.human_study.votes import read_votes
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def study(study_folders: list[Path], votes: Path) -> Iterator[RunningStudy]:
@@ -24,18 +26,30 @@ def study(study_folders: list[Path], votes: Path) -> Iterator[RunningStudy]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def kept_votes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("study") / "votes.jsonl"
+
+
+@pytest.fixture(scope="module")
+def kept_study(made_study_folders: list[Path], kept_votes: Path) -> Iterator[RunningStudy]:
+    """One for all tests that need not know what else was asked of it."""
+    with RunningStudy(made_study_folders, kept_votes) as running:
+        yield running
+
+
 def counted(folders: list[Path], votes: Path) -> int:
     return len(read_votes(votes, Study(folders, folders[-1])).by_question)
 
 
-def test_every_two_methods_meet_on_every_picture_once(study: RunningStudy) -> None:
-    trials = study.fetch_trials("anna")
+def test_every_two_methods_meet_on_every_picture_once(kept_study: RunningStudy) -> None:
+    trials = kept_study.fetch_trials("anna")
     assert len(trials) == 3 * 3
     assert len({(trial["composite"], frozenset((trial["left"], trial["right"]))) for trial in trials}) == 9
     assert all(trial["choice"] is None for trial in trials)
-    assert study.fetch_trials("anna") == trials
-    assert study.fetch_trials("ben") != trials
-    assert study.first == "Methods: 3, pictures: 3, questions to each voter: 9.\n"
+    assert kept_study.fetch_trials("anna") == trials
+    assert kept_study.fetch_trials("ben") != trials
+    assert kept_study.first == "Methods: 3, pictures: 3, questions to each voter: 9.\n"
 
 
 def test_order_and_sides_are_fair_over_many_voters(study_folders: list[Path]) -> None:
@@ -47,12 +61,14 @@ def test_order_and_sides_are_fair_over_many_voters(study_folders: list[Path]) ->
         assert sum(sides) / len(sides) == pytest.approx(0.5, abs=0.05)
 
 
-def test_pictures_are_the_files_and_their_addresses_say_nothing(study: RunningStudy, study_folders: list[Path]) -> None:
-    files = {path.read_bytes() for folder in study_folders for path in folder.iterdir()}
-    addresses = {trial[side] for trial in study.fetch_trials("anna") for side in ("composite", "left", "right")}
+def test_pictures_are_the_files_and_their_addresses_say_nothing(
+    kept_study: RunningStudy, made_study_folders: list[Path]
+) -> None:
+    files = {path.read_bytes() for folder in made_study_folders for path in folder.iterdir()}
+    addresses = {trial[side] for trial in kept_study.fetch_trials("anna") for side in ("composite", "left", "right")}
     assert len(addresses) == 4 * 3  # the untouched ones have two addresses: as composite and as result
     for address in addresses:
-        response, content = study.ask("GET", address)
+        response, content = kept_study.ask("GET", address)
         assert response.status == 200
         assert response.headers["Content-Type"] == ("image/jpeg" if content.startswith(b"\xff\xd8") else "image/png")
         assert content in files
@@ -70,10 +86,17 @@ def test_a_restart_changes_the_addresses(study_folders: list[Path], votes: Path)
     assert not seen[0] & seen[1]
 
 
-def test_nothing_that_is_served_names_a_method_or_leaves_the_page_open(study: RunningStudy) -> None:
-    addresses = ["/", "/page.css", "/page.js", "/trials?voter=anna", study.fetch_trials("anna")[0]["left"], "/nothing"]
+def test_nothing_that_is_served_names_a_method_or_leaves_the_page_open(kept_study: RunningStudy) -> None:
+    addresses = [
+        "/",
+        "/page.css",
+        "/page.js",
+        "/trials?voter=anna",
+        kept_study.fetch_trials("anna")[0]["left"],
+        "/nothing",
+    ]
     for address in addresses:
-        response, content = study.ask("GET", address)
+        response, content = kept_study.ask("GET", address)
         told = content + str(response.headers).encode()
         assert not any(method.encode() in told for method in METHODS), address
         policy = response.headers["Content-Security-Policy"]
@@ -81,13 +104,13 @@ def test_nothing_that_is_served_names_a_method_or_leaves_the_page_open(study: Ru
         assert "unsafe" not in policy
         assert response.headers["X-Content-Type-Options"] == "nosniff"
     for address in ("/", "/page.css", "/page.js"):
-        assert not re.search(rb"https?:|//[a-z]|@import|url\(|<script>|style=", study.ask("GET", address)[1])
+        assert not re.search(rb"https?:|//[a-z]|@import|url\(|<script>|style=", kept_study.ask("GET", address)[1])
 
 
-def test_it_listens_on_this_machine_alone(study: RunningStudy) -> None:
+def test_it_listens_on_this_machine_alone(kept_study: RunningStudy) -> None:
     listening = [
         connection.laddr.ip
-        for connection in psutil.Process(study.process.pid).net_connections("inet")
+        for connection in psutil.Process(kept_study.process.pid).net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     ]
     assert listening == ["127.0.0.1"]
@@ -96,9 +119,9 @@ def test_it_listens_on_this_machine_alone(study: RunningStudy) -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8765", "127.0.0.1.evil.example", "", "[", "192.168.0.2"]
 )
-def test_other_names_of_this_machine_are_refused(study: RunningStudy, host: str) -> None:
+def test_other_names_of_this_machine_are_refused(kept_study: RunningStudy, host: str) -> None:
     for method, address in (("GET", "/"), ("GET", "/trials?voter=anna"), ("POST", "/votes")):
-        assert study.ask(method, address, headers={"Host": host})[0].status == 403
+        assert kept_study.ask(method, address, headers={"Host": host})[0].status == 403
 
 
 def test_a_forwarded_port_works(study: RunningStudy) -> None:
@@ -112,10 +135,11 @@ def test_a_forwarded_port_works(study: RunningStudy) -> None:
     "headers",
     [{"Content-Type": "text/plain"}, {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}],
 )
-def test_other_sites_cannot_vote(study: RunningStudy, votes: Path, headers: dict[str, str]) -> None:
+def test_other_sites_cannot_vote(kept_study: RunningStudy, kept_votes: Path, headers: dict[str, str]) -> None:
+    before = kept_votes.read_bytes()
     body = {"voter": "anna", "trial": 0, "choice": "left"}
-    assert study.ask("POST", "/votes", body, headers=headers)[0].status == 403
-    assert votes.read_bytes() == b""
+    assert kept_study.ask("POST", "/votes", body, headers=headers)[0].status == 403
+    assert kept_votes.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -135,10 +159,11 @@ def test_other_sites_cannot_vote(study: RunningStudy, votes: Path, headers: dict
         None,
     ],
 )
-def test_what_is_no_vote_is_refused(study: RunningStudy, votes: Path, body: object) -> None:
-    assert study.ask("POST", "/votes", body)[0].status == 400
-    assert votes.read_bytes() == b""
-    assert study.vote("anna", 0, "left") == 204  # and it goes on
+def test_what_is_no_vote_is_refused(kept_study: RunningStudy, kept_votes: Path, body: object) -> None:
+    before = kept_votes.read_bytes()
+    assert kept_study.ask("POST", "/votes", body)[0].status == 400
+    assert kept_votes.read_bytes() == before
+    assert kept_study.vote("zoe", 0, "left") == 204  # and it goes on
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from PIL import Image
 
 from gknet.errors import InputError
+from tests.training.calling import call_command
 from training.research import learning_curve as command
 from training.research.learning_curve import (
     COLUMNS,
@@ -76,15 +76,10 @@ def test_leaving_out_a_point_that_is_off_changes_the_curve() -> None:
 def test_the_points_of_the_docs_are_read_and_drawn(tmp_path: Path) -> None:
     points = ROOT / "docs" / "learning-curve.csv"
     plot = tmp_path / "curve.png"
-    done = subprocess.run(
-        [sys.executable, "-m", "training.research.learning_curve", str(points), "--plot", str(plot)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = call_command(command.main, points, "--plot", plot)
+    assert done.code == 0
     for name, found in read_points(points).items():
-        assert f"| {name} | {len(found.share)} |" in done.stdout
+        assert f"| {name} | {len(found.share)} |" in done.out
         assert (found.share < 1).all()
     with Image.open(plot) as picture:
         assert min(picture.size) > 400

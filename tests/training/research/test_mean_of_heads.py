@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +11,13 @@ import torch
 
 from gknet import GKNet
 from gknet.network import weights
+from tests.training.calling import call_command
 from training.engine.run import TrainingRun
 from training.engine.training import Training
+from training.research import mean_of_heads
 from training.research.mean_of_heads import average_heads
 
-ROOT = Path(__file__).parents[3]
+pytestmark = pytest.mark.integration
 RUN = TrainingRun(preset="gknet-s", only="recognition_head", heads=2)
 
 
@@ -86,17 +86,9 @@ def test_the_command_writes_the_mean_or_says_why_not(heads: list[GKNet], tmp_pat
     paths = [tmp_path / f"{number}.safetensors" for number in range(2)]
     for net, path in zip(heads, paths, strict=True):
         weights.save(net, path)
-    command = [
-        sys.executable,
-        "-m",
-        "training.research.mean_of_heads",
-        *map(str, paths),
-        "-o",
-        str(tmp_path / "mean.safetensors"),
-    ]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    done = call_command(mean_of_heads.main, *paths, "-o", tmp_path / "mean.safetensors")
+    assert done.code == 0
     assert weights.load(tmp_path / "mean.safetensors").config == replace(RUN, heads=1).network()
-    command[3] = str(weights.find_shipped("gknet-s"))
-    refused = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("mean_of_heads: ")
+    refused = call_command(mean_of_heads.main, weights.find_shipped("gknet-s"), paths[1], "-o", tmp_path / "no")
+    assert refused.code == 2
+    assert refused.err.startswith("mean_of_heads: ")

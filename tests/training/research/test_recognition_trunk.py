@@ -13,6 +13,8 @@ from tests.gknet.photographs import photograph
 from training.research import recognition_trunk
 from training.research.recognition_trunk import find_package_file, fold_batch_norm
 
+pytestmark = pytest.mark.integration
+
 
 def test_the_file_is_made_of_the_package() -> None:
     """To float16's last digit: processors round the square roots of the folded batch norm differently."""

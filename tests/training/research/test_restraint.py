@@ -14,7 +14,9 @@ from training.data.sample import Sample
 from training.evaluation.bare_network import BareNetwork
 from training.research.restraint import LEVELS, UnrestrainedNetwork, apply_restraint, build_table, measure_restraints
 
-CONFIG = replace(preset("gknet-residual"), width=8, correlation_groups=4, reference_heads=4, restraint=0.03)
+CONFIG = replace(
+    preset("gknet-residual"), width=8, correlation_groups=4, reference_heads=4, restraint=0.03, network_size=64
+)
 
 
 @pytest.fixture

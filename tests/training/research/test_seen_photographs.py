@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.training.calling import call_command
 from training.data.shards import find_shards, read_photographs
 from training.evaluation.metrics import Record, Scores
 from training.research import seen_photographs as command
 from training.research.seen_photographs import build_table, resample_shares, select_evenly
-
-ROOT = Path(__file__).parents[3]
 
 
 def records(after: list[float], composites: int = 2) -> list[Record]:
@@ -59,21 +56,17 @@ def test_some_photographs_are_taken_evenly_with_their_first_mask(pool: Path) -> 
     assert np.array_equal(some.pictures[-1], photographs.pictures[-1])
 
 
-def test_the_command_judges_as_many_of_either(pool: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "training.research.seen_photographs", "--pool", str(pool), "--photographs", "2"],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    rows = [line.split("|")[1:4] for line in done.stdout.splitlines() if line.startswith("| ")]
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread", "two_kinds")
+def test_the_command_judges_as_many_of_either(small_pool: Path, quick_weights: Path) -> None:
+    done = call_command(command.main, "--pool", small_pool, "--weights", quick_weights, "--photographs", "2")
+    assert done.code == 0, done.err
+    rows = [line.split("|")[1:4] for line in done.out.splitlines() if line.startswith("| ")]
     seen, unseen = rows[-3:-1]
     assert seen[0].strip() == "trained on"
     assert unseen[0].strip() == "never trained on"
-    assert 6 <= int(seen[1]) <= 12
-    assert 6 <= int(unseen[1]) <= 12
+    assert 2 <= int(seen[1]) <= 4
+    assert 2 <= int(unseen[1]) <= 4
     assert rows[-1][0].strip() == "apart"
 
 

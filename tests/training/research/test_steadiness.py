@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
 
+from tests.training.calling import call_command
 from training.data.sample import Sample
 from training.research import steadiness
 from training.research.steadiness import (
@@ -79,13 +79,12 @@ def test_every_photograph_is_asked_once_as_it_is(sample: Sample) -> None:
     assert [len(agreements) for agreements in found.values()] == [2, 3, 3, 3, 3, 3, 3]
 
 
-def test_the_command_prints_a_row_a_change(
-    pool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["steadiness", "--pool", str(pool), "--every", "6"])
-    assert steadiness.main() == 0
-    printed = capsys.readouterr().out
-    assert all(name in printed for name in CHANGES)
-    monkeypatch.setattr(sys, "argv", ["steadiness", "--pool", "nowhere"])
-    assert steadiness.main() == 2
-    assert capsys.readouterr().err.count("\n") == 1
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread", "two_kinds")
+def test_the_command_prints_a_row_a_change(small_pool: Path, quick_weights: Path) -> None:
+    done = call_command(steadiness.main, "--pool", small_pool, "--weights", quick_weights, "--every", "4")
+    assert done.code == 0
+    assert all(name in done.out for name in CHANGES)
+    done = call_command(steadiness.main, "--pool", "nowhere", "--weights", quick_weights)
+    assert done.code == 2
+    assert done.err.count("\n") == 1

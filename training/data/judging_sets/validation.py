@@ -34,7 +34,7 @@ def is_selected(key: str, kind: str, every: int) -> bool:
 
 
 def make_validation_samples(
-    photographs: Photographs, around: int = 0, beyond: int = 0, half: Half | None = None
+    photographs: Photographs, around: int = 0, beyond: int = 0, half: Half | None = None, every: int = 1
 ) -> Iterator[Sample]:
     """Yield every kind of composite for each photograph. Always the same samples: draws depend on key and kind alone.
 
@@ -43,13 +43,14 @@ def make_validation_samples(
     beyond: fill this many pixels around the foreground from the background, as around an object from another
     photograph.
     half: use only one half of the photographs.
+    every: use only every N-th photograph.
 
     The foreground is the photograph's first mask; the reference is another photograph of the set. A kind without a
     usable composite after TRIES attempts is left out.
     """
     first = [int(masks[0]) for masks in photographs.masks_of]
     for index, key in enumerate(photographs.keys):
-        if half and find_half(key) != half:
+        if index % every or (half and find_half(key) != half):
             continue
         real, mask = _tensors(photographs, index, first[index])
         for number, kind in enumerate(KINDS):

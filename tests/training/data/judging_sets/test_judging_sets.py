@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from gknet.errors import PictureError
+from tests.training.calling import call_command
 from training.data.judging_sets.other_code import TRANSFERS, compress_as_jpeg, make_other_code_samples
 from training.data.judging_sets.real_light import CAMERAS, HOURS, make_real_light_samples
 from training.data.judging_sets.rerendered import STRENGTHS, make_rerendered_samples
@@ -159,17 +159,17 @@ def test_composites_of_one_photograph_count_as_one() -> None:
     assert math.isnan(summarize([record("a", 100, 50, 1)]).gain_error)
 
 
+@pytest.mark.slow
 def test_the_command_prints_all_four_sets_by_their_choosing_halves(
-    pool: Path, light: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pool: Path, light: Path, quick_weights: Path
 ) -> None:
-    command = ["four_sets", "--pool", str(pool), "--light", str(light), "--every", "2"]
-    monkeypatch.setattr(sys, "argv", command)
-    assert four_sets.main() == 0
-    printed = capsys.readouterr().out
-    assert "choosing halves" in printed
+    given = ["--light", light, "--weights", quick_weights, "--every", "4"]
+    done = call_command(four_sets.main, "--pool", pool, *given)
+    assert done.code == 0, done.err
+    assert "choosing halves" in done.out
     for name in ("own", "other code", "re-rendered", "real light", "chamonix.tower"):
-        assert name in printed
-    assert "courbevoie" not in printed
-    monkeypatch.setattr(sys, "argv", [*command[:2], "nowhere", *command[3:]])
-    assert four_sets.main() == 2
-    assert capsys.readouterr().err.count("\n") == 1
+        assert name in done.out
+    assert "courbevoie" not in done.out
+    done = call_command(four_sets.main, "--pool", "nowhere", *given)
+    assert done.code == 2
+    assert done.err.count("\n") == 1

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from gknet import PictureError
+from tests.training.calling import call_command
+from training import evaluate, train
 from training.data import iharmony4
 from training.data.bad_files import BadFiles
 from training.data.streams.triplets import Epochs, TripletStream
@@ -18,7 +18,7 @@ from training.engine.parallel import Parallel
 from training.engine.run import TrainingRun
 from training.engine.training import Training
 
-ROOT = Path(__file__).parents[4]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("one_thread")]
 RUN = TrainingRun(preset="gknet-s", size=256, batch=2)
 
 
@@ -71,19 +71,20 @@ def test_a_bad_file_ends_the_training_or_is_left_out(iharmony4_tree: Path) -> No
         broken.real.write_bytes(content)
 
 
+@pytest.mark.usefixtures("quick_preset")
+@pytest.mark.slow
 def test_two_epochs_and_the_tables(iharmony4_tree: Path, tmp_path: Path) -> None:
     composites = len(iharmony4.list_triplets(iharmony4_tree, "train"))
     config = tmp_path / "run.toml"
     config.write_text(f'preset = "gknet-s"\nbatch = 2\nsamples = {2 * composites}\n', encoding="utf-8")
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "training.train", "--config", str(config), "--iharmony4", str(iharmony4_tree)]
-    done = subprocess.run([*command, "--out", str(run)], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{composites} composites")
+    given = ["--config", config, "--iharmony4", iharmony4_tree, "--out", run]
+    done = call_command(train.main, *given)
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"{composites} composites")
     assert torch.load(run / "state.pt", weights_only=True)["samples"] == 2 * composites
-    command = [sys.executable, "-m", "training.evaluate", "--iharmony4", str(iharmony4_tree)]
-    command += ["--weights", str(run / "weights.safetensors")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    given = ["--iharmony4", iharmony4_tree, "--weights", run / "weights.safetensors", "--device", "cpu"]
+    done = call_command(evaluate.main, *given)
+    assert done.code == 0, done.err
     for expected in ("Table 1", "Table 2", *iharmony4.SUBSETS, "GKNet", "DoveNet", "15–100"):
-        assert expected in done.stdout, expected
+        assert expected in done.out, expected

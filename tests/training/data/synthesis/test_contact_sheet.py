@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from tests.training.calling import call_command
+from training.data.synthesis import __main__ as command
 from training.data.synthesis.__main__ import SIZE
 from training.data.synthesis.scenes import RENDERINGS
 from training.data.synthesis.wide import WIDE_KINDS
 
-ROOT = Path(__file__).parents[4]
 
-
+@pytest.mark.integration  # the sheet is large
 def test_the_sheet_shows_a_row_a_photograph(pool: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "training.data.synthesis", "--pool", str(pool), "--photographs", "2"]
-    subprocess.run([*command, "--sheet", str(tmp_path / "sheet.png")], cwd=ROOT, check=True, capture_output=True)
+    given = ["--pool", pool, "--photographs", "2", "--sheet", tmp_path / "sheet.png"]
+    assert call_command(command.main, *given).code == 0
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width >= (1 + len(WIDE_KINDS) + len(RENDERINGS)) * SIZE
         assert 2 * SIZE < sheet.height < 3 * SIZE

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from training.data.judging_sets.validation import make_validation_samples
-from training.data.sample import MASK_SHARE, SIZE
+from training.data.sample import MASK_SHARE
 from training.data.shards import find_shards, read_photographs
 from training.data.synthesis.edge_leakage import dilate, dilate_softly, recolor_without_leakage
 from training.data.synthesis.recoloring import Composites
@@ -100,8 +100,8 @@ def test_what_is_filled_has_the_colours_beyond() -> None:
     assert 15 < filled < 60
 
 
-def test_validation_samples_can_be_recoloured_around_their_foreground(pool: Path) -> None:
-    photographs = read_photographs(find_shards([pool]), SIZE, validation=True, mask_share=MASK_SHARE)
+def test_validation_samples_can_be_recoloured_around_their_foreground(small_pool: Path) -> None:
+    photographs = read_photographs(find_shards([small_pool]), 64, validation=True, mask_share=MASK_SHARE)
     plain, around = (list(make_validation_samples(photographs, pixels)) for pixels in (0, 2))
     truths = {sample.key: sample.real for sample in plain}
     assert around
@@ -111,8 +111,8 @@ def test_validation_samples_can_be_recoloured_around_their_foreground(pool: Path
     assert any(not np.array_equal(sample.real, truths[sample.key]) for sample in around)
 
 
-def test_validation_samples_can_be_made_of_what_lies_beyond_around_their_foreground(pool: Path) -> None:
-    photographs = read_photographs(find_shards([pool]), SIZE, validation=True, mask_share=MASK_SHARE)
+def test_validation_samples_can_be_made_of_what_lies_beyond_around_their_foreground(small_pool: Path) -> None:
+    photographs = read_photographs(find_shards([small_pool]), 64, validation=True, mask_share=MASK_SHARE)
     plain, beyond = (list(make_validation_samples(photographs, beyond=pixels)) for pixels in (0, 4))
     assert len(plain) == len(beyond) > 0
     for was, sample in zip(plain, beyond, strict=True):

@@ -3,48 +3,44 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.interrupting import interrupt_command
+from gknet import Harmonizer
+from gknet.network import weights
+from tests.training.calling import call_command
+from tests.training.interrupting import press_ctrl_c_in
+from training.data.judging_sets.validation import open_pool
 from training.data.shards import is_validation
 from training.data.synthesis.recoloring import KINDS
+from training.evaluation.cases import evaluate_samples
 from training.evaluation.failures import __main__ as command
 from training.evaluation.failures.kinds import CASES, DOUBTS, FAILURES
 from training.evaluation.failures.sheet import SIDE, Tile, write_sheet
-from training.evaluation.records import read_records
 
-ROOT = Path(__file__).parents[4]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("one_thread")]
 
 
-def run(module: str, *arguments: str | Path) -> str:
-    """What a command prints; it must have succeeded, and said nothing of errors."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def run(*arguments: str | Path) -> str:
+    """What the command prints; it must have succeeded."""
+    done = call_command(command.main, *arguments, "--device", "cpu")
+    assert done.code == 0, done.err
+    return done.out
 
 
 @pytest.fixture(scope="module")
-def gallery(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def gallery(small_pool: Path, quick_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The command's folder, of the five worst and two pasted objects, and what it printed."""
     folder = tmp_path_factory.mktemp("gallery") / "new"
-    return folder, run("training.evaluation.failures", "--pool", pool, "-o", folder, "--worst", "5", "--pasted", "2")
+    given = ["--pool", small_pool, "--weights", quick_weights, "-o", folder]
+    return folder, run(*given, "--worst", "5", "--pasted", "2")
 
 
 def lines(gallery: tuple[Path, str]) -> list[dict[str, str]]:
@@ -71,14 +67,17 @@ def test_the_worst_come_first_and_parts_add_up(gallery: tuple[Path, str]) -> Non
 
 
 def test_every_composite_is_measured_once_and_as_an_evaluation_does(
-    gallery: tuple[Path, str], pool: Path, tmp_path: Path
+    gallery: tuple[Path, str], small_pool: Path, quick_weights: Path
 ) -> None:
-    run("training.evaluate", "--pool", pool, "-o", tmp_path)
-    left = {(record.key, record.kind): record.after.fmse for record in read_records(tmp_path / "scores.csv")}
-    composites = [line for line in lines(gallery) if line["set"] != "pasted"]
-    assert len(composites) == len(left)
-    for line in composites:
-        assert float(line["fmse_after"]) == pytest.approx(left.pop((line["key"], line["recolouring"])), abs=1e-4)
+    samples = list(open_pool(small_pool)[1])
+    left = {
+        (line["key"], line["recolouring"]): float(line["fmse_after"])
+        for line in lines(gallery)
+        if line["set"] != "pasted"
+    }
+    assert sorted(left) == sorted((sample.key, sample.kind) for sample in samples)
+    for record in evaluate_samples(Harmonizer(weights.load(quick_weights), "cpu"), samples[::4]):
+        assert left[record.key, record.kind] == pytest.approx(record.after.fmse, abs=1e-4)
 
 
 def test_the_tables_count_what_the_lines_say(gallery: tuple[Path, str]) -> None:
@@ -126,23 +125,27 @@ def test_the_mask_is_outlined_on_the_first_picture_alone(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.jpg"]
 
 
-def test_only_wanted_sources_are_shown_though_all_are_measured(pool: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("two_kinds")
+def test_only_wanted_sources_are_shown_though_all_are_measured(
+    small_pool: Path, quick_weights: Path, tmp_path: Path
+) -> None:
     """In a pool where one photograph has another source's name."""
     other = tmp_path / "pool"
     other.mkdir()
     name = next(name for number in range(10_000) if is_validation(name := f"other_{number}"))
-    with tarfile.open(pool / "pool-000.tar") as archive, tarfile.open(other / "pool-000.tar", "w") as copy:
+    with tarfile.open(small_pool / "pool-000.tar") as archive, tarfile.open(other / "pool-000.tar", "w") as copy:
         first = next(key for member in archive if is_validation(key := member.name.split(".")[0]))
         for member in archive.getmembers():
             content = archive.extractfile(member)
             member.name = member.name.replace(f"{first}.", f"{name}.")
             copy.addfile(member, content)
-    run("training.evaluation.failures", "--pool", other, "-o", tmp_path, "--worst", "9", "--source", "other")
+    given = ["--pool", other, "--weights", quick_weights, "-o", tmp_path]
+    run(*given, "--worst", "9", "--source", "other")
     found = lines((tmp_path, ""))
     worst = [line for line in found if line["set"] == "worst"]
     assert {line["key"] for line in worst} == {name}
     assert len(worst) == sum(line["key"] == name for line in found)
-    assert len({line["key"] for line in found}) == 4
+    assert len({line["key"] for line in found}) == 2
 
 
 @pytest.mark.parametrize(
@@ -180,8 +183,17 @@ def test_less_than_one_case_cannot_be_shown(number: str, monkeypatch: pytest.Mon
         command.main()
 
 
-def test_ctrl_c_ends_with_one_line_and_leaves_nothing(pool: Path, tmp_path: Path) -> None:
-    out = tmp_path / "gallery"
-    ended = interrupt_command("training.evaluation.failures", "--pool", pool, out=out)
-    assert ended == (130, "failures: stopped\n")
-    assert list(out.iterdir()) == []
+@pytest.mark.parametrize(("module", "name"), [(weights, "load"), (command, "harmonize_samples")])
+def test_ctrl_c_ends_with_one_line_and_leaves_nothing(
+    module: ModuleType,
+    name: str,
+    small_pool: Path,
+    quick_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    press_ctrl_c_in(monkeypatch, module, name)
+    given = ["--pool", small_pool, "--weights", quick_weights, "-o", tmp_path / "gallery"]
+    done = call_command(command.main, *given)
+    assert (done.code, done.err) == (130, "failures: stopped\n")
+    assert list((tmp_path / "gallery").iterdir()) == []
