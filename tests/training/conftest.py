@@ -20,10 +20,10 @@ from gknet import GKNet
 from gknet.network import weights
 from gknet.network.config import PRESETS
 from tests.training import running_study
+from tests.training.two_kinds import leave_two_kinds
 from training.data.iharmony4 import SUBSETS
 from training.data.judging_sets.real_light import CAMERAS
 from training.data.shards import is_validation
-from training.data.synthesis.recoloring import KINDS
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -83,13 +83,8 @@ def small_pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def two_kinds() -> Iterator[None]:
-    """Two of the kinds of composites instead of six: a command that judges a pool has a third as many to judge."""
-    before = dict(KINDS)
-    for kind in before.keys() - {"reinhard", "light"}:
-        del KINDS[kind]
-    yield
-    KINDS.clear()
-    KINDS.update(before)  # in their order, on which draws depend
+    with leave_two_kinds():
+        yield
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from gknet import Harmonizer, preset
 from gknet.network import weights
 from tests.training.calling import Outcome, call_command
 from tests.training.interrupting import press_ctrl_c_in
+from tests.training.two_kinds import TWO_KINDS, leave_two_kinds
 from training import evaluate as command
 from training.data.iharmony4 import SUBSETS
 from training.data.judging_sets.validation import open_pool, read_validation
 from training.data.sample import Sample
-from training.data.synthesis.recoloring import KINDS
 from training.evaluation.cases import evaluate_samples, harmonize_samples
 from training.evaluation.published import TABLE_1
 
@@ -53,12 +53,13 @@ def judged(small_pool: Path, quick_weights: Path, tmp_path_factory: pytest.TempP
     root = tmp_path_factory.mktemp("judged")
     folder = root / "new" / "report"
     given = ["--pool", small_pool, "--weights", quick_weights, "--size", str(SIZE), "-o", folder]
-    return folder, run(*given, "--plot", root / "plot.png").out
+    with leave_two_kinds():
+        return folder, run(*given, "--plot", root / "plot.png").out
 
 
 def test_a_pool_is_judged_by_kind_foreground_share_and_source(judged: tuple[Path, str], small_pool: Path) -> None:
     folder, printed = judged
-    for kind in KINDS:
+    for kind in TWO_KINDS:
         (row,) = rows(printed, kind)
         assert row.count("→") == 3
     assert len(rows(printed, "all")) == 3
@@ -67,7 +68,7 @@ def test_a_pool_is_judged_by_kind_foreground_share_and_source(judged: tuple[Path
         assert len(rows(printed, source)) == 1
     assert sorted(path.name for path in folder.iterdir()) == ["index.html", "scores.csv", "tables.md"]
     with (folder / "scores.csv").open(encoding="utf-8", newline="") as file:
-        assert {row["kind"] for row in csv.DictReader(file)} <= set(KINDS)
+        assert {row["kind"] for row in csv.DictReader(file)} == set(TWO_KINDS)
 
 
 def test_a_pool_can_be_judged_at_full_resolution(

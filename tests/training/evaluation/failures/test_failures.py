@@ -17,9 +17,9 @@ from gknet import Harmonizer
 from gknet.network import weights
 from tests.training.calling import call_command
 from tests.training.interrupting import press_ctrl_c_in
+from tests.training.two_kinds import TWO_KINDS, leave_two_kinds
 from training.data.judging_sets.validation import open_pool
 from training.data.shards import is_validation
-from training.data.synthesis.recoloring import KINDS
 from training.evaluation.cases import evaluate_samples
 from training.evaluation.failures import __main__ as command
 from training.evaluation.failures.kinds import CASES, DOUBTS, FAILURES
@@ -36,11 +36,12 @@ def run(*arguments: str | Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def gallery(small_pool: Path, quick_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def gallery(pool: Path, quick_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The command's folder, of the five worst and two pasted objects, and what it printed."""
     folder = tmp_path_factory.mktemp("gallery") / "new"
-    given = ["--pool", small_pool, "--weights", quick_weights, "-o", folder]
-    return folder, run(*given, "--worst", "5", "--pasted", "2")
+    given = ["--pool", pool, "--weights", quick_weights, "-o", folder]
+    with leave_two_kinds():
+        return folder, run(*given, "--worst", "5", "--pasted", "2")
 
 
 def lines(gallery: tuple[Path, str]) -> list[dict[str, str]]:
@@ -66,10 +67,11 @@ def test_the_worst_come_first_and_parts_add_up(gallery: tuple[Path, str]) -> Non
     assert max(float(line["change_size"]) for line in pasted) > 0
 
 
+@pytest.mark.usefixtures("two_kinds")
 def test_every_composite_is_measured_once_and_as_an_evaluation_does(
-    gallery: tuple[Path, str], small_pool: Path, quick_weights: Path
+    gallery: tuple[Path, str], pool: Path, quick_weights: Path
 ) -> None:
-    samples = list(open_pool(small_pool)[1])
+    samples = list(open_pool(pool)[1])
     left = {
         (line["key"], line["recolouring"]): float(line["fmse_after"])
         for line in lines(gallery)
@@ -99,7 +101,7 @@ def test_the_tables_count_what_the_lines_say(gallery: tuple[Path, str]) -> None:
     for kind in [*DOUBTS, *CASES]:
         having = [line for line in found if line["set"] == "pasted" and kind in line["kinds"].split("; ")]
         assert f"| {kind} | {len(having)} (" in third
-    for recolouring in KINDS:
+    for recolouring in TWO_KINDS:
         assert f"| `{recolouring}` |" in first
 
 
