@@ -1,4 +1,4 @@
-"""Broken or worse weights don't pass: the shipped ones on seven composites, of as many photographs and of all kinds."""
+"""Broken or worse weights don't pass: the shipped ones on 24 composites of free photographs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import pytest
 from gknet import Harmonizer
 from tests import free_pool
 from training.data.judging_sets.validation import make_validation_samples, read_validation
-from training.data.synthesis.recoloring import KINDS
 from training.evaluation.cases import evaluate_samples
 
-SHARE = 0.382
+SHARE = 0.217
 """Of the untouched composites' fMSE that the weights left when this was written."""
-GAIN_DB = 6.01
+GAIN_DB = 5.45
 MARGIN = 0.05
 """Relative: processors and versions of torch round differently, but by far less than this."""
 
@@ -24,9 +23,8 @@ MARGIN = 0.05
 @pytest.mark.usefixtures("one_thread")
 def test_the_shipped_weights_keep_their_quality(tmp_path: Path) -> None:
     free_pool.write(tmp_path)
-    samples = list(make_validation_samples(read_validation(tmp_path)))[::7]
-    assert len({sample.key for sample in samples}) == len(samples) == 7
-    assert {sample.kind for sample in samples} == set(KINDS)
+    samples = list(make_validation_samples(read_validation(tmp_path)))[::2]
+    assert len(samples) == 24
     records = evaluate_samples(Harmonizer.from_pretrained(device="cpu"), samples)
     share = sum(record.after.fmse for record in records) / sum(record.before.fmse for record in records)
     gain = float(np.mean([record.after.psnr - record.before.psnr for record in records]))
