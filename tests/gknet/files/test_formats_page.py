@@ -1,7 +1,8 @@
-"""Every row of the table in docs/formats.md, tried with a file of that kind."""
+"""Every row of the tables in docs/formats.md, tried with a file of that kind."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,31 +14,40 @@ import psd_tools
 import pytest
 import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from psd_tools.constants import Resource
 from psd_tools.psd.image_resources import AlphaNamesUnicode, ImageResource
 
 from gknet.color import icc
 from gknet.errors import UnsupportedError
 from gknet.files import formats
-from gknet.files.layered.layers import open_layers
+from gknet.files.layered.layers import Layers, open_layers
 from gknet.files.picture import Picture
 from tests.gknet import ora, statements
+from tests.gknet.files import test_metadata
 from tests.gknet.files.test_picture import resaved
 from tests.gknet.photographs import photograph
 from tests.gknet.statements import cicp, gama
 
 PAGE = (Path(__file__).parents[3] / "docs" / "formats.md").read_text(encoding="utf-8")
-ROWS = [
-    tuple(cell.strip() for cell in line.strip("| ").split("|"))
-    for line in PAGE.splitlines()
-    if line.startswith("| ") and not line.startswith(("| Format", "| ---"))
-]
+
+
+def list_rows(text: str) -> list[tuple[str, ...]]:
+    return [
+        tuple(cell.strip() for cell in line.strip("| ").split("|"))
+        for line in text.splitlines()
+        if line.startswith("| ") and not line.startswith(("| Format", "| ---"))
+    ]
+
+
+ROWS, METADATA_ROWS = map(list_rows, PAGE.split("## Metadata"))
 RGB = photograph(height=60, width=80)
 RGBA = np.dstack([RGB, RGB[..., 0].clip(100, 255)])
 P3 = icc.build_profile("Display P3", (0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329), icc.SRGB_CURVE)
 PQ = icc.build_profile("Rec. 2100 PQ", icc.REC_709, (1.0,))
 ADOBE = statements.exif(statements.ADOBE)
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "AVIF": ".avif", "HEIC": ".heic"}
+ALL_SUFFIXES = {**SUFFIXES, "OpenEXR": ".exr", "Photoshop": ".psd", "OpenRaster": ".ora"}
 PRIMARIES = [(319, 5, 6, (68, 100, 32, 100, 265, 1000, 69, 100, 15, 100, 6, 100), True)]
 
 
@@ -214,9 +224,8 @@ def test_the_table_and_the_files_tried_are_complete() -> None:
 
 @pytest.mark.parametrize(("format", "has", "result"), ROWS, ids=lambda text: text)
 def test_each_row_of_the_table_is_true(tmp_path: Path, format: str, has: str, result: str) -> None:
-    suffixes = {**SUFFIXES, "OpenEXR": ".exr", "Photoshop": ".psd", "OpenRaster": ".ora"}
     for name in SUFFIXES if format == "any but OpenEXR" else format.split(", "):
-        path = tmp_path / f"a{suffixes[name]}"
+        path = tmp_path / f"a{ALL_SUFFIXES[name]}"
         for make in MAKE[has]:
             make(path)
             if result == "refused":
@@ -232,3 +241,64 @@ def test_each_row_of_the_table_is_true(tmp_path: Path, format: str, has: str, re
                 assert (kept.profile, kept.space) == (read.profile, read.space)
                 if path.suffix not in (".jpg", ".webp"):
                     np.testing.assert_array_equal(kept.pixels, read.pixels)
+
+
+WRITTEN_METADATA = {
+    "exif-data": test_metadata.exif_block(),
+    "xmp-data": test_metadata.PLAIN_XMP,
+    "iptc-data": test_metadata.IIM,
+    "photoshop-data": test_metadata.BLOCKS,
+    "comments": [b"A cup"],
+    "png-texts": [test_metadata.chunk(b"tEXt", b"Author\0Anna")],
+    "xres": 5.0,
+    "yres": 5.0,
+}
+
+
+def list_kinds(read: Picture) -> set[str]:
+    """What the table calls the metadata of a file that was made of WRITTEN_METADATA or by test_metadata's makers."""
+    found = read.metadata
+    names = {"EXIF": "exif-data", "XMP": "xmp-data", "IPTC": "iptc-data", "Photoshop resources": "photoshop-data"}
+    kinds = {kind for kind, name in {**names, "comments": "comments", "texts": "png-texts"}.items() if name in found}
+    if read.format == "tiff" and test_metadata.TEXT.encode() in found["exif-data"]:
+        kinds.add("texts")  # they are tags beside EXIF's
+    return kinds | ({"resolution"} if found.get("xres", 1.0) != 1.0 else set())
+
+
+def list_kinds_after_writing(path: Path) -> set[str]:
+    """The metadata that a file of this suffix has after it was read and, if the format allows, written."""
+    if path.suffix == ".exr":
+        exr(path, light(), comments="A cup")
+        return {"header"} if OpenEXR.File(str(resaved(path))).header()["comments"] == "A cup" else set()
+    if path.suffix == ".ora":
+        info = PngInfo()
+        info.add_text("Author", "Anna")
+        stack = ora.stack((80, 60), '<layer name="cup" src="a"/><layer name="ground" src="b"/>')
+        stack = stack.replace(b"<image ", b'<image xres="127" yres="127" ')
+        ora.write(path, stack, {"a": ora.png(RGBA, pnginfo=info), "b": ora.png(RGB)})
+        document = open_layers(path)
+        assert document is not None
+        layers, out = Layers(document, "cup"), path.with_name("b.ora")
+        document.write(out, layers.chosen, layers.foreground, layers.merge())
+        written = open_layers(out)
+        assert written is not None
+        with Image.open(io.BytesIO(ora.contents(out)["data/harmonized-0.png"])) as opened:
+            texts = {"texts"} if opened.text == {"Author": "Anna"} else set()
+        return texts | ({"resolution"} if written.metadata["xres"] == pytest.approx(5) else set())
+    if path.suffix in (".avif", ".heic"):
+        test_metadata.with_blocks(path, test_metadata.exif_block(), test_metadata.PLAIN_XMP)
+    elif path.suffix == ".psd":
+        test_metadata.photoshop_file(path)
+    else:
+        formats.write_picture(path, RGB, Picture(pixels=RGB, metadata=WRITTEN_METADATA))
+    return list_kinds(formats.read_picture(path))
+
+
+@pytest.mark.parametrize(("format", "kept"), METADATA_ROWS, ids=lambda text: text)
+def test_each_row_of_the_metadata_is_true_and_complete(tmp_path: Path, format: str, kept: str) -> None:
+    for name in format.split(", "):
+        assert list_kinds_after_writing(tmp_path / f"a{ALL_SUFFIXES[name]}") == set(kept.split(", ")), name
+
+
+def test_the_metadata_of_every_format_is_described() -> None:
+    assert {name for row in METADATA_ROWS for name in row[0].split(", ")} == ALL_SUFFIXES.keys()

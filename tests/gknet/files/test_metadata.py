@@ -16,6 +16,8 @@ import pyvips
 import tifffile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from psd_tools.constants import Resource
+from psd_tools.psd.image_resources import ImageResource, ResoulutionInfo
 
 from gknet import Harmonizer
 from gknet.files import formats, picture
@@ -343,17 +345,19 @@ def test_big_tiffs_have_metadata_too(tmp_path: Path) -> None:
     assert tiff.read_metadata(tmp_path / "a.tif")["xmp-data"] == PLAIN_XMP
 
 
-def test_metadata_and_resolution_of_photoshop_files_survive(tmp_path: Path) -> None:
-    from psd_tools.constants import Resource
-    from psd_tools.psd.image_resources import ImageResource, ResoulutionInfo
-
-    pixels = photograph(height=40, width=60)
-    document = psd_tools.PSDImage.frompil(Image.fromarray(pixels))
+def photoshop_file(path: Path) -> None:
+    """A picture with every block of metadata that is read from Photoshop's files."""
+    document = psd_tools.PSDImage.frompil(Image.fromarray(photograph(height=40, width=60)))
     resolution = ResoulutionInfo(300 << 16, 1, 1, 300 << 16, 1, 1)
     blocks = {"XMP_METADATA": PLAIN_XMP, "EXIF_DATA_1": exif_block(), "IPTC_NAA": IIM, "RESOLUTION_INFO": resolution}
     for name, content in blocks.items():
         document.image_resources[Resource[name]] = ImageResource(key=Resource[name].value, data=content)
-    document.save(tmp_path / "a.psd")
+    document.save(path)
+
+
+def test_metadata_and_resolution_of_photoshop_files_survive(tmp_path: Path) -> None:
+    pixels = photograph(height=40, width=60)
+    photoshop_file(tmp_path / "a.psd")
     np.testing.assert_array_equal(formats.read_picture(tmp_path / "a.psd").pixels, pixels)
     result = rewritten(tmp_path / "a.psd", ".jpg")
     assert PLAIN_XMP in result.read_bytes()
