@@ -161,7 +161,7 @@ MAKE: dict[str, list[Callable[[Path], object]]] = {
         lambda path: exr(path, {name: RGB[..., 0].astype(np.float32) for name in ("Y", "RY", "BY")})
     ],
     "saved channels": [photoshop],
-    "windows": [with_window],
+    "a data window": [with_window],
     "a position on a page": [positioned],
     "positions of layers": [lambda path: photoshop(path) if path.suffix == ".psd" else layered(path)],
 }
