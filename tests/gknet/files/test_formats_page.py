@@ -208,7 +208,7 @@ CHECKS: dict[str, Callable[[Path, Picture], bool]] = {
     "straight alpha": lambda _, read: read.pixels[..., 0].astype(int).sum() > RGB[..., 0].astype(int).sum(),
     "gray": lambda _, read: np.array_equal(read.pixels, 255 - RGB[..., :1]),
     "RGB": lambda _, read: read.pixels.shape[2] == 3,
-    "size of the display window": lambda _, read: read.pixels.shape == (80, 100, 3),
+    "placed in the display window": lambda _, read: read.pixels.shape == (80, 100, 3),
     "place of a cut-out": lambda path, read: read.position == formats.read_picture(resaved(path)).position == (9, 7),
 }
 LAYERED: dict[str, Callable[[Path], bool]] = {
