@@ -63,7 +63,7 @@ def _curve_tag(curve: Curve) -> bytes:
         levels: bytes = np.rint(curve * 65535).astype(">u2").tobytes()
         return b"curv\0\0\0\0" + struct.pack(">I", len(curve)) + levels
     if not 0.1 <= curve[0] <= 10:
-        raise ValueError(f"{curve[0]} is no exponent")
+        raise ValueError(f"the exponent {curve[0]} of a curve is out of range")
     return b"para\0\0\0\0" + struct.pack(">HH", 3 if len(curve) > 1 else 0, 0) + _numbers(curve)
 
 

@@ -334,10 +334,11 @@ def test_interrupting_leaves_nothing_behind(
     Image.fromarray(picture).save(tmp_path / "picture.tif")
     Image.fromarray(mask).save(tmp_path / "mask.tif")
     command = [sys.executable, "-m", "gknet.cli.app", "harmonize", "picture.tif", "mask.tif", "-o", "out.png"]
-    # What a shell runs in the background ignores SIGINT, and so would its children.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What a shell runs in the background ignores SIGINT, under nohup SIGHUP, and so would its children.
+    handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    before = signal.signal(number, handler)
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    signal.signal(signal.SIGINT, before)
+    signal.signal(number, before)
     with process:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob(".gknet-*")):  # the output under its temporary name

@@ -79,7 +79,8 @@ def test_every_composite_is_measured_once_and_as_an_evaluation_does(
     }
     assert sorted(left) == sorted((sample.key, sample.kind) for sample in samples)
     for record in evaluate_samples(Harmonizer(weights.load(quick_weights), "cpu"), samples[::4]):
-        assert left[record.key, record.kind] == pytest.approx(record.after.fmse, abs=1e-4)
+        # A pixel may round the other way from run to run.
+        assert left[record.key, record.kind] == pytest.approx(record.after.fmse, rel=1e-5)
 
 
 def test_the_tables_count_what_the_lines_say(gallery: tuple[Path, str]) -> None:
