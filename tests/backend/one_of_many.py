@@ -1,7 +1,8 @@
 """A client among others, in a process of its own: `one_of_many.py EXPECTED.npz SEED COUNT`.
 
-Asks the backend for COUNT things of mixed kinds and fails if an answer is not exactly its own. EXPECTED holds layer,
-reference and, by strength in tenths, what the layer becomes. A backend that is busy is asked again.
+Asks the backend for COUNT things of mixed kinds and fails if an answer is not exactly its own. Prints a line after the
+first. EXPECTED holds layer, reference and, by strength in tenths, what the layer becomes. A backend that is busy is asked
+again.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ def main() -> None:
                 ask_for_what_is_refused(client, scene)
             else:
                 assert client.status()["queue"] <= 16
+            if number == 0:
+                print("under way", flush=True)
 
 
 if __name__ == "__main__":
