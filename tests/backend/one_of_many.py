@@ -1,8 +1,7 @@
 """A client among others, in a process of its own: `one_of_many.py EXPECTED.npz SEED COUNT`.
 
 Asks the backend for COUNT things of mixed kinds and fails if an answer is not exactly its own. Prints a line after the
-first. EXPECTED holds layer, reference and, by strength in tenths, what the layer becomes. A backend that is busy is asked
-again.
+first. EXPECTED holds layer, reference and, by strength in tenths, what the layer becomes. A busy backend is asked again.
 """
 
 from __future__ import annotations
