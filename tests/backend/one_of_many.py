@@ -1,7 +1,8 @@
 """A client among others, in a process of its own: `one_of_many.py EXPECTED.npz SEED COUNT`.
 
 Asks the backend for COUNT things of mixed kinds and fails if an answer is not exactly its own. Prints a line after the
-first. EXPECTED holds layer, reference and, by strength in tenths, what the layer becomes. A busy backend is asked again.
+first. EXPECTED holds layer, reference and, by strength in tenths, what the layer becomes. If the backend is busy, it is
+asked again.
 """
 
 from __future__ import annotations
