@@ -45,7 +45,7 @@ def _to_d50(chromaticities: Chromaticities) -> tuple[np.ndarray, np.ndarray]:
     points = np.reshape(chromaticities, (4, 2))
     columns = np.column_stack([points, 1 - points.sum(axis=1)])  # x, y, z
     if not np.isfinite(columns).all() or columns[3, 1] <= 0:
-        raise ValueError(f"{chromaticities} are no chromaticities")
+        raise ValueError(f"the chromaticities {chromaticities} are out of range")
     white = columns[3] / columns[3, 1]
     primaries = columns[:3].T
     if abs(np.linalg.det(primaries)) < 1e-4:

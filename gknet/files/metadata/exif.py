@@ -77,7 +77,7 @@ def build_exif(directory: Directory) -> bytes:
 
 
 def fit_exif(block: bytes, most: int) -> bytes:
-    """Return a block that is no longer than so many bytes: without the camera's own notes if need be, or empty."""
+    """Return a block of at most so many bytes: without the camera's own notes if need be, or empty."""
     if len(block) <= most:
         return block
     directory = parse_exif(block)
