@@ -47,7 +47,7 @@ def _build_profile(tags: dict[int, Any], *, gray: bool) -> bytes:
     white = [float(number) for number in tags.get(_WHITE, REC_709[6:])]
     primaries = [float(number) for number in tags.get(_PRIMARIES, REC_709[:6])]
     if (len(primaries), len(white)) != (6, 2):
-        raise ValueError(f"the chromaticities {primaries} and {white} are out of range")
+        raise ValueError(f"expected 6 numbers for primaries and 2 for white, got {primaries} and {white}")
     chromaticities: Chromaticities = (*primaries, *white)  # type: ignore[assignment]
     curves: list[Curve] = [SRGB_CURVE]
     if _TRANSFER_FUNCTION in tags:
