@@ -154,10 +154,14 @@ def closed_in_the_dialog():
     facts = {}
     for when in ("early", "late"):
         document, _ = yield from scene()
+        if when == "early":
+            yield from outside("stop")  # the preview must not come first
         preview = yield from previewed(wanted=when == "late")
         document.setModified(False)
         document.close()
-        if when == "late":
+        if when == "early":
+            yield from outside("continue")
+        else:
             inside.named("HarmonizeDialog")._strength._slider.setValue(40)
         yield from inside.wait(lambda p=preview: p._steps is None, "the preview has ended")
         facts[when] = {"preview": preview.text, "messages": (yield from accepted())}
