@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import IO
 
@@ -44,7 +45,9 @@ def find_profile(
     elif statement is not None:
         profile = png.find_profile(statement, profile, gray=gray, subject=subject)
     if profile is None:
-        profile = exif_color.find_profile(tags, gray=gray, subject=subject)
+        with warnings.catch_warnings():  # Pillow warns of damaged tags, some of which it reads only here
+            warnings.simplefilter("ignore")
+            profile = exif_color.find_profile(tags, gray=gray, subject=subject)
     if profile is not None and is_hdr(profile):
         raise hdr_error(subject)
     return profile
@@ -64,8 +67,10 @@ def _convert_to_gray(profile: bytes) -> bytes | None:
 def parse_exif(block: bytes) -> Image.Exif:
     """Return the tags of an EXIF block, none if it is damaged."""
     tags = Image.Exif()
-    try:
-        tags.load(block)
-    except Exception:  # damaged metadata should not cost the picture
-        return Image.Exif()
+    with warnings.catch_warnings():  # damaged metadata should cost neither the picture nor the user's attention
+        warnings.simplefilter("ignore")
+        try:
+            tags.load(block)
+        except Exception:
+            return Image.Exif()
     return tags

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,12 @@ def find_profile(image: Image.Image) -> bytes | None:
     Call it before the pixels are read, which closes the image's file. Raises UnsupportedError.
     """
     statement = _read_statement(image)
-    try:
-        tags = image.getexif()
-    except Exception:  # damaged metadata should not cost the picture
-        tags = Image.Exif()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            tags = image.getexif()
+        except Exception:  # damaged metadata should not cost the picture
+            tags = Image.Exif()
     gray = image.mode in ("L", "LA", "I;16", "F")
     return colors.find_profile("The image", image.info.get("icc_profile"), statement, tags, gray=gray)
 
