@@ -205,7 +205,7 @@ OPENRASTER: dict[str, tuple[Callable[[np.ndarray], str], str]] = {
     "groups without end": (lambda rgb: zipped(rgb, "<stack>" * 2000 + STACK + "</stack>" * 2000), "damaged"),
     "an opacity of more than all": (lambda rgb: zipped(rgb, STACK.replace("/>", ' opacity="3"/>', 1)), "damaged"),
     "an opacity that is not a number": (lambda rgb: zipped(rgb, STACK.replace("/>", ' opacity="nan"/>', 1)), "damaged"),
-    "a place that is no number": (lambda rgb: zipped(rgb, STACK.replace("/>", ' x="left"/>', 1)), "damaged"),
+    "a place that is not a number": (lambda rgb: zipped(rgb, STACK.replace("/>", ' x="left"/>', 1)), "damaged"),
     "a layer far outside": (
         lambda rgb: zipped(rgb, STACK.replace("/>", ' x="-2000000000"/>', 1)),
         "outside the background",

@@ -44,7 +44,7 @@ def curves(amount: float = 0.03) -> torch.Tensor:
 
 
 def noise(dtype: Any, channels: int) -> Array:
-    """Random pixels; floats reach beyond 0..1 and hold what is no number. Some are clear."""
+    """Random pixels; floats go beyond 0..1 and include NaN and infinity. Some are clear."""
     random = np.random.default_rng(0)
     if np.dtype(dtype).kind == "u":
         layer = random.integers(0, np.iinfo(dtype).max + 1, (*SIZE, channels)).astype(dtype)

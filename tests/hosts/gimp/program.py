@@ -186,7 +186,7 @@ class Desk:
         self.shots = shots
 
     def do(self, *words: str) -> str:
-        """What a command on GIMP's display writes; its failing is no error."""
+        """Return what a command on GIMP's display prints; a failure of the command is ignored."""
         return str(self.running.hand(words))
 
     def windows(self) -> Sequence[str]:

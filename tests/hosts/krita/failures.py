@@ -42,7 +42,7 @@ def message(document, before):
 
 
 def refused():
-    """The backend, or what stands in for it, fails or is not there."""
+    """The backend, or its stand-in, fails or does not exist."""
     document, _ = yield from scene()
     before = inside.state(document)
     start()
