@@ -94,7 +94,7 @@ def krita_alone(document, thing):
 def plug_in(document, thing, pulse):
     """Seconds in all, seconds in which the backend was asked, and the longest that the interface was dead."""
     yield from inside.choose(document, thing)
-    count = len(document.rootNode().childNodes())
+    count = len(inside.layers(document))
     asked.clear()
     pulse.begin()
     start = time.monotonic()
@@ -103,15 +103,15 @@ def plug_in(document, thing, pulse):
     worst = pulse.worst
     document.waitForDone()
     whole = time.monotonic() - start
-    assert len(document.rootNode().childNodes()) == count + 1, inside.messages()
+    assert len(inside.layers(document)) == count + 1, inside.messages()
     yield from undone(document)
     return whole, sum(asked), worst
 
 
 def undone(document):
-    count = len(document.rootNode().childNodes())
+    count = len(inside.layers(document))
     yield from inside.trigger(document, "edit_undo")
-    yield from inside.wait(lambda: len(document.rootNode().childNodes()) < count, "it is undone")
+    yield from inside.wait(lambda: len(inside.layers(document)) < count, "it is undone")
     document.waitForDone()
     yield from inside.turns(20)
 

@@ -99,7 +99,7 @@ def works():
         return inside.named("Progress") is None
 
     yield from inside.wait(ended, "it has ended")
-    names = [node.name() for node in document.rootNode().childNodes()]
+    names = [node.name() for node in inside.layers(document)]
     facts = {"names": names, "said": said, "messages": inside.messages()}
     yield from inside.close(document)
     return facts
@@ -235,7 +235,7 @@ def other_document_in_front():
     other, _ = yield from inside.new_document(200, 200)
     yield from outside("continue")
     yield from inside.wait(lambda: inside.named("Progress") is None, "it has ended")
-    names = [[node.name() for node in one.rootNode().childNodes()] for one in (document, other)]
+    names = [[node.name() for node in inside.layers(one)] for one in (document, other)]
     for one in (document, other):
         yield from inside.close(one)
     return {"names": names}

@@ -107,7 +107,7 @@ def new_document(width, height, model="RGBA", depth="U8", profile="sRGB-elle-V2-
     document = KRITA.createDocument(width, height, "test", model, depth, profile, 300.0)
     KRITA.activeWindow().addView(document)
     yield from wait(lambda: KRITA.activeDocument() == document, "the document is active")
-    return document, document.rootNode().childNodes()[0]
+    return document, layers(document)[0]
 
 
 def fill(node, data, x, y, width, height):
@@ -154,9 +154,22 @@ def box_of(node):
     return [bounds.x(), bounds.y(), bounds.width(), bounds.height()]
 
 
-def tree(node):
-    """Names of all layers below a group, from the lowest up, each with those in it."""
-    return [[one.name(), tree(one)] for one in node.childNodes()]
+def layers(document):
+    """The document's own layers, from the lowest up.
+
+    While Krita undoes or redoes, a layer can go between being listed and being asked for, so this waits for Krita.
+    """
+    document.waitForDone()
+    return document.rootNode().childNodes()
+
+
+def tree(document):
+    """Names of all layers, from the lowest up, each with those in it."""
+
+    def of(node):
+        return [node.name(), [of(one) for one in node.childNodes()]]
+
+    return [of(one) for one in layers(document)]
 
 
 def state(document):
@@ -167,6 +180,7 @@ def state(document):
         looks = (node.name(), node.type(), node.visible(), node.opacity(), node.blendingMode(), tuple(box_of(node)))
         return looks, pixels, tuple(of(one) for one in node.childNodes())
 
+    document.waitForDone()
     return of(document.rootNode())
 
 

@@ -72,7 +72,7 @@ def clone(document):
     layer = document.createCloneLayer("object", paint(document))
     document.rootNode().addChildNode(layer, None)
     inside.settle(document)
-    document.rootNode().childNodes()[-2].setVisible(False)
+    inside.layers(document)[-2].setVisible(False)
     return layer
 
 

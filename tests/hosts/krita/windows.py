@@ -50,7 +50,7 @@ def look_of(image):
 
 
 def the_result(document, thing):
-    return next((n for n in document.rootNode().childNodes() if n.name() == f"{thing.name()} (harmonized)"), None)
+    return next((n for n in inside.layers(document) if n.name() == f"{thing.name()} (harmonized)"), None)
 
 
 def open_photograph():
@@ -153,7 +153,7 @@ def saved(document, facts, after):
     document.waitForDone()
     again = KRITA.openDocument(path)
     again.waitForDone()
-    facts["saved"] = [node.name() for node in again.rootNode().childNodes()]
+    facts["saved"] = [node.name() for node in inside.layers(again)]
     facts["saved_exactly"] = [one[1] for one in inside.state(again)[2]] == [one[1] for one in after[2]]
     again.close()
     yield
@@ -163,13 +163,13 @@ def repeated(document, pasted, facts):
     """The second entry: no dialog, the values of the dialog before."""
     yield from inside.choose(document, pasted)
     inside.requests.clear()
-    count = len(document.rootNode().childNodes())
+    count = len(inside.layers(document))
     yield from menu.choose_with_the_mouse(menu.AGAIN)
-    yield from inside.wait(lambda: len(document.rootNode().childNodes()) == count + 1, "there is one more layer")
+    yield from inside.wait(lambda: len(inside.layers(document)) == count + 1, "there is one more layer")
     yield from inside.wait(lambda: inside.named("Progress") is None, "the progress window has gone")
     facts["again"] = {"options": inside.requests[-1]["options"], "requests": len(inside.requests)}
     yield from inside.trigger(document, "edit_undo")
-    yield from inside.wait(lambda: len(document.rootNode().childNodes()) == count, "it is undone")
+    yield from inside.wait(lambda: len(inside.layers(document)) == count, "it is undone")
 
 
 def cancelled(document, pasted, facts):
@@ -227,7 +227,7 @@ def large_cancelled(facts):
     thing = inside.put(document, "large", solid + clear + solid, [10, 10, 5000, 3000])
     inside.settle(document)
     yield from inside.unmodified(document)
-    before = inside.tree(document.rootNode())
+    before = inside.tree(document)
     yield from inside.choose(document, thing)
     facts["cancelled"], facts["held_s"] = {}, []
     for stage in ("Looking", "Reading", "Sending"):
@@ -247,7 +247,7 @@ def large_cancelled(facts):
         yield from inside.wait(lambda j=job: j is None or j.is_done, "the request has ended")
         facts["held_s"].append(time.monotonic() - start)
         yield from inside.turns(10)
-        assert inside.tree(document.rootNode()) == before
+        assert inside.tree(document) == before
         assert not document.modified()
         assert not inside.messages()
     yield from inside.close(document)
