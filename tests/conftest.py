@@ -39,6 +39,12 @@ def tier_of(item: pytest.Item) -> str:
     return next(tier for tier in TIERS if tier == "unit" or item.get_closest_marker(tier))
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the hosts' folder where its tier is left out: listing its thousand tests takes seconds."""
+    left_out = "not hosts" in config.getoption("markexpr")
+    return True if left_out and collection_path.as_posix().endswith("tests/hosts") else None
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are deselected by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:

@@ -10,8 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import SubFigure
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 
 from gknet.inspect.drawing import draw_outline, draw_panel, get_extent, limit_ratio, make_backdrop, make_figure, to_png
 from gknet.inspect.page import Plate
@@ -45,6 +43,9 @@ def cluster_kernels(level: KernelField, mask: np.ndarray) -> Clusters:
 
     mask: (H, W) of the level, in [0, 1].
     """
+    from sklearn.cluster import KMeans  # takes more than a second: only where it is needed
+    from sklearn.exceptions import ConvergenceWarning
+
     height, width = mask.shape
     count = height * width
     learned_from = level.compute_kernels(np.random.default_rng(0).permutation(count)[:_LEARNED_FROM])

@@ -13,7 +13,6 @@ import numpy as np
 import psd_tools
 import pytest
 from PIL import Image
-from psd_tools.composite.blend import get_blend_func
 from psd_tools.constants import BlendMode, Resource
 
 from gknet import Harmonizer, InputError, edges
@@ -188,6 +187,8 @@ def test_layers_blend_as_psd_tools_blends_them(tmp_path, background, cutout, mod
     document = open_layers(tmp_path / "a.ora")
     backdrop, source = (np.float32(pixels[..., :3] / 255) for pixels in (background, above))
     alpha = above[..., 3:] / 255 / 2
+    from psd_tools.composite.blend import get_blend_func  # takes most of a second: only where it is needed
+
     expected = backdrop * (1 - alpha) + get_blend_func(BlendMode[mode])(backdrop, source) * alpha
     found = Layers(document, "a").merge().pixels / 255
     np.testing.assert_allclose(found, expected, atol=0.53 / 255)
