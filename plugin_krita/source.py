@@ -56,7 +56,8 @@ class Source:
 
     def check(self) -> None:
         """Raise ThinError if the document was closed (`cancelled`) or the layer was removed (`bad_request`)."""
-        if self.document not in Krita.instance().documents():
+        # While a picture is being closed, Krita still lists it, and lets timers run, but it has no size any more.
+        if self.document not in Krita.instance().documents() or self.document.width() == 0:
             raise ThinError(CANCELLED, "The picture was closed.")
         if self.document.nodeByUniqueID(self.node.uniqueId()) is None:
             raise ThinError(BAD_REQUEST, "The layer was removed meanwhile.", "Nothing was changed.")
@@ -150,13 +151,16 @@ def list_layers(group: Any) -> list[Any]:
 
 
 def check_source_between_steps(source: Source, work: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
-    """Run another generator and call `Source.check` before each step. Its errors stop the work."""
+    """Run another generator; call `Source.check` before each step and after a failed one. Its errors stop the work."""
     try:
         while True:
             source.check()
             yield next(work)
     except StopIteration as stopped:
         return stopped.value
+    except Exception:
+        source.check()  # the cause, if the picture was closed or the layer removed during the step
+        raise
     finally:
         work.close()
 
