@@ -14,6 +14,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +112,17 @@ def _estimate_colors(layer: np.ndarray, box: Box) -> np.ndarray:
     background = _estimate_background(visible, hidden, alpha, share)
     image = visible * share[..., None] + background * (1 - share[..., None])
     largest = max(1.0, float(image.max()))
-    with _estimating:
-        found = _import_pymatting().estimate_foreground_ml(
+
+    def estimate() -> tuple[np.ndarray, np.ndarray]:
+        pictures: tuple[np.ndarray, np.ndarray] = _import_pymatting().estimate_foreground_ml(
             (image / largest).clip(0, 1), alpha * share, return_background=True
         )
+        return pictures
+
+    # When numba starts its threads, it sets OpenMP's number of threads, which is also torch's, for the calling thread.
+    # In a thread of its own, that does not change how many threads the caller's torch uses.
+    with _estimating, ThreadPoolExecutor(1, "edges") as alone:
+        found = alone.submit(estimate).result()
     return np.stack(found) * np.float32(largest)
 
 

@@ -19,6 +19,7 @@ from tests.side_by_side import ByModuleAndSystem
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers share the processor's cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 TIERS = ("hosts", "slow", "integration", "unit")
 """The slowest first: side by side, the last tests to end should be short."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import Any
 
@@ -134,6 +135,23 @@ def test_cancelling_leaves_the_layer_alone(layer: Array) -> None:
         with pytest.raises(CancelledError):
             edges.clean_edges(layer, stop)
     assert np.array_equal(layer, before)
+
+
+def test_the_number_of_torchs_threads_is_left_alone() -> None:
+    """In a process of its own, because numba starts its threads only once in a process."""
+    program = """
+import numpy as np
+import torch
+from gknet import edges
+
+layer = np.full((40, 40, 4), 200, np.uint8)
+layer[..., 3] = np.linspace(0, 255, 40).astype(np.uint8)
+torch.set_num_threads(3)
+assert edges.clean_edges(layer, lambda *_: None) is not layer
+print(torch.get_num_threads())
+"""
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert process.stdout.split() == ["3"], process.stderr
 
 
 def test_without_pymatting_one_line_says_what_to_do(layer: Array, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,8 @@ def block(language: str) -> str:
 def test_a_trained_network_is_saved_loaded_and_used_by_the_command(
     tmp_path: Path, run: Run, shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:
-    picture = np.ascontiguousarray(photograph[::2, ::2])
-    flat = np.ascontiguousarray(object_mask[::2, ::2])
+    picture = np.ascontiguousarray(photograph[::4, ::4])
+    flat = np.ascontiguousarray(object_mask[::4, ::4])
     mask = torch.from_numpy(flat / 255).float()[None, None]
     real = torch.from_numpy(picture / 255).float().permute(2, 0, 1)[None]
     batches = [((real * (1 - 0.5 * mask)), real, mask)] * 2
@@ -54,5 +54,4 @@ def test_a_trained_network_is_saved_loaded_and_used_by_the_command(
     assert run("batch", "pairs.csv", "out", "--device", "cpu", *model)[0] == 0
     in_batch = np.asarray(Image.open(tmp_path / "out" / "batch.png")).astype(int)
     assert np.abs(in_batch - harmonized).max() <= 1  # a batch computes on one core, and sums in another order
-    assert run("inspect", "composite.png", "mask.png", "-o", "page", "--device", "cpu", *model)[0] == 0
     assert run("demo", "-o", "demo.png", "--device", "cpu", *model)[0] == 0

@@ -106,13 +106,11 @@ def test_every_kind_of_map_is_drawn(shipped: Harmonizer, given: tuple[Tensor, Te
         check_drawn(plate.png)
 
 
-def test_a_network_without_kernels_gets_a_page_without_them(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+def test_a_network_without_kernels_gets_a_page_without_them(run: Run, tmp_path: Path) -> None:
     baseline = ablations(replace(preset("gknet-s"), width=8))["baseline"]
     weights.save(GKNet(baseline), tmp_path / "bare.safetensors")
-    arguments = ("composite.png", "mask.png", "-o", "page", "--model", "bare", "--device", "cpu")
+    own = ("--model", tmp_path / "bare.safetensors")
+    arguments = ("composite.png", "mask.png", "-o", "page", *own, "--device", "cpu")
     assert run(*arguments) == (0, "Wrote page/index.html\n", "")
     assert set(page_at(tmp_path / "page").shown) == {"result", "change-maps", "change-curves", "sight"}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
