@@ -31,8 +31,8 @@ def own_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
     """Starts a backend of the test's own."""
     made: list[Backend] = []
 
-    def start(*arguments: str) -> Backend:
-        made.append(Backend(tmp_path, *arguments))
+    def start(*arguments: str, fresh: bool = False) -> Backend:
+        made.append(Backend(tmp_path, *arguments, fresh=fresh))
         monkeypatch.setenv("GKNET_CONNECTION", str(made[-1].path))
         return made[-1]
 

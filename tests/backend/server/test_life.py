@@ -71,7 +71,7 @@ def test_it_listens_on_this_machine_alone(own_backend: Start) -> None:
 
 
 def test_keys_are_nowhere_but_in_the_file(own_backend: Start, layer: np.ndarray, reference: np.ndarray) -> None:
-    backend = own_backend()
+    backend = own_backend(fresh=True)  # with a command line and an environment of its own
     facts = backend.facts
     with Client.connect(start=False) as client:
         client.harmonize(layer, reference, at=AT)
@@ -125,7 +125,7 @@ def test_after_its_farewell_nobody_finds_it(own_backend: Start) -> None:
 
 
 def test_it_can_be_ended_while_it_still_loads(own_backend: Start) -> None:
-    backend = own_backend()
+    backend = own_backend(fresh=True)
     assert backend.end()[::2] == (0, "")
     assert not backend.path.exists()
 
