@@ -80,7 +80,10 @@ class Process:
         return code
 
     def communicate(self, timeout: float) -> tuple[str, str]:
-        """Return what is left of both streams once the process has ended. Raise TimeoutError."""
+        """Return what is left of both streams once the process has ended; nothing the second time.
+
+        Raise TimeoutError, and kill the process, if it does not end in time.
+        """
         deadline = time.monotonic() + timeout
         with ThreadPoolExecutor(2) as pool:  # side by side: a full pipe would stop the process
             texts = [pool.submit(_read_rest, stream) for stream in (self.stdout, self.stderr)]
@@ -117,7 +120,7 @@ def _open_stream(kind: int | IO[str]) -> tuple[IO[str] | None, int | None]:
 
 
 def _read_rest(stream: IO[str] | None) -> str:
-    if stream is None:
+    if stream is None or stream.closed:
         return ""
     with stream:
         return stream.read()
