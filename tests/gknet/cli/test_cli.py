@@ -9,17 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gknet import GKNet, Harmonizer, preset
+from gknet import Harmonizer
 from gknet.cli import demo
-from gknet.network import weights
-from gknet.network.config import ablations
 from tests.preloaded import CLOSED, Process
 
 pytestmark = pytest.mark.integration
@@ -328,10 +325,8 @@ def test_streams_that_cannot_be_written_do_not_spoil_the_result(files: Path, str
 
 
 def test_what_is_asked_for_but_cannot_be_told_is_an_error(files: Path) -> None:
-    bare = ablations(replace(preset("gknet-s"), width=8))["baseline"]
-    weights.save(GKNet(bare), files / "bare.safetensors")
     with Path("/dev/full").open("w") as full:
-        process = Process(["info", "--model", "bare.safetensors"], cwd=files, stdout=full)
+        process = Process(["--version"], cwd=files, stdout=full)
     out, err = process.communicate(timeout=60)
     assert process.returncode is not None
     refused((process.returncode, out, err), "Standard output cannot be written: No space left")
