@@ -193,7 +193,7 @@ def _become_command(request: dict[str, object], streams: list[int]) -> list[str]
     assert isinstance(arguments, list)
     assert isinstance(env, dict)
     assert isinstance(closed, list)
-    opened = []
+    opened: list[IO[str] | None] = []
     for number, is_closed in zip((1, 2), closed, strict=True):
         if is_closed:
             os.close(number)
@@ -203,8 +203,7 @@ def _become_command(request: dict[str, object], streams: list[int]) -> list[str]
             os.dup2(descriptor, number)
             os.close(descriptor)
             opened.append(open(number, "w", closefd=False))  # noqa: SIM115
-    sys.stdout, sys.stderr = opened  # type: ignore[assignment] # None where it is closed, as in a new Python
-    sys.__stdout__, sys.__stderr__ = opened  # type: ignore[misc]
+    sys.stdout, sys.stderr = opened  # None where it is closed, as in a new Python
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
