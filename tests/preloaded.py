@@ -171,6 +171,9 @@ def _serve(requests: socket.socket) -> list[str] | None:
         if requests in readable:
             message, descriptors, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, 3)
             if not message:
+                signal.set_wakeup_fd(-1)
+                for pid in running:  # what a failed test has left
+                    os.kill(pid, signal.SIGKILL)
                 return None
             status, *streams = descriptors
             pid = os.fork()
