@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,8 +32,8 @@ def own_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
     """Starts a backend of the test's own."""
     made: list[Backend] = []
 
-    def start(*arguments: str) -> Backend:
-        made.append(Backend(tmp_path, *arguments))
+    def start(*arguments: str, fresh: bool = False) -> Backend:
+        made.append(Backend(tmp_path, *arguments, fresh=fresh))
         monkeypatch.setenv("GKNET_CONNECTION", str(made[-1].path))
         return made[-1]
 
@@ -73,10 +74,10 @@ def layer() -> np.ndarray:
     return np.dstack([face, alpha])
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with every file that the pages' commands take: half-lit cups in other scenes."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="session")
+def named_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every file that the pages' commands take: half-lit cups in other scenes."""
+    made = tmp_path_factory.mktemp("named")
     photo = np.asarray(Image.fromarray(skimage.data.astronaut()).resize((800, 600)))
     cup = skimage.data.coffee()[100:300, 150:400] // 2
     rows, columns = np.mgrid[: cup.shape[0], : cup.shape[1]]
@@ -91,12 +92,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("composite.png", composite),
         ("mask.png", mask),
     ):
-        Image.fromarray(pixels).save(name)
+        Image.fromarray(pixels).save(made / name)
     layer = '<layer name="{0}" src="{0}.png" x="{1}" y="{2}"/>'
     layers = ora.stack((800, 600), layer.format("Dog", 420, 310) + layer.format("photo", 0, 0))
-    ora.write(Path("picture.ora"), layers, {"Dog.png": ora.png(cutout), "photo.png": ora.png(photo)})
-    Path("pictures").mkdir()
-    Image.fromarray(composite).save("pictures/cup.png")
-    Image.fromarray(mask).save("pictures/cup_mask.png")
-    Path("list.csv").write_text("output,composite,mask\ncats/one.png,composite.png,mask.png\n", encoding="utf-8")
+    ora.write(made / "picture.ora", layers, {"Dog.png": ora.png(cutout), "photo.png": ora.png(photo)})
+    (made / "pictures").mkdir()
+    shutil.copy(made / "composite.png", made / "pictures" / "cup.png")
+    shutil.copy(made / "mask.png", made / "pictures" / "cup_mask.png")
+    (made / "list.csv").write_text("output,composite,mask\ncats/one.png,composite.png,mask.png\n", encoding="utf-8")
+    return made
+
+
+@pytest.fixture
+def folder(named_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a copy of the named files."""
+    shutil.copytree(named_files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -19,25 +19,34 @@ import msgpack
 import numpy as np
 import zmq
 
+from tests.preloaded import Process
+
 NONCE = bytes(range(32))
 
 
 class Backend:
-    """`gknet serve` for one connection file."""
+    """`gknet serve` for one connection file.
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    fresh: as a new Python, which still imports torch when it begins to listen; otherwise torch is there already.
+    """
+
+    def __init__(self, folder: Path, *arguments: str, fresh: bool = False) -> None:
         self.path = folder / "run" / "backend.json"
         self.log = folder / "backend.log"
-        self.process = self.launch(*arguments)
+        self.process = self.launch(*arguments, fresh=fresh)
         assert self.process.stdout is not None
         said = self.process.stdout.readline()
         assert said.startswith("Listening on port "), said
 
-    def launch(self, *arguments: str) -> subprocess.Popen[str]:
+    def launch(self, *arguments: str, fresh: bool = False) -> subprocess.Popen[str] | Process:
         """One more process for the same connection file."""
+        words = ["serve", "--device", "cpu", "--log", str(self.log), *arguments]
+        environment = {**os.environ, "GKNET_CONNECTION": str(self.path)}
+        if not fresh:
+            return Process(words, env=environment)
         return subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "serve", "--device", "cpu", "--log", str(self.log), *arguments],
-            env={**os.environ, "GKNET_CONNECTION": str(self.path)},
+            [sys.executable, "-m", "backend.cli", *words],
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

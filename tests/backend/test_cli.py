@@ -6,26 +6,37 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from backend.cli import main
+from backend.thin import client
 from tests.backend.real_backend import Backend
+from tests.preloaded import Process
 
 pytestmark = pytest.mark.integration
 
 
 def gknet(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """Exit code, standard output, standard error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "backend.cli", *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    return done.returncode, done.stdout, done.stderr
+    process = Process(arguments, env={**os.environ, **environment})
+    out, err = process.communicate(timeout=120)
+    assert process.returncode is not None
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def here(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`gknet` in this process."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        return int(ended.value.code or 0), *capfd.readouterr()
+
+    return command
 
 
 def test_status_and_stop_speak_with_the_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,13 +54,14 @@ def test_status_and_stop_speak_with_the_backend(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_backend_that_does_not_answer_is_not_said_to_be_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Callable[..., tuple[int, str, str]]
 ) -> None:
     backend = Backend(tmp_path)
     monkeypatch.setenv("GKNET_CONNECTION", str(backend.path))
+    monkeypatch.setattr(client, "HELLO_S", 1.0)
     backend.process.send_signal(signal.SIGSTOP)
     try:
-        code, out, err = gknet("status")
+        code, out, err = here("status")
     finally:
         backend.process.send_signal(signal.SIGCONT)
     assert (code, out) == (2, "")
@@ -99,18 +111,21 @@ def test_a_connection_file_with_an_impossible_name_is_refused(tmp_path: Path) ->
 
 
 def test_help_loads_nothing_heavy() -> None:
+    """All in one process: what any of them loads stays."""
     program = (
         "import sys\nfrom backend.cli import main\n"
-        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "for line in sys.argv[1:]:\n"
+        "    try: main(line.split())\n    except SystemExit: pass\n"
+        "    print(f'end of {line}')\n"
         "heavy = {'torch', 'numpy', 'zmq', 'pyvips', 'PIL', 'msgpack', 'psutil'}\n"
         "print('heavy:', sorted(heavy & set(sys.modules)))"
     )
-    for arguments in (["--help"], ["serve", "--help"], ["harmonize", "--help"], ["--version"]):
-        done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
-        assert done.stdout.endswith("heavy: []\n")
-        assert len(done.stdout) > len("heavy: []\n")
-    help_text = subprocess.run(
-        [sys.executable, "-m", "backend.cli", "--help"], capture_output=True, text=True, check=True
-    )
+    lines = ["--help", "serve --help", "harmonize --help", "--version"]
+    done = subprocess.run([sys.executable, "-c", program, *lines], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("heavy: []\n")
+    rest = done.stdout
+    for line in lines:
+        said, _, rest = rest.partition(f"end of {line}\n")
+        assert said
     for command in ("harmonize", "demo", "info", "serve", "status", "stop"):
-        assert command in help_text.stdout
+        assert command in done.stdout.partition("end of --help\n")[0]

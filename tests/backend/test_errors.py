@@ -48,13 +48,17 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
         patch.setattr(worker.Worker, "_harmonize", fail)
         running = server.Server(device="cpu", idle_s=0)
         connection.write_connection_file(path, running.connection)
-        thread = threading.Thread(target=running.run)
+
+        def run() -> None:
+            running.run()
+            running.close()  # sends the farewell that the last client waits for
+
+        thread = threading.Thread(target=run)
         thread.start()
         yield chosen
         with Client.connect(start=False) as client:
             client.shutdown()
         thread.join()
-        running.close()
 
 
 def subclasses(root: type[HarmonizeError]) -> set[type[HarmonizeError]]:
@@ -153,9 +157,19 @@ def too_strong(scene: dict[str, Any]) -> None:
     scene["network_size"] = 8
 
 
+@pytest.fixture(scope="module")
+def harmonizer() -> Harmonizer:
+    """The backend's network in this process."""
+    return Harmonizer.from_pretrained(device="cpu")
+
+
 @pytest.mark.parametrize("spoil", [opaque, beside, transparent, covered, not_a_number, too_strong])
 def test_wrong_pictures_are_refused_as_in_this_process(
-    backend: Backend, layer: np.ndarray, reference: np.ndarray, spoil: Callable[[dict[str, Any]], None]
+    backend: Backend,
+    harmonizer: Harmonizer,
+    layer: np.ndarray,
+    reference: np.ndarray,
+    spoil: Callable[[dict[str, Any]], None],
 ) -> None:
     del backend
     scene: dict[str, Any] = {"layer": layer, "reference": reference, "at": (150, 200)}
@@ -163,8 +177,7 @@ def test_wrong_pictures_are_refused_as_in_this_process(
     with Client.connect(start=False) as client:
         theirs = raised(lambda: client.harmonize(**scene))
     below = scene.pop("reference")
-    here = Harmonizer.from_pretrained(device="cpu")
-    ours = raised(lambda: here.fit_layer(reference=below, canvas=(512, 512), **scene))
+    ours = raised(lambda: harmonizer.fit_layer(reference=below, canvas=(512, 512), **scene))
     assert type(theirs) is type(ours)
     assert isinstance(theirs, InputError)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from PIL import Image
 
 from backend.cli import main
 from tests.gknet import ora
+from tests.preloaded import Process
 from tests.printed_commands import BACKGROUND, IN_HOSTS, ON_FILES, list_commands_of
 
 pytestmark = pytest.mark.integration
@@ -55,7 +55,10 @@ def test_a_command_works_on_the_files_that_it_names(command: str, capfd: pytest.
     assert run(command) == 0
     printed = capfd.readouterr().out
     result = find_result(command)
-    if result is None:
+    if command == "gknet info":
+        for word in ("gknet ", "gknet-s ", "gknet-s.safetensors", "cpu"):
+            assert word in printed
+    elif result is None:
         assert "gknet" in printed
     elif result.is_dir():
         names = {path.relative_to(result).as_posix() for path in result.rglob("*.*") if path.is_file()}
@@ -110,13 +113,13 @@ def test_the_background_process_is_served_shown_and_stopped(home: Path, capfd: p
     serving = [command for command in commands if command.startswith("gknet serve")]
     assert {*commands} - {*serving} == {"gknet status", "gknet stop"}
     for command in serving:
-        words = [sys.executable, "-m", "backend", *shlex.split(command)[1:]]
-        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline().startswith("Listening on port ")
-            assert run("gknet status") == 0
-            assert str(process.pid) in capfd.readouterr().out
-            assert run("gknet stop") == 0
-            assert capfd.readouterr().out == "The backend has stopped.\n"
-            assert process.wait(timeout=60) == 0
+        process = Process(shlex.split(command)[1:])
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Listening on port ")
+        assert run("gknet status") == 0
+        assert str(process.pid) in capfd.readouterr().out
+        assert run("gknet stop") == 0
+        assert capfd.readouterr().out == "The backend has stopped.\n"
+        assert process.communicate(timeout=60) == ("", "")
+        assert process.returncode == 0
     assert list((home / "run").glob("*.json")) == []

@@ -68,10 +68,32 @@ def gray_profile() -> bytes:
     return head.ljust(68, b"\0") + white[8:] + bytes(48) + tags + white + curve
 
 
+@pytest.fixture(scope="session")
+def load_once() -> Callable[..., Harmonizer]:
+    """`Harmonizer.from_pretrained`, which loads the shipped weights once for all commands of this process."""
+    load = Harmonizer.from_pretrained
+    loaded: dict[str, Harmonizer] = {}
+
+    def from_pretrained(name: str = "gknet-s", device: str = "auto") -> Harmonizer:
+        if name != "gknet-s" or device not in ("auto", "cpu"):
+            return load(name, device)
+        if device not in loaded:
+            loaded[device] = load(name, device)
+        return loaded[device]
+
+    return from_pretrained
+
+
 @pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+def run(
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    load_once: Callable[..., Harmonizer],
+) -> Run:
     """Runs the command in an empty folder; exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Harmonizer, "from_pretrained", load_once)
 
     def command(*arguments: object) -> tuple[int, str, str]:
         code = 0

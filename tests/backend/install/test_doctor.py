@@ -17,8 +17,10 @@ import pytest
 import torch
 from filelock import FileLock
 
+import gknet
+from backend.cli import main
 from backend.install import programs
-from backend.install.doctor import OLDEST_PYTHON
+from backend.install.doctor import OLDEST_PYTHON, plug_ins
 from backend.install.doctor.finding import Finding, format_json, format_text
 from tests.backend.real_backend import Backend
 
@@ -27,39 +29,56 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[3]
 OTHER_USER = 65534
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+CHECK = """
+import sys
+from backend.install.doctor import running
+from backend.install.doctor.finding import format_json
+findings = list(getattr(running, sys.argv[1])())
+print(format_json(findings))
+sys.exit(any(finding.state == "error" for finding in findings))
+"""
+"""A program that makes one of doctor's checks, the first argument."""
 
 
 class Setup:
-    """A user's home, folder for the connection file included, in which `gknet doctor` is asked."""
+    """A user's home, folder for the connection file included, in which `gknet doctor` is asked.
 
-    def __init__(self, home: Path) -> None:
+    command: the words that start `gknet` in a process of its own; None to run it in this one.
+    """
+
+    def __init__(self, home: Path, capfd: pytest.CaptureFixture[str]) -> None:
         self.home = home
         self.connection = home / "run" / "backend.json"
         self.connection.parent.mkdir(mode=0o700)
-        self.command = [sys.executable, "-m", "backend"]
-        self.within: list[str] = []
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "GIMP3", "GKNET_"))}
-        self.environment = {**kept, "HOME": str(home), "GKNET_CONNECTION": str(self.connection)}
+        self.command: list[str] | None = None
+        self.python_path = ""
+        self._capfd = capfd
 
-    def gknet(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self.within, *self.command, *words],
+    def gknet(self, *words: str) -> tuple[int, str, str]:
+        """Exit code, standard output, standard error."""
+        if self.command is None:
+            with pytest.raises(SystemExit) as ended:
+                main(list(words))
+            return int(ended.value.code or 0), *self._capfd.readouterr()
+        done = subprocess.run(
+            [*self.command, *words],
             cwd=self.home,
-            env=self.environment,
+            env={**os.environ, "PYTHONPATH": self.python_path or os.environ.get("PYTHONPATH", "")},
             capture_output=True,
             text=True,
             check=False,
             timeout=120,
         )
+        return done.returncode, done.stdout, done.stderr
 
     def doctor(self, *words: str) -> tuple[int, list[Finding]]:
         """Exit code and what it found."""
-        done = self.gknet("doctor", "--json", *words)
-        assert done.stderr == ""
-        findings = [Finding(**found) for found in json.loads(done.stdout)]
-        assert done.returncode == int(any(finding.state == "error" for finding in findings))
+        code, out, err = self.gknet("doctor", "--json", *words)
+        assert err == ""
+        findings = [Finding(**found) for found in json.loads(out)]
+        assert code == int(any(finding.state == "error" for finding in findings))
         assert all(finding.remedy for finding in findings if finding.state != "fine")
-        return done.returncode, findings
+        return code, findings
 
     def names(self, state: str, subject: str, *words: str, arguments: tuple[str, ...] = ()) -> None:
         """Asserts that a finding of this state and subject holds all these words."""
@@ -69,8 +88,13 @@ class Setup:
 
 
 @pytest.fixture
-def setup(tmp_path: Path) -> Setup:
-    return Setup(tmp_path)
+def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Setup:
+    for name in [name for name in os.environ if name.startswith(("XDG_", "GIMP3", "GKNET_"))]:
+        monkeypatch.delenv(name)
+    setup = Setup(tmp_path, capfd)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GKNET_CONNECTION", str(setup.connection))
+    return setup
 
 
 @pytest.fixture
@@ -107,25 +131,21 @@ def write_connection(setup: Setup, port: int) -> None:
 
 
 def namespace(script: str) -> list[str]:
-    """Words that run what follows them after a script, in mounts of its own; skips where that is not allowed."""
+    """Words that look at this user's folders after a script, in mounts of their own; skips where that is not allowed.
+
+    They print what `gknet doctor --json` does, but only of the folders: the rest takes seconds, to import torch.
+    """
     unshare = ["unshare", "--mount", *([] if IS_ROOT else ["--map-root-user"])]
     if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], capture_output=True).returncode:
         pytest.skip("this system allows no mounts of a test's own")
-    return [*unshare, "sh", "-ec", f'{script}\nexec "$@"', "sh"]
-
-
-def copied(setup: Setup) -> Path:
-    """A copy of our packages that the command uses instead of the installed ones."""
-    for package in ("gknet", "backend", "plugin_gimp", "plugin_krita"):
-        shutil.copytree(ROOT / package, setup.home / "copy" / package)
-    setup.environment["PYTHONPATH"] = str(setup.home / "copy")
-    return setup.home / "copy"
+    return [*unshare, "sh", "-ec", f'{script}\nexec "$@"', "sh", sys.executable, "-c", CHECK, "check_folders"]
 
 
 @pytest.mark.usefixtures("krita_there")
 def test_a_sound_setup_has_no_error(setup: Setup) -> None:
     setup.gknet("install", "krita")
     backend = Backend(setup.home)
+    setup.command = [sys.executable, "-m", "backend"]
     try:
         code, findings = setup.doctor()
     finally:
@@ -142,24 +162,27 @@ def test_no_torch(setup: Setup) -> None:
     """An environment in which nothing is installed: not even the command's own libraries."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", setup.home / "bare"], check=True)
     setup.command = [str(setup.home / "bare" / "bin" / "python"), "-m", "backend"]
-    setup.environment["PYTHONPATH"] = str(ROOT)
+    setup.python_path = str(ROOT)
     setup.names("error", "torch", "No module named 'torch'")
     setup.names("error", "libraries", "numpy", "zmq", "filelock")
-    done = setup.gknet("info")
-    assert done.returncode == 2
-    assert "gknet doctor" in done.stderr
+    code, _, err = setup.gknet("info")
+    assert code == 2
+    assert "gknet doctor" in err
 
 
 def test_a_torch_that_cannot_be_loaded(setup: Setup) -> None:
     broken = setup.home / "broken" / "torch"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("raise OSError('libtorch_cpu.so: cannot open shared object file')")
-    setup.environment["PYTHONPATH"] = str(broken.parent)
+    setup.command = [sys.executable, "-m", "backend"]
+    setup.python_path = os.pathsep.join([str(broken.parent), str(ROOT)])
     setup.names("error", "torch", "libtorch_cpu.so")
 
 
-def test_wrong_weights(setup: Setup) -> None:
-    path = copied(setup) / "gknet" / "weights" / "gknet-s.safetensors"
+def test_wrong_weights(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "gknet" / "weights", setup.home / "gknet" / "weights")
+    monkeypatch.setattr(gknet, "__file__", str(setup.home / "gknet" / "__init__.py"))
+    path = setup.home / "gknet" / "weights" / "gknet-s.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -187,7 +210,7 @@ def test_a_port_that_is_blocked(setup: Setup) -> None:
     words = ["unshare", "--net", *([] if IS_ROOT else ["--map-root-user"])]
     if shutil.which("unshare") is None or subprocess.run([*words, "true"], capture_output=True).returncode:
         pytest.skip("this system allows no network of a test's own")
-    setup.within = words
+    setup.command = [*words, sys.executable, "-c", CHECK, "check_loopback"]
     setup.names("error", "ports", "127.0.0.1")
 
 
@@ -203,12 +226,7 @@ def test_a_plug_in_that_is_disabled(setup: Setup) -> None:
     setup.names("error", "GIMP plug-in", "not executable")
 
 
-def test_a_plug_in_that_gimp_left_out(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    from backend.install.doctor import plug_ins
-
-    monkeypatch.setenv("HOME", str(setup.home))
-    for name in ("XDG_CONFIG_HOME", "GIMP3_DIRECTORY"):
-        monkeypatch.delenv(name, raising=False)
+def test_a_plug_in_that_gimp_left_out(setup: Setup) -> None:
     register = setup.home / ".config/GIMP/3.0/pluginrc"
     register.parent.mkdir(parents=True)
     setup.gknet("install", "gimp")
@@ -237,14 +255,14 @@ def test_an_old_or_damaged_plug_in(setup: Setup) -> None:
     setup.names("error", "Krita plug-in", "version 0.0.9")
     (folder / "installed.json").write_text(json.dumps({**record, "command": ["/gone/python", "-m", "x", "serve"]}))
     setup.names("error", "Krita plug-in", "/gone/python", "no longer exists")
-    assert setup.gknet("install", "krita").returncode == 0
+    assert setup.gknet("install", "krita")[0] == 0
     assert not [found for found in setup.doctor()[1] if found.subject == "Krita plug-in" and found.state == "error"]
 
 
 def test_read_only_folders(setup: Setup) -> None:
     folder = setup.connection.parent
     if IS_ROOT:
-        setup.within = namespace(f"mount --bind {folder} {folder}; mount -o remount,ro,bind {folder}")
+        setup.command = namespace(f"mount --bind {folder} {folder}; mount -o remount,ro,bind {folder}")
     else:
         folder.chmod(0o500)
     setup.names("error", "connection folder", "not writable", "ead-only" if IS_ROOT else "denied")
@@ -253,7 +271,7 @@ def test_read_only_folders(setup: Setup) -> None:
 def test_a_full_disk(setup: Setup) -> None:
     folder = setup.connection.parent
     fill = f"dd if=/dev/zero of={folder}/fill bs=4k count=64 2>/dev/null || true"
-    setup.within = namespace(f"mount -t tmpfs -o size=64k,mode=700 tmpfs {folder}; {fill}")
+    setup.command = namespace(f"mount -t tmpfs -o size=64k,mode=700 tmpfs {folder}; {fill}")
     setup.names("error", "connection folder", "disk", "is full")
 
 
@@ -275,15 +293,15 @@ def test_a_python_that_is_too_old(setup: Setup) -> None:
     old = old_pythons()
     if not old:
         pytest.skip("there is no Python before 3.11")
-    setup.environment["PYTHONPATH"] = str(ROOT)
+    setup.python_path = str(ROOT)
     for path in old:
         setup.command = [str(path), "-m", "backend"]
         code, (finding,) = setup.doctor()
         assert (code, finding.subject, finding.state) == (1, "Python", "error")
         assert "3.11 is needed" in finding.text
-        done = setup.gknet("status")
-        assert done.returncode == 2
-        assert "is too old" in done.stderr
+        code, _, err = setup.gknet("status")
+        assert code == 2
+        assert "is too old" in err
 
 
 def test_every_python_before_the_oldest_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,15 +334,14 @@ def test_a_gpu_that_was_asked_for_and_is_absent(setup: Setup) -> None:
     setup.names("error", "device", "'cuda' is not available", arguments=("--device", "cuda"))
 
 
-def test_a_host_that_is_missing(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(setup.home))
+def test_a_host_that_is_missing(setup: Setup) -> None:
     if programs.find_programs("GIMP") or programs.find_programs("Krita"):
         pytest.skip("this machine has one of the hosts that are to be missing")
     setup.names("warning", "GIMP", "was not found")
     setup.names("warning", "Krita", "was not found")
-    done = setup.gknet("install", "all")
-    assert done.returncode == 2
-    assert "Neither GIMP nor Krita was found" in done.stderr
+    code, _, err = setup.gknet("install", "all")
+    assert code == 2
+    assert "Neither GIMP nor Krita was found" in err
 
 
 def test_errors_of_the_log_are_told(setup: Setup) -> None:

@@ -26,7 +26,7 @@ Shown = tuple[int, str, str]
 def names(tmp_path: Path) -> list[str]:
     """Four small composites with masks in the folder `in`."""
     (tmp_path / "in").mkdir()
-    return many.write(tmp_path / "in", 4, suffix=".png", side=320)
+    return many.write(tmp_path / "in", 4, suffix=".png", side=96)
 
 
 def outputs(folder: Path) -> list[str]:
