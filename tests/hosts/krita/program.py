@@ -27,6 +27,7 @@ class Krita:
         self.told = gknet("install", "krita", home=home, command=command)
         for name in ("gknet_test_driver", "gknet_test_driver.desktop"):
             (self.data / "pykrita" / name).symlink_to(DRIVERS / name)
+        (self.settings.parent / "kritadisplayrc").write_text("[General]\nOpenGLRenderer=none\n")
         settings = self.settings.read_text()
         self.settings.write_text(settings.replace("[python]\n", "[python]\nenable_gknet_test_driver=true\n"))
 
