@@ -21,8 +21,8 @@ from gknet.batch.journal import FOLDER
 from gknet.batch.on_ray import AT_ONCE
 from tests.gknet import many
 
-PICTURES = 200
-KILLS = 5
+PICTURES = 100
+KILLS = 3
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -80,8 +80,8 @@ def names(tmp_path: Path, request: pytest.FixtureRequest) -> list[str]:
     return many.write(tmp_path / "in", request.param)
 
 
-@pytest.mark.parametrize("names", [PICTURES], indirect=True, ids=["200 pictures"])
-def test_a_batch_that_is_killed_five_times_loses_and_repeats_nothing(tmp_path: Path, names: list[str]) -> None:
+@pytest.mark.parametrize("names", [PICTURES], indirect=True, ids=["100 pictures"])
+def test_a_batch_that_is_killed_again_and_again_loses_and_repeats_nothing(tmp_path: Path, names: list[str]) -> None:
     chance = random.Random()
     done: dict[str, int] = {}
     for kill in range(KILLS):
