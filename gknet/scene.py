@@ -69,7 +69,7 @@ class CompositeScene(_Flat):
         on_progress("read", 0, 2)
         self.file = read_picture(composite)
         on_progress("read", 1, 2)
-        self.mask, self.notes = choose_mask(read_picture(mask).pixels)
+        self.mask, self.notes = choose_mask(read_picture(mask, as_mask=True).pixels)
         self.on_progress = on_progress
 
     @property

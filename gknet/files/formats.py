@@ -48,10 +48,11 @@ _STARTS = {
 }
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, *, as_mask: bool = False) -> Picture:
     """Return the complete picture in a file, upright.
 
     Palettes become RGB or RGBA, 1-bit and gray become gray, 16-bit floats float32, any alpha straight.
+    as_mask: whether to disregard what the file says about its colors.
     Raises PictureError if the file is missing, damaged or above MAX_PIXELS, UnsupportedError for an unsupported kind
     such as CMYK or a file with layers, MissingPackageError if the package for its format is not installed.
     """
@@ -59,7 +60,7 @@ def read_picture(path: Path) -> Picture:
     if format == "openraster":
         raise UnsupportedError(f"{path} is a layered file.", photoshop.PASS_ALONE)
     readers = {"heic": heic.read, "exr": openexr.read, "photoshop": photoshop.read}
-    return readers.get(format, raster.read)(path, format)
+    return readers.get(format, raster.read)(path, format, as_mask=as_mask)
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -67,7 +68,7 @@ def read_mask(path: Path) -> np.ndarray:
 
     `choose_mask` says what is taken as the mask. Raises as that and `read_picture`.
     """
-    return choose_mask(read_picture(path).pixels)[0]
+    return choose_mask(read_picture(path, as_mask=True).pixels)[0]
 
 
 def find_write_notes(path: Path, like: Picture) -> list[str]:

@@ -29,7 +29,7 @@ class Colors:
 def find_profile(colors: Colors, embedded: bytes | None, *, gray: bool, subject: object) -> bytes | None:
     """Return the embedded ICC profile, or that of the code points; None if there is neither.
 
-    embedded: None for one of the wrong kind.   subject: the file's name, for messages.
+    subject: the file's name, for messages.
     Raises UnsupportedError for PQ, HLG, premultiplied colors, and code points that are not supported.
     """
     if colors.is_premultiplied:

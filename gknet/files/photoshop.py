@@ -20,8 +20,8 @@ from gknet.files.picture import Picture, check_size
 PASS_ALONE = "Pass it alone, without a mask: gknet harmonize FILE -o OUT."
 
 
-def read(path: Path, format: str) -> Picture:
-    """Return the picture of a file without layers: gray or RGB, without its saved channels.
+def read(path: Path, format: str, *, as_mask: bool) -> Picture:
+    """Return the picture of a file without layers: gray or RGB, without its saved channels; as a mask, no profile.
 
     Raises as `open_document`, and UnsupportedError for a file with layers.
     """
@@ -35,7 +35,7 @@ def read(path: Path, format: str) -> Picture:
         dtype = np.uint8 if document.depth == 8 else np.uint16
         return Picture(
             pixels=np.rint(unit.clip(0, 1) * np.iinfo(dtype).max).astype(dtype),
-            profile=find_profile(path, profile, None, exif, gray=unit.shape[2] < 3),
+            profile=None if as_mask else find_profile(path, profile, None, exif, gray=unit.shape[2] < 3),
             format=format,
             metadata=read_metadata(document),
         )

@@ -42,14 +42,14 @@ _FIELDS = ("xres", "yres", "resolution-unit")  # that libvips reads and writes; 
 
 
 @vips_session()
-def read(path: Path, format: str) -> Picture:
-    """Return the picture in a file, upright. Raises PictureError or UnsupportedError."""
+def read(path: Path, format: str, *, as_mask: bool) -> Picture:
+    """Return the picture in a file, upright; as a mask, without a profile. Raises PictureError or UnsupportedError."""
     try:
         with path.open("rb") as file:
             if format == "tiff":
                 tiff.check_channels(path, tiff.read_tags(file))
             image = getattr(pyvips.Image, f"{format}load")(os.fsencode(path), access="sequential", fail_on="error")
-            picture = _build_picture(path, image, format, file)
+            picture = _build_picture(path, image, format, file, as_mask=as_mask)
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise _damage_error(path) from error
     metadata = {**picture.metadata, **read_metadata(path, format)}
@@ -93,13 +93,14 @@ def _damage_error(path: Path) -> PictureError:
     return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
 
 
-def _build_picture(path: Path, image: Any, format: str, file: BinaryIO) -> Picture:
+def _build_picture(path: Path, image: Any, format: str, file: BinaryIO, *, as_mask: bool = False) -> Picture:
     """Return a decoded picture.   file: the one that it is in, for what libvips does not tell about its colors."""
     _check_readable(path, image)
     statement = read_statement(file, format)
     exif = _get_block(image, "exif-data")
     tags = tiff.read_tags(file) if format == "tiff" else parse_exif(exif)
-    profile = find_profile(path, _get_block(image, "icc-profile-data"), statement, tags, gray=image.bands < 3)
+    embedded, gray = _get_block(image, "icc-profile-data"), image.bands < 3
+    profile = None if as_mask else find_profile(path, embedded, statement, tags, gray=gray)
     fields = set(image.get_fields())
     pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     if format == "heif" and pixels.dtype == np.uint16:

@@ -115,7 +115,10 @@ def positioned(path: Path) -> None:
 MAKE: dict[str, list[Callable[[Path], object]]] = {
     "nothing about colours": [without_code_points],
     "an ICC profile": [lambda path: save(path, icc_profile=P3)],
-    "PQ, HLG, or unknown colours": [lambda path: save(path, icc_profile=PQ)],
+    "PQ, HLG, or unknown colours": [
+        lambda path: save(path, icc_profile=PQ),
+        lambda path: save(path, icc_profile=P3.replace(b"RGB ", b"CMYK", 1)),
+    ],
     "`cICP`, `sRGB`, `gAMA`, `cHRM`": [
         lambda path: statements.png(path, RGB, cicp(12, 13, 0, 1)),
         lambda path: statements.png(path, RGB, (b"sRGB", b"\0")),

@@ -103,7 +103,6 @@ def test_gray_pngs_get_a_profile_of_gray(tmp_path, rgb, chunk):
         ([cicp(2, 2, 0, 1), gama(100_000), (b"sRGB", b"\0")], ADOBE_RGB, ADOBE_RGB),
         ([gama(100_000), (b"sRGB", b"\0")], ADOBE_RGB, ADOBE_RGB),
         ([gama(100_000), chrm(*ADOBE_CHRM), (b"sRGB", b"\0")], None, SRGB),
-        ([gama(100_000)], icc.gray(icc.gamma(1.8)), LINEAR),  # a profile of the wrong kind counts for nothing
     ],
 )
 def test_pngs_chunks_have_the_standards_order_of_precedence(tmp_path, rgb, chunks, profile, expected):
@@ -312,7 +311,7 @@ def test_damaged_exif_costs_nothing(tmp_path, rgb):
         assert formats.read_picture(tmp_path / "a.jpg").pixels.shape == rgb.shape
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".tif"])  # libpng drops such a profile, which PNG forbids
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".png"])  # libpng drops such a profile, which PNG forbids
 def test_the_curve_of_an_rgb_profile_counts_for_gray(tmp_path, rgb, suffix):
     path = tmp_path / f"a{suffix}"
     Image.fromarray(rgb[..., 0]).save(path, icc_profile=icc.rgb(icc.PROPHOTO, icc.gamma(1.8)))
@@ -326,6 +325,56 @@ def test_the_curve_of_an_rgb_profile_counts_for_gray(tmp_path, rgb, suffix):
         assert opened.info["icc_profile"] == read.profile
     Image.fromarray(rgb[..., 0]).save(path, icc_profile=P3)  # whose curve is sRGB's
     assert formats.read_picture(path).profile is None
+
+
+# ---- profiles that do not fit
+
+
+def of_kind(space: bytes, kind: bytes = b"mntr") -> bytes:
+    """A profile whose header says that it is for other values."""
+    return P3[:12] + kind + space + P3[20:]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif", ".heic"])
+@pytest.mark.parametrize(
+    ("profile", "word"),
+    [
+        (of_kind(b"CMYK"), "profile of CMYK"),
+        (icc.gray(icc.gamma(2.2)), "profile of gray"),
+        (of_kind(b"RGB ", b"link"), "not for pictures"),
+        (P3[:60].replace(b"RGB ", b"\0\0\0\0"), "damaged"),
+    ],
+)
+def test_a_profile_of_other_pixels_is_refused(tmp_path, rgb, suffix, profile, word):
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".heic":
+        pillow_heif.from_pillow(Image.fromarray(rgb)).save(path, icc_profile=profile)
+    else:
+        Image.fromarray(rgb).save(path, icc_profile=profile)
+    assert_refused(path, word)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_a_profile_of_rgb_that_has_no_curve_for_gray_is_refused(tmp_path, rgb, suffix):
+    Image.fromarray(rgb[..., 0]).save(tmp_path / f"a{suffix}", icc_profile=icc.of_tables(2))
+    assert_refused(tmp_path / f"a{suffix}", "profile of RGB")
+
+
+def test_a_profile_in_a_png_that_cannot_be_unpacked_is_refused(tmp_path, rgb):
+    path = statements.png(tmp_path / "a.png", rgb, (b"iCCP", b"a\0\0" + b"no zlib"))
+    assert_refused(path, "damaged")
+    path = statements.png(tmp_path / "b.png", rgb, cicp(12, 13, 0, 1), profile=of_kind(b"CMYK"))
+    assert_means(path, P3)  # which comes first
+
+
+def test_the_profile_of_a_mask_does_not_matter(tmp_path, rgb):
+    mask = np.where(rgb[..., 0] > 128, np.uint8(255), np.uint8(0))
+    Image.fromarray(mask).convert("RGB").save(tmp_path / "a.png", icc_profile=of_kind(b"CMYK"))
+    statements.png(tmp_path / "b.png", mask, cicp(9, 16, 0, 1))
+    heic(tmp_path / "c.heic", np.dstack([mask] * 3), 9, 16)
+    for name in ("a.png", "b.png"):
+        np.testing.assert_array_equal(formats.read_mask(tmp_path / name), mask)
+    assert formats.read_mask(tmp_path / "c.heic").shape == mask.shape
 
 
 # ---- every way in
