@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,11 @@ _WHITE = {"uchar": 255.0, "ushort": 65535.0, "float": 1.0}
 _DEEPEST = {"jpeg": "uchar", "webp": "uchar", "png": "ushort", "tiff": "float"}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}
 _READABLE = {"multiband", "rgb", *_INTERPRETATIONS["uchar"], *_INTERPRETATIONS["ushort"], "scrgb"}
+# What libtiff and libjpeg say of an intact file that they cannot decode.
+_CODING_ERROR = re.compile(
+    "compression (support|method) is not configured|decoding is not implemented"
+    "|Unsupported JPEG (data precision|process)|Unsupported color conversion"
+)
 _FIELDS = ("xres", "yres", "resolution-unit")  # that libvips reads and writes; other metadata is ours
 
 
@@ -51,7 +57,7 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
             image = getattr(pyvips.Image, f"{format}load")(os.fsencode(path), access="sequential", fail_on="error")
             picture = _build_picture(path, image, format, file, as_mask=as_mask)
     except (pyvips.Error, UnicodeDecodeError) as error:
-        raise _damage_error(path) from error
+        raise _decoding_error(path, error) from error
     metadata = {**picture.metadata, **read_metadata(path, format)}
     return replace(picture, metadata=metadata, quality=_read_jpeg_quality(path) if format == "jpeg" else 0)
 
@@ -63,7 +69,7 @@ def decode_png(content: bytes, path: Path) -> Picture:
         image = pyvips.Image.pngload_buffer(content, access="sequential", fail_on="error")
         picture = _build_picture(path, image, "png", io.BytesIO(content))
     except (pyvips.Error, UnicodeDecodeError) as error:
-        raise _damage_error(path) from error
+        raise _decoding_error(path, error) from error
     return replace(picture, metadata={**picture.metadata, **read_png_metadata(content)})
 
 
@@ -89,7 +95,10 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
         png.add_position(path, like.position)
 
 
-def _damage_error(path: Path) -> PictureError:
+def _decoding_error(path: Path, error: Exception) -> PictureError | UnsupportedError:
+    if _CODING_ERROR.search(str(error)):
+        hint = "Save it as PNG, or with another compression."
+        return UnsupportedError(f"{path} has a compression that is not supported.", hint)
     return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
 
 
