@@ -12,6 +12,8 @@ from gknet.color import cicp
 from gknet.errors import UnsupportedError
 
 _READABLE_MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
+_SEQUENCES = (b"avis", b"hevc", b"hevx", b"msf1")
+_MOST_BRANDS = 4096
 Box = tuple[bytes, bytes]
 """Type and content."""
 
@@ -47,6 +49,14 @@ def read_colors(file: IO[bytes]) -> Colors:
         return _parse_colors(dict(_split_boxes(_read_meta(file)[4:])))
     except (struct.error, IndexError, KeyError):
         return Colors()
+
+
+def is_sequence(file: IO[bytes]) -> bool:
+    """Whether a file says that it has a sequence of pictures, such as an animation."""
+    file.seek(0)
+    size, kind = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
+    brands = file.read(min(size, _MOST_BRANDS)) if kind == b"ftyp" else b""
+    return any(brands[i : i + 4] in _SEQUENCES for i in range(0, len(brands), 4))
 
 
 def _read_meta(file: IO[bytes]) -> bytes:

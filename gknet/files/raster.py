@@ -16,7 +16,7 @@ from PIL import Image
 
 from gknet.color.profile import is_compatible
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files import png, tiff
+from gknet.files import heif, png, tiff
 from gknet.files.colors import Statement, find_profile, parse_exif, read_statement
 from gknet.files.heic import expand_range
 from gknet.files.metadata.file import (
@@ -27,7 +27,8 @@ from gknet.files.metadata.file import (
     read_png_metadata,
     write_metadata,
 )
-from gknet.files.picture import Picture, WriteError, check_size
+from gknet.files.metadata.jpeg import find_notes as find_jpeg_notes
+from gknet.files.picture import ONLY_THE_FIRST, Picture, WriteError, check_size
 from gknet.vips import vips_session
 
 COMPRESSED_AGAIN = "JPEG compresses the whole picture again, so the background changes slightly; PNG and TIFF keep it"
@@ -54,12 +55,15 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
         with path.open("rb") as file:
             if format == "tiff":
                 tiff.check_channels(path, tiff.read_tags(file))
+                tiff.check_pages(path, tiff.read_pages(file))
             image = getattr(pyvips.Image, f"{format}load")(os.fsencode(path), access="sequential", fail_on="error")
             picture = _build_picture(path, image, format, file, as_mask=as_mask)
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise _decoding_error(path, error) from error
-    metadata = {**picture.metadata, **read_metadata(path, format)}
-    return replace(picture, metadata=metadata, quality=_read_jpeg_quality(path) if format == "jpeg" else 0)
+    picture = replace(picture, metadata={**picture.metadata, **read_metadata(path, format)})
+    if format == "jpeg":
+        return replace(picture, quality=_read_jpeg_quality(path), notes=find_jpeg_notes(path))
+    return picture
 
 
 @vips_session()
@@ -123,7 +127,18 @@ def _build_picture(path: Path, image: Any, format: str, file: BinaryIO, *, as_ma
         format=format,
         orientation=orientation,
         metadata={**clean_metadata(blocks), **{name: image.get(name) for name in _FIELDS if name in fields}},
+        notes=_find_notes(image, format, statement, tags, file),
     )
+
+
+def _find_notes(image: Any, format: str, statement: Statement, tags: Image.Exif, file: BinaryIO) -> list[str]:
+    """Return notes on what of a file is not read."""
+    if format == "tiff":
+        return tiff.find_notes(tags, tiff.read_pages(file))
+    several = isinstance(statement, dict) and b"acTL" in statement
+    several |= format == "heif" and heif.is_sequence(file)
+    several |= "n-pages" in image.get_fields() and image.get("n-pages") > 1
+    return [ONLY_THE_FIRST] if several else []
 
 
 def _get_block(image: Any, name: str) -> bytes:
