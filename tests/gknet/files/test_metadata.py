@@ -180,6 +180,30 @@ def test_exif_keeps_its_bytes_but_for_the_thumbnail(tmp_path: Path, suffix: str)
     assert b"ColorSpace" not in content
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_previews_in_a_camera_s_own_notes_are_overwritten_in_place(tmp_path, suffix, options):
+    """Cameras of Olympus, Nikon, Casio and others put a preview there, and point to what lies behind it."""
+    file = io.BytesIO()
+    Image.fromarray(photograph(height=48, width=64)).save(file, "JPEG", restart_marker_rows=1, **options)
+    preview, no_jpeg = file.getvalue(), b"\xff\xd8\xff\xe1\0\x08notes\xff\xd9"
+    cut = preview[: preview.index(b"\xff\xda")]
+    tags = Image.Exif()
+    tags[0x010F] = "Maker"
+    tags.get_ifd(0x8769)[0x927C] = b"NOTES" + no_jpeg + preview + b"between" + preview + b"behind" + cut
+    pixels, block = photograph(height=60, width=80), tags.tobytes().removeprefix(b"Exif\0\0")
+    if suffix == ".tif":  # Pillow leaves the directory out
+        like = picture.Picture(pixels=pixels, metadata={"exif-data": block})
+        formats.write_picture(tmp_path / "a.tif", pixels, like)
+    else:
+        Image.fromarray(pixels).save(tmp_path / f"a{suffix}", exif=tags)
+    assert (tmp_path / f"a{suffix}").read_bytes().count(preview) == 2
+    with Image.open(rewritten(tmp_path / f"a{suffix}", suffix)) as opened:
+        notes = opened.getexif().get_ifd(0x8769)[0x927C]
+    nothing = bytes(len(preview))
+    assert notes == b"NOTES" + no_jpeg + nothing + b"between" + nothing + b"behind" + cut
+
+
 def test_a_packet_without_other_pictures_is_kept_byte_for_byte(tmp_path: Path) -> None:
     source = with_blocks(tmp_path / "a.jpg", exif_block(), PLAIN_XMP)
     for suffix in SUFFIXES:
