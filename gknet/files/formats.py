@@ -19,6 +19,7 @@ from gknet.files.picture import Picture, check_destination, file_error, replace_
 from gknet.files.raster import COMPRESSED_AGAIN
 
 _STRIP = 256
+_SLIGHT = 0.5 / 255
 
 _SUFFIXES = {
     ".jpg": "jpeg",
@@ -73,8 +74,14 @@ def read_mask(path: Path) -> np.ndarray:
 
 def find_write_notes(path: Path, like: Picture) -> list[str]:
     """Return notes for the user on what a format does to a picture that is written there."""
+    format = _SUFFIXES.get(path.suffix.lower())
     was_compressed = like.format in ("jpeg", "webp", "heif", "heic")
-    return [COMPRESSED_AGAIN] if was_compressed and _SUFFIXES.get(path.suffix.lower()) == "jpeg" else []
+    notes = [COMPRESSED_AGAIN] if was_compressed and format == "jpeg" else []
+    if like.pixels.dtype == np.float32 and format not in ("tiff", "exr"):
+        colors = like.pixels[..., : -1 if like.pixels.shape[2] in (2, 4) else None]
+        if colors.max() > 1 + _SLIGHT or colors.min() < -_SLIGHT:
+            notes.append("values above white and below black are cut off; float TIFF and OpenEXR keep them")
+    return notes
 
 
 def check_writable(path: Path, channels: int) -> None:

@@ -40,9 +40,9 @@ _WHITE = {"uchar": 255.0, "ushort": 65535.0, "float": 1.0}
 _DEEPEST = {"jpeg": "uchar", "webp": "uchar", "png": "ushort", "tiff": "float"}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}
 _READABLE = {"multiband", "rgb", *_INTERPRETATIONS["uchar"], *_INTERPRETATIONS["ushort"], "scrgb"}
-# What libtiff and libjpeg say of an intact file that they cannot decode.
+# What libvips, libtiff and libjpeg say of an intact file that they cannot decode.
 _CODING_ERROR = re.compile(
-    "compression (support|method) is not configured|decoding is not implemented"
+    "compression (support|method) is not configured|decoding is not implemented|tiled separate planes not supported"
     "|Unsupported JPEG (data precision|process)|Unsupported color conversion"
 )
 _FIELDS = ("xres", "yres", "resolution-unit")  # that libvips reads and writes; other metadata is ours
@@ -101,8 +101,8 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
 
 def _decoding_error(path: Path, error: Exception) -> PictureError | UnsupportedError:
     if _CODING_ERROR.search(str(error)):
-        hint = "Save it as PNG, or with another compression."
-        return UnsupportedError(f"{path} has a compression that is not supported.", hint)
+        hint = "Save it as PNG, or without compression."
+        return UnsupportedError(f"{path} has a compression or layout that is not supported.", hint)
     return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
 
 

@@ -15,6 +15,7 @@ from psd_tools.psd.image_resources import AlphaNamesUnicode, ImageResource
 
 from gknet.errors import UnsupportedError
 from gknet.files import formats
+from gknet.files.picture import Picture
 from gknet.scene import CompositeScene, LayerScene
 from tests.gknet.photographs import photograph
 
@@ -136,3 +137,15 @@ def test_both_ways_to_make_a_scene_tell_it(tmp_path: Path, rgb: np.ndarray) -> N
     composite = CompositeScene(tmp_path / "a.tif", tmp_path / "mask.png", lambda *_: None)
     pasted = LayerScene(tmp_path / "cutout.png", tmp_path / "a.tif", None, 1.0, lambda *_: None)
     assert composite.notes == pasted.notes == [FIRST]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".exr"])
+def test_values_that_the_output_cannot_hold_are_told(rgb: np.ndarray, suffix: str) -> None:
+    pixels = np.dstack([rgb, rgb[..., 0]]).astype(np.float32) / 255
+    pixels[..., 3] *= 2  # not a color
+    notes = [formats.find_write_notes(Path(f"a{suffix}"), Picture(pixels=pixels))]
+    for value in (1.5, -0.5):
+        pixels[10, 10, 1] = value
+        notes.append(formats.find_write_notes(Path(f"a{suffix}"), Picture(pixels=pixels)))
+    told = ["values above white and below black are cut off; float TIFF and OpenEXR keep them"]
+    assert notes == [[], [], []] if suffix in (".tif", ".exr") else [[], told, told]
