@@ -77,6 +77,7 @@ def read_metadata(document: Any) -> dict[str, Any]:
 def find_channel_notes(document: Any) -> list[str]:
     """Return a note on each channel that is saved with a document besides its colors."""
     named = document.image_resources.get_data(_find_resource("ALPHA_NAMES_UNICODE"), ())
+    named = [name.rstrip("\0") for name in named]
     if not named and not len(document):  # with layers, an unnamed one is the whole picture's transparency
         colors = 1 if document.color_mode.name == "GRAYSCALE" else 3
         named = [f"Alpha {i + 1}" for i in range(document.channels - colors)]

@@ -48,7 +48,7 @@ class Picture:
         return Encoding(self.space, self.profile)
 
 
-ONLY_THE_FIRST = "only the first of its pages or frames is kept"
+ONLY_THE_FIRST = "only the first page or frame of the file is kept"
 """Note on a file with several."""
 
 

@@ -14,7 +14,7 @@ _EXIF, _XMP, _EXTENSION = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _APP0, _APP1, _APP13, _COMMENT = 0xE0, 0xE1, 0xED, 0xFE
 _GAIN_MAPS = (b"http://ns.adobe.com/hdr-gain-map/", b"http://ns.apple.com/HDRGainMap/", b"urn:iso:std:iso:ts:21496:-1")
-GAIN_MAP = "its HDR gain map is left out"
+GAIN_MAP = "the file's HDR gain map is left out"
 """Note on a file with one."""
 START_BYTES = 2
 """Bytes of a JPEG's start."""

@@ -19,7 +19,7 @@ from gknet.files.picture import Picture
 from gknet.scene import CompositeScene, LayerScene
 from tests.gknet.photographs import photograph
 
-FIRST = "only the first of its pages or frames is kept"
+FIRST = "only the first page or frame of the file is kept"
 
 
 @pytest.fixture
@@ -107,10 +107,10 @@ def test_a_gain_map_is_told(tmp_path: Path, rgb: np.ndarray, segment: bytes) -> 
     assert notes_on(path) == []
     content = path.read_bytes()
     path.write_bytes(content[:2] + segment[:2] + len(segment).to_bytes(2, "big") + segment[2:] + content[2:])
-    assert notes_on(path) == ["its HDR gain map is left out"]
+    assert notes_on(path) == ["the file's HDR gain map is left out"]
 
 
-@pytest.mark.parametrize("names", [["Transparency", "Dog"], []])
+@pytest.mark.parametrize("names", [["Transparency\0", "Dog\0"], ["Dog"], []])
 @pytest.mark.parametrize("gray", [False, True])
 def test_channels_saved_with_a_flat_photoshop_file_are_told(
     tmp_path: Path, rgb: np.ndarray, names: list[str], gray: bool
