@@ -125,7 +125,10 @@ MAKE: dict[str, list[Callable[[Path], object]]] = {
         lambda path: statements.png(path, RGB, gama(100_000)),
         lambda path: statements.png(path, RGB, statements.chrm(*statements.ADOBE_CHRM)),
     ],
-    "`nclx`": [lambda path: (save(path), statements.set_code_points(path, 12, 13, 6))],
+    "`nclx`, stream values": [
+        lambda path: (save(path), statements.set_code_points(path, 12, 13, 6)),
+        lambda path: (save(path), path.write_bytes(path.read_bytes().replace(b"colrnclx", b"skipnclx"))),
+    ],
     "Adobe RGB in EXIF": [lambda path: (without_code_points(path), add_exif(path))],
     "primaries, a transfer function": [lambda path: tiff(path, RGB, "rgb", extratags=PRIMARIES)],
     "Rec. 709 primaries, or none": [

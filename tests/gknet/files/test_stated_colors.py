@@ -224,6 +224,56 @@ def test_a_grid_without_a_statement_has_its_tiles():
         assert heif.read_colors(io.BytesIO(file.getvalue()[:end])) in (heif.Colors(), heif.Colors(12, 13, 6))
 
 
+def without_box(path: Path) -> Path:
+    """The file with its statement in a box of a type that says nothing."""
+    content = path.read_bytes()
+    assert b"colrnclx" in content
+    path.write_bytes(content.replace(b"colrnclx", b"skipnclx"))
+    return path
+
+
+def with_stream_points(path: Path, primaries: int, transfer: int) -> Path:
+    """An AVIF of libavif's, whose stream says primaries 1, transfer function 13 and matrix 6, with others there."""
+    content = path.read_bytes()
+    bits, old = f"{int.from_bytes(content, 'big'):0{8 * len(content)}b}", f"{1:08b}{13:08b}{6:08b}"
+    place = bits.index(old, 8 * content.index(b"mdat"))
+    changed = bits[:place] + f"{primaries:08b}{transfer:08b}{6:08b}" + bits[place + len(old) :]
+    path.write_bytes(int(changed, 2).to_bytes(len(content), "big"))
+    return path
+
+
+@pytest.mark.parametrize("frames", [1, 2])  # a picture and a film have headers of different forms
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_without_a_box_the_av1_stream_counts(tmp_path, rgb, frames, subsampling):
+    path = tmp_path / "a.avif"
+
+    def write() -> Path:
+        more = [Image.fromarray(rgb)] * (frames - 1)
+        Image.fromarray(rgb).save(path, subsampling=subsampling, save_all=frames > 1, append_images=more)
+        return path
+
+    with_stream_points(write(), 12, 13)
+    assert heif.read_colors(io.BytesIO(path.read_bytes())) == heif.Colors(1, 13, 6)  # by the box
+    assert_means(without_box(path), P3)
+    with_stream_points(without_box(write()), 9, 16)
+    assert_refused(path, "HDR")
+    content = path.read_bytes()
+    for end in range(0, len(content), 7):
+        assert heif.read_colors(io.BytesIO(content[:end])) in (heif.Colors(), heif.Colors(9, 16, 6))
+
+
+@pytest.mark.parametrize("size", [(60, 80), (64, 64), (300, 420)])
+def test_without_a_box_the_hevc_stream_counts(tmp_path, size):
+    pixels = photograph(height=size[0], width=size[1])
+    assert_means(without_box(heic(tmp_path / "a.heic", pixels, 12, 13)), P3)
+    assert_refused(without_box(heic(tmp_path / "b.heic", pixels, 9, 16)), "HDR")
+    file = io.BytesIO((tmp_path / "a.heic").read_bytes())
+    assert heif.read_colors(file) == heif.Colors(12, 13, 6)
+    content = file.getvalue()
+    for end in range(0, len(content), 7):
+        assert heif.read_colors(io.BytesIO(content[:end])) in (heif.Colors(), heif.Colors(12, 13, 6))
+
+
 # ---- EXIF and TIFF
 
 
