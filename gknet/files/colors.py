@@ -87,6 +87,17 @@ def _build_gray_profile(levels: np.ndarray) -> bytes | None:
     return None if is_srgb(converted) else converted
 
 
+def convert_to_rgb(profile: bytes) -> bytes:
+    """Return the RGB profile of grays in three channels. Raises UnsupportedError for a gray profile of tables."""
+    parsed = parse_matrix_profile(profile)
+    if parsed is None:
+        hint = "Save it as PNG or TIFF."
+        raise UnsupportedError("WebP has no gray, and this gray profile cannot be converted to RGB.", hint)
+    steps = np.linspace(0, 1, _CURVE_STEPS)
+    curve = np.interp(steps, np.linspace(0, 1, STEPS), parsed.curves[0])
+    return build_profile("RGB of a gray profile", REC_709, curve)
+
+
 def parse_exif(block: bytes) -> Image.Exif:
     """Return the tags of an EXIF block, none if it is damaged."""
     tags = Image.Exif()

@@ -17,7 +17,7 @@ from PIL import Image
 from gknet.color.profile import is_compatible
 from gknet.errors import PictureError, UnsupportedError
 from gknet.files import heif, png, tiff
-from gknet.files.colors import Statement, find_profile, parse_exif, read_statement
+from gknet.files.colors import Statement, convert_to_rgb, find_profile, parse_exif, read_statement
 from gknet.files.heic import expand_range
 from gknet.files.metadata.file import (
     adapt_metadata,
@@ -209,7 +209,10 @@ def _to_image(pixels: np.ndarray) -> Any:
 
 def _prepare_image(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any, dict[str, Any]]:
     """Return a libvips image in a depth of the format, with like's profile and resolution, and options to save it."""
-    orientation = _get_orientation(like, format)
+    orientation, profile = _get_orientation(like, format), like.profile
+    if format == "webp" and pixels.shape[2] < 3 and is_compatible(profile, gray=True):
+        assert profile is not None
+        pixels, profile = pixels[..., [0, 0, 0, 1][: pixels.shape[2] + 2]], convert_to_rgb(profile)
     image = _to_image(_orient(pixels, {6: 8, 8: 6}.get(orientation, orientation)))
     depth = min(image.format, _DEEPEST[format], key=list(_DTYPES).index)
     if image.format != depth:
@@ -221,8 +224,8 @@ def _prepare_image(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any,
     )
     if unit := like.metadata.get("resolution-unit"):
         image.set_type(pyvips.GValue.gstr_type, "resolution-unit", unit)
-    if like.profile is not None and is_compatible(like.profile, gray=pixels.shape[2] < 3):
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", like.profile)
+    if profile is not None and is_compatible(profile, gray=pixels.shape[2] < 3):
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     options: dict[str, dict[str, Any]] = {
         "jpeg": {"Q": max(JPEG_QUALITY, like.quality), "subsample_mode": "off", "optimize_coding": True},
         "png": {"bitdepth": 16 if depth == "ushort" else 8, "filter": "all"},

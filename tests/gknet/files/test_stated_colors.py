@@ -19,6 +19,7 @@ from gknet import Encoding, Harmonizer, UnsupportedError
 from gknet.color.profile import is_srgb, to_srgb
 from gknet.files import formats, heif
 from gknet.files.layered.layers import open_layers
+from gknet.files.picture import Picture
 from tests.gknet import icc, statements
 from tests.gknet.files.test_picture import by_pillow, resaved
 from tests.gknet.photographs import WIDE_GAMUT, photograph
@@ -375,6 +376,18 @@ def test_the_curve_of_an_rgb_profile_counts_for_gray(tmp_path, rgb, suffix):
         assert opened.info["icc_profile"] == read.profile
     Image.fromarray(rgb[..., 0]).save(path, icc_profile=P3)  # whose curve is sRGB's
     assert formats.read_picture(path).profile is None
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_curve_of_a_gray_profile_counts_in_webp_which_has_no_gray(tmp_path, rgb, channels):
+    gray, profile = rgb[..., :channels], icc.gray(icc.gamma(1.8))
+    formats.write_picture(tmp_path / "a.webp", gray, Picture(pixels=gray, profile=profile))
+    read = formats.read_picture(tmp_path / "a.webp")
+    np.testing.assert_array_equal(read.pixels, gray[..., [0, 0, 0, 1][: channels + 2]])
+    values = np.repeat(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8, 1), 3, axis=2)
+    np.testing.assert_allclose(to_srgb(values, read.profile), to_srgb(values, profile), atol=2e-3)
+    with Image.open(tmp_path / "a.webp") as opened:
+        assert opened.info["icc_profile"] == read.profile
 
 
 # ---- profiles that do not fit
