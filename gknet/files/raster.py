@@ -23,6 +23,7 @@ from gknet.files.metadata.file import (
     adapt_metadata,
     add_png_metadata,
     clean_metadata,
+    find_orientation,
     read_metadata,
     read_png_metadata,
     write_metadata,
@@ -57,10 +58,9 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
                 tiff.check_channels(path, tiff.read_tags(file))
                 tiff.check_pages(path, tiff.read_pages(file))
             image = getattr(pyvips.Image, f"{format}load")(os.fsencode(path), access="sequential", fail_on="error")
-            picture = _build_picture(path, image, format, file, as_mask=as_mask)
+            picture = _build_picture(path, image, format, file, read_metadata(path, format), as_mask=as_mask)
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise _decoding_error(path, error) from error
-    picture = replace(picture, metadata={**picture.metadata, **read_metadata(path, format)})
     if format == "jpeg":
         return replace(picture, quality=_read_jpeg_quality(path), notes=find_jpeg_notes(path))
     return picture
@@ -71,10 +71,9 @@ def decode_png(content: bytes, path: Path) -> Picture:
     """Return the picture in a PNG's bytes.   path: for error messages. Raises as `read`."""
     try:
         image = pyvips.Image.pngload_buffer(content, access="sequential", fail_on="error")
-        picture = _build_picture(path, image, "png", io.BytesIO(content))
+        return _build_picture(path, image, "png", io.BytesIO(content), read_png_metadata(content))
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise _decoding_error(path, error) from error
-    return replace(picture, metadata={**picture.metadata, **read_png_metadata(content)})
 
 
 @vips_session()
@@ -106,7 +105,9 @@ def _decoding_error(path: Path, error: Exception) -> PictureError | UnsupportedE
     return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
 
 
-def _build_picture(path: Path, image: Any, format: str, file: BinaryIO, *, as_mask: bool = False) -> Picture:
+def _build_picture(
+    path: Path, image: Any, format: str, file: BinaryIO, metadata: dict[str, Any], *, as_mask: bool = False
+) -> Picture:
     """Return a decoded picture.   file: the one that it is in, for what libvips does not tell about its colors."""
     _check_readable(path, image)
     statement = read_statement(file, format)
@@ -118,7 +119,7 @@ def _build_picture(path: Path, image: Any, format: str, file: BinaryIO, *, as_ma
     pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     if format == "heif" and pixels.dtype == np.uint16:
         pixels = expand_range(pixels, image.get("bits-per-sample"))
-    orientation = image.get("orientation") if "orientation" in fields else 1
+    orientation = image.get("orientation") if "orientation" in fields else find_orientation(metadata, format)
     blocks = {"exif-data": exif, "xmp-data": _get_block(image, "xmp-data")} if format == "heif" else {}
     return Picture(
         pixels=_orient(pixels, orientation),
@@ -126,7 +127,11 @@ def _build_picture(path: Path, image: Any, format: str, file: BinaryIO, *, as_ma
         position=_read_position(statement, tags),
         format=format,
         orientation=orientation,
-        metadata={**clean_metadata(blocks), **{name: image.get(name) for name in _FIELDS if name in fields}},
+        metadata={
+            **clean_metadata(blocks),
+            **{name: image.get(name) for name in _FIELDS if name in fields},
+            **metadata,
+        },
         notes=_find_notes(image, format, statement, tags, file),
     )
 

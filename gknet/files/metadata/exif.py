@@ -9,6 +9,7 @@ from gknet.files.metadata.directory import EXIF, GPS, USER_COMMENT, Directory, V
 
 _HEAD = b"Exif\0\0"
 _ORIENTATION, _MAKER_NOTE = 0x0112, 0x927C
+_SHORT = 3
 _SIZE = (0xA002, 0xA003)  # width and height
 _THUMBNAIL, _THUMBNAIL_BYTES, _STRIP, _STRIP_BYTES = 0x0201, 0x0202, 0x0111, 0x0117
 _JPEG_START = b"\xff\xd8\xff"
@@ -61,6 +62,19 @@ def set_orientation(block: bytes, orientation: int, size: tuple[int, int]) -> by
     except struct.error:
         return block
     return bytes(content)
+
+
+def find_orientation(block: bytes) -> int:
+    """Return the orientation that a clean block states, 0 if none."""
+    try:
+        order = _find_order(block)
+        entry = _find_entries(block, struct.unpack_from(order + "I", block, 4)[0], order).get(_ORIENTATION)
+        if entry is None:
+            return 0
+        kind, count, orientation = struct.unpack_from(order + "HIH", block, entry + 2)
+    except struct.error:
+        return 0
+    return int(orientation) if (kind, count) == (_SHORT, 1) and 1 <= orientation <= 8 else 0
 
 
 def parse_exif(block: bytes) -> Directory:

@@ -228,6 +228,45 @@ def test_the_orientation_in_xmp_follows_the_pixels(tmp_path: Path) -> None:
     assert b'tiff:Orientation="1"' in xmp_of(rewritten(source, ".png"))
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("as_element", [False, True])
+def test_an_orientation_in_xmp_alone_is_applied(tmp_path: Path, suffix: str, as_element: bool) -> None:
+    packet = xmp_packet(orientation=6)
+    if as_element:
+        packet = packet.replace(b'tiff:Orientation="6"', b"").replace(
+            b"</rdf:Description>", b"<tiff:Orientation>6</tiff:Orientation></rdf:Description>", 1
+        )
+        assert b"<tiff:Orientation>" in packet
+    source, plain = with_blocks(tmp_path / f"a{suffix}", b"", packet), tmp_path / f"plain{suffix}"
+    plain.write_bytes(encoded(suffix))
+    upright, stored = formats.read_picture(source).pixels, formats.read_picture(plain).pixels
+    np.testing.assert_array_equal(upright, np.rot90(stored, -1))
+    again = rewritten(source, suffix)
+    assert b"Orientation" in xmp_of(again)
+    assert formats.read_picture(again).pixels.shape == upright.shape
+    flat = formats.read_picture(rewritten(source, ".tif"))
+    np.testing.assert_array_equal(flat.pixels, upright)
+    assert flat.orientation == 1
+    tag = Image.Exif()
+    tag[0x0112] = 1  # EXIF comes first
+    other = with_blocks(tmp_path / f"b{suffix}", tag.tobytes()[6:], packet)
+    np.testing.assert_array_equal(formats.read_picture(other).pixels, stored)
+
+
+def test_an_orientation_in_a_raw_profile_of_a_png_is_applied(tmp_path: Path) -> None:
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    block = tag.tobytes()
+    plain = encoded(".png")
+    text = f"\nexif\n{len(block):8d}\n{block.hex()}\n".encode()
+    raw = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text))
+    (tmp_path / "a.png").write_bytes(plain[:33] + raw + plain[33:])
+    (tmp_path / "b.png").write_bytes(plain)
+    upright = np.rot90(formats.read_picture(tmp_path / "b.png").pixels, -1)
+    np.testing.assert_array_equal(formats.read_picture(tmp_path / "a.png").pixels, upright)
+    np.testing.assert_array_equal(formats.read_picture(rewritten(tmp_path / "a.png", ".png")).pixels, upright)
+
+
 def test_a_long_packet_is_split_for_jpeg_and_joined_again(tmp_path: Path) -> None:
     long = PLAIN_XMP.replace(b"image/", b"x" * 200_000)
     pixels = photograph(height=40, width=60)
