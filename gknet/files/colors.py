@@ -17,7 +17,6 @@ from gknet.files import exif_color, heif, png
 
 _CURVE_STEPS = 4096
 _NOT_OF_PICTURES = (b"link", b"abst", b"nmcl")  # classes of profiles that say nothing about a picture's values
-_SPACES = {b"GRAY": "gray", b"CMYK": "CMYK", b"Lab ": "Lab", b"XYZ ": "XYZ", b"HSV ": "HSV", b"YCbr": "YCbCr"}
 
 Statement = Mapping[bytes, bytes] | heif.Colors | None
 """The chunks of a PNG, the code points of AVIF and HEIC, and nothing for other formats."""
@@ -67,8 +66,9 @@ def _check_profile(subject: object, profile: bytes, *, gray: bool) -> bytes | No
     if is_compatible(profile, gray=gray):
         return profile
     if not is_compatible(profile, gray=False):
-        kind = _SPACES.get(profile[16:20])
-        raise _profile_error(subject, "that is damaged" if kind is None else f"of {kind}, which its pixels are not")
+        space = profile[16:20].strip()
+        kind = "gray" if space == b"GRAY" else space.decode("ascii", "replace")
+        raise _profile_error(subject, f"of {kind}, which its pixels are not" if space.isalnum() else "that is damaged")
     parsed = parse_matrix_profile(profile)
     if parsed is None or any(not np.array_equal(curve, parsed.curves[0]) for curve in parsed.curves):
         raise _profile_error(subject, "of RGB, which its pixels are not")

@@ -403,6 +403,8 @@ def of_kind(space: bytes, kind: bytes = b"mntr") -> bytes:
     ("profile", "word"),
     [
         (of_kind(b"CMYK"), "profile of CMYK"),
+        (of_kind(b"Lab "), "profile of Lab,"),
+        (of_kind(b"6CLR"), "profile of 6CLR"),
         (icc.gray(icc.gamma(2.2)), "profile of gray"),
         (of_kind(b"RGB ", b"link"), "not for pictures"),
         (P3[:60].replace(b"RGB ", b"\0\0\0\0"), "damaged"),
