@@ -149,3 +149,18 @@ def test_values_that_the_output_cannot_hold_are_told(rgb: np.ndarray, suffix: st
         notes.append(formats.find_write_notes(Path(f"a{suffix}"), Picture(pixels=pixels)))
     told = ["values above white and below black are cut off; float TIFF and OpenEXR keep them"]
     assert notes == [[], [], []] if suffix in (".tif", ".exr") else [[], told, told]
+
+
+def test_a_gain_map_beside_a_heic_is_told(tmp_path: Path, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name that Apple gives it; no library at hand writes one."""
+    pillow_heif.from_pillow(Image.fromarray(rgb)).save(tmp_path / "a.heic")
+    read = pillow_heif.open_heif
+
+    def open_heif(*arguments: object, **options: object) -> object:
+        file = read(*arguments, **options)
+        file.info["aux"] = {"urn:com:apple:photo:2020:aux:hdrgainmap": [7]}
+        return file
+
+    assert notes_on(tmp_path / "a.heic") == []
+    monkeypatch.setattr(pillow_heif, "open_heif", open_heif)
+    assert notes_on(tmp_path / "a.heic") == ["the file's HDR gain map is left out"]
