@@ -69,7 +69,8 @@ class CompositeScene(_Flat):
         on_progress("read", 0, 2)
         self.file = read_picture(composite)
         on_progress("read", 1, 2)
-        self.mask, self.notes = choose_mask(read_picture(mask).pixels)
+        self.mask, notes = choose_mask(read_picture(mask, as_mask=True).pixels)
+        self.notes = [*self.file.notes, *notes]
         self.on_progress = on_progress
 
     @property
@@ -103,6 +104,7 @@ class LayerScene(_Flat):
         on_progress("read", 1, 2)
         cutout = read_picture(foreground)
         self.layer = scale_layer(match_background(cutout, self.file), scale)
+        self.notes = list(dict.fromkeys([*self.file.notes, *cutout.notes]))
         left, top = cutout.position
         self.at = (round(left * scale), round(top * scale)) if at is None else at
         self.on_progress = on_progress

@@ -12,9 +12,11 @@ from PIL import Image
 from gknet.color.cicp import hdr_error
 from gknet.color.icc import REC_709, build_profile
 from gknet.color.profile import STEPS, is_compatible, is_hdr, is_srgb, parse_matrix_profile
+from gknet.errors import UnsupportedError
 from gknet.files import exif_color, heif, png
 
 _CURVE_STEPS = 4096
+_NOT_OF_PICTURES = (b"link", b"abst", b"nmcl")  # classes of profiles that say nothing about a picture's values
 
 Statement = Mapping[bytes, bytes] | heif.Colors | None
 """The chunks of a PNG, the code points of AVIF and HEIC, and nothing for other formats."""
@@ -33,17 +35,18 @@ def find_profile(
     """Return the ICC profile of a picture's values; None if nothing is said about them, or sRGB by EXIF.
 
     subject: the file's name, for messages.   embedded: the file's ICC profile; for gray, one of RGB counts by its
-    curve; any other of the wrong kind, such as CMYK, is ignored.   tags: of EXIF, or of the TIFF.
-    gray: whether the pixels are gray.
-    Raises UnsupportedError for PQ, HLG, and whatever is said but not understood.
+    curve.   tags: of EXIF, or of the TIFF.   gray: whether the pixels are gray.
+    Raises UnsupportedError for PQ, HLG, and whatever is said but not understood, such as a profile of CMYK.
     """
-    profile = embedded if is_compatible(embedded, gray=gray) else None
-    if gray and embedded is not None and is_compatible(embedded, gray=False):
-        profile = _convert_to_gray(embedded)
+    chunks = None if isinstance(statement, heif.Colors) else statement
+    profile = None if chunks is None else png.find_first_profile(chunks, gray=gray, subject=subject)
+    embedded = embedded or (None if chunks is None else png.unpack_profile(chunks))
+    if profile is None and embedded is not None:
+        profile = _check_profile(subject, embedded, gray=gray)
     if isinstance(statement, heif.Colors):
         profile = heif.find_profile(statement, profile, gray=gray, subject=subject)
-    elif statement is not None:
-        profile = png.find_profile(statement, profile, gray=gray, subject=subject)
+    elif chunks is not None and profile is None:
+        profile = png.find_last_profile(chunks, gray=gray, subject=subject)
     if profile is None:
         with warnings.catch_warnings():  # Pillow warns of damaged tags, some of which it reads only here
             warnings.simplefilter("ignore")
@@ -53,15 +56,46 @@ def find_profile(
     return profile
 
 
-def _convert_to_gray(profile: bytes) -> bytes | None:
-    """Return the profile of the grays of an RGB profile; None if that is sRGB's, or if its curves differ."""
+def _check_profile(subject: object, profile: bytes, *, gray: bool) -> bytes | None:
+    """Return a file's ICC profile, as one of gray if its pixels are gray; None if that is sRGB's.
+
+    Raises UnsupportedError for a profile that says nothing about such pixels.
+    """
+    if profile[12:16] in _NOT_OF_PICTURES:
+        raise _profile_error(subject, "of a kind that is not for pictures")
+    if is_compatible(profile, gray=gray):
+        return profile
+    if not is_compatible(profile, gray=False):
+        space = profile[16:20].strip()
+        kind = "gray" if space == b"GRAY" else space.decode("ascii", "replace")
+        raise _profile_error(subject, f"of {kind}, which its pixels are not" if space.isalnum() else "that is damaged")
     parsed = parse_matrix_profile(profile)
     if parsed is None or any(not np.array_equal(curve, parsed.curves[0]) for curve in parsed.curves):
-        return None
+        raise _profile_error(subject, "of RGB, which its pixels are not")
+    return _build_gray_profile(parsed.curves[0])
+
+
+def _profile_error(subject: object, what: str) -> UnsupportedError:
+    return UnsupportedError(f"{subject} has a color profile {what}.", "Convert it to sRGB first.")
+
+
+def _build_gray_profile(levels: np.ndarray) -> bytes | None:
+    """Return the profile of grays with the curve of an RGB profile; None if that is sRGB's."""
     steps = np.linspace(0, 1, _CURVE_STEPS)
-    curve = np.interp(steps, np.linspace(0, 1, STEPS), parsed.curves[0])
+    curve = np.interp(steps, np.linspace(0, 1, STEPS), levels)
     converted = build_profile("Gray of an RGB profile", REC_709, curve, gray=True)
     return None if is_srgb(converted) else converted
+
+
+def convert_to_rgb(profile: bytes) -> bytes:
+    """Return the RGB profile of grays in three channels. Raises UnsupportedError for a gray profile of tables."""
+    parsed = parse_matrix_profile(profile)
+    if parsed is None:
+        hint = "Save it as PNG or TIFF."
+        raise UnsupportedError("WebP has no gray, and this gray profile cannot be converted to RGB.", hint)
+    steps = np.linspace(0, 1, _CURVE_STEPS)
+    curve = np.interp(steps, np.linspace(0, 1, STEPS), parsed.curves[0])
+    return build_profile("RGB of a gray profile", REC_709, curve)
 
 
 def parse_exif(block: bytes) -> Image.Exif:

@@ -19,6 +19,7 @@ from gknet.files.picture import Picture, check_destination, file_error, replace_
 from gknet.files.raster import COMPRESSED_AGAIN
 
 _STRIP = 256
+_SLIGHT = 0.5 / 255
 
 _SUFFIXES = {
     ".jpg": "jpeg",
@@ -48,10 +49,11 @@ _STARTS = {
 }
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, *, as_mask: bool = False) -> Picture:
     """Return the complete picture in a file, upright.
 
     Palettes become RGB or RGBA, 1-bit and gray become gray, 16-bit floats float32, any alpha straight.
+    as_mask: whether to disregard what the file says about its colors.
     Raises PictureError if the file is missing, damaged or above MAX_PIXELS, UnsupportedError for an unsupported kind
     such as CMYK or a file with layers, MissingPackageError if the package for its format is not installed.
     """
@@ -59,7 +61,7 @@ def read_picture(path: Path) -> Picture:
     if format == "openraster":
         raise UnsupportedError(f"{path} is a layered file.", photoshop.PASS_ALONE)
     readers = {"heic": heic.read, "exr": openexr.read, "photoshop": photoshop.read}
-    return readers.get(format, raster.read)(path, format)
+    return readers.get(format, raster.read)(path, format, as_mask=as_mask)
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -67,13 +69,19 @@ def read_mask(path: Path) -> np.ndarray:
 
     `choose_mask` says what is taken as the mask. Raises as that and `read_picture`.
     """
-    return choose_mask(read_picture(path).pixels)[0]
+    return choose_mask(read_picture(path, as_mask=True).pixels)[0]
 
 
 def find_write_notes(path: Path, like: Picture) -> list[str]:
     """Return notes for the user on what a format does to a picture that is written there."""
+    format = _SUFFIXES.get(path.suffix.lower())
     was_compressed = like.format in ("jpeg", "webp", "heif", "heic")
-    return [COMPRESSED_AGAIN] if was_compressed and _SUFFIXES.get(path.suffix.lower()) == "jpeg" else []
+    notes = [COMPRESSED_AGAIN] if was_compressed and format == "jpeg" else []
+    if like.pixels.dtype == np.float32 and format not in ("tiff", "exr"):
+        colors = like.pixels[..., : -1 if like.pixels.shape[2] in (2, 4) else None]
+        if colors.max() > 1 + _SLIGHT or colors.min() < -_SLIGHT:
+            notes.append("values above white and below black are cut off; float TIFF and OpenEXR keep them")
+    return notes
 
 
 def check_writable(path: Path, channels: int) -> None:

@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from gknet.errors import MissingPackageError, PictureError, UnsupportedError
+from gknet.files import heif
 from gknet.files.colors import find_profile, parse_exif, read_statement
+from gknet.files.metadata import jpeg
 from gknet.files.metadata.file import clean_metadata
-from gknet.files.picture import Picture, check_size
+from gknet.files.picture import ONLY_THE_FIRST, Picture, check_size
 
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
 
-def read(path: Path, format: str) -> Picture:
-    """Return the picture in a file, upright; more than 8 bits become uint16.
+def read(path: Path, format: str, *, as_mask: bool) -> Picture:
+    """Return the picture in a file, upright; more than 8 bits become uint16. As a mask, it has no profile.
 
     Raises PictureError if the file is damaged or too large, UnsupportedError for colors as
     `gknet.files.colors.find_profile`, MissingPackageError without the package.
@@ -39,13 +41,17 @@ def read(path: Path, format: str) -> Picture:
     exif = image.info.get("exif") or b""
     with path.open("rb") as file:
         statement = read_statement(file, format)
-    embedded = image.info.get("icc_profile")
-    profile = find_profile(path, embedded, statement, parse_exif(exif), gray=pixels.shape[2] < 3)
+        notes = [ONLY_THE_FIRST] if len(image) > 1 or heif.is_sequence(file) else []
+    if any("hdrgainmap" in kind.lower() for kind in image.info.get("aux", ())):
+        notes.append(jpeg.GAIN_MAP)
+    embedded, gray = image.info.get("icc_profile"), pixels.shape[2] < 3
+    profile = None if as_mask else find_profile(path, embedded, statement, parse_exif(exif), gray=gray)
     return Picture(
         pixels=expand_range(pixels, bits) if pixels.dtype == np.uint16 else pixels,
         profile=profile,
         format=format,
         metadata=clean_metadata({"exif-data": exif, "xmp-data": image.info.get("xmp")}),
+        notes=notes,
     )
 
 

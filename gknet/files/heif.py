@@ -1,4 +1,7 @@
-"""What the boxes of AVIF and HEIC say about the primary picture's colors (ISO/IEC 23008-12 and 14496-12)."""
+"""What AVIF and HEIC say about the primary picture's colors in their boxes (ISO/IEC 23008-12 and 14496-12).
+
+Without a word there, what their video stream says counts, as in libavif and browsers.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ from typing import IO
 
 from gknet.color import cicp
 from gknet.errors import UnsupportedError
+from gknet.files.bitstream import UNSPECIFIED, Points, read_av1, read_hevc
 
 _READABLE_MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
+_SEQUENCES = (b"avis", b"hevc", b"hevx", b"msf1")
+_MOST_BRANDS = _MOST_START = 4096
 Box = tuple[bytes, bytes]
 """Type and content."""
 
@@ -29,7 +35,7 @@ class Colors:
 def find_profile(colors: Colors, embedded: bytes | None, *, gray: bool, subject: object) -> bytes | None:
     """Return the embedded ICC profile, or that of the code points; None if there is neither.
 
-    embedded: None for one of the wrong kind.   subject: the file's name, for messages.
+    subject: the file's name, for messages.
     Raises UnsupportedError for PQ, HLG, premultiplied colors, and code points that are not supported.
     """
     if colors.is_premultiplied:
@@ -42,11 +48,19 @@ def find_profile(colors: Colors, embedded: bytes | None, *, gray: bool, subject:
 
 
 def read_colors(file: IO[bytes]) -> Colors:
-    """Return what the boxes say about the primary picture; the defaults if they say nothing or are damaged."""
+    """Return what a file says about its primary picture; the defaults if it says nothing or is damaged."""
     try:
-        return _parse_colors(dict(_split_boxes(_read_meta(file)[4:])))
+        return _parse_colors(dict(_split_boxes(_read_meta(file)[4:])), file)
     except (struct.error, IndexError, KeyError):
         return Colors()
+
+
+def is_sequence(file: IO[bytes]) -> bool:
+    """Whether a file says that it has a sequence of pictures, such as an animation."""
+    file.seek(0)
+    size, kind = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
+    brands = file.read(min(size, _MOST_BRANDS)) if kind == b"ftyp" else b""
+    return any(brands[i : i + 4] in _SEQUENCES for i in range(0, len(brands), 4))
 
 
 def _read_meta(file: IO[bytes]) -> bytes:
@@ -77,7 +91,7 @@ def _split_boxes(content: bytes) -> Iterator[Box]:
         place = end
 
 
-def _parse_colors(meta: dict[bytes, bytes]) -> Colors:
+def _parse_colors(meta: dict[bytes, bytes], file: IO[bytes]) -> Colors:
     references = list(_read_references(meta.get(b"iref", bytes(4))))
     (primary,) = struct.unpack_from(">I" if meta[b"pitm"][0] else ">H", meta[b"pitm"], 4)
     # A grid without its own statement has that of its tiles.
@@ -85,11 +99,52 @@ def _parse_colors(meta: dict[bytes, bytes]) -> Colors:
     properties = list(_split_boxes(meta[b"iprp"]))
     shared = list(_split_boxes(dict(properties)[b"ipco"]))
     owned = [entry for kind, content in properties if kind == b"ipma" for entry in _read_owners(content)]
-    found = (shared[index - 1] for item in items for owner, index in owned if owner == item and index > 0)
-    points = next((content[4:10] for kind, content in found if kind == b"colr" and content[:4] == b"nclx"), None)
-    primaries, transfer, matrix = (2, 2, 2) if points is None else struct.unpack(">3H", points)
+    found = [(item, *shared[index - 1]) for item in items for owner, index in owned if owner == item and index > 0]
+    stated = (content for _, kind, content in found if kind == b"colr" and content[:4] == b"nclx")
+    box = next(stated, None)
+    points = struct.unpack_from(">3H", box, 4) if box else _read_stream(found, meta, file)
+    primaries, transfer, matrix = points
     is_premultiplied = any((kind, of) == (b"prem", primary) for kind, of, _ in references)
     return Colors(primaries, transfer, matrix, is_premultiplied)
+
+
+def _read_stream(found: list[tuple[int, bytes, bytes]], meta: dict[bytes, bytes], file: IO[bytes]) -> Points:
+    """Return what the stream of the first item with one says.   found: items with types and contents of properties."""
+    for item, kind, content in found:
+        if kind == b"hvcC":
+            return read_hevc(content)
+        if kind == b"av1C":
+            return read_av1(content[4:] or _read_start(item, meta, file))
+    return UNSPECIFIED
+
+
+def _read_start(item: int, meta: dict[bytes, bytes], file: IO[bytes]) -> bytes:
+    """Return the first bytes of an item's data, empty if it is not found."""
+    location = meta[b"iloc"]
+    version, sizes = location[0], (location[4] >> 4, location[4] & 15, location[5] >> 4, location[5] & 15)
+    offset_size, length_size, base_size, index_size = sizes
+    letter = "I" if version == 2 else "H"
+    place = 6
+
+    def read(size: int) -> int:
+        nonlocal place
+        place += size
+        return int.from_bytes(location[place - size : place], "big")
+
+    for _ in range(read(struct.calcsize(letter))):
+        number, way = read(struct.calcsize(letter)), read(2) & 15 if version else 0
+        place += 2
+        base, extents = read(base_size), read(2)
+        for i in range(extents):
+            place += index_size if version else 0
+            start, length = base + read(offset_size), read(length_size)
+            if (number, i) != (item, 0):
+                continue
+            if way == 1:
+                return meta[b"idat"][start : start + min(length, _MOST_START)]
+            file.seek(start)
+            return file.read(min(length, _MOST_START)) if way == 0 else b""
+    return b""
 
 
 def _read_references(content: bytes) -> Iterator[tuple[bytes, int, int]]:

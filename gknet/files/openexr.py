@@ -37,15 +37,18 @@ def import_openexr(path: Path) -> Any:
     return OpenEXR
 
 
-def read(path: Path, format: str) -> Picture:
+def read(path: Path, format: str, *, as_mask: bool) -> Picture:
     """Return the first part with colors: gray (Y) or RGB, with alpha if present, float32 linear light.
 
     The picture is the whole display window: zero outside the data window, which may be smaller, larger or beside it.
     Raises PictureError if the file is damaged or too large, UnsupportedError for deep, subsampled or integer pixels and
-    for a color space other than linear light of sRGB's primaries, MissingPackageError without the package.
+    for a color space other than linear light of sRGB's primaries, which does not matter in a mask, MissingPackageError
+    without the package.
     """
     header = _open(path, header_only=True)
     index, names = _find_colors(path, header)
+    if not as_mask:
+        _check_color_space(path, header.parts[index].header)
     for part in header.parts:
         for name in ("dataWindow", "displayWindow"):
             box = _read_window(part.header, name)
@@ -193,7 +196,6 @@ def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:
             raise UnsupportedError(f"{path} has subsampled channels, which are not supported.", "Save it as plain RGB.")
         if {"RY", "BY"} & channels.keys() and names == ["Y"]:
             raise UnsupportedError(f"{path} has luminance and chroma, not supported.", "Save it as plain RGB.")
-        _check_color_space(path, part.header)
         return index, [*names, "A"] if "A" in channels else names
     listed = ", ".join(sorted(found)[:6])
     raise UnsupportedError(f"{path} has no channels R, G and B, only {listed}.", "Save the picture as plain RGB.")

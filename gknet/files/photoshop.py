@@ -17,11 +17,12 @@ from gknet.files.colors import find_profile, parse_exif
 from gknet.files.metadata.file import clean_metadata
 from gknet.files.picture import Picture, check_size
 
+_MERGED_ALPHA = "Transparency"  # the name of the whole picture's alpha among the saved channels
 PASS_ALONE = "Pass it alone, without a mask: gknet harmonize FILE -o OUT."
 
 
-def read(path: Path, format: str) -> Picture:
-    """Return the picture of a file without layers: gray or RGB, without its saved channels.
+def read(path: Path, format: str, *, as_mask: bool) -> Picture:
+    """Return the picture of a file without layers: gray or RGB, without its saved channels; as a mask, no profile.
 
     Raises as `open_document`, and UnsupportedError for a file with layers.
     """
@@ -35,9 +36,10 @@ def read(path: Path, format: str) -> Picture:
         dtype = np.uint8 if document.depth == 8 else np.uint16
         return Picture(
             pixels=np.rint(unit.clip(0, 1) * np.iinfo(dtype).max).astype(dtype),
-            profile=find_profile(path, profile, None, exif, gray=unit.shape[2] < 3),
+            profile=None if as_mask else find_profile(path, profile, None, exif, gray=unit.shape[2] < 3),
             format=format,
             metadata=read_metadata(document),
+            notes=find_channel_notes(document),
         )
 
 
@@ -70,6 +72,16 @@ def read_metadata(document: Any) -> dict[str, Any]:
     resolution = resources.get_data(_find_resource("RESOLUTION_INFO"))
     across, down = (getattr(resolution, name, 0) / 65536 for name in ("horizontal", "vertical"))  # pixels per inch
     return metadata | ({"xres": across / 25.4, "yres": down / 25.4} if min(across, down) >= 1 else {})
+
+
+def find_channel_notes(document: Any) -> list[str]:
+    """Return a note on each channel that is saved with a document besides its colors."""
+    named = document.image_resources.get_data(_find_resource("ALPHA_NAMES_UNICODE"), ())
+    named = [name.rstrip("\0") for name in named]
+    if not named and not len(document):  # with layers, an unnamed one is the whole picture's transparency
+        colors = 1 if document.color_mode.name == "GRAYSCALE" else 3
+        named = [f"Alpha {i + 1}" for i in range(document.channels - colors)]
+    return [f"the saved channel {name!r} is left out" for name in named if name != _MERGED_ALPHA]
 
 
 def _get_bytes(content: Any) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class Picture:
     position: (x, y) of the top left corner on the page that a PNG or TIFF says it is a part of, otherwise (0, 0).
     orientation: of the pixels in the file, 1 to 8 as in EXIF.   quality: a JPEG's, 1 to 100, else 0.
     metadata: EXIF, XMP, IPTC, resolution and texts (`gknet.files.metadata`); OpenEXR's other parts.
+    notes: what of the file is in none of these and so lost in the result, in user-facing words.
     """
 
     pixels: np.ndarray
@@ -39,11 +40,16 @@ class Picture:
     orientation: int = 1
     quality: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     @property
     def encoding(self) -> Encoding:
         """Encoding of the pixels. Raises UnsupportedError for a damaged profile."""
         return Encoding(self.space, self.profile)
+
+
+ONLY_THE_FIRST = "only the first page or frame of the file is kept"
+"""Note on a file with several."""
 
 
 class WriteError(Exception):

@@ -16,18 +16,19 @@ from gknet.color.icc import REC_709, SRGB_CURVE, Chromaticities, Curve, build_pr
 from gknet.errors import UnsupportedError
 
 _SIGNATURE, _HEADER = 8, 33  # bytes up to the first chunk and to the second
-_LONGEST = 100  # of the chunks that are read here; of iCCP, the name is in it
+_LONGEST = 100  # of the chunks that are read here, but for iCCP
+_LARGEST_PROFILE = 64 << 20
 _SRGB_GAMMA = 45455  # stands for sRGB's curve, beside sRGB's primaries or none
 _PQ_NAME = b"ITUR_2100_PQ_FULL"  # by this profile's name, programs store PQ in PNG (W3C note png-hdr-pq)
 
 
 def read_chunks(file: IO[bytes]) -> dict[bytes, bytes]:
-    """Return the chunks before the pixels, each cut off after a few bytes."""
+    """Return the chunks before the pixels, each but iCCP cut off after a few bytes."""
     chunks: dict[bytes, bytes] = {}
     file.seek(_SIGNATURE)
     while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
         (length,) = struct.unpack(">I", head[:4])
-        content = file.read(min(length, _LONGEST))
+        content = file.read(min(length, _LARGEST_PROFILE if head[4:] == b"iCCP" else _LONGEST))
         chunks[head[4:]] = content
         file.seek(length - len(content) + 4, os.SEEK_CUR)
     return chunks
@@ -49,12 +50,25 @@ def add_position(path: Path, position: tuple[int, int]) -> None:
     path.write_bytes(head + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + rest)
 
 
-def find_profile(chunks: Mapping[bytes, bytes], embedded: bytes | None, *, gray: bool, subject: object) -> bytes | None:
-    """Return the ICC profile of the first that there is of cICP, iCCP, sRGB, and gAMA with cHRM; None without any.
+def unpack_profile(chunks: Mapping[bytes, bytes]) -> bytes | None:
+    """Return iCCP's profile, empty if it is damaged; None without one.
 
-    chunks: as from `read_chunks`.   embedded: iCCP's profile, None for one of the wrong kind.
-    subject: the file's name, for messages.
-    Raises UnsupportedError for PQ, HLG and any statement that makes no sense.
+    libpng drops a profile that it finds fault with, such as one of RGB in a gray PNG.
+    """
+    if b"iCCP" not in chunks:
+        return None
+    packed = chunks[b"iCCP"].partition(b"\0")[2][1:]  # a name, and the kind of compression
+    try:
+        return zlib.decompressobj().decompress(packed, _LARGEST_PROFILE)
+    except zlib.error:
+        return b""
+
+
+def find_first_profile(chunks: Mapping[bytes, bytes], *, gray: bool, subject: object) -> bytes | None:
+    """Return the ICC profile of cICP, which comes before an embedded one; None without it.
+
+    chunks: as from `read_chunks`.   subject: the file's name, for messages.
+    Raises UnsupportedError for PQ, HLG and a cICP that makes no sense.
     """
     if b"cICP" in chunks:
         primaries, transfer, matrix, is_full = chunks[b"cICP"].ljust(4, b"\0")[:4]
@@ -65,8 +79,14 @@ def find_profile(chunks: Mapping[bytes, bytes], embedded: bytes | None, *, gray:
             return profile
     if chunks.get(b"iCCP", b"").startswith(_PQ_NAME):
         raise cicp.hdr_error(subject)
-    if embedded is not None:
-        return embedded
+    return None
+
+
+def find_last_profile(chunks: Mapping[bytes, bytes], *, gray: bool, subject: object) -> bytes | None:
+    """Return the ICC profile of sRGB, or of gAMA with cHRM, which come after an embedded one; None without any.
+
+    chunks, subject: as above. Raises UnsupportedError for numbers that make no sense.
+    """
     if b"sRGB" in chunks:
         return build_profile("sRGB", REC_709, SRGB_CURVE, gray=gray)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +16,20 @@ from PIL import Image
 
 from gknet.color.profile import is_compatible
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files import png, tiff
-from gknet.files.colors import Statement, find_profile, parse_exif, read_statement
+from gknet.files import heif, png, tiff
+from gknet.files.colors import Statement, convert_to_rgb, find_profile, parse_exif, read_statement
 from gknet.files.heic import expand_range
 from gknet.files.metadata.file import (
     adapt_metadata,
     add_png_metadata,
     clean_metadata,
+    find_orientation,
     read_metadata,
     read_png_metadata,
     write_metadata,
 )
-from gknet.files.picture import Picture, WriteError, check_size
+from gknet.files.metadata.jpeg import find_notes as find_jpeg_notes
+from gknet.files.picture import ONLY_THE_FIRST, Picture, WriteError, check_size
 from gknet.vips import vips_session
 
 COMPRESSED_AGAIN = "JPEG compresses the whole picture again, so the background changes slightly; PNG and TIFF keep it"
@@ -38,22 +41,29 @@ _WHITE = {"uchar": 255.0, "ushort": 65535.0, "float": 1.0}
 _DEEPEST = {"jpeg": "uchar", "webp": "uchar", "png": "ushort", "tiff": "float"}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}
 _READABLE = {"multiband", "rgb", *_INTERPRETATIONS["uchar"], *_INTERPRETATIONS["ushort"], "scrgb"}
+# What libvips, libtiff and libjpeg say of an intact file that they cannot decode.
+_CODING_ERROR = re.compile(
+    "compression (support|method) is not configured|decoding is not implemented|tiled separate planes not supported"
+    "|Unsupported JPEG (data precision|process)|Unsupported color conversion"
+)
 _FIELDS = ("xres", "yres", "resolution-unit")  # that libvips reads and writes; other metadata is ours
 
 
 @vips_session()
-def read(path: Path, format: str) -> Picture:
-    """Return the picture in a file, upright. Raises PictureError or UnsupportedError."""
+def read(path: Path, format: str, *, as_mask: bool) -> Picture:
+    """Return the picture in a file, upright; as a mask, without a profile. Raises PictureError or UnsupportedError."""
     try:
         with path.open("rb") as file:
             if format == "tiff":
                 tiff.check_channels(path, tiff.read_tags(file))
+                tiff.check_pages(path, tiff.read_pages(file))
             image = getattr(pyvips.Image, f"{format}load")(os.fsencode(path), access="sequential", fail_on="error")
-            picture = _build_picture(path, image, format, file)
+            picture = _build_picture(path, image, format, file, read_metadata(path, format), as_mask=as_mask)
     except (pyvips.Error, UnicodeDecodeError) as error:
-        raise _damage_error(path) from error
-    metadata = {**picture.metadata, **read_metadata(path, format)}
-    return replace(picture, metadata=metadata, quality=_read_jpeg_quality(path) if format == "jpeg" else 0)
+        raise _decoding_error(path, error) from error
+    if format == "jpeg":
+        return replace(picture, quality=_read_jpeg_quality(path), notes=find_jpeg_notes(path))
+    return picture
 
 
 @vips_session()
@@ -61,10 +71,9 @@ def decode_png(content: bytes, path: Path) -> Picture:
     """Return the picture in a PNG's bytes.   path: for error messages. Raises as `read`."""
     try:
         image = pyvips.Image.pngload_buffer(content, access="sequential", fail_on="error")
-        picture = _build_picture(path, image, "png", io.BytesIO(content))
+        return _build_picture(path, image, "png", io.BytesIO(content), read_png_metadata(content))
     except (pyvips.Error, UnicodeDecodeError) as error:
-        raise _damage_error(path) from error
-    return replace(picture, metadata={**picture.metadata, **read_png_metadata(content)})
+        raise _decoding_error(path, error) from error
 
 
 @vips_session()
@@ -89,22 +98,28 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
         png.add_position(path, like.position)
 
 
-def _damage_error(path: Path) -> PictureError:
+def _decoding_error(path: Path, error: Exception) -> PictureError | UnsupportedError:
+    if _CODING_ERROR.search(str(error)):
+        hint = "Save it as PNG, or without compression."
+        return UnsupportedError(f"{path} has a compression or layout that is not supported.", hint)
     return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
 
 
-def _build_picture(path: Path, image: Any, format: str, file: BinaryIO) -> Picture:
+def _build_picture(
+    path: Path, image: Any, format: str, file: BinaryIO, metadata: dict[str, Any], *, as_mask: bool = False
+) -> Picture:
     """Return a decoded picture.   file: the one that it is in, for what libvips does not tell about its colors."""
     _check_readable(path, image)
     statement = read_statement(file, format)
     exif = _get_block(image, "exif-data")
     tags = tiff.read_tags(file) if format == "tiff" else parse_exif(exif)
-    profile = find_profile(path, _get_block(image, "icc-profile-data"), statement, tags, gray=image.bands < 3)
+    embedded, gray = _get_block(image, "icc-profile-data"), image.bands < 3
+    profile = None if as_mask else find_profile(path, embedded, statement, tags, gray=gray)
     fields = set(image.get_fields())
     pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     if format == "heif" and pixels.dtype == np.uint16:
         pixels = expand_range(pixels, image.get("bits-per-sample"))
-    orientation = image.get("orientation") if "orientation" in fields else 1
+    orientation = image.get("orientation") if "orientation" in fields else find_orientation(metadata, format)
     blocks = {"exif-data": exif, "xmp-data": _get_block(image, "xmp-data")} if format == "heif" else {}
     return Picture(
         pixels=_orient(pixels, orientation),
@@ -112,8 +127,23 @@ def _build_picture(path: Path, image: Any, format: str, file: BinaryIO) -> Pictu
         position=_read_position(statement, tags),
         format=format,
         orientation=orientation,
-        metadata={**clean_metadata(blocks), **{name: image.get(name) for name in _FIELDS if name in fields}},
+        metadata={
+            **clean_metadata(blocks),
+            **{name: image.get(name) for name in _FIELDS if name in fields},
+            **metadata,
+        },
+        notes=_find_notes(image, format, statement, tags, file),
     )
+
+
+def _find_notes(image: Any, format: str, statement: Statement, tags: Image.Exif, file: BinaryIO) -> list[str]:
+    """Return notes on what of a file is not read."""
+    if format == "tiff":
+        return tiff.find_notes(tags, tiff.read_pages(file))
+    several = isinstance(statement, dict) and b"acTL" in statement
+    several |= format == "heif" and heif.is_sequence(file)
+    several |= "n-pages" in image.get_fields() and image.get("n-pages") > 1
+    return [ONLY_THE_FIRST] if several else []
 
 
 def _get_block(image: Any, name: str) -> bytes:
@@ -184,7 +214,10 @@ def _to_image(pixels: np.ndarray) -> Any:
 
 def _prepare_image(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any, dict[str, Any]]:
     """Return a libvips image in a depth of the format, with like's profile and resolution, and options to save it."""
-    orientation = _get_orientation(like, format)
+    orientation, profile = _get_orientation(like, format), like.profile
+    if format == "webp" and pixels.shape[2] < 3 and is_compatible(profile, gray=True):
+        assert profile is not None
+        pixels, profile = pixels[..., [0, 0, 0, 1][: pixels.shape[2] + 2]], convert_to_rgb(profile)
     image = _to_image(_orient(pixels, {6: 8, 8: 6}.get(orientation, orientation)))
     depth = min(image.format, _DEEPEST[format], key=list(_DTYPES).index)
     if image.format != depth:
@@ -196,8 +229,8 @@ def _prepare_image(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any,
     )
     if unit := like.metadata.get("resolution-unit"):
         image.set_type(pyvips.GValue.gstr_type, "resolution-unit", unit)
-    if like.profile is not None and is_compatible(like.profile, gray=pixels.shape[2] < 3):
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", like.profile)
+    if profile is not None and is_compatible(profile, gray=pixels.shape[2] < 3):
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     options: dict[str, dict[str, Any]] = {
         "jpeg": {"Q": max(JPEG_QUALITY, like.quality), "subsample_mode": "off", "optimize_coding": True},
         "png": {"bitdepth": 16 if depth == "ushort" else 8, "filter": "all"},

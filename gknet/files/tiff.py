@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import struct
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from PIL import Image
 
 from gknet.errors import PictureError, UnsupportedError
+from gknet.files.metadata.directory import parse_directory
+from gknet.files.metadata.exif import build_exif
+from gknet.files.picture import ONLY_THE_FIRST
 
 _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 256, 258, 259, 262, 277, 338, 339
+_PAGE_KIND, _PHOTOSHOP_LAYERS = 254, 37724
+_NO_PAGE = 1 | 4  # bits of the kind: a small copy of another page, and a mask of one
+_MOST_PAGES = 1000
+_LAYER_KEYS = (b"Layr", b"Lr16", b"Lr32")
 _POSITION = ((286, 282), (287, 283))  # in units of the resolution, and pixels a unit
 _KINDS = {
     0: "inverted gray",
@@ -45,7 +54,12 @@ def read_tags(file: IO[bytes]) -> Image.Exif:
         tags.endian, tags.bigtiff = "<" if head[:2] == b"II" else ">", 43 in head[2:4]
         place = ("Q", 8) if tags.bigtiff else ("I", 4)
         (start,) = struct.unpack_from(tags.endian + place[0], head, place[1])
-        tags.load_from_fp(file, start)
+        if tags.bigtiff and tags.endian == ">":  # Pillow takes its directory for that of a small one
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                tags = Image.Exif()
+                tags.load(build_exif(parse_directory(data, start, ">", is_big=True)))
+        else:
+            tags.load_from_fp(file, start)
     return tags
 
 
@@ -77,6 +91,42 @@ def check_channels(path: Path, tags: Image.Exif) -> None:
         raise UnsupportedError(f"{path} has a channel that is not marked as transparency.", hint)
     if (colors, is_float, extra[:1]) == (1, True, (_ASSOCIATED,)):
         raise UnsupportedError(f"{path} has premultiplied gray floats, which are not supported.", "Save it as RGB.")
+
+
+def check_pages(path: Path, pages: Sequence[bool]) -> None:
+    """Raise UnsupportedError if the first page is a small copy of another.   pages: as from `read_pages`."""
+    if any(pages) and not pages[0]:
+        hint = "Save its full picture as a TIFF of one page."
+        raise UnsupportedError(f"{path} begins with a small copy of its picture, which is not supported.", hint)
+
+
+def read_pages(file: IO[bytes]) -> list[bool]:
+    """Return for each page whether it is one of its own, not a small copy or a mask; up to the first damaged one."""
+    pages: dict[int, bool] = {}
+    file.seek(0)
+    head = file.read(16)
+    order, is_big = "<" if head[:2] == b"II" else ">", 43 in head[2:4]
+    counter, entry, link = (order + form for form in (("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")))
+    with contextlib.suppress(struct.error, OSError, OverflowError):
+        (place,) = struct.unpack_from(link, head, 8 if is_big else 4)
+        while place and place not in pages and len(pages) < _MOST_PAGES:
+            file.seek(place)
+            (count,) = struct.unpack(counter, file.read(struct.calcsize(counter)))
+            entries = file.read(min(count, 65535) * struct.calcsize(entry))
+            kinds = [value for tag, _, _, value in struct.iter_unpack(entry, entries) if tag == _PAGE_KIND]
+            pages[place] = not any(struct.unpack_from(order + "I", kind)[0] & _NO_PAGE for kind in kinds)
+            (place,) = struct.unpack(link, file.read(struct.calcsize(link)))
+    return list(pages.values())
+
+
+def find_notes(tags: Image.Exif, pages: Sequence[bool]) -> list[str]:
+    """Return notes on what of a TIFF is not read.   pages: as from `read_pages`."""
+    notes = [ONLY_THE_FIRST] if sum(pages) > 1 else []
+    with contextlib.suppress(Exception):  # a damaged tag
+        layers = bytes(tags.get(_PHOTOSHOP_LAYERS, b""))
+        if any(key in layers or key[::-1] in layers for key in _LAYER_KEYS):
+            notes.append("Photoshop's layers in the TIFF are left out")
+    return notes
 
 
 def read_position(tags: Image.Exif) -> tuple[int, int]:

@@ -18,7 +18,7 @@ import numpy as np
 from gknet.errors import PictureError
 from gknet.files.colors import find_profile, parse_exif
 from gknet.files.layered.openraster import OpenRaster, parse_stack
-from gknet.files.photoshop import open_document, read_metadata, translate_errors
+from gknet.files.photoshop import find_channel_notes, open_document, read_metadata, translate_errors
 from gknet.files.picture import Picture
 from gknet.files.raster import encode_png
 
@@ -41,7 +41,6 @@ _OPERATORS = {
     "COLOR": "svg:color",
     "LUMINOSITY": "svg:luminosity",
 }
-_MERGED_ALPHA = "Transparency"  # the name of the whole picture's alpha among the saved channels
 _DRAWN_EFFECTS = ("coloroverlay", "gradientoverlay", "patternoverlay", "stroke")
 
 
@@ -54,15 +53,13 @@ def read(path: Path) -> OpenRaster:
     document = open_document(path)
     if not len(document):
         raise PictureError(f"{path} has no layers.", f"Give a mask, too: gknet harmonize {path.name} MASK -o OUT.")
-    from psd_tools.constants import Resource
 
     with translate_errors(path):
         root = ElementTree.Element("image", w=str(document.width), h=str(document.height), version="0.0.6")
         drawn: dict[ElementTree.Element, Any] = {}
         notes: list[str] = []
         _add_layers(ElementTree.SubElement(root, "stack"), document, drawn, notes)
-        channels = document.image_resources.get_data(Resource.ALPHA_NAMES_UNICODE, [])
-        notes += [f"the saved channel {name!r} is left out" for name in channels if name != _MERGED_ALPHA]
+        notes += find_channel_notes(document)
         file = _Drawing(path, document, drawn)
         metadata = read_metadata(document)
     return parse_stack(path, root, file, notes, file, metadata)

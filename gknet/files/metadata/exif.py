@@ -1,4 +1,4 @@
-"""EXIF blocks. They are kept byte for byte, because a camera's own notes point to places inside of them."""
+"""EXIF blocks. They are kept byte for byte but for old pictures, as a camera's own notes point to places inside."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from gknet.files.metadata.directory import EXIF, GPS, USER_COMMENT, Directory, V
 
 _HEAD = b"Exif\0\0"
 _ORIENTATION, _MAKER_NOTE = 0x0112, 0x927C
+_SHORT = 3
 _SIZE = (0xA002, 0xA003)  # width and height
 _THUMBNAIL, _THUMBNAIL_BYTES, _STRIP, _STRIP_BYTES = 0x0201, 0x0202, 0x0111, 0x0117
+_JPEG_START = b"\xff\xd8\xff"
+_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's kind and size
 DESCRIPTION, SOFTWARE, ARTIST, COPYRIGHT = 270, 305, 315, 33432
 # Maker, model, place on the page, date, rating and so on, which TIFF has beside its EXIF directory.
 _TEXTS = (269, DESCRIPTION, 271, 272, 285, 286, 287, SOFTWARE, 306, ARTIST, 316, 18246, 18249, 33300, 33301, COPYRIGHT)
@@ -20,7 +23,10 @@ _SHARED = (*_TEXTS, *_WINDOWS_TEXTS, *_PLACE_ON_EARTH, EXIF, GPS)
 
 
 def clean_exif(block: bytes) -> bytes:
-    """Return a block, with or without the head of JPEG's segments, without head and thumbnail; empty if damaged."""
+    """Return a block, with or without the head of JPEG's segments, without head and thumbnail; empty if damaged.
+
+    Previews in a camera's own notes are overwritten with zeros.
+    """
     content = bytearray(block.removeprefix(_HEAD))
     try:
         order = _find_order(content)
@@ -28,11 +34,13 @@ def clean_exif(block: bytes) -> bytes:
         (count,) = struct.unpack_from(order + "H", content, first)
         link = first + 2 + 12 * count
         if link + 4 > len(content):  # some writers leave the link out
+            _erase_previews(content)
             return bytes(content) if link <= len(content) else b""
         (second,) = struct.unpack_from(order + "I", content, link)
         content[link : link + 4] = bytes(4)
         if second:
             _erase_thumbnail(content, second, order)
+        _erase_previews(content)
     except (struct.error, RecursionError):
         return b""
     return bytes(content)
@@ -56,6 +64,19 @@ def set_orientation(block: bytes, orientation: int, size: tuple[int, int]) -> by
     return bytes(content)
 
 
+def find_orientation(block: bytes) -> int:
+    """Return the orientation that a clean block states, 0 if none."""
+    try:
+        order = _find_order(block)
+        entry = _find_entries(block, struct.unpack_from(order + "I", block, 4)[0], order).get(_ORIENTATION)
+        if entry is None:
+            return 0
+        kind, count, orientation = struct.unpack_from(order + "HIH", block, entry + 2)
+    except struct.error:
+        return 0
+    return int(orientation) if (kind, count) == (_SHORT, 1) and 1 <= orientation <= 8 else 0
+
+
 def parse_exif(block: bytes) -> Directory:
     """Return the tags of a clean block that a TIFF stores, too; empty if it is damaged."""
     try:
@@ -72,8 +93,12 @@ def select_shared(directory: Directory) -> Directory:
 
 
 def build_exif(directory: Directory) -> bytes:
-    """Return a block of tags; empty if there are none."""
-    return b"II*\0" + struct.pack("<I", 8) + build_directory(directory, 8) if directory else b""
+    """Return a block of tags, without previews as `clean_exif`; empty if there are none."""
+    if not directory:
+        return b""
+    block = bytearray(b"II*\0" + struct.pack("<I", 8) + build_directory(directory, 8))
+    _erase_previews(block)
+    return bytes(block)
 
 
 def fit_exif(block: bytes, most: int) -> bytes:
@@ -139,3 +164,38 @@ def _erase_thumbnail(block: bytearray, place: int, order: str) -> None:
         if start > place or (start > 8 and block[start : start + 3] == b"\xff\xd8\xff"):
             end = min(start + length, len(block))
             block[start:end] = b"" if end == len(block) else bytes(end - start)
+
+
+def _erase_previews(block: bytearray) -> None:
+    """Overwrite every JPEG in a block with zeros. Nothing is moved, because notes point to what lies behind."""
+    start = block.find(_JPEG_START)
+    while start >= 0:
+        end = _find_jpeg_end(block, start)
+        block[start:end] = bytes(end - start)
+        start = block.find(_JPEG_START, max(end, start + 1))
+
+
+def _find_jpeg_end(block: bytearray, start: int) -> int:
+    """Return the place behind a JPEG that starts at a place; that place itself if it is none, or not whole."""
+    place, has_frame, in_scan = start + 2, False, False
+    while place + 2 <= len(block):
+        marker = block[place + 1]
+        if block[place] != 0xFF:
+            if not in_scan:
+                return start
+            place = block.find(b"\xff", place)
+            if place < 0:
+                return start
+        elif marker == 0xFF:
+            place += 1
+        elif in_scan and (marker == 0 or 0xD0 <= marker <= 0xD7):  # a stuffed byte, or a restart
+            place += 2
+        elif marker == 0xD9:
+            return place + 2 if has_frame else start
+        elif marker < 0xC0 or 0xD0 <= marker <= 0xD8 or place + 4 > len(block):
+            return start
+        else:
+            has_frame |= marker in _FRAMES
+            in_scan = marker == 0xDA
+            place += 2 + int(struct.unpack_from(">H", block, place + 2)[0])
+    return start

@@ -33,6 +33,16 @@ def read_png_metadata(content: bytes) -> dict[str, Any]:
     return png.read_metadata(io.BytesIO(content))
 
 
+def find_orientation(metadata: Mapping[str, Any], format: str) -> int:
+    """Return the orientation that metadata of `read_metadata` state, EXIF before XMP, for files without one elsewhere.
+
+    Boxes, not metadata, orient AVIF and HEIC.
+    """
+    if format in ("heif", "heic"):
+        return 1
+    return exif.find_orientation(metadata.get("exif-data", b"")) or xmp.find_orientation(metadata.get("xmp-data", b""))
+
+
 def clean_metadata(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return EXIF and XMP that another library found in a file, as `read_metadata` would."""
     cleaned = {name: clean(found[name] or b"") for name, clean in _CLEAN.items() if name in found}

@@ -13,6 +13,9 @@ from gknet.files.metadata.texts import decode_text
 _EXIF, _XMP, _EXTENSION = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _APP0, _APP1, _APP13, _COMMENT = 0xE0, 0xE1, 0xED, 0xFE
+_GAIN_MAPS = (b"http://ns.adobe.com/hdr-gain-map/", b"http://ns.apple.com/HDRGainMap/", b"urn:iso:std:iso:ts:21496:-1")
+GAIN_MAP = "the file's HDR gain map is left out"
+"""Note on a file with one."""
 START_BYTES = 2
 """Bytes of a JPEG's start."""
 _MM_PER_INCH = 25.4
@@ -40,6 +43,11 @@ def read_metadata(path: Path) -> dict[str, Any]:
     found["iptc-data"] = resources.find_iptc(blocks)
     found["comments"] = select(_COMMENT, b"")
     return {name: value for name, value in found.items() if value}
+
+
+def find_notes(path: Path) -> list[str]:
+    """Return notes on what of a JPEG is not read."""
+    return [GAIN_MAP] if any(name in body for _, body in _read_segments(path) for name in _GAIN_MAPS) else []
 
 
 def build_segments(metadata: Mapping[str, Any]) -> bytes:

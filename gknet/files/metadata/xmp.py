@@ -57,6 +57,19 @@ def clean_xmp(packet: bytes, extension: bytes = b"") -> bytes:
     return _build_packet(root) if _remove_other_pictures(root) or extension else packet
 
 
+def find_orientation(packet: bytes) -> int:
+    """Return the orientation that a packet states, 1 if none."""
+    if _TIFF.encode() not in packet or b"Orientation" not in packet:
+        return 1
+    try:
+        elements = list(_parse_packet(packet).iter())
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError):
+        return 1
+    stated = [element.get(_ORIENTATION) for element in elements]
+    stated += [element.text for element in elements if element.tag == _ORIENTATION]
+    return next((int(text) for text in stated if text and text.strip() in "12345678" and len(text.strip()) == 1), 1)
+
+
 def set_orientation(packet: bytes, orientation: int) -> bytes:
     """Return a packet that states an orientation where it states one."""
     if _TIFF.encode() not in packet or b"Orientation" not in packet:

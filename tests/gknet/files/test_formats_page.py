@@ -115,14 +115,20 @@ def positioned(path: Path) -> None:
 MAKE: dict[str, list[Callable[[Path], object]]] = {
     "nothing about colours": [without_code_points],
     "an ICC profile": [lambda path: save(path, icc_profile=P3)],
-    "PQ, HLG, or unknown colours": [lambda path: save(path, icc_profile=PQ)],
+    "PQ, HLG, or unknown colours": [
+        lambda path: save(path, icc_profile=PQ),
+        lambda path: save(path, icc_profile=P3.replace(b"RGB ", b"CMYK", 1)),
+    ],
     "`cICP`, `sRGB`, `gAMA`, `cHRM`": [
         lambda path: statements.png(path, RGB, cicp(12, 13, 0, 1)),
         lambda path: statements.png(path, RGB, (b"sRGB", b"\0")),
         lambda path: statements.png(path, RGB, gama(100_000)),
         lambda path: statements.png(path, RGB, statements.chrm(*statements.ADOBE_CHRM)),
     ],
-    "`nclx`": [lambda path: (save(path), statements.set_code_points(path, 12, 13, 6))],
+    "`nclx`, stream values": [
+        lambda path: (save(path), statements.set_code_points(path, 12, 13, 6)),
+        lambda path: (save(path), path.write_bytes(path.read_bytes().replace(b"colrnclx", b"skipnclx"))),
+    ],
     "Adobe RGB in EXIF": [lambda path: (without_code_points(path), add_exif(path))],
     "primaries, a transfer function": [lambda path: tiff(path, RGB, "rgb", extratags=PRIMARIES)],
     "Rec. 709 primaries, or none": [

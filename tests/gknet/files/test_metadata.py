@@ -180,6 +180,30 @@ def test_exif_keeps_its_bytes_but_for_the_thumbnail(tmp_path: Path, suffix: str)
     assert b"ColorSpace" not in content
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_previews_in_a_camera_s_own_notes_are_overwritten_in_place(tmp_path, suffix, options):
+    """Cameras of Olympus, Nikon, Casio and others put a preview there, and point to what lies behind it."""
+    file = io.BytesIO()
+    Image.fromarray(photograph(height=48, width=64)).save(file, "JPEG", restart_marker_rows=1, **options)
+    preview, no_jpeg = file.getvalue(), b"\xff\xd8\xff\xe1\0\x08notes\xff\xd9"
+    cut = preview[: preview.index(b"\xff\xda")]
+    tags = Image.Exif()
+    tags[0x010F] = "Maker"
+    tags.get_ifd(0x8769)[0x927C] = b"NOTES" + no_jpeg + preview + b"between" + preview + b"behind" + cut
+    pixels, block = photograph(height=60, width=80), tags.tobytes().removeprefix(b"Exif\0\0")
+    if suffix == ".tif":  # Pillow leaves the directory out
+        like = picture.Picture(pixels=pixels, metadata={"exif-data": block})
+        formats.write_picture(tmp_path / "a.tif", pixels, like)
+    else:
+        Image.fromarray(pixels).save(tmp_path / f"a{suffix}", exif=tags)
+    assert (tmp_path / f"a{suffix}").read_bytes().count(preview) == 2
+    with Image.open(rewritten(tmp_path / f"a{suffix}", suffix)) as opened:
+        notes = opened.getexif().get_ifd(0x8769)[0x927C]
+    nothing = bytes(len(preview))
+    assert notes == b"NOTES" + no_jpeg + nothing + b"between" + nothing + b"behind" + cut
+
+
 def test_a_packet_without_other_pictures_is_kept_byte_for_byte(tmp_path: Path) -> None:
     source = with_blocks(tmp_path / "a.jpg", exif_block(), PLAIN_XMP)
     for suffix in SUFFIXES:
@@ -202,6 +226,45 @@ def test_the_orientation_in_xmp_follows_the_pixels(tmp_path: Path) -> None:
     source = with_blocks(tmp_path / "a.jpg", tag.tobytes()[6:], xmp_packet(orientation=6))
     assert b'tiff:Orientation="6"' in xmp_of(rewritten(source, ".jpg"))
     assert b'tiff:Orientation="1"' in xmp_of(rewritten(source, ".png"))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("as_element", [False, True])
+def test_an_orientation_in_xmp_alone_is_applied(tmp_path: Path, suffix: str, as_element: bool) -> None:
+    packet = xmp_packet(orientation=6)
+    if as_element:
+        packet = packet.replace(b'tiff:Orientation="6"', b"").replace(
+            b"</rdf:Description>", b"<tiff:Orientation>6</tiff:Orientation></rdf:Description>", 1
+        )
+        assert b"<tiff:Orientation>" in packet
+    source, plain = with_blocks(tmp_path / f"a{suffix}", b"", packet), tmp_path / f"plain{suffix}"
+    plain.write_bytes(encoded(suffix))
+    upright, stored = formats.read_picture(source).pixels, formats.read_picture(plain).pixels
+    np.testing.assert_array_equal(upright, np.rot90(stored, -1))
+    again = rewritten(source, suffix)
+    assert b"Orientation" in xmp_of(again)
+    assert formats.read_picture(again).pixels.shape == upright.shape
+    flat = formats.read_picture(rewritten(source, ".tif"))
+    np.testing.assert_array_equal(flat.pixels, upright)
+    assert flat.orientation == 1
+    tag = Image.Exif()
+    tag[0x0112] = 1  # EXIF comes first
+    other = with_blocks(tmp_path / f"b{suffix}", tag.tobytes()[6:], packet)
+    np.testing.assert_array_equal(formats.read_picture(other).pixels, stored)
+
+
+def test_an_orientation_in_a_raw_profile_of_a_png_is_applied(tmp_path: Path) -> None:
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    block = tag.tobytes()
+    plain = encoded(".png")
+    text = f"\nexif\n{len(block):8d}\n{block.hex()}\n".encode()
+    raw = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text))
+    (tmp_path / "a.png").write_bytes(plain[:33] + raw + plain[33:])
+    (tmp_path / "b.png").write_bytes(plain)
+    upright = np.rot90(formats.read_picture(tmp_path / "b.png").pixels, -1)
+    np.testing.assert_array_equal(formats.read_picture(tmp_path / "a.png").pixels, upright)
+    np.testing.assert_array_equal(formats.read_picture(rewritten(tmp_path / "a.png", ".png")).pixels, upright)
 
 
 def test_a_long_packet_is_split_for_jpeg_and_joined_again(tmp_path: Path) -> None:

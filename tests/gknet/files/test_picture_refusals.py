@@ -16,6 +16,7 @@ from PIL import Image
 from gknet.color.profile import to_srgb
 from gknet.errors import HarmonizeError, PictureError, UnsupportedError
 from gknet.files import formats, picture
+from tests.gknet import statements
 from tests.gknet.photographs import SUFFIXES, WIDE_GAMUT, exif, photograph
 
 
@@ -90,6 +91,34 @@ def test_a_corrupted_file_is_read_or_refused_but_breaks_nothing(tmp_path, suffix
             to_srgb(np.zeros((1, 1, 3), np.float32), read.profile)
         except (PictureError, UnsupportedError) as error:
             assert_one_clear_line(error)
+
+
+@pytest.mark.parametrize("compression", [34712, 34925, 50000, 50002, 52546])  # JPEG 2000, LZMA, ZSTD, JPEG XL, twice
+def test_a_tiff_in_a_compression_that_the_library_lacks_is_not_called_damaged(tmp_path, compression):
+    path = statements.tiff(tmp_path / "a.tif", photograph(height=8, width=8), 2, t259=(compression,))
+    with pytest.raises(UnsupportedError, match="compression or layout that is not supported") as caught:
+        formats.read_picture(path)
+    assert_one_clear_line(caught.value)
+
+
+def test_a_tiff_of_tiles_of_single_channels_is_not_called_damaged(tmp_path):
+    planes = np.moveaxis(photograph(height=40, width=40), 2, 0)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate", tile=(16, 16))
+    with pytest.raises(UnsupportedError, match="layout"):
+        formats.read_picture(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("marker", "bits"), [(0xC1, 12), (0xC3, 8), (0xC5, 8)])  # 12 bits, lossless, hierarchical
+def test_a_jpeg_in_a_process_that_the_library_lacks_is_not_called_damaged(tmp_path, marker, bits):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(photograph(height=8, width=8)).save(path)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"\xff\xc0")
+    content[start + 1], content[start + 4] = marker, bits
+    path.write_bytes(content)
+    with pytest.raises(UnsupportedError, match="compression or layout that is not supported") as caught:
+        formats.read_picture(path)
+    assert_one_clear_line(caught.value)
 
 
 def test_a_damaged_file_whose_name_is_no_unicode_is_refused_like_any_other(tmp_path):

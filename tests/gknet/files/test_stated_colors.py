@@ -19,6 +19,7 @@ from gknet import Encoding, Harmonizer, UnsupportedError
 from gknet.color.profile import is_srgb, to_srgb
 from gknet.files import formats, heif
 from gknet.files.layered.layers import open_layers
+from gknet.files.picture import Picture
 from tests.gknet import icc, statements
 from tests.gknet.files.test_picture import by_pillow, resaved
 from tests.gknet.photographs import WIDE_GAMUT, photograph
@@ -103,7 +104,6 @@ def test_gray_pngs_get_a_profile_of_gray(tmp_path, rgb, chunk):
         ([cicp(2, 2, 0, 1), gama(100_000), (b"sRGB", b"\0")], ADOBE_RGB, ADOBE_RGB),
         ([gama(100_000), (b"sRGB", b"\0")], ADOBE_RGB, ADOBE_RGB),
         ([gama(100_000), chrm(*ADOBE_CHRM), (b"sRGB", b"\0")], None, SRGB),
-        ([gama(100_000)], icc.gray(icc.gamma(1.8)), LINEAR),  # a profile of the wrong kind counts for nothing
     ],
 )
 def test_pngs_chunks_have_the_standards_order_of_precedence(tmp_path, rgb, chunks, profile, expected):
@@ -225,6 +225,56 @@ def test_a_grid_without_a_statement_has_its_tiles():
         assert heif.read_colors(io.BytesIO(file.getvalue()[:end])) in (heif.Colors(), heif.Colors(12, 13, 6))
 
 
+def without_box(path: Path) -> Path:
+    """The file with its statement in a box of a type that says nothing."""
+    content = path.read_bytes()
+    assert b"colrnclx" in content
+    path.write_bytes(content.replace(b"colrnclx", b"skipnclx"))
+    return path
+
+
+def with_stream_points(path: Path, primaries: int, transfer: int) -> Path:
+    """An AVIF of libavif's, whose stream says primaries 1, transfer function 13 and matrix 6, with others there."""
+    content = path.read_bytes()
+    bits, old = f"{int.from_bytes(content, 'big'):0{8 * len(content)}b}", f"{1:08b}{13:08b}{6:08b}"
+    place = bits.index(old, 8 * content.index(b"mdat"))
+    changed = bits[:place] + f"{primaries:08b}{transfer:08b}{6:08b}" + bits[place + len(old) :]
+    path.write_bytes(int(changed, 2).to_bytes(len(content), "big"))
+    return path
+
+
+@pytest.mark.parametrize("frames", [1, 2])  # a picture and a film have headers of different forms
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_without_a_box_the_av1_stream_counts(tmp_path, rgb, frames, subsampling):
+    path = tmp_path / "a.avif"
+
+    def write() -> Path:
+        more = [Image.fromarray(rgb)] * (frames - 1)
+        Image.fromarray(rgb).save(path, subsampling=subsampling, save_all=frames > 1, append_images=more)
+        return path
+
+    with_stream_points(write(), 12, 13)
+    assert heif.read_colors(io.BytesIO(path.read_bytes())) == heif.Colors(1, 13, 6)  # by the box
+    assert_means(without_box(path), P3)
+    with_stream_points(without_box(write()), 9, 16)
+    assert_refused(path, "HDR")
+    content = path.read_bytes()
+    for end in range(0, len(content), 7):
+        assert heif.read_colors(io.BytesIO(content[:end])) in (heif.Colors(), heif.Colors(9, 16, 6))
+
+
+@pytest.mark.parametrize("size", [(60, 80), (64, 64), (300, 420)])
+def test_without_a_box_the_hevc_stream_counts(tmp_path, size):
+    pixels = photograph(height=size[0], width=size[1])
+    assert_means(without_box(heic(tmp_path / "a.heic", pixels, 12, 13)), P3)
+    assert_refused(without_box(heic(tmp_path / "b.heic", pixels, 9, 16)), "HDR")
+    file = io.BytesIO((tmp_path / "a.heic").read_bytes())
+    assert heif.read_colors(file) == heif.Colors(12, 13, 6)
+    content = file.getvalue()
+    for end in range(0, len(content), 7):
+        assert heif.read_colors(io.BytesIO(content[:end])) in (heif.Colors(), heif.Colors(12, 13, 6))
+
+
 # ---- EXIF and TIFF
 
 
@@ -312,7 +362,7 @@ def test_damaged_exif_costs_nothing(tmp_path, rgb):
         assert formats.read_picture(tmp_path / "a.jpg").pixels.shape == rgb.shape
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".tif"])  # libpng drops such a profile, which PNG forbids
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".png"])  # libpng drops such a profile, which PNG forbids
 def test_the_curve_of_an_rgb_profile_counts_for_gray(tmp_path, rgb, suffix):
     path = tmp_path / f"a{suffix}"
     Image.fromarray(rgb[..., 0]).save(path, icc_profile=icc.rgb(icc.PROPHOTO, icc.gamma(1.8)))
@@ -326,6 +376,70 @@ def test_the_curve_of_an_rgb_profile_counts_for_gray(tmp_path, rgb, suffix):
         assert opened.info["icc_profile"] == read.profile
     Image.fromarray(rgb[..., 0]).save(path, icc_profile=P3)  # whose curve is sRGB's
     assert formats.read_picture(path).profile is None
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_curve_of_a_gray_profile_counts_in_webp_which_has_no_gray(tmp_path, rgb, channels):
+    gray, profile = rgb[..., :channels], icc.gray(icc.gamma(1.8))
+    formats.write_picture(tmp_path / "a.webp", gray, Picture(pixels=gray, profile=profile))
+    read = formats.read_picture(tmp_path / "a.webp")
+    np.testing.assert_array_equal(read.pixels, gray[..., [0, 0, 0, 1][: channels + 2]])
+    values = np.repeat(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8, 1), 3, axis=2)
+    np.testing.assert_allclose(to_srgb(values, read.profile), to_srgb(values, profile), atol=2e-3)
+    with Image.open(tmp_path / "a.webp") as opened:
+        assert opened.info["icc_profile"] == read.profile
+
+
+# ---- profiles that do not fit
+
+
+def of_kind(space: bytes, kind: bytes = b"mntr") -> bytes:
+    """A profile whose header says that it is for other values."""
+    return P3[:12] + kind + space + P3[20:]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif", ".heic"])
+@pytest.mark.parametrize(
+    ("profile", "word"),
+    [
+        (of_kind(b"CMYK"), "profile of CMYK"),
+        (of_kind(b"Lab "), "profile of Lab,"),
+        (of_kind(b"6CLR"), "profile of 6CLR"),
+        (icc.gray(icc.gamma(2.2)), "profile of gray"),
+        (of_kind(b"RGB ", b"link"), "not for pictures"),
+        (P3[:60].replace(b"RGB ", b"\0\0\0\0"), "damaged"),
+    ],
+)
+def test_a_profile_of_other_pixels_is_refused(tmp_path, rgb, suffix, profile, word):
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".heic":
+        pillow_heif.from_pillow(Image.fromarray(rgb)).save(path, icc_profile=profile)
+    else:
+        Image.fromarray(rgb).save(path, icc_profile=profile)
+    assert_refused(path, word)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_a_profile_of_rgb_that_has_no_curve_for_gray_is_refused(tmp_path, rgb, suffix):
+    Image.fromarray(rgb[..., 0]).save(tmp_path / f"a{suffix}", icc_profile=icc.of_tables(2))
+    assert_refused(tmp_path / f"a{suffix}", "profile of RGB")
+
+
+def test_a_profile_in_a_png_that_cannot_be_unpacked_is_refused(tmp_path, rgb):
+    path = statements.png(tmp_path / "a.png", rgb, (b"iCCP", b"a\0\0" + b"no zlib"))
+    assert_refused(path, "damaged")
+    path = statements.png(tmp_path / "b.png", rgb, cicp(12, 13, 0, 1), profile=of_kind(b"CMYK"))
+    assert_means(path, P3)  # which comes first
+
+
+def test_the_profile_of_a_mask_does_not_matter(tmp_path, rgb):
+    mask = np.where(rgb[..., 0] > 128, np.uint8(255), np.uint8(0))
+    Image.fromarray(mask).convert("RGB").save(tmp_path / "a.png", icc_profile=of_kind(b"CMYK"))
+    statements.png(tmp_path / "b.png", mask, cicp(9, 16, 0, 1))
+    heic(tmp_path / "c.heic", np.dstack([mask] * 3), 9, 16)
+    for name in ("a.png", "b.png"):
+        np.testing.assert_array_equal(formats.read_mask(tmp_path / name), mask)
+    assert formats.read_mask(tmp_path / "c.heic").shape == mask.shape
 
 
 # ---- every way in

@@ -168,3 +168,16 @@ def test_twelve_bits_are_refused_rather_than_called_damaged(tmp_path):
     rows = np.zeros((4, 8 * 3 * 12 // 8), np.uint8)
     path = statements.tiff(tmp_path / "a.tif", rows[..., None], 2, t256=(8,), t258=(12,) * 3, t277=(3,), t339=(1,) * 3)
     assert_refused(path, "12-bit integer")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True])
+def test_big_tiffs_and_both_orders_of_bytes_are_read_alike(tmp_path, big, order):
+    pixels, path = planes(4, np.uint16), tmp_path / "a.tif"
+    options = {"photometric": "rgb", "extrasamples": ["unassalpha"], "bigtiff": big, "byteorder": order}
+    tifffile.imwrite(path, pixels, extratags=[(301, 3, 256, tuple(range(0, 65536, 257)), True)], **options)
+    read = formats.read_picture(path)
+    np.testing.assert_array_equal(read.pixels, pixels)
+    assert read.profile is not None  # of the transfer function
+    tifffile.imwrite(path, pixels, **{**options, "extrasamples": ["unspecified"]})
+    assert_refused(path, "not marked as transparency")
