@@ -164,7 +164,7 @@ def _catch_signals() -> Iterator[tuple[threading.Event, list[int]]]:
 @contextmanager
 def _show_progress(batch: Batch) -> Iterator[Callable[[Outcome], None]]:
     """Show a progress bar on a terminal, and print a line for every failure and note as it occurs."""
-    from gknet.files.raster import COMPRESSED_AGAIN
+    from gknet.files.codecs.raster import COMPRESSED_AGAIN
 
     console = Console(stderr=True)
     columns = (

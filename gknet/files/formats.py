@@ -13,10 +13,10 @@ import numpy as np
 
 from gknet.color.encoding import Encoding, Space, full_value
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files import heic, openexr, photoshop, raster
+from gknet.files.codecs import heic, openexr, photoshop, raster
+from gknet.files.codecs.raster import COMPRESSED_AGAIN
 from gknet.files.mask import choose_mask
 from gknet.files.picture import Picture, check_destination, file_error, replace_file
-from gknet.files.raster import COMPRESSED_AGAIN
 
 _STRIP = 256
 _SLIGHT = 0.5 / 255

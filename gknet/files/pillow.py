@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files import colors, heif
 from gknet.files.metadata.exif import clean_exif
 from gknet.files.metadata.resources import THUMBNAILS
 from gknet.files.metadata.xmp import clean_xmp
+from gknet.files.statements import colors, heif
 
 _OTHER_PICTURES = ("mp", "mpoffset", "thumbnails", "depth_images", "aux")
 _MODES = {
@@ -68,7 +68,7 @@ def _clean_info(info: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def find_profile(image: Image.Image) -> bytes | None:
-    """Return the ICC profile of an image's values, by the same rule as for files (`gknet.files.colors`).
+    """Return the ICC profile of an image's values, by the same rule as for files (`gknet.files.statements.colors`).
 
     Call it before the pixels are read, which closes the image's file. Raises UnsupportedError.
     """

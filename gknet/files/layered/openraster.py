@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from gknet.errors import PictureError, UnsupportedError
+from gknet.files.codecs.raster import decode_png, encode_png
 from gknet.files.picture import Picture, check_size, file_error, replace_file
-from gknet.files.raster import decode_png, encode_png
 from gknet.files.xml import parse_xml
 
 _MIMETYPE = b"image/openraster"

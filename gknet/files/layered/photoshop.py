@@ -16,11 +16,11 @@ from xml.etree import ElementTree
 import numpy as np
 
 from gknet.errors import PictureError
-from gknet.files.colors import find_profile, parse_exif
+from gknet.files.codecs.photoshop import find_channel_notes, open_document, read_metadata, translate_errors
+from gknet.files.codecs.raster import encode_png
 from gknet.files.layered.openraster import OpenRaster, parse_stack
-from gknet.files.photoshop import find_channel_notes, open_document, read_metadata, translate_errors
 from gknet.files.picture import Picture
-from gknet.files.raster import encode_png
+from gknet.files.statements.colors import find_profile, parse_exif
 
 _OPERATORS = {
     "NORMAL": "svg:src-over",

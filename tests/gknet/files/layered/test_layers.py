@@ -20,10 +20,10 @@ from gknet.batch.folder import find_jobs
 from gknet.cli.app import main
 from gknet.errors import MissingPackageError
 from gknet.files import formats
+from gknet.files.codecs.raster import encode_png as png_of
 from gknet.files.layered.blending import blend_over
 from gknet.files.layered.layers import Layers, open_layers
 from gknet.files.picture import Picture
-from gknet.files.raster import encode_png as png_of
 from tests.gknet import icc, ora
 
 pytestmark = pytest.mark.integration
@@ -260,7 +260,7 @@ def test_depth_and_profile_of_a_layer_are_kept(run: Run, tmp_path: Path, backgro
     inner = '<layer name="cup" src="cup" x="40"/><layer name="ground" src="ground"/>'
     ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), members)
     run("harmonize", "a.ora", "-o", "b.ora", "--strength", "0")
-    from gknet.files.raster import decode_png
+    from gknet.files.codecs.raster import decode_png
 
     written = ora.contents(tmp_path / "b.ora")
     again = decode_png(written["data/harmonized-0.png"], tmp_path)

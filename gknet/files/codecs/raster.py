@@ -16,9 +16,7 @@ from PIL import Image
 
 from gknet.color.profile import is_compatible
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files import heif, png, tiff
-from gknet.files.colors import Statement, convert_to_rgb, find_profile, parse_exif, read_statement
-from gknet.files.heic import expand_range
+from gknet.files.codecs.heic import expand_range
 from gknet.files.metadata.file import (
     adapt_metadata,
     add_png_metadata,
@@ -30,6 +28,8 @@ from gknet.files.metadata.file import (
 )
 from gknet.files.metadata.jpeg import find_notes as find_jpeg_notes
 from gknet.files.picture import ONLY_THE_FIRST, Picture, WriteError, check_size
+from gknet.files.statements import heif, png, tiff
+from gknet.files.statements.colors import Statement, convert_to_rgb, find_profile, parse_exif, read_statement
 from gknet.vips import vips_session
 
 COMPRESSED_AGAIN = "JPEG compresses the whole picture again, so the background changes slightly; PNG and TIFF keep it"

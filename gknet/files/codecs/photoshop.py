@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from gknet.errors import HarmonizeError, MissingPackageError, PictureError, UnsupportedError
-from gknet.files.colors import find_profile, parse_exif
 from gknet.files.metadata.file import clean_metadata
 from gknet.files.picture import Picture, check_size
+from gknet.files.statements.colors import find_profile, parse_exif
 
 _MERGED_ALPHA = "Transparency"  # the name of the whole picture's alpha among the saved channels
 PASS_ALONE = "Pass it alone, without a mask: gknet harmonize FILE -o OUT."

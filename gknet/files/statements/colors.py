@@ -13,7 +13,7 @@ from gknet.color.cicp import hdr_error
 from gknet.color.icc import REC_709, build_profile
 from gknet.color.profile import STEPS, is_compatible, is_hdr, is_srgb, parse_matrix_profile
 from gknet.errors import UnsupportedError
-from gknet.files import exif_color, heif, png
+from gknet.files.statements import exif, heif, png
 
 _CURVE_STEPS = 4096
 _NOT_OF_PICTURES = (b"link", b"abst", b"nmcl")  # classes of profiles that say nothing about a picture's values
@@ -50,7 +50,7 @@ def find_profile(
     if profile is None:
         with warnings.catch_warnings():  # Pillow warns of damaged tags, some of which it reads only here
             warnings.simplefilter("ignore")
-            profile = exif_color.find_profile(tags, gray=gray, subject=subject)
+            profile = exif.find_profile(tags, gray=gray, subject=subject)
     if profile is not None and is_hdr(profile):
         raise hdr_error(subject)
     return profile

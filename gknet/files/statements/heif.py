@@ -13,7 +13,7 @@ from typing import IO
 
 from gknet.color import cicp
 from gknet.errors import UnsupportedError
-from gknet.files.bitstream import UNSPECIFIED, Points, read_av1, read_hevc
+from gknet.files.statements.bitstream import UNSPECIFIED, Points, read_av1, read_hevc
 
 _READABLE_MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
 _SEQUENCES = (b"avis", b"hevc", b"hevx", b"msf1")

@@ -17,9 +17,10 @@ from psd_tools.psd.image_resources import ImageResource
 
 from gknet import Encoding, Harmonizer, UnsupportedError
 from gknet.color.profile import is_srgb, to_srgb
-from gknet.files import formats, heif
+from gknet.files import formats
 from gknet.files.layered.layers import open_layers
 from gknet.files.picture import Picture
+from gknet.files.statements import heif
 from tests.gknet import icc, statements
 from tests.gknet.files.test_picture import by_pillow, resaved
 from tests.gknet.photographs import WIDE_GAMUT, photograph

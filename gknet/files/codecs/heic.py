@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from gknet.errors import MissingPackageError, PictureError, UnsupportedError
-from gknet.files import heif
-from gknet.files.colors import find_profile, parse_exif, read_statement
 from gknet.files.metadata import jpeg
 from gknet.files.metadata.file import clean_metadata
 from gknet.files.picture import ONLY_THE_FIRST, Picture, check_size
+from gknet.files.statements import heif
+from gknet.files.statements.colors import find_profile, parse_exif, read_statement
 
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
@@ -20,7 +20,7 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
     """Return the picture in a file, upright; more than 8 bits become uint16. As a mask, it has no profile.
 
     Raises PictureError if the file is damaged or too large, UnsupportedError for colors as
-    `gknet.files.colors.find_profile`, MissingPackageError without the package.
+    `gknet.files.statements.colors.find_profile`, MissingPackageError without the package.
     """
     try:
         import pillow_heif

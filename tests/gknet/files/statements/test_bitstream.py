@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gknet.files.bitstream import UNSPECIFIED, read_av1, read_hevc
+from gknet.files.statements.bitstream import UNSPECIFIED, read_av1, read_hevc
 
 POINTS = (12, 13, 6)
 

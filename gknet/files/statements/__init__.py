@@ -1,0 +1,1 @@
+"""What a file says its numbers mean: colors, channels and place."""
