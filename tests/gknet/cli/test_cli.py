@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from PIL import Image
 
 from gknet import Harmonizer
 from gknet.cli import demo
+from gknet.files import raster
 from tests.preloaded import CLOSED, Process
 
 pytestmark = pytest.mark.integration
@@ -340,25 +343,29 @@ def test_why_a_suffix_cannot_be_written_is_said(run: Run, files: Path, name: str
     refused(run("harmonize", "picture.png", "mask.png", "-o", name), name, word, ".tif")
 
 
+def write_without_end() -> None:
+    """Make the writing of a picture begin anew whenever it has ended."""
+    save = raster.save
+
+    def repeat(path: Path, *arguments: Any) -> None:
+        while True:
+            save(path, *arguments)
+
+    mock.patch.object(raster, "save", repeat).start()
+
+
 @pytest.mark.parametrize(
     ("number", "code", "word"),
     [(signal.SIGINT, 130, "gknet: Cancelled.\n"), (signal.SIGTERM, 143, ""), (signal.SIGHUP, 129, "")],
 )
-def test_interrupting_leaves_nothing_behind(
-    tmp_path: Path, photograph: np.ndarray, number: int, code: int, word: str
-) -> None:
-    picture = np.tile(photograph, (6, 6, 1))  # its writing takes long enough to be interrupted
-    mask = np.zeros(picture.shape[:2], np.uint8)
-    mask[500:900, 500:900] = 255
-    Image.fromarray(picture).save(tmp_path / "picture.tif")
-    Image.fromarray(mask).save(tmp_path / "mask.tif")
-    process = Process(["harmonize", "picture.tif", "mask.tif", "-o", "out.png"], cwd=tmp_path)
+def test_interrupting_leaves_nothing_behind(files: Path, number: int, code: int, word: str) -> None:
+    process = Process(HARMONIZE, cwd=files, before=write_without_end)
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".gknet-*")):  # the output under its temporary name
+    while not list(files.glob(".gknet-*")):  # the output under its temporary name
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.002)
     process.send_signal(number)
     assert process.communicate(timeout=60) == ("", word)
     assert process.returncode == code
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.tif", "picture.tif"]
+    assert sorted(path.name for path in files.iterdir()) == ["mask.png", "picture.png"]
