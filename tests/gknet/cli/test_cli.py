@@ -19,7 +19,7 @@ from PIL import Image
 
 from gknet import Harmonizer
 from gknet.cli import demo
-from gknet.files import raster
+from gknet.files.codecs import raster
 from tests.preloaded import CLOSED, Process
 
 pytestmark = pytest.mark.integration
