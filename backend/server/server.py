@@ -29,6 +29,7 @@ from backend.server.connection import Connection
 from backend.server.requests import Cancel, Harmonize, Hello, Shutdown, Status
 from backend.server.worker import Job, Progress, Report, Result, Worker
 from backend.thin import protocol
+from gknet.ending import list_ending_signals
 from gknet.errors import CancelledError, HarmonizeError, InputError, UnsupportedError
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def serve(path: Path, *, device: str, idle_minutes: float, on_listening: Callabl
     """Run the backend for a connection file until shutdown or the idle timeout.
 
     idle_minutes: 0 means no timeout.   on_listening: called with the port.
-    Call it in the main thread, because it handles SIGTERM and SIGINT.
+    Call it in the main thread, because it handles signals.
     Raise BackendUnavailableError if another backend is running, or the file's folder cannot be used.
     """
     with connection.hold_lock(path):
@@ -115,13 +116,13 @@ class Server:
 
     @contextmanager
     def handle_signals(self) -> Iterator[None]:
-        """Make `run` return on SIGTERM and SIGINT during the block."""
+        """Make `run` return on Ctrl-C and other ending signals during the block."""
 
         def end(number: int, frame: FrameType | None) -> None:
             del number, frame
             self._ending = True
 
-        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+        before = {number: signal.signal(number, end) for number in (signal.SIGINT, *list_ending_signals())}
         alarm = signal.set_wakeup_fd(self._wakeup_sender.fileno(), warn_on_full_buffer=False)
         try:
             yield

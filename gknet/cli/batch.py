@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from gknet.cli.terminal import HANG_UP, say, warn
+from gknet.cli.terminal import say, warn
+from gknet.ending import list_ending_signals
 from gknet.errors import InputError
 
 if TYPE_CHECKING:
@@ -138,9 +139,7 @@ def _summarize(counts: Counter[str]) -> str:
 
 @contextmanager
 def _catch_signals() -> Iterator[tuple[threading.Event, list[int]]]:
-    """Yield an event that Ctrl-C, SIGTERM or SIGHUP sets, and the signals received. A second signal ends the command at
-    once.
-    """
+    """Yield an event that Ctrl-C or another ending signal sets, and the signals received. A second one ends at once."""
     stop, numbers = threading.Event(), list[int]()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -150,10 +149,7 @@ def _catch_signals() -> Iterator[tuple[threading.Event, list[int]]]:
         for signal_number, handler in before.items():
             signal.signal(signal_number, handler)
 
-    numbers_caught = [signal.SIGINT, signal.SIGTERM]
-    if HANG_UP is not None and signal.getsignal(HANG_UP) is not signal.SIG_IGN:
-        numbers_caught.append(signal.Signals(HANG_UP))
-    before = {number: signal.signal(number, end) for number in numbers_caught}
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, *list_ending_signals())}
     try:
         yield stop, numbers
     finally:

@@ -8,7 +8,7 @@ import signal
 import sys
 from types import FrameType
 
-HANG_UP: int | None = getattr(signal, "SIGHUP", None)  # missing on Windows
+from gknet.ending import list_ending_signals
 
 
 def open_missing_streams() -> None:
@@ -21,15 +21,14 @@ def open_missing_streams() -> None:
 
 
 def exit_on_signals() -> None:
-    """Exit through an exception on SIGTERM and, unless it is ignored, SIGHUP, so that unfinished files are removed."""
+    """Exit through an exception on signals that ask for an end, so that unfinished files are removed."""
 
     def end(number: int, frame: FrameType | None) -> None:
         del frame
         sys.exit(128 + number)
 
-    signal.signal(signal.SIGTERM, end)
-    if HANG_UP is not None and signal.getsignal(HANG_UP) is not signal.SIG_IGN:  # as under nohup
-        signal.signal(HANG_UP, end)
+    for number in list_ending_signals():
+        signal.signal(number, end)
 
 
 def say(sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""Stop a long run cleanly on SIGTERM or Ctrl-C."""
+"""Stop a long run cleanly on Ctrl-C or another signal that asks for an end."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from gknet.ending import list_ending_signals
+
 
 @contextmanager
 def catch_stop_signals() -> Iterator[Callable[[], bool]]:
-    """Catch SIGTERM and Ctrl-C within the block. Yields a function that returns whether one arrived."""
+    """Catch Ctrl-C and other ending signals within the block. Yields a function that returns whether one arrived."""
     caught: list[int] = []
     before = [
         (number, signal.signal(number, lambda came, _: caught.append(came)))
-        for number in (signal.SIGTERM, signal.SIGINT)
+        for number in (signal.SIGINT, *list_ending_signals())
     ]
     try:
         yield lambda: bool(caught)

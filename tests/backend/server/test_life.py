@@ -87,7 +87,7 @@ def test_keys_are_nowhere_but_in_the_file(own_backend: Start, layer: np.ndarray,
         assert not any(key in text for text in elsewhere)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly(own_backend: Start, layer: np.ndarray, reference: np.ndarray, number: int) -> None:
     backend = own_backend()
     with Client.connect(start=False) as client:

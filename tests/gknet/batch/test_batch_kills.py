@@ -139,7 +139,7 @@ def test_ray_gives_the_same_bytes_though_a_worker_is_killed(
 
 
 @pytest.mark.parametrize("names", [60], indirect=True, ids=["60 pictures"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=["Ctrl-C", "SIGHUP"])
 def test_a_batch_that_is_stopped_says_how_to_go_on(
     tmp_path: Path, names: list[str], number: signal.Signals, code: int
 ) -> None:
