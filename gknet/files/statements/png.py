@@ -35,10 +35,13 @@ def read_chunks(file: IO[bytes]) -> dict[bytes, bytes]:
 
 
 def read_position(chunks: Mapping[bytes, bytes]) -> tuple[int, int]:
-    """Return the picture's place on its page by oFFs, in pixels; (0, 0) if none is given."""
-    if len(content := chunks.get(b"oFFs", b"")) != 9 or content[8] != 0:
-        return 0, 0
-    left, top = struct.unpack_from(">ii", content)
+    """Return the picture's place on its page by oFFs, or ImageMagick's caNv, in pixels; (0, 0) if none is given."""
+    if len(offset := chunks.get(b"oFFs", b"")) == 9 and offset[8] == 0:
+        left, top = struct.unpack_from(">ii", offset)
+    elif len(canvas := chunks.get(b"caNv", b"")) == 16:
+        left, top = struct.unpack_from(">8xii", canvas)
+    else:
+        left = top = 0
     return left, top
 
 

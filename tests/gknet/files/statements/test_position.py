@@ -166,6 +166,14 @@ def test_a_position_that_is_not_in_pixels_is_none(tmp_path, body):
     assert formats.read_picture(statements.png(tmp_path / "a.png", pixels, (b"oFFs", body))).position == (0, 0)
 
 
+def test_the_canvas_of_imagemagick_gives_a_position(tmp_path):
+    pixels = photograph(height=20, width=30)
+    canvas = (b"caNv", struct.pack(">IIii", 200, 100, 9, -7))
+    assert formats.read_picture(statements.png(tmp_path / "a.png", pixels, canvas)).position == (9, -7)
+    body = (b"oFFs", struct.pack(">iiB", 3, 4, 0))
+    assert formats.read_picture(statements.png(tmp_path / "b.png", pixels, canvas, body)).position == (3, 4)
+
+
 @pytest.mark.integration
 def test_the_command_and_a_batch_paste_at_the_position(run: Run, tmp_path: Path) -> None:
     background = photograph(height=120, width=160)
