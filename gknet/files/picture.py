@@ -87,6 +87,11 @@ def file_error(path: Path, what: str, error: OSError) -> PictureError:
     return PictureError(f"{path} cannot be {what}: {reason}.", "Check its name, folder and permissions.")
 
 
+def damage_error(path: Path) -> PictureError:
+    """Return the PictureError for a file whose content cannot be decoded."""
+    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
+
+
 def check_size(path: Path, width: int, height: int) -> None:
     """Raise PictureError if a picture has too many pixels."""
     if width * height > MAX_PIXELS:

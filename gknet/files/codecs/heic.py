@@ -9,7 +9,7 @@ import numpy as np
 from gknet.errors import MissingPackageError, PictureError, UnsupportedError
 from gknet.files.metadata import jpeg
 from gknet.files.metadata.file import clean_metadata
-from gknet.files.picture import ONLY_THE_FIRST, Picture, check_size
+from gknet.files.picture import ONLY_THE_FIRST, Picture, check_size, damage_error
 from gknet.files.statements import heif
 from gknet.files.statements.colors import find_profile, parse_exif, read_statement
 
@@ -33,7 +33,7 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
     except PictureError:
         raise
     except (ValueError, OSError, RuntimeError, SyntaxError, EOFError) as error:
-        raise PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.") from error
+        raise damage_error(path) from error
     if image.mode.split(";")[0] not in _CHANNELS:
         raise UnsupportedError(f"{path} has the unsupported mode {image.mode}.", "Save it as RGB.")
     pixels = np.array(values).reshape(image.size[1], image.size[0], _CHANNELS[image.mode.split(";")[0]])

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from gknet.color.icc import REC_709
-from gknet.errors import MissingPackageError, PictureError, UnsupportedError
-from gknet.files.picture import Picture, WriteError, check_size
+from gknet.errors import MissingPackageError, UnsupportedError
+from gknet.files.picture import Picture, WriteError, check_size, damage_error
 from gknet.pixels.box import Box
 
 # Keys in a picture's metadata: the whole file, the index of the picture's part, and the pixels if they have alpha.
@@ -55,7 +55,7 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
             check_size(path, box.width, box.height)
     file = _open(path)
     if len(file.parts) != len(header.parts):
-        raise _damage_error(path)
+        raise damage_error(path)
     part = file.parts[index]
     if any(part.channels[name].pixels.dtype.kind != "f" for name in names):
         raise UnsupportedError(f"{path} has integer pixels, which are not supported.", "Save it as half or float.")
@@ -174,11 +174,7 @@ def _open(path: Path, *, header_only: bool = False) -> Any:
         with _silence_output():
             return package.File(os.fspath(path), separate_channels=True, header_only=header_only)
     except (RuntimeError, ValueError, TypeError) as error:
-        raise _damage_error(path) from error
-
-
-def _damage_error(path: Path) -> PictureError:
-    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
+        raise damage_error(path) from error
 
 
 def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from gknet.errors import HarmonizeError, MissingPackageError, PictureError, UnsupportedError
+from gknet.errors import HarmonizeError, MissingPackageError, UnsupportedError
 from gknet.files.metadata.file import clean_metadata
-from gknet.files.picture import Picture, check_size
+from gknet.files.picture import Picture, check_size, damage_error
 from gknet.files.statements.colors import find_profile, parse_exif
 
 _MERGED_ALPHA = "Transparency"  # the name of the whole picture's alpha among the saved channels
@@ -99,7 +99,7 @@ def _check_header(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(26)
     if len(head) < 26:
-        raise _damage_error(path)
+        raise damage_error(path)
     height, width, depth, mode = struct.unpack(">IIHH", head[14:])
     check_size(path, width, height)
     if mode not in (1, 3):
@@ -121,14 +121,10 @@ def translate_errors(path: Path) -> Iterator[None]:
     except (HarmonizeError, MemoryError):
         raise
     except Exception as error:
-        raise _damage_error(path) from error
+        raise damage_error(path) from error
 
 
 def _incomplete_warning() -> type[Warning]:
     from psd_tools.compression import PSDDecompressionWarning
 
     return PSDDecompressionWarning
-
-
-def _damage_error(path: Path) -> PictureError:
-    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")

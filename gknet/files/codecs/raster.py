@@ -27,7 +27,7 @@ from gknet.files.metadata.file import (
     write_metadata,
 )
 from gknet.files.metadata.jpeg import find_notes as find_jpeg_notes
-from gknet.files.picture import ONLY_THE_FIRST, Picture, WriteError, check_size
+from gknet.files.picture import ONLY_THE_FIRST, Picture, WriteError, check_size, damage_error
 from gknet.files.statements import heif, png, tiff
 from gknet.files.statements.colors import Statement, convert_to_rgb, find_profile, parse_exif, read_statement
 from gknet.vips import vips_session
@@ -102,7 +102,7 @@ def _decoding_error(path: Path, error: Exception) -> PictureError | UnsupportedE
     if _CODING_ERROR.search(str(error)):
         hint = "Save it as PNG, or without compression."
         return UnsupportedError(f"{path} has a compression or layout that is not supported.", hint)
-    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
+    return damage_error(path)
 
 
 def _build_picture(

@@ -22,7 +22,7 @@ from PIL import Image
 
 from gknet.errors import PictureError, UnsupportedError
 from gknet.files.codecs.raster import decode_png, encode_png
-from gknet.files.picture import Picture, check_size, file_error, replace_file
+from gknet.files.picture import Picture, check_size, damage_error, file_error, replace_file
 from gknet.files.xml import parse_xml
 
 _MIMETYPE = b"image/openraster"
@@ -163,14 +163,14 @@ def parse_stack(
         if min(size) < 1 or stack is None:
             raise ValueError
     except ValueError as error:
-        raise _damage_error(path) from error
+        raise damage_error(path) from error
     check_size(path, *size)
     if sum(1 for _ in stack.iter()) > _MOST_LAYERS:
         raise PictureError(f"{path} has more than {_MOST_LAYERS} layers and groups.", "Merge some of them.")
     try:
         nodes = list(_walk_nodes(stack, (), int(stack.get("x", "0")), int(stack.get("y", "0"))))
     except ValueError as error:
-        raise _damage_error(path) from error
+        raise damage_error(path) from error
     notes = [] if notes is None else notes
     odd = {element.tag for element in stack.iter() if element.tag not in ("layer", "stack", ElementTree.Comment)}
     notes += [f"the unknown element <{tag}> is left out" for tag in sorted(map(str, odd))]
@@ -210,7 +210,7 @@ def _parse_xml(path: Path, xml: bytes) -> ElementTree.Element:
     try:
         return parse_xml(xml)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise _damage_error(path) from error
+        raise damage_error(path) from error
 
 
 def _insert_layer(root: ElementTree.Element, source: Node, place: str) -> ElementTree.Element:
@@ -250,7 +250,7 @@ class _Zip:
         if any(path.anchor or ".." in path.parts for path in map(PureWindowsPath, names)):  # parses both slashes
             raise PictureError(f"{path} contains unsafe file names.", "Export it again.")
         if len(set(names)) < len(names) or any(member.flag_bits & 1 for member in members):
-            raise _damage_error(path)
+            raise damage_error(path)
         # PNG is compressed already: a member that a zip compresses a hundredfold is a decompression bomb.
         is_bomb = any(member.file_size > 100 * member.compress_size + (1 << 20) for member in members)
         if is_bomb or sum(member.file_size for member in members) > _MOST_BYTES:
@@ -261,10 +261,10 @@ class _Zip:
         with self._open() as file:
             try:
                 if file.getinfo(name).file_size > most:
-                    raise _damage_error(self._path)
+                    raise damage_error(self._path)
                 return file.read(name)
             except KeyError as error:
-                raise _damage_error(self._path) from error
+                raise damage_error(self._path) from error
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
         """Copy all files byte for byte, except those that are written anew."""
@@ -280,7 +280,7 @@ class _Zip:
             with zipfile.ZipFile(self._path) as file:
                 yield file
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise _damage_error(self._path) from error
+            raise damage_error(self._path) from error
         except OSError as error:
             raise file_error(self._path, "read", error) from error
 
@@ -290,7 +290,3 @@ def _copy_info(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
     info.compress_type, info.external_attr = member.compress_type, member.external_attr
     info.file_size = member.file_size  # decides whether the zip needs 64-bit sizes
     return info
-
-
-def _damage_error(path: Path) -> PictureError:
-    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")

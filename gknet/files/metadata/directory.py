@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypeAlias, Union
 
 import numpy as np
 
-EXIF, GPS, _INTEROPERABILITY = 0x8769, 0x8825, 0xA005
-_NESTED = (EXIF, GPS, _INTEROPERABILITY)
+EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
+_NESTED = (EXIF, GPS, INTEROPERABILITY)
 USER_COMMENT = 0x9286
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _WORDS = {5: 4, 10: 4}  # rationals are pairs

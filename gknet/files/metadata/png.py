@@ -31,7 +31,7 @@ def read_metadata(file: IO[bytes]) -> dict[str, Any]:
         elif keyword.startswith(_RAW):
             _add_raw_profile(found, keyword.removeprefix(_RAW), _unpack_text(kind, body))
         else:
-            found["png-texts"].append(_build_chunk(kind, body))
+            found["png-texts"].append(build_chunk(kind, body))
     return {name: value for name, value in found.items() if value}
 
 
@@ -39,20 +39,20 @@ def build_chunks(metadata: Mapping[str, Any]) -> bytes:
     """Return the chunks that belong behind a PNG's header."""
     chunks = []
     if block := metadata.get("exif-data"):
-        chunks.append(_build_chunk(b"eXIf", block))
+        chunks.append(build_chunk(b"eXIf", block))
     if packet := metadata.get("xmp-data"):
-        chunks.append(_build_chunk(b"iTXt", _XMP + bytes(5) + packet))
+        chunks.append(build_chunk(b"iTXt", _XMP + bytes(5) + packet))
     if records := metadata.get("iptc-data"):
         digits = re.sub("(.{72})", r"\1\n", resources.build_iptc(records).hex())
         profile = f"\niptc\n{len(digits.replace(chr(10), '')) // 2:8d}\n{digits}\n"
-        chunks.append(_build_chunk(b"zTXt", _RAW + b"iptc\0\0" + zlib.compress(profile.encode())))
+        chunks.append(build_chunk(b"zTXt", _RAW + b"iptc\0\0" + zlib.compress(profile.encode())))
     return b"".join([*chunks, *metadata.get("png-texts", ())])
 
 
 def build_text(keyword: str, text: str) -> bytes:
     """Return a text as a chunk."""
     body = keyword.encode() + (b"\0" if text.isascii() else bytes(5)) + text.encode()
-    return _build_chunk(b"tEXt" if text.isascii() else b"iTXt", body)
+    return build_chunk(b"tEXt" if text.isascii() else b"iTXt", body)
 
 
 def read_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
@@ -80,7 +80,8 @@ def _read_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
             file.seek(length + 4, 1)
 
 
-def _build_chunk(kind: bytes, body: bytes) -> bytes:
+def build_chunk(kind: bytes, body: bytes) -> bytes:
+    """Return a chunk with its length and checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from gknet.color.icc import ADOBE_GAMMA, ADOBE_RGB, REC_709, SRGB_CURVE, Chromaticities, Curve, build_profile
 from gknet.errors import UnsupportedError
+from gknet.files.metadata.directory import EXIF, INTEROPERABILITY
 
-_EXIF, _INTEROPERABILITY = 0x8769, 0xA005
 _INDEX, _COLOR_SPACE, _GAMMA = 1, 0xA001, 0xA500
 _TRANSFER_FUNCTION, _WHITE, _PRIMARIES = 301, 318, 319
 _SRGB, _ADOBE, _UNCALIBRATED = 1, 2, 0xFFFF
@@ -22,8 +22,8 @@ def find_profile(exif: Image.Exif, *, gray: bool, subject: object) -> bytes | No
     subject: the file's name, for messages. Raises UnsupportedError for a color space that is not supported.
     """
     try:
-        details = exif.get_ifd(_EXIF)
-        index = str(exif.get_ifd(_INTEROPERABILITY).get(_INDEX, ""))
+        details = exif.get_ifd(EXIF)
+        index = str(exif.get_ifd(INTEROPERABILITY).get(_INDEX, ""))
     except Exception:  # damaged metadata should not cost the picture
         return None
     space = details.get(_COLOR_SPACE, _UNCALIBRATED)

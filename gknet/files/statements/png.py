@@ -14,8 +14,9 @@ import numpy as np
 from gknet.color import cicp
 from gknet.color.icc import REC_709, SRGB_CURVE, Chromaticities, Curve, build_profile
 from gknet.errors import UnsupportedError
+from gknet.files.metadata.png import HEADER_BYTES, build_chunk
 
-_SIGNATURE, _HEADER = 8, 33  # bytes up to the first chunk and to the second
+_SIGNATURE_BYTES = 8
 _LONGEST = 100  # of the chunks that are read here, but for iCCP
 _LARGEST_PROFILE = 64 << 20
 _SRGB_GAMMA = 45455  # stands for sRGB's curve, beside sRGB's primaries or none
@@ -25,7 +26,7 @@ _PQ_NAME = b"ITUR_2100_PQ_FULL"  # by this profile's name, programs store PQ in 
 def read_chunks(file: IO[bytes]) -> dict[bytes, bytes]:
     """Return the chunks before the pixels, each but iCCP cut off after a few bytes."""
     chunks: dict[bytes, bytes] = {}
-    file.seek(_SIGNATURE)
+    file.seek(_SIGNATURE_BYTES)
     while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
         (length,) = struct.unpack(">I", head[:4])
         content = file.read(min(length, _LARGEST_PROFILE if head[4:] == b"iCCP" else _LONGEST))
@@ -44,10 +45,9 @@ def read_position(chunks: Mapping[bytes, bytes]) -> tuple[int, int]:
 
 def add_position(path: Path, position: tuple[int, int]) -> None:
     """Add a place on a page to a PNG, right after its header."""
-    body = b"oFFs" + struct.pack(">iiB", *position, 0)
+    chunk = build_chunk(b"oFFs", struct.pack(">iiB", *position, 0))
     content = path.read_bytes()
-    head, rest = content[:_HEADER], content[_HEADER:]
-    path.write_bytes(head + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + rest)
+    path.write_bytes(content[:HEADER_BYTES] + chunk + content[HEADER_BYTES:])
 
 
 def unpack_profile(chunks: Mapping[bytes, bytes]) -> bytes | None:

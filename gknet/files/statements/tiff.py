@@ -12,10 +12,10 @@ from typing import IO
 
 from PIL import Image
 
-from gknet.errors import PictureError, UnsupportedError
+from gknet.errors import UnsupportedError
 from gknet.files.metadata.directory import parse_directory
 from gknet.files.metadata.exif import build_exif
-from gknet.files.picture import ONLY_THE_FIRST
+from gknet.files.picture import ONLY_THE_FIRST, damage_error
 
 _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 256, 258, 259, 262, 277, 338, 339
 _PAGE_KIND, _PHOTOSHOP_LAYERS = 254, 37724
@@ -68,9 +68,8 @@ def check_channels(path: Path, tags: Image.Exif) -> None:
 
     Raises PictureError for damaged tags.
     """
-
     if not _get_values(tags, _WIDTH):
-        raise PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
+        raise damage_error(path)
     (kind, *_), (samples, *_) = _get_values(tags, _PHOTOMETRIC, _GRAY), _get_values(tags, _SAMPLES, 1)
     is_float = _FLOAT in _get_values(tags, _FORMAT, 1)
     is_known = kind in (_GRAY, _RGB, _PALETTE) or (kind, is_float) == (_WHITE_IS_ZERO, False)
