@@ -33,7 +33,7 @@ def to_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
     matrix_profile = parse_matrix_profile(profile)
     if matrix_profile is None:
         return _convert_values(pixels, profile, SRGB)
-    return _encode_srgb(matrix_profile.decode(pixels) @ matrix_profile.to_srgb.T)
+    return encode_srgb(matrix_profile.decode(pixels) @ matrix_profile.to_srgb.T)
 
 
 def from_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
@@ -45,7 +45,7 @@ def from_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
     matrix_profile = parse_matrix_profile(profile)
     if matrix_profile is None:
         return _convert_values(pixels, SRGB, profile)
-    return matrix_profile.encode(_decode_srgb(pixels) @ matrix_profile.from_srgb.T)
+    return matrix_profile.encode(decode_srgb(pixels) @ matrix_profile.from_srgb.T)
 
 
 def is_compatible(profile: bytes | None, *, gray: bool) -> bool:
@@ -159,7 +159,8 @@ def _estimate_power(curve: np.ndarray) -> float:
     return float(np.clip(power, 0.2, 5))
 
 
-def _encode_srgb(light: np.ndarray) -> np.ndarray:
+def encode_srgb(light: np.ndarray) -> np.ndarray:
+    """Convert linear light, float32 of any shape, to encoded sRGB, as `gknet.color.srgb.linear_to_srgb`."""
     import torch  # late: reading files does not need it
 
     from gknet.color.srgb import linear_to_srgb
@@ -167,7 +168,8 @@ def _encode_srgb(light: np.ndarray) -> np.ndarray:
     return linear_to_srgb(torch.from_numpy(light)).numpy()
 
 
-def _decode_srgb(srgb: np.ndarray) -> np.ndarray:
+def decode_srgb(srgb: np.ndarray) -> np.ndarray:
+    """Convert encoded sRGB to linear light, the inverse of `encode_srgb`."""
     import torch
 
     from gknet.color.srgb import srgb_to_linear

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from gknet.errors import MissingPackageError, PictureError, UnsupportedError
+from gknet.files.conversion import expand_range
 from gknet.files.metadata import jpeg
 from gknet.files.metadata.file import clean_metadata
 from gknet.files.picture import ONLY_THE_FIRST, Picture, check_size, damage_error
 from gknet.files.statements import heif
-from gknet.files.statements.colors import find_profile, parse_exif, read_statement
+from gknet.files.statements.colors import find_profile, read_statement
+from gknet.files.statements.exif import parse_tags
 
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
@@ -45,7 +47,7 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
     if any("hdrgainmap" in kind.lower() for kind in image.info.get("aux", ())):
         notes.append(jpeg.GAIN_MAP)
     embedded, gray = image.info.get("icc_profile"), pixels.shape[2] < 3
-    profile = None if as_mask else find_profile(path, embedded, statement, parse_exif(exif), gray=gray)
+    profile = None if as_mask else find_profile(path, embedded, statement, parse_tags(exif), gray=gray)
     return Picture(
         pixels=expand_range(pixels, bits) if pixels.dtype == np.uint16 else pixels,
         profile=profile,
@@ -53,9 +55,3 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
         metadata=clean_metadata({"exif-data": exif, "xmp-data": image.info.get("xmp")}),
         notes=notes,
     )
-
-
-def expand_range(pixels: np.ndarray, bits: int) -> np.ndarray:
-    """Scale uint16 values of fewer bits, which decoders store in the upper bits, so that white is 65535."""
-    levels: np.ndarray = np.rint((pixels >> (16 - bits)) * np.float32(65535 / (2**bits - 1))).astype(np.uint16)
-    return levels

@@ -15,7 +15,8 @@ import numpy as np
 from gknet.errors import HarmonizeError, MissingPackageError, UnsupportedError
 from gknet.files.metadata.file import clean_metadata
 from gknet.files.picture import Picture, check_size, damage_error
-from gknet.files.statements.colors import find_profile, parse_exif
+from gknet.files.statements.colors import find_profile
+from gknet.files.statements.exif import parse_tags
 
 _MERGED_ALPHA = "Transparency"  # the name of the whole picture's alpha among the saved channels
 PASS_ALONE = "Pass it alone, without a mask: gknet harmonize FILE -o OUT."
@@ -32,7 +33,7 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
             raise UnsupportedError(f"{path} is a layered file.", PASS_ALONE)
         unit = document.numpy("color")
         profile = document.image_resources.get_data(_find_resource("ICC_PROFILE"))
-        exif = parse_exif(document.image_resources.get_data(_find_resource("EXIF_DATA_1"), b""))
+        exif = parse_tags(document.image_resources.get_data(_find_resource("EXIF_DATA_1"), b""))
         dtype = np.uint8 if document.depth == 8 else np.uint16
         return Picture(
             pixels=np.rint(unit.clip(0, 1) * np.iinfo(dtype).max).astype(dtype),

@@ -16,7 +16,7 @@ from PIL import Image
 
 from gknet.color.profile import is_compatible
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files.codecs.heic import expand_range
+from gknet.files.conversion import expand_range
 from gknet.files.metadata.file import (
     adapt_metadata,
     add_png_metadata,
@@ -29,7 +29,8 @@ from gknet.files.metadata.file import (
 from gknet.files.metadata.jpeg import find_notes as find_jpeg_notes
 from gknet.files.picture import ONLY_THE_FIRST, Picture, WriteError, check_size, damage_error
 from gknet.files.statements import heif, png, tiff
-from gknet.files.statements.colors import Statement, convert_to_rgb, find_profile, parse_exif, read_statement
+from gknet.files.statements.colors import Statement, build_rgb_profile, find_profile, read_statement
+from gknet.files.statements.exif import parse_tags
 from gknet.vips import vips_session
 
 COMPRESSED_AGAIN = "JPEG compresses the whole picture again, so the background changes slightly; PNG and TIFF keep it"
@@ -112,7 +113,7 @@ def _build_picture(
     _check_readable(path, image)
     statement = read_statement(file, format)
     exif = _get_block(image, "exif-data")
-    tags = tiff.read_tags(file) if format == "tiff" else parse_exif(exif)
+    tags = tiff.read_tags(file) if format == "tiff" else parse_tags(exif)
     embedded, gray = _get_block(image, "icc-profile-data"), image.bands < 3
     profile = None if as_mask else find_profile(path, embedded, statement, tags, gray=gray)
     fields = set(image.get_fields())
@@ -217,7 +218,7 @@ def _prepare_image(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any,
     orientation, profile = _get_orientation(like, format), like.profile
     if format == "webp" and pixels.shape[2] < 3 and is_compatible(profile, gray=True):
         assert profile is not None
-        pixels, profile = pixels[..., [0, 0, 0, 1][: pixels.shape[2] + 2]], convert_to_rgb(profile)
+        pixels, profile = pixels[..., [0, 0, 0, 1][: pixels.shape[2] + 2]], build_rgb_profile(profile)
     image = _to_image(_orient(pixels, {6: 8, 8: 6}.get(orientation, orientation)))
     depth = min(image.format, _DEEPEST[format], key=list(_DTYPES).index)
     if image.format != depth:

@@ -20,7 +20,8 @@ from gknet.files.codecs.photoshop import find_channel_notes, open_document, read
 from gknet.files.codecs.raster import encode_png
 from gknet.files.layered.openraster import OpenRaster, parse_stack
 from gknet.files.picture import Picture
-from gknet.files.statements.colors import find_profile, parse_exif
+from gknet.files.statements.colors import find_profile
+from gknet.files.statements.exif import parse_tags
 
 _OPERATORS = {
     "NORMAL": "svg:src-over",
@@ -131,7 +132,7 @@ class _Drawing:
         self._full = 2**document.depth - 1
         self.gray = document.color_mode == ColorMode.GRAYSCALE
         resources = document.image_resources
-        exif = parse_exif(resources.get_data(Resource.EXIF_DATA_1, b""))
+        exif = parse_tags(resources.get_data(Resource.EXIF_DATA_1, b""))
         self.profile = find_profile(path, resources.get_data(Resource.ICC_PROFILE), None, exif, gray=self.gray)
 
     def read(self, name: str) -> bytes:

@@ -39,14 +39,14 @@ def find_profile(
     Raises UnsupportedError for PQ, HLG, and whatever is said but not understood, such as a profile of CMYK.
     """
     chunks = None if isinstance(statement, heif.Colors) else statement
-    profile = None if chunks is None else png.find_first_profile(chunks, gray=gray, subject=subject)
+    profile = None if chunks is None else png.find_overriding_profile(chunks, gray=gray, subject=subject)
     embedded = embedded or (None if chunks is None else png.unpack_profile(chunks))
     if profile is None and embedded is not None:
         profile = _check_profile(subject, embedded, gray=gray)
     if isinstance(statement, heif.Colors):
         profile = heif.find_profile(statement, profile, gray=gray, subject=subject)
     elif chunks is not None and profile is None:
-        profile = png.find_last_profile(chunks, gray=gray, subject=subject)
+        profile = png.find_fallback_profile(chunks, gray=gray, subject=subject)
     if profile is None:
         with warnings.catch_warnings():  # Pillow warns of damaged tags, some of which it reads only here
             warnings.simplefilter("ignore")
@@ -87,24 +87,15 @@ def _build_gray_profile(levels: np.ndarray) -> bytes | None:
     return None if is_srgb(converted) else converted
 
 
-def convert_to_rgb(profile: bytes) -> bytes:
-    """Return the RGB profile of grays in three channels. Raises UnsupportedError for a gray profile of tables."""
-    parsed = parse_matrix_profile(profile)
+def build_rgb_profile(gray_profile: bytes) -> bytes:
+    """Return the RGB profile of grays that are stored in three channels.
+
+    Raises UnsupportedError for a table-based gray profile.
+    """
+    parsed = parse_matrix_profile(gray_profile)
     if parsed is None:
         hint = "Save it as PNG or TIFF."
         raise UnsupportedError("WebP has no gray, and this gray profile cannot be converted to RGB.", hint)
     steps = np.linspace(0, 1, _CURVE_STEPS)
     curve = np.interp(steps, np.linspace(0, 1, STEPS), parsed.curves[0])
     return build_profile("RGB of a gray profile", REC_709, curve)
-
-
-def parse_exif(block: bytes) -> Image.Exif:
-    """Return the tags of an EXIF block, none if it is damaged."""
-    tags = Image.Exif()
-    with warnings.catch_warnings():  # damaged metadata should cost neither the picture nor the user's attention
-        warnings.simplefilter("ignore")
-        try:
-            tags.load(block)
-        except Exception:
-            return Image.Exif()
-    return tags

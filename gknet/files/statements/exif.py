@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,18 @@ from gknet.files.metadata.directory import EXIF, INTEROPERABILITY
 _INDEX, _COLOR_SPACE, _GAMMA = 1, 0xA001, 0xA500
 _TRANSFER_FUNCTION, _WHITE, _PRIMARIES = 301, 318, 319
 _SRGB, _ADOBE, _UNCALIBRATED = 1, 2, 0xFFFF
+
+
+def parse_tags(block: bytes) -> Image.Exif:
+    """Return the tags of an EXIF block, none if it is damaged."""
+    tags = Image.Exif()
+    with warnings.catch_warnings():  # damaged metadata must neither prevent reading the picture nor cause warnings
+        warnings.simplefilter("ignore")
+        try:
+            tags.load(block)
+        except Exception:
+            return Image.Exif()
+    return tags
 
 
 def find_profile(exif: Image.Exif, *, gray: bool, subject: object) -> bytes | None:

@@ -64,11 +64,11 @@ def unpack_profile(chunks: Mapping[bytes, bytes]) -> bytes | None:
         return b""
 
 
-def find_first_profile(chunks: Mapping[bytes, bytes], *, gray: bool, subject: object) -> bytes | None:
-    """Return the ICC profile of cICP, which comes before an embedded one; None without it.
+def find_overriding_profile(chunks: Mapping[bytes, bytes], *, gray: bool, subject: object) -> bytes | None:
+    """Return the ICC profile of cICP, which overrides an embedded one; None without it.
 
     chunks: as from `read_chunks`.   subject: the file's name, for messages.
-    Raises UnsupportedError for PQ, HLG and a cICP that makes no sense.
+    Raises UnsupportedError for PQ, HLG and an invalid cICP.
     """
     if b"cICP" in chunks:
         primaries, transfer, matrix, is_full = chunks[b"cICP"].ljust(4, b"\0")[:4]
@@ -82,10 +82,10 @@ def find_first_profile(chunks: Mapping[bytes, bytes], *, gray: bool, subject: ob
     return None
 
 
-def find_last_profile(chunks: Mapping[bytes, bytes], *, gray: bool, subject: object) -> bytes | None:
-    """Return the ICC profile of sRGB, or of gAMA with cHRM, which come after an embedded one; None without any.
+def find_fallback_profile(chunks: Mapping[bytes, bytes], *, gray: bool, subject: object) -> bytes | None:
+    """Return the ICC profile of sRGB, or of gAMA with cHRM, which count only without an embedded one; None without any.
 
-    chunks, subject: as above. Raises UnsupportedError for numbers that make no sense.
+    chunks, subject: as for `find_overriding_profile`. Raises UnsupportedError for invalid numbers.
     """
     if b"sRGB" in chunks:
         return build_profile("sRGB", REC_709, SRGB_CURVE, gray=gray)
