@@ -50,7 +50,7 @@ def find_profile(primaries: int, transfer: int, *, gray: bool, subject: object) 
         raise hdr_error(subject)
     if primaries not in _PRIMARIES or transfer not in _CURVES:
         raise UnsupportedError(
-            f"{subject} has color primaries {primaries} and transfer function {transfer} (H.273), not supported.",
+            f"{subject} has unsupported color primaries {primaries} and transfer function {transfer} (H.273).",
             "Convert it to sRGB first.",
         )
     if primaries == transfer == _UNSPECIFIED:

@@ -80,7 +80,7 @@ def find_write_notes(path: Path, like: Picture) -> list[str]:
     if like.pixels.dtype == np.float32 and format not in ("tiff", "exr"):
         colors = like.pixels[..., : -1 if like.pixels.shape[2] in (2, 4) else None]
         if colors.max() > 1 + _SLIGHT or colors.min() < -_SLIGHT:
-            notes.append("values above white and below black are cut off; float TIFF and OpenEXR keep them")
+            notes.append("values above white and below black are clipped; float TIFF and OpenEXR keep them")
     return notes
 
 
@@ -91,7 +91,7 @@ def check_writable(path: Path, channels: int) -> None:
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
-        raise PictureError(f"{path} cannot be written: {describe_suffix(path.suffix)}.", WRITABLE_HINT)
+        raise PictureError(f"{path} cannot be written: {explain_unwritable_suffix(path.suffix)}.", WRITABLE_HINT)
     check_destination(path)
     if format == "jpeg" and channels in (2, 4):
         raise UnsupportedError(f"{path} cannot be written: JPEG has no transparency.", "Write a .png instead.")
@@ -99,8 +99,8 @@ def check_writable(path: Path, channels: int) -> None:
         openexr.import_openexr(path)
 
 
-def describe_suffix(suffix: str) -> str:
-    """Return why no flat picture can be written with a suffix, in user-facing words."""
+def explain_unwritable_suffix(suffix: str) -> str:
+    """Return why no flat picture can be written with a suffix that `is_writable` rejects, in user-facing words."""
     kinds = {".ora": "a file with layers, and this picture is flat"}
     read_only = "a format that can only be read"
     kinds |= dict.fromkeys((".heic", ".heif", ".avif", ".psd", ".psb"), read_only)
@@ -166,9 +166,9 @@ def detect_format(path: Path) -> str:
     """Return the format from a file's first bytes. Raises PictureError, or UnsupportedError for an unknown format."""
     try:
         if path.is_dir():
-            raise PictureError(f"{path} is a folder, not a picture.", "Name a file in it.")
+            raise PictureError(f"{path} is a folder, not a picture.", "Choose a file in it.")
         if path.exists() and not path.is_file():  # reading from a pipe would block forever
-            raise PictureError(f"{path} is not a regular file.", "Name a picture file.")
+            raise PictureError(f"{path} is not a regular file.", "Choose a picture file.")
         with path.open("rb") as file:
             head = file.read(64)
     except FileNotFoundError as error:

@@ -32,16 +32,16 @@ def _choose_channel(pixels: np.ndarray, notes: list[str]) -> np.ndarray:
     colors, alpha = compute_luma(pixels), _get_alpha(pixels)
     if alpha is None or alpha.min() == alpha.max():
         if pixels.shape[2] >= 3 and _count_colored(pixels) > _FEW * colors.size:
-            notes.append("the mask has colors, and its brightness was taken as the mask")
+            notes.append("the mask has colors, so its brightness was used as the mask")
         return colors
     if _is_same_nearly_everywhere(alpha) and not _is_same_nearly_everywhere(colors) and _is_black_and_white(colors):
-        notes.append("the mask's transparency is the same nearly everywhere, so its brightness was taken as the mask")
+        notes.append("the mask's transparency is the same nearly everywhere, so its brightness was used")
         return colors
     if _is_black_and_white(colors) and not _is_same_nearly_everywhere(colors):
         full = full_value(pixels.dtype)
         differs = (alpha >= full / 2) != ((colors >= full / 2) & (alpha >= full / 2))
         if np.count_nonzero(differs) > _FEW * alpha.size:
-            notes.append("the mask's transparency was taken as the mask, not its black and white")
+            notes.append("the mask's transparency was used, not its black and white")
     return np.ascontiguousarray(alpha)
 
 
@@ -72,7 +72,7 @@ def _stretch_labels(mask: np.ndarray, notes: list[str]) -> np.ndarray:
     if len(levels) == 2:
         selected = counts[high]
         if low > 0.02 * len(counts) or high < 0.95 * (len(counts) - 1):
-            notes.append(f"the mask has only two values, and {high * scale:.3g} was taken as the object")
+            notes.append(f"the mask has only two values, so {high * scale:.3g} was used as the object")
         if low > 0 or high < len(counts) - 1:
             mask = np.where(_to_levels(mask) == high, mask.dtype.type(full), mask.dtype.type(0))
     else:
@@ -82,11 +82,11 @@ def _stretch_labels(mask: np.ndarray, notes: list[str]) -> np.ndarray:
         if len(levels) <= _MOST_LABELS and dim > selected and (dim > 0.5 * mask.size or _are_labels(levels, counts)):
             shown = ", ".join(f"{level * scale:.3g}" for level in levels[:6])
             more = ", …" if len(levels) > 6 else ""
-            raise InputError(f"The mask has the values {shown}{more}, as in a map of labels.", _WHITE_OBJECT)
+            raise InputError(f"The mask has the values {shown}{more}, like a label map.", _WHITE_OBJECT)
         if low > 0:
             notes.append("no part of the mask is black, so the whole picture changes")
         if high < 0.9 * (len(counts) - 1):
-            notes.append(f"the mask is nowhere white, so at most {100 * high / (len(counts) - 1):.0f} % is changed")
+            notes.append(f"the mask has no white, so at most {100 * high / (len(counts) - 1):.0f} % is changed")
             selected = counts[max(high // 2, 1) :].sum()
     strays = min(1000, 2 * _FEW * mask.size)
     if selected < strays:

@@ -191,7 +191,7 @@ def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:
         if any((channels[name].xSampling, channels[name].ySampling) != (1, 1) for name in channels):
             raise UnsupportedError(f"{path} has subsampled channels, which are not supported.", "Save it as plain RGB.")
         if {"RY", "BY"} & channels.keys() and names == ["Y"]:
-            raise UnsupportedError(f"{path} has luminance and chroma, not supported.", "Save it as plain RGB.")
+            raise UnsupportedError(f"{path} has chroma channels, which are not supported.", "Save it as plain RGB.")
         return index, [*names, "A"] if "A" in channels else names
     listed = ", ".join(sorted(found)[:6])
     raise UnsupportedError(f"{path} has no channels R, G and B, only {listed}.", "Save the picture as plain RGB.")

@@ -164,7 +164,9 @@ def _check_readable(path: Path, image: Any) -> None:
             f"{path} has {image.interpretation.upper()} colors, which are not supported.", tiff.TO_RGB
         )
     if image.bands > 4:
-        raise UnsupportedError(f"{path} has {image.bands} channels, more than 4.", "Save it as RGB or RGBA.")
+        raise UnsupportedError(
+            f"{path} has {image.bands} channels, but at most 4 are supported.", "Save it as RGB or RGBA."
+        )
     if image.format not in _DTYPES:
         hint = "Save it with 8 or 16 bits, or as float."
         raise UnsupportedError(f"{path} has {image.format} pixels, which are not supported.", hint)

@@ -76,7 +76,7 @@ def _add_layers(
     for layer in reversed(group):
         name, mode = repr(layer.name), layer.blend_mode.name
         if isinstance(layer, AdjustmentLayer) and not isinstance(layer, FillLayer):
-            effect = "is missing among the layers" if layer.kind in ADJUSTMENT_FUNC else "is left out"
+            effect = "is missing from the OpenRaster layers" if layer.kind in ADJUSTMENT_FUNC else "is left out"
             notes.append(f"the adjustment {name} {effect}")
             continue
         if layer.clipping and not layer.is_group():
@@ -85,7 +85,7 @@ def _add_layers(
         undrawn = [effect.name for effect in layer.effects if effect.enabled and not _is_drawn(effect)]
         notes += [f"the effect {effect} of {name} is left out" for effect in undrawn if layer.effects.enabled]
         if mode not in _OPERATORS:
-            notes.append(f"the blend mode of {name} is normal among the layers")
+            notes.append(f"the blend mode of {name} is normal in the OpenRaster layers")
         element = ElementTree.SubElement(stack, "stack" if layer.is_group() else "layer", name=layer.name)
         element.set("opacity", f"{layer.opacity / 255:.6f}")
         element.set("visibility", "visible" if layer.visible else "hidden")
@@ -94,7 +94,7 @@ def _add_layers(
         if layer.is_group():
             element.set("isolation", "auto" if mode == "PASS_THROUGH" else "isolate")
             if layer.has_mask() or layer.has_vector_mask():
-                notes.append(f"the mask of the group {name} is missing among the layers")
+                notes.append(f"the mask of the group {name} is missing from the OpenRaster layers")
             _add_layers(element, layer, drawn, notes)
         else:
             left, top, _, _ = _find_box(layer)

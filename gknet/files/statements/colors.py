@@ -62,21 +62,23 @@ def _check_profile(subject: object, profile: bytes, *, gray: bool) -> bytes | No
     Raises UnsupportedError for a profile that says nothing about such pixels.
     """
     if profile[12:16] in _NOT_OF_PICTURES:
-        raise _profile_error(subject, "of a kind that is not for pictures")
+        raise _profile_error(subject, "a color profile that is not for pictures")
     if is_compatible(profile, gray=gray):
         return profile
     if not is_compatible(profile, gray=False):
         space = profile[16:20].strip()
-        kind = "gray" if space == b"GRAY" else space.decode("ascii", "replace")
-        raise _profile_error(subject, f"of {kind}, which its pixels are not" if space.isalnum() else "that is damaged")
+        if not space.isalnum():
+            raise _profile_error(subject, "a damaged color profile")
+        kind, pixels = space.decode().replace("GRAY", "gray"), "gray" if gray else "RGB"
+        raise _profile_error(subject, f"a color profile for {kind}, but its pixels are {pixels}")
     parsed = parse_matrix_profile(profile)
     if parsed is None or any(not np.array_equal(curve, parsed.curves[0]) for curve in parsed.curves):
-        raise _profile_error(subject, "of RGB, which its pixels are not")
+        raise _profile_error(subject, "a color profile for RGB, but its pixels are gray")
     return _build_gray_profile(parsed.curves[0])
 
 
 def _profile_error(subject: object, what: str) -> UnsupportedError:
-    return UnsupportedError(f"{subject} has a color profile {what}.", "Convert it to sRGB first.")
+    return UnsupportedError(f"{subject} has {what}.", "Convert it to sRGB first.")
 
 
 def _build_gray_profile(levels: np.ndarray) -> bytes | None:

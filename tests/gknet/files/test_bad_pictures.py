@@ -99,11 +99,11 @@ FLAT: dict[str, tuple[Callable[[np.ndarray], str], str]] = {
     ),
     "a profile of CMYK on RGB": (
         lambda rgb: saved("a.jpg", rgb, icc_profile=cmyk_profile()),
-        "a.jpg has a color profile of CMYK, which its pixels are not",
+        "a.jpg has a color profile for CMYK, but its pixels are RGB",
     ),
     "a profile of gray on RGB": (
         lambda rgb: saved("a.jpg", rgb, icc_profile=icc.gray(icc.gamma(2.2))),
-        "a.jpg has a color profile of gray, which its pixels are not",
+        "a.jpg has a color profile for gray, but its pixels are RGB",
     ),
     "CMYK": (cmyk, "CMYK"),
     "several pages, of which the first is taken": (lambda rgb: frames("a.tif", rgb), f"{NOTE}only the first page"),

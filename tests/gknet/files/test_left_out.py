@@ -147,7 +147,7 @@ def test_values_that_the_output_cannot_hold_are_told(rgb: np.ndarray, suffix: st
     for value in (1.5, -0.5):
         pixels[10, 10, 1] = value
         notes.append(formats.find_write_notes(Path(f"a{suffix}"), Picture(pixels=pixels)))
-    told = ["values above white and below black are cut off; float TIFF and OpenEXR keep them"]
+    told = ["values above white and below black are clipped; float TIFF and OpenEXR keep them"]
     assert notes == [[], [], []] if suffix in (".tif", ".exr") else [[], told, told]
 
 

@@ -32,13 +32,13 @@ def test_a_single_label_is_the_object(label: int, dtype: type) -> None:
     np.testing.assert_array_equal(mask, OBJECT * (dtype(1) if dtype == np.float32 else np.iinfo(dtype).max))
     assert mask.dtype == dtype
     assert len(notes) == 1
-    assert "taken as the object" in notes[0]
+    assert "used as the object" in notes[0]
 
 
 def test_the_larger_of_two_values_is_the_object() -> None:
     mask, notes = choose_mask(gray(np.where(OBJECT, 9, 3).astype(np.uint8)))
     np.testing.assert_array_equal(mask, WHITE)
-    assert "9 was taken" in notes[0]
+    assert "9 was used" in notes[0]
 
 
 def test_two_values_that_are_nearly_black_and_white_need_no_note() -> None:
@@ -63,7 +63,7 @@ def test_several_labels_are_refused_in_one_line(labels: tuple[int, ...], dtype: 
     if labels[-1] == 255:  # a border that belongs to nobody
         mask[:] = np.where(OBJECT, labels[1], 0)
         mask[40:42] = 255
-    with pytest.raises(InputError, match=r"map of labels.*white"):
+    with pytest.raises(InputError, match=r"label map.*white"):
         choose_mask(gray(mask))
 
 
@@ -119,7 +119,7 @@ def test_almost_empty_and_almost_full_masks_are_told(place: tuple[slice, slice],
 
 def test_a_dim_mask_and_one_without_black_are_told() -> None:
     soft = (np.hypot(*np.mgrid[-60:60, -80:80]) / 100).clip(0, 1)
-    assert "nowhere white, so at most 50 %" in choose_mask(gray((soft * 128).astype(np.uint8)))[1][0]
+    assert "no white, so at most 50 %" in choose_mask(gray((soft * 128).astype(np.uint8)))[1][0]
     assert "no part of the mask is black" in choose_mask(gray((soft * 205 + 50).astype(np.uint8)))[1][0]
 
 

@@ -345,7 +345,7 @@ def test_what_of_photoshop_has_no_place_in_openraster_is_said_in_one_line(run: R
     list(photoshop.descendants())[-1].blend_mode = BlendMode.VIVID_LIGHT
     photoshop.save(tmp_path / "a.psd")
     said = run("harmonize", "a.psd", "-o", "b.ora")
-    assert said == "gknet: Note: the blend mode of 'cup' is normal among the layers.\n"
+    assert said == "gknet: Note: the blend mode of 'cup' is normal in the OpenRaster layers.\n"
 
 
 def test_gray_photoshop_files_stay_gray(run: Run, tmp_path: Path, background, cutout) -> None:
