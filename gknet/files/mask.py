@@ -11,7 +11,7 @@ from gknet.errors import InputError
 _STRIP = 256
 _STEPS = 65535
 _FEW = 0.001  # of all pixels: strays
-_MOST_LABELS = 64
+_MAX_LABELS = 64
 _WHITE_OBJECT = "Make the object white and everything else black."
 
 
@@ -79,7 +79,7 @@ def _stretch_labels(mask: np.ndarray, notes: list[str]) -> np.ndarray:
         half = len(counts) // 2
         selected = counts[half:].sum()
         dim = counts[max(low, 1) : half].sum()
-        if len(levels) <= _MOST_LABELS and dim > selected and (dim > 0.5 * mask.size or _are_labels(levels, counts)):
+        if len(levels) <= _MAX_LABELS and dim > selected and (dim > 0.5 * mask.size or _are_labels(levels, counts)):
             shown = ", ".join(f"{level * scale:.3g}" for level in levels[:6])
             more = ", …" if len(levels) > 6 else ""
             raise InputError(f"The mask has the values {shown}{more}, like a label map.", _WHITE_OBJECT)

@@ -1,4 +1,4 @@
-"""EXIF blocks. They are kept byte for byte but for old pictures, as a camera's own notes point to places inside."""
+"""EXIF blocks. They are kept byte for byte but for old pictures, as a camera's own notes point to offsets inside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _THUMBNAIL, _THUMBNAIL_BYTES, _STRIP, _STRIP_BYTES = 0x0201, 0x0202, 0x0111, 0x0
 _JPEG_START = b"\xff\xd8\xff"
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's kind and size
 DESCRIPTION, SOFTWARE, ARTIST, COPYRIGHT = 270, 305, 315, 33432
-# Maker, model, place on the page, date, rating and so on, which TIFF has beside its EXIF directory.
+# Maker, model, position on the page, date, rating and so on, which TIFF has beside its EXIF directory.
 _TEXTS = (269, DESCRIPTION, 271, 272, 285, 286, 287, SOFTWARE, 306, ARTIST, 316, 18246, 18249, 33300, 33301, COPYRIGHT)
 _WINDOWS_TEXTS = range(40091, 40096)
 _PLACE_ON_EARTH = (33550, 33922, 34264, 34735, 34736, 34737)  # GeoTIFF
@@ -52,13 +52,13 @@ def set_orientation(block: bytes, orientation: int, size: tuple[int, int]) -> by
     try:
         order = _find_order(content)
         (first,) = struct.unpack_from(order + "I", content, 4)
-        places = _find_entries(content, first, order)
-        _set_number(content, places.get(_ORIENTATION), order, orientation)
-        if EXIF in places:
-            (details,) = struct.unpack_from(order + "I", content, places[EXIF] + 8)
-            places = _find_entries(content, details, order)
+        offsets = _find_entries(content, first, order)
+        _set_number(content, offsets.get(_ORIENTATION), order, orientation)
+        if EXIF in offsets:
+            (details,) = struct.unpack_from(order + "I", content, offsets[EXIF] + 8)
+            offsets = _find_entries(content, details, order)
             for tag, length in zip(_SIZE, size, strict=True):
-                _set_number(content, places.get(tag), order, length)
+                _set_number(content, offsets.get(tag), order, length)
     except struct.error:
         return block
     return bytes(content)
@@ -135,11 +135,11 @@ def _find_order(block: Any) -> str:
     return orders[start]
 
 
-def _find_entries(block: Any, place: int, order: str) -> dict[int, int]:
-    """Return the places of a directory's entries by their tags."""
-    (count,) = struct.unpack_from(order + "H", block, place)
-    places = [place + 2 + 12 * i for i in range(count)]
-    return {struct.unpack_from(order + "H", block, entry)[0]: entry for entry in places}
+def _find_entries(block: Any, offset: int, order: str) -> dict[int, int]:
+    """Return the offsets of a directory's entries by their tags."""
+    (count,) = struct.unpack_from(order + "H", block, offset)
+    offsets = [offset + 2 + 12 * i for i in range(count)]
+    return {struct.unpack_from(order + "H", block, entry)[0]: entry for entry in offsets}
 
 
 def _set_number(block: bytearray, entry: int | None, order: str, number: int) -> None:
@@ -151,17 +151,17 @@ def _set_number(block: bytearray, entry: int | None, order: str, number: int) ->
         struct.pack_into(order + ("H" if kind == 3 else "I"), block, entry + 8, number)
 
 
-def _erase_thumbnail(block: bytearray, place: int, order: str) -> None:
+def _erase_thumbnail(block: bytearray, offset: int, order: str) -> None:
     """Overwrite the thumbnail of a directory with zeros, or cut it off at the end."""
     numbers = {
         tag: int.from_bytes(value.content, "little")
-        for tag, value in parse_directory(block, place, order).items()
+        for tag, value in parse_directory(block, offset, order).items()
         if isinstance(value, Value) and len(value.content) <= 4
     }
     for tag, length_tag in ((_THUMBNAIL, _THUMBNAIL_BYTES), (_STRIP, _STRIP_BYTES)):
         start, length = numbers.get(tag, 0), numbers.get(length_tag, 0)
         # A damaged link must not cost what else is in the block.
-        if start > place or (start > 8 and block[start : start + 3] == b"\xff\xd8\xff"):
+        if start > offset or (start > 8 and block[start : start + 3] == b"\xff\xd8\xff"):
             end = min(start + length, len(block))
             block[start:end] = b"" if end == len(block) else bytes(end - start)
 
@@ -176,26 +176,26 @@ def _erase_previews(block: bytearray) -> None:
 
 
 def _find_jpeg_end(block: bytearray, start: int) -> int:
-    """Return the place behind a JPEG that starts at a place; that place itself if it is none, or not whole."""
-    place, has_frame, in_scan = start + 2, False, False
-    while place + 2 <= len(block):
-        marker = block[place + 1]
-        if block[place] != 0xFF:
+    """Return the offset behind a JPEG that starts at a offset; that offset itself if it is none, or not whole."""
+    offset, has_frame, in_scan = start + 2, False, False
+    while offset + 2 <= len(block):
+        marker = block[offset + 1]
+        if block[offset] != 0xFF:
             if not in_scan:
                 return start
-            place = block.find(b"\xff", place)
-            if place < 0:
+            offset = block.find(b"\xff", offset)
+            if offset < 0:
                 return start
         elif marker == 0xFF:
-            place += 1
+            offset += 1
         elif in_scan and (marker == 0 or 0xD0 <= marker <= 0xD7):  # a stuffed byte, or a restart
-            place += 2
+            offset += 2
         elif marker == 0xD9:
-            return place + 2 if has_frame else start
-        elif marker < 0xC0 or 0xD0 <= marker <= 0xD8 or place + 4 > len(block):
+            return offset + 2 if has_frame else start
+        elif marker < 0xC0 or 0xD0 <= marker <= 0xD8 or offset + 4 > len(block):
             return start
         else:
             has_frame |= marker in _FRAMES
             in_scan = marker == 0xDA
-            place += 2 + int(struct.unpack_from(">H", block, place + 2)[0])
+            offset += 2 + int(struct.unpack_from(">H", block, offset + 2)[0])
     return start

@@ -14,7 +14,7 @@ from gknet.files.metadata.texts import decode_text
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP = b"XML:com.adobe.xmp"
 _RAW = b"Raw profile type "  # ImageMagick's and exiftool's, in hexadecimal digits
-_MOST_BYTES = 64 << 20  # of one text, unpacked
+_MAX_BYTES = 64 << 20  # of one text, unpacked
 HEADER_BYTES = 33
 """Bytes of a PNG's signature and first chunk."""
 
@@ -97,7 +97,7 @@ def _unpack_text(kind: bytes, body: bytes) -> bytes:
     if not is_packed:
         return rest
     try:
-        return zlib.decompressobj().decompress(rest, _MOST_BYTES)
+        return zlib.decompressobj().decompress(rest, _MAX_BYTES)
     except zlib.error:
         return b""
 

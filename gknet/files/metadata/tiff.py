@@ -23,8 +23,8 @@ def read_metadata(path: Path) -> dict[str, bytes]:
         try:
             order = "<" if data[:2] == b"II" else ">"
             is_big = data[2:4] in (b"+\0", b"\0+")
-            (place,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
-            directory = parse_directory(data, place, order, is_big=is_big)
+            (offset,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
+            directory = parse_directory(data, offset, order, is_big=is_big)
         except (struct.error, OverflowError):  # damaged metadata should not cost the picture
             return {}
     blocks = {tag: value.content for tag in _BLOCKS if isinstance(value := directory.get(tag), Value)}
@@ -60,15 +60,15 @@ def add_metadata(path: Path, metadata: Mapping[str, Any], orientation: int) -> N
         start = file.seek(0, os.SEEK_END)
         start += start % 2
         block = build_directory(directory, start, is_big=is_big)
-        # The values that the entries point to stay in place.
+        # The values that the entries point to stay where they are.
         entries = {entry[:2]: entry for part in (first, block) for entry in _split_entries(part, counter, length)}
         file.seek(start)
         file.write(block)
-        place = file.tell()
+        offset = file.tell()
         merged = [entries[tag] for tag in sorted(entries, key=lambda tag: tag[::-1])]
         file.write(struct.pack(counter, len(merged)) + b"".join(merged) + bytes(struct.calcsize(link)))
         file.seek(8 if is_big else 4)
-        file.write(struct.pack(link, place))
+        file.write(struct.pack(link, offset))
 
 
 def _restore_records(records: bytes) -> bytes:

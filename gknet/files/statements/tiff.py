@@ -20,7 +20,7 @@ from gknet.files.picture import ONLY_THE_FIRST, damage_error
 _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 256, 258, 259, 262, 277, 338, 339
 _PAGE_KIND, _PHOTOSHOP_LAYERS = 254, 37724
 _NO_PAGE = 1 | 4  # bits of the kind: a small copy of another page, and a mask of one
-_MOST_PAGES = 1000
+_MAX_PAGES = 1000
 _LAYER_KEYS = (b"Layr", b"Lr16", b"Lr32")
 _POSITION = ((286, 282), (287, 283))  # in units of the resolution, and pixels a unit
 _KINDS = {
@@ -108,7 +108,7 @@ def read_pages(file: IO[bytes]) -> list[bool]:
     counter, entry, link = (order + form for form in (("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")))
     with contextlib.suppress(struct.error, OSError, OverflowError):
         (place,) = struct.unpack_from(link, head, 8 if is_big else 4)
-        while place and place not in pages and len(pages) < _MOST_PAGES:
+        while place and place not in pages and len(pages) < _MAX_PAGES:
             file.seek(place)
             (count,) = struct.unpack(counter, file.read(struct.calcsize(counter)))
             entries = file.read(min(count, 65535) * struct.calcsize(entry))
