@@ -1,4 +1,4 @@
-"""What of a picture is meant as the mask, and which of its values as the object."""
+"""Which channel of a picture is the mask, and which of its values mean the object."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from gknet.errors import InputError
 
 _STRIP = 256
 _STEPS = 65535
-_FEW = 0.001  # of all pixels: strays
+_FEW = 0.001  # of all pixels: probably stray ones
 _MAX_LABELS = 64
 _WHITE_OBJECT = "Make the object white and everything else black."
 
 
 def choose_mask(pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return the mask in a picture, and notes for the user on what was taken as it if that is not obvious.
+    """Return the mask in a picture, and notes for the user if the choice is not obvious.
 
     pixels: (H, W, C) as in Picture. The mask is (H, W) of the same type, large = foreground: the alpha channel, unless
-    that is the same nearly everywhere; otherwise the gray values, or the luma of RGB. Two values other than black and
+    it is nearly uniform; otherwise the gray values, or the luma of RGB. Two values other than black and
     white become black and white.
-    Raises InputError for a map of several labels.
+    Raises InputError for a label map with several labels.
     """
     notes: list[str] = []
     mask = _choose_channel(pixels, notes)
@@ -66,7 +66,7 @@ def _stretch_labels(mask: np.ndarray, notes: list[str]) -> np.ndarray:
     counts = _count_levels(mask)
     levels = np.flatnonzero(counts)
     if len(levels) < 2:
-        return mask  # without foreground or background, which is refused later
+        return mask  # has no foreground or no background: rejected later, with a better message
     low, high = levels[0], levels[-1]
     scale = full / (len(counts) - 1)  # value of a level
     if len(levels) == 2:
@@ -97,7 +97,7 @@ def _stretch_labels(mask: np.ndarray, notes: list[str]) -> np.ndarray:
 
 
 def _are_labels(levels: np.ndarray, counts: np.ndarray) -> bool:
-    """Whether single levels, not smooth edges, make up most of what is not black."""
+    """Whether most pixels that are not black have one of a few levels, unlike those of smooth edges."""
     marked = counts[levels[levels > 0]]
     return bool(np.sort(marked)[-4:].sum() > 0.8 * marked.sum())
 

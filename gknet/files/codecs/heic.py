@@ -1,4 +1,4 @@
-"""HEIC pictures, as taken by phones. Read only; needs the package pillow-heif, the extra `heic`."""
+"""HEIC pictures, as phones take them. Read-only; needs the package pillow-heif, the extra `heic`."""
 
 from __future__ import annotations
 

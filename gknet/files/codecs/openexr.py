@@ -1,7 +1,7 @@
 """OpenEXR pictures: scene-linear light, half or float. Needs the package OpenEXR, the extra `exr`.
 
-Alpha is associated in these files and straight here; unchanged pixels are written back bit for bit, never compressed
-with loss. Other channels, other parts and the header are kept, but for the preview and smaller copies of the picture.
+Alpha is associated in these files and straight here. Unchanged pixels are written back bit for bit, never compressed
+with loss. Other channels, other parts and the header are kept, except for the preview and smaller copies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gknet.pixels.box import Box
 _KEPT, _PART, _BEFORE = "openexr", "openexr-part", "openexr-pixels"
 _ACES = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)  # of containers by SMPTE ST 2065-4
 _LOSSLESS = ("NO", "RLE", "ZIPS", "ZIP", "PIZ", "HTJ2K256", "HTJ2K32", "ZSTD")
-# Names that the Color Interop Forum and OpenImageIO give to linear light, of sRGB's primaries or of none in particular.
+# The Color Interop Forum's and OpenImageIO's names of linear light with sRGB's or unspecified primaries.
 _LINEAR_NAMES = ("lin_rec709_scene", "lin_rec709", "lin_srgb", "linear", "scene_linear", "data", "unknown", "")
 
 
@@ -42,8 +42,8 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
 
     The picture is the whole display window: zero outside the data window, which may be smaller, larger or beside it.
     Raises PictureError if the file is damaged or too large, UnsupportedError for deep, subsampled or integer pixels and
-    for a color space other than linear light of sRGB's primaries, which does not matter in a mask, MissingPackageError
-    without the package.
+    except in a mask, for a color space other than linear light with sRGB's primaries; MissingPackageError without the
+    package.
     """
     header = _open(path, header_only=True)
     index, names = _find_colors(path, header)
@@ -91,7 +91,7 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
 
 
 def _clean_headers(path: Path, file: Any) -> None:
-    """Choose a lossless compression for every part, and remove what shows the old picture."""
+    """Choose a lossless compression for every part, and remove copies of the old picture."""
     package = import_openexr(path)
     for part in file.parts:
         if part.header["compression"].name.removesuffix("_COMPRESSION") not in _LOSSLESS:
@@ -198,7 +198,7 @@ def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:
 
 
 def _check_color_space(path: Path, header: Any) -> None:
-    """Raise UnsupportedError if a header says that the values are not linear light of sRGB's primaries."""
+    """Raise UnsupportedError if a header states anything but linear light with sRGB's primaries."""
     hint = "Convert it to linear Rec. 709 first."
     default = _ACES if header.get("acesImageContainerFlag") else REC_709
     if not np.allclose(np.ravel(header.get("chromaticities", default)), REC_709, atol=0.002):
@@ -211,12 +211,12 @@ def _check_color_space(path: Path, header: Any) -> None:
 
 @contextlib.contextmanager
 def _silence_output() -> Iterator[None]:
-    """Suppress the library's output on the terminal: about damaged files it prints its errors before it raises them."""
+    """Suppress the library's output on the terminal, because it prints errors before it raises them."""
     sys.stdout.flush()
     sys.stderr.flush()
     stderr = os.dup(2)
     with Path(os.devnull).open("w") as null:
-        os.dup2(null.fileno(), 2)  # its native code writes there
+        os.dup2(null.fileno(), 2)  # native code writes to the descriptor, not to sys.stderr
         try:
             with contextlib.redirect_stdout(null):
                 yield

@@ -18,7 +18,7 @@ from gknet.files.picture import Picture, check_size, damage_error
 from gknet.files.statements.colors import find_profile
 from gknet.files.statements.exif import parse_tags
 
-_MERGED_ALPHA = "Transparency"  # the name of the whole picture's alpha among the saved channels
+_MERGED_ALPHA = "Transparency"  # Photoshop's name for the picture's own alpha in the list of saved channels
 PASS_ALONE = "Pass it alone, without a mask: gknet harmonize FILE -o OUT."
 
 
@@ -76,7 +76,7 @@ def read_metadata(document: Any) -> dict[str, Any]:
 
 
 def find_channel_notes(document: Any) -> list[str]:
-    """Return a note on each channel that is saved with a document besides its colors."""
+    """Return a note on each saved channel of a document."""
     named = document.image_resources.get_data(_find_resource("ALPHA_NAMES_UNICODE"), ())
     named = [name.rstrip("\0") for name in named]
     if not named and not len(document):  # with layers, an unnamed one is the whole picture's transparency
@@ -112,8 +112,8 @@ def _check_header(path: Path) -> None:
 
 @contextlib.contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
-    """Raise PictureError for any error of the package on a file that it cannot parse."""
-    logging.getLogger("psd_tools").addHandler(logging.NullHandler())  # else its warnings go to the terminal
+    """Raise PictureError for any error that the package raises on a file."""
+    logging.getLogger("psd_tools").addHandler(logging.NullHandler())  # otherwise its warnings reach the terminal
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

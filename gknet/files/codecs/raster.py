@@ -1,4 +1,4 @@
-"""JPEG, PNG, TIFF and WebP through libvips, and AVIF, which is read only."""
+"""JPEG, PNG, TIFF, WebP and, read-only, AVIF through libvips."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from gknet.files.statements.exif import parse_tags
 from gknet.vips import vips_session
 
 COMPRESSED_AGAIN = "JPEG compresses the whole picture again, so the background changes slightly; PNG and TIFF keep it"
-"""Note on a JPEG that is made of a picture that was compressed before."""
+"""Note on a JPEG made from a picture that was compressed before."""
 JPEG_QUALITY = 95  # visually lossless, at half the bytes of 100
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
@@ -42,12 +42,12 @@ _WHITE = {"uchar": 255.0, "ushort": 65535.0, "float": 1.0}
 _DEEPEST = {"jpeg": "uchar", "webp": "uchar", "png": "ushort", "tiff": "float"}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}
 _READABLE = {"multiband", "rgb", *_INTERPRETATIONS["uchar"], *_INTERPRETATIONS["ushort"], "scrgb"}
-# What libvips, libtiff and libjpeg say of an intact file that they cannot decode.
+# Messages of libvips, libtiff and libjpeg about an intact file that they cannot decode.
 _CODING_ERROR = re.compile(
     "compression (support|method) is not configured|decoding is not implemented|tiled separate planes not supported"
     "|Unsupported JPEG (data precision|process)|Unsupported color conversion"
 )
-_FIELDS = ("xres", "yres", "resolution-unit")  # that libvips reads and writes; other metadata is ours
+_FIELDS = ("xres", "yres", "resolution-unit")  # libvips reads and writes these; gknet.files.metadata handles the rest
 
 
 @vips_session()
@@ -86,7 +86,7 @@ def encode_png(pixels: np.ndarray, like: Picture) -> bytes:
 
 @vips_session()
 def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
-    """Write the file in one go, under exactly the given name. Raises OSError, or WriteError."""
+    """Write a file under exactly the given name. Raises OSError, or WriteError."""
     image, options = _prepare_image(pixels, like, format)
     try:
         getattr(image, f"{format}save")(os.fsencode(path), **options)
@@ -109,7 +109,7 @@ def _decoding_error(path: Path, error: Exception) -> PictureError | UnsupportedE
 def _build_picture(
     path: Path, image: Any, format: str, file: BinaryIO, metadata: dict[str, Any], *, as_mask: bool = False
 ) -> Picture:
-    """Return a decoded picture.   file: the one that it is in, for what libvips does not tell about its colors."""
+    """Return a decoded picture.   file: its own, because libvips does not report all that it states about colors."""
     _check_readable(path, image)
     statement = read_statement(file, format)
     exif = _get_block(image, "exif-data")
@@ -138,7 +138,7 @@ def _build_picture(
 
 
 def _find_notes(image: Any, format: str, statement: Statement, tags: Image.Exif, file: BinaryIO) -> list[str]:
-    """Return notes on what of a file is not read."""
+    """Return notes on parts of a file that are not read."""
     if format == "tiff":
         return tiff.find_notes(tags, tiff.read_pages(file))
     several = isinstance(statement, dict) and b"acTL" in statement
@@ -188,15 +188,12 @@ def _read_jpeg_quality(path: Path) -> int:
         file.seek(2)
         while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
             body = file.read(struct.unpack(">H", head[2:])[0] - 2)
-            if head[1] == 0xDB and len(body) >= 65 and body[0] == 0:  # table 0, of 8-bit numbers: luminance
+            if head[1] == 0xDB and len(body) >= 65 and body[0] == 0:  # table 0 with 8-bit values: luminance
                 if max(body[1:65]) == 1:
                     return 100
                 percent = 100 * sum(body[1:65]) / 3688  # the sum at quality 50 (ITU-T T.81, table K.1)
                 return max(1, round(100 - percent / 2 if percent <= 100 else 5000 / percent))
     return 0
-
-
-# ---- pixels
 
 
 def _orient(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -121,7 +121,7 @@ def _find_box(layer: Any) -> tuple[int, int, int, int]:
 
 
 class _Drawing:
-    """A Photoshop document as the members of an OpenRaster file, and as the painter of the whole."""
+    """A Photoshop document as the Members and the Painter of an OpenRaster picture."""
 
     def __init__(self, path: Path, document: Any, drawn: dict[ElementTree.Element, Any]) -> None:
         from psd_tools.constants import ColorMode, Resource
@@ -148,7 +148,7 @@ class _Drawing:
             target.writestr(name, self.read(name))
 
     def paint(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
-        """Render as Painter.paint."""
+        """Render as `Painter.paint`."""
         from psd_tools.composite import composite
 
         replaced = (

@@ -28,7 +28,7 @@ Directory: TypeAlias = dict[int, Union[Value, "Directory"]]
 
 
 def parse_directory(data: Any, offset: int, order: str, *, is_big: bool = False, depth: int = 0) -> Directory:
-    """Return the directory at a offset of a file or block. Values outside the data are left out.
+    """Return the directory at an offset of a file or block. Values outside the data are left out.
 
     data: bytes or a memory map.   order: "<" or ">".   Raises struct.error if the directory itself is cut short.
     """
@@ -45,13 +45,13 @@ def parse_directory(data: Any, offset: int, order: str, *, is_big: bool = False,
                 found[tag] = parse_directory(data, link, order, is_big=is_big, depth=depth + 1)
         elif 0 < length <= _MAX_BYTES:
             content = bytes(inline[:length] if length <= len(inline) else data[link : link + length])
-            if len(content) == length:  # of two entries, the first counts
+            if len(content) == length:  # if a tag appears twice, the first entry counts
                 found.setdefault(tag, Value(kind, _reorder(tag, kind, content) if order == ">" else content))
     return found
 
 
 def build_directory(directory: Mapping[int, Any], start: int, *, is_big: bool = False) -> bytes:
-    """Return a directory and its values as little-endian bytes to be stored at an offset; no directory follows it."""
+    """Return a directory and its values as little-endian bytes for an offset, without a link to a next directory."""
     counter, entry, link = ("<Q", "<HHQ", "<Q") if is_big else ("<H", "<HHI", "<I")
     inline = struct.calcsize(link)
     entries, pool = [], b""

@@ -17,15 +17,15 @@ _GAIN_MAPS = (b"http://ns.adobe.com/hdr-gain-map/", b"http://ns.apple.com/HDRGai
 GAIN_MAP = "the file's HDR gain map is left out"
 """Note on a file with one."""
 START_BYTES = 2
-"""Bytes of a JPEG's start."""
+"""Bytes of a JPEG's start marker."""
 _MM_PER_INCH = 25.4
 _MAX_BYTES = 65533  # of a segment
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return EXIF, XMP, IPTC, Photoshop's resources and comments. Other pictures in the file are not mentioned there.
+    """Return EXIF, XMP, IPTC, Photoshop's resources and comments, without references to other pictures in the file.
 
-    Markers of other pictures, such as the index of a multi-picture file, and their data behind the end are left out.
+    Segments of other pictures, such as the index of a multi-picture file, and the pictures themselves are left out.
     """
     segments = list(_read_segments(path))
 
@@ -46,12 +46,12 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def find_notes(path: Path) -> list[str]:
-    """Return notes on what of a JPEG is not read."""
+    """Return notes on parts of a JPEG that are not read."""
     return [GAIN_MAP] if any(name in body for _, body in _read_segments(path) for name in _GAIN_MAPS) else []
 
 
 def build_segments(metadata: Mapping[str, Any]) -> bytes:
-    """Return the segments that belong behind a JPEG's start."""
+    """Return the segments that follow a JPEG's start marker."""
     across, down = (round(metadata.get(name, 1.0) * _MM_PER_INCH) for name in ("xres", "yres"))
     is_known = metadata.get("xres", 1.0) != 1.0  # libvips's value for a file without one
     density = (1, min(across, 65535), min(down, 65535)) if is_known else (0, 1, 1)
@@ -71,7 +71,7 @@ def build_segments(metadata: Mapping[str, Any]) -> bytes:
 
 
 def read_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Return a JPEG's comments by the keyword that PNG has for them."""
+    """Return a JPEG's comments under PNG's keyword for them."""
     comments = [decode_text(comment) for comment in metadata.get("comments", ())]
     return {"Comment": "\n".join(comments)} if comments else {}
 

@@ -1,4 +1,4 @@
-"""Metadata in the chunks of a PNG (PNG, third edition). Texts are kept byte for byte, and so in their encoding."""
+"""Metadata in the chunks of a PNG (PNG, third edition). Texts are kept byte for byte, whatever their encoding."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_metadata(file: IO[bytes]) -> dict[str, Any]:
 
 
 def build_chunks(metadata: Mapping[str, Any]) -> bytes:
-    """Return the chunks that belong behind a PNG's header."""
+    """Return the chunks that follow a PNG's header."""
     chunks = []
     if block := metadata.get("exif-data"):
         chunks.append(build_chunk(b"eXIf", block))
@@ -67,7 +67,7 @@ def read_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _read_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and the content of every chunk of EXIF or text, wherever it lies."""
+    """Yield the type and the content of every EXIF or text chunk, before or after the pixels."""
     file.seek(8)
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
@@ -103,7 +103,7 @@ def _unpack_text(kind: bytes, body: bytes) -> bytes:
 
 
 def _add_raw_profile(found: dict[str, Any], name: bytes, text: bytes) -> None:
-    """Add the metadata of a raw profile, unless the file has it in a chunk of its own."""
+    """Add the metadata of a raw profile, unless another chunk has provided it."""
     try:
         content = bytes.fromhex(b"".join(text.split()[2:]).decode("ascii"))
     except ValueError:

@@ -10,7 +10,7 @@ THUMBNAILS = (0x0409, 0x040C)
 
 
 def clean_resources(blocks: bytes) -> bytes:
-    """Return all resources but the thumbnails."""
+    """Return all resources except thumbnails."""
     return b"".join(block for number, _, block in _split_resources(blocks) if number not in THUMBNAILS)
 
 

@@ -18,14 +18,14 @@ _BYTE, _SHORT, _UNDEFINED = 1, 3, 7
 
 
 def read_metadata(path: Path) -> dict[str, bytes]:
-    """Return EXIF with the TIFF's own texts, XMP, IPTC and Photoshop's resources, without layers and small copies."""
+    """Return EXIF with the TIFF's own texts, XMP, IPTC and Photoshop's resources, without layers and thumbnails."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             order = "<" if data[:2] == b"II" else ">"
             is_big = data[2:4] in (b"+\0", b"\0+")
             (offset,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
             directory = parse_directory(data, offset, order, is_big=is_big)
-        except (struct.error, OverflowError):  # damaged metadata should not cost the picture
+        except (struct.error, OverflowError):  # damaged metadata must not prevent reading the picture
             return {}
     blocks = {tag: value.content for tag in _BLOCKS if isinstance(value := directory.get(tag), Value)}
     photoshop = blocks.get(_PHOTOSHOP, b"")
@@ -60,7 +60,7 @@ def add_metadata(path: Path, metadata: Mapping[str, Any], orientation: int) -> N
         start = file.seek(0, os.SEEK_END)
         start += start % 2
         block = build_directory(directory, start, is_big=is_big)
-        # The values that the entries point to stay where they are.
+        # Values outside the entries stay where they are.
         entries = {entry[:2]: entry for part in (first, block) for entry in _split_entries(part, counter, length)}
         file.seek(start)
         file.write(block)
@@ -72,7 +72,7 @@ def add_metadata(path: Path, metadata: Mapping[str, Any], orientation: int) -> N
 
 
 def _restore_records(records: bytes) -> bytes:
-    """Return IPTC records that begin with their mark, even if they were stored as 32-bit numbers of the other order."""
+    """Return IPTC records in their original order, even if they were stored as byte-swapped 32-bit numbers."""
     if records[:1] != b"\x1c" and records[3:4] == b"\x1c":
         return b"".join(records[i : i + 4][::-1] for i in range(0, len(records), 4))
     return records

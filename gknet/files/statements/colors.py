@@ -1,4 +1,4 @@
-"""What a file says about its colors, in an ICC profile or otherwise: one rule for all formats and ways in."""
+"""The color profile of a picture, from ICC or other statements: one order of precedence for all formats."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gknet.errors import UnsupportedError
 from gknet.files.statements import exif, heif, png
 
 _CURVE_STEPS = 4096
-_NOT_OF_PICTURES = (b"link", b"abst", b"nmcl")  # classes of profiles that say nothing about a picture's values
+_NOT_OF_PICTURES = (b"link", b"abst", b"nmcl")  # classes of profiles that do not describe a picture's values
 
 Statement = Mapping[bytes, bytes] | heif.Colors | None
 """The chunks of a PNG, the code points of AVIF and HEIC, and nothing for other formats."""
 
 
 def read_statement(file: IO[bytes], format: str) -> Statement:
-    """Return what a file's own structure says about its colors."""
+    """Return what a file states about its colors in chunks or boxes; not in EXIF or an ICC profile."""
     if format == "png":
         return png.read_chunks(file)
     return heif.read_colors(file) if format in ("heif", "heic") else None
@@ -32,11 +32,11 @@ def read_statement(file: IO[bytes], format: str) -> Statement:
 def find_profile(
     subject: object, embedded: bytes | None, statement: Statement, tags: Image.Exif, *, gray: bool
 ) -> bytes | None:
-    """Return the ICC profile of a picture's values; None if nothing is said about them, or sRGB by EXIF.
+    """Return the ICC profile of a picture's values; None without any statement, or for sRGB in EXIF.
 
-    subject: the file's name, for messages.   embedded: the file's ICC profile; for gray, one of RGB counts by its
-    curve.   tags: of EXIF, or of the TIFF.   gray: whether the pixels are gray.
-    Raises UnsupportedError for PQ, HLG, and whatever is said but not understood, such as a profile of CMYK.
+    subject: the file's name, for messages.   embedded: the file's ICC profile; for gray pixels, an RGB
+    profile counts by its curve.   tags: of EXIF, or of the TIFF.   gray: whether the pixels are gray.
+    Raises UnsupportedError for PQ, HLG, and statements that are not supported, such as a CMYK profile.
     """
     chunks = None if isinstance(statement, heif.Colors) else statement
     profile = None if chunks is None else png.find_overriding_profile(chunks, gray=gray, subject=subject)
@@ -57,9 +57,9 @@ def find_profile(
 
 
 def _check_profile(subject: object, profile: bytes, *, gray: bool) -> bytes | None:
-    """Return a file's ICC profile, as one of gray if its pixels are gray; None if that is sRGB's.
+    """Return a file's ICC profile, converted to a gray one for gray pixels; None if that equals sRGB.
 
-    Raises UnsupportedError for a profile that says nothing about such pixels.
+    Raises UnsupportedError for a profile that does not apply to such pixels.
     """
     if profile[12:16] in _NOT_OF_PICTURES:
         raise _profile_error(subject, "a color profile that is not for pictures")
@@ -82,7 +82,7 @@ def _profile_error(subject: object, what: str) -> UnsupportedError:
 
 
 def _build_gray_profile(levels: np.ndarray) -> bytes | None:
-    """Return the profile of grays with the curve of an RGB profile; None if that is sRGB's."""
+    """Return a gray profile with the curve of an RGB profile; None if that equals sRGB."""
     steps = np.linspace(0, 1, _CURVE_STEPS)
     curve = np.interp(steps, np.linspace(0, 1, STEPS), levels)
     converted = build_profile("Gray of an RGB profile", REC_709, curve, gray=True)

@@ -30,14 +30,14 @@ def parse_tags(block: bytes) -> Image.Exif:
 
 
 def find_profile(exif: Image.Exif, *, gray: bool, subject: object) -> bytes | None:
-    """Return the ICC profile of the tags; None if they say sRGB, which they go on saying in the result, or nothing.
+    """Return the ICC profile of the tags; None if they state nothing, or sRGB, which the result's EXIF still states.
 
     subject: the file's name, for messages. Raises UnsupportedError for a color space that is not supported.
     """
     try:
         details = exif.get_ifd(EXIF)
         index = str(exif.get_ifd(INTEROPERABILITY).get(_INDEX, ""))
-    except Exception:  # damaged metadata should not cost the picture
+    except Exception:  # damaged metadata must not prevent reading the picture
         return None
     space = details.get(_COLOR_SPACE, _UNCALIBRATED)
     if space == _SRGB:

@@ -1,6 +1,6 @@
-"""What AVIF and HEIC say about the primary picture's colors in their boxes (ISO/IEC 23008-12 and 14496-12).
+"""What the boxes of AVIF and HEIC state about the primary picture's colors (ISO/IEC 23008-12 and 14496-12).
 
-Without a word there, what their video stream says counts, as in libavif and browsers.
+If the boxes state nothing, the video stream's header counts, as in libavif and browsers.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def find_profile(colors: Colors, embedded: bytes | None, *, gray: bool, subject:
 
 
 def read_colors(file: IO[bytes]) -> Colors:
-    """Return what a file says about its primary picture; the defaults if it says nothing or is damaged."""
+    """Return what a file states about its primary picture; the defaults if it states nothing or is damaged."""
     try:
         return _parse_colors(dict(_split_boxes(_read_meta(file)[4:])), file)
     except (struct.error, IndexError, KeyError):
@@ -56,7 +56,7 @@ def read_colors(file: IO[bytes]) -> Colors:
 
 
 def is_sequence(file: IO[bytes]) -> bool:
-    """Whether a file says that it has a sequence of pictures, such as an animation."""
+    """Whether a file declares a sequence of pictures, such as an animation."""
     file.seek(0)
     size, kind = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
     brands = file.read(min(size, _MAX_BRANDS)) if kind == b"ftyp" else b""
@@ -94,7 +94,7 @@ def _split_boxes(content: bytes) -> Iterator[Box]:
 def _parse_colors(meta: dict[bytes, bytes], file: IO[bytes]) -> Colors:
     references = list(_read_references(meta.get(b"iref", bytes(4))))
     (primary,) = struct.unpack_from(">I" if meta[b"pitm"][0] else ">H", meta[b"pitm"], 4)
-    # A grid without its own statement has that of its tiles.
+    # A grid that states nothing takes its tiles' statement.
     items = [primary, *(to for kind, of, to in references if (kind, of) == (b"dimg", primary))]
     properties = list(_split_boxes(meta[b"iprp"]))
     shared = list(_split_boxes(dict(properties)[b"ipco"]))
@@ -111,7 +111,7 @@ def _parse_colors(meta: dict[bytes, bytes], file: IO[bytes]) -> Colors:
 
 
 def _read_stream(found: list[tuple[int, bytes, bytes]], meta: dict[bytes, bytes], file: IO[bytes]) -> Points:
-    """Return what the stream of the first item with one says.   found: items with types and contents of properties."""
+    """Return the code points of the first item with a stream.   found: item, type and content of each property."""
     for item, kind, content in found:
         if kind == b"hvcC":
             return read_hevc(content)
@@ -121,7 +121,7 @@ def _read_stream(found: list[tuple[int, bytes, bytes]], meta: dict[bytes, bytes]
 
 
 def _read_start(item: int, meta: dict[bytes, bytes], file: IO[bytes]) -> bytes:
-    """Return the first bytes of an item's data, empty if it is not found."""
+    """Return the first bytes of an item's data by the iloc box; empty if they are not found."""
     location = meta[b"iloc"]
     version, sizes = location[0], (location[4] >> 4, location[4] & 15, location[5] >> 4, location[5] & 15)
     offset_size, length_size, base_size, index_size = sizes
@@ -159,7 +159,7 @@ def _read_references(content: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _read_associations(content: bytes) -> Iterator[tuple[int, int]]:
-    """Yield items and the numbers, from 1, of their properties."""
+    """Yield items and the indices, from 1, of their properties, as the ipma box associates them."""
     item, number, bits = (">I" if content[0] else ">H"), (">H" if content[3] & 1 else ">B"), 15 if content[3] & 1 else 7
     (count,) = struct.unpack_from(">I", content, 4)
     offset = 8
