@@ -1,4 +1,4 @@
-"""What people feed it by mistake or by malice: it works, or one clear line says why not; no file is ever replaced."""
+"""Mistaken, damaged and malicious input: it works, or one clear line says why not, and no file is replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What files say about their colors without ICC: understood and kept as a profile, or refused; never dropped."""
+"""Color statements other than ICC: converted to a profile, or refused, never dropped."""
 
 from __future__ import annotations
 
