@@ -27,6 +27,16 @@ class Value(NamedTuple):
 Directory: TypeAlias = dict[int, Union[Value, "Directory"]]
 
 
+def parse_header(data: Any) -> tuple[str, bool, int]:
+    """Return a TIFF's byte order, whether it is a BigTIFF, and the offset of its first directory.
+
+    data: the file's first 16 bytes, or more.   Raises struct.error if they are cut short.
+    """
+    order, is_big = "<" if data[:2] == b"II" else ">", 43 in data[2:4]
+    (offset,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
+    return order, is_big, offset
+
+
 def parse_directory(data: Any, offset: int, order: str, *, is_big: bool = False, depth: int = 0) -> Directory:
     """Return the directory at an offset of a file or block. Values outside the data are left out.
 

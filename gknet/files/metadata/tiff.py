@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gknet.files.metadata import exif, resources, xmp
-from gknet.files.metadata.directory import Value, build_directory, parse_directory
+from gknet.files.metadata.directory import Value, build_directory, parse_directory, parse_header
 
 _ORIENTATION, _XMP, _IPTC, _PHOTOSHOP = 274, 700, 33723, 34377
 _BLOCKS = (_XMP, _IPTC, _PHOTOSHOP)
@@ -21,9 +21,7 @@ def read_metadata(path: Path) -> dict[str, bytes]:
     """Return EXIF with the TIFF's own texts, XMP, IPTC and Photoshop's resources, without layers and thumbnails."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            order = "<" if data[:2] == b"II" else ">"
-            is_big = data[2:4] in (b"+\0", b"\0+")
-            (offset,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
+            order, is_big, offset = parse_header(data)
             directory = parse_directory(data, offset, order, is_big=is_big)
         except (struct.error, OverflowError):  # damaged metadata must not prevent reading the picture
             return {}

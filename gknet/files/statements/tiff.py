@@ -13,7 +13,7 @@ from typing import IO
 from PIL import Image
 
 from gknet.errors import UnsupportedError
-from gknet.files.metadata.directory import parse_directory
+from gknet.files.metadata.directory import parse_directory, parse_header
 from gknet.files.metadata.exif import build_exif
 from gknet.files.picture import ONLY_THE_FIRST, damage_error
 
@@ -50,10 +50,7 @@ def read_tags(file: IO[bytes]) -> Image.Exif:
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file.seek(0)
-        head = file.read(16)
-        tags.endian, tags.bigtiff = "<" if head[:2] == b"II" else ">", 43 in head[2:4]
-        link, link_offset = ("Q", 8) if tags.bigtiff else ("I", 4)
-        (start,) = struct.unpack_from(tags.endian + link, head, link_offset)
+        tags.endian, tags.bigtiff, start = parse_header(file.read(16))
         if tags.bigtiff and tags.endian == ">":  # Pillow misreads its directory as that of a classic TIFF
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 tags = Image.Exif()
@@ -103,11 +100,9 @@ def read_pages(file: IO[bytes]) -> list[bool]:
     """Return for each page whether it is a full picture, not a reduced copy or a mask; up to the first damaged page."""
     pages: dict[int, bool] = {}
     file.seek(0)
-    head = file.read(16)
-    order, is_big = "<" if head[:2] == b"II" else ">", 43 in head[2:4]
-    counter, entry, link = (order + form for form in (("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")))
     with contextlib.suppress(struct.error, OSError, OverflowError):
-        (offset,) = struct.unpack_from(link, head, 8 if is_big else 4)
+        order, is_big, offset = parse_header(file.read(16))
+        counter, entry, link = (order + form for form in (("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")))
         while offset and offset not in pages and len(pages) < _MAX_PAGES:
             file.seek(offset)
             (count,) = struct.unpack(counter, file.read(struct.calcsize(counter)))
