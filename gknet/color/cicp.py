@@ -1,4 +1,4 @@
-"""Coding-independent code points (ITU-T H.273), by which AVIF, HEIC and PNG name their colors."""
+"""Coding-independent code points (ITU-T H.273), with which AVIF, HEIC and PNG specify their colors."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ _NAMES = {(1, 13): "sRGB", (12, 13): "Display P3", (9, 13): "Rec. 2020 with sRGB
 def find_profile(primaries: int, transfer: int, *, gray: bool, subject: object) -> bytes | None:
     """Return the ICC profile of code points; None if they leave both primaries and transfer unspecified.
 
-    subject: what has them, for the message. Raises UnsupportedError for PQ, HLG and code points without a profile.
+    subject: the file's name, for messages. Raises UnsupportedError for PQ, HLG and code points without a profile.
     """
     if transfer in HDR_TRANSFERS:
         raise hdr_error(subject)
     if primaries not in _PRIMARIES or transfer not in _CURVES:
         raise UnsupportedError(
-            f"{subject} has color primaries {primaries} and transfer function {transfer} (H.273), not supported.",
+            f"{subject} has unsupported color primaries {primaries} and transfer function {transfer} (H.273).",
             "Convert it to sRGB first.",
         )
     if primaries == transfer == _UNSPECIFIED:
@@ -60,5 +60,5 @@ def find_profile(primaries: int, transfer: int, *, gray: bool, subject: object) 
 
 
 def hdr_error(subject: object) -> UnsupportedError:
-    """Return the error for something in PQ or HLG."""
+    """Return the error for a picture or profile in PQ or HLG."""
     return UnsupportedError(f"{subject} is HDR (PQ or HLG), which is not supported.", "Save it as SDR, or as OpenEXR.")

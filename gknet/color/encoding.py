@@ -13,6 +13,8 @@ from gknet.color.profile import (
     SRGB,
     STEPS,
     convert_with_engine,
+    decode_srgb,
+    encode_srgb,
     from_srgb,
     is_compatible,
     is_srgb,
@@ -60,11 +62,7 @@ class Encoding:
         if self.is_srgb:
             return values
         if self.space == "linear":
-            import torch  # late, as in gknet.color.profile
-
-            from gknet.color.srgb import linear_to_srgb
-
-            return linear_to_srgb(torch.from_numpy(values)).numpy()
+            return encode_srgb(values)
         return to_srgb(values, self.profile)
 
     def from_srgb(self, values: np.ndarray) -> np.ndarray:
@@ -72,11 +70,7 @@ class Encoding:
         if self.is_srgb:
             return values
         if self.space == "linear":
-            import torch
-
-            from gknet.color.srgb import srgb_to_linear
-
-            return srgb_to_linear(torch.from_numpy(values)).numpy()
+            return decode_srgb(values)
         return from_srgb(values, self.profile)
 
     def to_display(self, pixels: np.ndarray) -> Any:

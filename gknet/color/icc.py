@@ -1,4 +1,4 @@
-"""ICC profiles built from what other statements say about colors: primaries and a tone curve (ICC.1:2022)."""
+"""Building of ICC profiles from primaries and tone curves (ICC.1:2022)."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 
 
 def build_profile(name: str, chromaticities: Chromaticities, *curves: Curve, gray: bool = False) -> bytes:
-    """Return the profile of RGB with these primaries, or of gray with this curve.
+    """Return an RGB profile with these primaries and curves, or a gray one with this curve.
 
     name: shown by other programs.   curves: one for all channels, or three.
     Raises ValueError for primaries that do not span colors or a curve that does not rise.
     """
-    red, green, blue = map(_curve_tag, curves * 3 if len(curves) == 1 else curves)
-    tags = {b"desc": _text(name), b"cprt": _text("CC0"), b"wtpt": _xyz(_D50)}
+    red, green, blue = map(_build_curve, curves * 3 if len(curves) == 1 else curves)
+    tags = {b"desc": _build_text(name), b"cprt": _build_text("CC0"), b"wtpt": _build_xyz(_D50)}
     if gray:
-        return _pack(b"GRAY", {**tags, b"kTRC": green})
+        return _build_file(b"GRAY", {**tags, b"kTRC": green})
     adaptation, matrix = _to_d50(chromaticities)
-    tags[b"chad"] = b"sf32\0\0\0\0" + _numbers(adaptation.ravel())
-    tags |= {tag: _xyz(column) for tag, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), matrix.T, strict=True)}
-    return _pack(b"RGB ", {**tags, b"rTRC": red, b"gTRC": green, b"bTRC": blue})
+    tags[b"chad"] = b"sf32\0\0\0\0" + _pack_numbers(adaptation.ravel())
+    tags |= {tag: _build_xyz(column) for tag, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), matrix.T, strict=True)}
+    return _build_file(b"RGB ", {**tags, b"rTRC": red, b"gTRC": green, b"bTRC": blue})
 
 
 def _to_d50(chromaticities: Chromaticities) -> tuple[np.ndarray, np.ndarray]:
-    """Return the adaptation to D50 and the adapted matrix from linear light to XYZ, both (3, 3), by Bradford's way."""
+    """Return the adaptation to D50 and the adapted matrix from linear light to XYZ, both (3, 3) (Bradford)."""
     points = np.reshape(chromaticities, (4, 2))
     columns = np.column_stack([points, 1 - points.sum(axis=1)])  # x, y, z
     if not np.isfinite(columns).all() or columns[3, 1] <= 0:
@@ -56,7 +56,7 @@ def _to_d50(chromaticities: Chromaticities) -> tuple[np.ndarray, np.ndarray]:
     return adaptation, adaptation @ matrix
 
 
-def _curve_tag(curve: Curve) -> bytes:
+def _build_curve(curve: Curve) -> bytes:
     if isinstance(curve, np.ndarray):
         if (np.diff(curve) < 0).any() or not 0 <= curve[0] < curve[-1] <= 1:
             raise ValueError("the curve does not rise")
@@ -64,29 +64,29 @@ def _curve_tag(curve: Curve) -> bytes:
         return b"curv\0\0\0\0" + struct.pack(">I", len(curve)) + levels
     if not 0.1 <= curve[0] <= 10:
         raise ValueError(f"the exponent {curve[0]} of a curve is out of range")
-    return b"para\0\0\0\0" + struct.pack(">HH", 3 if len(curve) > 1 else 0, 0) + _numbers(curve)
+    return b"para\0\0\0\0" + struct.pack(">HH", 3 if len(curve) > 1 else 0, 0) + _pack_numbers(curve)
 
 
-def _numbers(values: Sequence[float] | np.ndarray) -> bytes:
+def _pack_numbers(values: Sequence[float] | np.ndarray) -> bytes:
     return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
 
 
-def _xyz(values: np.ndarray) -> bytes:
-    return b"XYZ \0\0\0\0" + _numbers(values)
+def _build_xyz(values: np.ndarray) -> bytes:
+    return b"XYZ \0\0\0\0" + _pack_numbers(values)
 
 
-def _text(text: str) -> bytes:
+def _build_text(text: str) -> bytes:
     """Return a text in one language (multiLocalizedUnicodeType)."""
     encoded = text.encode("utf-16-be")
     return b"mluc\0\0\0\0" + struct.pack(">II4sII", 1, 12, b"enUS", len(encoded), 28) + encoded
 
 
-def _pack(colors: bytes, tags: dict[bytes, bytes]) -> bytes:
+def _build_file(colors: bytes, tags: dict[bytes, bytes]) -> bytes:
     start = 132 + 12 * len(tags)
     table, data = struct.pack(">I", len(tags)), b""
     for name, content in tags.items():
         table += struct.pack(">4sII", name, start + len(data), len(content))
         data += content + bytes(-len(content) % 4)
     head = struct.pack(">I4sI4s4s4s", start + len(data), bytes(4), 0x04400000, b"mntr", colors, b"XYZ ")
-    created = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # always the same, so that equal colors are equal bytes
-    return (head + created + b"acsp").ljust(68, b"\0") + _numbers(_D50) + bytes(48) + table + data
+    created = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # constant, so that equal colors give equal bytes
+    return (head + created + b"acsp").ljust(68, b"\0") + _pack_numbers(_D50) + bytes(48) + table + data

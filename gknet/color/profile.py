@@ -33,7 +33,7 @@ def to_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
     matrix_profile = parse_matrix_profile(profile)
     if matrix_profile is None:
         return _convert_values(pixels, profile, SRGB)
-    return _encode_srgb(matrix_profile.decode(pixels) @ matrix_profile.to_srgb.T)
+    return encode_srgb(matrix_profile.decode(pixels) @ matrix_profile.to_srgb.T)
 
 
 def from_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
@@ -45,7 +45,7 @@ def from_srgb(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
     matrix_profile = parse_matrix_profile(profile)
     if matrix_profile is None:
         return _convert_values(pixels, SRGB, profile)
-    return matrix_profile.encode(_decode_srgb(pixels) @ matrix_profile.from_srgb.T)
+    return matrix_profile.encode(decode_srgb(pixels) @ matrix_profile.from_srgb.T)
 
 
 def is_compatible(profile: bytes | None, *, gray: bool) -> bool:
@@ -55,14 +55,14 @@ def is_compatible(profile: bytes | None, *, gray: bool) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def is_hdr(profile: bytes) -> bool:
-    """Whether a profile says by its code points or in its name that the values are PQ or HLG."""
+    """Whether a profile's code points or name mean PQ or HLG."""
     try:
         tags = _read_tags(profile)
     except struct.error:
         return False
     if tags.get(b"cicp", b"")[9:10] in [bytes([transfer]) for transfer in HDR_TRANSFERS]:
         return True
-    name = tags.get(b"desc", b"").replace(b"\0", b"")  # UTF-16 of version 4 reads like ASCII without the zeros
+    name = tags.get(b"desc", b"").replace(b"\0", b"")  # without its zeros, version 4's UTF-16 reads as ASCII
     return profile[12:16] in (b"mntr", b"spac") and bool(_HDR_NAME.search(name))
 
 
@@ -136,17 +136,17 @@ def parse_matrix_profile(profile: bytes) -> MatrixProfile | None:
     )
 
 
-def _interpolate(places: np.ndarray, table: np.ndarray, power: float) -> np.ndarray:
+def _interpolate(inputs: np.ndarray, table: np.ndarray, power: float) -> np.ndarray:
     """Interpolate a table linearly; mirror it below 0, extend it above 1 by a power."""
-    size = np.abs(places)
-    place = np.fmin(size, 1) * np.float32(STEPS - 1)
-    index = np.fmin(place, STEPS - 2).astype(np.int32)
+    magnitude = np.abs(inputs)
+    position = np.fmin(magnitude, 1) * np.float32(STEPS - 1)
+    index = np.fmin(position, STEPS - 2).astype(np.int32)
     low = table[index]
-    values = low + (place - index.astype(np.float32)) * (table[index + 1] - low)
-    beyond = size > 1
+    values = low + (position - index.astype(np.float32)) * (table[index + 1] - low)
+    beyond = magnitude > 1
     if beyond.any():
-        values[beyond] *= size[beyond] ** np.float32(power)
-    result: np.ndarray = np.copysign(values, places)
+        values[beyond] *= magnitude[beyond] ** np.float32(power)
+    result: np.ndarray = np.copysign(values, inputs)
     return result
 
 
@@ -159,7 +159,8 @@ def _estimate_power(curve: np.ndarray) -> float:
     return float(np.clip(power, 0.2, 5))
 
 
-def _encode_srgb(light: np.ndarray) -> np.ndarray:
+def encode_srgb(light: np.ndarray) -> np.ndarray:
+    """Convert linear light, float32 of any shape, to encoded sRGB, as `gknet.color.srgb.linear_to_srgb`."""
     import torch  # late: reading files does not need it
 
     from gknet.color.srgb import linear_to_srgb
@@ -167,7 +168,8 @@ def _encode_srgb(light: np.ndarray) -> np.ndarray:
     return linear_to_srgb(torch.from_numpy(light)).numpy()
 
 
-def _decode_srgb(srgb: np.ndarray) -> np.ndarray:
+def decode_srgb(srgb: np.ndarray) -> np.ndarray:
+    """Convert encoded sRGB to linear light, the inverse of `encode_srgb`."""
     import torch
 
     from gknet.color.srgb import srgb_to_linear

@@ -1,4 +1,4 @@
-"""Conversion of a layer's pixels to another picture's encoding."""
+"""Conversion of pixels to another picture's encoding, and to the full range of 16 bits."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def convert_pixels(pixels: np.ndarray, source: Encoding, target: Encoding, *, gr
     elif source != target:
         colors = target.from_srgb(source.to_srgb(colors))
     return np.concatenate([colors, unit[:, :, 3:]], axis=2)
+
+
+def expand_range(pixels: np.ndarray, bits: int) -> np.ndarray:
+    """Scale uint16 values of fewer bits, which decoders store in the upper bits, so that white is 65535."""
+    levels: np.ndarray = np.rint((pixels >> (16 - bits)) * np.float32(65535 / (2**bits - 1))).astype(np.uint16)
+    return levels

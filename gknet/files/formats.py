@@ -1,6 +1,6 @@
 """Reading and writing of picture files, preserving depth, color profile, orientation and metadata.
 
-The format is detected from a file's content, never from its name; unknown formats do not reach any decoder.
+The format is detected from a file's content, never from its name; no decoder sees an unknown format.
 Of a file with several pages or frames, only the first is read and written back.
 """
 
@@ -19,7 +19,7 @@ from gknet.files.mask import choose_mask
 from gknet.files.picture import Picture, check_destination, file_error, replace_file
 
 _STRIP = 256
-_SLIGHT = 0.5 / 255
+_SLIGHT = 0.5 / 255  # clipping less than this is invisible at 8 bits
 
 _SUFFIXES = {
     ".jpg": "jpeg",
@@ -53,7 +53,7 @@ def read_picture(path: Path, *, as_mask: bool = False) -> Picture:
     """Return the complete picture in a file, upright.
 
     Palettes become RGB or RGBA, 1-bit and gray become gray, 16-bit floats float32, any alpha straight.
-    as_mask: whether to disregard what the file says about its colors.
+    as_mask: whether to ignore what the file states about its colors.
     Raises PictureError if the file is missing, damaged or above MAX_PIXELS, UnsupportedError for an unsupported kind
     such as CMYK or a file with layers, MissingPackageError if the package for its format is not installed.
     """
@@ -67,31 +67,31 @@ def read_picture(path: Path, *, as_mask: bool = False) -> Picture:
 def read_mask(path: Path) -> np.ndarray:
     """Return the mask in a file: (H, W) uint8, uint16 or float32, upright, large = foreground.
 
-    `choose_mask` says what is taken as the mask. Raises as that and `read_picture`.
+    `choose_mask` describes which values are used. Raises the errors of `choose_mask` and `read_picture`.
     """
     return choose_mask(read_picture(path, as_mask=True).pixels)[0]
 
 
 def find_write_notes(path: Path, like: Picture) -> list[str]:
-    """Return notes for the user on what a format does to a picture that is written there."""
+    """Return notes for the user on what is lost when a picture is written to a path."""
     format = _SUFFIXES.get(path.suffix.lower())
     was_compressed = like.format in ("jpeg", "webp", "heif", "heic")
     notes = [COMPRESSED_AGAIN] if was_compressed and format == "jpeg" else []
     if like.pixels.dtype == np.float32 and format not in ("tiff", "exr"):
         colors = like.pixels[..., : -1 if like.pixels.shape[2] in (2, 4) else None]
         if colors.max() > 1 + _SLIGHT or colors.min() < -_SLIGHT:
-            notes.append("values above white and below black are cut off; float TIFF and OpenEXR keep them")
+            notes.append("values above white and below black are clipped; float TIFF and OpenEXR keep them")
     return notes
 
 
 def check_writable(path: Path, channels: int) -> None:
-    """Raise an error if a picture with so many channels cannot be written there. Call it before the work starts.
+    """Raise an error if a picture with this number of channels cannot be written there. Call it before the work starts.
 
     Raises PictureError for an unknown suffix or a missing folder, UnsupportedError for alpha in a JPEG.
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
-        raise PictureError(f"{path} cannot be written: {describe_suffix(path.suffix)}.", WRITABLE_HINT)
+        raise PictureError(f"{path} cannot be written: {explain_unwritable_suffix(path.suffix)}.", WRITABLE_HINT)
     check_destination(path)
     if format == "jpeg" and channels in (2, 4):
         raise UnsupportedError(f"{path} cannot be written: JPEG has no transparency.", "Write a .png instead.")
@@ -99,8 +99,8 @@ def check_writable(path: Path, channels: int) -> None:
         openexr.import_openexr(path)
 
 
-def describe_suffix(suffix: str) -> str:
-    """Return why no flat picture can be written with a suffix, in user-facing words."""
+def explain_unwritable_suffix(suffix: str) -> str:
+    """Return why no flat picture can be written with a suffix that `is_writable` rejects, in user-facing words."""
     kinds = {".ora": "a file with layers, and this picture is flat"}
     read_only = "a format that can only be read"
     kinds |= dict.fromkeys((".heic", ".heif", ".avif", ".psd", ".psb"), read_only)
@@ -124,7 +124,7 @@ def write_picture(path: Path, pixels: np.ndarray, like: Picture) -> None:
     are rounded: floats to 16 bits in PNG, everything to 8 in JPEG and WebP.
     OpenEXR gets linear light and all other formats encoded values, whatever the pixels are.
     In the source's own format the orientation is kept as stored. In any other, whose viewers may ignore it, the picture
-    is stored upright. What describes the old pixels, such as a thumbnail or a gain map, is dropped.
+    is stored upright. Metadata that shows the old pixels, such as a thumbnail or a gain map, is dropped.
     Raises PictureError or UnsupportedError as `check_writable`, or if writing fails; an existing file is kept.
     """
     if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or pixels.dtype not in _DEPTHS:
@@ -166,9 +166,9 @@ def detect_format(path: Path) -> str:
     """Return the format from a file's first bytes. Raises PictureError, or UnsupportedError for an unknown format."""
     try:
         if path.is_dir():
-            raise PictureError(f"{path} is a folder, not a picture.", "Name a file in it.")
+            raise PictureError(f"{path} is a folder, not a picture.", "Choose a file in it.")
         if path.exists() and not path.is_file():  # reading from a pipe would block forever
-            raise PictureError(f"{path} is not a regular file.", "Name a picture file.")
+            raise PictureError(f"{path} is not a regular file.", "Choose a picture file.")
         with path.open("rb") as file:
             head = file.read(64)
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""What of a picture is meant as the mask, and which of its values as the object."""
+"""Which channel of a picture is the mask, and which of its values mean the object."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from gknet.errors import InputError
 
 _STRIP = 256
 _STEPS = 65535
-_FEW = 0.001  # of all pixels: strays
-_MOST_LABELS = 64
+_FEW = 0.001  # of all pixels: probably stray ones
+_MAX_LABELS = 64
 _WHITE_OBJECT = "Make the object white and everything else black."
 
 
 def choose_mask(pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return the mask in a picture, and notes for the user on what was taken as it if that is not obvious.
+    """Return the mask in a picture, and notes for the user if the choice is not obvious.
 
     pixels: (H, W, C) as in Picture. The mask is (H, W) of the same type, large = foreground: the alpha channel, unless
-    that is the same nearly everywhere; otherwise the gray values, or the luma of RGB. Two values other than black and
+    it is nearly uniform; otherwise the gray values, or the luma of RGB. Two values other than black and
     white become black and white.
-    Raises InputError for a map of several labels.
+    Raises InputError for a label map with several labels.
     """
     notes: list[str] = []
     mask = _choose_channel(pixels, notes)
@@ -32,16 +32,16 @@ def _choose_channel(pixels: np.ndarray, notes: list[str]) -> np.ndarray:
     colors, alpha = compute_luma(pixels), _get_alpha(pixels)
     if alpha is None or alpha.min() == alpha.max():
         if pixels.shape[2] >= 3 and _count_colored(pixels) > _FEW * colors.size:
-            notes.append("the mask has colors, and its brightness was taken as the mask")
+            notes.append("the mask has colors, so its brightness was used as the mask")
         return colors
     if _is_same_nearly_everywhere(alpha) and not _is_same_nearly_everywhere(colors) and _is_black_and_white(colors):
-        notes.append("the mask's transparency is the same nearly everywhere, so its brightness was taken as the mask")
+        notes.append("the mask's transparency is the same nearly everywhere, so its brightness was used")
         return colors
     if _is_black_and_white(colors) and not _is_same_nearly_everywhere(colors):
         full = full_value(pixels.dtype)
         differs = (alpha >= full / 2) != ((colors >= full / 2) & (alpha >= full / 2))
         if np.count_nonzero(differs) > _FEW * alpha.size:
-            notes.append("the mask's transparency was taken as the mask, not its black and white")
+            notes.append("the mask's transparency was used, not its black and white")
     return np.ascontiguousarray(alpha)
 
 
@@ -66,27 +66,27 @@ def _stretch_labels(mask: np.ndarray, notes: list[str]) -> np.ndarray:
     counts = _count_levels(mask)
     levels = np.flatnonzero(counts)
     if len(levels) < 2:
-        return mask  # without foreground or background, which is refused later
+        return mask  # has no foreground or no background: rejected later, with a better message
     low, high = levels[0], levels[-1]
     scale = full / (len(counts) - 1)  # value of a level
     if len(levels) == 2:
         selected = counts[high]
         if low > 0.02 * len(counts) or high < 0.95 * (len(counts) - 1):
-            notes.append(f"the mask has only two values, and {high * scale:.3g} was taken as the object")
+            notes.append(f"the mask has only two values, so {high * scale:.3g} was used as the object")
         if low > 0 or high < len(counts) - 1:
             mask = np.where(_to_levels(mask) == high, mask.dtype.type(full), mask.dtype.type(0))
     else:
         half = len(counts) // 2
         selected = counts[half:].sum()
         dim = counts[max(low, 1) : half].sum()
-        if len(levels) <= _MOST_LABELS and dim > selected and (dim > 0.5 * mask.size or _are_labels(levels, counts)):
+        if len(levels) <= _MAX_LABELS and dim > selected and (dim > 0.5 * mask.size or _are_labels(levels, counts)):
             shown = ", ".join(f"{level * scale:.3g}" for level in levels[:6])
             more = ", …" if len(levels) > 6 else ""
-            raise InputError(f"The mask has the values {shown}{more}, as in a map of labels.", _WHITE_OBJECT)
+            raise InputError(f"The mask has the values {shown}{more}, like a label map.", _WHITE_OBJECT)
         if low > 0:
             notes.append("no part of the mask is black, so the whole picture changes")
         if high < 0.9 * (len(counts) - 1):
-            notes.append(f"the mask is nowhere white, so at most {100 * high / (len(counts) - 1):.0f} % is changed")
+            notes.append(f"the mask has no white, so at most {100 * high / (len(counts) - 1):.0f} % is changed")
             selected = counts[max(high // 2, 1) :].sum()
     strays = min(1000, 2 * _FEW * mask.size)
     if selected < strays:
@@ -97,7 +97,7 @@ def _stretch_labels(mask: np.ndarray, notes: list[str]) -> np.ndarray:
 
 
 def _are_labels(levels: np.ndarray, counts: np.ndarray) -> bool:
-    """Whether single levels, not smooth edges, make up most of what is not black."""
+    """Whether most pixels that are not black have one of a few levels, unlike those of smooth edges."""
     marked = counts[levels[levels > 0]]
     return bool(np.sort(marked)[-4:].sum() > 0.8 * marked.sum())
 

@@ -26,10 +26,10 @@ class Picture:
     pixels: (H, W, C) uint8, uint16 or float32, upright; C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha;
     straight alpha.   profile: the pixels' ICC profile, None for sRGB.   space: "linear" for linear light with
     sRGB's primaries and without profile.   format: the file's.
-    position: (x, y) of the top left corner on the page that a PNG or TIFF says it is a part of, otherwise (0, 0).
+    position: (x, y) of the top left corner on the page that a PNG or TIFF is part of, otherwise (0, 0).
     orientation: of the pixels in the file, 1 to 8 as in EXIF.   quality: a JPEG's, 1 to 100, else 0.
     metadata: EXIF, XMP, IPTC, resolution and texts (`gknet.files.metadata`); OpenEXR's other parts.
-    notes: what of the file is in none of these and so lost in the result, in user-facing words.
+    notes: parts of the file that are not read and will be missing from the result, in user-facing words.
     """
 
     pixels: np.ndarray
@@ -49,7 +49,7 @@ class Picture:
 
 
 ONLY_THE_FIRST = "only the first page or frame of the file is kept"
-"""Note on a file with several."""
+"""Note on a file with several pages or frames."""
 
 
 class WriteError(Exception):
@@ -82,9 +82,17 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def file_error(path: Path, what: str, error: OSError) -> PictureError:
-    """Return the PictureError for a file that the system does not open or write."""
+    """Return the PictureError for a file that the system cannot open, read or write.
+
+    what: the failed action, such as "opened".
+    """
     reason = error.strerror or type(error).__name__
     return PictureError(f"{path} cannot be {what}: {reason}.", "Check its name, folder and permissions.")
+
+
+def damage_error(path: Path) -> PictureError:
+    """Return the PictureError for a file whose content cannot be decoded."""
+    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
 
 
 def check_size(path: Path, width: int, height: int) -> None:

@@ -31,7 +31,7 @@ _FORMATS = {"PNG": "png", "AVIF": "heif", "HEIF": "heic"}
 
 
 def from_pillow(image: Image.Image) -> np.ndarray:
-    """Return the image's pixels, (H, W) or (H, W, C). Raises UnsupportedError for a mode without an exact way back."""
+    """Return an image's pixels, (H, W) or (H, W, C). Raises UnsupportedError if `to_pillow` cannot restore its mode."""
     if image.mode not in _MODES:
         raise UnsupportedError(
             f"Unsupported image mode {image.mode}.",
@@ -54,7 +54,7 @@ def to_pillow(pixels: np.ndarray, like: Image.Image, profile: bytes | None) -> I
 
 
 def _clean_info(info: dict[Any, Any]) -> dict[Any, Any]:
-    """Return what Pillow and pillow-heif know about a file, without what shows the old picture."""
+    """Return an image's info from Pillow or pillow-heif, without thumbnails and other copies of the old picture."""
     cleaned = {name: value for name, value in info.items() if name not in _OTHER_PICTURES}
     if exif := info.get("exif"):
         cleaned["exif"] = b"Exif\0\0" + clean_exif(exif)
@@ -77,20 +77,20 @@ def find_profile(image: Image.Image) -> bytes | None:
         warnings.simplefilter("ignore")
         try:
             tags = image.getexif()
-        except Exception:  # damaged metadata should not cost the picture
+        except Exception:  # damaged metadata must not prevent reading the picture
             tags = Image.Exif()
     gray = image.mode in ("L", "LA", "I;16", "F")
     return colors.find_profile("The image", image.info.get("icc_profile"), statement, tags, gray=gray)
 
 
 def _read_statement(image: Image.Image) -> colors.Statement:
-    """Return what the image's file says about its colors, or what Pillow has kept of it if the file is gone."""
+    """Return what the image's file states about its colors, or the part that Pillow has kept if the file is gone."""
     format = _FORMATS.get(image.format or "", "")
     if format and isinstance(image, ImageFile.ImageFile):
         if image.fp is not None and not image.fp.closed and image.fp.seekable():
-            place = image.fp.tell()
+            offset = image.fp.tell()
             statement = colors.read_statement(image.fp, format)
-            image.fp.seek(place)
+            image.fp.seek(offset)
             return statement
         with contextlib.suppress(OSError), Path(os.fsdecode(image.filename)).open("rb") as file:
             return colors.read_statement(file, format)

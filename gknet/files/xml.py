@@ -8,15 +8,15 @@ from xml.etree import ElementTree
 
 
 def parse_xml(content: bytes) -> ElementTree.Element:
-    """Return the root, with comments, and with namespace prefixes as they are when it is written again.
+    """Return the root element, with comments; its namespace prefixes are registered, so that writing keeps them.
 
-    Raises ElementTree.ParseError, ValueError or LookupError for what is not XML, or defines entities: they could expand
-    without bound.
+    Raises ElementTree.ParseError, ValueError or LookupError for invalid XML, and for entity definitions, which could
+    expand without bound.
     """
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise ValueError
     for _, (prefix, uri) in ElementTree.iterparse(io.BytesIO(content), ["start-ns"]):
-        with contextlib.suppress(ValueError):  # a prefix that only writers may use
+        with contextlib.suppress(ValueError):  # a prefix that ElementTree reserves
             ElementTree.register_namespace(prefix, uri)
     builder = ElementTree.TreeBuilder(insert_comments=True)
     return ElementTree.fromstring(content, ElementTree.XMLParser(target=builder))

@@ -1,1 +1,1 @@
-"""Pictures and files: one module for each library that reads or writes them."""
+"""Readers and writers of picture files, one module for each library that they use."""

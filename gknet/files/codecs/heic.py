@@ -1,4 +1,4 @@
-"""HEIC pictures, as taken by phones. Read only; needs the package pillow-heif, the extra `heic`."""
+"""HEIC pictures, as phones take them. Read-only; needs the package pillow-heif, the extra `heic`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from gknet.errors import MissingPackageError, PictureError, UnsupportedError
+from gknet.files.conversion import expand_range
 from gknet.files.metadata import jpeg
 from gknet.files.metadata.file import clean_metadata
-from gknet.files.picture import ONLY_THE_FIRST, Picture, check_size
+from gknet.files.picture import ONLY_THE_FIRST, Picture, check_size, damage_error
 from gknet.files.statements import heif
-from gknet.files.statements.colors import find_profile, parse_exif, read_statement
+from gknet.files.statements.colors import find_profile, read_statement
+from gknet.files.statements.exif import parse_tags
 
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
@@ -33,7 +35,7 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
     except PictureError:
         raise
     except (ValueError, OSError, RuntimeError, SyntaxError, EOFError) as error:
-        raise PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.") from error
+        raise damage_error(path) from error
     if image.mode.split(";")[0] not in _CHANNELS:
         raise UnsupportedError(f"{path} has the unsupported mode {image.mode}.", "Save it as RGB.")
     pixels = np.array(values).reshape(image.size[1], image.size[0], _CHANNELS[image.mode.split(";")[0]])
@@ -45,7 +47,7 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
     if any("hdrgainmap" in kind.lower() for kind in image.info.get("aux", ())):
         notes.append(jpeg.GAIN_MAP)
     embedded, gray = image.info.get("icc_profile"), pixels.shape[2] < 3
-    profile = None if as_mask else find_profile(path, embedded, statement, parse_exif(exif), gray=gray)
+    profile = None if as_mask else find_profile(path, embedded, statement, parse_tags(exif), gray=gray)
     return Picture(
         pixels=expand_range(pixels, bits) if pixels.dtype == np.uint16 else pixels,
         profile=profile,
@@ -53,9 +55,3 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
         metadata=clean_metadata({"exif-data": exif, "xmp-data": image.info.get("xmp")}),
         notes=notes,
     )
-
-
-def expand_range(pixels: np.ndarray, bits: int) -> np.ndarray:
-    """Scale uint16 values of fewer bits, which decoders store in the upper bits, so that white is 65535."""
-    levels: np.ndarray = np.rint((pixels >> (16 - bits)) * np.float32(65535 / (2**bits - 1))).astype(np.uint16)
-    return levels

@@ -1,7 +1,7 @@
 """OpenEXR pictures: scene-linear light, half or float. Needs the package OpenEXR, the extra `exr`.
 
-Alpha is associated in these files and straight here; unchanged pixels are written back bit for bit, never compressed
-with loss. Other channels, other parts and the header are kept, but for the preview and smaller copies of the picture.
+Alpha is associated in these files and straight here. Unchanged pixels are written back bit for bit, never compressed
+with loss. Other channels, other parts and the header are kept, except for the preview and smaller copies.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from gknet.color.icc import REC_709
-from gknet.errors import MissingPackageError, PictureError, UnsupportedError
-from gknet.files.picture import Picture, WriteError, check_size
+from gknet.errors import MissingPackageError, UnsupportedError
+from gknet.files.picture import Picture, WriteError, check_size, damage_error
 from gknet.pixels.box import Box
 
 # Keys in a picture's metadata: the whole file, the index of the picture's part, and the pixels if they have alpha.
 _KEPT, _PART, _BEFORE = "openexr", "openexr-part", "openexr-pixels"
 _ACES = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)  # of containers by SMPTE ST 2065-4
 _LOSSLESS = ("NO", "RLE", "ZIPS", "ZIP", "PIZ", "HTJ2K256", "HTJ2K32", "ZSTD")
-# Names that the Color Interop Forum and OpenImageIO give to linear light, of sRGB's primaries or of none in particular.
+# The Color Interop Forum's and OpenImageIO's names of linear light with sRGB's or unspecified primaries.
 _LINEAR_NAMES = ("lin_rec709_scene", "lin_rec709", "lin_srgb", "linear", "scene_linear", "data", "unknown", "")
 
 
@@ -42,8 +42,8 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
 
     The picture is the whole display window: zero outside the data window, which may be smaller, larger or beside it.
     Raises PictureError if the file is damaged or too large, UnsupportedError for deep, subsampled or integer pixels and
-    for a color space other than linear light of sRGB's primaries, which does not matter in a mask, MissingPackageError
-    without the package.
+    except in a mask, for a color space other than linear light with sRGB's primaries; MissingPackageError without the
+    package.
     """
     header = _open(path, header_only=True)
     index, names = _find_colors(path, header)
@@ -55,7 +55,7 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
             check_size(path, box.width, box.height)
     file = _open(path)
     if len(file.parts) != len(header.parts):
-        raise _damage_error(path)
+        raise damage_error(path)
     part = file.parts[index]
     if any(part.channels[name].pixels.dtype.kind != "f" for name in names):
         raise UnsupportedError(f"{path} has integer pixels, which are not supported.", "Save it as half or float.")
@@ -91,7 +91,7 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
 
 
 def _clean_headers(path: Path, file: Any) -> None:
-    """Choose a lossless compression for every part, and remove what shows the old picture."""
+    """Choose a lossless compression for every part, and remove copies of the old picture."""
     package = import_openexr(path)
     for part in file.parts:
         if part.header["compression"].name.removesuffix("_COMPRESSION") not in _LOSSLESS:
@@ -174,11 +174,7 @@ def _open(path: Path, *, header_only: bool = False) -> Any:
         with _silence_output():
             return package.File(os.fspath(path), separate_channels=True, header_only=header_only)
     except (RuntimeError, ValueError, TypeError) as error:
-        raise _damage_error(path) from error
-
-
-def _damage_error(path: Path) -> PictureError:
-    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
+        raise damage_error(path) from error
 
 
 def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:
@@ -195,14 +191,14 @@ def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:
         if any((channels[name].xSampling, channels[name].ySampling) != (1, 1) for name in channels):
             raise UnsupportedError(f"{path} has subsampled channels, which are not supported.", "Save it as plain RGB.")
         if {"RY", "BY"} & channels.keys() and names == ["Y"]:
-            raise UnsupportedError(f"{path} has luminance and chroma, not supported.", "Save it as plain RGB.")
+            raise UnsupportedError(f"{path} has chroma channels, which are not supported.", "Save it as plain RGB.")
         return index, [*names, "A"] if "A" in channels else names
     listed = ", ".join(sorted(found)[:6])
     raise UnsupportedError(f"{path} has no channels R, G and B, only {listed}.", "Save the picture as plain RGB.")
 
 
 def _check_color_space(path: Path, header: Any) -> None:
-    """Raise UnsupportedError if a header says that the values are not linear light of sRGB's primaries."""
+    """Raise UnsupportedError if a header states anything but linear light with sRGB's primaries."""
     hint = "Convert it to linear Rec. 709 first."
     default = _ACES if header.get("acesImageContainerFlag") else REC_709
     if not np.allclose(np.ravel(header.get("chromaticities", default)), REC_709, atol=0.002):
@@ -215,12 +211,12 @@ def _check_color_space(path: Path, header: Any) -> None:
 
 @contextlib.contextmanager
 def _silence_output() -> Iterator[None]:
-    """Suppress the library's output on the terminal: about damaged files it prints its errors before it raises them."""
+    """Suppress the library's output on the terminal, because it prints errors before it raises them."""
     sys.stdout.flush()
     sys.stderr.flush()
     stderr = os.dup(2)
     with Path(os.devnull).open("w") as null:
-        os.dup2(null.fileno(), 2)  # its native code writes there
+        os.dup2(null.fileno(), 2)  # native code writes to the descriptor, not to sys.stderr
         try:
             with contextlib.redirect_stdout(null):
                 yield

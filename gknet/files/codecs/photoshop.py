@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from gknet.errors import HarmonizeError, MissingPackageError, PictureError, UnsupportedError
+from gknet.errors import HarmonizeError, MissingPackageError, UnsupportedError
 from gknet.files.metadata.file import clean_metadata
-from gknet.files.picture import Picture, check_size
-from gknet.files.statements.colors import find_profile, parse_exif
+from gknet.files.picture import Picture, check_size, damage_error
+from gknet.files.statements.colors import find_profile
+from gknet.files.statements.exif import parse_tags
 
-_MERGED_ALPHA = "Transparency"  # the name of the whole picture's alpha among the saved channels
+_MERGED_ALPHA = "Transparency"  # Photoshop's name for the picture's own alpha in the list of saved channels
 PASS_ALONE = "Pass it alone, without a mask: gknet harmonize FILE -o OUT."
 
 
@@ -32,7 +33,7 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
             raise UnsupportedError(f"{path} is a layered file.", PASS_ALONE)
         unit = document.numpy("color")
         profile = document.image_resources.get_data(_find_resource("ICC_PROFILE"))
-        exif = parse_exif(document.image_resources.get_data(_find_resource("EXIF_DATA_1"), b""))
+        exif = parse_tags(document.image_resources.get_data(_find_resource("EXIF_DATA_1"), b""))
         dtype = np.uint8 if document.depth == 8 else np.uint16
         return Picture(
             pixels=np.rint(unit.clip(0, 1) * np.iinfo(dtype).max).astype(dtype),
@@ -75,7 +76,7 @@ def read_metadata(document: Any) -> dict[str, Any]:
 
 
 def find_channel_notes(document: Any) -> list[str]:
-    """Return a note on each channel that is saved with a document besides its colors."""
+    """Return a note on each saved channel of a document."""
     named = document.image_resources.get_data(_find_resource("ALPHA_NAMES_UNICODE"), ())
     named = [name.rstrip("\0") for name in named]
     if not named and not len(document):  # with layers, an unnamed one is the whole picture's transparency
@@ -99,7 +100,7 @@ def _check_header(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(26)
     if len(head) < 26:
-        raise _damage_error(path)
+        raise damage_error(path)
     height, width, depth, mode = struct.unpack(">IIHH", head[14:])
     check_size(path, width, height)
     if mode not in (1, 3):
@@ -111,8 +112,8 @@ def _check_header(path: Path) -> None:
 
 @contextlib.contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
-    """Raise PictureError for any error of the package on a file that it cannot parse."""
-    logging.getLogger("psd_tools").addHandler(logging.NullHandler())  # else its warnings go to the terminal
+    """Raise PictureError for any error that the package raises on a file."""
+    logging.getLogger("psd_tools").addHandler(logging.NullHandler())  # otherwise its warnings reach the terminal
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -121,14 +122,10 @@ def translate_errors(path: Path) -> Iterator[None]:
     except (HarmonizeError, MemoryError):
         raise
     except Exception as error:
-        raise _damage_error(path) from error
+        raise damage_error(path) from error
 
 
 def _incomplete_warning() -> type[Warning]:
     from psd_tools.compression import PSDDecompressionWarning
 
     return PSDDecompressionWarning
-
-
-def _damage_error(path: Path) -> PictureError:
-    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")

@@ -1,4 +1,4 @@
-"""JPEG, PNG, TIFF and WebP through libvips, and AVIF, which is read only."""
+"""JPEG, PNG, TIFF, WebP and, read-only, AVIF through libvips."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from gknet.color.profile import is_compatible
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files.codecs.heic import expand_range
+from gknet.files.conversion import expand_range
 from gknet.files.metadata.file import (
     adapt_metadata,
     add_png_metadata,
@@ -27,13 +27,14 @@ from gknet.files.metadata.file import (
     write_metadata,
 )
 from gknet.files.metadata.jpeg import find_notes as find_jpeg_notes
-from gknet.files.picture import ONLY_THE_FIRST, Picture, WriteError, check_size
+from gknet.files.picture import ONLY_THE_FIRST, Picture, WriteError, check_size, damage_error
 from gknet.files.statements import heif, png, tiff
-from gknet.files.statements.colors import Statement, convert_to_rgb, find_profile, parse_exif, read_statement
+from gknet.files.statements.colors import Statement, build_rgb_profile, find_profile, read_statement
+from gknet.files.statements.exif import parse_tags
 from gknet.vips import vips_session
 
 COMPRESSED_AGAIN = "JPEG compresses the whole picture again, so the background changes slightly; PNG and TIFF keep it"
-"""Note on a JPEG that is made of a picture that was compressed before."""
+"""Note on a JPEG made from a picture that was compressed before."""
 JPEG_QUALITY = 95  # visually lossless, at half the bytes of 100
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
@@ -41,12 +42,12 @@ _WHITE = {"uchar": 255.0, "ushort": 65535.0, "float": 1.0}
 _DEEPEST = {"jpeg": "uchar", "webp": "uchar", "png": "ushort", "tiff": "float"}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}
 _READABLE = {"multiband", "rgb", *_INTERPRETATIONS["uchar"], *_INTERPRETATIONS["ushort"], "scrgb"}
-# What libvips, libtiff and libjpeg say of an intact file that they cannot decode.
+# Messages of libvips, libtiff and libjpeg about an intact file that they cannot decode.
 _CODING_ERROR = re.compile(
     "compression (support|method) is not configured|decoding is not implemented|tiled separate planes not supported"
     "|Unsupported JPEG (data precision|process)|Unsupported color conversion"
 )
-_FIELDS = ("xres", "yres", "resolution-unit")  # that libvips reads and writes; other metadata is ours
+_FIELDS = ("xres", "yres", "resolution-unit")  # libvips reads and writes these; gknet.files.metadata handles the rest
 
 
 @vips_session()
@@ -85,7 +86,7 @@ def encode_png(pixels: np.ndarray, like: Picture) -> bytes:
 
 @vips_session()
 def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
-    """Write the file in one go, under exactly the given name. Raises OSError, or WriteError."""
+    """Write a file under exactly the given name. Raises OSError, or WriteError."""
     image, options = _prepare_image(pixels, like, format)
     try:
         getattr(image, f"{format}save")(os.fsencode(path), **options)
@@ -102,17 +103,17 @@ def _decoding_error(path: Path, error: Exception) -> PictureError | UnsupportedE
     if _CODING_ERROR.search(str(error)):
         hint = "Save it as PNG, or without compression."
         return UnsupportedError(f"{path} has a compression or layout that is not supported.", hint)
-    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
+    return damage_error(path)
 
 
 def _build_picture(
     path: Path, image: Any, format: str, file: BinaryIO, metadata: dict[str, Any], *, as_mask: bool = False
 ) -> Picture:
-    """Return a decoded picture.   file: the one that it is in, for what libvips does not tell about its colors."""
+    """Return a decoded picture.   file: its own, because libvips does not report all that it states about colors."""
     _check_readable(path, image)
     statement = read_statement(file, format)
     exif = _get_block(image, "exif-data")
-    tags = tiff.read_tags(file) if format == "tiff" else parse_exif(exif)
+    tags = tiff.read_tags(file) if format == "tiff" else parse_tags(exif)
     embedded, gray = _get_block(image, "icc-profile-data"), image.bands < 3
     profile = None if as_mask else find_profile(path, embedded, statement, tags, gray=gray)
     fields = set(image.get_fields())
@@ -137,7 +138,7 @@ def _build_picture(
 
 
 def _find_notes(image: Any, format: str, statement: Statement, tags: Image.Exif, file: BinaryIO) -> list[str]:
-    """Return notes on what of a file is not read."""
+    """Return notes on parts of a file that are not read."""
     if format == "tiff":
         return tiff.find_notes(tags, tiff.read_pages(file))
     several = isinstance(statement, dict) and b"acTL" in statement
@@ -163,7 +164,9 @@ def _check_readable(path: Path, image: Any) -> None:
             f"{path} has {image.interpretation.upper()} colors, which are not supported.", tiff.TO_RGB
         )
     if image.bands > 4:
-        raise UnsupportedError(f"{path} has {image.bands} channels, more than 4.", "Save it as RGB or RGBA.")
+        raise UnsupportedError(
+            f"{path} has {image.bands} channels, but at most 4 are supported.", "Save it as RGB or RGBA."
+        )
     if image.format not in _DTYPES:
         hint = "Save it with 8 or 16 bits, or as float."
         raise UnsupportedError(f"{path} has {image.format} pixels, which are not supported.", hint)
@@ -185,15 +188,12 @@ def _read_jpeg_quality(path: Path) -> int:
         file.seek(2)
         while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
             body = file.read(struct.unpack(">H", head[2:])[0] - 2)
-            if head[1] == 0xDB and len(body) >= 65 and body[0] == 0:  # table 0, of 8-bit numbers: luminance
+            if head[1] == 0xDB and len(body) >= 65 and body[0] == 0:  # table 0 with 8-bit values: luminance
                 if max(body[1:65]) == 1:
                     return 100
                 percent = 100 * sum(body[1:65]) / 3688  # the sum at quality 50 (ITU-T T.81, table K.1)
                 return max(1, round(100 - percent / 2 if percent <= 100 else 5000 / percent))
     return 0
-
-
-# ---- pixels
 
 
 def _orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -217,7 +217,7 @@ def _prepare_image(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any,
     orientation, profile = _get_orientation(like, format), like.profile
     if format == "webp" and pixels.shape[2] < 3 and is_compatible(profile, gray=True):
         assert profile is not None
-        pixels, profile = pixels[..., [0, 0, 0, 1][: pixels.shape[2] + 2]], convert_to_rgb(profile)
+        pixels, profile = pixels[..., [0, 0, 0, 1][: pixels.shape[2] + 2]], build_rgb_profile(profile)
     image = _to_image(_orient(pixels, {6: 8, 8: 6}.get(orientation, orientation)))
     depth = min(image.format, _DEEPEST[format], key=list(_DTYPES).index)
     if image.format != depth:

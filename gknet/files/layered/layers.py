@@ -65,18 +65,17 @@ class Layers:
         """Return the whole picture, with alpha if it is transparent somewhere, in the scene's profile.
 
         Its depth is that of its deepest layer.
-
         harmonized: pixels to use instead of the foreground's; the layer is then visible.
         """
         painted = self._paint(None, harmonized)
-        depth = max((picture.pixels.dtype for picture in self._read_shown()), key=lambda dtype: dtype.itemsize)
+        depth = max((picture.pixels.dtype for picture in self._read_visible()), key=lambda dtype: dtype.itemsize)
         full = np.iinfo(depth).max
         pixels = np.rint(painted.clip(0, 1) * full).astype(depth)
         channels = [0] if self._is_gray() else [0, 1, 2]
         pixels = pixels[..., channels if pixels[..., 3].min() == full else [*channels, 3]]
         return Picture(pixels=pixels, profile=self.profile, format="png", metadata=self.document.metadata)
 
-    def _read_shown(self) -> list[Picture]:
+    def _read_visible(self) -> list[Picture]:
         """Return the pixels of the visible layers and the chosen one, lowest first."""
         if self.document.painter is not None:  # all layers have the document's depth
             return [self.foreground]
@@ -89,12 +88,12 @@ class Layers:
     def _is_gray(self) -> bool:
         """Whether the whole picture is gray."""
         painter = self.document.painter
-        return painter.gray if painter is not None else all(one.pixels.shape[2] < 3 for one in self._read_shown())
+        return painter.gray if painter is not None else all(one.pixels.shape[2] < 3 for one in self._read_visible())
 
     def _find_profile(self) -> bytes | None:
         """Return the profile of the lowest visible layer, or of the lowest with colors if some have colors."""
         gray = self._is_gray()
-        return next(one.profile for one in self._read_shown() if (one.pixels.shape[2] < 3) == gray)
+        return next(one.profile for one in self._read_visible() if (one.pixels.shape[2] < 3) == gray)
 
     def _find_layer(self, name: str) -> Node:
         layers = [node for node in self.document.nodes if not node.is_group]
@@ -143,7 +142,7 @@ class Layers:
     def _paint_level(
         self, below: np.ndarray, nodes: list[Node], groups: tuple[Node, ...], instead: dict[Node, np.ndarray]
     ) -> np.ndarray:
-        """Return `below` with the members of one group over it."""
+        """Return `below` with the members of one group, () for the top level, blended over it."""
         for node in nodes:
             if node.groups != groups or not (node.is_visible or node in instead):
                 continue

@@ -22,20 +22,20 @@ from PIL import Image
 
 from gknet.errors import PictureError, UnsupportedError
 from gknet.files.codecs.raster import decode_png, encode_png
-from gknet.files.picture import Picture, check_size, file_error, replace_file
+from gknet.files.picture import Picture, check_size, damage_error, file_error, replace_file
 from gknet.files.xml import parse_xml
 
 _MIMETYPE = b"image/openraster"
-_DEEPEST = 64  # nested groups
-_MOST_LAYERS = 4096
-_MOST_BYTES = 4 << 30  # of all members together, unpacked
-_MOST_XML = 8 << 20
+_MAX_DEPTH = 64  # of nested groups
+_MAX_LAYERS = 4096
+_MAX_BYTES = 4 << 30  # of all members together, unpacked
+_MAX_XML = 8 << 20
 _THUMBNAIL = 256
-_MADE_ANEW = ("mimetype", "stack.xml", "mergedimage.png", "Thumbnails/thumbnail.png")
+_REWRITTEN = ("mimetype", "stack.xml", "mergedimage.png", "Thumbnails/thumbnail.png")
 
 
 class Members(Protocol):
-    """The files inside: of a zip, or generated from another format."""
+    """The files in an OpenRaster zip, or their equivalent made from another format."""
 
     names: list[str]
 
@@ -43,7 +43,7 @@ class Members(Protocol):
         """Return a file's bytes. Raises PictureError."""
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
-        """Copy all files byte for byte, except those that are written anew."""
+        """Copy all files byte for byte, except those in _REWRITTEN."""
 
 
 class Painter(Protocol):
@@ -127,13 +127,13 @@ class OpenRaster:
         Raises PictureError if the file cannot be written; an existing file is kept.
         """
         taken = set(self.members.names)
-        place = next(name for n in range(len(taken) + 1) if (name := f"data/harmonized-{n}.png") not in taken)
-        stack = ElementTree.tostring(_insert_layer(self.root, source, place), "UTF-8", xml_declaration=True)
+        member = next(name for n in range(len(taken) + 1) if (name := f"data/harmonized-{n}.png") not in taken)
+        stack = ElementTree.tostring(_insert_layer(self.root, source, member), "UTF-8", xml_declaration=True)
         with replace_file(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
             file.writestr("mimetype", _MIMETYPE)
             self.members.copy_to(file)
             file.writestr("stack.xml", stack, zipfile.ZIP_DEFLATED)
-            file.writestr(place, encode_png(layer.pixels, layer))
+            file.writestr(member, encode_png(layer.pixels, layer))
             file.writestr("mergedimage.png", encode_png(merged.pixels, merged))
             file.writestr("Thumbnails/thumbnail.png", _make_thumbnail(merged))
 
@@ -144,7 +144,7 @@ def read(path: Path) -> OpenRaster:
     Raises PictureError if the file is damaged or too large, UnsupportedError for any other kind of zip.
     """
     members = _Zip(path)
-    root = _parse_xml(path, members.read("stack.xml", _MOST_XML))
+    root = _parse_xml(path, members.read("stack.xml", _MAX_XML))
     return parse_stack(path, root, members)
 
 
@@ -163,14 +163,14 @@ def parse_stack(
         if min(size) < 1 or stack is None:
             raise ValueError
     except ValueError as error:
-        raise _damage_error(path) from error
+        raise damage_error(path) from error
     check_size(path, *size)
-    if sum(1 for _ in stack.iter()) > _MOST_LAYERS:
-        raise PictureError(f"{path} has more than {_MOST_LAYERS} layers and groups.", "Merge some of them.")
+    if sum(1 for _ in stack.iter()) > _MAX_LAYERS:
+        raise PictureError(f"{path} has more than {_MAX_LAYERS} layers and groups.", "Merge some of them.")
     try:
         nodes = list(_walk_nodes(stack, (), int(stack.get("x", "0")), int(stack.get("y", "0"))))
     except ValueError as error:
-        raise _damage_error(path) from error
+        raise damage_error(path) from error
     notes = [] if notes is None else notes
     odd = {element.tag for element in stack.iter() if element.tag not in ("layer", "stack", ElementTree.Comment)}
     notes += [f"the unknown element <{tag}> is left out" for tag in sorted(map(str, odd))]
@@ -190,7 +190,7 @@ def _read_resolution(root: ElementTree.Element) -> dict[str, float]:
 
 def _walk_nodes(stack: ElementTree.Element, groups: tuple[Node, ...], left: int, top: int) -> Iterator[Node]:
     """Yield a stack's nodes, lowest first. Offsets of groups add up, as in older versions of the format."""
-    if len(groups) > _DEEPEST:
+    if len(groups) > _MAX_DEPTH:
         raise ValueError
     for element in reversed(stack):
         if element.tag not in ("layer", "stack"):
@@ -210,18 +210,19 @@ def _parse_xml(path: Path, xml: bytes) -> ElementTree.Element:
     try:
         return parse_xml(xml)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise _damage_error(path) from error
+        raise damage_error(path) from error
 
 
-def _insert_layer(root: ElementTree.Element, source: Node, place: str) -> ElementTree.Element:
-    """Return a stack.xml with a layer above its source, which is hidden, because overlapping soft edges would look
-    thicker.
+def _insert_layer(root: ElementTree.Element, source: Node, member: str) -> ElementTree.Element:
+    """Return a stack.xml with a layer, whose pixels are in a member of the zip, just above its source.
+
+    The source is hidden, because overlapping soft edges would look thicker.
     """
     changed = copy.deepcopy(root)
     hidden = list(changed.iter())[list(root.iter()).index(source.element)]
     parent = next(element for element in changed.iter() if hidden in list(element))
     kept = {name: value for name, value in hidden.items() if name in ("x", "y", "opacity", "composite-op")}
-    above = ElementTree.Element("layer", kept, name=f"{source.name} (harmonized)", src=place, visibility="visible")
+    above = ElementTree.Element("layer", kept, name=f"{source.name} (harmonized)", src=member, visibility="visible")
     above.tail = hidden.tail
     parent.insert(list(parent).index(hidden), above)
     hidden.set("visibility", "hidden")
@@ -250,27 +251,27 @@ class _Zip:
         if any(path.anchor or ".." in path.parts for path in map(PureWindowsPath, names)):  # parses both slashes
             raise PictureError(f"{path} contains unsafe file names.", "Export it again.")
         if len(set(names)) < len(names) or any(member.flag_bits & 1 for member in members):
-            raise _damage_error(path)
+            raise damage_error(path)
         # PNG is compressed already: a member that a zip compresses a hundredfold is a decompression bomb.
         is_bomb = any(member.file_size > 100 * member.compress_size + (1 << 20) for member in members)
-        if is_bomb or sum(member.file_size for member in members) > _MOST_BYTES:
+        if is_bomb or sum(member.file_size for member in members) > _MAX_BYTES:
             raise PictureError(f"{path} is too large when unpacked.", "Export it again with fewer layers.")
 
-    def read(self, name: str, most: int = _MOST_BYTES) -> bytes:
+    def read(self, name: str, max_bytes: int = _MAX_BYTES) -> bytes:
         """Return a member's bytes."""
         with self._open() as file:
             try:
-                if file.getinfo(name).file_size > most:
-                    raise _damage_error(self._path)
+                if file.getinfo(name).file_size > max_bytes:
+                    raise damage_error(self._path)
                 return file.read(name)
             except KeyError as error:
-                raise _damage_error(self._path) from error
+                raise damage_error(self._path) from error
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
-        """Copy all files byte for byte, except those that are written anew."""
+        """Copy all files byte for byte, except those in _REWRITTEN."""
         with self._open() as file:
             for member in file.infolist():
-                if member.filename not in _MADE_ANEW and not member.is_dir():
+                if member.filename not in _REWRITTEN and not member.is_dir():
                     with file.open(member) as source, target.open(_copy_info(member), "w") as copied:
                         shutil.copyfileobj(source, copied)
 
@@ -280,7 +281,7 @@ class _Zip:
             with zipfile.ZipFile(self._path) as file:
                 yield file
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise _damage_error(self._path) from error
+            raise damage_error(self._path) from error
         except OSError as error:
             raise file_error(self._path, "read", error) from error
 
@@ -290,7 +291,3 @@ def _copy_info(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
     info.compress_type, info.external_attr = member.compress_type, member.external_attr
     info.file_size = member.file_size  # decides whether the zip needs 64-bit sizes
     return info
-
-
-def _damage_error(path: Path) -> PictureError:
-    return PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")

@@ -20,7 +20,8 @@ from gknet.files.codecs.photoshop import find_channel_notes, open_document, read
 from gknet.files.codecs.raster import encode_png
 from gknet.files.layered.openraster import OpenRaster, parse_stack
 from gknet.files.picture import Picture
-from gknet.files.statements.colors import find_profile, parse_exif
+from gknet.files.statements.colors import find_profile
+from gknet.files.statements.exif import parse_tags
 
 _OPERATORS = {
     "NORMAL": "svg:src-over",
@@ -75,7 +76,7 @@ def _add_layers(
     for layer in reversed(group):
         name, mode = repr(layer.name), layer.blend_mode.name
         if isinstance(layer, AdjustmentLayer) and not isinstance(layer, FillLayer):
-            effect = "is missing among the layers" if layer.kind in ADJUSTMENT_FUNC else "is left out"
+            effect = "is missing from the OpenRaster layers" if layer.kind in ADJUSTMENT_FUNC else "is left out"
             notes.append(f"the adjustment {name} {effect}")
             continue
         if layer.clipping and not layer.is_group():
@@ -84,7 +85,7 @@ def _add_layers(
         undrawn = [effect.name for effect in layer.effects if effect.enabled and not _is_drawn(effect)]
         notes += [f"the effect {effect} of {name} is left out" for effect in undrawn if layer.effects.enabled]
         if mode not in _OPERATORS:
-            notes.append(f"the blend mode of {name} is normal among the layers")
+            notes.append(f"the blend mode of {name} is normal in the OpenRaster layers")
         element = ElementTree.SubElement(stack, "stack" if layer.is_group() else "layer", name=layer.name)
         element.set("opacity", f"{layer.opacity / 255:.6f}")
         element.set("visibility", "visible" if layer.visible else "hidden")
@@ -93,7 +94,7 @@ def _add_layers(
         if layer.is_group():
             element.set("isolation", "auto" if mode == "PASS_THROUGH" else "isolate")
             if layer.has_mask() or layer.has_vector_mask():
-                notes.append(f"the mask of the group {name} is missing among the layers")
+                notes.append(f"the mask of the group {name} is missing from the OpenRaster layers")
             _add_layers(element, layer, drawn, notes)
         else:
             left, top, _, _ = _find_box(layer)
@@ -120,7 +121,7 @@ def _find_box(layer: Any) -> tuple[int, int, int, int]:
 
 
 class _Drawing:
-    """A Photoshop document as the members of an OpenRaster file, and as the painter of the whole."""
+    """A Photoshop document as the Members and the Painter of an OpenRaster picture."""
 
     def __init__(self, path: Path, document: Any, drawn: dict[ElementTree.Element, Any]) -> None:
         from psd_tools.constants import ColorMode, Resource
@@ -131,7 +132,7 @@ class _Drawing:
         self._full = 2**document.depth - 1
         self.gray = document.color_mode == ColorMode.GRAYSCALE
         resources = document.image_resources
-        exif = parse_exif(resources.get_data(Resource.EXIF_DATA_1, b""))
+        exif = parse_tags(resources.get_data(Resource.EXIF_DATA_1, b""))
         self.profile = find_profile(path, resources.get_data(Resource.ICC_PROFILE), None, exif, gray=self.gray)
 
     def read(self, name: str) -> bytes:
@@ -147,7 +148,7 @@ class _Drawing:
             target.writestr(name, self.read(name))
 
     def paint(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
-        """Render as Painter.paint."""
+        """Render as `Painter.paint`."""
         from psd_tools.composite import composite
 
         replaced = (

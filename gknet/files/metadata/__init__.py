@@ -1,4 +1,1 @@
-"""What a file says besides its pixels: EXIF, XMP, IPTC, comments and texts.
-
-Blocks that show the old pixels are left out.
-"""
+"""Metadata of files: EXIF, XMP, IPTC, comments and texts, without thumbnails and other copies of the old pixels."""

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, TypeAlias, Union
 
 import numpy as np
 
-EXIF, GPS, _INTEROPERABILITY = 0x8769, 0x8825, 0xA005
-_NESTED = (EXIF, GPS, _INTEROPERABILITY)
+EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
+_NESTED = (EXIF, GPS, INTEROPERABILITY)
 USER_COMMENT = 0x9286
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _WORDS = {5: 4, 10: 4}  # rationals are pairs
-_MOST_BYTES = 64 << 20  # of one value
-_DEEPEST = 3
+_MAX_BYTES = 64 << 20  # of one value
+_MAX_DEPTH = 3  # of nested directories
 
 
 class Value(NamedTuple):
@@ -27,45 +27,55 @@ class Value(NamedTuple):
 Directory: TypeAlias = dict[int, Union[Value, "Directory"]]
 
 
-def parse_directory(data: Any, place: int, order: str, *, is_big: bool = False, depth: int = 0) -> Directory:
-    """Return the directory at a place of a file or block. Values outside the data are left out.
+def parse_header(data: Any) -> tuple[str, bool, int]:
+    """Return a TIFF's byte order, whether it is a BigTIFF, and the offset of its first directory.
+
+    data: the file's first 16 bytes, or more.   Raises struct.error if they are cut short.
+    """
+    order, is_big = "<" if data[:2] == b"II" else ">", 43 in data[2:4]
+    (offset,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
+    return order, is_big, offset
+
+
+def parse_directory(data: Any, offset: int, order: str, *, is_big: bool = False, depth: int = 0) -> Directory:
+    """Return the directory at an offset of a file or block. Values outside the data are left out.
 
     data: bytes or a memory map.   order: "<" or ">".   Raises struct.error if the directory itself is cut short.
     """
     counter, entry = ("Q", "HHQ8s") if is_big else ("H", "HHI4s")
-    (count,) = struct.unpack_from(order + counter, data, place)
-    place += struct.calcsize(order + counter)
+    (count,) = struct.unpack_from(order + counter, data, offset)
+    offset += struct.calcsize(order + counter)
     found: Directory = {}
     for i in range(min(count, 65535)):
-        tag, kind, number, inline = struct.unpack_from(order + entry, data, place + i * struct.calcsize(order + entry))
+        tag, kind, number, inline = struct.unpack_from(order + entry, data, offset + i * struct.calcsize(order + entry))
         length = _SIZES.get(kind, 0) * number
         (link,) = struct.unpack(order + ("Q" if is_big else "I"), inline)
         if tag in _NESTED:
-            if depth < _DEEPEST:
+            if depth < _MAX_DEPTH:
                 found[tag] = parse_directory(data, link, order, is_big=is_big, depth=depth + 1)
-        elif 0 < length <= _MOST_BYTES:
+        elif 0 < length <= _MAX_BYTES:
             content = bytes(inline[:length] if length <= len(inline) else data[link : link + length])
-            if len(content) == length:  # of two entries, the first counts
+            if len(content) == length:  # if a tag appears twice, the first entry counts
                 found.setdefault(tag, Value(kind, _reorder(tag, kind, content) if order == ">" else content))
     return found
 
 
 def build_directory(directory: Mapping[int, Any], start: int, *, is_big: bool = False) -> bytes:
-    """Return a directory and its values as little-endian bytes to be stored at an offset; no directory follows it."""
+    """Return a directory and its values as little-endian bytes for an offset, without a link to a next directory."""
     counter, entry, link = ("<Q", "<HHQ", "<Q") if is_big else ("<H", "<HHI", "<I")
     inline = struct.calcsize(link)
     entries, pool = [], b""
-    place = start + struct.calcsize(counter) + (struct.calcsize(entry) + inline) * len(directory) + inline
+    offset = start + struct.calcsize(counter) + (struct.calcsize(entry) + inline) * len(directory) + inline
     for tag in sorted(directory):
         value = directory[tag]
         if isinstance(value, Value):
             kind, content = value
             number = len(content) // _SIZES[kind]
         else:
-            kind, number, content = (16 if is_big else 4), 1, struct.pack(link, place + len(pool))
-            pool += build_directory(value, place + len(pool), is_big=is_big)
+            kind, number, content = (16 if is_big else 4), 1, struct.pack(link, offset + len(pool))
+            pool += build_directory(value, offset + len(pool), is_big=is_big)
         if len(content) > inline:
-            content, pool = struct.pack(link, place + len(pool)), pool + content + bytes(len(content) % 2)
+            content, pool = struct.pack(link, offset + len(pool)), pool + content + bytes(len(content) % 2)
         entries.append(struct.pack(entry, tag, kind, number) + content.ljust(inline, b"\0"))
     return struct.pack(counter, len(entries)) + b"".join(entries) + bytes(inline) + pool
 

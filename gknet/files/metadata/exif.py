@@ -1,4 +1,4 @@
-"""EXIF blocks. They are kept byte for byte but for old pictures, as a camera's own notes point to places inside."""
+"""EXIF blocks, kept byte for byte except for previews, because maker notes contain offsets into the block."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _THUMBNAIL, _THUMBNAIL_BYTES, _STRIP, _STRIP_BYTES = 0x0201, 0x0202, 0x0111, 0x0
 _JPEG_START = b"\xff\xd8\xff"
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's kind and size
 DESCRIPTION, SOFTWARE, ARTIST, COPYRIGHT = 270, 305, 315, 33432
-# Maker, model, place on the page, date, rating and so on, which TIFF has beside its EXIF directory.
+# Maker, model, position on the page, date, rating and so on, which TIFF stores outside its EXIF directory.
 _TEXTS = (269, DESCRIPTION, 271, 272, 285, 286, 287, SOFTWARE, 306, ARTIST, 316, 18246, 18249, 33300, 33301, COPYRIGHT)
 _WINDOWS_TEXTS = range(40091, 40096)
 _PLACE_ON_EARTH = (33550, 33922, 34264, 34735, 34736, 34737)  # GeoTIFF
@@ -23,9 +23,9 @@ _SHARED = (*_TEXTS, *_WINDOWS_TEXTS, *_PLACE_ON_EARTH, EXIF, GPS)
 
 
 def clean_exif(block: bytes) -> bytes:
-    """Return a block, with or without the head of JPEG's segments, without head and thumbnail; empty if damaged.
+    """Return a block without its thumbnail and without the header that JPEG puts before it; empty if it is damaged.
 
-    Previews in a camera's own notes are overwritten with zeros.
+    Previews in maker notes are overwritten with zeros.
     """
     content = bytearray(block.removeprefix(_HEAD))
     try:
@@ -33,7 +33,7 @@ def clean_exif(block: bytes) -> bytes:
         (first,) = struct.unpack_from(order + "I", content, 4)
         (count,) = struct.unpack_from(order + "H", content, first)
         link = first + 2 + 12 * count
-        if link + 4 > len(content):  # some writers leave the link out
+        if link + 4 > len(content):  # some writers omit the link to the next directory
             _erase_previews(content)
             return bytes(content) if link <= len(content) else b""
         (second,) = struct.unpack_from(order + "I", content, link)
@@ -47,18 +47,18 @@ def clean_exif(block: bytes) -> bytes:
 
 
 def set_orientation(block: bytes, orientation: int, size: tuple[int, int]) -> bytes:
-    """Return a clean block that states an orientation, and a (width, height) where it states one, in place."""
+    """Return a clean block with any orientation and (width, height) in it replaced by these, at the same offsets."""
     content = bytearray(block)
     try:
         order = _find_order(content)
         (first,) = struct.unpack_from(order + "I", content, 4)
-        places = _find_entries(content, first, order)
-        _set_number(content, places.get(_ORIENTATION), order, orientation)
-        if EXIF in places:
-            (details,) = struct.unpack_from(order + "I", content, places[EXIF] + 8)
-            places = _find_entries(content, details, order)
+        offsets = _find_entries(content, first, order)
+        _set_number(content, offsets.get(_ORIENTATION), order, orientation)
+        if EXIF in offsets:
+            (details,) = struct.unpack_from(order + "I", content, offsets[EXIF] + 8)
+            offsets = _find_entries(content, details, order)
             for tag, length in zip(_SIZE, size, strict=True):
-                _set_number(content, places.get(tag), order, length)
+                _set_number(content, offsets.get(tag), order, length)
     except struct.error:
         return block
     return bytes(content)
@@ -78,7 +78,7 @@ def find_orientation(block: bytes) -> int:
 
 
 def parse_exif(block: bytes) -> Directory:
-    """Return the tags of a clean block that a TIFF stores, too; empty if it is damaged."""
+    """Return those tags of a clean block that TIFF has, too; empty if it is damaged."""
     try:
         order = _find_order(block)
         found = parse_directory(block, struct.unpack_from(order + "I", block, 4)[0], order)
@@ -88,12 +88,12 @@ def parse_exif(block: bytes) -> Directory:
 
 
 def select_shared(directory: Directory) -> Directory:
-    """Return the tags that have the same meaning in TIFF and EXIF, and do not describe how pixels are stored."""
+    """Return the tags that mean the same in TIFF and EXIF and do not describe how pixels are stored."""
     return {tag: value for tag, value in directory.items() if tag in _SHARED}
 
 
 def build_exif(directory: Directory) -> bytes:
-    """Return a block of tags, without previews as `clean_exif`; empty if there are none."""
+    """Return tags as a block, without previews, as from `clean_exif`; empty without tags."""
     if not directory:
         return b""
     block = bytearray(b"II*\0" + struct.pack("<I", 8) + build_directory(directory, 8))
@@ -101,20 +101,20 @@ def build_exif(directory: Directory) -> bytes:
     return bytes(block)
 
 
-def fit_exif(block: bytes, most: int) -> bytes:
-    """Return a block of at most so many bytes: without the camera's own notes if need be, or empty."""
-    if len(block) <= most:
+def fit_exif(block: bytes, max_bytes: int) -> bytes:
+    """Return a block of at most `max_bytes`: if necessary without maker notes, or empty."""
+    if len(block) <= max_bytes:
         return block
     directory = parse_exif(block)
     details = directory.get(EXIF)
     if isinstance(details, dict):
         details.pop(_MAKER_NOTE, None)
     smaller = build_exif(directory)
-    return smaller if len(smaller) <= most else b""
+    return smaller if len(smaller) <= max_bytes else b""
 
 
 def add_texts(directory: Directory, texts: dict[str, str]) -> Directory:
-    """Return the tags, and those texts of a PNG or JPEG that have a tag of their own, unless they are there already."""
+    """Return the tags with the texts of a PNG or JPEG added for which EXIF has a tag that is not set yet."""
     tags = {"Description": DESCRIPTION, "Author": ARTIST, "Copyright": COPYRIGHT, "Software": SOFTWARE}
     added: Directory = {
         tag: Value(2, texts[name].encode() + b"\0") for name, tag in tags.items() if texts.get(name, "").strip()
@@ -135,11 +135,11 @@ def _find_order(block: Any) -> str:
     return orders[start]
 
 
-def _find_entries(block: Any, place: int, order: str) -> dict[int, int]:
-    """Return the places of a directory's entries by their tags."""
-    (count,) = struct.unpack_from(order + "H", block, place)
-    places = [place + 2 + 12 * i for i in range(count)]
-    return {struct.unpack_from(order + "H", block, entry)[0]: entry for entry in places}
+def _find_entries(block: Any, offset: int, order: str) -> dict[int, int]:
+    """Return the offsets of a directory's entries by tag."""
+    (count,) = struct.unpack_from(order + "H", block, offset)
+    offsets = [offset + 2 + 12 * i for i in range(count)]
+    return {struct.unpack_from(order + "H", block, entry)[0]: entry for entry in offsets}
 
 
 def _set_number(block: bytearray, entry: int | None, order: str, number: int) -> None:
@@ -151,23 +151,23 @@ def _set_number(block: bytearray, entry: int | None, order: str, number: int) ->
         struct.pack_into(order + ("H" if kind == 3 else "I"), block, entry + 8, number)
 
 
-def _erase_thumbnail(block: bytearray, place: int, order: str) -> None:
-    """Overwrite the thumbnail of a directory with zeros, or cut it off at the end."""
+def _erase_thumbnail(block: bytearray, offset: int, order: str) -> None:
+    """Overwrite the thumbnail of a directory with zeros, or remove it if it ends the block."""
     numbers = {
         tag: int.from_bytes(value.content, "little")
-        for tag, value in parse_directory(block, place, order).items()
+        for tag, value in parse_directory(block, offset, order).items()
         if isinstance(value, Value) and len(value.content) <= 4
     }
     for tag, length_tag in ((_THUMBNAIL, _THUMBNAIL_BYTES), (_STRIP, _STRIP_BYTES)):
         start, length = numbers.get(tag, 0), numbers.get(length_tag, 0)
-        # A damaged link must not cost what else is in the block.
-        if start > place or (start > 8 and block[start : start + 3] == b"\xff\xd8\xff"):
+        # A damaged offset must not erase anything else in the block.
+        if start > offset or (start > 8 and block[start : start + 3] == _JPEG_START):
             end = min(start + length, len(block))
             block[start:end] = b"" if end == len(block) else bytes(end - start)
 
 
 def _erase_previews(block: bytearray) -> None:
-    """Overwrite every JPEG in a block with zeros. Nothing is moved, because notes point to what lies behind."""
+    """Overwrite every JPEG in a block with zeros; removing it would invalidate offsets in maker notes."""
     start = block.find(_JPEG_START)
     while start >= 0:
         end = _find_jpeg_end(block, start)
@@ -176,26 +176,26 @@ def _erase_previews(block: bytearray) -> None:
 
 
 def _find_jpeg_end(block: bytearray, start: int) -> int:
-    """Return the place behind a JPEG that starts at a place; that place itself if it is none, or not whole."""
-    place, has_frame, in_scan = start + 2, False, False
-    while place + 2 <= len(block):
-        marker = block[place + 1]
-        if block[place] != 0xFF:
+    """Return the offset after the JPEG at `start`; `start` itself if there is no complete JPEG."""
+    offset, has_frame, in_scan = start + 2, False, False
+    while offset + 2 <= len(block):
+        marker = block[offset + 1]
+        if block[offset] != 0xFF:
             if not in_scan:
                 return start
-            place = block.find(b"\xff", place)
-            if place < 0:
+            offset = block.find(b"\xff", offset)
+            if offset < 0:
                 return start
         elif marker == 0xFF:
-            place += 1
-        elif in_scan and (marker == 0 or 0xD0 <= marker <= 0xD7):  # a stuffed byte, or a restart
-            place += 2
+            offset += 1
+        elif in_scan and (marker == 0 or 0xD0 <= marker <= 0xD7):  # byte stuffing, or a restart marker
+            offset += 2
         elif marker == 0xD9:
-            return place + 2 if has_frame else start
-        elif marker < 0xC0 or 0xD0 <= marker <= 0xD8 or place + 4 > len(block):
+            return offset + 2 if has_frame else start
+        elif marker < 0xC0 or 0xD0 <= marker <= 0xD8 or offset + 4 > len(block):
             return start
         else:
             has_frame |= marker in _FRAMES
             in_scan = marker == 0xDA
-            place += 2 + int(struct.unpack_from(">H", block, place + 2)[0])
+            offset += 2 + int(struct.unpack_from(">H", block, offset + 2)[0])
     return start

@@ -10,7 +10,7 @@ from typing import Any
 
 from gknet.files.metadata import exif, jpeg, png, tiff, webp, xmp
 
-_BLOCK_BYTES = 8 << 20
+_BLOCK_BYTES = 8 << 20  # moved at a time
 _READ_TEXTS = {"jpeg": jpeg.read_texts, "png": png.read_texts}
 _CLEAN: dict[str, Callable[[bytes], bytes]] = {"exif-data": exif.clean_exif, "xmp-data": xmp.clean_xmp}
 
@@ -34,9 +34,9 @@ def read_png_metadata(content: bytes) -> dict[str, Any]:
 
 
 def find_orientation(metadata: Mapping[str, Any], format: str) -> int:
-    """Return the orientation that metadata of `read_metadata` state, EXIF before XMP, for files without one elsewhere.
+    """Return the orientation in metadata from `read_metadata`, EXIF before XMP; 0 if there is none.
 
-    Boxes, not metadata, orient AVIF and HEIC.
+    For AVIF and HEIC it is 1, because their decoders apply the orientation in the boxes.
     """
     if format in ("heif", "heic"):
         return 1
@@ -55,7 +55,7 @@ def adapt_metadata(
     """Return metadata of a `source` file as a `target` file holds it.
 
     orientation, size: of the pixels as the target stores them; (width, height).
-    A comment or text that the target has no place for is put into EXIF, where that has one for it.
+    Comments and texts that the target cannot store are moved to EXIF tags if there are any for them.
     """
     block = exif.set_orientation(metadata.get("exif-data", b""), orientation, size)
     found = {**metadata, "xmp-data": xmp.set_orientation(metadata.get("xmp-data", b""), orientation)}
@@ -91,16 +91,16 @@ def add_png_metadata(content: bytes, metadata: Mapping[str, Any]) -> bytes:
     return content[: png.HEADER_BYTES] + png.build_chunks(metadata) + content[png.HEADER_BYTES :]
 
 
-def _insert_bytes(path: Path, place: int, content: bytes) -> None:
-    """Insert bytes into a file, which may be larger than the memory."""
+def _insert_bytes(path: Path, offset: int, content: bytes) -> None:
+    """Insert bytes into a file in place, because it may be larger than memory."""
     with path.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END) if content else place
-        while end > place:
-            start = max(place, end - _BLOCK_BYTES)
+        end = file.seek(0, os.SEEK_END) if content else offset
+        while end > offset:
+            start = max(offset, end - _BLOCK_BYTES)
             file.seek(start)
             block = file.read(end - start)
             file.seek(start + len(content))
             file.write(block)
             end = start
-        file.seek(place)
+        file.seek(offset)
         file.write(content)

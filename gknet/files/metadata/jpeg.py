@@ -17,15 +17,15 @@ _GAIN_MAPS = (b"http://ns.adobe.com/hdr-gain-map/", b"http://ns.apple.com/HDRGai
 GAIN_MAP = "the file's HDR gain map is left out"
 """Note on a file with one."""
 START_BYTES = 2
-"""Bytes of a JPEG's start."""
+"""Bytes of a JPEG's start marker."""
 _MM_PER_INCH = 25.4
-_MOST_BYTES = 65533  # of a segment
+_MAX_BYTES = 65533  # of a segment
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return EXIF, XMP, IPTC, Photoshop's resources and comments. Other pictures in the file are not mentioned there.
+    """Return EXIF, XMP, IPTC, Photoshop's resources and comments, without references to other pictures in the file.
 
-    Markers of other pictures, such as the index of a multi-picture file, and their data behind the end are left out.
+    Segments of other pictures, such as the index of a multi-picture file, and the pictures themselves are left out.
     """
     segments = list(_read_segments(path))
 
@@ -46,32 +46,32 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def find_notes(path: Path) -> list[str]:
-    """Return notes on what of a JPEG is not read."""
+    """Return notes on parts of a JPEG that are not read."""
     return [GAIN_MAP] if any(name in body for _, body in _read_segments(path) for name in _GAIN_MAPS) else []
 
 
 def build_segments(metadata: Mapping[str, Any]) -> bytes:
-    """Return the segments that belong behind a JPEG's start."""
+    """Return the segments that follow a JPEG's start marker."""
     across, down = (round(metadata.get(name, 1.0) * _MM_PER_INCH) for name in ("xres", "yres"))
     is_known = metadata.get("xres", 1.0) != 1.0  # libvips's value for a file without one
     density = (1, min(across, 65535), min(down, 65535)) if is_known else (0, 1, 1)
     segments = [(_APP0, struct.pack(">5s2B B2H 2B", b"JFIF\0", 1, 1, *density, 0, 0))]
-    if block := exif.fit_exif(metadata.get("exif-data", b""), _MOST_BYTES - len(_EXIF)):
+    if block := exif.fit_exif(metadata.get("exif-data", b""), _MAX_BYTES - len(_EXIF)):
         segments.append((_APP1, _EXIF + block))
     if packet := metadata.get("xmp-data"):
-        main, parts = xmp.split_packet(packet, _MOST_BYTES - len(_EXTENSION))
+        main, parts = xmp.split_packet(packet, _MAX_BYTES - len(_EXTENSION))
         segments += [(_APP1, _XMP + main), *((_APP1, _EXTENSION + part) for part in parts)]
-    blocks, step = metadata.get("photoshop-data", b""), _MOST_BYTES - len(_PHOTOSHOP)
+    blocks, step = metadata.get("photoshop-data", b""), _MAX_BYTES - len(_PHOTOSHOP)
     if "iptc-data" in metadata and not resources.find_iptc(blocks):
         blocks += resources.build_iptc(metadata["iptc-data"])
     segments += [(_APP13, _PHOTOSHOP + blocks[i : i + step]) for i in range(0, len(blocks), step)]
     for comment in metadata.get("comments", ()):
-        segments += [(_COMMENT, comment[i : i + _MOST_BYTES]) for i in range(0, len(comment), _MOST_BYTES)]
+        segments += [(_COMMENT, comment[i : i + _MAX_BYTES]) for i in range(0, len(comment), _MAX_BYTES)]
     return b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in segments)
 
 
 def read_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Return a JPEG's comments by the keyword that PNG has for them."""
+    """Return a JPEG's comments under PNG's keyword for them."""
     comments = [decode_text(comment) for comment in metadata.get("comments", ())]
     return {"Comment": "\n".join(comments)} if comments else {}
 

@@ -1,4 +1,4 @@
-"""Metadata in the chunks of a PNG (PNG, third edition). Texts are kept byte for byte, and so in their encoding."""
+"""Metadata in the chunks of a PNG (PNG, third edition). Texts are kept byte for byte, whatever their encoding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gknet.files.metadata.texts import decode_text
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP = b"XML:com.adobe.xmp"
 _RAW = b"Raw profile type "  # ImageMagick's and exiftool's, in hexadecimal digits
-_MOST_BYTES = 64 << 20  # of one text, unpacked
+_MAX_BYTES = 64 << 20  # of one text, unpacked
 HEADER_BYTES = 33
 """Bytes of a PNG's signature and first chunk."""
 
@@ -31,28 +31,28 @@ def read_metadata(file: IO[bytes]) -> dict[str, Any]:
         elif keyword.startswith(_RAW):
             _add_raw_profile(found, keyword.removeprefix(_RAW), _unpack_text(kind, body))
         else:
-            found["png-texts"].append(_build_chunk(kind, body))
+            found["png-texts"].append(build_chunk(kind, body))
     return {name: value for name, value in found.items() if value}
 
 
 def build_chunks(metadata: Mapping[str, Any]) -> bytes:
-    """Return the chunks that belong behind a PNG's header."""
+    """Return the chunks that follow a PNG's header."""
     chunks = []
     if block := metadata.get("exif-data"):
-        chunks.append(_build_chunk(b"eXIf", block))
+        chunks.append(build_chunk(b"eXIf", block))
     if packet := metadata.get("xmp-data"):
-        chunks.append(_build_chunk(b"iTXt", _XMP + bytes(5) + packet))
+        chunks.append(build_chunk(b"iTXt", _XMP + bytes(5) + packet))
     if records := metadata.get("iptc-data"):
         digits = re.sub("(.{72})", r"\1\n", resources.build_iptc(records).hex())
         profile = f"\niptc\n{len(digits.replace(chr(10), '')) // 2:8d}\n{digits}\n"
-        chunks.append(_build_chunk(b"zTXt", _RAW + b"iptc\0\0" + zlib.compress(profile.encode())))
+        chunks.append(build_chunk(b"zTXt", _RAW + b"iptc\0\0" + zlib.compress(profile.encode())))
     return b"".join([*chunks, *metadata.get("png-texts", ())])
 
 
 def build_text(keyword: str, text: str) -> bytes:
     """Return a text as a chunk."""
     body = keyword.encode() + (b"\0" if text.isascii() else bytes(5)) + text.encode()
-    return _build_chunk(b"tEXt" if text.isascii() else b"iTXt", body)
+    return build_chunk(b"tEXt" if text.isascii() else b"iTXt", body)
 
 
 def read_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
@@ -67,7 +67,7 @@ def read_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _read_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and the content of every chunk of EXIF or text, wherever it lies."""
+    """Yield the type and the content of every EXIF or text chunk, before or after the pixels."""
     file.seek(8)
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
@@ -80,7 +80,8 @@ def _read_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
             file.seek(length + 4, 1)
 
 
-def _build_chunk(kind: bytes, body: bytes) -> bytes:
+def build_chunk(kind: bytes, body: bytes) -> bytes:
+    """Return a chunk with its length and checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
@@ -96,13 +97,13 @@ def _unpack_text(kind: bytes, body: bytes) -> bytes:
     if not is_packed:
         return rest
     try:
-        return zlib.decompressobj().decompress(rest, _MOST_BYTES)
+        return zlib.decompressobj().decompress(rest, _MAX_BYTES)
     except zlib.error:
         return b""
 
 
 def _add_raw_profile(found: dict[str, Any], name: bytes, text: bytes) -> None:
-    """Add the metadata of a raw profile, unless the file has it in a chunk of its own."""
+    """Add the metadata of a raw profile, unless another chunk has provided it."""
     try:
         content = bytes.fromhex(b"".join(text.split()[2:]).decode("ascii"))
     except ValueError:

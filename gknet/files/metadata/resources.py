@@ -10,7 +10,7 @@ THUMBNAILS = (0x0409, 0x040C)
 
 
 def clean_resources(blocks: bytes) -> bytes:
-    """Return all resources but the thumbnails."""
+    """Return all resources except thumbnails."""
     return b"".join(block for number, _, block in _split_resources(blocks) if number not in THUMBNAILS)
 
 
@@ -26,10 +26,10 @@ def build_iptc(records: bytes) -> bytes:
 
 def _split_resources(blocks: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     """Yield the number, the content and the whole block of every resource, up to the first damaged one."""
-    place = 0
-    while len(blocks) >= place + 12 and blocks[place : place + 4].isalnum():
-        (number,) = struct.unpack_from(">H", blocks, place + 4)
-        start = place + 6 + (blocks[place + 6] // 2 + 1) * 2  # the name has a length and is padded
+    offset = 0
+    while len(blocks) >= offset + 12 and blocks[offset : offset + 4].isalnum():
+        (number,) = struct.unpack_from(">H", blocks, offset + 4)
+        start = offset + 6 + (blocks[offset + 6] // 2 + 1) * 2  # the name has a length and is padded
         if len(blocks) < start + 4:
             return
         (size,) = struct.unpack_from(">I", blocks, start)
@@ -37,5 +37,5 @@ def _split_resources(blocks: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         if len(content) < size:
             return
         end = start + 4 + size + size % 2
-        yield number, content, blocks[place:end].ljust(end - place, b"\0")
-        place = end
+        yield number, content, blocks[offset:end].ljust(end - offset, b"\0")
+        offset = end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def decode_text(content: bytes) -> str:
-    """Return a text in UTF-8 or, if it is not that, in Latin-1, without closing zeros."""
+    """Decode a text as UTF-8, or as Latin-1 if it is not valid UTF-8, and strip trailing zeros."""
     content = content.rstrip(b"\0")
     try:
         return content.decode()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gknet.files.metadata import exif, resources, xmp
-from gknet.files.metadata.directory import Value, build_directory, parse_directory
+from gknet.files.metadata.directory import Value, build_directory, parse_directory, parse_header
 
 _ORIENTATION, _XMP, _IPTC, _PHOTOSHOP = 274, 700, 33723, 34377
 _BLOCKS = (_XMP, _IPTC, _PHOTOSHOP)
@@ -18,14 +18,12 @@ _BYTE, _SHORT, _UNDEFINED = 1, 3, 7
 
 
 def read_metadata(path: Path) -> dict[str, bytes]:
-    """Return EXIF with the TIFF's own texts, XMP, IPTC and Photoshop's resources, without layers and small copies."""
+    """Return EXIF with the TIFF's own texts, XMP, IPTC and Photoshop's resources, without layers and thumbnails."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            order = "<" if data[:2] == b"II" else ">"
-            is_big = data[2:4] in (b"+\0", b"\0+")
-            (place,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
-            directory = parse_directory(data, place, order, is_big=is_big)
-        except (struct.error, OverflowError):  # damaged metadata should not cost the picture
+            order, is_big, offset = parse_header(data)
+            directory = parse_directory(data, offset, order, is_big=is_big)
+        except (struct.error, OverflowError):  # damaged metadata must not prevent reading the picture
             return {}
     blocks = {tag: value.content for tag in _BLOCKS if isinstance(value := directory.get(tag), Value)}
     photoshop = blocks.get(_PHOTOSHOP, b"")
@@ -60,19 +58,19 @@ def add_metadata(path: Path, metadata: Mapping[str, Any], orientation: int) -> N
         start = file.seek(0, os.SEEK_END)
         start += start % 2
         block = build_directory(directory, start, is_big=is_big)
-        # The values that the entries point to stay in place.
+        # Values outside the entries stay where they are.
         entries = {entry[:2]: entry for part in (first, block) for entry in _split_entries(part, counter, length)}
         file.seek(start)
         file.write(block)
-        place = file.tell()
+        offset = file.tell()
         merged = [entries[tag] for tag in sorted(entries, key=lambda tag: tag[::-1])]
         file.write(struct.pack(counter, len(merged)) + b"".join(merged) + bytes(struct.calcsize(link)))
         file.seek(8 if is_big else 4)
-        file.write(struct.pack(link, place))
+        file.write(struct.pack(link, offset))
 
 
 def _restore_records(records: bytes) -> bytes:
-    """Return IPTC records that begin with their mark, even if they were stored as 32-bit numbers of the other order."""
+    """Return IPTC records in their original order, even if they were stored as byte-swapped 32-bit numbers."""
     if records[:1] != b"\x1c" and records[3:4] == b"\x1c":
         return b"".join(records[i : i + 4][::-1] for i in range(0, len(records), 4))
     return records

@@ -1,4 +1,4 @@
-"""XMP packets, without what they say about pictures that are not written again: thumbnails, gain maps, depth maps."""
+"""XMP packets, without references to pictures that are not kept: thumbnails, gain maps and depth maps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
 _ORIENTATION = f"{{{_TIFF}}}Orientation"
 _NOTE = "http://ns.adobe.com/xmp/note/"
-# Namespaces of other pictures in the same file, by their beginning.
+# Prefixes of namespaces that describe other pictures in the same file.
 _OTHER_PICTURES = (
     "http://ns.adobe.com/hdr-gain-map/",
     "http://ns.adobe.com/hdr-metadata/",
@@ -39,11 +39,11 @@ _END = b'<?xpacket end="w"?>'
 
 
 def clean_xmp(packet: bytes, extension: bytes = b"") -> bytes:
-    """Return a packet and its extension as one packet, byte for byte if nothing had to go; empty if it is damaged.
+    """Return a packet and its extension as one packet; a packet alone is unchanged if it refers to no other picture.
 
-    A damaged packet is kept if it speaks of nothing that has to go.
+    A damaged packet is kept if it does not refer to other pictures; otherwise the result is empty.
     """
-    plain = packet.replace(b"\0", b"")  # whether it is UTF-8 or UTF-16
+    plain = packet.replace(b"\0", b"")  # UTF-8 and UTF-16 alike, for ASCII words
     if not extension and not any(word.encode() in plain for word in _WORDS):
         return packet
     try:
@@ -71,7 +71,7 @@ def find_orientation(packet: bytes) -> int:
 
 
 def set_orientation(packet: bytes, orientation: int) -> bytes:
-    """Return a packet that states an orientation where it states one."""
+    """Return a packet with any orientation in it replaced by this one."""
     if _TIFF.encode() not in packet or b"Orientation" not in packet:
         return packet
     try:
@@ -88,14 +88,14 @@ def set_orientation(packet: bytes, orientation: int) -> bytes:
     return _build_packet(root) if changed else packet
 
 
-def split_packet(packet: bytes, most: int) -> tuple[bytes, list[bytes]]:
-    """Return a packet of at most so many bytes, and the parts of its extension, as JPEG stores them (XMP part 3)."""
-    if len(packet) <= most:
+def split_packet(packet: bytes, max_bytes: int) -> tuple[bytes, list[bytes]]:
+    """Return a packet of at most `max_bytes`, and the parts of its extension, as JPEG stores them (XMP part 3)."""
+    if len(packet) <= max_bytes:
         return packet, []
     digest = hashlib.md5(packet, usedforsecurity=False).hexdigest().upper()
     note = f'<rdf:Description rdf:about="" xmlns:xmpNote="{_NOTE}" xmpNote:HasExtendedXMP="{digest}"/>'
     main = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}">{note}</rdf:RDF></x:xmpmeta>'
-    step = most - 40
+    step = max_bytes - 40  # the header of a part
     parts = [
         digest.encode() + struct.pack(">II", len(packet), start) + packet[start : start + step]
         for start in range(0, len(packet), step)
@@ -125,7 +125,7 @@ def _is_other_picture(name: object) -> bool:
 
 
 def _remove_other_pictures(root: ElementTree.Element) -> bool:
-    """Remove what speaks of other pictures, and return whether there was any."""
+    """Remove references to other pictures, and return whether there were any."""
     removed = False
     for element in list(root.iter()):
         for name in [name for name in element.attrib if _is_other_picture(name)]:

@@ -1,1 +1,1 @@
-"""What a file says its numbers mean: colors, channels and place."""
+"""What files state about their own pixels: colors, channels and position."""

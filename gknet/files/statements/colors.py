@@ -1,4 +1,4 @@
-"""What a file says about its colors, in an ICC profile or otherwise: one rule for all formats and ways in."""
+"""The color profile of a picture, from ICC or other statements: one order of precedence for all formats."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gknet.errors import UnsupportedError
 from gknet.files.statements import exif, heif, png
 
 _CURVE_STEPS = 4096
-_NOT_OF_PICTURES = (b"link", b"abst", b"nmcl")  # classes of profiles that say nothing about a picture's values
+_NOT_OF_PICTURES = (b"link", b"abst", b"nmcl")  # classes of profiles that do not describe a picture's values
 
 Statement = Mapping[bytes, bytes] | heif.Colors | None
 """The chunks of a PNG, the code points of AVIF and HEIC, and nothing for other formats."""
 
 
 def read_statement(file: IO[bytes], format: str) -> Statement:
-    """Return what a file's own structure says about its colors."""
+    """Return what a file states about its colors in chunks or boxes; not in EXIF or an ICC profile."""
     if format == "png":
         return png.read_chunks(file)
     return heif.read_colors(file) if format in ("heif", "heic") else None
@@ -32,21 +32,21 @@ def read_statement(file: IO[bytes], format: str) -> Statement:
 def find_profile(
     subject: object, embedded: bytes | None, statement: Statement, tags: Image.Exif, *, gray: bool
 ) -> bytes | None:
-    """Return the ICC profile of a picture's values; None if nothing is said about them, or sRGB by EXIF.
+    """Return the ICC profile of a picture's values; None without any statement, or for sRGB in EXIF.
 
-    subject: the file's name, for messages.   embedded: the file's ICC profile; for gray, one of RGB counts by its
-    curve.   tags: of EXIF, or of the TIFF.   gray: whether the pixels are gray.
-    Raises UnsupportedError for PQ, HLG, and whatever is said but not understood, such as a profile of CMYK.
+    subject: the file's name, for messages.   embedded: the file's ICC profile; for gray pixels, an RGB
+    profile counts by its curve.   tags: of EXIF, or of the TIFF.   gray: whether the pixels are gray.
+    Raises UnsupportedError for PQ, HLG, and statements that are not supported, such as a CMYK profile.
     """
     chunks = None if isinstance(statement, heif.Colors) else statement
-    profile = None if chunks is None else png.find_first_profile(chunks, gray=gray, subject=subject)
+    profile = None if chunks is None else png.find_overriding_profile(chunks, gray=gray, subject=subject)
     embedded = embedded or (None if chunks is None else png.unpack_profile(chunks))
     if profile is None and embedded is not None:
         profile = _check_profile(subject, embedded, gray=gray)
     if isinstance(statement, heif.Colors):
         profile = heif.find_profile(statement, profile, gray=gray, subject=subject)
     elif chunks is not None and profile is None:
-        profile = png.find_last_profile(chunks, gray=gray, subject=subject)
+        profile = png.find_fallback_profile(chunks, gray=gray, subject=subject)
     if profile is None:
         with warnings.catch_warnings():  # Pillow warns of damaged tags, some of which it reads only here
             warnings.simplefilter("ignore")
@@ -57,54 +57,47 @@ def find_profile(
 
 
 def _check_profile(subject: object, profile: bytes, *, gray: bool) -> bytes | None:
-    """Return a file's ICC profile, as one of gray if its pixels are gray; None if that is sRGB's.
+    """Return a file's ICC profile, converted to a gray one for gray pixels; None if that equals sRGB.
 
-    Raises UnsupportedError for a profile that says nothing about such pixels.
+    Raises UnsupportedError for a profile that does not apply to such pixels.
     """
     if profile[12:16] in _NOT_OF_PICTURES:
-        raise _profile_error(subject, "of a kind that is not for pictures")
+        raise _profile_error(subject, "a color profile that is not for pictures")
     if is_compatible(profile, gray=gray):
         return profile
     if not is_compatible(profile, gray=False):
         space = profile[16:20].strip()
-        kind = "gray" if space == b"GRAY" else space.decode("ascii", "replace")
-        raise _profile_error(subject, f"of {kind}, which its pixels are not" if space.isalnum() else "that is damaged")
+        if not space.isalnum():
+            raise _profile_error(subject, "a damaged color profile")
+        kind, pixels = space.decode().replace("GRAY", "gray"), "gray" if gray else "RGB"
+        raise _profile_error(subject, f"a color profile for {kind}, but its pixels are {pixels}")
     parsed = parse_matrix_profile(profile)
     if parsed is None or any(not np.array_equal(curve, parsed.curves[0]) for curve in parsed.curves):
-        raise _profile_error(subject, "of RGB, which its pixels are not")
+        raise _profile_error(subject, "a color profile for RGB, but its pixels are gray")
     return _build_gray_profile(parsed.curves[0])
 
 
 def _profile_error(subject: object, what: str) -> UnsupportedError:
-    return UnsupportedError(f"{subject} has a color profile {what}.", "Convert it to sRGB first.")
+    return UnsupportedError(f"{subject} has {what}.", "Convert it to sRGB first.")
 
 
 def _build_gray_profile(levels: np.ndarray) -> bytes | None:
-    """Return the profile of grays with the curve of an RGB profile; None if that is sRGB's."""
+    """Return a gray profile with the curve of an RGB profile; None if that equals sRGB."""
     steps = np.linspace(0, 1, _CURVE_STEPS)
     curve = np.interp(steps, np.linspace(0, 1, STEPS), levels)
     converted = build_profile("Gray of an RGB profile", REC_709, curve, gray=True)
     return None if is_srgb(converted) else converted
 
 
-def convert_to_rgb(profile: bytes) -> bytes:
-    """Return the RGB profile of grays in three channels. Raises UnsupportedError for a gray profile of tables."""
-    parsed = parse_matrix_profile(profile)
+def build_rgb_profile(gray_profile: bytes) -> bytes:
+    """Return the RGB profile of grays that are stored in three channels.
+
+    Raises UnsupportedError for a table-based gray profile.
+    """
+    parsed = parse_matrix_profile(gray_profile)
     if parsed is None:
         hint = "Save it as PNG or TIFF."
         raise UnsupportedError("WebP has no gray, and this gray profile cannot be converted to RGB.", hint)
     steps = np.linspace(0, 1, _CURVE_STEPS)
     curve = np.interp(steps, np.linspace(0, 1, STEPS), parsed.curves[0])
     return build_profile("RGB of a gray profile", REC_709, curve)
-
-
-def parse_exif(block: bytes) -> Image.Exif:
-    """Return the tags of an EXIF block, none if it is damaged."""
-    tags = Image.Exif()
-    with warnings.catch_warnings():  # damaged metadata should cost neither the picture nor the user's attention
-        warnings.simplefilter("ignore")
-        try:
-            tags.load(block)
-        except Exception:
-            return Image.Exif()
-    return tags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,22 +10,34 @@ from PIL import Image
 
 from gknet.color.icc import ADOBE_GAMMA, ADOBE_RGB, REC_709, SRGB_CURVE, Chromaticities, Curve, build_profile
 from gknet.errors import UnsupportedError
+from gknet.files.metadata.directory import EXIF, INTEROPERABILITY
 
-_EXIF, _INTEROPERABILITY = 0x8769, 0xA005
 _INDEX, _COLOR_SPACE, _GAMMA = 1, 0xA001, 0xA500
 _TRANSFER_FUNCTION, _WHITE, _PRIMARIES = 301, 318, 319
 _SRGB, _ADOBE, _UNCALIBRATED = 1, 2, 0xFFFF
 
 
+def parse_tags(block: bytes) -> Image.Exif:
+    """Return the tags of an EXIF block, none if it is damaged."""
+    tags = Image.Exif()
+    with warnings.catch_warnings():  # damaged metadata must neither prevent reading the picture nor cause warnings
+        warnings.simplefilter("ignore")
+        try:
+            tags.load(block)
+        except Exception:
+            return Image.Exif()
+    return tags
+
+
 def find_profile(exif: Image.Exif, *, gray: bool, subject: object) -> bytes | None:
-    """Return the ICC profile of the tags; None if they say sRGB, which they go on saying in the result, or nothing.
+    """Return the ICC profile of the tags; None if they state nothing, or sRGB, which the result's EXIF still states.
 
     subject: the file's name, for messages. Raises UnsupportedError for a color space that is not supported.
     """
     try:
-        details = exif.get_ifd(_EXIF)
-        index = str(exif.get_ifd(_INTEROPERABILITY).get(_INDEX, ""))
-    except Exception:  # damaged metadata should not cost the picture
+        details = exif.get_ifd(EXIF)
+        index = str(exif.get_ifd(INTEROPERABILITY).get(_INDEX, ""))
+    except Exception:  # damaged metadata must not prevent reading the picture
         return None
     space = details.get(_COLOR_SPACE, _UNCALIBRATED)
     if space == _SRGB:

@@ -1,6 +1,6 @@
-"""What AVIF and HEIC say about the primary picture's colors in their boxes (ISO/IEC 23008-12 and 14496-12).
+"""What the boxes of AVIF and HEIC state about the primary picture's colors (ISO/IEC 23008-12 and 14496-12).
 
-Without a word there, what their video stream says counts, as in libavif and browsers.
+If the boxes state nothing, the video stream's header counts, as in libavif and browsers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gknet.files.statements.bitstream import UNSPECIFIED, Points, read_av1, read
 
 _READABLE_MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
 _SEQUENCES = (b"avis", b"hevc", b"hevx", b"msf1")
-_MOST_BRANDS = _MOST_START = 4096
+_MAX_BRANDS = _MAX_START = 4096
 Box = tuple[bytes, bytes]
 """Type and content."""
 
@@ -48,7 +48,7 @@ def find_profile(colors: Colors, embedded: bytes | None, *, gray: bool, subject:
 
 
 def read_colors(file: IO[bytes]) -> Colors:
-    """Return what a file says about its primary picture; the defaults if it says nothing or is damaged."""
+    """Return what a file states about its primary picture; the defaults if it states nothing or is damaged."""
     try:
         return _parse_colors(dict(_split_boxes(_read_meta(file)[4:])), file)
     except (struct.error, IndexError, KeyError):
@@ -56,10 +56,10 @@ def read_colors(file: IO[bytes]) -> Colors:
 
 
 def is_sequence(file: IO[bytes]) -> bool:
-    """Whether a file says that it has a sequence of pictures, such as an animation."""
+    """Whether a file declares a sequence of pictures, such as an animation."""
     file.seek(0)
     size, kind = struct.unpack(">I4s", file.read(8).ljust(8, b"\0"))
-    brands = file.read(min(size, _MOST_BRANDS)) if kind == b"ftyp" else b""
+    brands = file.read(min(size, _MAX_BRANDS)) if kind == b"ftyp" else b""
     return any(brands[i : i + 4] in _SEQUENCES for i in range(0, len(brands), 4))
 
 
@@ -78,28 +78,30 @@ def _read_meta(file: IO[bytes]) -> bytes:
 
 
 def _split_boxes(content: bytes) -> Iterator[Box]:
-    place = 0
-    while place + 8 <= len(content):
-        size, kind = struct.unpack_from(">I4s", content, place)
+    offset = 0
+    while offset + 8 <= len(content):
+        size, kind = struct.unpack_from(">I4s", content, offset)
         head = 8
         if size == 1:
-            (size,), head = struct.unpack_from(">Q", content, place + 8), 16
-        end = place + size if size else len(content)
-        if end < place + head:
+            (size,), head = struct.unpack_from(">Q", content, offset + 8), 16
+        end = offset + size if size else len(content)
+        if end < offset + head:
             return
-        yield kind, content[place + head : end]
-        place = end
+        yield kind, content[offset + head : end]
+        offset = end
 
 
 def _parse_colors(meta: dict[bytes, bytes], file: IO[bytes]) -> Colors:
     references = list(_read_references(meta.get(b"iref", bytes(4))))
     (primary,) = struct.unpack_from(">I" if meta[b"pitm"][0] else ">H", meta[b"pitm"], 4)
-    # A grid without its own statement has that of its tiles.
+    # A grid that states nothing takes its tiles' statement.
     items = [primary, *(to for kind, of, to in references if (kind, of) == (b"dimg", primary))]
     properties = list(_split_boxes(meta[b"iprp"]))
     shared = list(_split_boxes(dict(properties)[b"ipco"]))
-    owned = [entry for kind, content in properties if kind == b"ipma" for entry in _read_owners(content)]
-    found = [(item, *shared[index - 1]) for item in items for owner, index in owned if owner == item and index > 0]
+    associations = [entry for kind, content in properties if kind == b"ipma" for entry in _read_associations(content)]
+    found = [
+        (item, *shared[index - 1]) for item in items for owner, index in associations if owner == item and index > 0
+    ]
     stated = (content for _, kind, content in found if kind == b"colr" and content[:4] == b"nclx")
     box = next(stated, None)
     points = struct.unpack_from(">3H", box, 4) if box else _read_stream(found, meta, file)
@@ -109,7 +111,7 @@ def _parse_colors(meta: dict[bytes, bytes], file: IO[bytes]) -> Colors:
 
 
 def _read_stream(found: list[tuple[int, bytes, bytes]], meta: dict[bytes, bytes], file: IO[bytes]) -> Points:
-    """Return what the stream of the first item with one says.   found: items with types and contents of properties."""
+    """Return the code points of the first item with a stream.   found: item, type and content of each property."""
     for item, kind, content in found:
         if kind == b"hvcC":
             return read_hevc(content)
@@ -119,31 +121,31 @@ def _read_stream(found: list[tuple[int, bytes, bytes]], meta: dict[bytes, bytes]
 
 
 def _read_start(item: int, meta: dict[bytes, bytes], file: IO[bytes]) -> bytes:
-    """Return the first bytes of an item's data, empty if it is not found."""
+    """Return the first bytes of an item's data by the iloc box; empty if they are not found."""
     location = meta[b"iloc"]
     version, sizes = location[0], (location[4] >> 4, location[4] & 15, location[5] >> 4, location[5] & 15)
     offset_size, length_size, base_size, index_size = sizes
     letter = "I" if version == 2 else "H"
-    place = 6
+    offset = 6
 
     def read(size: int) -> int:
-        nonlocal place
-        place += size
-        return int.from_bytes(location[place - size : place], "big")
+        nonlocal offset
+        offset += size
+        return int.from_bytes(location[offset - size : offset], "big")
 
     for _ in range(read(struct.calcsize(letter))):
-        number, way = read(struct.calcsize(letter)), read(2) & 15 if version else 0
-        place += 2
+        number, method = read(struct.calcsize(letter)), read(2) & 15 if version else 0
+        offset += 2
         base, extents = read(base_size), read(2)
         for i in range(extents):
-            place += index_size if version else 0
+            offset += index_size if version else 0
             start, length = base + read(offset_size), read(length_size)
             if (number, i) != (item, 0):
                 continue
-            if way == 1:
-                return meta[b"idat"][start : start + min(length, _MOST_START)]
+            if method == 1:
+                return meta[b"idat"][start : start + min(length, _MAX_START)]
             file.seek(start)
-            return file.read(min(length, _MOST_START)) if way == 0 else b""
+            return file.read(min(length, _MAX_START)) if method == 0 else b""
     return b""
 
 
@@ -156,14 +158,14 @@ def _read_references(content: bytes) -> Iterator[tuple[bytes, int, int]]:
             yield kind, source, target
 
 
-def _read_owners(content: bytes) -> Iterator[tuple[int, int]]:
-    """Yield items and the numbers, from 1, of their properties."""
+def _read_associations(content: bytes) -> Iterator[tuple[int, int]]:
+    """Yield items and the indices, from 1, of their properties, as the ipma box associates them."""
     item, number, bits = (">I" if content[0] else ">H"), (">H" if content[3] & 1 else ">B"), 15 if content[3] & 1 else 7
     (count,) = struct.unpack_from(">I", content, 4)
-    place = 8
+    offset = 8
     for _ in range(count):
-        (owner,) = struct.unpack_from(item, content, place)
-        place += struct.calcsize(item) + 1
-        for _ in range(content[place - 1]):
-            yield owner, struct.unpack_from(number, content, place)[0] & ((1 << bits) - 1)
-            place += struct.calcsize(number)
+        (owner,) = struct.unpack_from(item, content, offset)
+        offset += struct.calcsize(item) + 1
+        for _ in range(content[offset - 1]):
+            yield owner, struct.unpack_from(number, content, offset)[0] & ((1 << bits) - 1)
+            offset += struct.calcsize(number)

@@ -1,4 +1,4 @@
-"""What a PNG's chunks say about its colors and its place (PNG, third edition, 4.3 and 11.3; extensions)."""
+"""What a PNG's chunks state about its colors and its position (PNG, third edition, 4.3 and 11.3; extensions)."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ import numpy as np
 from gknet.color import cicp
 from gknet.color.icc import REC_709, SRGB_CURVE, Chromaticities, Curve, build_profile
 from gknet.errors import UnsupportedError
+from gknet.files.metadata.png import HEADER_BYTES, build_chunk
 
-_SIGNATURE, _HEADER = 8, 33  # bytes up to the first chunk and to the second
-_LONGEST = 100  # of the chunks that are read here, but for iCCP
-_LARGEST_PROFILE = 64 << 20
-_SRGB_GAMMA = 45455  # stands for sRGB's curve, beside sRGB's primaries or none
+_SIGNATURE_BYTES = 8
+_MAX_BYTES = 100  # of a chunk; those read here, except iCCP, are shorter
+_MAX_PROFILE = 64 << 20
+_SRGB_GAMMA = 45455  # means sRGB's curve if the primaries are sRGB's or not stated
 _PQ_NAME = b"ITUR_2100_PQ_FULL"  # by this profile's name, programs store PQ in PNG (W3C note png-hdr-pq)
 
 
 def read_chunks(file: IO[bytes]) -> dict[bytes, bytes]:
-    """Return the chunks before the pixels, each but iCCP cut off after a few bytes."""
+    """Return the chunks before the pixels; all except iCCP are cut off after a few bytes."""
     chunks: dict[bytes, bytes] = {}
-    file.seek(_SIGNATURE)
+    file.seek(_SIGNATURE_BYTES)
     while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
         (length,) = struct.unpack(">I", head[:4])
-        content = file.read(min(length, _LARGEST_PROFILE if head[4:] == b"iCCP" else _LONGEST))
+        content = file.read(min(length, _MAX_PROFILE if head[4:] == b"iCCP" else _MAX_BYTES))
         chunks[head[4:]] = content
         file.seek(length - len(content) + 4, os.SEEK_CUR)
     return chunks
 
 
 def read_position(chunks: Mapping[bytes, bytes]) -> tuple[int, int]:
-    """Return the picture's place on its page by oFFs, or ImageMagick's caNv, in pixels; (0, 0) if none is given."""
+    """Return the picture's position on its page (oFFs, or caNv by ImageMagick), in pixels; (0, 0) if it is not stated."""
     if len(offset := chunks.get(b"oFFs", b"")) == 9 and offset[8] == 0:
         left, top = struct.unpack_from(">ii", offset)
     elif len(canvas := chunks.get(b"caNv", b"")) == 16:
@@ -46,32 +47,31 @@ def read_position(chunks: Mapping[bytes, bytes]) -> tuple[int, int]:
 
 
 def add_position(path: Path, position: tuple[int, int]) -> None:
-    """Add a place on a page to a PNG, right after its header."""
-    body = b"oFFs" + struct.pack(">iiB", *position, 0)
+    """Add a position on a page to a PNG, right after its header."""
+    chunk = build_chunk(b"oFFs", struct.pack(">iiB", *position, 0))
     content = path.read_bytes()
-    head, rest = content[:_HEADER], content[_HEADER:]
-    path.write_bytes(head + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + rest)
+    path.write_bytes(content[:HEADER_BYTES] + chunk + content[HEADER_BYTES:])
 
 
 def unpack_profile(chunks: Mapping[bytes, bytes]) -> bytes | None:
     """Return iCCP's profile, empty if it is damaged; None without one.
 
-    libpng drops a profile that it finds fault with, such as one of RGB in a gray PNG.
+    Needed because libpng drops a profile that it considers invalid, such as an RGB profile in a gray PNG.
     """
     if b"iCCP" not in chunks:
         return None
     packed = chunks[b"iCCP"].partition(b"\0")[2][1:]  # a name, and the kind of compression
     try:
-        return zlib.decompressobj().decompress(packed, _LARGEST_PROFILE)
+        return zlib.decompressobj().decompress(packed, _MAX_PROFILE)
     except zlib.error:
         return b""
 
 
-def find_first_profile(chunks: Mapping[bytes, bytes], *, gray: bool, subject: object) -> bytes | None:
-    """Return the ICC profile of cICP, which comes before an embedded one; None without it.
+def find_overriding_profile(chunks: Mapping[bytes, bytes], *, gray: bool, subject: object) -> bytes | None:
+    """Return the ICC profile of cICP, which overrides an embedded one; None without it.
 
     chunks: as from `read_chunks`.   subject: the file's name, for messages.
-    Raises UnsupportedError for PQ, HLG and a cICP that makes no sense.
+    Raises UnsupportedError for PQ, HLG and an invalid cICP.
     """
     if b"cICP" in chunks:
         primaries, transfer, matrix, is_full = chunks[b"cICP"].ljust(4, b"\0")[:4]
@@ -85,10 +85,10 @@ def find_first_profile(chunks: Mapping[bytes, bytes], *, gray: bool, subject: ob
     return None
 
 
-def find_last_profile(chunks: Mapping[bytes, bytes], *, gray: bool, subject: object) -> bytes | None:
-    """Return the ICC profile of sRGB, or of gAMA with cHRM, which come after an embedded one; None without any.
+def find_fallback_profile(chunks: Mapping[bytes, bytes], *, gray: bool, subject: object) -> bytes | None:
+    """Return the ICC profile of sRGB, or of gAMA with cHRM, which count only without an embedded one; None without any.
 
-    chunks, subject: as above. Raises UnsupportedError for numbers that make no sense.
+    chunks, subject: as for `find_overriding_profile`. Raises UnsupportedError for invalid numbers.
     """
     if b"sRGB" in chunks:
         return build_profile("sRGB", REC_709, SRGB_CURVE, gray=gray)

@@ -1,4 +1,4 @@
-"""What the tags of a TIFF say about its channels and its place (TIFF 6.0), which libvips does not tell."""
+"""What the tags of a TIFF state about its channels, pages and position (TIFF 6.0) that libvips does not report."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import IO
 
 from PIL import Image
 
-from gknet.errors import PictureError, UnsupportedError
-from gknet.files.metadata.directory import parse_directory
+from gknet.errors import UnsupportedError
+from gknet.files.metadata.directory import parse_directory, parse_header
 from gknet.files.metadata.exif import build_exif
-from gknet.files.picture import ONLY_THE_FIRST
+from gknet.files.picture import ONLY_THE_FIRST, damage_error
 
 _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 256, 258, 259, 262, 277, 338, 339
 _PAGE_KIND, _PHOTOSHOP_LAYERS = 254, 37724
-_NO_PAGE = 1 | 4  # bits of the kind: a small copy of another page, and a mask of one
-_MOST_PAGES = 1000
+_NO_PAGE = 1 | 4  # flags of the kind: a reduced copy of another page, and a mask of one
+_MAX_PAGES = 1000
 _LAYER_KEYS = (b"Layr", b"Lr16", b"Lr32")
 _POSITION = ((286, 282), (287, 283))  # in units of the resolution, and pixels a unit
 _KINDS = {
@@ -50,11 +50,8 @@ def read_tags(file: IO[bytes]) -> Image.Exif:
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file.seek(0)
-        head = file.read(16)
-        tags.endian, tags.bigtiff = "<" if head[:2] == b"II" else ">", 43 in head[2:4]
-        place = ("Q", 8) if tags.bigtiff else ("I", 4)
-        (start,) = struct.unpack_from(tags.endian + place[0], head, place[1])
-        if tags.bigtiff and tags.endian == ">":  # Pillow takes its directory for that of a small one
+        tags.endian, tags.bigtiff, start = parse_header(file.read(16))
+        if tags.bigtiff and tags.endian == ">":  # Pillow misreads its directory as that of a classic TIFF
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 tags = Image.Exif()
                 tags.load(build_exif(parse_directory(data, start, ">", is_big=True)))
@@ -68,13 +65,12 @@ def check_channels(path: Path, tags: Image.Exif) -> None:
 
     Raises PictureError for damaged tags.
     """
-
     if not _get_values(tags, _WIDTH):
-        raise PictureError(f"{path} is damaged or incomplete.", "Copy or export it again.")
+        raise damage_error(path)
     (kind, *_), (samples, *_) = _get_values(tags, _PHOTOMETRIC, _GRAY), _get_values(tags, _SAMPLES, 1)
     is_float = _FLOAT in _get_values(tags, _FORMAT, 1)
     is_known = kind in (_GRAY, _RGB, _PALETTE) or (kind, is_float) == (_WHITE_IS_ZERO, False)
-    # libvips leaves the conversion of YCbCr to JPEG's library, and does not do it for other compressions.
+    # Only libjpeg converts YCbCr, so libvips would return it unconverted from other compressions.
     if not is_known and (kind, _get_values(tags, _COMPRESSION, 1)) != (_YCBCR, (_JPEG,)):
         raise UnsupportedError(f"{path} has {_KINDS.get(kind, 'unknown')} values, which are not supported.", TO_RGB)
     for bits in _get_values(tags, _BITS, 1):
@@ -94,33 +90,31 @@ def check_channels(path: Path, tags: Image.Exif) -> None:
 
 
 def check_pages(path: Path, pages: Sequence[bool]) -> None:
-    """Raise UnsupportedError if the first page is a small copy of another.   pages: as from `read_pages`."""
+    """Raise UnsupportedError if the first page is a reduced copy of another.   pages: as from `read_pages`."""
     if any(pages) and not pages[0]:
         hint = "Save its full picture as a TIFF of one page."
-        raise UnsupportedError(f"{path} begins with a small copy of its picture, which is not supported.", hint)
+        raise UnsupportedError(f"{path} begins with a thumbnail of its picture, which is not supported.", hint)
 
 
 def read_pages(file: IO[bytes]) -> list[bool]:
-    """Return for each page whether it is one of its own, not a small copy or a mask; up to the first damaged one."""
+    """Return for each page whether it is a full picture, not a reduced copy or a mask; up to the first damaged page."""
     pages: dict[int, bool] = {}
     file.seek(0)
-    head = file.read(16)
-    order, is_big = "<" if head[:2] == b"II" else ">", 43 in head[2:4]
-    counter, entry, link = (order + form for form in (("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")))
     with contextlib.suppress(struct.error, OSError, OverflowError):
-        (place,) = struct.unpack_from(link, head, 8 if is_big else 4)
-        while place and place not in pages and len(pages) < _MOST_PAGES:
-            file.seek(place)
+        order, is_big, offset = parse_header(file.read(16))
+        counter, entry, link = (order + form for form in (("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")))
+        while offset and offset not in pages and len(pages) < _MAX_PAGES:
+            file.seek(offset)
             (count,) = struct.unpack(counter, file.read(struct.calcsize(counter)))
             entries = file.read(min(count, 65535) * struct.calcsize(entry))
             kinds = [value for tag, _, _, value in struct.iter_unpack(entry, entries) if tag == _PAGE_KIND]
-            pages[place] = not any(struct.unpack_from(order + "I", kind)[0] & _NO_PAGE for kind in kinds)
-            (place,) = struct.unpack(link, file.read(struct.calcsize(link)))
+            pages[offset] = not any(struct.unpack_from(order + "I", kind)[0] & _NO_PAGE for kind in kinds)
+            (offset,) = struct.unpack(link, file.read(struct.calcsize(link)))
     return list(pages.values())
 
 
 def find_notes(tags: Image.Exif, pages: Sequence[bool]) -> list[str]:
-    """Return notes on what of a TIFF is not read.   pages: as from `read_pages`."""
+    """Return notes on parts of a TIFF that are not read.   pages: as from `read_pages`."""
     notes = [ONLY_THE_FIRST] if sum(pages) > 1 else []
     with contextlib.suppress(Exception):  # a damaged tag
         layers = bytes(tags.get(_PHOTOSHOP_LAYERS, b""))
@@ -130,9 +124,9 @@ def find_notes(tags: Image.Exif, pages: Sequence[bool]) -> list[str]:
 
 
 def read_position(tags: Image.Exif) -> tuple[int, int]:
-    """Return the picture's place on its page, in pixels; (0, 0) if none is given."""
+    """Return the picture's position on its page, in pixels; (0, 0) if it is not stated."""
     try:
-        left, top = (float(tags[place]) * float(tags[scale]) for place, scale in _POSITION)
+        left, top = (float(tags[distance]) * float(tags[scale]) for distance, scale in _POSITION)
         return round(left), round(top)
     except (KeyError, TypeError, ValueError, OverflowError, SyntaxError):
         return 0, 0

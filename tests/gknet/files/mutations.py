@@ -1,6 +1,6 @@
 """Reads mutations of a valid picture file, in a process of its own: python -m tests.gknet.files.mutations FILE COUNT.
 
-Each must end in a picture or one clear line, within ten seconds. Prints the most memory that was used, in bytes.
+Each must end in a picture or one clear line, within ten seconds. Prints the peak memory in bytes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def mutate(whole: bytes, random: np.random.Generator) -> bytes:
 
 
 def use(path: Path) -> None:
-    """Do with a file what the command does, but for the network."""
+    """Process a file as the command does, without the network."""
     document = open_layers(path)
     if document is not None:
         try:

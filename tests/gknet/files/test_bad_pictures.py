@@ -1,4 +1,4 @@
-"""What people feed it by mistake or by malice: it works, or one clear line says why not; no file is ever replaced."""
+"""Mistaken, damaged and malicious input: it works, or one clear line says why not, and no file is replaced."""
 
 from __future__ import annotations
 
@@ -99,11 +99,11 @@ FLAT: dict[str, tuple[Callable[[np.ndarray], str], str]] = {
     ),
     "a profile of CMYK on RGB": (
         lambda rgb: saved("a.jpg", rgb, icc_profile=cmyk_profile()),
-        "a.jpg has a color profile of CMYK, which its pixels are not",
+        "a.jpg has a color profile for CMYK, but its pixels are RGB",
     ),
     "a profile of gray on RGB": (
         lambda rgb: saved("a.jpg", rgb, icc_profile=icc.gray(icc.gamma(2.2))),
-        "a.jpg has a color profile of gray, which its pixels are not",
+        "a.jpg has a color profile for gray, but its pixels are RGB",
     ),
     "CMYK": (cmyk, "CMYK"),
     "several pages, of which the first is taken": (lambda rgb: frames("a.tif", rgb), f"{NOTE}only the first page"),

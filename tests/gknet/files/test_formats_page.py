@@ -215,7 +215,7 @@ CHECKS: dict[str, Callable[[Path, Picture], bool]] = {
     "gray": lambda _, read: np.array_equal(read.pixels, 255 - RGB[..., :1]),
     "RGB": lambda _, read: read.pixels.shape[2] == 3,
     "placed in the display window": lambda _, read: read.pixels.shape == (80, 100, 3),
-    "place of a cut-out": lambda path, read: read.position == formats.read_picture(resaved(path)).position == (9, 7),
+    "position of a cut-out": lambda path, read: read.position == formats.read_picture(resaved(path)).position == (9, 7),
 }
 LAYERED: dict[str, Callable[[Path], bool]] = {
     "left out, with a note": lambda path: notes_of(path) == ["the saved channel 'Sky' is left out"],

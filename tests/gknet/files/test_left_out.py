@@ -1,4 +1,4 @@
-"""What a file has besides the picture that is read and written: lost in the result, but not without a word."""
+"""Contents of a file that are not read: the result lacks them, and a note says so."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def notes_on(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".webp", ".png", ".avif"])
-def test_other_pages_and_frames_are_told(tmp_path: Path, rgb: np.ndarray, suffix: str) -> None:
+def test_other_pages_and_frames_get_a_note(tmp_path: Path, rgb: np.ndarray, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     Image.fromarray(rgb).save(path)
     assert notes_on(path) == []
@@ -41,7 +41,7 @@ def test_other_pages_and_frames_are_told(tmp_path: Path, rgb: np.ndarray, suffix
     assert notes_on(path) == [FIRST]
 
 
-def test_other_pictures_in_a_heic_are_told(tmp_path: Path, rgb: np.ndarray) -> None:
+def test_other_pictures_in_a_heic_get_a_note(tmp_path: Path, rgb: np.ndarray) -> None:
     file = pillow_heif.from_pillow(Image.fromarray(rgb))
     file.save(tmp_path / "a.heic")
     assert notes_on(tmp_path / "a.heic") == []
@@ -51,7 +51,7 @@ def test_other_pictures_in_a_heic_are_told(tmp_path: Path, rgb: np.ndarray) -> N
 
 
 @pytest.mark.parametrize("big", [False, True])
-def test_small_copies_are_no_pages(tmp_path: Path, rgb: np.ndarray, big: bool) -> None:
+def test_reduced_copies_do_not_count_as_pages(tmp_path: Path, rgb: np.ndarray, big: bool) -> None:
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path, bigtiff=big, byteorder=">") as file:
         file.write(rgb, photometric="rgb", subifds=1)
@@ -62,17 +62,17 @@ def test_small_copies_are_no_pages(tmp_path: Path, rgb: np.ndarray, big: bool) -
 
 
 @pytest.mark.parametrize("big", [False, True])
-def test_a_tiff_that_begins_with_a_small_copy_is_refused(tmp_path: Path, rgb: np.ndarray, big: bool) -> None:
+def test_a_tiff_that_begins_with_a_thumbnail_is_refused(tmp_path: Path, rgb: np.ndarray, big: bool) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, rgb[::4, ::4], photometric="rgb", subfiletype=1, bigtiff=big)
     assert formats.read_picture(path).pixels.shape == (15, 20, 3)  # there is nothing else
     tifffile.imwrite(path, rgb, photometric="rgb", append=True)
-    with pytest.raises(UnsupportedError, match="begins with a small copy") as caught:
+    with pytest.raises(UnsupportedError, match="begins with a thumbnail") as caught:
         formats.read_picture(path)
     assert str(path) in caught.value.message
 
 
-def test_pages_that_point_at_each_other_end(tmp_path: Path, rgb: np.ndarray) -> None:
+def test_a_cycle_of_pages_ends(tmp_path: Path, rgb: np.ndarray) -> None:
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path, byteorder="<") as file:
         file.write(rgb, photometric="rgb")
@@ -85,7 +85,7 @@ def test_pages_that_point_at_each_other_end(tmp_path: Path, rgb: np.ndarray) -> 
 
 
 @pytest.mark.parametrize("key", [b"ryaL", b"Layr", b"61rL"])
-def test_layers_that_photoshop_keeps_in_a_tiff_are_told(tmp_path: Path, rgb: np.ndarray, key: bytes) -> None:
+def test_photoshop_layers_in_a_tiff_get_a_note(tmp_path: Path, rgb: np.ndarray, key: bytes) -> None:
     block = b"Adobe Photoshop Document Data Block\0" + b"MIB8" + key + bytes([4, 0, 0, 0]) + bytes(4)
     tifffile.imwrite(tmp_path / "a.tif", rgb, photometric="rgb", extratags=[(37724, 7, len(block), block, True)])
     assert notes_on(tmp_path / "a.tif") == ["Photoshop's layers in the TIFF are left out"]
@@ -101,7 +101,7 @@ def test_layers_that_photoshop_keeps_in_a_tiff_are_told(tmp_path: Path, rgb: np.
         b"\xff\xe2urn:iso:std:iso:ts:21496:-1\0\0\0\0\0",
     ],
 )
-def test_a_gain_map_is_told(tmp_path: Path, rgb: np.ndarray, segment: bytes) -> None:
+def test_a_gain_map_gets_a_note(tmp_path: Path, rgb: np.ndarray, segment: bytes) -> None:
     path = tmp_path / "a.jpg"
     Image.fromarray(rgb).save(path)
     assert notes_on(path) == []
@@ -112,7 +112,7 @@ def test_a_gain_map_is_told(tmp_path: Path, rgb: np.ndarray, segment: bytes) -> 
 
 @pytest.mark.parametrize("names", [["Transparency\0", "Dog\0"], ["Dog"], []])
 @pytest.mark.parametrize("gray", [False, True])
-def test_channels_saved_with_a_flat_photoshop_file_are_told(
+def test_saved_channels_of_a_flat_photoshop_file_get_a_note(
     tmp_path: Path, rgb: np.ndarray, names: list[str], gray: bool
 ) -> None:
     path = tmp_path / "a.psd"
@@ -125,7 +125,7 @@ def test_channels_saved_with_a_flat_photoshop_file_are_told(
     assert notes_on(path) == [f"the saved channel '{'Dog' if names else 'Alpha 1'}' is left out"]
 
 
-def test_both_ways_to_make_a_scene_tell_it(tmp_path: Path, rgb: np.ndarray) -> None:
+def test_both_kinds_of_scene_pass_notes_on(tmp_path: Path, rgb: np.ndarray) -> None:
     pages = {"save_all": True, "append_images": [Image.fromarray(rgb)]}
     Image.fromarray(rgb).save(tmp_path / "a.tif", **pages)
     mask = np.zeros(rgb.shape[:2], np.uint8)
@@ -140,19 +140,19 @@ def test_both_ways_to_make_a_scene_tell_it(tmp_path: Path, rgb: np.ndarray) -> N
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".exr"])
-def test_values_that_the_output_cannot_hold_are_told(rgb: np.ndarray, suffix: str) -> None:
+def test_values_that_the_output_cannot_store_get_a_note(rgb: np.ndarray, suffix: str) -> None:
     pixels = np.dstack([rgb, rgb[..., 0]]).astype(np.float32) / 255
     pixels[..., 3] *= 2  # not a color
     notes = [formats.find_write_notes(Path(f"a{suffix}"), Picture(pixels=pixels))]
     for value in (1.5, -0.5):
         pixels[10, 10, 1] = value
         notes.append(formats.find_write_notes(Path(f"a{suffix}"), Picture(pixels=pixels)))
-    told = ["values above white and below black are cut off; float TIFF and OpenEXR keep them"]
-    assert notes == [[], [], []] if suffix in (".tif", ".exr") else [[], told, told]
+    clipped = ["values above white and below black are clipped; float TIFF and OpenEXR keep them"]
+    assert notes == [[], [], []] if suffix in (".tif", ".exr") else [[], clipped, clipped]
 
 
-def test_a_gain_map_beside_a_heic_is_told(tmp_path: Path, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the name that Apple gives it; no library at hand writes one."""
+def test_a_gain_map_in_a_heic_gets_a_note(tmp_path: Path, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apple's name of it is patched in, because no available library writes one."""
     pillow_heif.from_pillow(Image.fromarray(rgb)).save(tmp_path / "a.heic")
     read = pillow_heif.open_heif
 

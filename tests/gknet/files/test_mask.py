@@ -1,4 +1,4 @@
-"""What is taken as the mask, and what is said about it."""
+"""Which channel and values are used as the mask, and the notes on it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def test_a_single_label_is_the_object(label: int, dtype: type) -> None:
     np.testing.assert_array_equal(mask, OBJECT * (dtype(1) if dtype == np.float32 else np.iinfo(dtype).max))
     assert mask.dtype == dtype
     assert len(notes) == 1
-    assert "taken as the object" in notes[0]
+    assert "used as the object" in notes[0]
 
 
 def test_the_larger_of_two_values_is_the_object() -> None:
     mask, notes = choose_mask(gray(np.where(OBJECT, 9, 3).astype(np.uint8)))
     np.testing.assert_array_equal(mask, WHITE)
-    assert "9 was taken" in notes[0]
+    assert "9 was used" in notes[0]
 
 
 def test_two_values_that_are_nearly_black_and_white_need_no_note() -> None:
@@ -63,7 +63,7 @@ def test_several_labels_are_refused_in_one_line(labels: tuple[int, ...], dtype: 
     if labels[-1] == 255:  # a border that belongs to nobody
         mask[:] = np.where(OBJECT, labels[1], 0)
         mask[40:42] = 255
-    with pytest.raises(InputError, match=r"map of labels.*white"):
+    with pytest.raises(InputError, match=r"label map.*white"):
         choose_mask(gray(mask))
 
 
@@ -91,15 +91,15 @@ def test_a_stray_alpha_is_not_the_mask() -> None:
     np.testing.assert_array_equal(choose_mask(np.dstack([WHITE, OPAQUE * 0]))[0], WHITE)
 
 
-def test_a_real_alpha_is_the_mask_and_a_contradiction_is_told() -> None:
+def test_a_real_alpha_is_the_mask_and_a_contradiction_gets_a_note() -> None:
     other = np.roll(WHITE, 50, axis=1)
-    for colors, is_told in ((WHITE, False), (OPAQUE, False), (other, True), (photograph("coffee", 120, 160), False)):
+    for colors, has_note in ((WHITE, False), (OPAQUE, False), (other, True), (photograph("coffee", 120, 160), False)):
         mask, notes = choose_mask(np.dstack([colors, WHITE]))
         np.testing.assert_array_equal(mask, WHITE)
-        assert bool(notes) is is_told
+        assert bool(notes) is has_note
 
 
-def test_a_photograph_as_the_mask_is_told() -> None:
+def test_a_photograph_as_the_mask_gets_a_note() -> None:
     _, notes = choose_mask(photograph("coffee", 120, 160))
     assert "colors" in notes[0]
 
@@ -111,15 +111,15 @@ def test_a_photograph_as_the_mask_is_told() -> None:
         ((slice(3, 5), slice(3, 6)), 0, "leaves only 6"),
     ],
 )
-def test_almost_empty_and_almost_full_masks_are_told(place: tuple[slice, slice], white: int, words: str) -> None:
+def test_almost_empty_and_almost_full_masks_get_a_note(place: tuple[slice, slice], white: int, words: str) -> None:
     mask = np.full(OBJECT.shape, 255 - white, np.uint8)
     mask[place] = white
     assert words in choose_mask(gray(mask))[1][0]
 
 
-def test_a_dim_mask_and_one_without_black_are_told() -> None:
+def test_a_dim_mask_and_one_without_black_get_a_note() -> None:
     soft = (np.hypot(*np.mgrid[-60:60, -80:80]) / 100).clip(0, 1)
-    assert "nowhere white, so at most 50 %" in choose_mask(gray((soft * 128).astype(np.uint8)))[1][0]
+    assert "no white, so at most 50 %" in choose_mask(gray((soft * 128).astype(np.uint8)))[1][0]
     assert "no part of the mask is black" in choose_mask(gray((soft * 205 + 50).astype(np.uint8)))[1][0]
 
 

@@ -1,4 +1,4 @@
-"""What files say besides their pixels, in and out: made and judged by other libraries, or byte by byte."""
+"""Metadata that is read and written: made and checked by other libraries, or byte by byte."""
 
 from __future__ import annotations
 

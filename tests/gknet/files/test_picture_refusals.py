@@ -1,4 +1,4 @@
-"""Files that are damaged, lie, or cannot be written: one clear line, and nothing is left behind."""
+"""Files that are damaged, have false headers, or cannot be written: one clear line, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def assert_one_clear_line(error: HarmonizeError) -> None:
 
 
 def bad_files(folder: Path) -> dict[str, Path]:
-    """Files that must not be taken for pictures, by what is wrong."""
+    """Files that must be refused, by what is wrong with them."""
     files = {}
 
     def add(name: str, content: bytes) -> None:
@@ -150,7 +150,7 @@ def test_a_header_that_claims_too_much_is_refused_before_memory_is_asked_for(tmp
 @pytest.mark.parametrize(
     "name", ["a", "a.gif", "a.xyz", "missing/a.png", "folder.png", "file/a.png", "a.jpg", "long.webp"]
 )
-def test_what_cannot_be_written_is_said_in_one_line_and_leaves_nothing(tmp_path, name):
+def test_files_that_cannot_be_written_give_one_line_and_leave_nothing(tmp_path, name):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").write_text("")
     before = sorted(tmp_path.iterdir())

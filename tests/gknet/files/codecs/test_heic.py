@@ -1,4 +1,4 @@
-"""HEIC as telephones write it, and AVIF of more than 8 bits."""
+"""HEIC as phones write it, and AVIF of more than 8 bits."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def test_values_beyond_white_and_below_black_stay_finite_and_in_order(
         ({"RGB": np.zeros((8, 8, 3), np.float32)}, {"colorInteropID": "lin_ap1_scene"}, "lin_ap1_scene"),
         ({"RGB": np.zeros((8, 8, 3), np.float32)}, {"oiio:ColorSpace": "sRGB"}, "sRGB"),
         ({"RGB": np.zeros((8, 8, 3), np.uint32)}, {}, "integer"),
-        ({name: np.zeros((8, 8), np.float32) for name in ("Y", "RY", "BY")}, {}, "luminance and chroma"),
+        ({name: np.zeros((8, 8), np.float32) for name in ("Y", "RY", "BY")}, {}, "chroma channels"),
     ],
 )
 def test_what_is_no_picture_of_srgb_primaries_is_refused(tmp_path, planes, header, word):

@@ -1,4 +1,4 @@
-"""OpenRaster and Photoshop files: which layer is meant, how they look, and what is written back."""
+"""OpenRaster and Photoshop files: which layer is chosen, how layers are rendered, and what is written back."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_operators_cover_as_porter_and_duff_have_it(operator, alpha):
     assert np.isfinite(result).all()
 
 
-def test_an_operator_that_is_not_drawn_is_said(run: Run, file: Path) -> None:
+def test_an_unsupported_operator_gets_a_note(run: Run, file: Path) -> None:
     members = ora.contents(file)
     changed = members["stack.xml"].replace(b"svg:src-over", b"krita:dissolve")
     del members["mimetype"], members["stack.xml"]
@@ -316,7 +316,7 @@ def test_a_photoshop_file_becomes_openraster_with_one_layer_more(
     assert np.abs(flat.pixels.astype(int) - formats.read_picture(tmp_path / "b.tif").pixels).max() == 0
 
 
-def test_masks_clipping_and_adjustments_are_drawn_and_said(run: Run, tmp_path: Path, photoshop, cutout) -> None:
+def test_masks_clipping_and_adjustments_are_drawn_and_get_a_note(run: Run, tmp_path: Path, photoshop, cutout) -> None:
     cup = list(photoshop.descendants())[-1]
     cup.create_mask(Image.fromarray(np.repeat(np.uint8([[0, 255]]), 75, axis=0).repeat(60, 1).repeat(2, 0)))
     red = np.zeros((40, 120, 3), np.uint16)
@@ -341,11 +341,11 @@ def test_masks_clipping_and_adjustments_are_drawn_and_said(run: Run, tmp_path: P
     assert np.abs(formats.read_picture(tmp_path / "b.png").pixels.astype(int) - shown).max() <= 257 // 2
 
 
-def test_what_of_photoshop_has_no_place_in_openraster_is_said_in_one_line(run: Run, tmp_path: Path, photoshop) -> None:
+def test_photoshop_features_that_openraster_lacks_get_one_note(run: Run, tmp_path: Path, photoshop) -> None:
     list(photoshop.descendants())[-1].blend_mode = BlendMode.VIVID_LIGHT
     photoshop.save(tmp_path / "a.psd")
     said = run("harmonize", "a.psd", "-o", "b.ora")
-    assert said == "gknet: Note: the blend mode of 'cup' is normal among the layers.\n"
+    assert said == "gknet: Note: the blend mode of 'cup' is normal in the OpenRaster layers.\n"
 
 
 def test_gray_photoshop_files_stay_gray(run: Run, tmp_path: Path, background, cutout) -> None:

@@ -1,4 +1,4 @@
-"""Pictures that are a part of a page: they are read, pasted and kept where their file says that they are."""
+"""Pictures that are part of a page are read, pasted and saved at the position in their file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What files say about their colors without ICC: understood and kept as a profile, or refused; never dropped."""
+"""Color statements other than ICC: converted to a profile, or refused, never dropped."""
 
 from __future__ import annotations
 
@@ -403,10 +403,10 @@ def of_kind(space: bytes, kind: bytes = b"mntr") -> bytes:
 @pytest.mark.parametrize(
     ("profile", "word"),
     [
-        (of_kind(b"CMYK"), "profile of CMYK"),
-        (of_kind(b"Lab "), "profile of Lab,"),
-        (of_kind(b"6CLR"), "profile of 6CLR"),
-        (icc.gray(icc.gamma(2.2)), "profile of gray"),
+        (of_kind(b"CMYK"), "profile for CMYK"),
+        (of_kind(b"Lab "), "profile for Lab,"),
+        (of_kind(b"6CLR"), "profile for 6CLR"),
+        (icc.gray(icc.gamma(2.2)), "profile for gray"),
         (of_kind(b"RGB ", b"link"), "not for pictures"),
         (P3[:60].replace(b"RGB ", b"\0\0\0\0"), "damaged"),
     ],
@@ -423,7 +423,7 @@ def test_a_profile_of_other_pixels_is_refused(tmp_path, rgb, suffix, profile, wo
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 def test_a_profile_of_rgb_that_has_no_curve_for_gray_is_refused(tmp_path, rgb, suffix):
     Image.fromarray(rgb[..., 0]).save(tmp_path / f"a{suffix}", icc_profile=icc.of_tables(2))
-    assert_refused(tmp_path / f"a{suffix}", "profile of RGB")
+    assert_refused(tmp_path / f"a{suffix}", "profile for RGB")
 
 
 def test_a_profile_in_a_png_that_cannot_be_unpacked_is_refused(tmp_path, rgb):
