@@ -36,7 +36,7 @@ def read_chunks(file: IO[bytes]) -> dict[bytes, bytes]:
 
 
 def read_position(chunks: Mapping[bytes, bytes]) -> tuple[int, int]:
-    """Return the picture's position on its page (oFFs, or caNv by ImageMagick), in pixels; (0, 0) if it is not stated."""
+    """Return the position on a page (oFFs, or caNv by ImageMagick) in pixels; (0, 0) if it is not stated."""
     if len(offset := chunks.get(b"oFFs", b"")) == 9 and offset[8] == 0:
         left, top = struct.unpack_from(">ii", offset)
     elif len(canvas := chunks.get(b"caNv", b"")) == 16:
