@@ -37,6 +37,20 @@ def test_pasting_mixes_by_alpha_and_leaves_the_rest_to_the_bit(
     assert np.array_equal(result[~covered], photograph[~covered])
 
 
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float32])
+def test_what_lies_below_clear_pixels_stays_to_the_bit_even_where_it_is_clear_itself(
+    photograph: np.ndarray, layer: np.ndarray, depth: type
+) -> None:
+    full = 1 if depth is np.float32 else np.iinfo(depth).max
+    background = (np.dstack([photograph, photograph[..., 0] // 64 * 85]) / 255 * full).astype(depth)
+    result = paste((layer / 255 * full).astype(depth), background, (0, 0))
+    covered = np.zeros((512, 512), bool)
+    covered[:200, :100] = layer[..., 3] > 0
+    assert (background[:200, :100][layer[..., 3] == 0][:, 3] == 0).any()
+    assert np.array_equal(result[~covered], background[~covered])
+    assert not np.array_equal(result[covered], background[covered])
+
+
 def test_pasting_beside_the_background_is_refused(photograph: np.ndarray, layer: np.ndarray) -> None:
     with pytest.raises(NoForegroundError):
         paste(layer, photograph, (512, 0))
@@ -90,6 +104,14 @@ def test_a_cutout_takes_the_profile_of_its_background(layer: np.ndarray, photogr
     assert np.abs(found.astype(int) - layer).max() > 3  # other numbers for the same colors
     back = match_background(Picture(pixels=found, profile=WIDE_GAMUT), Picture(pixels=photograph))
     assert np.abs(back.astype(int) - layer).max() <= 2
+
+
+def test_a_cutout_with_16_bits_keeps_them_in_another_profile() -> None:
+    ramp = np.arange(64000, dtype=np.uint16).reshape(200, 320, 1) + np.uint16(700)
+    cutout = np.concatenate([ramp, ramp, ramp, np.full_like(ramp, 65535)], axis=2)
+    below = Picture(pixels=np.zeros((2, 2, 3), np.uint16), profile=WIDE_GAMUT)
+    found = match_background(Picture(pixels=cutout), below)
+    assert np.abs(found.astype(int) - cutout).max() <= 16  # gray is the same in both, which share their curve
 
 
 def test_a_cutout_on_a_gray_background_becomes_gray(layer: np.ndarray, photograph: np.ndarray) -> None:

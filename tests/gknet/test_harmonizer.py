@@ -250,6 +250,19 @@ def test_masks_of_any_type_mean_the_same(shipped: Harmonizer, photograph: np.nda
         assert np.array_equal(shipped(photograph, mask), expected)
 
 
+def test_soft_masks_of_any_type_mean_the_same(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    mask = object_mask[::4, ::4]
+    composite = (photograph[::4, ::4] * (1 - mask[..., None] / 510)).astype(np.uint8)
+    expected = shipped(composite, mask).astype(int)
+    deep, unit = mask.astype(np.uint16) * np.uint16(257), mask / np.float32(255)
+    for same in (deep, unit, unit.astype(np.float64), *map(Image.fromarray, (mask, deep, unit))):
+        assert np.abs(shipped(composite, same) - expected).max() <= 1
+    edge = (mask > 60) & (mask < 195)
+    assert np.abs(expected - composite)[edge].mean() > 3
+
+
 def test_a_mask_that_is_nowhere_full_takes_its_part_of_the_change(
     shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:

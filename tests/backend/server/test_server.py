@@ -60,6 +60,15 @@ def test_a_newer_minor_version_is_served_and_a_newer_major_one_refused(peer: Pee
 
 @pytest.mark.parametrize(("user", "key"), [("gknet", "0" * 64), ("gknet", "0"), ("somebody", None)])
 def test_a_peer_without_the_key_gets_nothing(backend: Backend, user: str, key: str | None) -> None:
+    assert_refused(backend, user, key)
+
+
+@pytest.mark.parametrize("part", [slice(-1), slice(1, None)], ids=["beginning", "end"])
+def test_a_part_of_the_key_is_not_enough(backend: Backend, part: slice) -> None:
+    assert_refused(backend, "gknet", backend.facts["key"][part])
+
+
+def assert_refused(backend: Backend, user: str, key: str | None) -> None:
     stranger = Peer(backend.facts, user=user, key=key)
     with suppress(TimeoutError):  # where it is refused before it has sent
         stranger.send(HELLO)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from gknet import CancelledError, Harmonizer, InputError, UnsupportedError
-from gknet.color.encoding import Encoding
+from gknet.color.encoding import ENCODED_SRGB, Encoding, full_value
 from gknet.color.profile import SRGB, is_srgb, parse_matrix_profile
+from gknet.composite import paste
 from gknet.files import formats, picture
-from gknet.scene import CompositeScene
+from gknet.pixels.box import bounding_box
+from gknet.scene import CompositeScene, LayerScene
 from tests.gknet import icc
 
 PROFILES = {
@@ -48,6 +50,30 @@ def test_files_give_what_arrays_give(
     expected = brightening(pixels, mask, network_size=64, encoding=Encoding(profile=PROFILES[profile]))
     assert np.array_equal(written.pixels, expected)
     assert not np.array_equal(written.pixels, pixels)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float16, np.float32])
+@pytest.mark.parametrize("name", [*PROFILES, "tables", "gray", "linear"])
+def test_the_network_sees_the_same_colors_in_every_encoding(
+    untrained: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray, name: str, depth: type
+) -> None:
+    profiles = {**PROFILES, "tables": icc.of_tables(), "gray": icc.gray(icc.gamma(1.8))}
+    encoding = Encoding("linear") if name == "linear" else Encoding(profile=profiles[name])
+    mask = object_mask[::4, ::4]
+    # Inside every gamut.
+    srgb = np.float32(0.3) + photograph[::4, ::4] / np.float32(255) * np.array([0.4, 0.3, 0.2], np.float32)
+    srgb = srgb[..., [1, 1, 1]] if name == "gray" else srgb
+    full = full_value(np.dtype(depth))
+    values = encoding.from_srgb(srgb)
+    pixels = (np.rint(values * full) if full > 1 else values).astype(depth)
+    rounded = encoding.to_srgb(pixels.astype(np.float32) / np.float32(full))
+    seen, expected = (
+        untrained.make_sight(colors, mask, bounding_box(mask), stated, 64)
+        for colors, stated in ((pixels, encoding), (rounded, ENCODED_SRGB))
+    )
+    within = 2e-3 if name == "tables" else 2e-4
+    np.testing.assert_allclose(seen.composite, expected.composite, rtol=0, atol=within)
+    np.testing.assert_allclose(seen.foreground, expected.foreground, rtol=0, atol=within)
 
 
 @pytest.mark.parametrize("depth", [np.float16, np.float32])
@@ -127,6 +153,37 @@ def test_what_cannot_be_is_refused() -> None:
         Encoding(profile=SRGB.replace(b"RGB ", b"CMYK", 1))
     with pytest.raises(UnsupportedError, match="cannot be used"):
         Encoding(profile=SRGB[:250])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float16, np.float32])
+def test_alpha_and_background_stay_to_the_bit_in_every_profile(
+    brightening: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray, profile: str, depth: type
+) -> None:
+    mask = object_mask[::4, ::4]
+    pixels = np.dstack([photograph[::4, ::4], 255 - mask // 2]) / 255 * full_value(np.dtype(depth))
+    pixels = pixels.astype(depth)
+    result = brightening(pixels, mask, network_size=64, encoding=Encoding(profile=PROFILES[profile]))
+    assert np.array_equal(result[..., 3], pixels[..., 3])
+    assert np.array_equal(result[mask == 0], pixels[mask == 0])
+    assert not np.array_equal(result, pixels)
+
+
+def test_files_of_a_cutout_and_its_background_give_what_arrays_give(
+    tmp_path: Path, brightening: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    background, cutout, at = photograph[::4, ::4], np.dstack([photograph, object_mask])[::4, ::4], (3, -2)
+    encoding = Encoding(profile=PROFILES["ProPhoto RGB"])
+    for name, pixels in (("background", background), ("cutout", cutout)):
+        like = picture.Picture(pixels=pixels, profile=encoding.profile)
+        formats.write_picture(tmp_path / f"{name}.png", pixels, like)
+    scene = LayerScene(tmp_path / "cutout.png", tmp_path / "background.png", at, 1.0, lambda *_: None)
+    scene.write(tmp_path / "a.png", scene.harmonize(brightening, 1.0, 64))
+    written = formats.read_picture(tmp_path / "a.png")
+    assert written.profile == encoding.profile
+    expected = brightening.layer(cutout, background, at, network_size=64, encoding=encoding)
+    assert np.array_equal(written.pixels, paste(expected, background, at))
+    assert not np.array_equal(expected, brightening.layer(cutout, background, at, network_size=64))
 
 
 def test_pixels_that_are_no_numbers_are_copied_where_nobody_sees_them(

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gknet import GKNet, preset
+from gknet.network.attention import ChannelAttention, SpatialSeparatedAttention
 from gknet.network.kernel_prediction import KernelPrediction, make_fusion
+from gknet.network.long_distance_reference import TransformerLayer
 from gknet.network.modulation import Modulation, modulate, modulate_reference
 from gknet.network.selective_correlation import SelectiveCorrelationFusion
 from training.engine.loss import foreground_mse
@@ -109,6 +111,53 @@ def test_equation_1_a_block_gives_kernels_and_its_feature(size: int) -> None:
         assert kernels.shape == (1, C * size**2, 6, 8)
         torch.testing.assert_close(kernels[0], conv_1x1(block.kernels, feature[0]))
         assert torch.equal(block.compute_feature(encoded, deeper), feature)
+        torch.testing.assert_close(feature, block.block(join(encoded, deeper)))
+
+
+def attended_channels(module: ChannelAttention, feature: Tensor) -> Tensor:
+    """A(F): every channel of (C, H, W) times its weight, from the channels' means."""
+    first, _, second, _ = module.weigh
+    assert isinstance(first, nn.Linear)
+    assert isinstance(second, nn.Linear)
+    hidden = [value if value > 0 else math.expm1(value) for value in linear(first, feature.mean(dim=(1, 2))).tolist()]
+    weights = linear(second, torch.tensor(hidden, dtype=torch.float64)).tolist()
+    return torch.stack([plane / (1 + math.exp(-weight)) for plane, weight in zip(feature, weights, strict=True)])
+
+
+def test_section_3_1_attends_apart_to_background_foreground_and_mix() -> None:
+    """(1 - M) A_bg(F) + M (L(A_fg(F)) + A_mix(F))."""
+    module = scrambled(SpatialSeparatedAttention(C))
+    assert isinstance(module, SpatialSeparatedAttention)
+    feature, mask = random(1, C, 6, 8), random(1, 1, 6, 8).sigmoid()
+    with torch.no_grad():
+        result = module(feature, mask)[0]
+        learned = module.learn(attended_channels(module.foreground, feature[0])[None])[0]
+    background = attended_channels(module.background, feature[0])
+    mix = attended_channels(module.mix, feature[0])
+    torch.testing.assert_close(result, (1 - mask[0]) * background + mask[0] * (learned + mix))
+
+
+def test_section_3_2_tokens_attend_by_scaled_products() -> None:
+    """softmax(Q K^T / sqrt(d)) V in each head, and two residual paths; `compute_attention` gives the shares alone."""
+    layer = scrambled(TransformerLayer(8, heads=2))
+    assert isinstance(layer, TransformerLayer)
+    tokens, size = random(1, 5, 8), 4
+    with torch.no_grad():
+        mixed = layer.query_key_value(layer.attention_norm(tokens))[0]
+        query, key, value = (part.view(5, 2, size) for part in mixed.split(8, dim=1))
+        attended = torch.zeros(5, 2, size, dtype=torch.float64)
+        for head in range(2):
+            for token in range(5):
+                likeness = [
+                    math.exp(float(query[token, head] @ key[other, head]) / math.sqrt(size)) for other in range(5)
+                ]
+                shares = [one / sum(likeness) for one in likeness]
+                attended[token, head] = sum(share * value[other, head] for other, share in enumerate(shares))
+                shown = layer.compute_attention(tokens, token)[0, head]
+                torch.testing.assert_close(shown, torch.tensor(shares, dtype=torch.float64))
+        expected = tokens[0] + layer.project(attended.view(5, 8))
+        expected = expected + layer.perceptron(expected)
+        torch.testing.assert_close(layer(tokens)[0], expected)
 
 
 def test_equation_2_correlates_the_groups_of_both_attention_vectors(scf: HeardFusion) -> None:

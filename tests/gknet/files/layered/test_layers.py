@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from psd_tools.constants import BlendMode, Resource
 
-from gknet import Harmonizer, InputError, edges
+from gknet import Encoding, Harmonizer, InputError, edges
 from gknet.batch.folder import find_jobs
 from gknet.cli.app import main
 from gknet.errors import MissingPackageError
@@ -24,6 +24,7 @@ from gknet.files.codecs.raster import encode_png as png_of
 from gknet.files.layered.blending import blend_over
 from gknet.files.layered.layers import Layers, open_layers
 from gknet.files.picture import Picture
+from gknet.scene import LayeredScene
 from tests.gknet import icc, ora
 
 pytestmark = pytest.mark.integration
@@ -269,6 +270,36 @@ def test_depth_and_profile_of_a_layer_are_kept(run: Run, tmp_path: Path, backgro
     merged = decode_png(written["mergedimage.png"], tmp_path)
     assert (merged.pixels.dtype, merged.profile) == (np.uint16, None)
     np.testing.assert_array_equal(merged.pixels[180:], background[180:].astype(np.uint16) * np.uint16(257))
+
+
+def test_layer_and_scene_are_harmonized_in_their_own_profiles(
+    tmp_path: Path, shipped: Harmonizer, background: np.ndarray, cutout: np.ndarray
+) -> None:
+    own, below = (icc.rgb(primaries, icc.gamma(1.8)) for primaries in (icc.PROPHOTO, icc.ADOBE_RGB))
+    members = {
+        "cup": png_of(cutout, Picture(pixels=cutout, profile=own)),
+        "ground": png_of(background, Picture(pixels=background, profile=below)),
+    }
+    inner = '<layer name="cup" src="cup" x="40"/><layer name="ground" src="ground"/>'
+    scene = LayeredScene(ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), members), "cup", lambda *_: None)
+    scene.harmonize(shipped, 1.0, 64)
+
+    def harmonize(layer_profile: bytes | None, scene_profile: bytes | None) -> np.ndarray:
+        encoding, of_scene = Encoding(profile=layer_profile), Encoding(profile=scene_profile)
+        fit = shipped.fit_layer(
+            cutout,
+            background,
+            at=(40, 0),
+            canvas=(256, 200),
+            network_size=64,
+            encoding=encoding,
+            reference_encoding=of_scene,
+        )
+        return fit.apply(cutout)
+
+    assert np.array_equal(scene.layer.pixels, harmonize(own, below))
+    assert not np.array_equal(scene.layer.pixels, harmonize(None, below))
+    assert not np.array_equal(scene.layer.pixels, harmonize(own, None))
 
 
 # ---- Photoshop
