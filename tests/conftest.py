@@ -21,8 +21,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers sha
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
-TIERS = ("hosts", "slow", "integration", "unit")
-"""The slowest first: side by side, the last tests to end should be short."""
+TIERS = ("slow", "hosts", "integration", "unit")
+"""The longest modules first, so that no process is left alone with one at the end."""
 LARGEST = 1_000_000
 """Bytes of a file that a unit test may open."""
 FORBIDDEN = {
@@ -36,7 +36,7 @@ _running_unit_test = False
 
 
 def tier_of(item: pytest.Item) -> str:
-    """Return the tier of a test. One of several tiers is in the slowest."""
+    """Return the tier of a test. One of several tiers is in the first."""
     return next(tier for tier in TIERS if tier == "unit" or item.get_closest_marker(tier))
 
 
