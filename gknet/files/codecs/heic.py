@@ -34,7 +34,7 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
         values = np.asarray(image)
     except PictureError:
         raise
-    except (ValueError, OSError, RuntimeError, SyntaxError, EOFError) as error:
+    except (ValueError, OSError, RuntimeError, SyntaxError, EOFError, LookupError) as error:
         raise damage_error(path) from error
     if image.mode.split(";")[0] not in _CHANNELS:
         raise UnsupportedError(f"{path} has the unsupported mode {image.mode}.", "Save it as RGB.")

@@ -181,7 +181,10 @@ def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:
     """Return the index of the part with the picture, and its channels."""
     found: set[str] = set()
     for index, part in enumerate(file.parts):
-        channels = {channel.name: channel for channel in part.header["channels"]}
+        try:
+            channels = {channel.name: channel for channel in part.header["channels"]}
+        except UnicodeDecodeError as error:
+            raise damage_error(path) from error
         found |= channels.keys()
         names = next((names for names in (["R", "G", "B"], ["Y"]) if set(names) <= channels.keys()), None)
         if names is None:

@@ -280,7 +280,14 @@ class _Zip:
         try:
             with zipfile.ZipFile(self._path) as file:
                 yield file
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+            UnicodeDecodeError,
+        ) as error:
             raise damage_error(self._path) from error
         except OSError as error:
             raise file_error(self._path, "read", error) from error

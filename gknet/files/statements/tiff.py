@@ -57,6 +57,9 @@ def read_tags(file: IO[bytes]) -> Image.Exif:
                 tags.load(build_exif(parse_directory(data, start, ">", is_big=True)))
         else:
             tags.load_from_fp(file, start)
+        for tag in list(tags):  # decoded here, where Pillow's warnings are hidden
+            with contextlib.suppress(Exception):
+                tags.get(tag)
     return tags
 
 

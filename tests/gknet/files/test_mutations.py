@@ -21,7 +21,7 @@ from tests.gknet import ora
 from tests.gknet.files.test_metadata import exif_block, with_blocks, xmp_packet
 from tests.gknet.photographs import photograph
 
-COUNT = os.environ.get("GKNET_MUTATIONS", "60")
+COUNT = os.environ.get("GKNET_MUTATIONS", "1300")
 MOST_BYTES = 2 << 30
 
 
