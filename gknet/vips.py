@@ -38,7 +38,7 @@ def vips_session() -> Iterator[None]:
     - No cache: libvips would keep the last hundred operations, each with a whole picture.
     - Messages that are not UTF-8 are decoded leniently. libvips quotes damaged files in its messages; pyvips would fail
     on them, and at every later error.
-    - No messages of GLib's on the terminal, such as that a damaged file's width is no integer.
+    - No messages from GLib on the terminal, such as one about the width of a damaged file.
     - No debugging messages: a Ctrl-C that arrives while Python handles one would be lost.
 
     Sessions may overlap, in any number of threads; the last one to end restores the settings.
