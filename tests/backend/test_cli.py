@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 from backend.cli import main
 from backend.thin import client
 from tests.backend.real_backend import Backend
+from tests.light_start import run_lines
 from tests.preloaded import Process
 
 pytestmark = pytest.mark.integration
@@ -111,21 +110,7 @@ def test_a_connection_file_with_an_impossible_name_is_refused(tmp_path: Path) ->
 
 
 def test_help_loads_nothing_heavy() -> None:
-    """All in one process: what any of them loads stays."""
-    program = (
-        "import sys\nfrom backend.cli import main\n"
-        "for line in sys.argv[1:]:\n"
-        "    try: main(line.split())\n    except SystemExit: pass\n"
-        "    print(f'end of {line}')\n"
-        "heavy = {'torch', 'numpy', 'zmq', 'pyvips', 'PIL', 'msgpack', 'psutil'}\n"
-        "print('heavy:', sorted(heavy & set(sys.modules)))"
-    )
     lines = ["--help", "serve --help", "harmonize --help", "--version"]
-    done = subprocess.run([sys.executable, "-c", program, *lines], capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("heavy: []\n")
-    rest = done.stdout
-    for line in lines:
-        said, _, rest = rest.partition(f"end of {line}\n")
-        assert said
+    overview, *_ = run_lines("backend.cli", lines, "torch numpy zmq pyvips PIL msgpack psutil")
     for command in ("harmonize", "demo", "info", "serve", "status", "stop"):
-        assert command in done.stdout.partition("end of --help\n")[0]
+        assert command in overview

@@ -20,6 +20,7 @@ from PIL import Image
 from gknet import Harmonizer
 from gknet.cli import demo
 from gknet.files.codecs import raster
+from tests.light_start import run_lines
 from tests.preloaded import CLOSED, Process
 
 pytestmark = pytest.mark.integration
@@ -266,21 +267,8 @@ def test_demo_writes_a_before_and_after_picture(run: Run, tmp_path: Path) -> Non
 
 
 def test_help_and_version_load_nothing_heavy() -> None:
-    """All in one process: what any of them loads stays."""
-    program = (
-        "import sys\nfrom gknet.cli.app import main\n"
-        "for line in sys.argv[1:]:\n"
-        "    try: main(line.split())\n    except SystemExit: pass\n"
-        "    print(f'end of {line}')\n"
-        "print('heavy:', sorted({'torch', 'numpy', 'pyvips', 'PIL', 'matplotlib'} & set(sys.modules)))"
-    )
     lines = ["--help", "harmonize --help", "inspect --help", "batch --help", "--version"]
-    done = subprocess.run([sys.executable, "-c", program, *lines], capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("heavy: []\n")
-    rest = done.stdout
-    for line in lines:
-        said, _, rest = rest.partition(f"end of {line}\n")
-        assert said
+    run_lines("gknet.cli.app", lines, "torch numpy pyvips PIL matplotlib")
 
 
 def test_a_compressed_picture_is_compressed_again_only_with_a_note(
