@@ -81,6 +81,8 @@ def find_write_notes(path: Path, like: Picture) -> list[str]:
         colors = like.pixels[..., : -1 if like.pixels.shape[2] in (2, 4) else None]
         if colors.max() > 1 + _SLIGHT or colors.min() < -_SLIGHT:
             notes.append("values above white and below black are clipped; float TIFF and OpenEXR keep them")
+    if like.format == "exr" and format != "exr":
+        notes += openexr.find_other_contents(like)
     return notes
 
 

@@ -90,6 +90,16 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
         raise WriteError from error
 
 
+def find_other_contents(picture: Picture) -> list[str]:
+    """Return a note on the channels and parts of a picture's file that no other format can hold."""
+    parts = picture.metadata[_KEPT].parts
+    names = {channel.name for channel in parts[picture.metadata[_PART]].header["channels"]} - set("RGBAY")
+    notes = [f"the channels {', '.join(sorted(names)[:6])} are left out; OpenEXR keeps them"] if names else []
+    if len(parts) > 1:
+        notes.append("only the part with the picture is kept; OpenEXR keeps the others")
+    return notes
+
+
 def _clean_headers(path: Path, file: Any) -> None:
     """Choose a lossless compression for every part, and remove copies of the old picture."""
     package = import_openexr(path)
@@ -168,13 +178,20 @@ def _premultiply(pixels: np.ndarray) -> np.ndarray:
 
 
 def _open(path: Path, *, header_only: bool = False) -> Any:
-    """Open a file. Raises PictureError if it cannot be opened."""
+    """Open a file. Raises PictureError if it is damaged, UnsupportedError for texts other than UTF-8."""
     package = import_openexr(path)
     try:
         with _silence_output():
             return package.File(os.fspath(path), separate_channels=True, header_only=header_only)
+    except UnicodeDecodeError as error:
+        raise _encoding_error(path) from error
     except (RuntimeError, ValueError, TypeError) as error:
         raise damage_error(path) from error
+
+
+def _encoding_error(path: Path) -> UnsupportedError:
+    hint = "Save it again with another program, or without its comments."
+    return UnsupportedError(f"{path} has a text in its header that is not UTF-8, which is not supported.", hint)
 
 
 def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:
@@ -184,7 +201,7 @@ def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:
         try:
             channels = {channel.name: channel for channel in part.header["channels"]}
         except UnicodeDecodeError as error:
-            raise damage_error(path) from error
+            raise _encoding_error(path) from error
         found |= channels.keys()
         names = next((names for names in (["R", "G", "B"], ["Y"]) if set(names) <= channels.keys()), None)
         if names is None:

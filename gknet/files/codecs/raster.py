@@ -55,10 +55,13 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
     """Return the picture in a file, upright; as a mask, without a profile. Raises PictureError or UnsupportedError."""
     try:
         with path.open("rb") as file:
+            corrected = None
             if format == "tiff":
                 tiff.check_channels(path, tiff.read_tags(file))
                 tiff.check_pages(path, tiff.read_pages(file))
-            image = getattr(pyvips.Image, f"{format}load")(os.fsencode(path), access="sequential", fail_on="error")
+                corrected = tiff.correct_orientation(file)
+            load = getattr(pyvips.Image, f"{format}load" if corrected is None else f"{format}load_buffer")
+            image = load(corrected or os.fsencode(path), access="sequential", fail_on="error")
             picture = _build_picture(path, image, format, file, read_metadata(path, format), as_mask=as_mask)
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise _decoding_error(path, error) from error

@@ -6,7 +6,7 @@ import contextlib
 import mmap
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +18,7 @@ from gknet.files.metadata.exif import build_exif
 from gknet.files.picture import ONLY_THE_FIRST, damage_error
 
 _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 256, 258, 259, 262, 277, 338, 339
-_PAGE_KIND, _PHOTOSHOP_LAYERS = 254, 37724
+_PAGE_KIND, _ORIENTATION, _SLICES, _PHOTOSHOP_LAYERS = 254, 274, 32997, 37724
 _NO_PAGE = 1 | 4  # flags of the kind: a reduced copy of another page, and a mask of one
 _MAX_PAGES = 1000
 _LAYER_KEYS = (b"Layr", b"Lr16", b"Lr32")
@@ -101,24 +101,56 @@ def check_pages(path: Path, pages: Sequence[bool]) -> None:
 
 def read_pages(file: IO[bytes]) -> list[bool]:
     """Return for each page whether it is a full picture, not a reduced copy or a mask; up to the first damaged page."""
-    pages: dict[int, bool] = {}
-    file.seek(0)
+    pages: list[bool] = []
     with contextlib.suppress(struct.error, OSError, OverflowError):
-        order, is_big, offset = parse_header(file.read(16))
-        counter, entry, link = (order + form for form in (("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")))
-        while offset and offset not in pages and len(pages) < _MAX_PAGES:
-            file.seek(offset)
-            (count,) = struct.unpack(counter, file.read(struct.calcsize(counter)))
-            entries = file.read(min(count, 65535) * struct.calcsize(entry))
-            kinds = [value for tag, _, _, value in struct.iter_unpack(entry, entries) if tag == _PAGE_KIND]
-            pages[offset] = not any(struct.unpack_from(order + "I", kind)[0] & _NO_PAGE for kind in kinds)
-            (offset,) = struct.unpack(link, file.read(struct.calcsize(link)))
-    return list(pages.values())
+        for order, entries in _walk_directories(file):
+            kinds = [value for tag, value, _ in entries if tag == _PAGE_KIND]
+            pages.append(not any(struct.unpack_from(order + "I", kind)[0] & _NO_PAGE for kind in kinds))
+    return pages
+
+
+def correct_orientation(file: IO[bytes]) -> mmap.mmap | None:
+    """Return a TIFF in which an orientation other than 1 to 8 is replaced by 1, None if it has no such orientation.
+
+    libtiff refuses such files, and other programs ignore the value. The file itself is not changed.
+    """
+    wrong: list[tuple[str, int]] = []
+    with contextlib.suppress(struct.error, OSError, OverflowError):
+        order, entries = next(_walk_directories(file))
+        for tag, value, offset in entries:
+            if tag == _ORIENTATION and not 1 <= struct.unpack_from(order + "H", value)[0] <= 8:
+                wrong.append((order, offset))
+    if not wrong:
+        return None
+    data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    for order, offset in wrong:
+        struct.pack_into(order + "H", data, offset, 1)
+    return data
+
+
+def _walk_directories(file: IO[bytes]) -> Iterator[tuple[str, list[tuple[int, bytes, int]]]]:
+    """Yield each page's byte order and its entries: the tag, the field of its value, and that field's offset.
+
+    Raises struct.error, OSError or OverflowError at a damaged page.
+    """
+    file.seek(0)
+    order, is_big, link = parse_header(file.read(16))
+    counter, entry, pointer = (order + form for form in (("Q", "HHQ8s", "Q") if is_big else ("H", "HHI4s", "I")))
+    seen: set[int] = set()
+    while link and link not in seen and len(seen) < _MAX_PAGES:
+        seen.add(link)
+        file.seek(link)
+        (count,) = struct.unpack(counter, file.read(struct.calcsize(counter)))
+        start, length = file.tell(), struct.calcsize(entry)
+        found = struct.iter_unpack(entry, file.read(min(count, 65535) * length))
+        field = length - struct.calcsize(pointer)
+        yield order, [(tag, value, start + i * length + field) for i, (tag, _, _, value) in enumerate(found)]
+        (link,) = struct.unpack(pointer, file.read(struct.calcsize(pointer)))
 
 
 def find_notes(tags: Image.Exif, pages: Sequence[bool]) -> list[str]:
     """Return notes on parts of a TIFF that are not read.   pages: as from `read_pages`."""
-    notes = [ONLY_THE_FIRST] if sum(pages) > 1 else []
+    notes = [ONLY_THE_FIRST] if sum(pages) > 1 or max(_get_values(tags, _SLICES, 1)) > 1 else []
     with contextlib.suppress(Exception):  # a damaged tag
         layers = bytes(tags.get(_PHOTOSHOP_LAYERS, b""))
         if any(key in layers or key[::-1] in layers for key in _LAYER_KEYS):

@@ -50,6 +50,12 @@ def test_other_pictures_in_a_heic_get_a_note(tmp_path: Path, rgb: np.ndarray) ->
     assert notes_on(tmp_path / "a.heic") == [FIRST]
 
 
+def test_other_slices_of_a_volume_get_a_note(tmp_path: Path, rgb: np.ndarray) -> None:
+    volume = np.repeat(rgb[:48, None].transpose(1, 0, 2, 3), 16, axis=0)
+    tifffile.imwrite(tmp_path / "a.tif", volume, photometric="rgb", volumetric=True, tile=(16, 16, 16))
+    assert notes_on(tmp_path / "a.tif") == [FIRST]
+
+
 @pytest.mark.parametrize("big", [False, True])
 def test_reduced_copies_do_not_count_as_pages(tmp_path: Path, rgb: np.ndarray, big: bool) -> None:
     path = tmp_path / "a.tif"

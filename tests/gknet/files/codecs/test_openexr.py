@@ -191,3 +191,23 @@ def test_without_the_package_the_extra_is_named(tmp_path, light, monkeypatch):
         formats.read_picture(source)
     with pytest.raises(MissingPackageError, match="package OpenEXR"):
         formats.check_writable(tmp_path / "b.exr", 3)
+
+
+def test_other_channels_and_parts_get_a_note_in_other_formats(tmp_path, light):
+    light = light[:64]
+    plain = formats.read_picture(stored(tmp_path / "a.exr", {"RGB": light}))
+    assert formats.find_write_notes(tmp_path / "a.tif", plain) == []
+    parts = [OpenEXR.Part({**HEADER, "name": name}, {"RGB": light, "Z": light[..., 0].copy()}) for name in "ab"]
+    OpenEXR.File(parts).write(str(tmp_path / "b.exr"))
+    rich = formats.read_picture(tmp_path / "b.exr")
+    channels, others = formats.find_write_notes(tmp_path / "a.tif", rich)
+    assert "channels Z" in channels
+    assert "part" in others
+    assert formats.find_write_notes(tmp_path / "c.exr", rich) == []
+
+
+def test_a_text_that_is_not_utf8_is_not_called_damage(tmp_path, light):
+    path = stored(tmp_path / "a.exr", {"RGB": light}, {**HEADER, "owner": "Ann Example"})
+    path.write_bytes(path.read_bytes().replace(b"Ann Example", "Anné Exämpl".encode("latin-1")))
+    with pytest.raises(UnsupportedError, match="not UTF-8"):
+        formats.read_picture(path)

@@ -181,3 +181,17 @@ def test_big_tiffs_and_both_orders_of_bytes_are_read_alike(tmp_path, big, order)
     assert read.profile is not None  # of the transfer function
     tifffile.imwrite(path, pixels, **{**options, "extrasamples": ["unspecified"]})
     assert_refused(path, "not marked as transparency")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("orientation", [0, 9])
+def test_unknown_orientations_are_ignored(tmp_path, big, order, orientation):
+    rgb = planes(3, np.uint8)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, rgb, photometric="rgb", bigtiff=big, byteorder=order, extratags=[(274, 3, 1, orientation)])
+    before = path.read_bytes()
+    picture = formats.read_picture(path)
+    assert picture.orientation == 1
+    np.testing.assert_array_equal(picture.pixels, rgb)
+    assert path.read_bytes() == before
