@@ -138,7 +138,7 @@ def test_ray_gives_the_same_bytes_though_a_worker_is_killed(
         assert (tmp_path / "spread" / name).read_bytes() == (tmp_path / "here" / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("names", [60], indirect=True, ids=["60 pictures"])
+@pytest.mark.parametrize("names", [30], indirect=True, ids=["30 pictures"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)], ids=["Ctrl-C", "SIGHUP"])
 def test_a_batch_that_is_stopped_says_how_to_go_on(
     tmp_path: Path, names: list[str], number: signal.Signals, code: int
