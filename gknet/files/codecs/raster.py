@@ -29,7 +29,7 @@ from gknet.files.metadata.file import (
 from gknet.files.metadata.jpeg import find_notes as find_jpeg_notes
 from gknet.files.picture import ONLY_THE_FIRST, Picture, WriteError, check_size, damage_error
 from gknet.files.statements import heif, png, tiff
-from gknet.files.statements.colors import Statement, build_rgb_profile, find_profile, read_statement
+from gknet.files.statements.colors import Statement, build_rgb_profile, find_profile, read_embedded, read_statement
 from gknet.files.statements.exif import parse_tags
 from gknet.vips import vips_session
 
@@ -117,7 +117,8 @@ def _build_picture(
     statement = read_statement(file, format)
     exif = _get_block(image, "exif-data")
     tags = tiff.read_tags(file) if format == "tiff" else parse_tags(exif)
-    embedded, gray = _get_block(image, "icc-profile-data"), image.bands < 3
+    gray = image.bands < 3
+    embedded = read_embedded(file, format) if format == "jpeg" else _get_block(image, "icc-profile-data") or None
     profile = None if as_mask else find_profile(path, embedded, statement, tags, gray=gray)
     fields = set(image.get_fields())
     pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)

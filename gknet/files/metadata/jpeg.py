@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gknet.files.metadata import exif, resources, xmp
 from gknet.files.metadata.texts import decode_text
@@ -27,7 +27,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
     Segments of other pictures, such as the index of a multi-picture file, and the pictures themselves are left out.
     """
-    segments = list(_read_segments(path))
+    with path.open("rb") as file:
+        segments = list(read_segments(file))
 
     def select(marker: int, head: bytes) -> list[bytes]:
         return [body.removeprefix(head) for kind, body in segments if kind == marker and body.startswith(head)]
@@ -47,7 +48,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 def find_notes(path: Path) -> list[str]:
     """Return notes on parts of a JPEG that are not read."""
-    return [GAIN_MAP] if any(name in body for _, body in _read_segments(path) for name in _GAIN_MAPS) else []
+    with path.open("rb") as file:
+        return [GAIN_MAP] if any(name in body for _, body in read_segments(file) for name in _GAIN_MAPS) else []
 
 
 def build_segments(metadata: Mapping[str, Any]) -> bytes:
@@ -76,14 +78,13 @@ def read_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {"Comment": "\n".join(comments)} if comments else {}
 
 
-def _read_segments(path: Path) -> Iterator[tuple[int, bytes]]:
+def read_segments(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield the marker and the content of every segment before the pixels."""
-    with path.open("rb") as file:
-        file.seek(2)
-        while (start := file.read(2)) and start[0] == 0xFF:
-            while start[1:] == b"\xff":  # padding
-                start = b"\xff" + file.read(1)
-            length = file.read(2)
-            if start[1:] in (b"\xda", b"\xd9", b"") or len(length) < 2:
-                return
-            yield start[1], file.read(max(0, struct.unpack(">H", length)[0] - 2))
+    file.seek(2)
+    while (start := file.read(2)) and start[0] == 0xFF:
+        while start[1:] == b"\xff":  # padding
+            start = b"\xff" + file.read(1)
+        length = file.read(2)
+        if start[1:] in (b"\xda", b"\xd9", b"") or len(length) < 2:
+            return
+        yield start[1], file.read(max(0, struct.unpack(">H", length)[0] - 2))
