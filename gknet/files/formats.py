@@ -83,7 +83,7 @@ def find_write_notes(path: Path, like: Picture) -> list[str]:
             notes.append("values above white and below black are clipped; float TIFF and OpenEXR keep them")
     if like.format == "exr" and format != "exr":
         notes += openexr.find_other_contents(like)
-    return notes
+    return notes if format is None else [*notes, *raster.find_write_notes(like, format)]
 
 
 def check_writable(path: Path, channels: int) -> None:

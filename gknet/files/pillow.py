@@ -27,7 +27,7 @@ _MODES = {
     "I;16": np.uint16,
     "F": np.float32,
 }
-_FORMATS = {"PNG": "png", "AVIF": "heif", "HEIF": "heic"}
+_FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "AVIF": "heif", "HEIF": "heic"}
 
 
 def from_pillow(image: Image.Image) -> np.ndarray:
@@ -72,7 +72,7 @@ def find_profile(image: Image.Image) -> bytes | None:
 
     Call it before the pixels are read, which closes the image's file. Raises UnsupportedError.
     """
-    statement = _read_statement(image)
+    statement, embedded = _read_statement(image)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -80,22 +80,36 @@ def find_profile(image: Image.Image) -> bytes | None:
         except Exception:  # damaged metadata must not prevent reading the picture
             tags = Image.Exif()
     gray = image.mode in ("L", "LA", "I;16", "F")
-    return colors.find_profile("The image", image.info.get("icc_profile"), statement, tags, gray=gray)
+    return colors.find_profile("The image", _choose_profile(image, embedded), statement, tags, gray=gray)
 
 
-def _read_statement(image: Image.Image) -> colors.Statement:
-    """Return what the image's file states about its colors, or the part that Pillow has kept if the file is gone."""
+def _choose_profile(image: Image.Image, embedded: bytes | None) -> bytes | None:
+    """Return the ICC profile in an image's info, which users may replace or remove; empty if its file's is damaged."""
+    if "icc_profile" not in image.info:
+        return None
+    if embedded == b"":
+        return embedded
+    profile: bytes | None = image.info["icc_profile"]
+    # Pillow's value is None for a profile that it cannot put together.
+    return b"" if profile is None and embedded is None else profile
+
+
+def _read_statement(image: Image.Image) -> tuple[colors.Statement, bytes | None]:
+    """Return what the image's file states about its colors, or the part that Pillow has kept if the file is gone.
+
+    The second item is that of `gknet.files.statements.colors.read_embedded`, None if the file is gone.
+    """
     format = _FORMATS.get(image.format or "", "")
     if format and isinstance(image, ImageFile.ImageFile):
         if image.fp is not None and not image.fp.closed and image.fp.seekable():
             offset = image.fp.tell()
-            statement = colors.read_statement(image.fp, format)
+            found = colors.read_statement(image.fp, format), colors.read_embedded(image.fp, format)
             image.fp.seek(offset)
-            return statement
+            return found
         with contextlib.suppress(OSError), Path(os.fsdecode(image.filename)).open("rb") as file:
-            return colors.read_statement(file, format)
+            return colors.read_statement(file, format), colors.read_embedded(file, format)
     if points := image.info.get("nclx_profile"):
-        return heif.Colors(points["color_primaries"], points["transfer_characteristics"])
+        return heif.Colors(points["color_primaries"], points["transfer_characteristics"]), None
     chunks = {}
     if "srgb" in image.info:
         chunks[b"sRGB"] = bytes(1)
@@ -103,4 +117,4 @@ def _read_statement(image: Image.Image) -> colors.Statement:
         chunks[b"gAMA"] = struct.pack(">I", round(image.info["gamma"] * 100_000))
     if "chromaticity" in image.info:
         chunks[b"cHRM"] = struct.pack(">8I", *(round(number * 100_000) for number in image.info["chromaticity"]))
-    return chunks
+    return chunks, None

@@ -10,6 +10,7 @@ from gknet.errors import MissingPackageError, PictureError, UnsupportedError
 from gknet.files.conversion import expand_range
 from gknet.files.metadata import jpeg
 from gknet.files.metadata.file import clean_metadata
+from gknet.files.metadata.resolution import parse_resolution
 from gknet.files.picture import ONLY_THE_FIRST, Picture, check_size, damage_error
 from gknet.files.statements import heif
 from gknet.files.statements.colors import find_profile, read_statement
@@ -41,17 +42,21 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
     pixels = np.array(values).reshape(image.size[1], image.size[0], _CHANNELS[image.mode.split(";")[0]])
     bits = image.info.get("bit_depth", 8)
     exif = image.info.get("exif") or b""
+    tags = parse_tags(exif)
     with path.open("rb") as file:
         statement = read_statement(file, format)
         notes = [ONLY_THE_FIRST] if len(image) > 1 or heif.is_sequence(file) else []
     if any("hdrgainmap" in kind.lower() for kind in image.info.get("aux", ())):
         notes.append(jpeg.GAIN_MAP)
     embedded, gray = image.info.get("icc_profile"), pixels.shape[2] < 3
-    profile = None if as_mask else find_profile(path, embedded, statement, parse_tags(exif), gray=gray)
+    profile = None if as_mask else find_profile(path, embedded, statement, tags, gray=gray)
     return Picture(
         pixels=expand_range(pixels, bits) if pixels.dtype == np.uint16 else pixels,
         profile=profile,
         format=format,
-        metadata=clean_metadata({"exif-data": exif, "xmp-data": image.info.get("xmp")}),
+        metadata={
+            **clean_metadata({"exif-data": exif, "xmp-data": image.info.get("xmp")}),
+            **parse_resolution(tags),
+        },
         notes=notes,
     )

@@ -19,17 +19,18 @@ from gknet.errors import PictureError, UnsupportedError
 from gknet.files.conversion import expand_range
 from gknet.files.metadata.file import (
     adapt_metadata,
-    add_png_metadata,
     clean_metadata,
     find_orientation,
     read_metadata,
     read_png_metadata,
+    replace_png_metadata,
     write_metadata,
 )
 from gknet.files.metadata.jpeg import find_notes as find_jpeg_notes
+from gknet.files.metadata.resolution import parse_resolution
 from gknet.files.picture import ONLY_THE_FIRST, Picture, WriteError, check_size, damage_error
 from gknet.files.statements import heif, png, tiff
-from gknet.files.statements.colors import Statement, build_rgb_profile, find_profile, read_statement
+from gknet.files.statements.colors import Statement, build_rgb_profile, find_profile, read_embedded, read_statement
 from gknet.files.statements.exif import parse_tags
 from gknet.vips import vips_session
 
@@ -47,7 +48,6 @@ _CODING_ERROR = re.compile(
     "compression (support|method) is not configured|decoding is not implemented|tiled separate planes not supported"
     "|Unsupported JPEG (data precision|process)|Unsupported color conversion"
 )
-_FIELDS = ("xres", "yres", "resolution-unit")  # libvips reads and writes these; gknet.files.metadata handles the rest
 
 
 @vips_session()
@@ -84,7 +84,8 @@ def decode_png(content: bytes, path: Path) -> Picture:
 def encode_png(pixels: np.ndarray, like: Picture) -> bytes:
     """Return pixels (H, W, C) as a PNG's bytes, with like's profile and texts."""
     image, options = _prepare_image(pixels, like, "png")
-    return add_png_metadata(bytes(image.pngsave_buffer(**options)), _adapt_metadata(like, "png", image))
+    metadata, _ = _adapt_metadata(like, "png", image.width, image.height)
+    return replace_png_metadata(bytes(image.pngsave_buffer(**options)), metadata)
 
 
 @vips_session()
@@ -95,11 +96,15 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
         getattr(image, f"{format}save")(os.fsencode(path), **options)
     except pyvips.Error as error:
         raise WriteError from error
-    metadata = _adapt_metadata(like, format, image)
+    metadata, _ = _adapt_metadata(like, format, image.width, image.height)
     size, orientation = (image.width, image.height), _get_orientation(like, format)
     write_metadata(path, format, metadata, orientation, size, has_alpha=image.hasalpha())
-    if format == like.format == "png" and like.position != (0, 0):
-        png.add_position(path, like.position)
+
+
+def find_write_notes(like: Picture, format: str) -> list[str]:
+    """Return notes on metadata of a picture that are lost when it is written to another format."""
+    height, width = like.pixels.shape[:2]
+    return [] if format == like.format == "exr" else _adapt_metadata(like, format, width, height)[1]
 
 
 def _decoding_error(path: Path, error: Exception) -> PictureError | UnsupportedError:
@@ -117,7 +122,8 @@ def _build_picture(
     statement = read_statement(file, format)
     exif = _get_block(image, "exif-data")
     tags = tiff.read_tags(file) if format == "tiff" else parse_tags(exif)
-    embedded, gray = _get_block(image, "icc-profile-data"), image.bands < 3
+    gray = image.bands < 3
+    embedded = read_embedded(file, format) if format == "jpeg" else _get_block(image, "icc-profile-data") or None
     profile = None if as_mask else find_profile(path, embedded, statement, tags, gray=gray)
     fields = set(image.get_fields())
     pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
@@ -128,12 +134,12 @@ def _build_picture(
     return Picture(
         pixels=_orient(pixels, orientation),
         profile=profile,
-        position=_read_position(statement, tags),
+        position=_read_position(format, statement, tags),
         format=format,
         orientation=orientation,
         metadata={
             **clean_metadata(blocks),
-            **{name: image.get(name) for name in _FIELDS if name in fields},
+            **parse_resolution(tags),
             **metadata,
         },
         notes=_find_notes(image, format, statement, tags, file),
@@ -144,10 +150,11 @@ def _find_notes(image: Any, format: str, statement: Statement, tags: Image.Exif,
     """Return notes on parts of a file that are not read."""
     if format == "tiff":
         return tiff.find_notes(tags, tiff.read_pages(file))
+    notes = png.find_notes(statement) if isinstance(statement, dict) else []
     several = isinstance(statement, dict) and b"acTL" in statement
     several |= format == "heif" and heif.is_sequence(file)
     several |= "n-pages" in image.get_fields() and image.get("n-pages") > 1
-    return [ONLY_THE_FIRST] if several else []
+    return [ONLY_THE_FIRST, *notes] if several else notes
 
 
 def _get_block(image: Any, name: str) -> bytes:
@@ -155,8 +162,10 @@ def _get_block(image: Any, name: str) -> bytes:
     return bytes(image.get(name)) if name in image.get_fields() else b""
 
 
-def _read_position(statement: Statement, tags: Image.Exif) -> tuple[int, int]:
-    return png.read_position(statement) if isinstance(statement, dict) else tiff.read_position(tags)
+def _read_position(format: str, statement: Statement, tags: Image.Exif) -> tuple[int, int]:
+    if isinstance(statement, dict):
+        return png.read_position(statement)
+    return tiff.read_position(tags) if format == "tiff" else (0, 0)
 
 
 def _check_readable(path: Path, image: Any) -> None:
@@ -175,9 +184,9 @@ def _check_readable(path: Path, image: Any) -> None:
         raise UnsupportedError(f"{path} has {image.format} pixels, which are not supported.", hint)
 
 
-def _adapt_metadata(like: Picture, format: str, image: Any) -> dict[str, Any]:
+def _adapt_metadata(like: Picture, format: str, width: int, height: int) -> tuple[dict[str, Any], list[str]]:
     orientation = _get_orientation(like, format)
-    return adapt_metadata(like.metadata, like.format, format, orientation, (image.width, image.height))
+    return adapt_metadata(like.metadata, like.format, format, orientation, (width, height), like.position)
 
 
 def _get_orientation(like: Picture, format: str) -> int:
@@ -216,7 +225,7 @@ def _to_image(pixels: np.ndarray) -> Any:
 
 
 def _prepare_image(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any, dict[str, Any]]:
-    """Return a libvips image in a depth of the format, with like's profile and resolution, and options to save it."""
+    """Return a libvips image in a depth of the format, with like's profile, and options to save it."""
     orientation, profile = _get_orientation(like, format), like.profile
     if format == "webp" and pixels.shape[2] < 3 and is_compatible(profile, gray=True):
         assert profile is not None
@@ -225,13 +234,7 @@ def _prepare_image(pixels: np.ndarray, like: Picture, format: str) -> tuple[Any,
     depth = min(image.format, _DEEPEST[format], key=list(_DTYPES).index)
     if image.format != depth:
         image = (image * (_WHITE[depth] / _WHITE[image.format])).rint().cast(depth)
-    image = image.copy(
-        interpretation=_INTERPRETATIONS[depth][image.bands > 2],
-        xres=like.metadata.get("xres", image.xres),
-        yres=like.metadata.get("yres", image.yres),
-    )
-    if unit := like.metadata.get("resolution-unit"):
-        image.set_type(pyvips.GValue.gstr_type, "resolution-unit", unit)
+    image = image.copy(interpretation=_INTERPRETATIONS[depth][image.bands > 2])
     if profile is not None and is_compatible(profile, gray=pixels.shape[2] < 3):
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     options: dict[str, dict[str, Any]] = {

@@ -80,13 +80,52 @@ def build_directory(directory: Mapping[int, Any], start: int, *, is_big: bool = 
     return struct.pack(counter, len(entries)) + b"".join(entries) + bytes(inline) + pool
 
 
+def append_directory(block: bytearray, offset: int | None, tags: Directory, order: str) -> int:
+    """Append the directory at an offset of a block, with tags added or replaced, and return its new offset.
+
+    offset: None for a new directory. All values, also those that other entries point to, stay where they are.
+    order: the block's, "<" or ">".   Raises struct.error if the old directory is cut short.
+    """
+    entries: dict[int, bytes] = {}
+    if offset is not None:
+        (count,) = struct.unpack_from(order + "H", block, offset)
+        for start in range(offset + 2, offset + 2 + 12 * count, 12):
+            (tag,) = struct.unpack_from(order + "H", block, start)
+            entries.setdefault(tag, bytes(block[start : start + 12]).ljust(12, b"\0"))
+    for tag, value in tags.items():
+        if isinstance(value, Value):
+            kind, content = value
+            number = len(content) // _SIZES[kind]
+            if order == ">":
+                is_utf_16 = tag == USER_COMMENT and content.startswith(b"UNICODE\0")
+                content = content[:8] + _swap(content[8:], 2) if is_utf_16 else _swap(content, _get_word(kind))
+        else:
+            (nested,) = struct.unpack_from(order + "I", entries[tag], 8) if tag in entries else (None,)
+            kind, number = 4, 1
+            content = struct.pack(order + "I", append_directory(block, nested, value, order))
+        if len(content) > 4:
+            block += bytes(len(block) % 2)
+            content, link = struct.pack(order + "I", len(block)), content
+            block += link
+        entries[tag] = struct.pack(order + "HHI", tag, kind, number) + content.ljust(4, b"\0")
+    block += bytes(len(block) % 2)
+    place = len(block)
+    block += struct.pack(order + "H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
+    return place
+
+
 def _reorder(tag: int, kind: int, content: bytes) -> bytes:
     """Turn big-endian values into little-endian ones."""
     if tag == USER_COMMENT and content.startswith(b"UNICODE\0"):
         text = content[8 : 8 + (len(content) - 8) // 2 * 2]
         # UTF-16, in the block's order or not: the upper bytes vary less.
         return content[:8] + (_swap(text, 2) if len(set(text[::2])) <= len(set(text[1::2])) else text)
-    return _swap(content, _WORDS.get(kind, _SIZES[kind]))
+    return _swap(content, _get_word(kind))
+
+
+def _get_word(kind: int) -> int:
+    """Return the bytes of one number of a type."""
+    return _WORDS.get(kind, _SIZES[kind])
 
 
 def _swap(content: bytes, size: int) -> bytes:

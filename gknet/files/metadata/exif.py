@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gknet.files.metadata.directory import EXIF, GPS, USER_COMMENT, Directory, Value, build_directory, parse_directory
+from PIL.ExifTags import GPSTAGS, TAGS
+
+from gknet.files.metadata import resolution
+from gknet.files.metadata.directory import (
+    EXIF,
+    GPS,
+    USER_COMMENT,
+    Directory,
+    Value,
+    append_directory,
+    build_directory,
+    parse_directory,
+)
+from gknet.files.metadata.texts import decode_text
 
 _HEAD = b"Exif\0\0"
-_ORIENTATION, _MAKER_NOTE = 0x0112, 0x927C
-_SHORT = 3
+_ORIENTATION = 0x0112
+_ASCII, _SHORT, _UNDEFINED = 2, 3, 7
 _SIZE = (0xA002, 0xA003)  # width and height
 _THUMBNAIL, _THUMBNAIL_BYTES, _STRIP, _STRIP_BYTES = 0x0201, 0x0202, 0x0111, 0x0117
+_STORAGE = (_STRIP, _STRIP_BYTES, _THUMBNAIL, _THUMBNAIL_BYTES, 0x0144, 0x0145, 0x014A)
+_RESOLUTION = (resolution.ACROSS, resolution.DOWN, resolution.UNIT)
+_COLORS = (301, 318, 319, 529, 530, 531, 532, 0xA001, 0xA500, 1)  # 1: of the interoperability directory
+_DATES = (306, 0x9003, 0x9004, 0x9010, 0x9011, 0x9012, 0x9290, 0x9291, 0x9292)
+_ESSENTIAL = (_ORIENTATION, *_RESOLUTION, *_COLORS, *_DATES, *_SIZE)
 _JPEG_START = b"\xff\xd8\xff"
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of a JPEG's kind and size
 DESCRIPTION, SOFTWARE, ARTIST, COPYRIGHT = 270, 305, 315, 33432
@@ -101,31 +120,97 @@ def build_exif(directory: Directory) -> bytes:
     return bytes(block)
 
 
-def fit_exif(block: bytes, max_bytes: int) -> bytes:
-    """Return a block of at most `max_bytes`: if necessary without maker notes, or empty."""
-    if len(block) <= max_bytes:
+def add_tags(block: bytes, tags: Directory) -> bytes:
+    """Return a clean block with tags added or replaced; everything else stays at its offset.
+
+    Raises struct.error for a damaged block.
+    """
+    if not block:
+        return build_exif(tags)
+    order, content = _find_order(block), bytearray(block)
+    (first,) = struct.unpack_from(order + "I", content, 4)
+    struct.pack_into(order + "I", content, 4, append_directory(content, first, tags, order))
+    return bytes(content)
+
+
+def add_text(block: bytes, tag: int, text: str) -> bytes | None:
+    """Return a clean block with a text in a tag; None if the tag has another one, or if the block is damaged."""
+    value = Value(_ASCII, text.encode() + b"\0")
+    if tag == USER_COMMENT:
+        code = b"ASCII\0\0\0" + text.encode() if text.isascii() else b"UNICODE\0" + text.encode("utf-16-le")
+        value = Value(_UNDEFINED, code)
+    try:
+        found = parse_all(block)
+        details = found.get(EXIF, {})
+        kept = (details if isinstance(details, dict) else {}).get(tag) if tag == USER_COMMENT else found.get(tag)
+        if kept == value:
+            return block
+        if isinstance(kept, Value) and (kept.content[8:] if tag == USER_COMMENT else kept.content).strip(b"\0 "):
+            return block if tag != USER_COMMENT and decode_text(kept.content) == text else None
+        return add_tags(block, {EXIF: {tag: value}} if tag == USER_COMMENT else {tag: value})
+    except (struct.error, RecursionError):
+        return None
+
+
+def set_resolution(block: bytes, metadata: Mapping[str, Any]) -> bytes:
+    """Return a clean block that states the resolution in metadata; unchanged if it does or if metadata have none."""
+    if "xres" not in metadata:
         return block
-    directory = parse_exif(block)
-    details = directory.get(EXIF)
-    if isinstance(details, dict):
-        details.pop(_MAKER_NOTE, None)
+    try:
+        if resolution.is_same_resolution(resolution.read_tag_resolution(parse_all(block)), metadata):
+            return block
+        return add_tags(block, {**resolution.build_tags(metadata)})
+    except struct.error:
+        return block
+
+
+def fit_exif(block: bytes, max_bytes: int) -> tuple[bytes, list[str]]:
+    """Return a block of at most `max_bytes`, and the names of the tags that are left out for it, the largest first.
+
+    Orientation, resolution, colors, and dates are kept; if even these are too long, the block is empty.
+    """
+    if len(block) <= max_bytes:
+        return block, []
+    try:
+        directory = parse_all(block)
+    except (struct.error, RecursionError):
+        return b"", ["tags"]
+    removable = sorted(
+        ((len(value.content), tag, part) for part in _walk_directories(directory) for tag, value in _list_values(part)),
+        key=lambda item: -item[0],
+    )
+    names: list[str] = []
+    for _, tag, part in removable:
+        if len(smaller := build_exif(directory)) <= max_bytes:
+            return smaller, names
+        del part[tag]
+        names.append(TAGS.get(tag) or GPSTAGS.get(tag) or f"tag {tag}")
     smaller = build_exif(directory)
-    return smaller if len(smaller) <= max_bytes else b""
+    return (smaller, names) if len(smaller) <= max_bytes else (b"", ["tags"])
 
 
-def add_texts(directory: Directory, texts: dict[str, str]) -> Directory:
-    """Return the tags with the texts of a PNG or JPEG added for which EXIF has a tag that is not set yet."""
-    tags = {"Description": DESCRIPTION, "Author": ARTIST, "Copyright": COPYRIGHT, "Software": SOFTWARE}
-    added: Directory = {
-        tag: Value(2, texts[name].encode() + b"\0") for name, tag in tags.items() if texts.get(name, "").strip()
-    }
-    details = directory.get(EXIF, {})
-    comment = texts.get("Comment") or texts.get("parameters")
-    if comment and isinstance(details, dict) and USER_COMMENT not in details:
-        code = b"ASCII\0\0\0" + comment.encode() if comment.isascii() else b"UNICODE\0" + comment.encode("utf-16-le")
-        added[EXIF] = {**details, USER_COMMENT: Value(7, code)}
-        return {**directory, **added}
-    return {**added, **directory}
+def parse_all(block: bytes) -> Directory:
+    """Return all tags of a clean block except those that describe how pixels are stored; none of an empty block.
+
+    Raises struct.error for a damaged block.
+    """
+    if not block:
+        return {}
+    order = _find_order(block)
+    found = parse_directory(block, struct.unpack_from(order + "I", block, 4)[0], order)
+    return {tag: value for tag, value in found.items() if tag not in _STORAGE}
+
+
+def _walk_directories(directory: Directory) -> Iterator[Directory]:
+    yield directory
+    for value in directory.values():
+        if isinstance(value, dict):
+            yield from _walk_directories(value)
+
+
+def _list_values(directory: Directory) -> list[tuple[int, Value]]:
+    """Return the tags and values of a directory that can be left out."""
+    return [(tag, value) for tag, value in directory.items() if isinstance(value, Value) and tag not in _ESSENTIAL]
 
 
 def _find_order(block: Any) -> str:

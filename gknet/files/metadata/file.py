@@ -4,22 +4,44 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gknet.files.metadata import exif, jpeg, png, tiff, webp, xmp
+from gknet.files.metadata import exif, jpeg, png, resources, tiff, webp, xmp
+from gknet.files.metadata.places import COMMENT, place_texts
 
 _BLOCK_BYTES = 8 << 20  # moved at a time
 _READ_TEXTS = {"jpeg": jpeg.read_texts, "png": png.read_texts}
 _CLEAN: dict[str, Callable[[bytes], bytes]] = {"exif-data": exif.clean_exif, "xmp-data": xmp.clean_xmp}
+_RESOLUTION = ("xres", "yres", "resolution-unit")
+_FARTHEST = 2**31 - 1  # position in a PNG
+# What each format stores; WebP has its resolution in EXIF.
+_STORED = {
+    "jpeg": ("exif-data", "xmp-data", "iptc-data", "photoshop-data", "comments", "aspect", *_RESOLUTION),
+    "png": ("exif-data", "xmp-data", "iptc-data", "png-texts", "position", "aspect", *_RESOLUTION),
+    "tiff": ("exif-data", "xmp-data", "iptc-data", "photoshop-data", "position", "aspect", *_RESOLUTION),
+    "webp": ("exif-data", "xmp-data", *_RESOLUTION),
+    "exr": (),
+}
+_FORMATS = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "webp": "WebP", "exr": "OpenEXR"}
+_NAMES = {
+    "exif-data": "EXIF",
+    "xmp-data": "XMP",
+    "iptc-data": "IPTC",
+    "photoshop-data": "Photoshop resources",
+    "xres": "the resolution",
+    "aspect": "the shape of the pixels",
+    "position": "the position on a page",
+}
 
 
 def read_metadata(path: Path, format: str) -> dict[str, Any]:
     """Return the metadata of a JPEG, PNG, TIFF or WebP that should be kept; of any other format, none.
 
     "exif-data", "xmp-data", "iptc-data": bytes.   "photoshop-data": resources of JPEG or TIFF.
-    "comments": of JPEG, bytes.   "png-texts": whole chunks.   A block that is missing or damaged is left out.
+    "comments": of JPEG, bytes.   "png-texts": whole chunks.   Of JPEG and PNG, the resolution outside EXIF
+    (`gknet.files.metadata.resolution`).   A block that is missing or damaged is left out.
     """
     if format == "png":
         with path.open("rb") as file:
@@ -50,26 +72,65 @@ def clean_metadata(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def adapt_metadata(
-    metadata: Mapping[str, Any], source: str, target: str, orientation: int, size: tuple[int, int]
-) -> dict[str, Any]:
-    """Return metadata of a `source` file as a `target` file holds it.
+    metadata: Mapping[str, Any],
+    source: str,
+    target: str,
+    orientation: int,
+    size: tuple[int, int],
+    position: tuple[int, int] = (0, 0),
+) -> tuple[dict[str, Any], list[str]]:
+    """Return metadata of a `source` file as a `target` file holds it, and notes on what of it is left out.
 
     orientation, size: of the pixels as the target stores them; (width, height).
-    Comments and texts that the target cannot store are moved to EXIF tags if there are any for them.
+    position: on a page, in pixels; the result has it as "position" if the target can store it.
+    Comments and texts are moved to their standard places in EXIF and XMP (`gknet.files.metadata.places`).
     """
     block = exif.set_orientation(metadata.get("exif-data", b""), orientation, size)
-    found = {**metadata, "xmp-data": xmp.set_orientation(metadata.get("xmp-data", b""), orientation)}
+    packet = xmp.set_orientation(metadata.get("xmp-data", b""), orientation)
+    found: dict[str, Any] = {**metadata}
+    stored, names = _STORED[target], []
     if source != target and source in _READ_TEXTS:
-        texts = _READ_TEXTS[source](metadata)
+        texts = {keyword: text for keyword, text in _READ_TEXTS[source](metadata).items() if text.strip()}
         if target == "png":
             found["png-texts"] = [png.build_text(*text) for text in texts.items()]
-        elif target == "jpeg" and texts.get("Comment"):
-            found["comments"] = [texts.pop("Comment").encode()]
-        tags = exif.parse_exif(block)
-        if target != "png" and (more := exif.add_texts(tags, texts)) != tags:
-            block = exif.build_exif(more)
-    found["exif-data"] = block
-    return {name: value for name, value in found.items() if value}
+        elif stored:
+            if target == "jpeg" and 0 < len(comment := texts.get(COMMENT, "").encode()) <= jpeg.MAX_BYTES:
+                found["comments"] = [comment]
+                del texts[COMMENT]
+            max_exif = jpeg.MAX_EXIF if target == "jpeg" else None
+            block, packet, texts_left = place_texts(texts, block, packet, max_exif)
+            texts = dict.fromkeys(texts_left, "")
+        if texts and target != "png":
+            noun = "text" if len(texts) == 1 else "texts"
+            names.append(f"the {noun} {_join_names(map(repr, texts))}")
+    if target == "webp":
+        block = exif.set_resolution(block, found)
+    found |= {"exif-data": block, "xmp-data": packet}
+    if position != (0, 0):
+        found["position"] = position
+    if target == "tiff" == source and "xres" in found:
+        found.pop("position", None)  # its tags are among those of EXIF
+    elif (target == "tiff" and min(position) < 0) or (target == "png" and max(map(abs, position)) > _FARTHEST):
+        names.append(f"the position {found.pop('position')} on a page")
+    found = {name: value for name, value in found.items() if value}
+    names = [name for key, name in _NAMES.items() if key in found and not _is_stored(key, found, stored)] + names
+    notes = [f"{_FORMATS[target]} cannot store {_join_names(names)}"] if names else []
+    if target == "jpeg":
+        found["exif-data"], tags = exif.fit_exif(block, jpeg.MAX_EXIF)
+        notes += [f"JPEG limits EXIF to 64 KB and cannot store its {_join_names(tags)}"] if tags else []
+    return {name: value for name, value in found.items() if name in stored}, notes
+
+
+def _join_names(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _is_stored(key: str, found: Mapping[str, Any], stored: tuple[str, ...]) -> bool:
+    """Whether a format stores a kind of metadata, in its own place or in that of another."""
+    if key == "photoshop-data" and "iptc-data" in stored:
+        return key in stored or not resources.has_more_than_iptc(found[key])
+    return key in stored
 
 
 def write_metadata(
@@ -81,26 +142,32 @@ def write_metadata(
     elif format == "webp":
         webp.add_metadata(path, metadata, size, has_alpha=has_alpha)
     elif format == "png":
-        _insert_bytes(path, png.HEADER_BYTES, png.build_chunks(metadata))
+        with path.open("rb") as file:
+            start = png.find_pixels(file)
+            file.seek(0)
+            content = png.replace_metadata(file.read(start), metadata)
+        _replace_bytes(path, 0, start, content)
     else:
-        _insert_bytes(path, jpeg.START_BYTES, jpeg.build_segments(metadata))
+        _replace_bytes(path, jpeg.START_BYTES, jpeg.START_BYTES, jpeg.build_segments(metadata))
 
 
-def add_png_metadata(content: bytes, metadata: Mapping[str, Any]) -> bytes:
+def replace_png_metadata(content: bytes, metadata: Mapping[str, Any]) -> bytes:
     """Return a PNG's bytes with metadata from `adapt_metadata`."""
-    return content[: png.HEADER_BYTES] + png.build_chunks(metadata) + content[png.HEADER_BYTES :]
+    start = png.find_pixels(io.BytesIO(content))
+    return png.replace_metadata(content[:start], metadata) + content[start:]
 
 
-def _insert_bytes(path: Path, offset: int, content: bytes) -> None:
-    """Insert bytes into a file in place, because it may be larger than memory."""
+def _replace_bytes(path: Path, start: int, end: int, content: bytes) -> None:
+    """Replace a file's bytes from `start` to `end` in place, because the file may be larger than memory."""
+    shift = start + len(content) - end
     with path.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END) if content else offset
-        while end > offset:
-            start = max(offset, end - _BLOCK_BYTES)
-            file.seek(start)
-            block = file.read(end - start)
-            file.seek(start + len(content))
+        size = file.seek(0, os.SEEK_END)
+        places = range(end, size, _BLOCK_BYTES) if shift else range(0)
+        for place in places if shift < 0 else reversed(places):
+            file.seek(place)
+            block = file.read(min(_BLOCK_BYTES, size - place))
+            file.seek(place + shift)
             file.write(block)
-            end = start
-        file.seek(offset)
+        file.seek(start)
         file.write(content)
+        file.truncate(size + shift)

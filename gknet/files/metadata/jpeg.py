@@ -5,34 +5,43 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gknet.files.metadata import exif, resources, xmp
+from gknet.files.metadata.resolution import describe_resolution, find_aspect, measure_resolution
 from gknet.files.metadata.texts import decode_text
 
 _EXIF, _XMP, _EXTENSION = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
-_PHOTOSHOP = b"Photoshop 3.0\0"
+_JFIF, _PHOTOSHOP = b"JFIF\0", b"Photoshop 3.0\0"
 _APP0, _APP1, _APP13, _COMMENT = 0xE0, 0xE1, 0xED, 0xFE
 _GAIN_MAPS = (b"http://ns.adobe.com/hdr-gain-map/", b"http://ns.apple.com/HDRGainMap/", b"urn:iso:std:iso:ts:21496:-1")
 GAIN_MAP = "the file's HDR gain map is left out"
 """Note on a file with one."""
 START_BYTES = 2
 """Bytes of a JPEG's start marker."""
-_MM_PER_INCH = 25.4
-_MAX_BYTES = 65533  # of a segment
+_UNITS = ("", "in", "cm")  # by JFIF's numbers
+MAX_BYTES = 65533
+"""Bytes of a segment."""
+MAX_EXIF = MAX_BYTES - len(_EXIF)
+"""Bytes of an EXIF block."""
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return EXIF, XMP, IPTC, Photoshop's resources and comments, without references to other pictures in the file.
+    """Return EXIF, XMP, IPTC, Photoshop's resources, comments and JFIF's resolution, without other pictures.
 
-    Segments of other pictures, such as the index of a multi-picture file, and the pictures themselves are left out.
+    References to other pictures in the file, such as the index of a multi-picture file, are left out.
     """
-    segments = list(_read_segments(path))
+    with path.open("rb") as file:
+        segments = list(read_segments(file))
 
     def select(marker: int, head: bytes) -> list[bytes]:
         return [body.removeprefix(head) for kind, body in segments if kind == marker and body.startswith(head)]
 
     found: dict[str, Any] = {}
+    for body in select(_APP0, _JFIF)[:1]:
+        if len(body) >= 7 and body[2] < len(_UNITS):
+            across, down = struct.unpack_from(">2H", body, 3)
+            found |= describe_resolution(across, down, _UNITS[body[2]])
     for block in select(_APP1, _EXIF)[:1]:
         found["exif-data"] = exif.clean_exif(block)
     for packet in select(_APP1, _XMP)[:1]:
@@ -47,26 +56,29 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 def find_notes(path: Path) -> list[str]:
     """Return notes on parts of a JPEG that are not read."""
-    return [GAIN_MAP] if any(name in body for _, body in _read_segments(path) for name in _GAIN_MAPS) else []
+    with path.open("rb") as file:
+        return [GAIN_MAP] if any(name in body for _, body in read_segments(file) for name in _GAIN_MAPS) else []
 
 
 def build_segments(metadata: Mapping[str, Any]) -> bytes:
     """Return the segments that follow a JPEG's start marker."""
-    across, down = (round(metadata.get(name, 1.0) * _MM_PER_INCH) for name in ("xres", "yres"))
-    is_known = metadata.get("xres", 1.0) != 1.0  # libvips's value for a file without one
-    density = (1, min(across, 65535), min(down, 65535)) if is_known else (0, 1, 1)
-    segments = [(_APP0, struct.pack(">5s2B B2H 2B", b"JFIF\0", 1, 1, *density, 0, 0))]
-    if block := exif.fit_exif(metadata.get("exif-data", b""), _MAX_BYTES - len(_EXIF)):
+    unit = 2 if metadata.get("resolution-unit") == "cm" else 1
+    numbers = measure_resolution(metadata, _UNITS[unit])
+    if numbers is None:
+        unit, numbers = 0, find_aspect(metadata, 65535) or (1, 1)
+    density = [min(max(round(number), 1), 65535) for number in numbers]
+    segments = [(_APP0, _JFIF + struct.pack(">2B B2H 2B", 1, 1, unit, *density, 0, 0))]
+    if block := metadata.get("exif-data"):
         segments.append((_APP1, _EXIF + block))
     if packet := metadata.get("xmp-data"):
-        main, parts = xmp.split_packet(packet, _MAX_BYTES - len(_EXTENSION))
+        main, parts = xmp.split_packet(packet, MAX_BYTES - len(_EXTENSION))
         segments += [(_APP1, _XMP + main), *((_APP1, _EXTENSION + part) for part in parts)]
-    blocks, step = metadata.get("photoshop-data", b""), _MAX_BYTES - len(_PHOTOSHOP)
+    blocks, step = metadata.get("photoshop-data", b""), MAX_BYTES - len(_PHOTOSHOP)
     if "iptc-data" in metadata and not resources.find_iptc(blocks):
         blocks += resources.build_iptc(metadata["iptc-data"])
     segments += [(_APP13, _PHOTOSHOP + blocks[i : i + step]) for i in range(0, len(blocks), step)]
     for comment in metadata.get("comments", ()):
-        segments += [(_COMMENT, comment[i : i + _MAX_BYTES]) for i in range(0, len(comment), _MAX_BYTES)]
+        segments += [(_COMMENT, comment[i : i + MAX_BYTES]) for i in range(0, len(comment), MAX_BYTES)]
     return b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in segments)
 
 
@@ -76,14 +88,13 @@ def read_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {"Comment": "\n".join(comments)} if comments else {}
 
 
-def _read_segments(path: Path) -> Iterator[tuple[int, bytes]]:
+def read_segments(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield the marker and the content of every segment before the pixels."""
-    with path.open("rb") as file:
-        file.seek(2)
-        while (start := file.read(2)) and start[0] == 0xFF:
-            while start[1:] == b"\xff":  # padding
-                start = b"\xff" + file.read(1)
-            length = file.read(2)
-            if start[1:] in (b"\xda", b"\xd9", b"") or len(length) < 2:
-                return
-            yield start[1], file.read(max(0, struct.unpack(">H", length)[0] - 2))
+    file.seek(2)
+    while (start := file.read(2)) and start[0] == 0xFF:
+        while start[1:] == b"\xff":  # padding
+            start = b"\xff" + file.read(1)
+        length = file.read(2)
+        if start[1:] in (b"\xda", b"\xd9", b"") or len(length) < 2:
+            return
+        yield start[1], file.read(max(0, struct.unpack(">H", length)[0] - 2))

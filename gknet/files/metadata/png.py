@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import zlib
@@ -9,22 +10,28 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from gknet.files.metadata import exif, resources, xmp
+from gknet.files.metadata.resolution import describe_resolution, find_aspect, measure_resolution
 from gknet.files.metadata.texts import decode_text
 
+_SIGNATURE_BYTES = 8
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP = b"XML:com.adobe.xmp"
 _RAW = b"Raw profile type "  # ImageMagick's and exiftool's, in hexadecimal digits
 _MAX_BYTES = 64 << 20  # of one text, unpacked
-HEADER_BYTES = 33
-"""Bytes of a PNG's signature and first chunk."""
+_HEADER_BYTES = 33  # signature and first chunk
+_LONGEST = 2**31 - 1  # the largest number of a chunk
 
 
 def read_metadata(file: IO[bytes]) -> dict[str, Any]:
-    """Return EXIF, XMP, IPTC, and texts as whole chunks."""
+    """Return EXIF, XMP, IPTC, the resolution, and texts as whole chunks."""
     found: dict[str, Any] = {"png-texts": []}
     for kind, body in _read_chunks(file):
         keyword = body.split(b"\0", 1)[0]
-        if kind == b"eXIf":
+        if kind == b"pHYs":
+            if len(body) == 9 and body[8] < 2:
+                across, down, is_meter = struct.unpack(">2IB", body)
+                found |= describe_resolution(across, down, "m" if is_meter else "")
+        elif kind == b"eXIf":
             found["exif-data"] = exif.clean_exif(body)
         elif keyword == _XMP:
             found.setdefault("xmp-data", xmp.clean_xmp(_unpack_text(kind, body)))
@@ -35,9 +42,33 @@ def read_metadata(file: IO[bytes]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def build_chunks(metadata: Mapping[str, Any]) -> bytes:
+def find_pixels(file: IO[bytes]) -> int:
+    """Return the offset of the chunk with the first pixels, or of the file's end."""
+    offset = file.seek(_SIGNATURE_BYTES)
+    while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
+        offset = file.seek(struct.unpack(">I", head[:4])[0] + 4, os.SEEK_CUR)
+    return offset
+
+
+def replace_metadata(start: bytes, metadata: Mapping[str, Any]) -> bytes:
+    """Return the start of a PNG, as far as its pixels, with metadata, and with no other resolution than theirs."""
+    chunks, offset = b"", _HEADER_BYTES
+    while offset + 12 <= len(start):
+        end = offset + 12 + int(struct.unpack_from(">I", start, offset)[0])
+        if start[offset + 4 : offset + 8] != b"pHYs":
+            chunks += start[offset:end]
+        offset = end
+    return start[:_HEADER_BYTES] + _build_chunks(metadata) + chunks
+
+
+def _build_chunks(metadata: Mapping[str, Any]) -> bytes:
     """Return the chunks that follow a PNG's header."""
     chunks = []
+    if position := metadata.get("position"):
+        chunks.append(build_chunk(b"oFFs", struct.pack(">iiB", *position, 0)))
+    if (density := measure_resolution(metadata, "m")) or (density := find_aspect(metadata, _LONGEST)):
+        numbers = (min(max(round(number), 1), _LONGEST) for number in density)
+        chunks.append(build_chunk(b"pHYs", struct.pack(">2IB", *numbers, "xres" in metadata)))
     if block := metadata.get("exif-data"):
         chunks.append(build_chunk(b"eXIf", block))
     if packet := metadata.get("xmp-data"):
@@ -57,21 +88,22 @@ def build_text(keyword: str, text: str) -> bytes:
 
 def read_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Return a PNG's texts by keyword."""
-    texts = {}
+    texts: dict[str, str] = {}
     for chunk in metadata.get("png-texts", ()):
         kind, body = chunk[4:8], chunk[8:-4]
         content = _unpack_text(kind, body)
         text = decode_text(content) if kind == b"iTXt" else content.decode("latin-1")
-        texts[body.split(b"\0", 1)[0].decode("latin-1")] = text.replace("\0", "")
+        keyword, text = body.split(b"\0", 1)[0].decode("latin-1"), text.replace("\0", "")
+        texts[keyword] = text if texts.get(keyword, text) == text else f"{texts[keyword]}\n{text}"
     return texts
 
 
 def _read_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the type and the content of every EXIF or text chunk, before or after the pixels."""
-    file.seek(8)
+    """Yield the type and the content of every chunk of EXIF, text or resolution, before or after the pixels."""
+    file.seek(_SIGNATURE_BYTES)
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
-        if kind in _TEXTS or kind == b"eXIf":
+        if kind in (*_TEXTS, b"eXIf", b"pHYs"):
             body = file.read(length)
             if len(body) == length:
                 yield kind, body

@@ -19,6 +19,11 @@ def find_iptc(blocks: bytes) -> bytes:
     return next((content for number, content, _ in _split_resources(blocks) if number == IPTC), b"")
 
 
+def has_more_than_iptc(blocks: bytes) -> bool:
+    """Whether there are resources besides IPTC records."""
+    return any(number != IPTC for number, _, _ in _split_resources(blocks))
+
+
 def build_iptc(records: bytes) -> bytes:
     """Return IPTC records as a resource."""
     return b"8BIM" + struct.pack(">HHI", IPTC, 0, len(records)) + records + bytes(len(records) % 2)

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gknet.files.metadata import exif, resources, xmp
+from gknet.files.metadata import exif, resolution, resources, xmp
 from gknet.files.metadata.directory import Value, build_directory, parse_directory, parse_header
 
 _ORIENTATION, _XMP, _IPTC, _PHOTOSHOP = 274, 700, 33723, 34377
 _BLOCKS = (_XMP, _IPTC, _PHOTOSHOP)
+_POSITION = (286, 287)
+_RESOLUTION = (resolution.ACROSS, resolution.DOWN, resolution.UNIT)
 _BYTE, _SHORT, _UNDEFINED = 1, 3, 7
 
 
@@ -37,7 +39,10 @@ def read_metadata(path: Path) -> dict[str, bytes]:
 
 
 def add_metadata(path: Path, metadata: Mapping[str, Any], orientation: int) -> None:
-    """Add metadata to a little-endian TIFF that was written without it: a new directory replaces its first one."""
+    """Add metadata to a little-endian TIFF that was written without it: a new directory replaces its first one.
+
+    The resolution that the TIFF states is replaced, too, or removed.
+    """
     directory = exif.parse_exif(metadata.get("exif-data", b""))
     for tag, kind, name in (
         (_XMP, _BYTE, "xmp-data"),
@@ -47,6 +52,13 @@ def add_metadata(path: Path, metadata: Mapping[str, Any], orientation: int) -> N
     ):
         if name in metadata:
             directory[tag] = Value(kind, metadata[name])
+    density = resolution.build_tags(metadata)
+    if position := metadata.get("position"):
+        density = density or resolution.build_tags({"aspect": (1, 1)})
+        for tag, distance, scale in zip(_POSITION, position, _RESOLUTION[:2], strict=True):
+            above, below = struct.unpack("<2I", density[scale].content)
+            directory[tag] = resolution.build_rational(distance * below / above)
+    directory |= density
     if orientation != 1:
         directory[_ORIENTATION] = Value(_SHORT, struct.pack("<H", orientation))
     with path.open("r+b") as file:
@@ -59,7 +71,8 @@ def add_metadata(path: Path, metadata: Mapping[str, Any], orientation: int) -> N
         start += start % 2
         block = build_directory(directory, start, is_big=is_big)
         # Values outside the entries stay where they are.
-        entries = {entry[:2]: entry for part in (first, block) for entry in _split_entries(part, counter, length)}
+        written = [entry for entry in _split_entries(first, counter, length) if _get_tag(entry) not in _RESOLUTION]
+        entries = {entry[:2]: entry for entry in [*written, *_split_entries(block, counter, length)]}
         file.seek(start)
         file.write(block)
         offset = file.tell()
@@ -74,6 +87,10 @@ def _restore_records(records: bytes) -> bytes:
     if records[:1] != b"\x1c" and records[3:4] == b"\x1c":
         return b"".join(records[i : i + 4][::-1] for i in range(0, len(records), 4))
     return records
+
+
+def _get_tag(entry: bytes) -> int:
+    return int.from_bytes(entry[:2], "little")
 
 
 def _split_entries(directory: bytes, counter: str, length: int) -> list[bytes]:

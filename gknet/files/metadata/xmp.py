@@ -34,6 +34,22 @@ _OTHERS = (
     "{http://purl.org/dc/terms/}provenance",  # a signature of the old pixels
 )
 _WORDS = [*_OTHER_PICTURES, "Thumbnails", _NOTE, "provenance"]
+_TEXT_SPACES = {
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "exif": "http://ns.adobe.com/exif/1.0/",
+    "rdf": _RDF,
+    "x": "adobe:ns:meta/",
+}
+# Alternatives by language, or a list of names; other properties have none (XMP part 1, 8.4 to 8.6; part 2, 2.4.9).
+_CONTAINERS = {
+    "dc:title": "Alt",
+    "dc:description": "Alt",
+    "dc:rights": "Alt",
+    "exif:UserComment": "Alt",
+    "dc:creator": "Seq",
+}
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML
 _BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'.encode()
 _END = b'<?xpacket end="w"?>'
 
@@ -86,6 +102,42 @@ def set_orientation(packet: bytes, orientation: int) -> bytes:
         if element.tag == _ORIENTATION and element.text != str(orientation):
             element.text, changed = str(orientation), True
     return _build_packet(root) if changed else packet
+
+
+def add_property(packet: bytes, name: str, text: str) -> bytes | None:
+    """Return a packet with a text as a property; None if it has another one, or if the packet or the text is damaged.
+
+    packet: empty for a new one.   name: with its usual prefix, such as "dc:title".
+    """
+    prefix, _, local = name.partition(":")
+    full = f"{{{_TEXT_SPACES[prefix]}}}{local}"
+    if _FORBIDDEN.search(text):
+        return None
+    try:
+        root = _parse_packet(
+            packet or f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'.encode()
+        )
+    except (ElementTree.ParseError, ValueError, LookupError, RecursionError):
+        return None
+    target = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f".//{{{_RDF}}}RDF")
+    if target is None:
+        return None
+    stated = [element.get(full, "") for element in target.iter(f"{{{_RDF}}}Description")]
+    stated += ["".join(element.itertext()) for element in target.iter(full)]
+    if stated := [value.strip() for value in stated if value.strip()]:
+        return packet if text.strip() in stated else None
+    for kept, uri in _TEXT_SPACES.items():
+        ElementTree.register_namespace(kept, uri)
+    description = target.find(f"{{{_RDF}}}Description")
+    if description is None:
+        description = ElementTree.SubElement(target, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": ""})
+    element = ElementTree.SubElement(description, full)
+    if container := _CONTAINERS.get(name):
+        element = ElementTree.SubElement(ElementTree.SubElement(element, f"{{{_RDF}}}{container}"), f"{{{_RDF}}}li")
+        if container == "Alt":
+            element.set("{http://www.w3.org/XML/1998/namespace}lang", "x-default")
+    element.text = text
+    return _build_packet(root)
 
 
 def split_packet(packet: bytes, max_bytes: int) -> tuple[bytes, list[bytes]]:

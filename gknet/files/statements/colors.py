@@ -11,9 +11,9 @@ from PIL import Image
 
 from gknet.color.cicp import hdr_error
 from gknet.color.icc import REC_709, build_profile
-from gknet.color.profile import STEPS, is_compatible, is_hdr, is_srgb, parse_matrix_profile
+from gknet.color.profile import STEPS, from_srgb, is_compatible, is_hdr, is_srgb, parse_matrix_profile, to_srgb
 from gknet.errors import UnsupportedError
-from gknet.files.statements import exif, heif, png
+from gknet.files.statements import exif, heif, jpeg, png
 
 _CURVE_STEPS = 4096
 _NOT_OF_PICTURES = (b"link", b"abst", b"nmcl")  # classes of profiles that do not describe a picture's values
@@ -29,18 +29,28 @@ def read_statement(file: IO[bytes], format: str) -> Statement:
     return heif.read_colors(file) if format in ("heif", "heic") else None
 
 
+def read_embedded(file: IO[bytes], format: str) -> bytes | None:
+    """Return the ICC profile in a JPEG, empty if it is damaged; None without one, and for other formats.
+
+    Needed because libvips and Pillow drop a profile with a missing part.
+    """
+    return jpeg.read_profile(file) if format == "jpeg" else None
+
+
 def find_profile(
     subject: object, embedded: bytes | None, statement: Statement, tags: Image.Exif, *, gray: bool
 ) -> bytes | None:
     """Return the ICC profile of a picture's values; None without any statement, or for sRGB in EXIF.
 
-    subject: the file's name, for messages.   embedded: the file's ICC profile; for gray pixels, an RGB
-    profile counts by its curve.   tags: of EXIF, or of the TIFF.   gray: whether the pixels are gray.
-    Raises UnsupportedError for PQ, HLG, and statements that are not supported, such as a CMYK profile.
+    subject: the file's name, for messages.   embedded: the file's ICC profile, empty if it is damaged; for gray
+    pixels, an RGB profile counts by its curve.   tags: of EXIF, or of the TIFF.   gray: whether the pixels are gray.
+    Raises UnsupportedError for PQ, HLG, and statements that are not supported, such as a CMYK profile or one that
+    converts in one direction only.
     """
     chunks = None if isinstance(statement, heif.Colors) else statement
     profile = None if chunks is None else png.find_overriding_profile(chunks, gray=gray, subject=subject)
-    embedded = embedded or (None if chunks is None else png.unpack_profile(chunks))
+    if not embedded and chunks is not None:
+        embedded = png.unpack_profile(chunks)
     if profile is None and embedded is not None:
         profile = _check_profile(subject, embedded, gray=gray)
     if isinstance(statement, heif.Colors):
@@ -53,6 +63,8 @@ def find_profile(
             profile = exif.find_profile(tags, gray=gray, subject=subject)
     if profile is not None and is_hdr(profile):
         raise hdr_error(subject)
+    if profile is not None:
+        _check_usable(subject, profile)
     return profile
 
 
@@ -75,6 +87,15 @@ def _check_profile(subject: object, profile: bytes, *, gray: bool) -> bytes | No
     if parsed is None or any(not np.array_equal(curve, parsed.curves[0]) for curve in parsed.curves):
         raise _profile_error(subject, "a color profile for RGB, but its pixels are gray")
     return _build_gray_profile(parsed.curves[0])
+
+
+def _check_usable(subject: object, profile: bytes) -> None:
+    """Raise UnsupportedError for a profile that cannot convert to sRGB and back, such as tables for one direction."""
+    try:
+        if parse_matrix_profile(profile) is None:
+            from_srgb(to_srgb(np.full((1, 1, 3), 0.5, np.float32), profile), profile)
+    except UnsupportedError as error:
+        raise _profile_error(subject, "a color profile that cannot be used") from error
 
 
 def _profile_error(subject: object, what: str) -> UnsupportedError:

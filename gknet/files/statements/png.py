@@ -6,7 +6,6 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -14,8 +13,9 @@ import numpy as np
 from gknet.color import cicp
 from gknet.color.icc import REC_709, SRGB_CURVE, Chromaticities, Curve, build_profile
 from gknet.errors import UnsupportedError
-from gknet.files.metadata.png import HEADER_BYTES, build_chunk
 
+NO_RESOLUTION = "the position on a page, in micrometers, is left out, because the file states no resolution"
+"""Note on a file with one."""
 _SIGNATURE_BYTES = 8
 _MAX_BYTES = 100  # of a chunk; those read here, except iCCP, are shorter
 _MAX_PROFILE = 64 << 20
@@ -36,9 +36,15 @@ def read_chunks(file: IO[bytes]) -> dict[bytes, bytes]:
 
 
 def read_position(chunks: Mapping[bytes, bytes]) -> tuple[int, int]:
-    """Return the position on a page (oFFs, or caNv by ImageMagick) in pixels; (0, 0) if it is not stated."""
-    if len(offset := chunks.get(b"oFFs", b"")) == 9 and offset[8] == 0:
-        left, top = struct.unpack_from(">ii", offset)
+    """Return the position on a page (oFFs, or caNv by ImageMagick) in pixels; (0, 0) if it is not stated.
+
+    A position in micrometers counts only with a resolution.
+    """
+    if len(offset := chunks.get(b"oFFs", b"")) == 9 and offset[8] < 2:
+        left, top, in_micrometers = struct.unpack(">iiB", offset)
+        if in_micrometers:
+            across, down = _read_resolution(chunks)
+            return round(left * across / 1e6), round(top * down / 1e6)
     elif len(canvas := chunks.get(b"caNv", b"")) == 16:
         left, top = struct.unpack_from(">8xii", canvas)
     else:
@@ -46,11 +52,17 @@ def read_position(chunks: Mapping[bytes, bytes]) -> tuple[int, int]:
     return left, top
 
 
-def add_position(path: Path, position: tuple[int, int]) -> None:
-    """Add a position on a page to a PNG, right after its header."""
-    chunk = build_chunk(b"oFFs", struct.pack(">iiB", *position, 0))
-    content = path.read_bytes()
-    path.write_bytes(content[:HEADER_BYTES] + chunk + content[HEADER_BYTES:])
+def find_notes(chunks: Mapping[bytes, bytes]) -> list[str]:
+    """Return a note on a position that `read_position` cannot convert to pixels."""
+    offset = chunks.get(b"oFFs", b"")
+    is_lost = len(offset) == 9 and offset[8] == 1 and offset[:8] != bytes(8) and not all(_read_resolution(chunks))
+    return [NO_RESOLUTION] if is_lost else []
+
+
+def _read_resolution(chunks: Mapping[bytes, bytes]) -> tuple[int, int]:
+    """Return the pixels per meter across and down; (0, 0) if they are not stated."""
+    density = chunks.get(b"pHYs", b"")
+    return struct.unpack_from(">2I", density) if len(density) == 9 and density[8] == 1 else (0, 0)
 
 
 def unpack_profile(chunks: Mapping[bytes, bytes]) -> bytes | None:

@@ -91,11 +91,11 @@ def floats(rgb: np.ndarray, value: float) -> np.ndarray:
 FLAT: dict[str, tuple[Callable[[np.ndarray], str], str]] = {
     "a profile cut short": (
         lambda rgb: saved("a.jpg", rgb, icc_profile=icc.rgb(icc.SRGB, icc.srgb_curve())[:200]),
-        "profile cannot be used",
+        "a.jpg has a color profile that cannot be used",
     ),
     "a profile of noise": (
         lambda rgb: saved("a.jpg", rgb, icc_profile=b"\0" * 16 + b"RGB " + bytes(range(256))),
-        "profile cannot be used",
+        "a.jpg has a color profile that cannot be used",
     ),
     "a profile of CMYK on RGB": (
         lambda rgb: saved("a.jpg", rgb, icc_profile=cmyk_profile()),

@@ -22,6 +22,7 @@ from gknet.color import icc
 from gknet.errors import UnsupportedError
 from gknet.files import formats
 from gknet.files.layered.layers import Layers, open_layers
+from gknet.files.metadata import exif
 from gknet.files.picture import Picture
 from tests.gknet import ora, statements
 from tests.gknet.files import test_metadata
@@ -115,8 +116,9 @@ def positioned(path: Path) -> None:
 MAKE: dict[str, list[Callable[[Path], object]]] = {
     "nothing about colours": [without_code_points],
     "an ICC profile": [lambda path: save(path, icc_profile=P3)],
-    "PQ, HLG, or unknown colours": [
+    "PQ, HLG, unknown colours, damaged profiles": [
         lambda path: save(path, icc_profile=PQ),
+        lambda path: save(path, icc_profile=P3[:200]),
         lambda path: save(path, icc_profile=P3.replace(b"RGB ", b"CMYK", 1)),
     ],
     "`cICP`, `sRGB`, `gAMA`, `cHRM`": [
@@ -268,7 +270,7 @@ def list_kinds(read: Picture) -> set[str]:
     kinds = {kind for kind, name in {**names, "comments": "comments", "texts": "png-texts"}.items() if name in found}
     if read.format == "tiff" and test_metadata.TEXT.encode() in found["exif-data"]:
         kinds.add("texts")  # they are tags beside EXIF's
-    return kinds | ({"resolution"} if found.get("xres", 1.0) != 1.0 else set())
+    return kinds | ({"resolution"} if "xres" in found else set())
 
 
 def list_kinds_after_writing(path: Path) -> set[str]:
@@ -292,7 +294,8 @@ def list_kinds_after_writing(path: Path) -> set[str]:
             texts = {"texts"} if opened.text == {"Author": "Anna"} else set()
         return texts | ({"resolution"} if written.metadata["xres"] == pytest.approx(5) else set())
     if path.suffix in (".avif", ".heic"):
-        test_metadata.with_blocks(path, test_metadata.exif_block(), test_metadata.PLAIN_XMP)
+        block = exif.set_resolution(test_metadata.exif_block(), WRITTEN_METADATA)
+        test_metadata.with_blocks(path, block, test_metadata.PLAIN_XMP)
     elif path.suffix == ".psd":
         test_metadata.photoshop_file(path)
     else:

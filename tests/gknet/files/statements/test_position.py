@@ -160,10 +160,39 @@ def test_the_position_is_kept_in_the_same_format(tmp_path, write):
         assert above / below == pytest.approx(30 / 150)
 
 
-@pytest.mark.parametrize("body", [struct.pack(">iiB", 9, 9, 1), b"\0\1", b""])
-def test_a_position_that_is_not_in_pixels_is_none(tmp_path, body):
+@pytest.mark.parametrize("body", [b"\0\1", b"", bytes(8) + b"\2"])
+def test_a_damaged_position_is_none(tmp_path, body):
     pixels = photograph(height=20, width=30)
     assert formats.read_picture(statements.png(tmp_path / "a.png", pixels, (b"oFFs", body))).position == (0, 0)
+
+
+def test_a_position_in_micrometers_needs_a_resolution(tmp_path):
+    pixels = photograph(height=20, width=30)
+    position, density = (b"oFFs", struct.pack(">iiB", 3000, 1500, 1)), (b"pHYs", struct.pack(">IIB", 10_000, 2000, 1))
+    read = formats.read_picture(statements.png(tmp_path / "a.png", pixels, position, density))
+    assert (read.position, list(read.notes)) == ((30, 3), [])
+    assert formats.read_picture(resaved(tmp_path / "a.png", ".tif")).position == (30, 3)
+    read = formats.read_picture(statements.png(tmp_path / "b.png", pixels, position))
+    assert read.position == (0, 0)
+    assert "states no resolution" in read.notes[0]
+
+
+@pytest.mark.parametrize("write", [cropped_png, cropped_tiff])
+def test_the_position_reaches_formats_that_have_one_and_others_get_a_note(tmp_path, write):
+    pixels = np.dstack([photograph(height=20, width=30)] * 2)[..., :4]
+    path = write(tmp_path / ("a.png" if write is cropped_png else "a.tif"), pixels, 30, 0)
+    read = formats.read_picture(path)
+    for suffix in (".png", ".tif"):
+        assert formats.read_picture(resaved(path, suffix)).position == (30, 0)
+        assert formats.find_write_notes(Path(f"a{suffix}"), read) == []
+    for suffix in (".jpg", ".webp", ".exr"):
+        assert "the position on a page" in formats.find_write_notes(Path(f"a{suffix}"), read)[0]
+    read = formats.read_picture(cropped_png(tmp_path / "b.png", pixels, -30, 15))
+    assert formats.find_write_notes(Path("a.tif"), read) == ["TIFF cannot store the position (-30, 15) on a page"]
+    assert formats.read_picture(resaved(tmp_path / "b.png", ".tif")).position == (0, 0)
+    read = formats.read_picture(cropped_tiff(tmp_path / "a.tif", pixels, 2**32 - 1, 15))
+    assert formats.find_write_notes(Path("a.png"), read) == ["PNG cannot store the position (4294967295, 15) on a page"]
+    assert formats.read_picture(resaved(tmp_path / "a.tif", ".png")).position == (0, 0)
 
 
 def test_the_canvas_of_imagemagick_gives_a_position(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from psd_tools.psd.image_resources import ImageResource
 
 from gknet import Encoding, Harmonizer, UnsupportedError
 from gknet.color.profile import is_srgb, to_srgb
-from gknet.files import formats
+from gknet.files import formats, pillow
 from gknet.files.layered.layers import open_layers
 from gknet.files.picture import Picture
 from gknet.files.statements import heif
@@ -424,6 +425,39 @@ def test_a_profile_of_other_pixels_is_refused(tmp_path, rgb, suffix, profile, wo
 def test_a_profile_of_rgb_that_has_no_curve_for_gray_is_refused(tmp_path, rgb, suffix):
     Image.fromarray(rgb[..., 0]).save(tmp_path / f"a{suffix}", icc_profile=icc.of_tables(2))
     assert_refused(tmp_path / f"a{suffix}", "profile for RGB")
+
+
+def profile_parts(*numbers: tuple[int, int]) -> bytes:
+    """APP2 segments of a profile's thirds, with these numbers, each of how many."""
+    step = len(WIDE_GAMUT) // 3 + 1
+    found = b""
+    for i, (number, count) in enumerate(numbers):
+        body = b"ICC_PROFILE\0" + bytes([number, count]) + WIDE_GAMUT[i * step : (i + 1) * step]
+        found += b"\xff\xe2" + struct.pack(">H", len(body) + 2) + body
+    return found
+
+
+@pytest.mark.parametrize("numbers", [((1, 3), (3, 3)), ((1, 3), (2, 3), (2, 3)), ((0, 3), (1, 3), (2, 3)), ((2, 2),)])
+def test_a_profile_in_a_jpeg_without_one_of_its_parts_is_refused(tmp_path, rgb, numbers):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(rgb).save(path)
+    plain = path.read_bytes()
+    path.write_bytes(plain[:20] + profile_parts((1, 3), (2, 3), (3, 3)) + plain[20:])
+    assert formats.read_picture(path).profile == WIDE_GAMUT
+    path.write_bytes(plain[:20] + profile_parts(*numbers) + plain[20:])
+    assert_refused(path, "a damaged color profile")
+    with Image.open(path) as opened, pytest.raises(UnsupportedError, match="a damaged color profile"):
+        pillow.find_profile(opened)
+
+
+@pytest.mark.parametrize("tag", [b"A2B0", b"B2A0"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+def test_a_profile_that_converts_in_one_direction_only_is_refused_with_the_file(tmp_path, rgb, suffix, tag):
+    path, profile = tmp_path / f"a{suffix}", icc.of_tables(2)
+    Image.fromarray(rgb).save(path, icc_profile=profile)
+    assert formats.read_picture(path).profile == profile
+    Image.fromarray(rgb).save(path, icc_profile=profile.replace(tag, b"none", 1))
+    assert_refused(path, "a color profile that cannot be used")
 
 
 def test_a_profile_in_a_png_that_cannot_be_unpacked_is_refused(tmp_path, rgb):
