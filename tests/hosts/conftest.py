@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from filelock import FileLock
 
 from tests.backend.real_backend import Backend
 from tests.hosts.chroot import EXPERIMENTAL, SID, TRIXIE, WITH_GIMP, WITH_KRITA, Chroot
@@ -54,13 +55,16 @@ def usable(chroot: Chroot) -> Chroot:
 
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
-    """An environment that the wheel was installed into."""
+    """An environment that the wheel was installed into, once for all processes that test side by side."""
     if sys.base_prefix == "/usr":
         reason = "the chroots have a /usr of their own, without this Python"
         if os.environ.get("GKNET_HOSTS") == "required":
             pytest.fail(reason)
         pytest.skip(reason)
-    return Fresh(tmp_path_factory.mktemp("fresh"))
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "fresh"
+    with FileLock(f"{folder}.lock"):
+        return Fresh(folder)
 
 
 @pytest.fixture(scope="module")
