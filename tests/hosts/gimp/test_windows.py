@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from backend import Client
 from tests.backend.real_backend import Backend
 from tests.hosts.gimp import cases
-from tests.hosts.gimp.program import KEY, Desk, Program, await_that
+from tests.hosts.gimp.program import KEY, START_S, Desk, Program, await_that
 
 WINDOW = "Harmonize"
 NEW = "object (harmonized)"
@@ -275,24 +275,17 @@ def test_an_object_that_fits_already_is_said_to(desk: Desk) -> None:
     desk.close_image()
 
 
-def record(desk: Desk, until: float, end: Any) -> list[tuple[float, bytes]]:
-    """What the progress window shows, again and again until the end: (seconds, pixels). until: seconds at most."""
-    frames: list[tuple[float, bytes]] = []
+def record(desk: Desk, end: Callable[[], bool], changes: int | None = None) -> list[bytes]:
+    """What the progress window shows until the end, or until it has changed so often: each picture that is new."""
+    pictures: list[bytes] = []
     left, top, width, height = desk.geometry(WINDOW)
-    started = time.monotonic()
-    while time.monotonic() - started < until and not end():
-        frames.append((time.monotonic(), desk.pixels(left, top, width, height).tobytes()))
-    return frames
-
-
-def longest_stillness(frames: list[tuple[float, bytes]]) -> float:
-    """Seconds for which the picture was the same, at most."""
-    longest, since = 0.0, frames[0]
-    for frame in frames[1:]:
-        longest = max(longest, frame[0] - since[0])
-        if frame[1] != since[1]:
-            since = frame
-    return longest
+    deadline = time.monotonic() + START_S
+    while not end() and (changes is None or len(pictures) <= changes):
+        assert time.monotonic() < deadline, f"the progress window has changed {len(pictures) - 1} times only"
+        picture = desk.pixels(left, top, width, height).tobytes()
+        if picture != (pictures[-1] if pictures else None):
+            pictures.append(picture)
+    return pictures
 
 
 @contextmanager
@@ -319,13 +312,10 @@ def test_progress_moves_throughout_a_long_run(desk: Desk, client: Client, long_o
     desk.image_window()
     desk.key("ctrl+f")
     await_that(lambda: WINDOW in desk.windows(), "the progress window")
-    frames = record(desk, 60, lambda: WINDOW not in desk.windows())
+    pictures = record(desk, lambda: WINDOW not in desk.windows())
     await_that(lambda: is_there(desk), "the new layer")
     assert client.status()["served"] == served + 1
-    whole, longest = frames[-1][0] - frames[0][0], longest_stillness(frames[:-2])
-    print(f"{len(frames)} frames in {whole:.1f} s, still for {longest:.2f} s")
-    assert whole > 1
-    assert longest <= whole / 5
+    assert len(pictures) > 6  # a window that only opens, waits and closes shows three
 
 
 def test_progress_moves_and_cancel_works_while_the_backend_hangs(
@@ -333,14 +323,10 @@ def test_progress_moves_and_cancel_works_while_the_backend_hangs(
 ) -> None:
     start_long(desk, client)
     with hanging(backend):
-        frames = record(desk, 4, lambda: False)
+        record(desk, lambda: False, changes=6)
         desk.shot("progress")
-        pressed = time.monotonic()
         desk.key("Escape")
         desk.await_no_window(WINDOW)
-        waited = time.monotonic() - pressed
-    print(f"{len(frames)} frames, still for {longest_stillness(frames):.2f} s; cancelled in {waited:.2f} s")
-    assert longest_stillness(frames) <= (frames[-1][0] - frames[0][0]) / 4
     await_that(lambda: client.status()["state"] == "idle", "the end of the dropped work")
     assert same(desk, long_one, desk.running.ask("state", "cancelled"))
     assert "GIMP Message" not in desk.windows()
