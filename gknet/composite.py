@@ -38,29 +38,57 @@ def match_background(cutout: Picture, background: Picture) -> np.ndarray:
     return result
 
 
-@vips_session()
-def scale_layer(layer: np.ndarray, factor: float) -> np.ndarray:
-    """Resize a layer (h, w, 4), or gray (h, w, 2), straight alpha last; its type is kept.
-
-    layer: uint8, uint16 or float32. Raises InputError if the result would be empty or too large to be read back.
-    """
-    if factor == 1:
-        return layer
+def check_scale(layer: np.ndarray, factor: float) -> None:
+    """Raise InputError if a layer (h, w, C), scaled by a factor, would be empty or too large to be read back."""
     if factor * max(layer.shape[:2]) > MAX_PIXELS or layer.shape[0] * layer.shape[1] * factor**2 > MAX_PIXELS:
         raise InputError(f"Scale {factor} makes the foreground too large.", "Choose a smaller scale.")
     if not factor > 0 or min(layer.shape[:2]) * factor < 1:
         raise InputError(f"Scale {factor} makes the foreground smaller than a pixel.", "Choose a larger scale.")
+
+
+@vips_session()
+def scale_layer(
+    layer: np.ndarray, factor: float, at: tuple[int, int], canvas: tuple[int, int]
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the part of a resized layer that lies on the canvas, and the (x, y) of that part's top left corner.
+
+    Nothing else is computed, so that time and memory depend on the canvas, not on the factor. A factor of 1 computes
+    nothing, and returns the whole layer.
+    layer: (h, w, 4), or gray (h, w, 2), straight alpha last; uint8, uint16 or float32, which is kept.
+    at: (x, y) of the resized layer's top left corner on the canvas, pixels.   canvas: (width, height).
+    Raises InputError as `check_scale`, NoForegroundError if nothing of the layer is on the canvas.
+    """
+    check_scale(layer, factor)
+    if factor == 1:
+        _intersect(layer.shape[1], layer.shape[0], at, canvas)
+        return layer, at
     full = full_value(layer.dtype)
     image: Any = pyvips.Image.new_from_array(np.ascontiguousarray(layer))
     # Premultiplied, so that colors under transparent pixels do not bleed into the edge.
     image = image.cast("float").premultiply(max_alpha=full)
     image = image.resize(factor, kernel="lanczos3").unpremultiply(max_alpha=full)
-    pixels: np.ndarray = np.asarray(image.numpy())
+    box = _intersect(image.width, image.height, at, canvas)
+    # libvips computes only the pixels that are read.
+    pixels: np.ndarray = np.asarray(image.crop(box.left - at[0], box.top - at[1], box.width, box.height).numpy())
     if layer.dtype == np.float32:
         pixels[:, :, -1] = pixels[:, :, -1].clip(0, 1)
-        return pixels
-    whole: np.ndarray = np.rint(pixels).clip(0, full).astype(layer.dtype)
-    return whole
+    else:
+        pixels = np.rint(pixels).clip(0, full).astype(layer.dtype)
+    if not pixels[:, :, -1].any() and layer[:, :, -1].any():
+        raise _outside_error()
+    return pixels, (box.left, box.top)
+
+
+def _intersect(width: int, height: int, at: tuple[int, int], canvas: tuple[int, int]) -> Box:
+    """Return the part of the canvas that a layer at (x, y) covers. Raises NoForegroundError if there is none."""
+    box = Box(*at, width, height).intersect(Box(0, 0, *canvas))
+    if box is None:
+        raise _outside_error()
+    return box
+
+
+def _outside_error() -> NoForegroundError:
+    return NoForegroundError("The foreground is entirely outside the background.", "Move it over the picture.")
 
 
 def paste(layer: np.ndarray, background: np.ndarray, at: tuple[int, int]) -> np.ndarray:
@@ -70,10 +98,7 @@ def paste(layer: np.ndarray, background: np.ndarray, at: tuple[int, int]) -> np.
     one type. Where the layer is transparent or absent, the result equals the background bit for bit.
     Raises NoForegroundError if the two do not overlap.
     """
-    height, width = layer.shape[:2]
-    box = Box(at[0], at[1], width, height).intersect(Box(0, 0, background.shape[1], background.shape[0]))
-    if box is None:
-        raise NoForegroundError("The foreground is entirely outside the background.", "Move it over the picture.")
+    box = _intersect(layer.shape[1], layer.shape[0], at, (background.shape[1], background.shape[0]))
     result = background.copy()
     for top in range(box.top, box.bottom, _STRIP):
         rows = slice(top, min(top + _STRIP, box.bottom))

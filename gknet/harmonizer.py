@@ -93,9 +93,13 @@ class LayerFit:
 
         layer: (h, w, C), the one that was fitted or a resized copy of it, in the same colors.
         selection: (h, w) uint8, the share of the change that each pixel takes.   strength: in [0, 1].
-        Raises InputError for mismatched arguments.
+        Raises InputError for mismatched arguments, TypeError for one of another type.
         """
+        _check_array("layer", layer)
+        _check_progress(on_progress)
         as_rgb(layer)  # validates the shape
+        check_options(strength, None)
+        _check_depth(layer)
         if selection is not None:
             _check_selection(selection, layer.shape[:2])
         return recolor_pixels(
@@ -116,9 +120,14 @@ class Harmonizer:
     >>> harmonized = harmonizer(composite, mask)
 
     network: the trained network.   net: a copy for inference, made at construction; later training does not change it.
+    All methods raise TypeError for an argument of another type.
     """
 
     def __init__(self, network: GKNet, device: torch.device | str = "cpu") -> None:
+        if not isinstance(network, GKNet):
+            raise TypeError(
+                f"network must be a GKNet, not {_name_type(network)}. Load one: Harmonizer.from_pretrained."
+            )
         self.network = network
         self.device = choose_device(device)
         self.net = InferenceNetwork(network).to(self.device)
@@ -135,6 +144,7 @@ class Harmonizer:
         device: "cpu", "cuda", "mps", or "auto" for the best available.
         Raises WeightsError if the weights are missing or unusable, InputError if the device is not available.
         """
+        _check_path("name_or_path", name_or_path)
         return cls(weights.load(weights.find(name_or_path)), choose_device(device))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -143,6 +153,7 @@ class Harmonizer:
         Creates the folder if it is missing. Existing weights are replaced completely or not at all.
         Numbers are stored in half precision.   Raises WeightsError if the file cannot be written.
         """
+        _check_path("folder", folder)
         path = Path(folder, weights.FILE)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,12 +187,15 @@ class Harmonizer:
         Raises InputError for invalid or mismatched pictures, NoForegroundError and NoBackgroundError for an empty or
         full mask.
         """
+        _check_picture("composite", composite)
+        _check_picture("mask", mask)
+        _check_progress(on_progress)
         if isinstance(composite, Image.Image):
-            encoding = encoding or Encoding(profile=find_profile(composite))
+            encoding = Encoding(profile=find_profile(composite)) if encoding is None else encoding
             pixels = from_pillow(composite)
         else:
             pixels = composite
-            encoding = encoding or ENCODED_SRGB
+            encoding = ENCODED_SRGB if encoding is None else encoding
         _check_encoding(encoding)
         rgb = as_rgb(pixels)
         flat = validate_mask(mask, pixels.shape[:2])
@@ -228,6 +242,9 @@ class Harmonizer:
         Other arguments and errors as in `__call__`. Also raises NoForegroundError if the layer is entirely outside the
         background, and MissingPackageError without PyMatting.
         """
+        _check_array("foreground", foreground)
+        _check_array("background", background)
+        _check_progress(on_progress)
         if foreground.ndim != 3 or foreground.shape[2] not in (2, 4):
             raise InputError(
                 f"Expected a foreground of shape (h, w, 4) or (h, w, 2), got {foreground.shape}.",
@@ -235,9 +252,11 @@ class Harmonizer:
             )
         check_options(strength, network_size)
         _check_depth(foreground)
-        if clean_edges:
-            foreground = edges.clean_edges(foreground, on_progress)
+        as_rgb(background)  # validates the shape
         canvas = (background.shape[1], background.shape[0])
+        if clean_edges:
+            _find_visible(as_rgb(foreground), None, _read_pair("at", at), canvas)  # before work on what nobody sees
+            foreground = edges.clean_edges(foreground, on_progress)
         fit = self.fit_layer(
             foreground,
             background,
@@ -273,21 +292,23 @@ class Harmonizer:
         encoding: of the layer.   reference_encoding: of the reference, None for the layer's.
         Raises InputError, NoForegroundError (also for an opaque layer without selection) and NoBackgroundError.
         """
+        _check_array("layer", layer)
+        _check_array("reference", reference)
+        _check_progress(on_progress)
         _check_encoding(encoding)
-        _check_encoding(reference_encoding or encoding)
+        _check_encoding(encoding if reference_encoding is None else reference_encoding)
         at, canvas = _read_pair("at", at), _read_pair("canvas", canvas)
-        rgba, below = as_rgb(layer), fill_gaps(as_rgb(reference))
+        rgba, below = as_rgb(layer), as_rgb(reference)
         _check_canvas(canvas, (below.shape[1], below.shape[0]))
         check_options(1.0, network_size)
         _check_depth(rgba)
         _check_depth(below)
-        if not 0 < opacity <= 1:
-            raise InputError(f"Invalid opacity {opacity}.", "It must be above 0 and at most 1.")
+        if not (isinstance(opacity, int | float | np.number) and 0 < opacity <= 1):
+            raise InputError(f"Invalid opacity {opacity!r}.", "It must be above 0 and at most 1.")
         everything = Box(0, 0, *canvas)
         box = Box(at[0], at[1], rgba.shape[1], rgba.shape[0])
-        visible = bounding_box(_find_coverage(rgba, selection)).shift(*at).intersect(everything)
-        if visible is None:
-            raise NoForegroundError("The foreground is entirely outside the background.", "Move it over the picture.")
+        visible = _find_visible(rgba, selection, at, canvas)
+        below = fill_gaps(below)
         longest = self._choose_network_size(network_size)
         window = _choose_window(visible, everything, longest)
         on_progress("reduce", 0, 1)
@@ -401,6 +422,31 @@ def check_options(strength: float, network_size: int | None) -> None:
         raise InputError(f"Invalid network size {network_size!r}.", "It must be an integer between 64 and 1024.")
 
 
+def _check_array(name: str, value: object) -> None:
+    """Raise TypeError unless an argument is a NumPy array."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, not {_name_type(value)}.")
+
+
+def _check_picture(name: str, value: object) -> None:
+    if not isinstance(value, np.ndarray | Image.Image):
+        raise TypeError(f"{name} must be a NumPy array or a PIL image, not {_name_type(value)}.")
+
+
+def _check_path(name: str, value: object) -> None:
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} must be a string or a path, not {_name_type(value)}.")
+
+
+def _check_progress(value: object) -> None:
+    if not callable(value):
+        raise TypeError(f"on_progress must be a function, not {_name_type(value)}.")
+
+
+def _name_type(value: object) -> str:
+    return type(value).__qualname__
+
+
 def _check_depth(pixels: np.ndarray) -> None:
     if pixels.dtype not in _DEPTHS:
         raise InputError(
@@ -452,11 +498,23 @@ def _choose_window(box: Box, canvas: Box, network_size: int) -> Box:
 
 
 def _check_selection(selection: np.ndarray, size: tuple[int, ...]) -> None:
+    _check_array("selection", selection)
     if selection.dtype != np.uint8 or selection.shape != size:
         raise InputError(
             f"Expected a selection of shape {size} uint8, got {selection.shape} {selection.dtype}.",
             "Pass one byte per pixel of the layer.",
         )
+
+
+def _find_visible(rgba: np.ndarray, selection: np.ndarray | None, at: tuple[int, int], canvas: tuple[int, int]) -> Box:
+    """Return the box on a canvas (width, height) around all that is visible of a layer's foreground.
+
+    Raises NoForegroundError if nothing is.
+    """
+    visible = bounding_box(_find_coverage(rgba, selection)).shift(*at).intersect(Box(0, 0, *canvas))
+    if visible is None:
+        raise NoForegroundError("The foreground is entirely outside the background.", "Move it over the picture.")
+    return visible
 
 
 def _find_coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray:

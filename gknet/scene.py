@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from gknet.color.encoding import Encoding
-from gknet.composite import match_background, paste, scale_layer
+from gknet.composite import check_scale, match_background, paste, scale_layer
 from gknet.edges import clean_edges
 from gknet.errors import InputError
 from gknet.files.formats import check_writable, find_write_notes, read_picture, write_picture
@@ -62,6 +62,11 @@ class _Flat:
         self.notes = [*self.notes, *find_write_notes(path, self.file)]
 
 
+def _name_notes(path: Path, picture: Picture) -> list[str]:
+    """Return the notes on one of a scene's two files, with its name."""
+    return [f"{path}: {note}" for note in picture.notes]
+
+
 class CompositeScene(_Flat):
     """A composite and its mask. Raises PictureError or UnsupportedError for unreadable files."""
 
@@ -69,8 +74,9 @@ class CompositeScene(_Flat):
         on_progress("read", 0, 2)
         self.file = read_picture(composite)
         on_progress("read", 1, 2)
-        self.mask, notes = choose_mask(read_picture(mask, as_mask=True).pixels)
-        self.notes = [*self.file.notes, *notes]
+        chosen = read_picture(mask, as_mask=True)
+        self.mask, notes = choose_mask(chosen.pixels)
+        self.notes = [*_name_notes(composite, self.file), *_name_notes(mask, chosen), *notes]
         self.on_progress = on_progress
 
     @property
@@ -91,8 +97,9 @@ class CompositeScene(_Flat):
 
 
 class LayerScene(_Flat):
-    """A cut-out, scaled and placed, and its background. Raises PictureError, UnsupportedError or InputError.
+    """A cut-out, scaled and placed, and its background.
 
+    Raises PictureError, UnsupportedError or InputError; NoForegroundError if they do not overlap.
     at: (x, y) of the cut-out's top left corner, None for the place that its file states, scaled, or (0, 0).
     """
 
@@ -103,10 +110,12 @@ class LayerScene(_Flat):
         self.file = read_picture(background)
         on_progress("read", 1, 2)
         cutout = read_picture(foreground)
-        self.layer = scale_layer(match_background(cutout, self.file), scale)
-        self.notes = list(dict.fromkeys([*self.file.notes, *cutout.notes]))
+        check_scale(cutout.pixels, scale)
         left, top = cutout.position
-        self.at = (round(left * scale), round(top * scale)) if at is None else at
+        place = (round(left * scale), round(top * scale)) if at is None else at
+        canvas = (self.file.pixels.shape[1], self.file.pixels.shape[0])
+        self.layer, self.at = scale_layer(match_background(cutout, self.file), scale, place, canvas)
+        self.notes = [*_name_notes(background, self.file), *_name_notes(foreground, cutout)]
         self.on_progress = on_progress
 
     @property

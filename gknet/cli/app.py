@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gknet.files.picture import Picture
+    from gknet.scene import Scene
 
 
 app = App(
@@ -140,7 +141,7 @@ def harmonize(
     _check_distinct(inputs, [output] if beside is None else [output, beside])
     with _show_progress() as step:
         from gknet.files.formats import check_writable
-        from gknet.scene import CompositeScene, LayeredScene, LayerScene, Scene
+        from gknet.scene import CompositeScene, LayeredScene, LayerScene
 
         if clean_edges:
             from gknet.edges import check_available
@@ -171,8 +172,7 @@ def harmonize(
             rows = [{"before": before, "after": after}]
             _write_side_by_side(beside, rows, scene.file)
         scene.write(output, after)
-    if scene.notes:
-        warn(f"Note: {'; '.join(scene.notes)}.")
+    _warn_of(scene)
     say(f"Wrote {output}")
     if beside is not None:
         say(f"Wrote {beside}")
@@ -266,6 +266,7 @@ def inspect(
         sections = make_sections(scene, harmonizer, point=place, network_size=network_size, on_progress=step)
         step("write", 0, 1)
         page.write(output, composite.name, model, sections)
+    _warn_of(scene)
     say(f"Wrote {output / page.PAGE}")
 
 
@@ -288,6 +289,12 @@ def info(*, model: str | None = None, device: str = "auto") -> None:
 
 
 app.command(batch)
+
+
+def _warn_of(scene: Scene) -> None:
+    """Print the notes on a scene's files as one line."""
+    if scene.notes:
+        warn(f"Note: {'; '.join(scene.notes)}.")
 
 
 def _check_distinct(inputs: list[Path], outputs: list[Path]) -> None:

@@ -113,7 +113,7 @@ def batch(
                 reports.write(report, outcomes, settings, device=device, seconds=seconds, stopped=stop.is_set())
     counts = Counter[str](outcome.state for outcome in outcomes)
     say(_summarize(counts))
-    if stop.is_set():
+    if stop.is_set() and counts["not reached"]:  # otherwise the signal came after the last picture
         warn("Stopped. Finished pictures are kept; run the same command to continue.")
         sys.exit(128 + number[0])
     if counts["failed"]:

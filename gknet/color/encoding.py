@@ -33,13 +33,18 @@ class Encoding:
     space: "srgb" for encoded values, "linear" for linear light with sRGB's primaries, which takes no profile.
     profile: ICC profile of encoded values, None for sRGB.
 
-    Raises InputError for an invalid combination, UnsupportedError for a damaged profile.
+    Raises TypeError for a profile that is not bytes, InputError for an invalid combination, UnsupportedError for a
+    damaged profile.
     """
 
     space: Space = "srgb"
     profile: bytes | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.space, str):
+            raise TypeError(f"space must be a string, not {type(self.space).__qualname__}.")
+        if not isinstance(self.profile, bytes | None):
+            raise TypeError(f"profile must be bytes, not {type(self.profile).__qualname__}.")
         if self.space not in ("srgb", "linear"):
             raise InputError(f"Unknown color space {self.space!r}.", "Choose 'srgb' or 'linear'.")
         if self.profile is None:

@@ -7,6 +7,7 @@ import numpy as np
 from gknet.color.encoding import full_value
 from gknet.color.luma import LUMA
 from gknet.errors import InputError
+from gknet.pixels.pixels import check_finite_mask
 
 _STRIP = 256
 _STEPS = 65535
@@ -21,10 +22,11 @@ def choose_mask(pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
     pixels: (H, W, C) as in Picture. The mask is (H, W) of the same type, large = foreground: the alpha channel, unless
     it is nearly uniform; otherwise the gray values, or the luma of RGB. Two values other than black and
     white become black and white.
-    Raises InputError for a label map with several labels.
+    Raises InputError for NaN or infinite values, and for a label map with several labels.
     """
     notes: list[str] = []
     mask = _choose_channel(pixels, notes)
+    check_finite_mask(mask)
     return _stretch_labels(mask, notes), notes
 
 
@@ -106,7 +108,7 @@ def _to_levels(mask: np.ndarray) -> np.ndarray:
     """Return integers as they are, floats as steps of their range."""
     if mask.dtype.kind == "u":
         return mask
-    levels: np.ndarray = np.rint(np.nan_to_num(mask, nan=0).clip(0, 1) * _STEPS).astype(np.uint16)
+    levels: np.ndarray = np.rint(mask.clip(0, 1) * _STEPS).astype(np.uint16)
     return levels
 
 

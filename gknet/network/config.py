@@ -95,7 +95,7 @@ class GKNetConfig:
             )
         if not 0 <= self.restraint < 1:
             raise InputError(f"Invalid restraint {self.restraint}.", "It must be at least 0 and below 1.")
-        if self.head not in ("affine", "rgb"):
+        if not isinstance(self.head, str) or self.head not in ("affine", "rgb"):
             raise InputError(f"Invalid head {self.head!r}.", "It must be 'affine' or 'rgb'.")
         if self.global_head and self.head != "affine":
             raise InputError("global_head needs the affine head.", "Set head to 'affine'.")
@@ -146,6 +146,8 @@ class GKNetConfig:
         """Create the record from the result of `to_dict`. Raises InputError for a field that this version does not
         have.
         """
+        if not isinstance(values, dict):
+            raise TypeError(f"values must be a dictionary, not {type(values).__qualname__}.")
         known = {field.name for field in fields(cls)}
         if unknown := sorted(str(name) for name in set(values) - known):
             raise InputError(f"Unknown network settings: {', '.join(unknown)}.", "Update GKNet Harmonize.")
@@ -172,6 +174,8 @@ PRESETS: dict[str, GKNetConfig] = {
 
 def preset(name: str) -> GKNetConfig:
     """Return the settings of a named network, one of `PRESETS`. Raises InputError for any other name."""
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {type(name).__qualname__}.")
     try:
         return PRESETS[name]
     except KeyError:

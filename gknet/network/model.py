@@ -127,6 +127,8 @@ class GKNet(nn.Module):
     """
 
     def __init__(self, config: GKNetConfig) -> None:
+        if not isinstance(config, GKNetConfig):
+            raise TypeError(f"config must be a GKNetConfig, not {type(config).__qualname__}. Choose one: gknet.preset.")
         super().__init__()
         self.config = config
         self.encoder = Encoder(4 * config.stem**2, config.widths)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
 from gknet.color.encoding import full_value
 from gknet.color.luma import LUMA
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError
+
+_STRIP = 256
 
 
 def validate_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.ndarray:
@@ -30,9 +34,16 @@ def validate_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.
     if flat.dtype == np.bool_:
         flat = flat.astype(np.uint8) * np.uint8(255)
     elif flat.dtype not in (np.uint8, np.uint16):
+        if flat.dtype.kind not in "iuf":
+            raise InputError(f"Unsupported mask type {flat.dtype}.", "Use bool, uint8, uint16 or float.")
+        check_finite_mask(flat)
+        low, high = flat.min(initial=np.inf), flat.max(initial=-np.inf)
+        if low < 0 or high > 1:
+            raise InputError(
+                f"Mask values must be between 0 and 1, but they range from {low:g} to {high:g}.",
+                "Scale the mask so that 1 is the foreground.",
+            )
         flat = flat.astype(np.float32)
-        if not (flat.min() >= 0 and flat.max() <= 1):  # also rejects NaN
-            raise InputError("Mask values must be between 0 and 1.", "Scale the mask so that 1 is the foreground.")
     if flat.dtype.kind == "u" and 0 < flat.max() <= np.iinfo(flat.dtype).max // 8:
         raise InputError(
             f"The mask's largest value is {flat.max()} of {np.iinfo(flat.dtype).max}.",
@@ -43,6 +54,17 @@ def validate_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.
     if flat.min() == flat.max():
         raise NoBackgroundError("The mask has the same value everywhere.", "Paint everything but the object black.")
     return flat
+
+
+def check_finite_mask(mask: np.ndarray) -> None:
+    """Raise InputError, with their numbers, if a mask of any shape and type contains NaN or infinite values."""
+    if mask.dtype.kind != "f" or np.isfinite(mask).all():
+        return
+    counts = {"NaN": np.count_nonzero(np.isnan(mask)), "infinite": np.count_nonzero(np.isinf(mask))}
+    found = " and ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    raise InputError(
+        f"The mask contains {found} of {mask.size} values.", "Replace them: 1 is the foreground, 0 everything else."
+    )
 
 
 def as_rgb(pixels: np.ndarray) -> np.ndarray:
@@ -84,17 +106,43 @@ def fill_gaps(pixels: np.ndarray) -> np.ndarray:
     if pixels.shape[2] == 3:
         return pixels
     full = full_value(pixels.dtype)
-    share = pixels[:, :, 3:].astype(np.float32) / full  # (H, W, 1)
-    if not share.any():
+    # In strips, because floats take up to four times the memory, and many are opaque or empty.
+    strips = [pixels[top : top + _STRIP] for top in range(0, len(pixels), _STRIP)]
+    total, covered = np.zeros(3), 0.0
+    for strip in strips:
+        if strip[..., 3].any():
+            colors, share = _weigh_colors(strip, full)
+            total += (colors * share).sum(axis=(0, 1), dtype=np.float64)
+            covered += float(share.sum(dtype=np.float64))
+    if covered == 0:
         raise NoBackgroundError(
             "Nothing is visible below the foreground.", "Place it over a picture, or unhide the layers below."
         )
+    mean = (total / covered).astype(np.float32)
+    result = np.empty((*pixels.shape[:2], 3), pixels.dtype)
+    for top, strip in zip(range(0, len(pixels), _STRIP), strips, strict=True):
+        filled = result[top : top + _STRIP]
+        if (strip[..., 3] == full).all():
+            filled[...] = strip[..., :3]
+        elif not strip[..., 3].any():
+            filled[...] = _as_level(mean, pixels.dtype)
+        else:
+            colors, share = _weigh_colors(strip, full)
+            mixed = colors * share + mean * (1 - share)
+            filled[...] = np.where(share == 1, strip[..., :3], _as_level(mixed, pixels.dtype))
+    return result
+
+
+def _weigh_colors(pixels: np.ndarray, full: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the colors (h, w, 3) of pixels with alpha, and their alpha (h, w, 1) in [0, 1], as float32."""
+    share = pixels[:, :, 3:].astype(np.float32) / np.float32(full)
     # Fully transparent pixels may hold any value, even NaN.
-    colors = np.where(share > 0, pixels[:, :, :3], 0).astype(np.float32)
-    mean = (colors * share).sum(axis=(0, 1), dtype=np.float64) / share.sum(dtype=np.float64)
-    filled = colors * share + mean.astype(np.float32) * (1 - share)
-    filled = filled if pixels.dtype.kind == "f" else np.rint(filled)
-    return np.where(share == 1, pixels[:, :, :3], filled.astype(pixels.dtype))
+    return np.where(share > 0, pixels[:, :, :3], 0).astype(np.float32), share
+
+
+def _as_level(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Convert float32 values to a type, rounded if that is an integer."""
+    return (values if dtype.kind == "f" else np.rint(values)).astype(dtype)
 
 
 def restore_channels(changed: np.ndarray, pixels: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import pyvips
@@ -73,18 +75,51 @@ def test_scaling_keeps_colors_clean_of_what_lies_under_transparency(depth: type)
     layer = np.zeros((60, 60, 4), depth)
     layer[..., 1] = full  # green where it cannot be seen
     layer[15:45, 15:45] = (full, 0, 0, full)
-    half = scale_layer(layer, 0.5)
+    half, at = scale_layer(layer, 0.5, (3, 4), (512, 512))
+    assert at == (3, 4)
     assert half.shape == (30, 30, 4)
     assert half.dtype == depth
     shown = half[..., 3] > 0.05 * full
     assert half[shown][:, 0].min() > 0.9 * full
     assert half[shown][:, 1].max() < 0.1 * full
-    assert scale_layer(layer, 1) is layer
-    gray = scale_layer(np.ascontiguousarray(layer[..., [0, 3]]), 0.5)
+    assert scale_layer(layer, 1, (-3, 4), (9, 9))[0] is layer
+    gray, _ = scale_layer(np.ascontiguousarray(layer[..., [0, 3]]), 0.5, (0, 0), (512, 512))
     assert np.array_equal(gray[..., 1], half[..., 3])
     for factor in (0, -1, 0.01, float("nan"), 1e9, float("inf")):
         with pytest.raises(InputError):
-            scale_layer(layer, factor)
+            scale_layer(layer, factor, (0, 0), (512, 512))
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.float32])
+@pytest.mark.parametrize(
+    ("factor", "at"), [(3.3, (-250, -200)), (0.37, (-11, -5)), (7.0, (-500, -900)), (1.5, (20, -200))]
+)
+def test_only_the_visible_part_is_scaled_and_it_is_that_of_the_whole(
+    layer: np.ndarray, depth: type, factor: float, at: tuple[int, int]
+) -> None:
+    layer = layer if depth is np.uint8 else (layer / np.float32(255)).astype(depth)
+    whole, _ = scale_layer(layer, factor, (0, 0), (10_000, 10_000))
+    canvas = np.zeros((80, 100, 3), depth)
+    part, place = scale_layer(layer, factor, at, (100, 80))
+    assert part.shape[0] <= 80
+    assert part.shape[1] <= 100
+    left, top = max(at[0], 0), max(at[1], 0)
+    assert place == (left, top)
+    expected = whole[top - at[1] : 80 - at[1], left - at[0] : 100 - at[0]]
+    np.testing.assert_array_equal(part, expected)  # bit for bit: the same sums of the same pixels
+    np.testing.assert_array_equal(paste(part, canvas, place), paste(whole, canvas, at))
+
+
+@pytest.mark.parametrize("at", [(512, 0), (0, -6000), (10**30, 0), (-2900, 0)])
+def test_a_layer_outside_the_picture_is_never_scaled(at: tuple[int, int]) -> None:
+    layer = np.zeros((200, 100, 4), np.uint8)
+    layer[:, :90] = 255
+    tracemalloc.start()
+    with pytest.raises(NoForegroundError, match="outside the background"):
+        scale_layer(layer, 30, at, (512, 512))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6  # bytes; the whole layer would take 290 MB
 
 
 def test_a_cutout_takes_the_depth_of_its_background(layer: np.ndarray, photograph: np.ndarray) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 from gknet import (
     CancelledError,
     Encoding,
+    GKNet,
     Harmonizer,
     InputError,
     NoBackgroundError,
@@ -21,6 +24,7 @@ from gknet import (
     PictureError,
     UnsupportedError,
     WeightsError,
+    edges,
     preset,
 )
 from gknet.network import weights
@@ -376,6 +380,42 @@ def test_arguments_of_the_wrong_kind_are_refused(
     for selection in (mask.astype(np.float32), mask[:9], mask > 0):
         with pytest.raises(InputError, match="Expected a selection"):
             fit.apply(layer, selection=selection)
+
+
+def test_arguments_of_the_wrong_type_are_named(shipped: Harmonizer) -> None:
+    picture = np.zeros((40, 40, 3), np.uint8)
+    layer = np.dstack([picture, np.eye(40, dtype=np.uint8) * 255])
+    place = {"at": (0, 0), "canvas": (40, 40)}
+    fit = shipped.fit_layer(layer, picture, **place)  # type: ignore[arg-type]
+    wrong: list[tuple[str, Callable[[Any], object]]] = [
+        ("network must be a GKNet", Harmonizer),
+        ("name_or_path must be a string or a path", Harmonizer.from_pretrained),
+        ("folder must be a string or a path", shipped.save_pretrained),
+        ("composite must be a NumPy array or a PIL image", lambda value: shipped(value, picture[..., 0])),
+        ("mask must be a NumPy array or a PIL image", lambda value: shipped(picture, value)),
+        ("foreground must be a NumPy array", lambda value: shipped.layer(value, picture)),
+        ("background must be a NumPy array", lambda value: shipped.layer(layer, value)),
+        ("layer must be a NumPy array", lambda value: shipped.fit_layer(value, picture, **place)),
+        ("reference must be a NumPy array", lambda value: shipped.fit_layer(layer, value, **place)),
+        ("selection must be a NumPy array", lambda value: shipped.fit_layer(layer, picture, selection=value, **place)),
+        ("layer must be a NumPy array", fit.apply),
+        ("selection must be a NumPy array", lambda value: fit.apply(layer, selection=value)),
+        ("on_progress must be a function", lambda value: shipped.layer(layer, picture, on_progress=value)),
+        ("profile must be bytes", lambda value: Encoding(profile=value)),
+        ("config must be a GKNetConfig", GKNet),
+        ("name must be a string", preset),
+    ]
+    for words, call in wrong:
+        with pytest.raises(TypeError, match=rf"{words}, not list\."):
+            call([[1, 2], [3, 4]])
+
+
+def test_a_layer_outside_the_picture_is_not_cleaned_first(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edges, "clean_edges", lambda *_: pytest.fail("cleaned"))
+    with pytest.raises(NoForegroundError, match="outside the background"):
+        shipped.layer(cutout(photograph, object_mask), photograph, (10**12, 0), clean_edges=True)
 
 
 def test_a_damaged_image_file_is_an_error_of_input(shipped: Harmonizer, photograph: np.ndarray) -> None:

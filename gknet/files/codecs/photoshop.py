@@ -19,6 +19,7 @@ from gknet.files.statements.colors import find_profile
 from gknet.files.statements.exif import parse_tags
 
 _MERGED_ALPHA = "Transparency"  # Photoshop's name for the picture's own alpha in the list of saved channels
+_STRIP = 256
 PASS_ALONE = "Pass it alone, without a mask: gknet harmonize FILE -o OUT."
 
 
@@ -31,12 +32,15 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
     with translate_errors(path):
         if len(document):
             raise UnsupportedError(f"{path} is a layered file.", PASS_ALONE)
-        unit = document.numpy("color")
+        unit = document.numpy("color")  # (H, W, 1 or 3) float32
         profile = document.image_resources.get_data(_find_resource("ICC_PROFILE"))
         exif = parse_tags(document.image_resources.get_data(_find_resource("EXIF_DATA_1"), b""))
         dtype = np.uint8 if document.depth == 8 else np.uint16
+        pixels = np.empty(unit.shape, dtype)
+        for top in range(0, len(unit), _STRIP):  # in strips, because floats take up to four times the memory
+            pixels[top : top + _STRIP] = np.rint(unit[top : top + _STRIP].clip(0, 1) * np.iinfo(dtype).max)
         return Picture(
-            pixels=np.rint(unit.clip(0, 1) * np.iinfo(dtype).max).astype(dtype),
+            pixels=pixels,
             profile=None if as_mask else find_profile(path, profile, None, exif, gray=unit.shape[2] < 3),
             format=format,
             metadata=read_metadata(document),

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from gknet.color.encoding import Encoding
-from gknet.errors import InputError
+from gknet.errors import InputError, NoForegroundError
 from gknet.files.conversion import convert_pixels
 from gknet.files.formats import detect_format
 from gknet.files.layered import openraster
 from gknet.files.layered.blending import CUTTING, blend_over, is_known
 from gknet.files.layered.openraster import Node, OpenRaster
 from gknet.files.picture import Picture
-from gknet.pixels.box import Box
+from gknet.pixels.box import Box, bounding_box
 
-_STRIP = 256
+_STRIP_PIXELS = 1 << 20
+"""Pixels that are blended at once: about 200 MB of floats."""
 
 
 def open_layers(path: Path) -> OpenRaster | None:
@@ -36,30 +40,37 @@ class Layers:
     """A layered picture with one layer chosen as the foreground.
 
     name: of that layer; None for the topmost visible one that leaves some of the layers below visible.
-    Raises InputError if no layer, or more than one, matches; PictureError or UnsupportedError for damaged pixels.
+    Raises InputError if no layer, or more than one, matches, or its group is hidden; PictureError or UnsupportedError
+    for damaged pixels.
     """
 
     def __init__(self, document: OpenRaster, name: str | None) -> None:
         self.document = document
         self._read: dict[Node, Picture] = {}
-        self.chosen = self._find_topmost() if name is None else self._find_layer(name)
-        self.foreground = self._read_layer(self.chosen)
-        """The chosen layer's pixels, with alpha."""
+        self._notes: dict[Node, Sequence[str]] = {}
+        document.check_layers(None if name is None else self._find_layer(name))
+        self.chosen, self.foreground = self._find_topmost() if name is None else self._read_chosen(name)
+        """The chosen layer, and its pixels with alpha."""
         painter = document.painter
         self.profile = self._find_profile() if painter is None else painter.profile
         """Profile of the whole picture, in which it is rendered: the scene's."""
 
     @property
     def notes(self) -> list[str]:
-        """Differences from the program that made the file, in user-facing words."""
+        """Differences from the program that made the file, in user-facing words; those on layers read so far."""
         if self.document.painter is not None:
             return self.document.notes
         unknown = [node for node in self.document.nodes if node.is_visible and not is_known(node.operator)]
-        return self.document.notes + [f"the blend mode of {node.name!r} is treated as normal" for node in unknown]
+        blending = [f"the blend mode of {node.name!r} is treated as normal" for node in unknown]
+        reading = [f"{node.name!r}: {note}" for node in self.document.nodes for note in self._notes.get(node, ())]
+        return [*self.document.notes, *blending, *reading]
 
     def merge_below(self) -> np.ndarray:
-        """Return the visible picture below the chosen layer, (H, W, 4) float32, in the picture's profile."""
-        return self._paint(self.chosen, None)
+        """Return the visible picture below the chosen layer, in the picture's profile.
+
+        (H, W, 3) uint16, or (H, W, 4) with straight alpha if it is transparent somewhere.
+        """
+        return _drop_opaque_alpha(self._paint(self.chosen, None, np.uint16))
 
     def merge(self, harmonized: np.ndarray | None = None) -> Picture:
         """Return the whole picture, with alpha if it is transparent somewhere, in the scene's profile.
@@ -67,23 +78,18 @@ class Layers:
         Its depth is that of its deepest layer.
         harmonized: pixels to use instead of the foreground's; the layer is then visible.
         """
-        painted = self._paint(None, harmonized)
         depth = max((picture.pixels.dtype for picture in self._read_visible()), key=lambda dtype: dtype.itemsize)
-        full = np.iinfo(depth).max
-        pixels = np.rint(painted.clip(0, 1) * full).astype(depth)
-        channels = [0] if self._is_gray() else [0, 1, 2]
-        pixels = pixels[..., channels if pixels[..., 3].min() == full else [*channels, 3]]
+        pixels = _drop_opaque_alpha(self._paint(None, harmonized, depth))
+        if self._is_gray():
+            pixels = pixels[..., [0, 3][: pixels.shape[2] - 2]]
         return Picture(pixels=pixels, profile=self.profile, format="png", metadata=self.document.metadata)
 
     def _read_visible(self) -> list[Picture]:
         """Return the pixels of the visible layers and the chosen one, lowest first."""
         if self.document.painter is not None:  # all layers have the document's depth
             return [self.foreground]
-        return [
-            self._read_layer(node)
-            for node in self.document.nodes
-            if node is self.chosen or (node.is_visible and not node.is_group)
-        ]
+        layers = [node for node in self.document.nodes if not node.is_group]
+        return [self._read_layer(node) for node in layers if node is self.chosen or node.is_visible]
 
     def _is_gray(self) -> bool:
         """Whether the whole picture is gray."""
@@ -103,80 +109,167 @@ class Layers:
             raise InputError(f"Unknown layer {name!r}.", f"Choose one of: {names}{', …' if len(layers) > 8 else ''}.")
         if len(matches) > 1:
             raise InputError(f"{len(matches)} layers are named {name!r}.", "Rename the one to harmonize.")
-        return matches[0]
+        (node,) = matches
+        if node.opacity == 0:
+            raise InputError(f"The layer {name!r} has no opacity.", "Raise its opacity.")
+        for group in node.groups:
+            if not group.is_shown:
+                raise InputError(f"The layer {name!r} is in the hidden group {group.name!r}.", "Show the group.")
+        return node
 
-    def _find_topmost(self) -> Node:
+    def _read_chosen(self, name: str) -> tuple[Node, Picture]:
+        node = self._find_layer(name)
+        return node, self._read_whole(node)
+
+    def _find_topmost(self) -> tuple[Node, Picture]:
         layers = [node for node in self.document.nodes if not node.is_group and node.is_visible]
+        outside: Node | None = None
         for node in reversed(layers[1:]):
-            alpha = self._read_layer(node).pixels[..., -1]
-            width, height = self.document.size
-            around = node.left > 0 or node.top > 0
-            around |= node.left + alpha.shape[1] < width or node.top + alpha.shape[0] < height
-            if alpha.any() and (around or alpha.min() < np.iinfo(alpha.dtype).max):
-                return node
+            if not node.is_shown:
+                continue
+            picture = self._read_whole(node)
+            shown = self._read[node].pixels
+            whole = (shown.shape[1], shown.shape[0]) == self.document.size
+            if shown.size and not (whole and shown[..., -1].min() == np.iinfo(shown.dtype).max):
+                return node, picture
+            if not shown.size and picture.pixels[..., -1].any():
+                outside = outside or node
+        if outside is not None:
+            raise NoForegroundError(
+                f"The layer {outside.name!r} is entirely outside the background.", "Move it over the picture."
+            )
         hint = "Erase the background around the object, or choose the layer with --layer."
         raise InputError(f"{self.document.path} has no visible layer with transparency above another layer.", hint)
 
     def _read_layer(self, node: Node) -> Picture:
-        """Return a layer's pixels, gray or RGB, with alpha."""
+        """Return the part of a layer that is on the canvas and not transparent, gray or RGB, with alpha.
+
+        Its position is that on the canvas. It may have no pixels.
+        """
         if node not in self._read:
-            picture = self.document.read_layer(node)
-            pixels = picture.pixels
-            if pixels.shape[2] in (1, 3):
-                opaque = np.full((*pixels.shape[:2], 1), np.iinfo(pixels.dtype).max, pixels.dtype)
-                picture = Picture(pixels=np.concatenate([pixels, opaque], 2), profile=picture.profile)
-            self._read[node] = picture
+            self._read_whole(node)
         return self._read[node]
 
-    def _paint(self, until: Node | None, harmonized: np.ndarray | None) -> np.ndarray:
-        """Render the picture, or the part drawn before a node, as (H, W, 4) float32 with straight alpha."""
+    def _read_whole(self, node: Node) -> Picture:
+        """Return all of a layer, gray or RGB, with alpha; keep the part that `_read_layer` returns."""
+        picture = self.document.read_layer(node)
+        pixels = picture.pixels
+        if pixels.shape[2] in (1, 3):
+            opaque = np.full((*pixels.shape[:2], 1), np.iinfo(pixels.dtype).max, pixels.dtype)
+            pixels = np.concatenate([pixels, opaque], 2)
+        picture = replace(picture, pixels=pixels)
+        box = self._find_shown(pixels, node)
+        shown = pixels[box.top - node.top : box.bottom - node.top, box.left - node.left : box.right - node.left]
+        shown = shown if shown.shape == pixels.shape else shown.copy()  # lets go of the rest
+        self._read[node] = replace(picture, pixels=shown, position=(box.left, box.top))
+        self._notes[node] = picture.notes
+        return picture
+
+    def _find_shown(self, pixels: np.ndarray, node: Node) -> Box:
+        """Return the box on the canvas around what a layer shows, without width and height if it shows nothing."""
+        box = Box(node.left, node.top, pixels.shape[1], pixels.shape[0]).intersect(Box(0, 0, *self.document.size))
+        if box is not None:
+            alpha = _crop_layer(pixels[..., -1], box, (node.left, node.top))
+            if alpha.any():
+                return bounding_box(alpha).shift(box.left, box.top)
+        return Box(node.left, node.top, 0, 0)
+
+    def _paint(self, until: Node | None, harmonized: np.ndarray | None, depth: npt.DTypeLike) -> np.ndarray:
+        """Render the picture, or the part drawn before a node, as (H, W, 4) of a depth with straight alpha.
+
+        Only where there are layers, and in strips: as floats, the whole canvas would take four times the memory.
+        """
         document = self.document
-        instead = {} if harmonized is None else {self.chosen: harmonized}
+        result = np.zeros((document.size[1], document.size[0], 4), depth)
         if document.painter is not None:
             chosen = None if harmonized is None else (self.chosen.element, harmonized)
-            return np.asarray(document.painter.paint(None if until is None else until.element, chosen), np.float32)
+            painted, (left, top) = document.painter.paint(None if until is None else until.element, chosen)
+            for strip in _cut_into_strips(Box(left, top, painted.shape[1], painted.shape[0])):
+                _store(result, strip, np.asarray(_crop_layer(painted, strip, (left, top)), np.float32))
+            return result
+        instead = {}
+        if harmonized is not None:
+            position = (self.chosen.left, self.chosen.top)
+            instead[self.chosen] = replace(self.foreground, pixels=harmonized, position=position)
         nodes = document.nodes if until is None else document.nodes[: document.nodes.index(until)]
-        nothing = np.zeros((document.size[1], document.size[0], 4), np.float32)
-        return self._paint_level(nothing, nodes, (), instead)
+        layers = [node for node in nodes if not node.is_group and (node.is_visible or node in instead)]
+        boxes = [_find_box(instead.get(node) or self._read_layer(node)) for node in layers]
+        for strip in _cut_into_strips(_enclose(boxes).intersect(Box(0, 0, *document.size))):
+            nothing = np.zeros((strip.height, strip.width, 4), np.float32)
+            _store(result, strip, self._paint_level(nothing, strip, nodes, (), instead))
+        return result
 
     def _paint_level(
-        self, below: np.ndarray, nodes: list[Node], groups: tuple[Node, ...], instead: dict[Node, np.ndarray]
+        self, below: np.ndarray, strip: Box, nodes: list[Node], groups: tuple[Node, ...], instead: dict[Node, Picture]
     ) -> np.ndarray:
-        """Return `below` with the members of one group, () for the top level, blended over it."""
+        """Return `below`, a strip of the canvas, with the members of one group, () for the top level, over it."""
         for node in nodes:
             if node.groups != groups or not (node.is_visible or node in instead):
                 continue
             if node.is_group:
                 within = (*groups, node)
                 if not node.is_isolated:
-                    below = self._paint_level(below, nodes, within, instead)
+                    below = self._paint_level(below, strip, nodes, within, instead)
                     continue
-                above = self._paint_level(np.zeros_like(below), nodes, within, instead)
+                above = self._paint_level(np.zeros_like(below), strip, nodes, within, instead)
                 below = _blend_layer(below, above, (0, 0), node)
                 continue
-            picture = self._read_layer(node)
-            pixels = instead.get(node, picture.pixels)
+            picture = instead.get(node) or self._read_layer(node)
+            box = _find_box(picture).intersect(strip)
+            if box is None:
+                if node.operator in CUTTING:
+                    below = blend_over(below, np.zeros_like(below), node.operator)
+                continue
+            pixels = _crop_layer(picture.pixels, box, picture.position)
             above = convert_pixels(pixels, picture.encoding, Encoding(profile=self.profile), gray=False)
-            below = _blend_layer(below, above, (node.left, node.top), node)
+            below = _blend_layer(below, above, (box.left - strip.left, box.top - strip.top), node)
         return below
 
 
 def _blend_layer(below: np.ndarray, above: np.ndarray, at: tuple[int, int], node: Node) -> np.ndarray:
-    """Blend a layer over the picture below, which is changed in place, by its operator and opacity."""
+    """Blend a part of a layer, which lies within `below`, by its operator and opacity. Both are changed."""
     above[..., 3] *= node.opacity
-    box = Box(*at, above.shape[1], above.shape[0]).intersect(Box(0, 0, below.shape[1], below.shape[0]))
+    inside = (slice(at[1], at[1] + above.shape[0]), slice(at[0], at[0] + above.shape[1]))
     if node.operator in CUTTING:
         whole = np.zeros_like(below)
-        if box is not None:
-            whole[box.top : box.bottom, box.left : box.right] = _crop_layer(above, box, at)
+        whole[inside] = above
         return blend_over(below, whole, node.operator)
-    if box is None:
-        return below
-    for top in range(box.top, box.bottom, _STRIP):
-        strip = box._replace(top=top, height=min(_STRIP, box.bottom - top))
-        there = below[strip.top : strip.bottom, strip.left : strip.right]
-        there[...] = blend_over(there, _crop_layer(above, strip, at), node.operator)
+    below[inside] = blend_over(below[inside], above, node.operator)
     return below
+
+
+def _drop_opaque_alpha(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels (H, W, 4) without an alpha that is full everywhere."""
+    is_opaque = pixels[..., 3].min() == np.iinfo(pixels.dtype).max
+    return np.ascontiguousarray(pixels[..., :3]) if is_opaque else pixels
+
+
+def _find_box(picture: Picture) -> Box:
+    return Box(*picture.position, picture.pixels.shape[1], picture.pixels.shape[0])
+
+
+def _enclose(boxes: list[Box]) -> Box:
+    """Return the smallest box around boxes that are not empty, an empty one if there are none."""
+    boxes = [box for box in boxes if box.width and box.height]
+    if not boxes:
+        return Box(0, 0, 0, 0)
+    left, top = min(box.left for box in boxes), min(box.top for box in boxes)
+    return Box(left, top, max(box.right for box in boxes) - left, max(box.bottom for box in boxes) - top)
+
+
+def _cut_into_strips(box: Box | None) -> Iterator[Box]:
+    """Yield boxes of whole rows that make up a box; none for an empty one."""
+    if box is None or not box.width:
+        return
+    height = max(1, _STRIP_PIXELS // box.width)
+    for top in range(box.top, box.bottom, height):
+        yield box._replace(top=top, height=min(height, box.bottom - top))
+
+
+def _store(result: np.ndarray, strip: Box, painted: np.ndarray) -> None:
+    """Write a painted strip, float32, into integer pixels."""
+    levels = np.rint(painted.clip(0, 1) * np.iinfo(result.dtype).max)
+    result[strip.top : strip.bottom, strip.left : strip.right] = levels
 
 
 def _crop_layer(layer: np.ndarray, box: Box, at: tuple[int, int]) -> np.ndarray:

@@ -9,6 +9,7 @@ import contextlib
 import copy
 import io
 import shutil
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,12 +23,13 @@ from PIL import Image
 
 from gknet.errors import PictureError, UnsupportedError
 from gknet.files.codecs.raster import decode_png, encode_png
-from gknet.files.picture import Picture, check_size, damage_error, file_error, replace_file
+from gknet.files.picture import MAX_PIXELS, Picture, check_size, damage_error, file_error, replace_file
 from gknet.files.xml import parse_xml
 
 _MIMETYPE = b"image/openraster"
 _MAX_DEPTH = 64  # of nested groups
 _MAX_LAYERS = 4096
+_MAX_LAYER_PIXELS = 10 * MAX_PIXELS  # of all layers that are read: 16 GB at 8 bits
 _MAX_BYTES = 4 << 30  # of all members together, unpacked
 _MAX_XML = 8 << 20
 _THUMBNAIL = 256
@@ -39,8 +41,11 @@ class Members(Protocol):
 
     names: list[str]
 
-    def read(self, name: str) -> bytes:
-        """Return a file's bytes. Raises PictureError."""
+    def read_picture(self, name: str) -> Picture:
+        """Return a layer's pixels. Raises PictureError or UnsupportedError."""
+
+    def measure(self, name: str) -> tuple[int, int]:
+        """Return a layer's width and height, without reading its pixels. Raises PictureError."""
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
         """Copy all files byte for byte, except those in _REWRITTEN."""
@@ -53,7 +58,10 @@ class Painter(Protocol):
     gray: bool
 
     def paint(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
-        """Render as `gknet.files.layered.layers.Layers` would: (H, W, 4) float32, straight alpha."""
+        """Render the part of the canvas that has layers, and return it with the (x, y) of its top left corner.
+
+        It is what `gknet.files.layered.layers.Layers` would paint: (h, w, 4) float32, straight alpha.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +98,11 @@ class Node:
         return all(node.element.get("visibility", "visible") == "visible" for node in (*self.groups, self))
 
     @property
+    def is_shown(self) -> bool:
+        """Whether it is visible with some opacity, as are all of its groups."""
+        return self.is_visible and all(node.opacity > 0 for node in (*self.groups, self))
+
+    @property
     def is_isolated(self) -> bool:
         """Whether a group is rendered separately before it is blended over the layers below."""
         plain = self.operator == "svg:src-over" and self.opacity == 1
@@ -117,7 +130,21 @@ class OpenRaster:
 
     def read_layer(self, node: Node) -> Picture:
         """Return a layer's pixels. Raises PictureError or UnsupportedError."""
-        return decode_png(self.members.read(node.element.get("src", "")), self.path)
+        return self.members.read_picture(node.element.get("src", ""))
+
+    def check_layers(self, chosen: Node | None) -> None:
+        """Raise PictureError if the visible layers and the chosen one together have too many pixels to be read."""
+        layers = [node for node in self.nodes if not node.is_group and (node.is_visible or node is chosen)]
+        total = 0
+        for node in layers:
+            width, height = self.members.measure(node.element.get("src", ""))
+            check_size(self.path, width, height)
+            total += width * height
+        if total > _MAX_LAYER_PIXELS:
+            limit = f"{_MAX_LAYER_PIXELS // 10**6:,} megapixels"
+            raise PictureError(
+                f"{self.path} is too large: its visible layers have over {limit}.", "Merge some of them."
+            )
 
     def write(self, path: Path, source: Node, layer: Picture, merged: Picture) -> None:
         """Write the file with one more layer just above its source, which is hidden; all other files byte for byte.
@@ -266,6 +293,23 @@ class _Zip:
                 return file.read(name)
             except KeyError as error:
                 raise damage_error(self._path) from error
+
+    def read_picture(self, name: str) -> Picture:
+        """Return the pixels of a PNG."""
+        return decode_png(self.read(name), self._path)
+
+    def measure(self, name: str) -> tuple[int, int]:
+        """Return a PNG's width and height."""
+        with self._open() as file:
+            try:
+                with file.open(name) as member:
+                    head = member.read(24)
+            except KeyError as error:
+                raise damage_error(self._path) from error
+        if len(head) < 24 or not head.startswith(b"\x89PNG\r\n\x1a\n"):
+            raise damage_error(self._path)
+        width, height = struct.unpack(">II", head[16:])
+        return width, height
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
         """Copy all files byte for byte, except those in _REWRITTEN."""

@@ -7,6 +7,7 @@ layer becomes an OpenRaster layer with its masks applied; features that OpenRast
 from __future__ import annotations
 
 import contextlib
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,8 @@ _OPERATORS = {
     "COLOR": "svg:color",
     "LUMINOSITY": "svg:luminosity",
 }
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters of a layer's name that XML 1.0 (section 2.2) cannot contain."""
 _DRAWN_EFFECTS = ("coloroverlay", "gradientoverlay", "patternoverlay", "stroke")
 
 
@@ -86,13 +89,18 @@ def _add_layers(
         notes += [f"the effect {effect} of {name} is left out" for effect in undrawn if layer.effects.enabled]
         if mode not in _OPERATORS:
             notes.append(f"the blend mode of {name} is normal in the OpenRaster layers")
-        element = ElementTree.SubElement(stack, "stack" if layer.is_group() else "layer", name=layer.name)
+        element = ElementTree.SubElement(
+            stack, "stack" if layer.is_group() else "layer", name=_UNWRITABLE.sub("\ufffd", layer.name)
+        )
         element.set("opacity", f"{layer.opacity / 255:.6f}")
         element.set("visibility", "visible" if layer.visible else "hidden")
         element.set("composite-op", _OPERATORS.get(mode, "svg:src-over"))
         drawn[element] = layer
         if layer.is_group():
             element.set("isolation", "auto" if mode == "PASS_THROUGH" else "isolate")
+            blends = any(one.blend_mode.name not in ("NORMAL", "PASS_THROUGH") for one in layer.descendants())
+            if mode == "PASS_THROUGH" and layer.opacity < 255 and blends:
+                notes.append(f"the blend modes in the group {name} act only within it in the OpenRaster layers")
             if layer.has_mask() or layer.has_vector_mask():
                 notes.append(f"the mask of the group {name} is missing from the OpenRaster layers")
             _add_layers(element, layer, drawn, notes)
@@ -135,17 +143,24 @@ class _Drawing:
         exif = parse_tags(resources.get_data(Resource.EXIF_DATA_1, b""))
         self.profile = find_profile(path, resources.get_data(Resource.ICC_PROFILE), None, exif, gray=self.gray)
 
-    def read(self, name: str) -> bytes:
-        """Return a layer's PNG."""
-        layer = next(layer for element, layer in self._drawn.items() if element.get("src") == name)
+    def _find(self, name: str) -> Any:
+        return next(layer for element, layer in self._drawn.items() if element.get("src") == name)
+
+    def measure(self, name: str) -> tuple[int, int]:
+        """Return a layer's width and height."""
+        left, top, right, bottom = _find_box(self._find(name))
+        return right - left, bottom - top
+
+    def read_picture(self, name: str) -> Picture:
+        """Return a layer's pixels."""
         with translate_errors(self._path):
-            pixels = self._render(layer)
-            return encode_png(pixels, Picture(pixels=pixels, profile=self.profile))
+            return Picture(pixels=self._render(self._find(name)), profile=self.profile)
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
         """Copy all layers."""
         for name in self.names:
-            target.writestr(name, self.read(name))
+            picture = self.read_picture(name)
+            target.writestr(name, encode_png(picture.pixels, picture))
 
     def paint(self, until: ElementTree.Element | None, instead: tuple[ElementTree.Element, np.ndarray] | None) -> Any:
         """Render as `Painter.paint`."""
@@ -157,8 +172,31 @@ class _Drawing:
         with translate_errors(self._path), replaced:
             order = list(self._document.descendants())
             included = set(map(id, order if until is None else self._list_below(order, self._drawn[until])))
-            colors, _, alpha = composite(self._document, layer_filter=lambda one: id(one) in included and one.visible)
-            return np.concatenate([np.broadcast_to(colors, (*alpha.shape[:2], 3)), alpha], axis=2)
+            left, top, right, bottom = self._find_extent()
+            if left >= right or top >= bottom:
+                return np.zeros((0, 0, 4), np.float32), (0, 0)
+            colors, _, alpha = composite(
+                self._document,
+                viewport=(left, top, right, bottom),
+                layer_filter=lambda one: id(one) in included and one.visible and not self._is_empty(one),
+            )
+            painted = np.empty((*alpha.shape[:2], 4), np.float32)
+            painted[..., :3], painted[..., 3:] = colors, alpha
+            return painted, (left, top)
+
+    def _is_empty(self, layer: Any) -> bool:
+        """Whether a plain layer larger than the canvas is transparent everywhere: drawing it would take long."""
+        if layer.width * layer.height <= self._document.width * self._document.height or not _is_plain(layer):
+            return False
+        shape = layer.numpy("shape")
+        return shape is not None and not shape.any()
+
+    def _find_extent(self) -> tuple[int, int, int, int]:
+        """Return left, top, right and bottom of the part of the canvas that has layers."""
+        layers = (layer for layer in self._document.descendants() if not layer.is_group())
+        lefts, tops, rights, bottoms = zip(*map(_find_box, layers), strict=True)
+        left, top, right, bottom = self._document.viewbox
+        return max(left, min(lefts)), max(top, min(tops)), min(right, max(rights)), min(bottom, max(bottoms))
 
     @staticmethod
     def _list_below(order: list[Any], layer: Any) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,30 @@ def test_a_failure_that_nobody_foresaw_ends_one_picture(
     assert (code, out) == (1, "Wrote 3 pictures, 1 failed.\n")
     assert "MemoryError: no room" in err
     assert "Traceback" in files_of(tmp_path / "report.json")[names[1]]["traceback"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGHUP")
+def test_a_terminal_closed_while_the_network_loads_stops_the_batch(
+    run: Run, tmp_path: Path, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = workbench.Harmonizer.from_pretrained
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # even if the tests run under nohup
+
+    def load_and_hang_up(*arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGHUP)
+        return load(*arguments)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(workbench.Harmonizer, "from_pretrained", load_and_hang_up)
+            code, out, err = run("batch", "in", "out")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (code, out) == (129, "Wrote 0 pictures, 4 are left.\n")
+    assert err == "gknet: Stopped. Finished pictures are kept; run the same command to continue.\n"
+    assert outputs(tmp_path / "out") == []
+    assert run("batch", "in", "out")[:2] == (0, "Wrote 4 pictures.\n")
+    assert outputs(tmp_path / "out") == names
 
 
 def test_changed_files_and_settings_are_noticed(run: Run, tmp_path: Path, names: list[str]) -> None:

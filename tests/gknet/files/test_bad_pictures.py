@@ -106,8 +106,14 @@ FLAT: dict[str, tuple[Callable[[np.ndarray], str], str]] = {
         "a.jpg has a color profile for gray, but its pixels are RGB",
     ),
     "CMYK": (cmyk, "CMYK"),
-    "several pages, of which the first is taken": (lambda rgb: frames("a.tif", rgb), f"{NOTE}only the first page"),
-    "several frames, of which the first is taken": (lambda rgb: frames("a.webp", rgb), f"{NOTE}only the first page"),
+    "several pages, of which the first is taken": (
+        lambda rgb: frames("a.tif", rgb),
+        f"{NOTE}a.tif: only the first page",
+    ),
+    "several frames, of which the first is taken": (
+        lambda rgb: frames("a.webp", rgb),
+        f"{NOTE}a.webp: only the first page",
+    ),
     "32-bit integers": (lambda rgb: tiff("a.tif", rgb.astype(np.uint32) << 24), "32-bit integer values"),
     "64-bit floats": (lambda rgb: tiff("a.tif", rgb / 255), "a.tif"),
     "a NaN": (lambda rgb: tiff("a.tif", floats(rgb, np.nan)), "NaN or infinite"),
@@ -213,7 +219,7 @@ OPENRASTER: dict[str, tuple[Callable[[np.ndarray], str], str]] = {
     ),
     "a layer that is transparent": (
         lambda rgb: zipped(rgb, STACK.replace("/>", ' opacity="0"/>', 1)),
-        "Invalid opacity 0",
+        "no visible layer with transparency",
     ),
 }
 

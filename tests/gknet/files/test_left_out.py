@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from psd_tools.psd.image_resources import AlphaNamesUnicode, ImageResource
 from gknet.errors import UnsupportedError
 from gknet.files import formats
 from gknet.files.picture import Picture
-from gknet.scene import CompositeScene, LayerScene
+from gknet.scene import CompositeScene, LayeredScene, LayerScene
+from tests.gknet import ora
 from tests.gknet.photographs import photograph
 
 FIRST = "only the first page or frame of the file is kept"
@@ -140,9 +142,26 @@ def test_both_kinds_of_scene_pass_notes_on(tmp_path: Path, rgb: np.ndarray) -> N
     Image.fromarray(np.dstack([rgb, mask])).save(
         tmp_path / "cutout.png", save_all=True, append_images=pages["append_images"]
     )
-    composite = CompositeScene(tmp_path / "a.tif", tmp_path / "mask.png", lambda *_: None)
+    Image.fromarray(mask).save(tmp_path / "pages.tif", save_all=True, append_images=[Image.fromarray(mask)])
+    on_picture, on_mask, on_cutout = (f"{tmp_path / name}: {FIRST}" for name in ("a.tif", "pages.tif", "cutout.png"))
+
+    def notes(*pair: str) -> Sequence[str]:
+        return CompositeScene(tmp_path / pair[0], tmp_path / pair[1], lambda *_: None).notes
+
+    assert notes("a.tif", "mask.png") == [on_picture]
+    assert notes("a.tif", "pages.tif") == [on_picture, on_mask]
     pasted = LayerScene(tmp_path / "cutout.png", tmp_path / "a.tif", None, 1.0, lambda *_: None)
-    assert composite.notes == pasted.notes == [FIRST]
+    assert pasted.notes == [on_picture, on_cutout]
+
+
+def test_notes_on_the_pixels_of_a_layer_name_the_layer(tmp_path: Path, rgb: np.ndarray) -> None:
+    cutout = np.dstack([rgb, rgb[..., 0]])[10:30, 10:40]
+    frames = {"save_all": True, "append_images": [Image.fromarray(cutout)]}
+    inner = '<layer name="cup" src="a.png"/><layer name="ground" src="b.png"/>'
+    file = ora.write(
+        tmp_path / "a.ora", ora.stack((80, 60), inner), {"a.png": ora.png(cutout, **frames), "b.png": ora.png(rgb)}
+    )
+    assert LayeredScene(file, None, lambda *_: None).notes == [f"'cup': {FIRST}"]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".exr"])

@@ -133,8 +133,17 @@ def test_eight_bits_in_sixteen_are_refused_in_one_line(tmp_path: Path) -> None:
             validate_mask(OBJECT * np.uint8(label), OBJECT.shape)
 
 
-def test_not_a_number_is_left_to_be_refused() -> None:
-    mask = OBJECT.astype(np.float32)
-    mask[5, 5] = np.nan
-    with pytest.raises(InputError, match="between 0 and 1"):
-        validate_mask(choose_mask(gray(mask))[0], OBJECT.shape)
+@pytest.mark.parametrize("white", [1, 0.5])
+def test_values_that_are_not_finite_are_counted_and_refused(white: float) -> None:
+    mask = OBJECT.astype(np.float32) * np.float32(white)
+    mask[5, 5:8] = np.nan
+    for check in (lambda: choose_mask(gray(mask)), lambda: validate_mask(mask, OBJECT.shape)):
+        with pytest.raises(InputError, match=f"contains 3 NaN of {mask.size} values"):
+            check()
+        mask[6, 6] = -np.inf
+        with pytest.raises(InputError, match="contains 3 NaN and 1 infinite of"):
+            check()
+        mask[6, 6] = 0
+    mask[5, 5:8] = -2
+    with pytest.raises(InputError, match=f"between 0 and 1, but they range from -2 to {white}"):
+        validate_mask(mask, OBJECT.shape)

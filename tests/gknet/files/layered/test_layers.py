@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +118,7 @@ def test_the_flat_picture_is_what_the_layers_show(file: Path, background: np.nda
     assert document is not None
     layers = Layers(document, "cup")
     below = layers.merge_below()
-    assert np.array_equal(np.rint(below[..., :3] * 255), background)
+    assert np.array_equal(below, background.astype(np.uint16) * np.uint16(257))
     expected = background.astype(float)
     alpha = cutout[..., 3:] / 255 * 0.9
     place = (slice(25, 175), slice(70, 190))
@@ -132,7 +134,7 @@ def test_a_layer_is_harmonized_as_its_scene_asks(shipped: Harmonizer, file: Path
     document = open_layers(file)
     assert document is not None
     layers = Layers(document, "cup")
-    below = np.rint(layers.merge_below()[..., :3] * 255).astype(np.uint8)
+    below = (layers.merge_below() // 257).astype(np.uint8)
     fit = shipped.fit_layer(layers.foreground.pixels, below, at=(70, 25), canvas=(256, 200), opacity=0.9)
     run("harmonize", "a.ora", "-o", "b.ora", "--layer", "cup")
     found = np.asarray(Image.open(io.BytesIO(ora.contents(tmp_path / "b.ora")["data/harmonized-0.png"])))
@@ -302,6 +304,84 @@ def test_layer_and_scene_are_harmonized_in_their_own_profiles(
     assert not np.array_equal(scene.layer.pixels, harmonize(own, None))
 
 
+@pytest.mark.parametrize("chosen", ["cup", "hole"])
+def test_a_picture_painted_in_strips_is_the_same(
+    tmp_path: Path, background: np.ndarray, cutout: np.ndarray, monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    inner = """
+      <layer name="far" src="cup" x="4000"/>
+      <layer name="hole" src="cup" x="-30" y="80" composite-op="svg:dst-in" visibility="hidden"/>
+      <layer name="cup" src="cup" x="200" y="-40" opacity="0.7" composite-op="svg:overlay"/>
+      <stack opacity="0.8"><layer name="over" src="cup" x="20" y="120" composite-op="svg:multiply"/></stack>
+      <layer name="ground" src="ground" x="-20" y="30"/>"""
+    members = {"cup": ora.png(cutout), "ground": ora.png(background)}
+    layers = Layers(open_layers(ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), members)), chosen)
+    whole = layers.merge_below(), layers.merge(layers.foreground.pixels).pixels
+    monkeypatch.setattr("gknet.files.layered.layers._STRIP_PIXELS", 1000)
+    np.testing.assert_array_equal(layers.merge_below(), whole[0])
+    np.testing.assert_array_equal(layers.merge(layers.foreground.pixels).pixels, whole[1])
+    assert whole[1].shape == (200, 256, 4)
+
+
+@pytest.mark.parametrize(
+    ("group", "layer", "words"),
+    [
+        ('visibility="hidden"', "", "is in the hidden group 'things'"),
+        ('opacity="0"', "", "is in the hidden group 'things'"),
+        ("", 'opacity="0"', "has no opacity"),
+    ],
+)
+def test_a_layer_whose_change_nobody_would_see_is_refused(
+    tmp_path: Path, background: np.ndarray, cutout: np.ndarray, group: str, layer: str, words: str
+) -> None:
+    inner = f"""<stack name="things" {group}><layer name="cup" src="cup" {layer}/></stack>
+      <layer name="hat" src="cup"/><layer name="ground" src="ground"/>"""
+    members = {"cup": ora.png(cutout), "ground": ora.png(background)}
+    document = open_layers(ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), members))
+    assert document is not None
+    with pytest.raises(InputError, match=words):
+        Layers(document, "cup")
+    assert Layers(document, None).chosen.name == "hat"
+
+
+def test_small_layers_take_little_memory_on_a_large_canvas(tmp_path: Path, cutout: np.ndarray) -> None:
+    inner = '<layer name="cup" src="cup" x="9" y="9"/><layer name="ground" src="ground"/>'
+    members = {"cup": ora.png(cutout), "ground": ora.png(cutout[..., :3])}
+    ora.write(tmp_path / "a.ora", ora.stack((3000, 3000), inner), members)
+    document = psd_tools.PSDImage.new("RGB", (3000, 3000))
+    document.create_pixel_layer_from_array(np.ascontiguousarray(cutout[..., :3]), name="ground")
+    document.create_pixel_layer_from_array(cutout, name="cup", top=9, left=9)
+    document.save(tmp_path / "a.psd")
+    for name in ("a.ora", "a.psd"):
+        layers = Layers(open_layers(tmp_path / name), None)
+        tracemalloc.start()
+        pixels = layers.merge().pixels
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert pixels.shape == (3000, 3000, 4)
+        assert not pixels[170:].any()
+        assert peak < 8 * 3000 * 3000, name  # bytes; as floats it would be 16 a pixel, and several times
+
+
+def test_layers_that_would_fill_the_memory_are_refused_unread(tmp_path: Path, cutout: np.ndarray) -> None:
+    def declare(side: int) -> bytes:
+        return ora.png(cutout)[:16] + struct.pack(">II", side, side) + ora.png(cutout)[24:]
+
+    def read(side: int, visible: int) -> Layers:
+        inner = "".join(
+            f'<layer name="{i}" src="cup" visibility="{"visible" if i < visible else "hidden"}"/>' for i in range(11)
+        )
+        file = ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), {"cup": declare(side)})
+        return Layers(open_layers(file), None)
+
+    with pytest.raises(InputError, match="20001 × 20001 pixels"):
+        read(20_001, 2)
+    with pytest.raises(InputError, match="visible layers have over 4,000 megapixels"):
+        read(20_000, 11)
+    with pytest.raises(InputError, match="damaged"):  # few enough, so that it is read
+        read(20_000, 10)
+
+
 # ---- Photoshop
 
 
@@ -377,6 +457,27 @@ def test_photoshop_features_that_openraster_lacks_get_one_note(run: Run, tmp_pat
     photoshop.save(tmp_path / "a.psd")
     said = run("harmonize", "a.psd", "-o", "b.ora")
     assert said == "gknet: Note: the blend mode of 'cup' is normal in the OpenRaster layers.\n"
+
+
+def test_blending_through_a_translucent_group_gets_a_note(run: Run, tmp_path: Path, photoshop) -> None:
+    group, cup = list(photoshop.descendants())[-2:]
+    if cup.is_group():
+        group, cup = cup, group
+    group.blend_mode, group.opacity = BlendMode.PASS_THROUGH, 128
+    photoshop.save(tmp_path / "a.psd")
+    assert run("harmonize", "a.psd", "-o", "b.ora") == ""
+    cup.blend_mode = BlendMode.MULTIPLY
+    photoshop.save(tmp_path / "a.psd")
+    assert "blend modes in the group 'things' act only within it" in run("harmonize", "a.psd", "-o", "b.ora")
+
+
+def test_names_that_xml_cannot_hold_are_replaced(run: Run, tmp_path: Path, photoshop) -> None:
+    list(photoshop.descendants())[-1].name = "cup\x01\ttop"
+    photoshop.save(tmp_path / "a.psd")
+    run("harmonize", "a.psd", "-o", "b.ora")
+    document = open_layers(tmp_path / "b.ora")
+    assert document is not None
+    assert document.nodes[-1].name == "cup\ufffd\ttop (harmonized)"
 
 
 def test_gray_photoshop_files_stay_gray(run: Run, tmp_path: Path, background, cutout) -> None:
