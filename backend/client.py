@@ -58,7 +58,8 @@ class Client:
     """A connection to the backend. Use it from one thread at a time.
 
     A call during another one, from another thread or from `on_progress`, raises InputError; only `close` may be called.
-    Its methods raise the same errors as `gknet.Harmonizer`, and those of `backend.errors`.
+    Its methods raise the same errors as `gknet.Harmonizer`, except InputError in place of TypeError, and those of
+    `backend.errors`.
     """
 
     def __init__(self, thin: ThinClient, *, start: bool) -> None:

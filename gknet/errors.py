@@ -1,4 +1,4 @@
-"""All errors that the package raises deliberately.
+"""All errors that the package raises deliberately; besides these, TypeError for an argument of the wrong type.
 
 HarmonizeError
 ├── InputError (also a ValueError)   a value is out of range, or the pictures do not match

@@ -93,7 +93,7 @@ class LayerFit:
 
         layer: (h, w, C), the one that was fitted or a resized copy of it, in the same colors.
         selection: (h, w) uint8, the share of the change that each pixel takes.   strength: in [0, 1].
-        Raises InputError for mismatched arguments, TypeError for one of another type.
+        Raises InputError for mismatched arguments, TypeError for one of the wrong type.
         """
         _check_array("layer", layer)
         _check_progress(on_progress)
@@ -120,7 +120,7 @@ class Harmonizer:
     >>> harmonized = harmonizer(composite, mask)
 
     network: the trained network.   net: a copy for inference, made at construction; later training does not change it.
-    All methods raise TypeError for an argument of another type.
+    All methods raise TypeError for an argument of the wrong type, InputError for any other invalid argument.
     """
 
     def __init__(self, network: GKNet, device: torch.device | str = "cpu") -> None:
@@ -196,7 +196,7 @@ class Harmonizer:
         else:
             pixels = composite
             encoding = ENCODED_SRGB if encoding is None else encoding
-        _check_encoding(encoding)
+        _check_encoding("encoding", encoding)
         rgb = as_rgb(pixels)
         flat = validate_mask(mask, pixels.shape[:2])
         box = bounding_box(flat)
@@ -295,15 +295,17 @@ class Harmonizer:
         _check_array("layer", layer)
         _check_array("reference", reference)
         _check_progress(on_progress)
-        _check_encoding(encoding)
-        _check_encoding(encoding if reference_encoding is None else reference_encoding)
+        _check_encoding("encoding", encoding)
+        if reference_encoding is not None:
+            _check_encoding("reference_encoding", reference_encoding)
         at, canvas = _read_pair("at", at), _read_pair("canvas", canvas)
         rgba, below = as_rgb(layer), as_rgb(reference)
         _check_canvas(canvas, (below.shape[1], below.shape[0]))
         check_options(1.0, network_size)
         _check_depth(rgba)
         _check_depth(below)
-        if not (isinstance(opacity, int | float | np.number) and 0 < opacity <= 1):
+        _check_number("opacity", opacity)
+        if not 0 < opacity <= 1:
             raise InputError(f"Invalid opacity {opacity!r}.", "It must be above 0 and at most 1.")
         everything = Box(0, 0, *canvas)
         box = Box(at[0], at[1], rgba.shape[1], rgba.shape[0])
@@ -415,17 +417,30 @@ def _roll_off(transfer: ColorTransfer, layer: np.ndarray, mask: np.ndarray | Non
 
 
 def check_options(strength: float, network_size: int | None) -> None:
-    """Raise InputError for a strength or a network size that is out of range; None is the network's default size."""
-    if not (isinstance(strength, int | float | np.number) and 0 <= strength <= 1):
+    """Raise InputError for a strength or a network size that is out of range, TypeError for one of the wrong type.
+
+    network_size: None for the network's default.
+    """
+    _check_number("strength", strength)
+    if not 0 <= strength <= 1:
         raise InputError(f"Invalid strength {strength!r}.", "It must be between 0 and 1.")
-    if network_size is not None and not (isinstance(network_size, int | np.integer) and 64 <= network_size <= 1024):
-        raise InputError(f"Invalid network size {network_size!r}.", "It must be an integer between 64 and 1024.")
+    if network_size is None:
+        return
+    if not isinstance(network_size, int | np.integer):
+        raise TypeError(f"network_size must be an integer, not {_name_type(network_size)}.")
+    if not 64 <= network_size <= 1024:
+        raise InputError(f"Invalid network size {network_size!r}.", "It must be between 64 and 1024.")
 
 
 def _check_array(name: str, value: object) -> None:
     """Raise TypeError unless an argument is a NumPy array."""
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, not {_name_type(value)}.")
+
+
+def _check_number(name: str, value: object) -> None:
+    if not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} must be a number, not {_name_type(value)}.")
 
 
 def _check_picture(name: str, value: object) -> None:
@@ -455,18 +470,20 @@ def _check_depth(pixels: np.ndarray) -> None:
         )
 
 
-def _check_encoding(encoding: Encoding) -> None:
-    if not isinstance(encoding, Encoding):
-        raise InputError(f"Expected an Encoding, got {encoding!r}.", "Pass Encoding('linear') or Encoding(profile=…).")
+def _check_encoding(name: str, value: object) -> None:
+    if not isinstance(value, Encoding):
+        raise TypeError(f"{name} must be an Encoding, not {_name_type(value)}.")
 
 
 def _read_pair(name: str, values: tuple[int, int]) -> tuple[int, int]:
-    """Return two integers. Raise InputError for anything else."""
+    """Return two integers. Raise InputError for more or fewer, TypeError for anything but integers."""
     try:
-        first, second = (operator.index(value) for value in values)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Invalid {name} {values!r}.", "It must be two integers, such as (420, 310).") from error
-    return first, second
+        numbers = [operator.index(value) for value in values]
+    except TypeError as error:
+        raise TypeError(f"{name} must be two integers, not {values!r}.") from error
+    if len(numbers) != 2:
+        raise InputError(f"Invalid {name} {values!r}.", "It must be two integers, such as (420, 310).")
+    return numbers[0], numbers[1]
 
 
 def _check_canvas(canvas: tuple[int, int], reference: tuple[int, int]) -> None:

@@ -33,7 +33,7 @@ class Encoding:
     space: "srgb" for encoded values, "linear" for linear light with sRGB's primaries, which takes no profile.
     profile: ICC profile of encoded values, None for sRGB.
 
-    Raises TypeError for a profile that is not bytes, InputError for an invalid combination, UnsupportedError for a
+    Raises TypeError for a field of the wrong type, InputError for an invalid combination, UnsupportedError for a
     damaged profile.
     """
 
@@ -44,7 +44,7 @@ class Encoding:
         if not isinstance(self.space, str):
             raise TypeError(f"space must be a string, not {type(self.space).__qualname__}.")
         if not isinstance(self.profile, bytes | None):
-            raise TypeError(f"profile must be bytes, not {type(self.profile).__qualname__}.")
+            raise TypeError(f"profile must be bytes or None, not {type(self.profile).__qualname__}.")
         if self.space not in ("srgb", "linear"):
             raise InputError(f"Unknown color space {self.space!r}.", "Choose 'srgb' or 'linear'.")
         if self.profile is None:

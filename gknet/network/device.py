@@ -8,9 +8,12 @@ from gknet.errors import InputError
 
 
 def choose_device(name: str | torch.device) -> torch.device:
-    """Return a device by name; "auto" prefers CUDA, then MPS, then the CPU. Raises InputError if it is not
-    available.
+    """Return a device by name; "auto" prefers CUDA, then MPS, then the CPU.
+
+    Raises InputError if it is not available, TypeError for a name that is not a string.
     """
+    if not isinstance(name, str | torch.device):
+        raise TypeError(f"device must be a string or a torch.device, not {type(name).__qualname__}.")
     name = str(name)
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
