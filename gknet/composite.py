@@ -8,10 +8,10 @@ import numpy as np
 import pyvips
 
 from gknet.color.encoding import full_value
-from gknet.errors import InputError, NoForegroundError, UnsupportedError
+from gknet.errors import InputError, UnsupportedError
 from gknet.files.conversion import convert_pixels
 from gknet.files.picture import MAX_PIXELS, Picture
-from gknet.pixels.box import Box
+from gknet.pixels.box import Box, outside_error
 from gknet.vips import vips_session
 
 _STRIP = 256
@@ -39,7 +39,7 @@ def match_background(cutout: Picture, background: Picture) -> np.ndarray:
 
 
 def check_scale(layer: np.ndarray, factor: float) -> None:
-    """Raise InputError if a layer (h, w, C), scaled by a factor, would be empty or too large to be read back."""
+    """Raise InputError if a factor makes a layer (h, w, C) smaller than a pixel or larger than MAX_PIXELS."""
     if factor * max(layer.shape[:2]) > MAX_PIXELS or layer.shape[0] * layer.shape[1] * factor**2 > MAX_PIXELS:
         raise InputError(f"Scale {factor} makes the foreground too large.", "Choose a smaller scale.")
     if not factor > 0 or min(layer.shape[:2]) * factor < 1:
@@ -47,13 +47,13 @@ def check_scale(layer: np.ndarray, factor: float) -> None:
 
 
 @vips_session()
-def scale_layer(
+def scale_onto_canvas(
     layer: np.ndarray, factor: float, at: tuple[int, int], canvas: tuple[int, int]
 ) -> tuple[np.ndarray, tuple[int, int]]:
     """Return the part of a resized layer that lies on the canvas, and the (x, y) of that part's top left corner.
 
-    Nothing else is computed, so that time and memory depend on the canvas, not on the factor. A factor of 1 computes
-    nothing, and returns the whole layer.
+    Only that part is computed, so time and memory do not grow with the factor. With a factor of 1, the whole layer is
+    returned.
     layer: (h, w, 4), or gray (h, w, 2), straight alpha last; uint8, uint16 or float32, which is kept.
     at: (x, y) of the resized layer's top left corner on the canvas, pixels.   canvas: (width, height).
     Raises InputError as `check_scale`, NoForegroundError if nothing of the layer is on the canvas.
@@ -75,7 +75,7 @@ def scale_layer(
     else:
         pixels = np.rint(pixels).clip(0, full).astype(layer.dtype)
     if not pixels[:, :, -1].any() and layer[:, :, -1].any():
-        raise _outside_error()
+        raise outside_error()
     return pixels, (box.left, box.top)
 
 
@@ -83,12 +83,8 @@ def _intersect(width: int, height: int, at: tuple[int, int], canvas: tuple[int, 
     """Return the part of the canvas that a layer at (x, y) covers. Raises NoForegroundError if there is none."""
     box = Box(*at, width, height).intersect(Box(0, 0, *canvas))
     if box is None:
-        raise _outside_error()
+        raise outside_error()
     return box
-
-
-def _outside_error() -> NoForegroundError:
-    return NoForegroundError("The foreground is entirely outside the background.", "Move it over the picture.")
 
 
 def paste(layer: np.ndarray, background: np.ndarray, at: tuple[int, int]) -> np.ndarray:

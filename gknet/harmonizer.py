@@ -27,7 +27,7 @@ from gknet.network.device import choose_device
 from gknet.network.inference import InferenceNetwork
 from gknet.network.model import GKNet
 from gknet.pixels import reduction
-from gknet.pixels.box import Box, bounding_box
+from gknet.pixels.box import Box, bounding_box, outside_error
 from gknet.pixels.pixels import as_rgb, fill_gaps, validate_mask
 from gknet.pixels.reduction import Sight
 from gknet.transfer.color_transfer import ColorTransfer
@@ -530,7 +530,7 @@ def _find_visible(rgba: np.ndarray, selection: np.ndarray | None, at: tuple[int,
     """
     visible = bounding_box(_find_coverage(rgba, selection)).shift(*at).intersect(Box(0, 0, *canvas))
     if visible is None:
-        raise NoForegroundError("The foreground is entirely outside the background.", "Move it over the picture.")
+        raise outside_error()
     return visible
 
 

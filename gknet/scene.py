@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from gknet.color.encoding import Encoding
-from gknet.composite import check_scale, match_background, paste, scale_layer
+from gknet.composite import check_scale, match_background, paste, scale_onto_canvas
 from gknet.edges import clean_edges
 from gknet.errors import InputError
 from gknet.files.formats import check_writable, find_write_notes, read_picture, write_picture
@@ -74,9 +74,9 @@ class CompositeScene(_Flat):
         on_progress("read", 0, 2)
         self.file = read_picture(composite)
         on_progress("read", 1, 2)
-        chosen = read_picture(mask, as_mask=True)
-        self.mask, notes = choose_mask(chosen.pixels)
-        self.notes = [*_name_notes(composite, self.file), *_name_notes(mask, chosen), *notes]
+        mask_file = read_picture(mask, as_mask=True)
+        self.mask, notes = choose_mask(mask_file.pixels)
+        self.notes = [*_name_notes(composite, self.file), *_name_notes(mask, mask_file), *notes]
         self.on_progress = on_progress
 
     @property
@@ -114,7 +114,7 @@ class LayerScene(_Flat):
         left, top = cutout.position
         place = (round(left * scale), round(top * scale)) if at is None else at
         canvas = (self.file.pixels.shape[1], self.file.pixels.shape[0])
-        self.layer, self.at = scale_layer(match_background(cutout, self.file), scale, place, canvas)
+        self.layer, self.at = scale_onto_canvas(match_background(cutout, self.file), scale, place, canvas)
         self.notes = [*_name_notes(background, self.file), *_name_notes(foreground, cutout)]
         self.on_progress = on_progress
 
@@ -145,7 +145,7 @@ class LayeredScene(_Flat):
     """A layered file: one of its layers over everything visible below it.
 
     name: of that layer, None for the topmost visible one with transparency.
-    Raises PictureError or UnsupportedError for unreadable files, InputError for a flat one or an unknown layer.
+    Raises InputError for a flat file, and as `gknet.files.layered.layers.Layers`.
     """
 
     def __init__(self, path: Path, name: str | None, on_progress: Progress) -> None:

@@ -172,7 +172,7 @@ def harmonize(
             rows = [{"before": before, "after": after}]
             _write_side_by_side(beside, rows, scene.file)
         scene.write(output, after)
-    _warn_of(scene)
+    _print_notes(scene)
     say(f"Wrote {output}")
     if beside is not None:
         say(f"Wrote {beside}")
@@ -266,7 +266,7 @@ def inspect(
         sections = make_sections(scene, harmonizer, point=place, network_size=network_size, on_progress=step)
         step("write", 0, 1)
         page.write(output, composite.name, model, sections)
-    _warn_of(scene)
+    _print_notes(scene)
     say(f"Wrote {output / page.PAGE}")
 
 
@@ -291,7 +291,7 @@ def info(*, model: str | None = None, device: str = "auto") -> None:
 app.command(batch)
 
 
-def _warn_of(scene: Scene) -> None:
+def _print_notes(scene: Scene) -> None:
     """Print the notes on a scene's files as one line."""
     if scene.notes:
         warn(f"Note: {'; '.join(scene.notes)}.")

@@ -9,7 +9,7 @@ import pytest
 import pyvips
 
 from gknet import InputError, NoForegroundError, UnsupportedError
-from gknet.composite import match_background, paste, scale_layer
+from gknet.composite import match_background, paste, scale_onto_canvas
 from gknet.files.picture import Picture
 
 WIDE_GAMUT = pyvips.Operation.call("profile_load", "p3")
@@ -75,19 +75,19 @@ def test_scaling_keeps_colors_clean_of_what_lies_under_transparency(depth: type)
     layer = np.zeros((60, 60, 4), depth)
     layer[..., 1] = full  # green where it cannot be seen
     layer[15:45, 15:45] = (full, 0, 0, full)
-    half, at = scale_layer(layer, 0.5, (3, 4), (512, 512))
+    half, at = scale_onto_canvas(layer, 0.5, (3, 4), (512, 512))
     assert at == (3, 4)
     assert half.shape == (30, 30, 4)
     assert half.dtype == depth
     shown = half[..., 3] > 0.05 * full
     assert half[shown][:, 0].min() > 0.9 * full
     assert half[shown][:, 1].max() < 0.1 * full
-    assert scale_layer(layer, 1, (-3, 4), (9, 9))[0] is layer
-    gray, _ = scale_layer(np.ascontiguousarray(layer[..., [0, 3]]), 0.5, (0, 0), (512, 512))
+    assert scale_onto_canvas(layer, 1, (-3, 4), (9, 9))[0] is layer
+    gray, _ = scale_onto_canvas(np.ascontiguousarray(layer[..., [0, 3]]), 0.5, (0, 0), (512, 512))
     assert np.array_equal(gray[..., 1], half[..., 3])
     for factor in (0, -1, 0.01, float("nan"), 1e9, float("inf")):
         with pytest.raises(InputError):
-            scale_layer(layer, factor, (0, 0), (512, 512))
+            scale_onto_canvas(layer, factor, (0, 0), (512, 512))
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.float32])
@@ -98,9 +98,9 @@ def test_only_the_visible_part_is_scaled_and_it_is_that_of_the_whole(
     layer: np.ndarray, depth: type, factor: float, at: tuple[int, int]
 ) -> None:
     layer = layer if depth is np.uint8 else (layer / np.float32(255)).astype(depth)
-    whole, _ = scale_layer(layer, factor, (0, 0), (10_000, 10_000))
+    whole, _ = scale_onto_canvas(layer, factor, (0, 0), (10_000, 10_000))
     canvas = np.zeros((80, 100, 3), depth)
-    part, place = scale_layer(layer, factor, at, (100, 80))
+    part, place = scale_onto_canvas(layer, factor, at, (100, 80))
     assert part.shape[0] <= 80
     assert part.shape[1] <= 100
     left, top = max(at[0], 0), max(at[1], 0)
@@ -116,7 +116,7 @@ def test_a_layer_outside_the_picture_is_never_scaled(at: tuple[int, int]) -> Non
     layer[:, :90] = 255
     tracemalloc.start()
     with pytest.raises(NoForegroundError, match="outside the background"):
-        scale_layer(layer, 30, at, (512, 512))
+        scale_onto_canvas(layer, 30, at, (512, 512))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20e6  # bytes; the whole layer would take 290 MB

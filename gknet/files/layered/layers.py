@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from gknet.color.encoding import Encoding
-from gknet.errors import InputError, NoForegroundError
+from gknet.errors import InputError
 from gknet.files.conversion import convert_pixels
 from gknet.files.formats import detect_format
 from gknet.files.layered import openraster
 from gknet.files.layered.blending import CUTTING, blend_over, is_known
 from gknet.files.layered.openraster import Node, OpenRaster
 from gknet.files.picture import Picture
-from gknet.pixels.box import Box, bounding_box
+from gknet.pixels.box import Box, bounding_box, enclose, outside_error
 
 _STRIP_PIXELS = 1 << 20
 """Pixels that are blended at once: about 200 MB of floats."""
@@ -40,16 +40,18 @@ class Layers:
     """A layered picture with one layer chosen as the foreground.
 
     name: of that layer; None for the topmost visible one that leaves some of the layers below visible.
-    Raises InputError if no layer, or more than one, matches, or its group is hidden; PictureError or UnsupportedError
-    for damaged pixels.
+    Raises InputError if no layer or several match, or if the layer has no opacity or is in a group that is not shown;
+    NoForegroundError if it is outside the canvas (without a name only); PictureError if the file is damaged or its
+    layers are too large; UnsupportedError.
     """
 
     def __init__(self, document: OpenRaster, name: str | None) -> None:
         self.document = document
-        self._read: dict[Node, Picture] = {}
+        self._shown_pictures: dict[Node, Picture] = {}
         self._notes: dict[Node, Sequence[str]] = {}
-        document.check_layers(None if name is None else self._find_layer(name))
-        self.chosen, self.foreground = self._find_topmost() if name is None else self._read_chosen(name)
+        node = None if name is None else self._find_layer(name)
+        document.check_layers(node)
+        self.chosen, self.foreground = self._read_topmost() if node is None else (node, self._read_and_crop(node))
         """The chosen layer, and its pixels with alpha."""
         painter = document.painter
         self.profile = self._find_profile() if painter is None else painter.profile
@@ -78,8 +80,8 @@ class Layers:
         Its depth is that of its deepest layer.
         harmonized: pixels to use instead of the foreground's; the layer is then visible.
         """
-        depth = max((picture.pixels.dtype for picture in self._read_visible()), key=lambda dtype: dtype.itemsize)
-        pixels = _drop_opaque_alpha(self._paint(None, harmonized, depth))
+        deepest = max((picture.pixels.dtype for picture in self._read_visible()), key=lambda dtype: dtype.itemsize)
+        pixels = _drop_opaque_alpha(self._paint(None, harmonized, deepest))
         if self._is_gray():
             pixels = pixels[..., [0, 3][: pixels.shape[2] - 2]]
         return Picture(pixels=pixels, profile=self.profile, format="png", metadata=self.document.metadata)
@@ -89,7 +91,7 @@ class Layers:
         if self.document.painter is not None:  # all layers have the document's depth
             return [self.foreground]
         layers = [node for node in self.document.nodes if not node.is_group]
-        return [self._read_layer(node) for node in layers if node is self.chosen or node.is_visible]
+        return [self._get_shown(node) for node in layers if node is self.chosen or node.is_visible]
 
     def _is_gray(self) -> bool:
         """Whether the whole picture is gray."""
@@ -110,48 +112,38 @@ class Layers:
         if len(matches) > 1:
             raise InputError(f"{len(matches)} layers are named {name!r}.", "Rename the one to harmonize.")
         (node,) = matches
-        if node.opacity == 0:
-            raise InputError(f"The layer {name!r} has no opacity.", "Raise its opacity.")
-        for group in node.groups:
-            if not group.is_shown:
-                raise InputError(f"The layer {name!r} is in the hidden group {group.name!r}.", "Show the group.")
+        _check_shown(node)
         return node
 
-    def _read_chosen(self, name: str) -> tuple[Node, Picture]:
-        node = self._find_layer(name)
-        return node, self._read_whole(node)
-
-    def _find_topmost(self) -> tuple[Node, Picture]:
+    def _read_topmost(self) -> tuple[Node, Picture]:
         layers = [node for node in self.document.nodes if not node.is_group and node.is_visible]
         outside: Node | None = None
         for node in reversed(layers[1:]):
-            if not node.is_shown:
+            if not node.is_visible_with_opacity:
                 continue
-            picture = self._read_whole(node)
-            shown = self._read[node].pixels
-            whole = (shown.shape[1], shown.shape[0]) == self.document.size
-            if shown.size and not (whole and shown[..., -1].min() == np.iinfo(shown.dtype).max):
+            picture = self._read_and_crop(node)
+            shown = self._get_shown(node).pixels
+            covers_canvas = (shown.shape[1], shown.shape[0]) == self.document.size
+            if shown.size and not (covers_canvas and shown[..., -1].min() == np.iinfo(shown.dtype).max):
                 return node, picture
             if not shown.size and picture.pixels[..., -1].any():
                 outside = outside or node
         if outside is not None:
-            raise NoForegroundError(
-                f"The layer {outside.name!r} is entirely outside the background.", "Move it over the picture."
-            )
+            raise outside_error(f"The layer {outside.name!r}")
         hint = "Erase the background around the object, or choose the layer with --layer."
         raise InputError(f"{self.document.path} has no visible layer with transparency above another layer.", hint)
 
-    def _read_layer(self, node: Node) -> Picture:
+    def _get_shown(self, node: Node) -> Picture:
         """Return the part of a layer that is on the canvas and not transparent, gray or RGB, with alpha.
 
         Its position is that on the canvas. It may have no pixels.
         """
-        if node not in self._read:
-            self._read_whole(node)
-        return self._read[node]
+        if node not in self._shown_pictures:
+            self._read_and_crop(node)
+        return self._shown_pictures[node]
 
-    def _read_whole(self, node: Node) -> Picture:
-        """Return all of a layer, gray or RGB, with alpha; keep the part that `_read_layer` returns."""
+    def _read_and_crop(self, node: Node) -> Picture:
+        """Return all of a layer, gray or RGB, with alpha; keep the part that `_get_shown` returns."""
         picture = self.document.read_layer(node)
         pixels = picture.pixels
         if pixels.shape[2] in (1, 3):
@@ -159,9 +151,9 @@ class Layers:
             pixels = np.concatenate([pixels, opaque], 2)
         picture = replace(picture, pixels=pixels)
         box = self._find_shown(pixels, node)
-        shown = pixels[box.top - node.top : box.bottom - node.top, box.left - node.left : box.right - node.left]
+        shown = _crop_layer(pixels, box, (node.left, node.top))
         shown = shown if shown.shape == pixels.shape else shown.copy()  # lets go of the rest
-        self._read[node] = replace(picture, pixels=shown, position=(box.left, box.top))
+        self._shown_pictures[node] = replace(picture, pixels=shown, position=(box.left, box.top))
         self._notes[node] = picture.notes
         return picture
 
@@ -174,17 +166,17 @@ class Layers:
                 return bounding_box(alpha).shift(box.left, box.top)
         return Box(node.left, node.top, 0, 0)
 
-    def _paint(self, until: Node | None, harmonized: np.ndarray | None, depth: npt.DTypeLike) -> np.ndarray:
-        """Render the picture, or the part drawn before a node, as (H, W, 4) of a depth with straight alpha.
+    def _paint(self, until: Node | None, harmonized: np.ndarray | None, dtype: npt.DTypeLike) -> np.ndarray:
+        """Render the picture, or the part drawn before a node, as (H, W, 4) of an integer type with straight alpha.
 
-        Only where there are layers, and in strips: as floats, the whole canvas would take four times the memory.
+        OpenRaster layers are blended in strips to save memory. A painter renders everything at once.
         """
         document = self.document
-        result = np.zeros((document.size[1], document.size[0], 4), depth)
+        result = np.zeros((document.size[1], document.size[0], 4), dtype)
         if document.painter is not None:
             chosen = None if harmonized is None else (self.chosen.element, harmonized)
             painted, (left, top) = document.painter.paint(None if until is None else until.element, chosen)
-            for strip in _cut_into_strips(Box(left, top, painted.shape[1], painted.shape[0])):
+            for strip in Box(left, top, painted.shape[1], painted.shape[0]).cut_into_strips(_STRIP_PIXELS):
                 _store(result, strip, np.asarray(_crop_layer(painted, strip, (left, top)), np.float32))
             return result
         instead = {}
@@ -193,8 +185,9 @@ class Layers:
             instead[self.chosen] = replace(self.foreground, pixels=harmonized, position=position)
         nodes = document.nodes if until is None else document.nodes[: document.nodes.index(until)]
         layers = [node for node in nodes if not node.is_group and (node.is_visible or node in instead)]
-        boxes = [_find_box(instead.get(node) or self._read_layer(node)) for node in layers]
-        for strip in _cut_into_strips(_enclose(boxes).intersect(Box(0, 0, *document.size))):
+        drawn = enclose(_find_box(instead.get(node) or self._get_shown(node)) for node in layers)
+        on_canvas = None if drawn is None else drawn.intersect(Box(0, 0, *document.size))
+        for strip in () if on_canvas is None else on_canvas.cut_into_strips(_STRIP_PIXELS):
             nothing = np.zeros((strip.height, strip.width, 4), np.float32)
             _store(result, strip, self._paint_level(nothing, strip, nodes, (), instead))
         return result
@@ -214,7 +207,7 @@ class Layers:
                 above = self._paint_level(np.zeros_like(below), strip, nodes, within, instead)
                 below = _blend_layer(below, above, (0, 0), node)
                 continue
-            picture = instead.get(node) or self._read_layer(node)
+            picture = instead.get(node) or self._get_shown(node)
             box = _find_box(picture).intersect(strip)
             if box is None:
                 if node.operator in CUTTING:
@@ -226,8 +219,25 @@ class Layers:
         return below
 
 
+def _check_shown(node: Node) -> None:
+    """Raise InputError if nobody would see a change of a layer, even if it were visible."""
+    if node.opacity == 0:
+        raise InputError(f"The opacity of the layer {node.name!r} is 0.", "Raise its opacity.")
+    for group in node.groups:
+        if not group.is_visible:
+            raise InputError(f"The layer {node.name!r} is in the hidden group {group.name!r}.", "Show the group.")
+        if group.opacity == 0:
+            raise InputError(
+                f"The layer {node.name!r} is in the group {group.name!r}, which has no opacity.",
+                "Raise the group's opacity.",
+            )
+
+
 def _blend_layer(below: np.ndarray, above: np.ndarray, at: tuple[int, int], node: Node) -> np.ndarray:
-    """Blend a part of a layer, which lies within `below`, by its operator and opacity. Both are changed."""
+    """Return `below` with part of a layer blended over it by its operator and opacity.
+
+    at: (x, y) of the part, which must lie within `below`.   Either array may be changed.
+    """
     above[..., 3] *= node.opacity
     inside = (slice(at[1], at[1] + above.shape[0]), slice(at[0], at[0] + above.shape[1]))
     if node.operator in CUTTING:
@@ -246,24 +256,6 @@ def _drop_opaque_alpha(pixels: np.ndarray) -> np.ndarray:
 
 def _find_box(picture: Picture) -> Box:
     return Box(*picture.position, picture.pixels.shape[1], picture.pixels.shape[0])
-
-
-def _enclose(boxes: list[Box]) -> Box:
-    """Return the smallest box around boxes that are not empty, an empty one if there are none."""
-    boxes = [box for box in boxes if box.width and box.height]
-    if not boxes:
-        return Box(0, 0, 0, 0)
-    left, top = min(box.left for box in boxes), min(box.top for box in boxes)
-    return Box(left, top, max(box.right for box in boxes) - left, max(box.bottom for box in boxes) - top)
-
-
-def _cut_into_strips(box: Box | None) -> Iterator[Box]:
-    """Yield boxes of whole rows that make up a box; none for an empty one."""
-    if box is None or not box.width:
-        return
-    height = max(1, _STRIP_PIXELS // box.width)
-    for top in range(box.top, box.bottom, height):
-        yield box._replace(top=top, height=min(height, box.bottom - top))
 
 
 def _store(result: np.ndarray, strip: Box, painted: np.ndarray) -> None:

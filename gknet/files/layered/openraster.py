@@ -98,7 +98,7 @@ class Node:
         return all(node.element.get("visibility", "visible") == "visible" for node in (*self.groups, self))
 
     @property
-    def is_shown(self) -> bool:
+    def is_visible_with_opacity(self) -> bool:
         """Whether it is visible with some opacity, as are all of its groups."""
         return self.is_visible and all(node.opacity > 0 for node in (*self.groups, self))
 

@@ -143,18 +143,18 @@ class _Drawing:
         exif = parse_tags(resources.get_data(Resource.EXIF_DATA_1, b""))
         self.profile = find_profile(path, resources.get_data(Resource.ICC_PROFILE), None, exif, gray=self.gray)
 
-    def _find(self, name: str) -> Any:
+    def _find_layer(self, name: str) -> Any:
         return next(layer for element, layer in self._drawn.items() if element.get("src") == name)
 
     def measure(self, name: str) -> tuple[int, int]:
         """Return a layer's width and height."""
-        left, top, right, bottom = _find_box(self._find(name))
+        left, top, right, bottom = _find_box(self._find_layer(name))
         return right - left, bottom - top
 
     def read_picture(self, name: str) -> Picture:
         """Return a layer's pixels."""
         with translate_errors(self._path):
-            return Picture(pixels=self._render(self._find(name)), profile=self.profile)
+            return Picture(pixels=self._render(self._find_layer(name)), profile=self.profile)
 
     def copy_to(self, target: zipfile.ZipFile) -> None:
         """Copy all layers."""
@@ -178,13 +178,13 @@ class _Drawing:
             colors, _, alpha = composite(
                 self._document,
                 viewport=(left, top, right, bottom),
-                layer_filter=lambda one: id(one) in included and one.visible and not self._is_empty(one),
+                layer_filter=lambda one: id(one) in included and one.visible and not self._is_large_and_empty(one),
             )
             painted = np.empty((*alpha.shape[:2], 4), np.float32)
             painted[..., :3], painted[..., 3:] = colors, alpha
             return painted, (left, top)
 
-    def _is_empty(self, layer: Any) -> bool:
+    def _is_large_and_empty(self, layer: Any) -> bool:
         """Whether a plain layer larger than the canvas is transparent everywhere: drawing it would take long."""
         if layer.width * layer.height <= self._document.width * self._document.height or not _is_plain(layer):
             return False

@@ -276,7 +276,7 @@ def test_an_object_that_fits_already_is_said_to(desk: Desk) -> None:
 
 
 def record(desk: Desk, end: Callable[[], bool], changes: int | None = None) -> list[bytes]:
-    """What the bar of the progress window shows until the end, or until it has moved so often: each new picture."""
+    """Return each new picture of the progress bar until `end()`, or until it has changed `changes` times."""
     pictures: list[bytes] = []
     left, top, width, height = desk.geometry(WINDOW)
     top, height = top + round(0.28 * height), round(0.14 * height)  # between the text and the button

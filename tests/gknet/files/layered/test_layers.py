@@ -327,8 +327,8 @@ def test_a_picture_painted_in_strips_is_the_same(
     ("group", "layer", "words"),
     [
         ('visibility="hidden"', "", "is in the hidden group 'things'"),
-        ('opacity="0"', "", "is in the hidden group 'things'"),
-        ("", 'opacity="0"', "has no opacity"),
+        ('opacity="0"', "", "is in the group 'things', which has no opacity"),
+        ("", 'opacity="0"', "opacity of the layer 'cup' is 0"),
     ],
 )
 def test_a_layer_whose_change_nobody_would_see_is_refused(
