@@ -63,7 +63,8 @@ def check_finite_mask(mask: np.ndarray) -> None:
     counts = {"NaN": np.count_nonzero(np.isnan(mask)), "infinite": np.count_nonzero(np.isinf(mask))}
     found = " and ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     raise InputError(
-        f"The mask contains {found} of {mask.size} values.", "Replace them: 1 is the foreground, 0 everything else."
+        f"The mask contains NaN or infinite values: {found} of {mask.size}.",
+        "Replace them with numbers from 0 to 1; 1 is the foreground.",
     )
 
 

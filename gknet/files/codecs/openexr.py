@@ -18,12 +18,19 @@ import numpy as np
 from gknet.color.icc import REC_709
 from gknet.errors import MissingPackageError, UnsupportedError
 from gknet.files.picture import Picture, WriteError, check_size, damage_error
+from gknet.files.wording import join_names
 from gknet.pixels.box import Box
 
 # Keys in a picture's metadata: the whole file, the index of the picture's part, and the pixels if they have alpha.
 _KEPT, _PART, _BEFORE = "openexr", "openexr-part", "openexr-pixels"
 _ACES = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)  # of containers by SMPTE ST 2065-4
 _LOSSLESS = ("NO", "RLE", "ZIPS", "ZIP", "PIZ", "HTJ2K256", "HTJ2K32", "ZSTD")
+# Attributes of a header that describe how its part is stored, or are converted.
+_STORAGE = (
+    *("channels", "chunkCount", "compression", "dataWindow", "displayWindow", "dwaCompressionLevel", "lineOrder"),
+    *("multiView", "name", "preview", "screenWindowCenter", "screenWindowWidth", "tiles", "type", "version", "view"),
+    *("acesImageContainerFlag", "chromaticities", "colorInteropID", "oiio:ColorSpace"),
+)
 # The Color Interop Forum's and OpenImageIO's names of linear light with sRGB's or unspecified primaries.
 _LINEAR_NAMES = ("lin_rec709_scene", "lin_rec709", "lin_srgb", "linear", "scene_linear", "data", "unknown", "")
 
@@ -91,12 +98,20 @@ def save(path: Path, format: str, pixels: np.ndarray, like: Picture) -> None:
 
 
 def find_other_contents(picture: Picture) -> list[str]:
-    """Return a note on the channels and parts of a picture's file that no other format can hold."""
+    """Return notes on the channels, attributes and parts of a picture's file that no other format can hold."""
     parts = picture.metadata[_KEPT].parts
-    names = {channel.name for channel in parts[picture.metadata[_PART]].header["channels"]} - set("RGBAY")
-    notes = [f"the channels {', '.join(sorted(names)[:6])} are left out; OpenEXR keeps them"] if names else []
+    header = parts[picture.metadata[_PART]].header
+    notes = []
+    if names := {channel.name for channel in header["channels"]} - set("RGBAY"):
+        notes.append(f"other channels are left out ({join_names(sorted(names))}); an OpenEXR output keeps them")
+    attributes = header.keys() - set(_STORAGE)
+    if header.get("pixelAspectRatio") == 1:
+        attributes -= {"pixelAspectRatio"}
+    if attributes:
+        shown = join_names(sorted(attributes))
+        notes.append(f"attributes of the header are left out ({shown}); an OpenEXR output keeps them")
     if len(parts) > 1:
-        notes.append("only the part with the picture is kept; OpenEXR keeps the others")
+        notes.append("the file's other parts are left out; an OpenEXR output keeps them")
     return notes
 
 
@@ -190,8 +205,8 @@ def _open(path: Path, *, header_only: bool = False) -> Any:
 
 
 def _encoding_error(path: Path) -> UnsupportedError:
-    hint = "Save it again with another program, or without its comments."
-    return UnsupportedError(f"{path} has a text in its header that is not UTF-8, which is not supported.", hint)
+    hint = "Save it without comments, or with another program."
+    return UnsupportedError(f"{path} has text in its header that is not UTF-8.", hint)
 
 
 def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:
@@ -213,8 +228,8 @@ def _find_colors(path: Path, file: Any) -> tuple[int, list[str]]:
         if {"RY", "BY"} & channels.keys() and names == ["Y"]:
             raise UnsupportedError(f"{path} has chroma channels, which are not supported.", "Save it as plain RGB.")
         return index, [*names, "A"] if "A" in channels else names
-    listed = ", ".join(sorted(found)[:6])
-    raise UnsupportedError(f"{path} has no channels R, G and B, only {listed}.", "Save the picture as plain RGB.")
+    listed = f", only {join_names(sorted(found))}" if found else ""
+    raise UnsupportedError(f"{path} has no channels R, G and B{listed}.", "Save the picture as plain RGB.")
 
 
 def _check_color_space(path: Path, header: Any) -> None:

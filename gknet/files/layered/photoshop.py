@@ -100,7 +100,9 @@ def _add_layers(
             element.set("isolation", "auto" if mode == "PASS_THROUGH" else "isolate")
             blends = any(one.blend_mode.name not in ("NORMAL", "PASS_THROUGH") for one in layer.descendants())
             if mode == "PASS_THROUGH" and layer.opacity < 255 and blends:
-                notes.append(f"the blend modes in the group {name} act only within it in the OpenRaster layers")
+                notes.append(
+                    f"the blend modes in the translucent group {name} affect only that group in the OpenRaster layers"
+                )
             if layer.has_mask() or layer.has_vector_mask():
                 notes.append(f"the mask of the group {name} is missing from the OpenRaster layers")
             _add_layers(element, layer, drawn, notes)

@@ -167,14 +167,15 @@ def set_resolution(block: bytes, metadata: Mapping[str, Any]) -> bytes:
 def fit_exif(block: bytes, max_bytes: int) -> tuple[bytes, list[str]]:
     """Return a block of at most `max_bytes`, and the names of the tags that are left out for it, the largest first.
 
-    Orientation, resolution, colors, and dates are kept; if even these are too long, the block is empty.
+    Orientation, resolution, colors, and dates are kept. If even these are too long, or if a long block is damaged, the
+    result is empty, without names.
     """
     if len(block) <= max_bytes:
         return block, []
     try:
         directory = parse_all(block)
     except (struct.error, RecursionError):
-        return b"", ["tags"]
+        return b"", []
     removable = sorted(
         ((len(value.content), tag, part) for part in _walk_directories(directory) for tag, value in _list_values(part)),
         key=lambda item: -item[0],
@@ -186,7 +187,7 @@ def fit_exif(block: bytes, max_bytes: int) -> tuple[bytes, list[str]]:
         del part[tag]
         names.append(TAGS.get(tag) or GPSTAGS.get(tag) or f"tag {tag}")
     smaller = build_exif(directory)
-    return (smaller, names) if len(smaller) <= max_bytes else (b"", ["tags"])
+    return (smaller, names) if len(smaller) <= max_bytes else (b"", [])
 
 
 def parse_all(block: bytes) -> Directory:

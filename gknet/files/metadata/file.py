@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gknet.files.metadata import exif, jpeg, png, resources, tiff, webp, xmp
 from gknet.files.metadata.places import COMMENT, place_texts
+from gknet.files.wording import join_names
 
 _BLOCK_BYTES = 8 << 20  # moved at a time
 _READ_TEXTS = {"jpeg": jpeg.read_texts, "png": png.read_texts}
@@ -102,7 +103,7 @@ def adapt_metadata(
             texts = dict.fromkeys(texts_left, "")
         if texts and target != "png":
             noun = "text" if len(texts) == 1 else "texts"
-            names.append(f"the {noun} {_join_names(map(repr, texts))}")
+            names.append(f"the {noun} {join_names([repr(keyword) for keyword in texts])}")
     if target == "webp":
         block = exif.set_resolution(block, found)
     found |= {"exif-data": block, "xmp-data": packet}
@@ -114,16 +115,15 @@ def adapt_metadata(
         names.append(f"the position {found.pop('position')} on a page")
     found = {name: value for name, value in found.items() if value}
     names = [name for key, name in _NAMES.items() if key in found and not _is_stored(key, found, stored)] + names
-    notes = [f"{_FORMATS[target]} cannot store {_join_names(names)}"] if names else []
+    notes = [f"{_FORMATS[target]} cannot store {join_names(names)}"] if names else []
     if target == "jpeg":
         found["exif-data"], tags = exif.fit_exif(block, jpeg.MAX_EXIF)
-        notes += [f"JPEG limits EXIF to 64 KB and cannot store its {_join_names(tags)}"] if tags else []
+        if tags:
+            verb = "is" if len(tags) == 1 else "are"
+            notes.append(f"JPEG limits EXIF to 64 KB, so {join_names(tags)} {verb} left out")
+        elif block and not found["exif-data"]:
+            notes.append("JPEG limits EXIF to 64 KB, so all of it is left out")
     return {name: value for name, value in found.items() if name in stored}, notes
-
-
-def _join_names(names: Iterable[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _is_stored(key: str, found: Mapping[str, Any], stored: tuple[str, ...]) -> bool:

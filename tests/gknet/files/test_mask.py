@@ -138,10 +138,10 @@ def test_values_that_are_not_finite_are_counted_and_refused(white: float) -> Non
     mask = OBJECT.astype(np.float32) * np.float32(white)
     mask[5, 5:8] = np.nan
     for check in (lambda: choose_mask(gray(mask)), lambda: validate_mask(mask, OBJECT.shape)):
-        with pytest.raises(InputError, match=f"contains 3 NaN of {mask.size} values"):
+        with pytest.raises(InputError, match=f"infinite values: 3 NaN of {mask.size}"):
             check()
         mask[6, 6] = -np.inf
-        with pytest.raises(InputError, match="contains 3 NaN and 1 infinite of"):
+        with pytest.raises(InputError, match="infinite values: 3 NaN and 1 infinite of"):
             check()
         mask[6, 6] = 0
     mask[5, 5:8] = -2

@@ -193,16 +193,21 @@ def test_without_the_package_the_extra_is_named(tmp_path, light, monkeypatch):
         formats.check_writable(tmp_path / "b.exr", 3)
 
 
-def test_other_channels_and_parts_get_a_note_in_other_formats(tmp_path, light):
+def test_other_channels_attributes_and_parts_get_a_note_in_other_formats(tmp_path, light):
     light = light[:64]
-    plain = formats.read_picture(stored(tmp_path / "a.exr", {"RGB": light}))
+    bare = {name: value for name, value in HEADER.items() if name != "comments"}
+    plain = formats.read_picture(stored(tmp_path / "a.exr", {"RGB": light}, bare))
     assert formats.find_write_notes(tmp_path / "a.tif", plain) == []
-    parts = [OpenEXR.Part({**HEADER, "name": name}, {"RGB": light, "Z": light[..., 0].copy()}) for name in "ab"]
+    planes = {name: light[..., 0].copy() for name in "CDEFHIZ"}
+    header = {**HEADER, "owner": "Ann", "pixelAspectRatio": 2.0}
+    parts = [OpenEXR.Part({**header, "name": name}, {"RGB": light, **planes}) for name in "ab"]
     OpenEXR.File(parts).write(str(tmp_path / "b.exr"))
     rich = formats.read_picture(tmp_path / "b.exr")
-    channels, others = formats.find_write_notes(tmp_path / "a.tif", rich)
-    assert "channels Z" in channels
-    assert "part" in others
+    assert formats.find_write_notes(tmp_path / "a.tif", rich) == [
+        "other channels are left out (C, D, E, F, H, I and 1 more); an OpenEXR output keeps them",
+        "attributes of the header are left out (comments, owner and pixelAspectRatio); an OpenEXR output keeps them",
+        "the file's other parts are left out; an OpenEXR output keeps them",
+    ]
     assert formats.find_write_notes(tmp_path / "c.exr", rich) == []
 
 

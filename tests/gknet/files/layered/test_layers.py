@@ -468,7 +468,9 @@ def test_blending_through_a_translucent_group_gets_a_note(run: Run, tmp_path: Pa
     assert run("harmonize", "a.psd", "-o", "b.ora") == ""
     cup.blend_mode = BlendMode.MULTIPLY
     photoshop.save(tmp_path / "a.psd")
-    assert "blend modes in the group 'things' act only within it" in run("harmonize", "a.psd", "-o", "b.ora")
+    assert "blend modes in the translucent group 'things' affect only that group" in run(
+        "harmonize", "a.psd", "-o", "b.ora"
+    )
 
 
 def test_names_that_xml_cannot_hold_are_replaced(run: Run, tmp_path: Path, photoshop) -> None:
