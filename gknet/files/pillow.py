@@ -7,7 +7,7 @@ import os
 import struct
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -16,7 +16,7 @@ from gknet.errors import PictureError, UnsupportedError
 from gknet.files.metadata.exif import clean_exif
 from gknet.files.metadata.resources import THUMBNAILS
 from gknet.files.metadata.xmp import clean_xmp
-from gknet.files.statements import colors, heif
+from gknet.files.statements import colors, heif, jpeg, png
 
 _OTHER_PICTURES = ("mp", "mpoffset", "thumbnails", "depth_images", "aux")
 _MODES = {
@@ -72,7 +72,10 @@ def find_profile(image: Image.Image) -> bytes | None:
 
     Call it before the pixels are read, which closes the image's file. Raises UnsupportedError.
     """
-    statement, embedded = _read_statement(image)
+    statement, embedded = _read_statement_and_profile(image)
+    profile = _choose_profile(image, embedded)
+    if profile is None and isinstance(statement, dict):  # not the PNG's own, which the user has removed
+        statement = {kind: content for kind, content in statement.items() if kind != b"iCCP"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -80,36 +83,39 @@ def find_profile(image: Image.Image) -> bytes | None:
         except Exception:  # damaged metadata must not prevent reading the picture
             tags = Image.Exif()
     gray = image.mode in ("L", "LA", "I;16", "F")
-    return colors.find_profile("The image", _choose_profile(image, embedded), statement, tags, gray=gray)
+    return colors.find_profile("The image", profile, statement, tags, gray=gray)
 
 
 def _choose_profile(image: Image.Image, embedded: bytes | None) -> bytes | None:
-    """Return the ICC profile in an image's info, which users may replace or remove; empty if its file's is damaged."""
+    """Return the ICC profile in an image's info, which users may replace or remove; empty if its file's is damaged.
+
+    embedded: that of the file, from `_read_statement_and_profile`.
+    """
     if "icc_profile" not in image.info:
         return None
-    if embedded == b"":
-        return embedded
-    profile: bytes | None = image.info["icc_profile"]
-    # Pillow's value is None for a profile that it cannot put together.
-    return b"" if profile is None and embedded is None else profile
+    profile: bytes | None = embedded if embedded == b"" else image.info["icc_profile"]
+    return profile
 
 
-def _read_statement(image: Image.Image) -> tuple[colors.Statement, bytes | None]:
+def _read_statement_and_profile(image: Image.Image) -> tuple[colors.Statement, bytes | None]:
     """Return what the image's file states about its colors, or the part that Pillow has kept if the file is gone.
 
-    The second item is that of `gknet.files.statements.colors.read_embedded`, None if the file is gone.
+    The second item is the ICC profile in a JPEG or PNG, empty if it is damaged: Pillow drops such a profile. It is None
+    without one, for other formats, and, unless it is damaged, if the file is gone.
     """
     format = _FORMATS.get(image.format or "", "")
     if format and isinstance(image, ImageFile.ImageFile):
         if image.fp is not None and not image.fp.closed and image.fp.seekable():
             offset = image.fp.tell()
-            found = colors.read_statement(image.fp, format), colors.read_embedded(image.fp, format)
+            found = _parse_file(image.fp, format)
             image.fp.seek(offset)
             return found
         with contextlib.suppress(OSError), Path(os.fsdecode(image.filename)).open("rb") as file:
-            return colors.read_statement(file, format), colors.read_embedded(file, format)
+            return _parse_file(file, format)
     if points := image.info.get("nclx_profile"):
         return heif.Colors(points["color_primaries"], points["transfer_characteristics"]), None
+    # Pillow's value is None for a profile in a JPEG or PNG that it cannot put together.
+    is_damaged = image.info.get("icc_profile", b"") is None and image.format in (None, "JPEG", "MPO", "PNG")
     chunks = {}
     if "srgb" in image.info:
         chunks[b"sRGB"] = bytes(1)
@@ -117,4 +123,12 @@ def _read_statement(image: Image.Image) -> tuple[colors.Statement, bytes | None]
         chunks[b"gAMA"] = struct.pack(">I", round(image.info["gamma"] * 100_000))
     if "chromaticity" in image.info:
         chunks[b"cHRM"] = struct.pack(">8I", *(round(number * 100_000) for number in image.info["chromaticity"]))
-    return chunks, None
+    return chunks, b"" if is_damaged else None
+
+
+def _parse_file(file: IO[bytes], format: str) -> tuple[colors.Statement, bytes | None]:
+    """Return the result of `_read_statement_and_profile` from a file."""
+    statement = colors.read_statement(file, format)
+    if format == "jpeg":
+        return statement, jpeg.read_profile(file)
+    return statement, png.unpack_profile(statement) if isinstance(statement, dict) else None

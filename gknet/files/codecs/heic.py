@@ -10,7 +10,7 @@ from gknet.errors import MissingPackageError, PictureError, UnsupportedError
 from gknet.files.conversion import expand_range
 from gknet.files.metadata import jpeg
 from gknet.files.metadata.file import clean_metadata
-from gknet.files.metadata.resolution import parse_resolution
+from gknet.files.metadata.resolution import parse_pillow_tags
 from gknet.files.picture import ONLY_THE_FIRST, Picture, check_size, damage_error
 from gknet.files.statements import heif
 from gknet.files.statements.colors import find_profile, read_statement
@@ -56,7 +56,7 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
         format=format,
         metadata={
             **clean_metadata({"exif-data": exif, "xmp-data": image.info.get("xmp")}),
-            **parse_resolution(tags),
+            **parse_pillow_tags(tags),
         },
         notes=notes,
     )

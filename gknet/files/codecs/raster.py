@@ -27,10 +27,10 @@ from gknet.files.metadata.file import (
     write_metadata,
 )
 from gknet.files.metadata.jpeg import find_notes as find_jpeg_notes
-from gknet.files.metadata.resolution import parse_resolution
+from gknet.files.metadata.resolution import drop_redundant_aspect, parse_pillow_tags
 from gknet.files.picture import ONLY_THE_FIRST, Picture, WriteError, check_size, damage_error
-from gknet.files.statements import heif, png, tiff
-from gknet.files.statements.colors import Statement, build_rgb_profile, find_profile, read_embedded, read_statement
+from gknet.files.statements import heif, jpeg, png, tiff
+from gknet.files.statements.colors import Statement, build_rgb_profile, find_profile, read_statement
 from gknet.files.statements.exif import parse_tags
 from gknet.vips import vips_session
 
@@ -123,7 +123,8 @@ def _build_picture(
     exif = _get_block(image, "exif-data")
     tags = tiff.read_tags(file) if format == "tiff" else parse_tags(exif)
     gray = image.bands < 3
-    embedded = read_embedded(file, format) if format == "jpeg" else _get_block(image, "icc-profile-data") or None
+    # libvips drops a JPEG's profile with a missing part.
+    embedded = jpeg.read_profile(file) if format == "jpeg" else _get_block(image, "icc-profile-data") or None
     profile = None if as_mask else find_profile(path, embedded, statement, tags, gray=gray)
     fields = set(image.get_fields())
     pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
@@ -137,11 +138,7 @@ def _build_picture(
         position=_read_position(format, statement, tags),
         format=format,
         orientation=orientation,
-        metadata={
-            **clean_metadata(blocks),
-            **parse_resolution(tags),
-            **metadata,
-        },
+        metadata=drop_redundant_aspect({**clean_metadata(blocks), **parse_pillow_tags(tags), **metadata}),
         notes=_find_notes(image, format, statement, tags, file),
     )
 

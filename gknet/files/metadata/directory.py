@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias, Union
 
 import numpy as np
@@ -12,7 +13,9 @@ EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 _NESTED = (EXIF, GPS, INTEROPERABILITY)
 USER_COMMENT = 0x9286
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_WORDS = {5: 4, 10: 4}  # rationals are pairs
+_RATIONAL = 5
+_WORDS = {_RATIONAL: 4, 10: 4}  # rationals are pairs
+_LARGEST = 2**32 - 1  # number of a rational
 _MAX_BYTES = 64 << 20  # of one value
 _MAX_DEPTH = 3  # of nested directories
 
@@ -80,7 +83,14 @@ def build_directory(directory: Mapping[int, Any], start: int, *, is_big: bool = 
     return struct.pack(counter, len(entries)) + b"".join(entries) + bytes(inline) + pool
 
 
-def append_directory(block: bytearray, offset: int | None, tags: Directory, order: str) -> int:
+def build_rational(number: float) -> Value:
+    """Return a number, 0 or more, as a tag's value."""
+    number = min(number, _LARGEST)
+    ratio = Fraction(number).limit_denominator(min(10**6, int(_LARGEST / max(number, 1))))
+    return Value(_RATIONAL, struct.pack("<2I", ratio.numerator, ratio.denominator))
+
+
+def append_directory(block: bytearray, offset: int | None, tags: Mapping[int, Value | Directory], order: str) -> int:
     """Append the directory at an offset of a block, with tags added or replaced, and return its new offset.
 
     offset: None for a new directory. All values, also those that other entries point to, stay where they are.
@@ -98,7 +108,7 @@ def append_directory(block: bytearray, offset: int | None, tags: Directory, orde
             number = len(content) // _SIZES[kind]
             if order == ">":
                 is_utf_16 = tag == USER_COMMENT and content.startswith(b"UNICODE\0")
-                content = content[:8] + _swap(content[8:], 2) if is_utf_16 else _swap(content, _get_word(kind))
+                content = content[:8] + _swap(content[8:], 2) if is_utf_16 else _swap(content, _get_word_size(kind))
         else:
             (nested,) = struct.unpack_from(order + "I", entries[tag], 8) if tag in entries else (None,)
             kind, number = 4, 1
@@ -120,10 +130,10 @@ def _reorder(tag: int, kind: int, content: bytes) -> bytes:
         text = content[8 : 8 + (len(content) - 8) // 2 * 2]
         # UTF-16, in the block's order or not: the upper bytes vary less.
         return content[:8] + (_swap(text, 2) if len(set(text[::2])) <= len(set(text[1::2])) else text)
-    return _swap(content, _get_word(kind))
+    return _swap(content, _get_word_size(kind))
 
 
-def _get_word(kind: int) -> int:
+def _get_word_size(kind: int) -> int:
     """Return the bytes of one number of a type."""
     return _WORDS.get(kind, _SIZES[kind])
 

@@ -111,7 +111,7 @@ def select_shared(directory: Directory) -> Directory:
     return {tag: value for tag, value in directory.items() if tag in _SHARED}
 
 
-def build_exif(directory: Directory) -> bytes:
+def build_exif(directory: Mapping[int, Value | Directory]) -> bytes:
     """Return tags as a block, without previews, as from `clean_exif`; empty without tags."""
     if not directory:
         return b""
@@ -120,7 +120,7 @@ def build_exif(directory: Directory) -> bytes:
     return bytes(block)
 
 
-def add_tags(block: bytes, tags: Directory) -> bytes:
+def add_tags(block: bytes, tags: Mapping[int, Value | Directory]) -> bytes:
     """Return a clean block with tags added or replaced; everything else stays at its offset.
 
     Raises struct.error for a damaged block.
@@ -157,9 +157,9 @@ def set_resolution(block: bytes, metadata: Mapping[str, Any]) -> bytes:
     if "xres" not in metadata:
         return block
     try:
-        if resolution.is_same_resolution(resolution.read_tag_resolution(parse_all(block)), metadata):
+        if resolution.is_same_resolution(resolution.parse_directory_tags(parse_all(block)), metadata):
             return block
-        return add_tags(block, {**resolution.build_tags(metadata)})
+        return add_tags(block, resolution.build_tags(metadata))
     except struct.error:
         return block
 

@@ -16,7 +16,6 @@ _BLOCK_BYTES = 8 << 20  # moved at a time
 _READ_TEXTS = {"jpeg": jpeg.read_texts, "png": png.read_texts}
 _CLEAN: dict[str, Callable[[bytes], bytes]] = {"exif-data": exif.clean_exif, "xmp-data": xmp.clean_xmp}
 _RESOLUTION = ("xres", "yres", "resolution-unit")
-_FARTHEST = 2**31 - 1  # position in a PNG
 # What each format stores; WebP has its resolution in EXIF.
 _STORED = {
     "jpeg": ("exif-data", "xmp-data", "iptc-data", "photoshop-data", "comments", "aspect", *_RESOLUTION),
@@ -111,7 +110,7 @@ def adapt_metadata(
         found["position"] = position
     if target == "tiff" == source and "xres" in found:
         found.pop("position", None)  # its tags are among those of EXIF
-    elif (target == "tiff" and min(position) < 0) or (target == "png" and max(map(abs, position)) > _FARTHEST):
+    elif (target == "tiff" and min(position) < 0) or (target == "png" and max(map(abs, position)) > png.LARGEST):
         names.append(f"the position {found.pop('position')} on a page")
     found = {name: value for name, value in found.items() if value}
     names = [name for key, name in _NAMES.items() if key in found and not _is_stored(key, found, stored)] + names

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gknet.files.metadata import exif, resources, xmp
-from gknet.files.metadata.resolution import describe_resolution, find_aspect, measure_resolution
+from gknet.files.metadata.resolution import build_resolution, convert_resolution, find_aspect
 from gknet.files.metadata.texts import decode_text
 
 _EXIF, _XMP, _EXTENSION = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
@@ -41,7 +41,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     for body in select(_APP0, _JFIF)[:1]:
         if len(body) >= 7 and body[2] < len(_UNITS):
             across, down = struct.unpack_from(">2H", body, 3)
-            found |= describe_resolution(across, down, _UNITS[body[2]])
+            found |= build_resolution(across, down, _UNITS[body[2]])
     for block in select(_APP1, _EXIF)[:1]:
         found["exif-data"] = exif.clean_exif(block)
     for packet in select(_APP1, _XMP)[:1]:
@@ -63,7 +63,7 @@ def find_notes(path: Path) -> list[str]:
 def build_segments(metadata: Mapping[str, Any]) -> bytes:
     """Return the segments that follow a JPEG's start marker."""
     unit = 2 if metadata.get("resolution-unit") == "cm" else 1
-    numbers = measure_resolution(metadata, _UNITS[unit])
+    numbers = convert_resolution(metadata, _UNITS[unit])
     if numbers is None:
         unit, numbers = 0, find_aspect(metadata, 65535) or (1, 1)
     density = [min(max(round(number), 1), 65535) for number in numbers]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from gknet.files.metadata import exif, resources, xmp
-from gknet.files.metadata.resolution import describe_resolution, find_aspect, measure_resolution
+from gknet.files.metadata.resolution import build_resolution, convert_resolution, find_aspect
 from gknet.files.metadata.texts import decode_text
 
 _SIGNATURE_BYTES = 8
@@ -19,7 +19,8 @@ _XMP = b"XML:com.adobe.xmp"
 _RAW = b"Raw profile type "  # ImageMagick's and exiftool's, in hexadecimal digits
 _MAX_BYTES = 64 << 20  # of one text, unpacked
 _HEADER_BYTES = 33  # signature and first chunk
-_LONGEST = 2**31 - 1  # the largest number of a chunk
+LARGEST = 2**31 - 1
+"""Largest number in a chunk."""
 
 
 def read_metadata(file: IO[bytes]) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def read_metadata(file: IO[bytes]) -> dict[str, Any]:
         if kind == b"pHYs":
             if len(body) == 9 and body[8] < 2:
                 across, down, is_meter = struct.unpack(">2IB", body)
-                found |= describe_resolution(across, down, "m" if is_meter else "")
+                found |= build_resolution(across, down, "m" if is_meter else "")
         elif kind == b"eXIf":
             found["exif-data"] = exif.clean_exif(body)
         elif keyword == _XMP:
@@ -66,8 +67,9 @@ def _build_chunks(metadata: Mapping[str, Any]) -> bytes:
     chunks = []
     if position := metadata.get("position"):
         chunks.append(build_chunk(b"oFFs", struct.pack(">iiB", *position, 0)))
-    if (density := measure_resolution(metadata, "m")) or (density := find_aspect(metadata, _LONGEST)):
-        numbers = (min(max(round(number), 1), _LONGEST) for number in density)
+    density = convert_resolution(metadata, "m") or find_aspect(metadata, LARGEST)
+    if density:
+        numbers = (min(max(round(number), 1), LARGEST) for number in density)
         chunks.append(build_chunk(b"pHYs", struct.pack(">2IB", *numbers, "xres" in metadata)))
     if block := metadata.get("exif-data"):
         chunks.append(build_chunk(b"eXIf", block))

@@ -1,4 +1,4 @@
-"""The resolution that a file states, in the tags of TIFF and EXIF or in other units, and the same as tags.
+"""The resolution that a file states, and its conversion to and from tags of TIFF and EXIF.
 
 In metadata it has the keys "xres" and "yres", pixels per millimeter, and "resolution-unit", the file's own unit: "in",
 "cm" or "m". A file that states only the shape of its pixels has "aspect" instead, two numbers in proportion to those.
@@ -13,17 +13,17 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from gknet.files.metadata.directory import Directory, Value
+from gknet.files.metadata.directory import Directory, Value, build_rational
 
 ACROSS, DOWN, UNIT = 282, 283, 296
 _MM = {"in": 25.4, "cm": 10.0, "m": 1000.0}
 _TAG_UNITS = {1: "", 2: "in", 3: "cm"}
-_SHORT, _RATIONAL = 3, 5
+_SHORT = 3
 _SAME = 1e-6  # relative
-_SMALLEST, _LARGEST = 1e-6, 2**32 - 1
+_SMALLEST = 1e-6
 
 
-def describe_resolution(across: float, down: float, unit: str) -> dict[str, Any]:
+def build_resolution(across: float, down: float, unit: str) -> dict[str, Any]:
     """Return numbers of pixels as metadata.   unit: of length, "" if the numbers are only in proportion."""
     if not all(math.isfinite(number) and number > 0 for number in (across, down)):
         return {}
@@ -32,16 +32,21 @@ def describe_resolution(across: float, down: float, unit: str) -> dict[str, Any]
     return {} if across == down else {"aspect": (across, down)}
 
 
-def parse_resolution(tags: Mapping[int, Any]) -> dict[str, Any]:
+def parse_pillow_tags(tags: Mapping[int, Any]) -> dict[str, Any]:
     """Return the resolution in tags of TIFF or EXIF, as Pillow returns them, as metadata."""
     try:
         across, down, unit = float(tags[ACROSS]), float(tags[DOWN]), _TAG_UNITS[int(tags.get(UNIT, 2))]
     except (KeyError, TypeError, ValueError, ArithmeticError, SyntaxError):  # missing or damaged
         return {}
-    return describe_resolution(across, down, unit)
+    return build_resolution(across, down, unit)
 
 
-def measure_resolution(metadata: Mapping[str, Any], unit: str) -> tuple[float, float] | None:
+def drop_redundant_aspect(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata from several places of a file, without "aspect" if another place states the resolution."""
+    return {name: value for name, value in metadata.items() if name != "aspect" or "xres" not in metadata}
+
+
+def convert_resolution(metadata: Mapping[str, Any], unit: str) -> tuple[float, float] | None:
     """Return the numbers of pixels across and down in a unit of length; None if metadata do not state them."""
     if "xres" not in metadata:
         return None
@@ -60,7 +65,7 @@ def find_aspect(metadata: Mapping[str, Any], most: int) -> tuple[int, int] | Non
 def build_tags(metadata: Mapping[str, Any]) -> dict[int, Value]:
     """Return the resolution or the shape of pixels as tags of TIFF; none if metadata do not state them."""
     unit = "cm" if metadata.get("resolution-unit") == "cm" else "in"
-    numbers, code = measure_resolution(metadata, unit), 3 if unit == "cm" else 2
+    numbers, code = convert_resolution(metadata, unit), 3 if unit == "cm" else 2
     if numbers is None:
         numbers, code = metadata.get("aspect"), 1
     if numbers is None:
@@ -75,19 +80,12 @@ def build_tags(metadata: Mapping[str, Any]) -> dict[int, Value]:
     }
 
 
-def build_rational(number: float) -> Value:
-    """Return a number, 0 or more, as a tag's value."""
-    number = min(number, _LARGEST)
-    ratio = Fraction(number).limit_denominator(min(10**6, int(_LARGEST / max(number, 1))))
-    return Value(_RATIONAL, struct.pack("<2I", ratio.numerator, ratio.denominator))
-
-
 def _round_slightly(per_inch: float) -> float:
     """Return a whole number if it is the same to the pixel per meter: PNG states 300 per inch as 11811 per meter."""
     return round(per_inch) if abs(per_inch - round(per_inch)) <= 0.0127 < per_inch else per_inch
 
 
-def read_tag_resolution(directory: Directory) -> dict[str, Any]:
+def parse_directory_tags(directory: Directory) -> dict[str, Any]:
     """Return the resolution in a directory as metadata."""
     tags: dict[int, Any] = {}
     for tag, form in ((ACROSS, "<2I"), (DOWN, "<2I"), (UNIT, "<H")):
@@ -95,7 +93,7 @@ def read_tag_resolution(directory: Directory) -> dict[str, Any]:
         if isinstance(value, Value) and len(value.content) == struct.calcsize(form):
             numbers = struct.unpack(form, value.content)
             tags[tag] = numbers[0] if len(numbers) == 1 else numbers[0] / numbers[1] if numbers[1] else 0
-    return parse_resolution(tags)
+    return parse_pillow_tags(tags)
 
 
 def is_same_resolution(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

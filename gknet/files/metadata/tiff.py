@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gknet.files.metadata import exif, resolution, resources, xmp
-from gknet.files.metadata.directory import Value, build_directory, parse_directory, parse_header
+from gknet.files.metadata.directory import Value, build_directory, build_rational, parse_directory, parse_header
 
 _ORIENTATION, _XMP, _IPTC, _PHOTOSHOP = 274, 700, 33723, 34377
 _BLOCKS = (_XMP, _IPTC, _PHOTOSHOP)
@@ -57,7 +57,7 @@ def add_metadata(path: Path, metadata: Mapping[str, Any], orientation: int) -> N
         density = density or resolution.build_tags({"aspect": (1, 1)})
         for tag, distance, scale in zip(_POSITION, position, _RESOLUTION[:2], strict=True):
             above, below = struct.unpack("<2I", density[scale].content)
-            directory[tag] = resolution.build_rational(distance * below / above)
+            directory[tag] = build_rational(distance * below / above)
     directory |= density
     if orientation != 1:
         directory[_ORIENTATION] = Value(_SHORT, struct.pack("<H", orientation))

@@ -13,7 +13,7 @@ from gknet.color.cicp import hdr_error
 from gknet.color.icc import REC_709, build_profile
 from gknet.color.profile import STEPS, from_srgb, is_compatible, is_hdr, is_srgb, parse_matrix_profile, to_srgb
 from gknet.errors import UnsupportedError
-from gknet.files.statements import exif, heif, jpeg, png
+from gknet.files.statements import exif, heif, png
 
 _CURVE_STEPS = 4096
 _NOT_OF_PICTURES = (b"link", b"abst", b"nmcl")  # classes of profiles that do not describe a picture's values
@@ -27,14 +27,6 @@ def read_statement(file: IO[bytes], format: str) -> Statement:
     if format == "png":
         return png.read_chunks(file)
     return heif.read_colors(file) if format in ("heif", "heic") else None
-
-
-def read_embedded(file: IO[bytes], format: str) -> bytes | None:
-    """Return the ICC profile in a JPEG, empty if it is damaged; None without one, and for other formats.
-
-    Needed because libvips and Pillow drop a profile with a missing part.
-    """
-    return jpeg.read_profile(file) if format == "jpeg" else None
 
 
 def find_profile(

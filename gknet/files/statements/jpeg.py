@@ -15,8 +15,7 @@ def read_profile(file: IO[bytes]) -> bytes | None:
     parts = [body[len(_PROFILE) :] for kind, body in segments if kind == _APP2 and body.startswith(_PROFILE)]
     if not parts:
         return None
-    numbered = {
-        part[0]: part[2:] for part in parts if len(part) > 2 and part[1] == len(parts)
-    }  # number, and of how many
+    # A part starts with its number and the count of all parts.
+    numbered = {part[0]: part[2:] for part in parts if len(part) > 2 and part[1] == len(parts)}
     is_whole = sorted(numbered) == list(range(1, len(parts) + 1))
     return b"".join(numbered[number] for number in sorted(numbered)) if is_whole else b""

@@ -18,8 +18,8 @@ from tests.gknet.photographs import SUFFIXES
 PIXELS = np.full((8, 12, 3), 90, np.uint8)
 
 
-def made(path: Path, dpi: int | None) -> Path:
-    """A picture that states a resolution: in EXIF, or in the TIFF's own tags; by another program."""
+def write_with_resolution(path: Path, dpi: int | None) -> Path:
+    """Write a picture that states a resolution: in EXIF, or in the TIFF's own tags; by another program."""
     exif = Image.Exif()
     if dpi is not None:
         exif[282], exif[283], exif[296] = float(dpi), float(dpi), 2
@@ -46,8 +46,9 @@ def stated_dpi(path: Path) -> tuple[float, float] | None:
 @pytest.mark.parametrize("suffix", [*SUFFIXES, ".avif", ".heic"])
 @pytest.mark.parametrize("out", SUFFIXES)
 def test_every_format_gets_the_resolution_that_the_file_states_or_none(tmp_path: Path, suffix: str, out: str) -> None:
-    assert stated_dpi(rewritten(made(tmp_path / f"a{suffix}", None), out)) is None
-    assert stated_dpi(rewritten(made(tmp_path / f"a{suffix}", 300), out)) == pytest.approx((300, 300), abs=0.01)
+    assert stated_dpi(rewritten(write_with_resolution(tmp_path / f"a{suffix}", None), out)) is None
+    path = write_with_resolution(tmp_path / f"a{suffix}", 300)
+    assert stated_dpi(rewritten(path, out)) == pytest.approx((300, 300), abs=0.01)
 
 
 @pytest.mark.parametrize("out", SUFFIXES)
@@ -74,6 +75,17 @@ def test_pixels_that_are_not_square_stay_so_without_a_resolution(tmp_path: Path)
         assert (tags[282].value, tags[283].value, tags[296].value) == ((2, 1), (1, 1), 1)
     read = formats.read_picture(tmp_path / "a.png")
     assert formats.find_write_notes(Path("a.webp"), read) == ["WebP cannot store the shape of the pixels"]
+
+
+def test_a_resolution_in_exif_counts_before_the_shape_of_pixels(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[282], exif[283], exif[296] = 200.0, 100.0, 2
+    plain = encoded(".png")
+    chunks = chunk(b"pHYs", struct.pack(">2IB", 2, 1, 0)) + chunk(b"eXIf", exif.tobytes()[6:])
+    (tmp_path / "a.png").write_bytes(plain[:33] + chunks + plain[33:])
+    read = formats.read_picture(tmp_path / "a.png")
+    assert "aspect" not in read.metadata
+    assert formats.find_write_notes(Path("a.webp"), read) == []
 
 
 @pytest.mark.parametrize("numbers", [(0, 0), (0xFFFFFFFF, 1), (1, 0)])

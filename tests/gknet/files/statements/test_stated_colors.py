@@ -450,6 +450,19 @@ def test_a_profile_in_a_jpeg_without_one_of_its_parts_is_refused(tmp_path, rgb, 
         pillow.find_profile(opened)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
+def test_a_profile_that_the_user_removes_from_an_image_or_replaces_does_not_count(tmp_path, rgb, suffix):
+    Image.fromarray(rgb).save(tmp_path / f"a{suffix}", icc_profile=WIDE_GAMUT)
+    with Image.open(tmp_path / f"a{suffix}") as opened:
+        assert pillow.find_profile(opened) == WIDE_GAMUT
+        opened.info["icc_profile"] = P3
+        assert pillow.find_profile(opened) == P3
+        opened.info["icc_profile"] = None
+        assert pillow.find_profile(opened) is None
+        del opened.info["icc_profile"]
+        assert pillow.find_profile(opened) is None
+
+
 @pytest.mark.parametrize("tag", [b"A2B0", b"B2A0"])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp"])
 def test_a_profile_that_converts_in_one_direction_only_is_refused_with_the_file(tmp_path, rgb, suffix, tag):
