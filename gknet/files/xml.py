@@ -1,10 +1,14 @@
-"""Parsing of XML from untrusted files."""
+"""Parsing of XML from untrusted files, and the characters that XML can contain."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import re
 from xml.etree import ElementTree
+
+INVALID_CHARACTERS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 (section 2.2) cannot contain."""
 
 
 def parse_xml(content: bytes) -> ElementTree.Element:

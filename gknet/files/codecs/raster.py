@@ -19,11 +19,11 @@ from gknet.errors import PictureError, UnsupportedError
 from gknet.files.conversion import expand_range
 from gknet.files.metadata.file import (
     adapt_metadata,
+    add_png_metadata,
     clean_metadata,
     find_orientation,
     read_metadata,
     read_png_metadata,
-    replace_png_metadata,
     write_metadata,
 )
 from gknet.files.metadata.jpeg import find_notes as find_jpeg_notes
@@ -85,7 +85,7 @@ def encode_png(pixels: np.ndarray, like: Picture) -> bytes:
     """Return pixels (H, W, C) as a PNG's bytes, with like's profile and texts."""
     image, options = _prepare_image(pixels, like, "png")
     metadata, _ = _adapt_metadata(like, "png", image.width, image.height)
-    return replace_png_metadata(bytes(image.pngsave_buffer(**options)), metadata)
+    return add_png_metadata(bytes(image.pngsave_buffer(**options)), metadata)
 
 
 @vips_session()

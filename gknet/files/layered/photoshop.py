@@ -7,7 +7,6 @@ layer becomes an OpenRaster layer with its masks applied; features that OpenRast
 from __future__ import annotations
 
 import contextlib
-import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from gknet.files.layered.openraster import OpenRaster, parse_stack
 from gknet.files.picture import Picture
 from gknet.files.statements.colors import find_profile
 from gknet.files.statements.exif import parse_tags
+from gknet.files.xml import INVALID_CHARACTERS
 
 _OPERATORS = {
     "NORMAL": "svg:src-over",
@@ -43,8 +43,6 @@ _OPERATORS = {
     "COLOR": "svg:color",
     "LUMINOSITY": "svg:luminosity",
 }
-_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters of a layer's name that XML 1.0 (section 2.2) cannot contain."""
 _DRAWN_EFFECTS = ("coloroverlay", "gradientoverlay", "patternoverlay", "stroke")
 
 
@@ -90,7 +88,7 @@ def _add_layers(
         if mode not in _OPERATORS:
             notes.append(f"the blend mode of {name} is normal in the OpenRaster layers")
         element = ElementTree.SubElement(
-            stack, "stack" if layer.is_group() else "layer", name=_UNWRITABLE.sub("\ufffd", layer.name)
+            stack, "stack" if layer.is_group() else "layer", name=INVALID_CHARACTERS.sub("\ufffd", layer.name)
         )
         element.set("opacity", f"{layer.opacity / 255:.6f}")
         element.set("visibility", "visible" if layer.visible else "hidden")

@@ -96,7 +96,7 @@ def find_orientation(block: bytes) -> int:
     return int(orientation) if (kind, count) == (_SHORT, 1) and 1 <= orientation <= 8 else 0
 
 
-def parse_exif(block: bytes) -> Directory:
+def parse_shared_tags(block: bytes) -> Directory:
     """Return those tags of a clean block that TIFF has, too; empty if it is damaged."""
     try:
         order = _find_order(block)
@@ -135,21 +135,36 @@ def add_tags(block: bytes, tags: Mapping[int, Value | Directory]) -> bytes:
 
 def add_text(block: bytes, tag: int, text: str) -> bytes | None:
     """Return a clean block with a text in a tag; None if the tag has another one, or if the block is damaged."""
-    value = Value(_ASCII, text.encode() + b"\0")
-    if tag == USER_COMMENT:
-        code = b"ASCII\0\0\0" + text.encode() if text.isascii() else b"UNICODE\0" + text.encode("utf-16-le")
-        value = Value(_UNDEFINED, code)
     try:
-        found = parse_all(block)
-        details = found.get(EXIF, {})
-        kept = (details if isinstance(details, dict) else {}).get(tag) if tag == USER_COMMENT else found.get(tag)
-        if kept == value:
-            return block
-        if isinstance(kept, Value) and (kept.content[8:] if tag == USER_COMMENT else kept.content).strip(b"\0 "):
-            return block if tag != USER_COMMENT and decode_text(kept.content) == text else None
-        return add_tags(block, {EXIF: {tag: value}} if tag == USER_COMMENT else {tag: value})
+        if tag == USER_COMMENT:
+            return _add_comment(block, text)
+        stated = parse_exif(block).get(tag)
+        if isinstance(stated, Value) and stated.content.strip(b"\0 "):
+            return block if decode_text(stated.content) == text else None
+        return add_tags(block, {tag: Value(_ASCII, text.encode() + b"\0")})
     except (struct.error, RecursionError):
         return None
+
+
+def _add_comment(block: bytes, text: str) -> bytes | None:
+    """Return a clean block with a user comment; None if it has another one. Raises struct.error if it is damaged."""
+    details = parse_exif(block).get(EXIF)
+    stated = details.get(USER_COMMENT) if isinstance(details, dict) else None
+    if isinstance(stated, Value) and (comment := _decode_comment(stated.content)):
+        return block if comment == text.strip() else None
+    return add_tags(block, {EXIF: {USER_COMMENT: Value(_UNDEFINED, _encode_comment(text))}})
+
+
+def _encode_comment(text: str) -> bytes:
+    """Return a user comment with the code of its encoding, as in a little-endian block."""
+    return b"ASCII\0\0\0" + text.encode() if text.isascii() else b"UNICODE\0" + text.encode("utf-16-le")
+
+
+def _decode_comment(content: bytes) -> str:
+    """Return the text of a user comment in a parsed block, without white space around it."""
+    code, text = content[:8], content[8:]
+    decoded = text.decode("utf-16-le", "replace") if code == b"UNICODE\0" else decode_text(text)
+    return decoded.strip("\0 \t\r\n")
 
 
 def set_resolution(block: bytes, metadata: Mapping[str, Any]) -> bytes:
@@ -157,7 +172,7 @@ def set_resolution(block: bytes, metadata: Mapping[str, Any]) -> bytes:
     if "xres" not in metadata:
         return block
     try:
-        if resolution.is_same_resolution(resolution.parse_directory_tags(parse_all(block)), metadata):
+        if resolution.is_same_resolution(resolution.parse_directory_tags(parse_exif(block)), metadata):
             return block
         return add_tags(block, resolution.build_tags(metadata))
     except struct.error:
@@ -173,7 +188,7 @@ def fit_exif(block: bytes, max_bytes: int) -> tuple[bytes, list[str]]:
     if len(block) <= max_bytes:
         return block, []
     try:
-        directory = parse_all(block)
+        directory = parse_exif(block)
     except (struct.error, RecursionError):
         return b"", []
     removable = sorted(
@@ -190,7 +205,7 @@ def fit_exif(block: bytes, max_bytes: int) -> tuple[bytes, list[str]]:
     return (smaller, names) if len(smaller) <= max_bytes else (b"", [])
 
 
-def parse_all(block: bytes) -> Directory:
+def parse_exif(block: bytes) -> Directory:
     """Return all tags of a clean block except those that describe how pixels are stored; none of an empty block.
 
     Raises struct.error for a damaged block.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gknet.files.metadata import exif, jpeg, png, resources, tiff, webp, xmp
-from gknet.files.metadata.places import COMMENT, place_texts
+from gknet.files.metadata.text_places import COMMENT, place_texts
 from gknet.files.wording import join_names
 
 _BLOCK_BYTES = 8 << 20  # moved at a time
@@ -56,7 +56,7 @@ def read_png_metadata(content: bytes) -> dict[str, Any]:
 
 
 def find_orientation(metadata: Mapping[str, Any], format: str) -> int:
-    """Return the orientation in metadata from `read_metadata`, EXIF before XMP; 0 if there is none.
+    """Return the orientation in metadata from `read_metadata`, EXIF before XMP; 1 if there is none.
 
     For AVIF and HEIC it is 1, because their decoders apply the orientation in the boxes.
     """
@@ -83,53 +83,88 @@ def adapt_metadata(
 
     orientation, size: of the pixels as the target stores them; (width, height).
     position: on a page, in pixels; the result has it as "position" if the target can store it.
-    Comments and texts are moved to their standard places in EXIF and XMP (`gknet.files.metadata.places`).
+    Comments and texts are moved to their standard places in EXIF and XMP (`gknet.files.metadata.text_places`).
     """
-    block = exif.set_orientation(metadata.get("exif-data", b""), orientation, size)
-    packet = xmp.set_orientation(metadata.get("xmp-data", b""), orientation)
-    found: dict[str, Any] = {**metadata}
-    stored, names = _STORED[target], []
-    if source != target and source in _READ_TEXTS:
-        texts = {keyword: text for keyword, text in _READ_TEXTS[source](metadata).items() if text.strip()}
-        if target == "png":
-            found["png-texts"] = [png.build_text(*text) for text in texts.items()]
-        elif stored:
-            if target == "jpeg" and 0 < len(comment := texts.get(COMMENT, "").encode()) <= jpeg.MAX_BYTES:
-                found["comments"] = [comment]
-                del texts[COMMENT]
-            max_exif = jpeg.MAX_EXIF if target == "jpeg" else None
-            block, packet, texts_left = place_texts(texts, block, packet, max_exif)
-            texts = dict.fromkeys(texts_left, "")
-        if texts and target != "png":
-            noun = "text" if len(texts) == 1 else "texts"
-            names.append(f"the {noun} {join_names([repr(keyword) for keyword in texts])}")
+    found: dict[str, Any] = {
+        **metadata,
+        "exif-data": exif.set_orientation(metadata.get("exif-data", b""), orientation, size),
+        "xmp-data": xmp.set_orientation(metadata.get("xmp-data", b""), orientation),
+    }
+    unplaced = _move_texts(found, source, target)
     if target == "webp":
-        block = exif.set_resolution(block, found)
-    found |= {"exif-data": block, "xmp-data": packet}
-    if position != (0, 0):
-        found["position"] = position
-    if target == "tiff" == source and "xres" in found:
-        found.pop("position", None)  # its tags are among those of EXIF
-    elif (target == "tiff" and min(position) < 0) or (target == "png" and max(map(abs, position)) > png.LARGEST):
-        names.append(f"the position {found.pop('position')} on a page")
+        found["exif-data"] = exif.set_resolution(found["exif-data"], found)
+    is_placed = _place_position(found, position, source, target)
     found = {name: value for name, value in found.items() if value}
-    names = [name for key, name in _NAMES.items() if key in found and not _is_stored(key, found, stored)] + names
-    notes = [f"{_FORMATS[target]} cannot store {join_names(names)}"] if names else []
+    notes = _describe_losses(found, target, unplaced, None if is_placed else position)
     if target == "jpeg":
-        found["exif-data"], tags = exif.fit_exif(block, jpeg.MAX_EXIF)
-        if tags:
-            verb = "is" if len(tags) == 1 else "are"
-            notes.append(f"JPEG limits EXIF to 64 KB, so {join_names(tags)} {verb} left out")
-        elif block and not found["exif-data"]:
-            notes.append("JPEG limits EXIF to 64 KB, so all of it is left out")
-    return {name: value for name, value in found.items() if name in stored}, notes
+        notes += _shorten_exif(found)
+    return {name: value for name, value in found.items() if name in _STORED[target]}, notes
 
 
-def _is_stored(key: str, found: Mapping[str, Any], stored: tuple[str, ...]) -> bool:
+def _move_texts(found: dict[str, Any], source: str, target: str) -> list[str]:
+    """Move comments and texts to their places in another format, and return the keywords of those without a place."""
+    if source == target or source not in _READ_TEXTS:
+        return []
+    texts = {keyword: text for keyword, text in _READ_TEXTS[source](found).items() if text.strip()}
+    if target == "png":
+        found["png-texts"] = [png.build_text(*text) for text in texts.items()]
+        return []
+    if not _STORED[target]:
+        return list(texts)
+    comment = texts.get(COMMENT, "").encode()
+    if target == "jpeg" and 0 < len(comment) <= jpeg.MAX_SEGMENT_BYTES:
+        found["comments"] = [comment]
+        del texts[COMMENT]
+    max_exif = jpeg.MAX_EXIF if target == "jpeg" else None
+    found["exif-data"], found["xmp-data"], unplaced = place_texts(
+        texts, found["exif-data"], found["xmp-data"], max_exif
+    )
+    return unplaced
+
+
+def _place_position(found: dict[str, Any], position: tuple[int, int], source: str, target: str) -> bool:
+    """Add a position on a page to metadata, and return whether the numbers are in the range of the target's."""
+    if position == (0, 0) or (source == target == "tiff" and "xres" in found):  # the latter has it among EXIF's tags
+        return True
+    if (target == "tiff" and min(position) < 0) or (target == "png" and max(map(abs, position)) > png.LARGEST):
+        return False
+    found["position"] = position
+    return True
+
+
+def _describe_losses(
+    found: Mapping[str, Any], target: str, unplaced: list[str], position: tuple[int, int] | None
+) -> list[str]:
+    """Return a note on the metadata that a format cannot store.
+
+    unplaced: keywords of texts.   position: on a page, None if it is in metadata or there is none.
+    """
+    storable = _STORED[target]
+    names = [name for key, name in _NAMES.items() if key in found and not _is_stored(key, found, storable)]
+    if unplaced:
+        noun = "text" if len(unplaced) == 1 else "texts"
+        names.append(f"the {noun} {join_names([repr(keyword) for keyword in unplaced])}")
+    if position is not None:
+        names.append(f"the position {position} on a page")
+    return [f"{_FORMATS[target]} cannot store {join_names(names)}"] if names else []
+
+
+def _shorten_exif(found: dict[str, Any]) -> list[str]:
+    """Shorten EXIF to what a JPEG holds, and return a note if this leaves anything out."""
+    block = found.get("exif-data", b"")
+    found["exif-data"], tags = exif.fit_exif(block, jpeg.MAX_EXIF)
+    if tags:
+        verb = "is" if len(tags) == 1 else "are"
+        return [f"JPEG limits EXIF to 64 KB, so {join_names(tags)} {verb} left out"]
+    is_lost = bool(block) and not found["exif-data"]
+    return ["JPEG limits EXIF to 64 KB, so all of it is left out"] if is_lost else []
+
+
+def _is_stored(key: str, found: Mapping[str, Any], storable: tuple[str, ...]) -> bool:
     """Whether a format stores a kind of metadata, in its own place or in that of another."""
-    if key == "photoshop-data" and "iptc-data" in stored:
-        return key in stored or not resources.has_more_than_iptc(found[key])
-    return key in stored
+    if key == "photoshop-data" and "iptc-data" in storable:
+        return key in storable or not resources.has_more_than_iptc(found[key])
+    return key in storable
 
 
 def write_metadata(
@@ -144,16 +179,16 @@ def write_metadata(
         with path.open("rb") as file:
             start = png.find_pixels(file)
             file.seek(0)
-            content = png.replace_metadata(file.read(start), metadata)
+            content = png.add_metadata(file.read(start), metadata)
         _replace_bytes(path, 0, start, content)
     else:
         _replace_bytes(path, jpeg.START_BYTES, jpeg.START_BYTES, jpeg.build_segments(metadata))
 
 
-def replace_png_metadata(content: bytes, metadata: Mapping[str, Any]) -> bytes:
-    """Return a PNG's bytes with metadata from `adapt_metadata`."""
+def add_png_metadata(content: bytes, metadata: Mapping[str, Any]) -> bytes:
+    """Return a PNG's bytes with metadata from `adapt_metadata` added; an existing resolution is removed."""
     start = png.find_pixels(io.BytesIO(content))
-    return png.replace_metadata(content[:start], metadata) + content[start:]
+    return png.add_metadata(content[:start], metadata) + content[start:]
 
 
 def _replace_bytes(path: Path, start: int, end: int, content: bytes) -> None:

@@ -20,10 +20,10 @@ GAIN_MAP = "the file's HDR gain map is left out"
 START_BYTES = 2
 """Bytes of a JPEG's start marker."""
 _UNITS = ("", "in", "cm")  # by JFIF's numbers
-MAX_BYTES = 65533
-"""Bytes of a segment."""
-MAX_EXIF = MAX_BYTES - len(_EXIF)
-"""Bytes of an EXIF block."""
+MAX_SEGMENT_BYTES = 65533
+"""Largest content of a segment, in bytes."""
+MAX_EXIF = MAX_SEGMENT_BYTES - len(_EXIF)
+"""Largest EXIF block, in bytes."""
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -71,14 +71,14 @@ def build_segments(metadata: Mapping[str, Any]) -> bytes:
     if block := metadata.get("exif-data"):
         segments.append((_APP1, _EXIF + block))
     if packet := metadata.get("xmp-data"):
-        main, parts = xmp.split_packet(packet, MAX_BYTES - len(_EXTENSION))
+        main, parts = xmp.split_packet(packet, MAX_SEGMENT_BYTES - len(_EXTENSION))
         segments += [(_APP1, _XMP + main), *((_APP1, _EXTENSION + part) for part in parts)]
-    blocks, step = metadata.get("photoshop-data", b""), MAX_BYTES - len(_PHOTOSHOP)
+    blocks, step = metadata.get("photoshop-data", b""), MAX_SEGMENT_BYTES - len(_PHOTOSHOP)
     if "iptc-data" in metadata and not resources.find_iptc(blocks):
         blocks += resources.build_iptc(metadata["iptc-data"])
     segments += [(_APP13, _PHOTOSHOP + blocks[i : i + step]) for i in range(0, len(blocks), step)]
     for comment in metadata.get("comments", ()):
-        segments += [(_COMMENT, comment[i : i + MAX_BYTES]) for i in range(0, len(comment), MAX_BYTES)]
+        segments += [(_COMMENT, comment[i : i + MAX_SEGMENT_BYTES]) for i in range(0, len(comment), MAX_SEGMENT_BYTES)]
     return b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in segments)
 
 

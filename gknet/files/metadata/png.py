@@ -51,15 +51,18 @@ def find_pixels(file: IO[bytes]) -> int:
     return offset
 
 
-def replace_metadata(start: bytes, metadata: Mapping[str, Any]) -> bytes:
-    """Return the start of a PNG, as far as its pixels, with metadata, and with no other resolution than theirs."""
+def add_metadata(head: bytes, metadata: Mapping[str, Any]) -> bytes:
+    """Return the chunks of a PNG before its pixels, with metadata added; an existing resolution is removed.
+
+    head: all bytes before the pixels, with the signature.
+    """
     chunks, offset = b"", _HEADER_BYTES
-    while offset + 12 <= len(start):
-        end = offset + 12 + int(struct.unpack_from(">I", start, offset)[0])
-        if start[offset + 4 : offset + 8] != b"pHYs":
-            chunks += start[offset:end]
+    while offset + 12 <= len(head):
+        end = offset + 12 + int(struct.unpack_from(">I", head, offset)[0])
+        if head[offset + 4 : offset + 8] != b"pHYs":
+            chunks += head[offset:end]
         offset = end
-    return start[:_HEADER_BYTES] + _build_chunks(metadata) + chunks
+    return head[:_HEADER_BYTES] + _build_chunks(metadata) + chunks
 
 
 def _build_chunks(metadata: Mapping[str, Any]) -> bytes:

@@ -43,7 +43,7 @@ def add_metadata(path: Path, metadata: Mapping[str, Any], orientation: int) -> N
 
     The resolution that the TIFF states is replaced, too, or removed.
     """
-    directory = exif.parse_exif(metadata.get("exif-data", b""))
+    directory = exif.parse_shared_tags(metadata.get("exif-data", b""))
     for tag, kind, name in (
         (_XMP, _BYTE, "xmp-data"),
         (_PHOTOSHOP, _UNDEFINED, "photoshop-data"),

@@ -7,7 +7,7 @@ import re
 import struct
 from xml.etree import ElementTree
 
-from gknet.files.xml import parse_xml
+from gknet.files.xml import INVALID_CHARACTERS, parse_xml
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
@@ -49,7 +49,6 @@ _CONTAINERS = {
     "exif:UserComment": "Alt",
     "dc:creator": "Seq",
 }
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML
 _BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'.encode()
 _END = b'<?xpacket end="w"?>'
 
@@ -111,7 +110,7 @@ def add_property(packet: bytes, name: str, text: str) -> bytes | None:
     """
     prefix, _, local = name.partition(":")
     full = f"{{{_TEXT_SPACES[prefix]}}}{local}"
-    if _FORBIDDEN.search(text):
+    if INVALID_CHARACTERS.search(text):
         return None
     try:
         root = _parse_packet(

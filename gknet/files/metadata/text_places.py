@@ -34,7 +34,7 @@ def place_texts(
 
     texts: by keyword.   max_exif: bytes that EXIF may have after a text is added; longer texts go to XMP.
     """
-    homeless = []
+    unplaced = []
     for keyword, text in texts.items():
         value = _format_date(text) if keyword == _CREATION else text
         for place in _PLACES.get(keyword, ()) if value else ():
@@ -47,8 +47,8 @@ def place_texts(
                 packet = changed
                 break
         else:
-            homeless.append(keyword)
-    return block, packet, homeless
+            unplaced.append(keyword)
+    return block, packet, unplaced
 
 
 def _format_date(text: str) -> str:

@@ -11,6 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from gknet.files import formats
 from gknet.files.metadata import exif
+from gknet.files.metadata.directory import EXIF, USER_COMMENT, Value
 from gknet.files.picture import Picture
 from tests.gknet.files.test_metadata import BLOCKS, IIM, PLAIN_XMP, encoded, exif_block, rewritten, segment
 
@@ -23,11 +24,15 @@ TEXTS = {
 }
 
 
-def with_texts(path: Path, **texts: str) -> Path:
+def _info(texts: dict[str, str]) -> PngInfo:
     info = PngInfo()
     for name, text in texts.items():
         info.add_itxt(name, text)
-    Image.fromarray(PIXELS).save(path, pnginfo=info)
+    return info
+
+
+def with_texts(path: Path, **texts: str) -> Path:
+    Image.fromarray(PIXELS).save(path, pnginfo=_info(texts))
     return path
 
 
@@ -74,13 +79,6 @@ def test_a_text_replaces_no_other(tmp_path: Path) -> None:
     assert notes_on_writing(tmp_path / "c.png", ".webp") == ["WebP cannot store the text 'Author'"]
 
 
-def _info(texts: dict[str, str]) -> PngInfo:
-    info = PngInfo()
-    for name, text in texts.items():
-        info.add_itxt(name, text)
-    return info
-
-
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_adding_tags_moves_no_other_value(order: str) -> None:
     block = exif.clean_exif(exif_block(order))
@@ -93,6 +91,14 @@ def test_adding_tags_moves_no_other_value(order: str) -> None:
     assert tags.get_ifd(0x8769)[0x927C] == b"NOTES\0\1\2" * 5
     assert exif.add_text(longer, exif.ARTIST, "Jürgen") == longer
     assert exif.add_text(longer, exif.ARTIST, "Anna") is None
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_comment_in_another_encoding_is_the_same(order: str) -> None:
+    bare = exif.clean_exif(exif_block(order))
+    block = exif.add_tags(bare, {EXIF: {USER_COMMENT: Value(7, b"UNICODE\0" + "a cup".encode("utf-16-le"))}})
+    assert exif.add_text(block, USER_COMMENT, "a cup") == block
+    assert exif.add_text(block, USER_COMMENT, "a hat") is None
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
