@@ -24,6 +24,7 @@ _STORED = {
     "webp": ("exif-data", "xmp-data", *_RESOLUTION),
     "exr": (),
 }
+_KINDS = {name for names in _STORED.values() for name in names}
 _FORMATS = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "webp": "WebP", "exr": "OpenEXR"}
 _NAMES = {
     "exif-data": "EXIF",
@@ -94,7 +95,7 @@ def adapt_metadata(
     if target == "webp":
         found["exif-data"] = exif.set_resolution(found["exif-data"], found)
     is_placed = _place_position(found, position, source, target)
-    found = {name: value for name, value in found.items() if value}
+    found = {name: value for name, value in found.items() if name in _KINDS and value}
     notes = _describe_losses(found, target, unplaced, None if is_placed else position)
     if target == "jpeg":
         notes += _shorten_exif(found)

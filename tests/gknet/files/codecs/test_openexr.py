@@ -211,6 +211,17 @@ def test_other_channels_attributes_and_parts_get_a_note_in_other_formats(tmp_pat
     assert formats.find_write_notes(tmp_path / "c.exr", rich) == []
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+def test_a_picture_with_alpha_is_written_to_other_formats(tmp_path, light, suffix):
+    bare = {name: value for name, value in HEADER.items() if name != "comments"}
+    soft = np.full((64, 64, 1), 0.5, np.float32)
+    pixels = np.concatenate([light[10:74, :64].clip(0, 1) * soft, soft], axis=2)
+    read = formats.read_picture(stored(tmp_path / "a.exr", {"RGBA": pixels}, bare))
+    formats.write_picture(tmp_path / f"a{suffix}", read.pixels, read)
+    assert formats.find_write_notes(tmp_path / f"a{suffix}", read) == []
+    assert formats.read_picture(tmp_path / f"a{suffix}").pixels.shape == (64, 64, 4)
+
+
 def test_a_text_that_is_not_utf8_is_not_called_damage(tmp_path, light):
     path = stored(tmp_path / "a.exr", {"RGB": light}, {**HEADER, "owner": "Ann Example"})
     path.write_bytes(path.read_bytes().replace(b"Ann Example", "Anné Exämpl".encode("latin-1")))
