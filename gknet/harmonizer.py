@@ -28,7 +28,7 @@ from gknet.network.inference import InferenceNetwork
 from gknet.network.model import GKNet
 from gknet.pixels import reduction
 from gknet.pixels.box import Box, bounding_box, outside_error
-from gknet.pixels.pixels import as_rgb, fill_gaps, validate_mask
+from gknet.pixels.pixels import as_rgb, check_scale_of_floats, fill_gaps, validate_mask
 from gknet.pixels.reduction import Sight
 from gknet.transfer.color_transfer import ColorTransfer
 from gknet.transfer.cores import limit_threads
@@ -202,6 +202,7 @@ class Harmonizer:
         box = bounding_box(flat)
         check_options(strength, network_size)
         _check_depth(rgb)
+        check_scale_of_floats(rgb)
         on_progress("reduce", 0, 1)
         sight = self.make_sight(rgb, flat, box, encoding, network_size)
         transfer, _ = self._fit(sight, box, on_progress)
@@ -310,6 +311,8 @@ class Harmonizer:
         everything = Box(0, 0, *canvas)
         box = Box(at[0], at[1], rgba.shape[1], rgba.shape[0])
         visible = _find_visible(rgba, selection, at, canvas)
+        check_scale_of_floats(rgba)
+        check_scale_of_floats(below)
         below = fill_gaps(below)
         longest = self._choose_network_size(network_size)
         window = _choose_window(visible, everything, longest)

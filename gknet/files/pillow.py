@@ -33,10 +33,8 @@ _FORMATS = {"PNG": "png", "JPEG": "jpeg", "MPO": "jpeg", "AVIF": "heif", "HEIF":
 def from_pillow(image: Image.Image) -> np.ndarray:
     """Return an image's pixels, (H, W) or (H, W, C). Raises UnsupportedError if `to_pillow` cannot restore its mode."""
     if image.mode not in _MODES:
-        raise UnsupportedError(
-            f"Unsupported image mode {image.mode}.",
-            "Convert the image first: image.convert('RGB').",
-        )
+        convert = "convert('I').convert('I;16')" if image.mode.startswith("I") else "convert('RGB')"
+        raise UnsupportedError(f"Unsupported image mode {image.mode}.", f"Convert the image first: image.{convert}.")
     try:
         return np.asarray(image)
     except (OSError, ValueError) as error:  # a damaged file is only noticed now; a closed one has no pixels

@@ -12,6 +12,10 @@ from gknet.color.luma import LUMA
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError
 
 _STRIP = 256
+_SAMPLES = 256
+"""Rows and columns of a picture that are looked at to find the scale of its values."""
+_HIGHLIGHTS = 0.75
+"""Largest share of a picture that can be highlights; of more, white is not 1 but, for example, 255."""
 
 
 def validate_mask(mask: np.ndarray | Image.Image, shape: tuple[int, ...]) -> np.ndarray:
@@ -82,6 +86,22 @@ def as_rgb(pixels: np.ndarray) -> np.ndarray:
     if pixels.shape[2] >= 3:
         return pixels
     return pixels[:, :, [0, 0, 0, *range(1, pixels.shape[2])]]
+
+
+def check_scale_of_floats(pixels: np.ndarray) -> None:
+    """Raise InputError if the floats of a picture (H, W, 3 or 4) are not on the scale on which white is 1."""
+    if pixels.dtype.kind != "f":
+        return
+    down, across = (max(1, length // _SAMPLES) for length in pixels.shape[:2])
+    some = pixels[::down, ::across]
+    beyond = np.all(some[..., :3] > 1, axis=2)
+    if some.shape[2] == 4:
+        beyond = beyond[some[..., 3] > 0]
+    if beyond.size and beyond.mean() > _HIGHLIGHTS:
+        raise InputError(
+            f"{beyond.mean():.0%} of the picture is brighter than white, which is 1.",
+            "Divide its values by that of white, for example by 255.",
+        )
 
 
 def max_alpha(alpha: np.ndarray, part: np.ndarray | None = None) -> float:

@@ -341,6 +341,8 @@ def test_requests_that_cannot_be_met_are_refused_with_a_hint(
     refused(InputError, "int64", photograph.astype(np.int64), object_mask)
     refused(InputError, "Expected an array of shape", np.zeros((512, 512, 5), np.uint8), object_mask)
     refused(InputError, "NaN or infinite", np.full((512, 512, 3), np.nan, np.float32), object_mask)
+    refused(InputError, "% of the picture is brighter than white", photograph.astype(np.float32), object_mask)
+    refused(UnsupportedError, r"convert\('I;16'\)", Image.fromarray(photograph[..., 0].astype(np.int32)), object_mask)
     refused(UnsupportedError, "CMYK", Image.fromarray(photograph).convert("CMYK"), object_mask)
     layer = cutout(photograph, object_mask)
     with pytest.raises(InputError, match="Expected a foreground"):
