@@ -158,7 +158,9 @@ class LayeredScene(_Flat):
             )
         self.layers = Layers(document, name)
         self.file = self.layers.merge()
-        self.notes = self.layers.notes
+        painter = document.painter
+        compared = () if painter is None else painter.compare_with_stored(self.file.pixels)
+        self.notes = [*self.layers.notes, *compared]
         self.on_progress = on_progress
 
     @property
@@ -202,6 +204,8 @@ class LayeredScene(_Flat):
     def write(self, path: Path, after: np.ndarray) -> None:
         """As Scene."""
         if path.suffix.lower() == ".ora":
-            self.layers.document.write(path, self.layers.chosen, self.layer, self.after)
+            document = self.layers.document
+            document.write(path, self.layers.chosen, self.layer, self.after)
+            self.notes = [*self.notes, *document.openraster_notes]
         else:
             super().write(path, after)

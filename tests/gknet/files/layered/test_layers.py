@@ -445,7 +445,7 @@ def test_masks_clipping_and_adjustments_are_drawn_and_get_a_note(run: Run, tmp_p
     assert np.array_equal(source[:, 60:, 3], alpha[:, 60:])
     seen = source[..., 3] > 0
     assert (source[:40, ..., 0][seen[:40]] == 65535).all()
-    run("harmonize", "a.psd", "-o", "b.png", "--layer", "cup")
+    assert run("harmonize", "a.psd", "-o", "b.png", "--layer", "cup") == ""  # a flat picture has all of it
     shown = Layers(document, "cup (harmonized)").merge().pixels
     from gknet.files import formats
 
@@ -457,6 +457,40 @@ def test_photoshop_features_that_openraster_lacks_get_one_note(run: Run, tmp_pat
     photoshop.save(tmp_path / "a.psd")
     said = run("harmonize", "a.psd", "-o", "b.ora")
     assert said == "gknet: Note: the blend mode of 'cup' is normal in the OpenRaster layers.\n"
+    assert run("harmonize", "a.psd", "-o", "b.png") == ""
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_drawing_unlike_the_picture_that_photoshop_stored_gets_a_note(
+    tmp_path: Path, background: np.ndarray, cutout: np.ndarray, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    document = psd_tools.PSDImage.new(mode, (256, 200))
+    document.create_pixel_layer(Image.fromarray(background[:190]).convert(mode), name="ground")
+    document.create_pixel_layer(Image.fromarray(cutout).convert(f"{mode}A"), name="cup", top=25, left=70)
+    document.save(tmp_path / "a.psd")
+
+    def read_notes(stored: Image.Image | None) -> list[str]:
+        monkeypatch.setattr(psd_tools.PSDImage, "topil", lambda *_, **__: stored)
+        return list(LayeredScene(tmp_path / "a.psd", None, lambda *_: None).notes)
+
+    stored = psd_tools.PSDImage.open(tmp_path / "a.psd").topil(apply_icc=False)
+    straight = Image.fromarray(LayeredScene(tmp_path / "a.psd", None, lambda *_: None).before.squeeze())
+    assert straight.mode[-1] == "A"  # the canvas is transparent at the bottom
+    white = Image.new(mode, (256, 200), "white")
+    white.paste(straight.convert(mode), mask=straight.getchannel("A"))
+    for same in (stored, straight, white, None, Image.new(mode, (256, 200))):
+        assert read_notes(same) == []
+    white.paste(0, (0, 0, 64, 100))
+    (note,) = read_notes(white)
+    assert note.startswith("12 % of the picture is drawn differently from Photoshop, by ")
+
+
+def test_a_damaged_stored_picture_does_not_keep_the_layers_from_being_read(tmp_path: Path, photoshop) -> None:
+    photoshop.save(tmp_path / "a.psd")
+    content = (tmp_path / "a.psd").read_bytes()
+    (tmp_path / "a.psd").write_bytes(content[:-5000])
+    (note,) = LayeredScene(tmp_path / "a.psd", None, lambda *_: None).notes
+    assert note.startswith("the flattened picture in the file is damaged")
 
 
 def test_blending_through_a_translucent_group_gets_a_note(run: Run, tmp_path: Path, photoshop) -> None:
