@@ -12,8 +12,8 @@ import numpy as np
 from gknet.color.encoding import Encoding
 from gknet.composite import check_scale, match_background, paste, scale_onto_canvas
 from gknet.edges import clean_edges
-from gknet.errors import InputError
-from gknet.files.formats import check_writable, find_write_notes, read_picture, write_picture
+from gknet.errors import InputError, NoBackgroundError, NoForegroundError
+from gknet.files.formats import LAYERED_HINT, check_writable, find_write_notes, read_picture, write_picture
 from gknet.files.layered.layers import Layers, open_layers
 from gknet.files.mask import choose_mask
 from gknet.files.picture import Picture, check_destination
@@ -177,17 +177,21 @@ class LayeredScene(_Flat):
         """Return the picture with the layer harmonized."""
         layers = self.layers
         foreground, chosen = layers.foreground, layers.chosen
-        fit = harmonizer.fit_layer(
-            foreground.pixels,
-            layers.merge_below(),
-            at=(chosen.left, chosen.top),
-            canvas=layers.document.size,
-            opacity=chosen.opacity,
-            network_size=network_size,
-            encoding=foreground.encoding,
-            reference_encoding=Encoding(profile=layers.profile),
-            on_progress=self.on_progress,
-        )
+        try:
+            fit = harmonizer.fit_layer(
+                foreground.pixels,
+                layers.merge_below(),
+                at=(chosen.left, chosen.top),
+                canvas=layers.document.size,
+                opacity=chosen.opacity,
+                network_size=network_size,
+                encoding=foreground.encoding,
+                reference_encoding=Encoding(profile=layers.profile),
+                on_progress=self.on_progress,
+            )
+        except (NoForegroundError, NoBackgroundError) as error:
+            message = f"{layers.document.path}, layer {chosen.name!r}: {error.message}"
+            raise type(error)(message, f"{error.hint.rstrip('.')}, or choose another layer with --layer.") from error
         self.layer = replace(
             foreground, pixels=fit.apply(foreground.pixels, strength=strength, on_progress=self.on_progress)
         )
@@ -199,7 +203,7 @@ class LayeredScene(_Flat):
         if path.suffix.lower() == ".ora":
             check_destination(path)
         else:
-            super().check_writable(path)
+            check_writable(path, self.file.pixels.shape[2], LAYERED_HINT)
 
     def write(self, path: Path, after: np.ndarray) -> None:
         """As Scene."""

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from gknet.batch.job import Job
 from gknet.errors import InputError
-from gknet.files.formats import WRITABLE_HINT, explain_unwritable_suffix, is_writable
+from gknet.files.formats import LAYERED_HINT, WRITABLE_HINT, explain_unwritable_suffix, is_writable
 
 COLUMNS = ("composite", "mask", "foreground", "background", "x", "y", "scale", "output")
 _KINDS = (("composite",), ("composite", "mask"), ("foreground", "background"))
@@ -77,7 +77,8 @@ def _parse_job(cells: dict[str, str], folder: Path, where: str) -> Job:
         raise InputError(f"{where}: invalid output {cells.get('output', '')!r}.", hint)
     if not is_writable(output.suffix) and (inputs != ("composite",) or output.suffix.lower() != ".ora"):
         reason = explain_unwritable_suffix(output.suffix)
-        raise InputError(f"{where}: the output {str(output)!r} cannot be written: {reason}.", WRITABLE_HINT)
+        hint = LAYERED_HINT if inputs == ("composite",) else WRITABLE_HINT
+        raise InputError(f"{where}: the output {str(output)!r} cannot be written: {reason}.", hint)
     if output.parts[0].startswith("."):
         hint = "Use a name that does not start with a dot."
         raise InputError(f"{where}: the output {str(output)!r} would be hidden.", hint)

@@ -20,7 +20,7 @@ from psd_tools.constants import BlendMode, Resource
 from gknet import Encoding, Harmonizer, InputError, edges
 from gknet.batch.folder import find_jobs
 from gknet.cli.app import main
-from gknet.errors import MissingPackageError
+from gknet.errors import MissingPackageError, NoBackgroundError
 from gknet.files import formats
 from gknet.files.codecs.raster import encode_png as png_of
 from gknet.files.layered.blending import blend_over
@@ -172,6 +172,9 @@ def test_without_a_name_the_topmost_visible_layer_with_transparency_is_meant(
         Layers(opaque, "ground")
     with pytest.raises(InputError, match=r"Unknown layer 'cap'.*'ground'"):
         Layers(opaque, "cap")
+    ora.write(tmp_path / "d.ora", ora.stack((256, 200), '<layer name="cup" src="c"/>'), {"c": ora.png(cutout)})
+    with pytest.raises(InputError, match=r"has fewer than two visible layers.*--foreground"):
+        Layers(open_layers(tmp_path / "d.ora"), None)
 
 
 @pytest.mark.parametrize(
@@ -342,6 +345,19 @@ def test_a_layer_whose_change_nobody_would_see_is_refused(
     with pytest.raises(InputError, match=words):
         Layers(document, "cup")
     assert Layers(document, None).chosen.name == "hat"
+
+
+def test_the_layer_that_leaves_no_background_is_named(
+    tmp_path: Path, shipped: Harmonizer, background: np.ndarray, cutout: np.ndarray
+) -> None:
+    haze = np.full((200, 256, 4), 255, np.uint8)
+    haze[0, 0] = 254
+    inner = '<layer name="Haze" src="haze"/><layer name="cup" src="cup"/><layer name="ground" src="ground"/>'
+    members = {"haze": ora.png(haze), "cup": ora.png(cutout), "ground": ora.png(background)}
+    path = ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), members)
+    with pytest.raises(NoBackgroundError, match="layer 'Haze': The foreground covers") as refusal:
+        LayeredScene(path, None, lambda *_: None).harmonize(shipped, 1.0, 64)
+    assert refusal.value.hint.endswith("or choose another layer with --layer.")
 
 
 def test_small_layers_take_little_memory_on_a_large_canvas(tmp_path: Path, cutout: np.ndarray) -> None:
@@ -543,8 +559,10 @@ def test_a_photoshop_file_without_layers_is_a_picture(run: Run, tmp_path: Path, 
     with pytest.raises(InputError, match=r"has no layers.*gknet harmonize flat.psd MASK"):
         open_layers(tmp_path / "flat.psd")
     photoshop.save(tmp_path / "a.psd")
-    with pytest.raises(InputError, match=r"is a layered file.*alone"):
+    with pytest.raises(InputError, match=r"is a layered file.*alone: .* Otherwise export it as PNG"):
         formats.read_picture(tmp_path / "a.psd")
+    with pytest.raises(InputError, match=r"o.psd cannot be written.*Use .ora to keep the layers"):
+        LayeredScene(tmp_path / "a.psd", None, lambda *_: None).check_writable(tmp_path / "o.psd")
     (tmp_path / "flat_mask.psd").unlink()
     (tmp_path / "a.psd").unlink()
     (tmp_path / "out.png").unlink()
@@ -556,4 +574,12 @@ def test_without_the_package_the_extra_is_named(tmp_path: Path, photoshop, monke
     photoshop.save(tmp_path / "a.psd")
     monkeypatch.setitem(sys.modules, "psd_tools", None)
     with pytest.raises(MissingPackageError, match=r"package psd-tools.*gknet-harmonize\[psd\]"):
+        open_layers(tmp_path / "a.psd")
+
+
+def test_a_photoshop_file_of_groups_only_has_no_layer_with_pixels(tmp_path: Path) -> None:
+    document = psd_tools.PSDImage.new("RGB", (256, 200))
+    document.create_group(name="things")
+    document.save(tmp_path / "a.psd")
+    with pytest.raises(InputError, match="no layer with pixels"):
         open_layers(tmp_path / "a.psd")
