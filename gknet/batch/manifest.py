@@ -30,6 +30,7 @@ def read_jobs(manifest: Path) -> list[Job]:
     delimiter = ";" if lines and ";" in lines[0] else ","
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     jobs = []
+    line_of: dict[str, int] = {}  # by output
     first = 1  # line of the row that is being read, which may span several
     try:
         columns = _read_columns(next(reader, []), manifest)
@@ -40,7 +41,12 @@ def read_jobs(manifest: Path) -> list[Job]:
                 raise InputError(f"{where}: more values than columns.", "Quote commas.")
             cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False) if cell.strip()}
             if cells:
-                jobs.append(_parse_job(cells, manifest.parent, where))
+                job = _parse_job(cells, manifest.parent, where)
+                other = line_of.setdefault(job.output.casefold(), reader.line_num)
+                if other != reader.line_num:
+                    hint = "Change the output in one of them."
+                    raise InputError(f"{where}: line {other} has the same output {job.output!r}.", hint)
+                jobs.append(job)
             first = reader.line_num + 1
     except csv.Error as error:
         hint = f"Close every quote, and keep each value within {csv.field_size_limit():,} characters."
