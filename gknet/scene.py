@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from gknet.color.encoding import Encoding
-from gknet.composite import check_scale, match_background, paste, scale_onto_canvas
+from gknet.composite import check_scale, has_colors, match_background, paste, scale_onto_canvas
 from gknet.edges import clean_edges
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError
 from gknet.files.formats import LAYERED_HINT, check_writable, find_write_notes, read_picture, write_picture
@@ -116,6 +116,11 @@ class LayerScene(_Flat):
         canvas = (self.file.pixels.shape[1], self.file.pixels.shape[0])
         self.layer, self.at = scale_onto_canvas(match_background(cutout, self.file), scale, place, canvas)
         self.notes = [*_name_notes(background, self.file), *_name_notes(foreground, cutout)]
+        if self.file.pixels.shape[2] < 3 and has_colors(cutout.pixels):
+            self.notes = [
+                *self.notes,
+                "the cut-out loses its colors, because the background is stored as gray, not RGB",
+            ]
         self.on_progress = on_progress
 
     @property

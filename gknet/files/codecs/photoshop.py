@@ -21,8 +21,7 @@ from gknet.files.statements.exif import parse_tags
 _MERGED_ALPHA = "Transparency"  # Photoshop's name for the picture's own alpha in the list of saved channels
 _STRIP = 256
 PASS_ALONE = (
-    "If it has the object above its background, pass it alone: gknet harmonize FILE -o OUT. "
-    "Otherwise export it as PNG."
+    "If it has the object above its background, pass it alone: gknet harmonize FILE -o OUT. Otherwise export it as PNG."
 )
 
 
