@@ -45,7 +45,7 @@ def find_jobs(folder: Path) -> list[Job]:
     if not jobs:
         raise InputError(
             f"{folder} contains no pictures to harmonize.",
-            "Put name.jpg and name_mask.png in it, or .ora and .psd files, or pass a CSV file.",
+            "Put name.jpg and name_mask.png in it, or layered files, or pass a CSV file.",
         )
     return sorted(jobs, key=lambda job: job.output)
 
