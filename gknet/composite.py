@@ -38,6 +38,18 @@ def match_background(cutout: Picture, background: Picture) -> np.ndarray:
     return result
 
 
+def has_colors(pixels: np.ndarray) -> bool:
+    """Return whether a visible pixel of a cut-out (h, w, 2 or 4), straight alpha, is not gray."""
+    if pixels.shape[2] == 2:
+        return False
+    for top in range(0, len(pixels), _STRIP):
+        strip = pixels[top : top + _STRIP]
+        differs = (strip[..., 0] != strip[..., 1]) | (strip[..., 0] != strip[..., 2])
+        if (differs & (strip[..., 3] > 0)).any():
+            return True
+    return False
+
+
 def check_scale(layer: np.ndarray, factor: float) -> None:
     """Raise InputError if a factor makes a layer (h, w, C) smaller than a pixel or larger than MAX_PIXELS."""
     if factor * max(layer.shape[:2]) > MAX_PIXELS or layer.shape[0] * layer.shape[1] * factor**2 > MAX_PIXELS:

@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from gknet.color.encoding import Encoding
-from gknet.composite import check_scale, match_background, paste, scale_onto_canvas
+from gknet.composite import check_scale, has_colors, match_background, paste, scale_onto_canvas
 from gknet.edges import clean_edges
-from gknet.errors import InputError
-from gknet.files.formats import check_writable, find_write_notes, read_picture, write_picture
+from gknet.errors import InputError, NoBackgroundError, NoForegroundError
+from gknet.files.formats import LAYERED_HINT, check_writable, find_write_notes, read_picture, write_picture
 from gknet.files.layered.layers import Layers, open_layers
 from gknet.files.mask import choose_mask
 from gknet.files.picture import Picture, check_destination
@@ -116,6 +116,11 @@ class LayerScene(_Flat):
         canvas = (self.file.pixels.shape[1], self.file.pixels.shape[0])
         self.layer, self.at = scale_onto_canvas(match_background(cutout, self.file), scale, place, canvas)
         self.notes = [*_name_notes(background, self.file), *_name_notes(foreground, cutout)]
+        if self.file.pixels.shape[2] < 3 and has_colors(cutout.pixels):
+            self.notes = [
+                *self.notes,
+                "the cut-out loses its colors, because the background is stored as gray, not RGB",
+            ]
         self.on_progress = on_progress
 
     @property
@@ -158,7 +163,9 @@ class LayeredScene(_Flat):
             )
         self.layers = Layers(document, name)
         self.file = self.layers.merge()
-        self.notes = self.layers.notes
+        painter = document.painter
+        compared = () if painter is None else painter.compare_with_stored(self.file.pixels)
+        self.notes = [*self.layers.notes, *compared]
         self.on_progress = on_progress
 
     @property
@@ -175,17 +182,21 @@ class LayeredScene(_Flat):
         """Return the picture with the layer harmonized."""
         layers = self.layers
         foreground, chosen = layers.foreground, layers.chosen
-        fit = harmonizer.fit_layer(
-            foreground.pixels,
-            layers.merge_below(),
-            at=(chosen.left, chosen.top),
-            canvas=layers.document.size,
-            opacity=chosen.opacity,
-            network_size=network_size,
-            encoding=foreground.encoding,
-            reference_encoding=Encoding(profile=layers.profile),
-            on_progress=self.on_progress,
-        )
+        try:
+            fit = harmonizer.fit_layer(
+                foreground.pixels,
+                layers.merge_below(),
+                at=(chosen.left, chosen.top),
+                canvas=layers.document.size,
+                opacity=chosen.opacity,
+                network_size=network_size,
+                encoding=foreground.encoding,
+                reference_encoding=Encoding(profile=layers.profile),
+                on_progress=self.on_progress,
+            )
+        except (NoForegroundError, NoBackgroundError) as error:
+            message = f"{layers.document.path}, layer {chosen.name!r}: {error.message}"
+            raise type(error)(message, f"{error.hint.rstrip('.')}, or choose another layer with --layer.") from error
         self.layer = replace(
             foreground, pixels=fit.apply(foreground.pixels, strength=strength, on_progress=self.on_progress)
         )
@@ -197,11 +208,13 @@ class LayeredScene(_Flat):
         if path.suffix.lower() == ".ora":
             check_destination(path)
         else:
-            super().check_writable(path)
+            check_writable(path, self.file.pixels.shape[2], LAYERED_HINT)
 
     def write(self, path: Path, after: np.ndarray) -> None:
         """As Scene."""
         if path.suffix.lower() == ".ora":
-            self.layers.document.write(path, self.layers.chosen, self.layer, self.after)
+            document = self.layers.document
+            document.write(path, self.layers.chosen, self.layer, self.after)
+            self.notes = [*self.notes, *document.openraster_notes]
         else:
             super().write(path, after)

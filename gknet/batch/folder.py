@@ -10,20 +10,24 @@ from gknet.errors import InputError, PictureError
 MASK = "_mask"
 _WRITABLE = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".exr")
 _READ_ONLY = (".heic", ".heif", ".avif")
-_LAYERED = (".ora", ".psd")
+_JPEG = (".jfif", ".jpe", ".mpo")  # other suffixes of JPEG
+_READABLE = (*_WRITABLE, *_READ_ONLY, *_JPEG)
+_LAYERED = (".ora", ".psd", ".psb")
+_UNREADABLE = (".bmp", ".gif", ".jp2", ".jxl", ".kra", ".tga", ".xcf")
 
 
 def find_jobs(folder: Path) -> list[Job]:
     """Return a job for every picture and every layered file in the folder, by name; subfolders are ignored.
 
     The mask of `name.jpg` is `name_mask.png`, with any suffix. The output keeps the name. A format that cannot be
-    written becomes .png, and .psd becomes .ora. Raises InputError if there are no jobs.
+    written becomes .png, .psd becomes .ora, and JPEG's other suffixes .jpg. Pictures in a format that cannot be read,
+    and masks without a picture, become jobs that fail. Raises InputError if there are no jobs.
     """
     try:
         files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}.", "Check its permissions.") from error
-    pictures = [path for path in files if path.suffix.lower() in (*_WRITABLE, *_READ_ONLY)]
+    pictures = [path for path in files if path.suffix.lower() in _READABLE]
     masks = [path for path in pictures if path.stem.endswith(MASK)]
     composites = [path for path in pictures if not path.stem.endswith(MASK)]
     jobs = [_pair_with_mask(path, [mask for mask in masks if mask.stem == path.stem + MASK]) for path in composites]
@@ -34,17 +38,21 @@ def find_jobs(folder: Path) -> list[Job]:
             # A Photoshop file may have no layers.
             jobs.append(_pair_with_mask(path, own) if own else Job(output=f"{path.stem}.ora", composite=path))
             named |= {mask.stem for mask in own}
+    unreadable = [path for path in files if path.suffix.lower() in _UNREADABLE]
+    jobs += [_report_unreadable(path) for path in unreadable]
+    named |= {path.stem + MASK for path in unreadable}
     jobs += [_report_orphan(mask) for mask in masks if mask.stem not in named]
     if not jobs:
         raise InputError(
             f"{folder} contains no pictures to harmonize.",
-            "Put name.jpg and name_mask.png in it, or .ora and .psd files, or pass a CSV file.",
+            "Put name.jpg and name_mask.png in it, or layered files, or pass a CSV file.",
         )
     return sorted(jobs, key=lambda job: job.output)
 
 
 def _pair_with_mask(composite: Path, masks: list[Path]) -> Job:
-    output = composite.name if composite.suffix.lower() in _WRITABLE else f"{composite.stem}.png"
+    suffix = composite.suffix.lower()
+    output = composite.name if suffix in _WRITABLE else f"{composite.stem}{'.jpg' if suffix in _JPEG else '.png'}"
     if len(masks) == 1:
         return Job(output=output, composite=composite, mask=masks[0])
     if masks:
@@ -53,6 +61,11 @@ def _pair_with_mask(composite: Path, masks: list[Path]) -> Job:
     else:
         trouble = PictureError(f"{composite} has no mask.", f"Put {composite.stem}{MASK}.png beside it.")
     return Job(output=output, composite=composite, trouble=trouble)
+
+
+def _report_unreadable(path: Path) -> Job:
+    hint = "Save it as JPEG, PNG, TIFF, WebP, AVIF or OpenEXR."
+    return Job(output=path.name, composite=path, trouble=PictureError(f"{path} has an unsupported file format.", hint))
 
 
 def _report_orphan(mask: Path) -> Job:

@@ -110,5 +110,8 @@ class Outcome:
 
     @classmethod
     def from_error(cls, job: Job, error: HarmonizeError, seconds: float = 0.0) -> Outcome:
-        """Return the outcome of a job that failed with an error."""
-        return cls(job=job, state="failed", message=error.message, hint=error.hint, seconds=seconds)
+        """Return the outcome of a job that failed with an error; its message begins with a file's name."""
+        message = error.message
+        if not message.startswith((*map(str, job.inputs), job.output)):
+            message = f"{job.inputs[0]}: {message}"
+        return cls(job=job, state="failed", message=message, hint=error.hint, seconds=seconds)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from gknet.batch.job import Job
 from gknet.errors import InputError
-from gknet.files.formats import WRITABLE_HINT, explain_unwritable_suffix, is_writable
+from gknet.files.formats import LAYERED_HINT, WRITABLE_HINT, explain_unwritable_suffix, is_writable
 
 COLUMNS = ("composite", "mask", "foreground", "background", "x", "y", "scale", "output")
 _KINDS = (("composite",), ("composite", "mask"), ("foreground", "background"))
@@ -30,6 +30,7 @@ def read_jobs(manifest: Path) -> list[Job]:
     delimiter = ";" if lines and ";" in lines[0] else ","
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     jobs = []
+    line_of: dict[str, int] = {}  # by output
     first = 1  # line of the row that is being read, which may span several
     try:
         columns = _read_columns(next(reader, []), manifest)
@@ -40,7 +41,12 @@ def read_jobs(manifest: Path) -> list[Job]:
                 raise InputError(f"{where}: more values than columns.", "Quote commas.")
             cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False) if cell.strip()}
             if cells:
-                jobs.append(_parse_job(cells, manifest.parent, where))
+                job = _parse_job(cells, manifest.parent, where)
+                other = line_of.setdefault(job.output.casefold(), reader.line_num)
+                if other != reader.line_num:
+                    hint = "Change the output in one of them."
+                    raise InputError(f"{where}: line {other} has the same output {job.output!r}.", hint)
+                jobs.append(job)
             first = reader.line_num + 1
     except csv.Error as error:
         hint = f"Close every quote, and keep each value within {csv.field_size_limit():,} characters."
@@ -77,7 +83,8 @@ def _parse_job(cells: dict[str, str], folder: Path, where: str) -> Job:
         raise InputError(f"{where}: invalid output {cells.get('output', '')!r}.", hint)
     if not is_writable(output.suffix) and (inputs != ("composite",) or output.suffix.lower() != ".ora"):
         reason = explain_unwritable_suffix(output.suffix)
-        raise InputError(f"{where}: the output {str(output)!r} cannot be written: {reason}.", WRITABLE_HINT)
+        hint = LAYERED_HINT if inputs == ("composite",) else WRITABLE_HINT
+        raise InputError(f"{where}: the output {str(output)!r} cannot be written: {reason}.", hint)
     if output.parts[0].startswith("."):
         hint = "Use a name that does not start with a dot."
         raise InputError(f"{where}: the output {str(output)!r} would be hidden.", hint)

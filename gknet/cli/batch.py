@@ -46,7 +46,7 @@ def batch(
 
         gknet batch pictures harmonized
 
-    harmonizes every name.jpg with a name_mask.png beside it, and every .ora and .psd.
+    harmonizes every name.jpg with a name_mask.png beside it, and every layered file.
 
         gknet batch list.csv harmonized
 

@@ -32,6 +32,7 @@ _SUFFIXES = {
 }
 _LONGEST_SIDE = {"jpeg": 65_535, "webp": 16_383}  # the formats' own limits
 WRITABLE_HINT = "Use .jpg, .png, .tif, .webp or .exr."
+LAYERED_HINT = "Use .ora to keep the layers, or .jpg, .png, .tif, .webp or .exr for a flat picture."
 _DEPTHS = (np.uint8, np.uint16, np.float32)
 
 
@@ -86,14 +87,15 @@ def find_write_notes(path: Path, like: Picture) -> list[str]:
     return notes if format is None else [*notes, *raster.find_write_notes(like, format)]
 
 
-def check_writable(path: Path, channels: int) -> None:
+def check_writable(path: Path, channels: int, hint: str = WRITABLE_HINT) -> None:
     """Raise an error if a picture with this number of channels cannot be written there. Call it before the work starts.
 
+    hint: for an unknown suffix.
     Raises PictureError for an unknown suffix or a missing folder, UnsupportedError for alpha in a JPEG.
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
-        raise PictureError(f"{path} cannot be written: {explain_unwritable_suffix(path.suffix)}.", WRITABLE_HINT)
+        raise PictureError(f"{path} cannot be written: {explain_unwritable_suffix(path.suffix)}.", hint)
     check_destination(path)
     if format == "jpeg" and channels in (2, 4):
         raise UnsupportedError(f"{path} cannot be written: JPEG has no transparency.", "Write a .png instead.")

@@ -20,7 +20,9 @@ from gknet.files.statements.exif import parse_tags
 
 _MERGED_ALPHA = "Transparency"  # Photoshop's name for the picture's own alpha in the list of saved channels
 _STRIP = 256
-PASS_ALONE = "Pass it alone, without a mask: gknet harmonize FILE -o OUT."
+PASS_ALONE = (
+    "If it has the object above its background, pass it alone: gknet harmonize FILE -o OUT. Otherwise export it as PNG."
+)
 
 
 def read(path: Path, format: str, *, as_mask: bool) -> Picture:

@@ -130,6 +130,9 @@ class Layers:
                 outside = outside or node
         if outside is not None:
             raise outside_error(f"The layer {outside.name!r}")
+        if not layers[1:]:
+            hint = "Add the background below the object, or export a cut-out as PNG, and pass it with --foreground."
+            raise InputError(f"{self.document.path} has fewer than two visible layers.", hint)
         hint = "Erase the background around the object, or choose the layer with --layer."
         raise InputError(f"{self.document.path} has no visible layer with transparency above another layer.", hint)
 

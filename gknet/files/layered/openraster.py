@@ -63,6 +63,12 @@ class Painter(Protocol):
         It is what `gknet.files.layered.layers.Layers` would paint: (h, w, 4) float32, straight alpha.
         """
 
+    def compare_with_stored(self, picture: np.ndarray) -> list[str]:
+        """Return a note if the whole picture, rendered, differs visibly from the one that the file stores.
+
+        picture: (H, W, 1 to 4) uint8 or uint16, in `profile`, straight alpha.
+        """
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
@@ -115,6 +121,7 @@ class OpenRaster:
 
     root: of stack.xml.   size: (width, height) of the canvas.   nodes: groups and layers in drawing order, lowest
     first, a group before its members.   notes: unsupported features of the file, in user-facing words.
+    openraster_notes: features that are rendered, but lost when the layers are written as OpenRaster.
     painter: renders the picture instead, if the file's own format requires it.
     metadata: of the whole picture, as in Picture.
     """
@@ -125,6 +132,7 @@ class OpenRaster:
     nodes: list[Node]
     members: Members
     notes: list[str] = field(default_factory=list)
+    openraster_notes: list[str] = field(default_factory=list)
     painter: Painter | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -180,6 +188,7 @@ def parse_stack(
     root: ElementTree.Element,
     members: Members,
     notes: list[str] | None = None,
+    openraster_notes: list[str] | None = None,
     painter: Painter | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> OpenRaster:
@@ -202,8 +211,9 @@ def parse_stack(
     odd = {element.tag for element in stack.iter() if element.tag not in ("layer", "stack", ElementTree.Comment)}
     notes += [f"the unknown element <{tag}> is left out" for tag in sorted(map(str, odd))]
     if not any(not node.is_group for node in nodes):
-        raise PictureError(f"{path} has no layers.", "Use a file with a layer above a background.")
-    return OpenRaster(path, root, size, nodes, members, notes, painter, {**_read_resolution(root), **(metadata or {})})
+        raise PictureError(f"{path} has no layer with pixels.", "Use a file with a layer above a background.")
+    metadata = {**_read_resolution(root), **(metadata or {})}
+    return OpenRaster(path, root, size, nodes, members, notes, openraster_notes or [], painter, metadata)
 
 
 def _read_resolution(root: ElementTree.Element) -> dict[str, float]:

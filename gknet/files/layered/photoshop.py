@@ -19,6 +19,7 @@ from gknet.errors import PictureError
 from gknet.files.codecs.photoshop import find_channel_notes, open_document, read_metadata, translate_errors
 from gknet.files.codecs.raster import encode_png
 from gknet.files.layered.openraster import OpenRaster, parse_stack
+from gknet.files.layered.stored import compare_with_stored
 from gknet.files.picture import Picture
 from gknet.files.statements.colors import find_profile
 from gknet.files.statements.exif import parse_tags
@@ -59,34 +60,44 @@ def read(path: Path) -> OpenRaster:
     with translate_errors(path):
         root = ElementTree.Element("image", w=str(document.width), h=str(document.height), version="0.0.6")
         drawn: dict[ElementTree.Element, Any] = {}
-        notes: list[str] = []
-        _add_layers(ElementTree.SubElement(root, "stack"), document, drawn, notes)
+        notes, openraster_notes = list[str](), list[str]()
+        _add_layers(ElementTree.SubElement(root, "stack"), document, drawn, notes, openraster_notes)
         notes += find_channel_notes(document)
         file = _Drawing(path, document, drawn)
         metadata = read_metadata(document)
-    return parse_stack(path, root, file, notes, file, metadata)
+    return parse_stack(path, root, file, notes, openraster_notes, file, metadata)
 
 
 def _add_layers(
-    stack: ElementTree.Element, group: Any, drawn: dict[ElementTree.Element, Any], notes: list[str]
+    stack: ElementTree.Element,
+    group: Any,
+    drawn: dict[ElementTree.Element, Any],
+    notes: list[str],
+    openraster_notes: list[str],
 ) -> None:
-    """Add a group's layers to a stack as elements, topmost first."""
+    """Add a group's layers to a stack as elements, topmost first.
+
+    notes: gets what is not drawn.   openraster_notes: gets what is drawn, but differs in the OpenRaster layers.
+    """
     from psd_tools.api.layers import AdjustmentLayer, FillLayer
     from psd_tools.composite.adjustments import ADJUSTMENT_FUNC
 
     for layer in reversed(group):
         name, mode = repr(layer.name), layer.blend_mode.name
+        undrawn_notes = notes if layer.is_visible() else openraster_notes  # nobody misses what is hidden
         if isinstance(layer, AdjustmentLayer) and not isinstance(layer, FillLayer):
-            effect = "is missing from the OpenRaster layers" if layer.kind in ADJUSTMENT_FUNC else "is left out"
-            notes.append(f"the adjustment {name} {effect}")
+            if layer.kind in ADJUSTMENT_FUNC:
+                openraster_notes.append(f"the adjustment {name} is missing from the OpenRaster layers")
+            else:
+                undrawn_notes.append(f"the adjustment {name} is left out")
             continue
         if layer.clipping and not layer.is_group():
-            notes.append(f"{name} is merged into the layer that it is clipped to")
+            openraster_notes.append(f"{name} is merged into the layer that it is clipped to")
             continue
         undrawn = [effect.name for effect in layer.effects if effect.enabled and not _is_drawn(effect)]
-        notes += [f"the effect {effect} of {name} is left out" for effect in undrawn if layer.effects.enabled]
+        undrawn_notes += [f"the effect {effect} of {name} is left out" for effect in undrawn if layer.effects.enabled]
         if mode not in _OPERATORS:
-            notes.append(f"the blend mode of {name} is normal in the OpenRaster layers")
+            openraster_notes.append(f"the blend mode of {name} is normal in the OpenRaster layers")
         element = ElementTree.SubElement(
             stack, "stack" if layer.is_group() else "layer", name=INVALID_CHARACTERS.sub("\ufffd", layer.name)
         )
@@ -98,12 +109,12 @@ def _add_layers(
             element.set("isolation", "auto" if mode == "PASS_THROUGH" else "isolate")
             blends = any(one.blend_mode.name not in ("NORMAL", "PASS_THROUGH") for one in layer.descendants())
             if mode == "PASS_THROUGH" and layer.opacity < 255 and blends:
-                notes.append(
+                openraster_notes.append(
                     f"the blend modes in the translucent group {name} affect only that group in the OpenRaster layers"
                 )
             if layer.has_mask() or layer.has_vector_mask():
-                notes.append(f"the mask of the group {name} is missing from the OpenRaster layers")
-            _add_layers(element, layer, drawn, notes)
+                openraster_notes.append(f"the mask of the group {name} is missing from the OpenRaster layers")
+            _add_layers(element, layer, drawn, notes, openraster_notes)
         else:
             left, top, _, _ = _find_box(layer)
             element.set("x", str(left))
@@ -183,6 +194,10 @@ class _Drawing:
             painted = np.empty((*alpha.shape[:2], 4), np.float32)
             painted[..., :3], painted[..., 3:] = colors, alpha
             return painted, (left, top)
+
+    def compare_with_stored(self, picture: np.ndarray) -> list[str]:
+        """Compare as `Painter.compare_with_stored`."""
+        return compare_with_stored(self._path, self._document, picture)
 
     def _is_large_and_empty(self, layer: Any) -> bool:
         """Whether a plain layer larger than the canvas is transparent everywhere: drawing it would take long."""

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from gknet.batch import workbench
+from gknet.batch.folder import find_jobs
 from gknet.batch.journal import FOLDER, Journal
 from tests.gknet import many, ora
 
@@ -97,11 +98,25 @@ def test_a_bad_file_is_reported_and_the_rest_goes_on(run: Run, tmp_path: Path, n
         ("damaged.jpg", "damaged", "again"),
         ("no-mask.png", "no mask", "Put no-mask_mask.png beside it."),
         ("no-picture_mask.png", "without a picture", "no-picture.jpg"),
-        (names[1], "black", "Paint"),
+        (names[1], f"{names[1]}: The mask is completely black", "Paint"),
     ):
         assert files[name]["state"] == "failed"
         assert word in files[name]["message"]
         assert hint in files[name]["hint"]
+
+
+def test_every_suffix_of_a_picture_gets_a_job_and_unreadable_ones_fail(tmp_path: Path) -> None:
+    for name in ("a.jfif", "b.MPO", "c.gif", "d.psb", "e.heic", "f.png"):
+        (tmp_path / name).touch()
+        if not name.startswith("d"):
+            (tmp_path / f"{name[0]}_mask.png").touch()
+    (tmp_path / "notes.txt").touch()
+    jobs = {job.output: job for job in find_jobs(tmp_path)}
+    assert list(jobs) == ["a.jpg", "b.jpg", "c.gif", "d.ora", "e.png", "f.png"]
+    trouble = jobs.pop("c.gif").trouble
+    assert trouble is not None
+    assert "c.gif has an unsupported file format" in trouble.message
+    assert all(job.trouble is None for job in jobs.values())
 
 
 def test_a_failure_that_nobody_foresaw_ends_one_picture(

@@ -50,6 +50,7 @@ def test_a_table_says_what_is_made_of_what(
         ("output,composite,color\na.png,b.png,red\n", "'color'"),
         ("output,composite\n", "no rows"),
         ("output,composite,mask\nfirst,a.png,b.png\n", "line 2: the output 'first' cannot be written: its name has no"),
+        ("output,composite\na.png,b.png\n\nA.png,b.png\n", "line 4: line 2 has the same output 'A.png'"),
         ("output,composite,mask\na.ora,a.png,b.png\n", "'a.ora' cannot be written: the suffix .ora means a file with"),
         ("output,composite\na.heic,a.ora\n", "'a.heic' cannot be written: the suffix .heic means a format that can"),
         ("output,composite\na.png,b.png,c.png\n", "line 2: more values than columns"),

@@ -192,9 +192,9 @@ LAUGHS = b'<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "ha"><!ENTITY b "&a;&a;&
 
 OPENRASTER: dict[str, tuple[Callable[[np.ndarray], str], str]] = {
     "all is well": (zipped, ""),
-    "no layers": (lambda rgb: zipped(rgb, ""), "no layers"),
-    "no layers but an empty group": (lambda rgb: zipped(rgb, '<stack name="g"/>'), "no layers"),
-    "one layer alone": (lambda rgb: zipped(rgb, '<layer name="cup" src="data/cup.png"/>'), "above another"),
+    "no layers": (lambda rgb: zipped(rgb, ""), "no layer with pixels"),
+    "no layers but an empty group": (lambda rgb: zipped(rgb, '<stack name="g"/>'), "no layer with pixels"),
+    "one layer alone": (lambda rgb: zipped(rgb, '<layer name="cup" src="data/cup.png"/>'), "fewer than two"),
     "a member that is nothing but zeros": (swollen, "too large when unpacked"),
     "a member that is larger than it says": (lying, "damaged"),
     "a canvas beyond all bounds": (lambda rgb: zipped(rgb, STACK, (90_000, 90_000)), "too large"),

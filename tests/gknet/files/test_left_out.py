@@ -154,6 +154,27 @@ def test_both_kinds_of_scene_pass_notes_on(tmp_path: Path, rgb: np.ndarray) -> N
     assert pasted.notes == [on_picture, on_cutout]
 
 
+def test_a_colored_cutout_on_a_gray_background_gets_a_note(tmp_path: Path, rgb: np.ndarray) -> None:
+    opaque, gray = np.full(rgb.shape[:2], 255, np.uint8), rgb[..., [0, 0, 0]]
+    left_half = np.where(np.arange(80) < 40, opaque, 0)
+    hidden_colors = np.where(left_half[..., None] > 0, gray, rgb)
+    cutouts = {
+        "colored": np.dstack([rgb, opaque]),
+        "gray": np.dstack([gray, opaque]),
+        "colored where transparent": np.dstack([hidden_colors, left_half]),
+    }
+    Image.fromarray(rgb).save(tmp_path / "colored background.png")
+    Image.fromarray(rgb[..., 0]).save(tmp_path / "gray background.png")
+    found = {}
+    for name, cutout in cutouts.items():
+        Image.fromarray(cutout).save(tmp_path / f"{name}.png")
+        for ground in ("colored", "gray"):
+            paths = tmp_path / f"{name}.png", tmp_path / f"{ground} background.png"
+            found[name, ground] = list(LayerScene(*paths, None, 1.0, lambda *_: None).notes)
+    assert "loses its colors" in found.pop(("colored", "gray"))[0]
+    assert not any(found.values())
+
+
 def test_notes_on_the_pixels_of_a_layer_name_the_layer(tmp_path: Path, rgb: np.ndarray) -> None:
     cutout = np.dstack([rgb, rgb[..., 0]])[10:30, 10:40]
     frames = {"save_all": True, "append_images": [Image.fromarray(cutout)]}

@@ -20,7 +20,7 @@ from psd_tools.constants import BlendMode, Resource
 from gknet import Encoding, Harmonizer, InputError, edges
 from gknet.batch.folder import find_jobs
 from gknet.cli.app import main
-from gknet.errors import MissingPackageError
+from gknet.errors import MissingPackageError, NoBackgroundError
 from gknet.files import formats
 from gknet.files.codecs.raster import encode_png as png_of
 from gknet.files.layered.blending import blend_over
@@ -172,6 +172,9 @@ def test_without_a_name_the_topmost_visible_layer_with_transparency_is_meant(
         Layers(opaque, "ground")
     with pytest.raises(InputError, match=r"Unknown layer 'cap'.*'ground'"):
         Layers(opaque, "cap")
+    ora.write(tmp_path / "d.ora", ora.stack((256, 200), '<layer name="cup" src="c"/>'), {"c": ora.png(cutout)})
+    with pytest.raises(InputError, match=r"has fewer than two visible layers.*--foreground"):
+        Layers(open_layers(tmp_path / "d.ora"), None)
 
 
 @pytest.mark.parametrize(
@@ -344,6 +347,19 @@ def test_a_layer_whose_change_nobody_would_see_is_refused(
     assert Layers(document, None).chosen.name == "hat"
 
 
+def test_the_layer_that_leaves_no_background_is_named(
+    tmp_path: Path, shipped: Harmonizer, background: np.ndarray, cutout: np.ndarray
+) -> None:
+    haze = np.full((200, 256, 4), 255, np.uint8)
+    haze[0, 0] = 254
+    inner = '<layer name="Haze" src="haze"/><layer name="cup" src="cup"/><layer name="ground" src="ground"/>'
+    members = {"haze": ora.png(haze), "cup": ora.png(cutout), "ground": ora.png(background)}
+    path = ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), members)
+    with pytest.raises(NoBackgroundError, match="layer 'Haze': The foreground covers") as refusal:
+        LayeredScene(path, None, lambda *_: None).harmonize(shipped, 1.0, 64)
+    assert refusal.value.hint.endswith("or choose another layer with --layer.")
+
+
 def test_small_layers_take_little_memory_on_a_large_canvas(tmp_path: Path, cutout: np.ndarray) -> None:
     inner = '<layer name="cup" src="cup" x="9" y="9"/><layer name="ground" src="ground"/>'
     members = {"cup": ora.png(cutout), "ground": ora.png(cutout[..., :3])}
@@ -445,7 +461,7 @@ def test_masks_clipping_and_adjustments_are_drawn_and_get_a_note(run: Run, tmp_p
     assert np.array_equal(source[:, 60:, 3], alpha[:, 60:])
     seen = source[..., 3] > 0
     assert (source[:40, ..., 0][seen[:40]] == 65535).all()
-    run("harmonize", "a.psd", "-o", "b.png", "--layer", "cup")
+    assert run("harmonize", "a.psd", "-o", "b.png", "--layer", "cup") == ""  # a flat picture has all of it
     shown = Layers(document, "cup (harmonized)").merge().pixels
     from gknet.files import formats
 
@@ -457,6 +473,40 @@ def test_photoshop_features_that_openraster_lacks_get_one_note(run: Run, tmp_pat
     photoshop.save(tmp_path / "a.psd")
     said = run("harmonize", "a.psd", "-o", "b.ora")
     assert said == "gknet: Note: the blend mode of 'cup' is normal in the OpenRaster layers.\n"
+    assert run("harmonize", "a.psd", "-o", "b.png") == ""
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_drawing_unlike_the_picture_that_photoshop_stored_gets_a_note(
+    tmp_path: Path, background: np.ndarray, cutout: np.ndarray, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    document = psd_tools.PSDImage.new(mode, (256, 200))
+    document.create_pixel_layer(Image.fromarray(background[:190]).convert(mode), name="ground")
+    document.create_pixel_layer(Image.fromarray(cutout).convert(f"{mode}A"), name="cup", top=25, left=70)
+    document.save(tmp_path / "a.psd")
+
+    def read_notes(stored: Image.Image | None) -> list[str]:
+        monkeypatch.setattr(psd_tools.PSDImage, "topil", lambda *_, **__: stored)
+        return list(LayeredScene(tmp_path / "a.psd", None, lambda *_: None).notes)
+
+    stored = psd_tools.PSDImage.open(tmp_path / "a.psd").topil(apply_icc=False)
+    straight = Image.fromarray(LayeredScene(tmp_path / "a.psd", None, lambda *_: None).before.squeeze())
+    assert straight.mode[-1] == "A"  # the canvas is transparent at the bottom
+    white = Image.new(mode, (256, 200), "white")
+    white.paste(straight.convert(mode), mask=straight.getchannel("A"))
+    for same in (stored, straight, white, None, Image.new(mode, (256, 200))):
+        assert read_notes(same) == []
+    white.paste(0, (0, 0, 64, 100))
+    (note,) = read_notes(white)
+    assert note.startswith("12 % of the picture is drawn differently from Photoshop, by ")
+
+
+def test_a_damaged_stored_picture_does_not_keep_the_layers_from_being_read(tmp_path: Path, photoshop) -> None:
+    photoshop.save(tmp_path / "a.psd")
+    content = (tmp_path / "a.psd").read_bytes()
+    (tmp_path / "a.psd").write_bytes(content[:-5000])
+    (note,) = LayeredScene(tmp_path / "a.psd", None, lambda *_: None).notes
+    assert note.startswith("the flattened picture in the file is damaged")
 
 
 def test_blending_through_a_translucent_group_gets_a_note(run: Run, tmp_path: Path, photoshop) -> None:
@@ -509,8 +559,10 @@ def test_a_photoshop_file_without_layers_is_a_picture(run: Run, tmp_path: Path, 
     with pytest.raises(InputError, match=r"has no layers.*gknet harmonize flat.psd MASK"):
         open_layers(tmp_path / "flat.psd")
     photoshop.save(tmp_path / "a.psd")
-    with pytest.raises(InputError, match=r"is a layered file.*alone"):
+    with pytest.raises(InputError, match=r"is a layered file.*alone: .* Otherwise export it as PNG"):
         formats.read_picture(tmp_path / "a.psd")
+    with pytest.raises(InputError, match=r"o.psd cannot be written.*Use .ora to keep the layers"):
+        LayeredScene(tmp_path / "a.psd", None, lambda *_: None).check_writable(tmp_path / "o.psd")
     (tmp_path / "flat_mask.psd").unlink()
     (tmp_path / "a.psd").unlink()
     (tmp_path / "out.png").unlink()
@@ -522,4 +574,12 @@ def test_without_the_package_the_extra_is_named(tmp_path: Path, photoshop, monke
     photoshop.save(tmp_path / "a.psd")
     monkeypatch.setitem(sys.modules, "psd_tools", None)
     with pytest.raises(MissingPackageError, match=r"package psd-tools.*gknet-harmonize\[psd\]"):
+        open_layers(tmp_path / "a.psd")
+
+
+def test_a_photoshop_file_of_groups_only_has_no_layer_with_pixels(tmp_path: Path) -> None:
+    document = psd_tools.PSDImage.new("RGB", (256, 200))
+    document.create_group(name="things")
+    document.save(tmp_path / "a.psd")
+    with pytest.raises(InputError, match="no layer with pixels"):
         open_layers(tmp_path / "a.psd")
