@@ -131,14 +131,17 @@ def _build_picture(
     if format == "heif" and pixels.dtype == np.uint16:
         pixels = expand_range(pixels, image.get("bits-per-sample"))
     orientation = image.get("orientation") if "orientation" in fields else find_orientation(metadata, format)
-    blocks = {"exif-data": exif, "xmp-data": _get_block(image, "xmp-data")} if format == "heif" else {}
+    if format == "heif":
+        metadata = clean_metadata({"exif-data": exif, "xmp-data": _get_block(image, "xmp-data")})
+    # A file in the same format is stored upright unless it can state the orientation.
+    is_kept = format == "tiff" or find_orientation(metadata, format) == orientation
     return Picture(
         pixels=_orient(pixels, orientation),
         profile=profile,
         position=_read_position(format, statement, tags),
         format=format,
-        orientation=orientation,
-        metadata=drop_redundant_aspect({**clean_metadata(blocks), **parse_pillow_tags(tags), **metadata}),
+        orientation=orientation if is_kept else 1,
+        metadata=drop_redundant_aspect({**parse_pillow_tags(tags), **metadata}),
         notes=_find_notes(image, format, statement, tags, file),
     )
 

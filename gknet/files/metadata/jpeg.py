@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from gknet.files.metadata import exif, resources, xmp
+from gknet.files.metadata import resources, xmp
 from gknet.files.metadata.resolution import build_resolution, convert_resolution, find_aspect
 from gknet.files.metadata.texts import decode_text
 
@@ -27,9 +27,9 @@ MAX_EXIF = MAX_SEGMENT_BYTES - len(_EXIF)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return EXIF, XMP, IPTC, Photoshop's resources, comments and JFIF's resolution, without other pictures.
+    """Return EXIF, XMP and its extension, IPTC, Photoshop's resources, comments and JFIF's resolution.
 
-    References to other pictures in the file, such as the index of a multi-picture file, are left out.
+    EXIF and XMP are as in the file. The index of a multi-picture file is left out.
     """
     with path.open("rb") as file:
         segments = list(read_segments(file))
@@ -43,10 +43,10 @@ def read_metadata(path: Path) -> dict[str, Any]:
             across, down = struct.unpack_from(">2H", body, 3)
             found |= build_resolution(across, down, _UNITS[body[2]])
     for block in select(_APP1, _EXIF)[:1]:
-        found["exif-data"] = exif.clean_exif(block)
+        found["exif-data"] = block
     for packet in select(_APP1, _XMP)[:1]:
-        extension = xmp.join_extension(packet, select(_APP1, _EXTENSION))
-        found["xmp-data"] = xmp.clean_xmp(packet, extension)
+        found["xmp-data"] = packet
+        found["xmp-extension"] = xmp.join_extension(packet, select(_APP1, _EXTENSION))
     blocks = b"".join(select(_APP13, _PHOTOSHOP))
     found["photoshop-data"] = resources.clean_resources(blocks)
     found["iptc-data"] = resources.find_iptc(blocks)

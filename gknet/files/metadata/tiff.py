@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gknet.files.metadata import exif, resolution, resources, xmp
+from gknet.files.metadata import exif, resolution, resources
 from gknet.files.metadata.directory import Value, build_directory, build_rational, parse_directory, parse_header
 
 _ORIENTATION, _XMP, _IPTC, _PHOTOSHOP = 274, 700, 33723, 34377
@@ -20,7 +20,7 @@ _BYTE, _SHORT, _UNDEFINED = 1, 3, 7
 
 
 def read_metadata(path: Path) -> dict[str, bytes]:
-    """Return EXIF with the TIFF's own texts, XMP, IPTC and Photoshop's resources, without layers and thumbnails."""
+    """Return EXIF with the TIFF's own texts, XMP as in the file, IPTC and Photoshop's resources, without thumbnails."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             order, is_big, offset = parse_header(data)
@@ -31,7 +31,7 @@ def read_metadata(path: Path) -> dict[str, bytes]:
     photoshop = blocks.get(_PHOTOSHOP, b"")
     found = {
         "exif-data": exif.build_exif(exif.select_shared(directory)),
-        "xmp-data": xmp.clean_xmp(blocks.get(_XMP, b"")),
+        "xmp-data": blocks.get(_XMP, b""),
         "photoshop-data": resources.clean_resources(photoshop),
         "iptc-data": _restore_records(blocks.get(_IPTC, b"")) or resources.find_iptc(photoshop),
     }
