@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gknet.errors import MissingPackageError, PictureError, UnsupportedError
-from gknet.files.conversion import expand_range
+from gknet.files.conversion import expand_limited, expand_range
 from gknet.files.metadata import jpeg
 from gknet.files.metadata.file import clean_metadata
 from gknet.files.metadata.resolution import parse_pillow_tags
@@ -48,10 +48,14 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
         notes = [ONLY_THE_FIRST] if len(image) > 1 or heif.is_sequence(file) else []
     if any("hdrgainmap" in kind.lower() for kind in image.info.get("aux", ())):
         notes.append(jpeg.GAIN_MAP)
+    if pixels.dtype == np.uint16:
+        pixels = expand_range(pixels, bits)
+    if isinstance(statement, heif.Colors) and statement.is_limited_gray:
+        pixels = expand_limited(pixels, bits)
     embedded, gray = image.info.get("icc_profile"), pixels.shape[2] < 3
     profile = None if as_mask else find_profile(path, embedded, statement, tags, gray=gray)
     return Picture(
-        pixels=expand_range(pixels, bits) if pixels.dtype == np.uint16 else pixels,
+        pixels=pixels,
         profile=profile,
         format=format,
         metadata={

@@ -16,7 +16,7 @@ from PIL import Image
 
 from gknet.color.profile import is_compatible
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files.conversion import expand_range
+from gknet.files.conversion import expand_limited, expand_range
 from gknet.files.metadata.file import (
     adapt_metadata,
     add_png_metadata,
@@ -130,6 +130,8 @@ def _build_picture(
     pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     if format == "heif" and pixels.dtype == np.uint16:
         pixels = expand_range(pixels, image.get("bits-per-sample"))
+    if isinstance(statement, heif.Colors) and statement.is_limited_gray:
+        pixels = expand_limited(pixels, image.get("bits-per-sample"))
     orientation = image.get("orientation") if "orientation" in fields else find_orientation(metadata, format)
     if format == "heif":
         metadata = clean_metadata({"exif-data": exif, "xmp-data": _get_block(image, "xmp-data")})

@@ -13,7 +13,7 @@ from typing import IO
 
 from gknet.color import cicp
 from gknet.errors import UnsupportedError
-from gknet.files.statements.bitstream import UNSPECIFIED, Points, read_av1, read_hevc
+from gknet.files.statements.bitstream import Header, read_av1, read_hevc
 
 _READABLE_MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
 _SEQUENCES = (b"avis", b"hevc", b"hevx", b"msf1")
@@ -24,12 +24,18 @@ Box = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Colors:
-    """The code points (H.273) of a picture, 2 for unspecified, and whether its colors are multiplied by its alpha."""
+    """What a file states about its primary picture.
+
+    primaries, transfer, matrix: code points (H.273), 2 for unspecified.   is_premultiplied: whether the colors are
+    multiplied by alpha.   is_limited_gray: whether the picture is stored as gray of limited range, 16 to 235 of 255,
+    which decoders do not expand.
+    """
 
     primaries: int = 2
     transfer: int = 2
     matrix: int = 2
     is_premultiplied: bool = False
+    is_limited_gray: bool = False
 
 
 def find_profile(colors: Colors, embedded: bytes | None, *, gray: bool, subject: object) -> bytes | None:
@@ -104,20 +110,33 @@ def _parse_colors(meta: dict[bytes, bytes], file: IO[bytes]) -> Colors:
     ]
     stated = (content for _, kind, content in found if kind == b"colr" and content[:4] == b"nclx")
     box = next(stated, None)
-    points = struct.unpack_from(">3H", box, 4) if box else _read_stream(found, meta, file)
-    primaries, transfer, matrix = points
+    header = _parse_box(box) if box else _read_stream(found, meta, file)
+    is_gray = any(_is_gray(kind, content) for _, kind, content in found)
     is_premultiplied = any((kind, of) == (b"prem", primary) for kind, of, _ in references)
-    return Colors(primaries, transfer, matrix, is_premultiplied)
+    return Colors(*header.points, is_premultiplied, is_gray and header.is_limited)
 
 
-def _read_stream(found: list[tuple[int, bytes, bytes]], meta: dict[bytes, bytes], file: IO[bytes]) -> Points:
-    """Return the code points of the first item with a stream.   found: item, type and content of each property."""
+def _parse_box(box: bytes) -> Header:
+    """Return the colors in a colr box of type nclx."""
+    primaries, transfer, matrix, flags = struct.unpack_from(">3HB", box, 4)
+    return Header((primaries, transfer, matrix), not flags & 128)
+
+
+def _is_gray(kind: bytes, content: bytes) -> bool:
+    """Whether a property is the configuration of a decoder for gray pictures."""
+    if kind == b"av1C":
+        return bool(content[2] & 16)
+    return kind == b"hvcC" and content[16] & 3 == 0
+
+
+def _read_stream(found: list[tuple[int, bytes, bytes]], meta: dict[bytes, bytes], file: IO[bytes]) -> Header:
+    """Return the colors of the first item with a stream.   found: item, type and content of each property."""
     for item, kind, content in found:
         if kind == b"hvcC":
             return read_hevc(content)
         if kind == b"av1C":
             return read_av1(content[4:] or _read_start(item, meta, file))
-    return UNSPECIFIED
+    return Header()
 
 
 def _read_start(item: int, meta: dict[bytes, bytes], file: IO[bytes]) -> bytes:
