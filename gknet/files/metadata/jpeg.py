@@ -14,9 +14,6 @@ from gknet.files.metadata.texts import decode_text
 _EXIF, _XMP, _EXTENSION = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _JFIF, _PHOTOSHOP = b"JFIF\0", b"Photoshop 3.0\0"
 _APP0, _APP1, _APP13, _COMMENT = 0xE0, 0xE1, 0xED, 0xFE
-_GAIN_MAPS = (b"http://ns.adobe.com/hdr-gain-map/", b"http://ns.apple.com/HDRGainMap/", b"urn:iso:std:iso:ts:21496:-1")
-GAIN_MAP = "the file's HDR gain map is left out"
-"""Note on a file with one."""
 START_BYTES = 2
 """Bytes of a JPEG's start marker."""
 _UNITS = ("", "in", "cm")  # by JFIF's numbers
@@ -54,12 +51,6 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def find_notes(path: Path) -> list[str]:
-    """Return notes on parts of a JPEG that are not read."""
-    with path.open("rb") as file:
-        return [GAIN_MAP] if any(name in body for _, body in read_segments(file) for name in _GAIN_MAPS) else []
-
-
 def build_segments(metadata: Mapping[str, Any]) -> bytes:
     """Return the segments that follow a JPEG's start marker."""
     unit = 2 if metadata.get("resolution-unit") == "cm" else 1
@@ -88,13 +79,13 @@ def read_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {"Comment": "\n".join(comments)} if comments else {}
 
 
-def read_segments(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield the marker and the content of every segment before the pixels."""
-    file.seek(2)
-    while (start := file.read(2)) and start[0] == 0xFF:
-        while start[1:] == b"\xff":  # padding
-            start = b"\xff" + file.read(1)
+def read_segments(file: IO[bytes], start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield the marker and the content of every segment before the pixels.   start: offset of the JPEG in the file."""
+    file.seek(start + START_BYTES)
+    while (marker := file.read(2)) and marker[0] == 0xFF:
+        while marker[1:] == b"\xff":  # padding
+            marker = b"\xff" + file.read(1)
         length = file.read(2)
-        if start[1:] in (b"\xda", b"\xd9", b"") or len(length) < 2:
+        if marker[1:] in (b"\xda", b"\xd9", b"") or len(length) < 2:
             return
-        yield start[1], file.read(max(0, struct.unpack(">H", length)[0] - 2))
+        yield marker[1], file.read(max(0, struct.unpack(">H", length)[0] - 2))

@@ -51,6 +51,7 @@ _CONTAINERS = {
     "dc:creator": "Seq",
 }
 _BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'.encode()
+_MOTION = re.compile(rb"(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*1")
 _UTF_16_STARTS = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
 _END = b'<?xpacket end="w"?>'
 
@@ -71,6 +72,11 @@ def clean_xmp(packet: bytes, extension: bytes = b"") -> bytes:
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError):
         return b""
     return _build_packet(root) if _remove_other_pictures(root) or extension else packet
+
+
+def announces_video(packet: bytes) -> bool:
+    """Whether a packet says that its file is a motion photo, a picture with a video."""
+    return bool(_MOTION.search(packet.replace(b"\0", b"")))
 
 
 def find_orientation(packet: bytes) -> int:

@@ -1,22 +1,26 @@
-"""What the boxes of AVIF and HEIC state about the primary picture's colors (ISO/IEC 23008-12 and 14496-12).
+"""What the boxes of AVIF and HEIC state about the primary picture's colors and about other contents.
 
-If the boxes state nothing, the video stream's header counts, as in libavif and browsers.
+The boxes are those of ISO/IEC 23008-12 and 14496-12. If they state no colors, the video stream's header counts, as in libavif and browsers.
 """
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from gknet.color import cicp
-from gknet.errors import UnsupportedError
+from gknet.errors import PictureError, UnsupportedError
+from gknet.files.metadata import xmp
+from gknet.files.picture import GAIN_MAP, VIDEO, damage_error
 from gknet.files.statements.bitstream import Header, read_av1, read_hevc
 
 _READABLE_MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
 _SEQUENCES = (b"avis", b"hevc", b"hevx", b"msf1")
+_LARGEST_OFFSET = 2**62
+_GAIN_MAP = b"hdrgainmap"  # in Apple's type of an auxiliary picture
 _MAX_BRANDS = _MAX_START = 4096
 Box = tuple[bytes, bytes]
 """Type and content."""
@@ -61,6 +65,26 @@ def read_colors(file: IO[bytes]) -> Colors:
         return Colors()
 
 
+def find_notes(file: IO[bytes], packet: bytes) -> list[str]:
+    """Return notes on a gain map and a video, which are not read.   packet: the file's XMP, empty without any."""
+    meta = _read_meta(file)
+    items = dict(_split_boxes(meta[4:])).get(b"iinf", b"")
+    entries = _split_boxes(items[8 if items[:1] > b"\0" else 6 :])
+    kinds = [content[8:12] if content[:1] == b"\2" else content[10:14] for _, content in entries]
+    notes = [GAIN_MAP] if b"tmap" in kinds or _GAIN_MAP in meta.lower() else []
+    return [*notes, VIDEO] if xmp.announces_video(packet) or _has_box(file, b"mpvd") else notes
+
+
+def find_error(path: Path) -> PictureError | UnsupportedError:
+    """Return the error for a file whose picture cannot be decoded."""
+    with path.open("rb") as file:
+        has_still = any(kind == b"pitm" for kind, _ in _split_boxes(_read_meta(file)[4:]))
+        if is_sequence(file) and not has_still:
+            hint = "Save one of its frames as PNG."
+            return UnsupportedError(f"{path} is a video or animation without a still picture.", hint)
+    return damage_error(path)
+
+
 def is_sequence(file: IO[bytes]) -> bool:
     """Whether a file declares a sequence of pictures, such as an animation."""
     file.seek(0)
@@ -71,16 +95,28 @@ def is_sequence(file: IO[bytes]) -> bool:
 
 def _read_meta(file: IO[bytes]) -> bytes:
     """Return the content of the meta box, empty if there is none."""
+    for kind, size in _walk_boxes(file):
+        if kind == b"meta":
+            return file.read(size)
+    return b""
+
+
+def _has_box(file: IO[bytes], wanted: bytes) -> bool:
+    """Whether a file has a box outside others."""
+    return any(kind == wanted for kind, _ in _walk_boxes(file))
+
+
+def _walk_boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield the type and the size of every box outside others, -1 up to the file's end; its content is read next."""
     file.seek(0)
     while len(head := file.read(8)) == 8:
         size, kind = struct.unpack(">I4s", head)
-        size = struct.unpack(">Q", file.read(8))[0] - 16 if size == 1 else size - 8
-        if kind == b"meta":
-            return file.read(size if size >= 0 else -1)
-        if size < 0:
+        size = int.from_bytes(file.read(8), "big") - 16 if size == 1 else size - 8
+        start = file.tell()
+        yield kind, max(size, -1)
+        if size < 0 or start + size > _LARGEST_OFFSET:
             break
-        file.seek(size, os.SEEK_CUR)
-    return b""
+        file.seek(start + size)
 
 
 def _split_boxes(content: bytes) -> Iterator[Box]:
