@@ -1,6 +1,7 @@
 """What the boxes of AVIF and HEIC state about the primary picture's colors and about other contents.
 
-The boxes are those of ISO/IEC 23008-12 and 14496-12. If they state no colors, the video stream's header counts, as in libavif and browsers.
+The boxes are those of ISO/IEC 23008-12 and 14496-12. If they state no colors, the video stream's header counts, as in
+libavif and browsers.
 """
 
 from __future__ import annotations
