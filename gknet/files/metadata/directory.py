@@ -50,8 +50,11 @@ def parse_directory(data: Any, offset: int, order: str, *, is_big: bool = False,
     (count,) = struct.unpack_from(order + counter, data, offset)
     offset += struct.calcsize(order + counter)
     found: Directory = {}
+    length_of_entry = struct.calcsize(order + entry)
+    if depth:  # a nested directory that is cut short keeps its other entries
+        count = min(count, (len(data) - offset) // length_of_entry)
     for i in range(min(count, 65535)):
-        tag, kind, number, inline = struct.unpack_from(order + entry, data, offset + i * struct.calcsize(order + entry))
+        tag, kind, number, inline = struct.unpack_from(order + entry, data, offset + i * length_of_entry)
         length = _SIZES.get(kind, 0) * number
         (link,) = struct.unpack(order + ("Q" if is_big else "I"), inline)
         if tag in _NESTED:

@@ -72,6 +72,15 @@ def test_an_image_keeps_its_orientation(name: str) -> None:
     assert before == after
 
 
+def test_a_cut_off_nested_directory_keeps_its_other_tags() -> None:
+    """TIFF, for example, cannot take the block over as it is."""
+    date = struct.pack("<HHI4s", 0x9000, 7, 4, b"0232")
+    whole = block(orientation(), struct.pack("<HHII", 0x8769, 4, 1, 38)) + struct.pack("<H", 5) + date
+    assert exif.parse_shared_tags(whole) == {0x8769: {0x9000: (7, b"0232")}}
+    assert exif.parse_shared_tags(whole + date[:7]) == {0x8769: {0x9000: (7, b"0232")}}
+    assert exif.parse_shared_tags(block(orientation(), DETAILS)) == {}
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_an_orientation_in_xmp_follows_the_pixels(encoding: str) -> None:
     packet = (
