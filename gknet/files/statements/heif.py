@@ -6,6 +6,7 @@ libavif and browsers.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from gknet.files.statements.bitstream import Header, read_av1, read_hevc
 
 _READABLE_MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
 _SEQUENCES = (b"avis", b"hevc", b"hevx", b"msf1")
-_LARGEST_OFFSET = 2**62
 _GAIN_MAP = b"hdrgainmap"  # in Apple's type of an auxiliary picture
 _MAX_BRANDS = _MAX_START = 4096
 Box = tuple[bytes, bytes]
@@ -108,16 +108,20 @@ def _has_box(file: IO[bytes], wanted: bytes) -> bool:
 
 
 def _walk_boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Yield the type and the size of every box outside others, -1 up to the file's end; its content is read next."""
-    file.seek(0)
-    while len(head := file.read(8)) == 8:
-        size, kind = struct.unpack(">I4s", head)
-        size = int.from_bytes(file.read(8), "big") - 16 if size == 1 else size - 8
-        start = file.tell()
-        yield kind, max(size, -1)
-        if size < 0 or start + size > _LARGEST_OFFSET:
-            break
-        file.seek(start + size)
+    """Yield the type of every box outside others, and the size of its content, which the file is at."""
+    end, start = file.seek(0, os.SEEK_END), 0
+    while start + 8 <= end:
+        file.seek(start)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        head = 8
+        if size == 1:
+            size, head = int.from_bytes(file.read(8), "big"), 16
+        if size and size < head:
+            return
+        # A size of 0 means up to the file's end.
+        following = min(start + size, end) if size else end
+        yield kind, max(following - start - head, 0)
+        start = following
 
 
 def _split_boxes(content: bytes) -> Iterator[Box]:

@@ -98,6 +98,15 @@ def test_apple_s_gain_map_and_a_video_in_boxes_get_notes() -> None:
     assert heif.find_notes(file, b"") == [GAIN_MAP, VIDEO]
 
 
+def test_sizes_of_damaged_boxes_are_limited_to_the_file() -> None:
+    video = box(b"mpvd", b"film")
+    for content in (b"", b"\0\0\0\1meta", b"\0\0\0\1meta" + b"\xff" * 8, b"\0\0\0\4meta" + video, bytes(4) + b"meta"):
+        assert heif.find_notes(io.BytesIO(content), b"") == []
+        assert heif.find_notes(io.BytesIO(video + content), b"") == [VIDEO]
+    large = b"\0\0\0\1free" + struct.pack(">Q", 20) + b"four"
+    assert heif.find_notes(io.BytesIO(large + video), b"") == [VIDEO]
+
+
 @pytest.mark.parametrize("brand", [b"avis", b"hevc"])
 def test_a_video_without_a_still_picture_is_named_as_such(tmp_path: Path, brand: bytes) -> None:
     path = tmp_path / "a.avif"
