@@ -25,6 +25,19 @@ def convert_pixels(pixels: np.ndarray, source: Encoding, target: Encoding, *, gr
     return np.concatenate([colors, unit[:, :, 3:]], axis=2)
 
 
+def expand_limited(pixels: np.ndarray, bits: int) -> np.ndarray:
+    """Scale the colors of limited range in pixels (H, W, C) so that black is 0 and white the full value.
+
+    pixels: uint8, or uint16 as from `expand_range`.   bits: of the stored values, 8 or more. Alpha is not changed.
+    """
+    colors = pixels.shape[2] - (pixels.shape[2] in (2, 4))
+    full = np.float32(full_value(pixels.dtype))
+    black, white = (np.float32((level << bits - 8) / (2**bits - 1)) for level in (16, 235))
+    unit = (pixels[..., :colors] / full - black) / (white - black)
+    expanded = np.rint(unit.clip(0, 1) * full).astype(pixels.dtype)
+    return np.concatenate([expanded, pixels[..., colors:]], axis=2)
+
+
 def expand_range(pixels: np.ndarray, bits: int) -> np.ndarray:
     """Scale uint16 values of fewer bits, which decoders store in the upper bits, so that white is 65535."""
     levels: np.ndarray = np.rint((pixels >> (16 - bits)) * np.float32(65535 / (2**bits - 1))).astype(np.uint16)

@@ -50,6 +50,10 @@ class Picture:
 
 ONLY_THE_FIRST = "only the first page or frame of the file is kept"
 """Note on a file with several pages or frames."""
+GAIN_MAP = "the file's HDR gain map is left out"
+"""Note on a file with one."""
+VIDEO = "the file's video is left out"
+"""Note on a motion photo."""
 
 
 class WriteError(Exception):

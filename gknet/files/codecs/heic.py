@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from gknet.errors import MissingPackageError, PictureError, UnsupportedError
-from gknet.files.conversion import expand_range
-from gknet.files.metadata import jpeg
+from gknet.files.conversion import expand_limited, expand_range
 from gknet.files.metadata.file import clean_metadata
 from gknet.files.metadata.resolution import parse_pillow_tags
-from gknet.files.picture import ONLY_THE_FIRST, Picture, check_size, damage_error
+from gknet.files.picture import ONLY_THE_FIRST, Picture, check_size
 from gknet.files.statements import heif
 from gknet.files.statements.colors import find_profile, read_statement
 from gknet.files.statements.exif import parse_tags
@@ -36,7 +35,7 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
     except PictureError:
         raise
     except (ValueError, OSError, RuntimeError, SyntaxError, EOFError, LookupError) as error:
-        raise damage_error(path) from error
+        raise heif.find_error(path) from error
     if image.mode.split(";")[0] not in _CHANNELS:
         raise UnsupportedError(f"{path} has the unsupported mode {image.mode}.", "Save it as RGB.")
     pixels = np.array(values).reshape(image.size[1], image.size[0], _CHANNELS[image.mode.split(";")[0]])
@@ -46,12 +45,15 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
     with path.open("rb") as file:
         statement = read_statement(file, format)
         notes = [ONLY_THE_FIRST] if len(image) > 1 or heif.is_sequence(file) else []
-    if any("hdrgainmap" in kind.lower() for kind in image.info.get("aux", ())):
-        notes.append(jpeg.GAIN_MAP)
+        notes += heif.find_notes(file, image.info.get("xmp") or b"")
+    if pixels.dtype == np.uint16:
+        pixels = expand_range(pixels, bits)
+    if isinstance(statement, heif.Colors) and statement.is_limited_gray:
+        pixels = expand_limited(pixels, bits)
     embedded, gray = image.info.get("icc_profile"), pixels.shape[2] < 3
     profile = None if as_mask else find_profile(path, embedded, statement, tags, gray=gray)
     return Picture(
-        pixels=expand_range(pixels, bits) if pixels.dtype == np.uint16 else pixels,
+        pixels=pixels,
         profile=profile,
         format=format,
         metadata={

@@ -16,7 +16,7 @@ from PIL import Image
 
 from gknet.color.profile import is_compatible
 from gknet.errors import PictureError, UnsupportedError
-from gknet.files.conversion import expand_range
+from gknet.files.conversion import expand_limited, expand_range
 from gknet.files.metadata.file import (
     adapt_metadata,
     add_png_metadata,
@@ -26,7 +26,6 @@ from gknet.files.metadata.file import (
     read_png_metadata,
     write_metadata,
 )
-from gknet.files.metadata.jpeg import find_notes as find_jpeg_notes
 from gknet.files.metadata.resolution import drop_redundant_aspect, parse_pillow_tags
 from gknet.files.picture import ONLY_THE_FIRST, Picture, WriteError, check_size, damage_error
 from gknet.files.statements import heif, jpeg, png, tiff
@@ -39,6 +38,16 @@ COMPRESSED_AGAIN = "JPEG compresses the whole picture again, so the background c
 JPEG_QUALITY = 95  # visually lossless, at half the bytes of 100
 
 _DTYPES = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
+# What users call the other types of libvips.
+_UNREADABLE = {
+    "char": "signed 8-bit",
+    "short": "signed 16-bit",
+    "uint": "32-bit integer",
+    "int": "signed 32-bit integer",
+    "double": "64-bit float",
+    "complex": "complex",
+    "dpcomplex": "complex",
+}
 _WHITE = {"uchar": 255.0, "ushort": 65535.0, "float": 1.0}
 _DEEPEST = {"jpeg": "uchar", "webp": "uchar", "png": "ushort", "tiff": "float"}
 _INTERPRETATIONS = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}
@@ -64,10 +73,8 @@ def read(path: Path, format: str, *, as_mask: bool) -> Picture:
             image = load(corrected or os.fsencode(path), access="sequential", fail_on="error")
             picture = _build_picture(path, image, format, file, read_metadata(path, format), as_mask=as_mask)
     except (pyvips.Error, UnicodeDecodeError) as error:
-        raise _decoding_error(path, error) from error
-    if format == "jpeg":
-        return replace(picture, quality=_read_jpeg_quality(path), notes=find_jpeg_notes(path))
-    return picture
+        raise heif.find_error(path) if format == "heif" else _decoding_error(path, error) from error
+    return replace(picture, quality=_read_jpeg_quality(path)) if format == "jpeg" else picture
 
 
 @vips_session()
@@ -130,15 +137,20 @@ def _build_picture(
     pixels = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     if format == "heif" and pixels.dtype == np.uint16:
         pixels = expand_range(pixels, image.get("bits-per-sample"))
+    if isinstance(statement, heif.Colors) and statement.is_limited_gray:
+        pixels = expand_limited(pixels, image.get("bits-per-sample"))
     orientation = image.get("orientation") if "orientation" in fields else find_orientation(metadata, format)
-    blocks = {"exif-data": exif, "xmp-data": _get_block(image, "xmp-data")} if format == "heif" else {}
+    if format == "heif":
+        metadata = clean_metadata({"exif-data": exif, "xmp-data": _get_block(image, "xmp-data")})
+    # A file in the same format is stored upright unless it can state the orientation.
+    is_kept = format == "tiff" or find_orientation(metadata, format) == orientation
     return Picture(
         pixels=_orient(pixels, orientation),
         profile=profile,
         position=_read_position(format, statement, tags),
         format=format,
-        orientation=orientation,
-        metadata=drop_redundant_aspect({**clean_metadata(blocks), **parse_pillow_tags(tags), **metadata}),
+        orientation=orientation if is_kept else 1,
+        metadata=drop_redundant_aspect({**parse_pillow_tags(tags), **metadata}),
         notes=_find_notes(image, format, statement, tags, file),
     )
 
@@ -147,10 +159,14 @@ def _find_notes(image: Any, format: str, statement: Statement, tags: Image.Exif,
     """Return notes on parts of a file that are not read."""
     if format == "tiff":
         return tiff.find_notes(tags, tiff.read_pages(file))
+    if format == "jpeg":
+        return jpeg.find_notes(file)
     notes = png.find_notes(statement) if isinstance(statement, dict) else []
     several = isinstance(statement, dict) and b"acTL" in statement
     several |= format == "heif" and heif.is_sequence(file)
     several |= "n-pages" in image.get_fields() and image.get("n-pages") > 1
+    if format == "heif":
+        notes += heif.find_notes(file, _get_block(image, "xmp-data"))
     return [ONLY_THE_FIRST, *notes] if several else notes
 
 
@@ -178,7 +194,9 @@ def _check_readable(path: Path, image: Any) -> None:
         )
     if image.format not in _DTYPES:
         hint = "Save it with 8 or 16 bits, or as float."
-        raise UnsupportedError(f"{path} has {image.format} pixels, which are not supported.", hint)
+        raise UnsupportedError(
+            f"{path} has {_UNREADABLE.get(image.format, image.format)} pixels, which are not supported.", hint
+        )
 
 
 def _adapt_metadata(like: Picture, format: str, width: int, height: int) -> tuple[dict[str, Any], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Mapping
 from fractions import Fraction
@@ -41,7 +42,7 @@ def parse_header(data: Any) -> tuple[str, bool, int]:
 
 
 def parse_directory(data: Any, offset: int, order: str, *, is_big: bool = False, depth: int = 0) -> Directory:
-    """Return the directory at an offset of a file or block. Values outside the data are left out.
+    """Return the directory at an offset of a file or block. Values and nested directories outside it are left out.
 
     data: bytes or a memory map.   order: "<" or ">".   Raises struct.error if the directory itself is cut short.
     """
@@ -49,13 +50,17 @@ def parse_directory(data: Any, offset: int, order: str, *, is_big: bool = False,
     (count,) = struct.unpack_from(order + counter, data, offset)
     offset += struct.calcsize(order + counter)
     found: Directory = {}
+    length_of_entry = struct.calcsize(order + entry)
+    if depth:  # a nested directory that is cut short keeps its other entries
+        count = min(count, (len(data) - offset) // length_of_entry)
     for i in range(min(count, 65535)):
-        tag, kind, number, inline = struct.unpack_from(order + entry, data, offset + i * struct.calcsize(order + entry))
+        tag, kind, number, inline = struct.unpack_from(order + entry, data, offset + i * length_of_entry)
         length = _SIZES.get(kind, 0) * number
         (link,) = struct.unpack(order + ("Q" if is_big else "I"), inline)
         if tag in _NESTED:
-            if depth < _MAX_DEPTH:
-                found[tag] = parse_directory(data, link, order, is_big=is_big, depth=depth + 1)
+            with contextlib.suppress(struct.error, OverflowError):
+                if depth < _MAX_DEPTH:
+                    found[tag] = parse_directory(data, link, order, is_big=is_big, depth=depth + 1)
         elif 0 < length <= _MAX_BYTES:
             content = bytes(inline[:length] if length <= len(inline) else data[link : link + length])
             if len(content) == length:  # if a tag appears twice, the first entry counts

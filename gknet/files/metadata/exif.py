@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,6 +25,7 @@ from gknet.files.metadata.texts import decode_text
 _HEAD = b"Exif\0\0"
 _ORIENTATION = 0x0112
 _ASCII, _SHORT, _UNDEFINED = 2, 3, 7
+_INTEGERS = {1: "B", 3: "H", 4: "I"}  # by type
 _SIZE = (0xA002, 0xA003)  # width and height
 _THUMBNAIL, _THUMBNAIL_BYTES, _STRIP, _STRIP_BYTES = 0x0201, 0x0202, 0x0111, 0x0117
 _STORAGE = (_STRIP, _STRIP_BYTES, _THUMBNAIL, _THUMBNAIL_BYTES, 0x0144, 0x0145, 0x014A)
@@ -42,10 +44,25 @@ _SHARED = (*_TEXTS, *_WINDOWS_TEXTS, *_PLACE_ON_EARTH, EXIF, GPS)
 
 
 def clean_exif(block: bytes) -> bytes:
-    """Return a block without its thumbnail and without the header that JPEG puts before it; empty if it is damaged.
+    """Return a block without its thumbnail and without the header that JPEG puts before it.
 
-    Previews in maker notes are overwritten with zeros.
+    Previews in maker notes are overwritten with zeros. Of a damaged block, only the orientation is kept, because the
+    pixels were stored by it; the result is empty without one.
     """
+    content = _clean_intact(block)
+    if content is not None:
+        return content
+    orientation = find_orientation(block.removeprefix(_HEAD))
+    return build_exif({_ORIENTATION: Value(_SHORT, struct.pack("<H", orientation))} if orientation else {})
+
+
+def is_damaged(block: bytes) -> bool:
+    """Whether `clean_exif` leaves out more of a block than pictures. False for an empty block."""
+    return bool(block) and _clean_intact(block) is None
+
+
+def _clean_intact(block: bytes) -> bytes | None:
+    """Return the result of `clean_exif`; None for a damaged block."""
     content = bytearray(block.removeprefix(_HEAD))
     try:
         order = _find_order(content)
@@ -54,46 +71,54 @@ def clean_exif(block: bytes) -> bytes:
         link = first + 2 + 12 * count
         if link + 4 > len(content):  # some writers omit the link to the next directory
             _erase_previews(content)
-            return bytes(content) if link <= len(content) else b""
+            return bytes(content) if link <= len(content) else None
         (second,) = struct.unpack_from(order + "I", content, link)
         content[link : link + 4] = bytes(4)
         if second:
-            _erase_thumbnail(content, second, order)
+            with contextlib.suppress(struct.error):  # a damaged second directory describes only the thumbnail
+                _erase_thumbnail(content, second, order)
         _erase_previews(content)
-    except (struct.error, RecursionError):
-        return b""
+    except struct.error:
+        return None
     return bytes(content)
 
 
 def set_orientation(block: bytes, orientation: int, size: tuple[int, int]) -> bytes:
-    """Return a clean block with any orientation and (width, height) in it replaced by these, at the same offsets."""
-    content = bytearray(block)
-    try:
-        order = _find_order(content)
-        (first,) = struct.unpack_from(order + "I", content, 4)
-        offsets = _find_entries(content, first, order)
-        _set_number(content, offsets.get(_ORIENTATION), order, orientation)
-        if EXIF in offsets:
-            (details,) = struct.unpack_from(order + "I", content, offsets[EXIF] + 8)
-            offsets = _find_entries(content, details, order)
-            for tag, length in zip(_SIZE, size, strict=True):
-                _set_number(content, offsets.get(tag), order, length)
-    except struct.error:
+    """Return a clean block with any orientation and (width, height) in it replaced by these, at the same offsets.
+
+    The orientation becomes a single short number, even if it was stored as another type or several times: programs
+    disagree on which of them count.
+    """
+    if not block:
         return block
+    content = bytearray(block)
+    order = _find_order(content)
+    (first,) = struct.unpack_from(order + "I", content, 4)
+    entries = _find_entries(content, first, order)
+    for tag, entry in entries:
+        if tag == _ORIENTATION:
+            struct.pack_into(order + "HIHH", content, entry + 2, _SHORT, 1, orientation, 0)
+    for _, entry in (item for item in entries if item[0] == EXIF):
+        (details,) = struct.unpack_from(order + "I", content, entry + 8)
+        for tag, place in _find_entries(content, details, order):
+            if tag in _SIZE:
+                _set_number(content, place, order, size[_SIZE.index(tag)])
     return bytes(content)
 
 
 def find_orientation(block: bytes) -> int:
-    """Return the orientation that a clean block states, 0 if none."""
+    """Return the orientation that a block states, 0 if none.   block: without JPEG's header; it may be damaged."""
     try:
         order = _find_order(block)
-        entry = _find_entries(block, struct.unpack_from(order + "I", block, 4)[0], order).get(_ORIENTATION)
-        if entry is None:
-            return 0
-        kind, count, orientation = struct.unpack_from(order + "HIH", block, entry + 2)
+        (first,) = struct.unpack_from(order + "I", block, 4)
     except struct.error:
         return 0
-    return int(orientation) if (kind, count) == (_SHORT, 1) and 1 <= orientation <= 8 else 0
+    for tag, entry in _find_entries(block, first, order):
+        kind, count = struct.unpack_from(order + "HI", block, entry + 2)
+        if (tag, count) == (_ORIENTATION, 1) and kind in _INTEGERS:
+            (orientation,) = struct.unpack_from(order + _INTEGERS[kind], block, entry + 8)
+            return int(orientation) if 1 <= orientation <= 8 else 0
+    return 0
 
 
 def parse_shared_tags(block: bytes) -> Directory:
@@ -236,17 +261,17 @@ def _find_order(block: Any) -> str:
     return orders[start]
 
 
-def _find_entries(block: Any, offset: int, order: str) -> dict[int, int]:
-    """Return the offsets of a directory's entries by tag."""
+def _find_entries(block: Any, offset: int, order: str) -> list[tuple[int, int]]:
+    """Return the tags of a directory and the offsets of its entries, as far as they are inside the block."""
+    if offset + 2 > len(block):
+        return []
     (count,) = struct.unpack_from(order + "H", block, offset)
-    offsets = [offset + 2 + 12 * i for i in range(count)]
-    return {struct.unpack_from(order + "H", block, entry)[0]: entry for entry in offsets}
+    entries = range(offset + 2, min(offset + 2 + 12 * count, len(block) - 11), 12)
+    return [(struct.unpack_from(order + "H", block, entry)[0], entry) for entry in entries]
 
 
-def _set_number(block: bytearray, entry: int | None, order: str, number: int) -> None:
+def _set_number(block: bytearray, entry: int, order: str, number: int) -> None:
     """Change the value of an entry, a single short or long number."""
-    if entry is None:
-        return
     kind, count = struct.unpack_from(order + "HI", block, entry + 2)
     if count == 1 and kind in (3, 4) and number < 65536 ** (kind - 2):
         struct.pack_into(order + ("H" if kind == 3 else "I"), block, entry + 8, number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from gknet.files.wording import join_names
 
 _BLOCK_BYTES = 8 << 20  # moved at a time
 _READ_TEXTS = {"jpeg": jpeg.read_texts, "png": png.read_texts}
-_CLEAN: dict[str, Callable[[bytes], bytes]] = {"exif-data": exif.clean_exif, "xmp-data": xmp.clean_xmp}
 _RESOLUTION = ("xres", "yres", "resolution-unit")
 # What each format stores; WebP has its resolution in EXIF.
 _STORED = {
@@ -42,18 +41,18 @@ def read_metadata(path: Path, format: str) -> dict[str, Any]:
 
     "exif-data", "xmp-data", "iptc-data": bytes.   "photoshop-data": resources of JPEG or TIFF.
     "comments": of JPEG, bytes.   "png-texts": whole chunks.   Of JPEG and PNG, the resolution outside EXIF
-    (`gknet.files.metadata.resolution`).   A block that is missing or damaged is left out.
+    (`gknet.files.metadata.resolution`).   "damaged": as from `clean_metadata`.
     """
     if format == "png":
         with path.open("rb") as file:
-            return png.read_metadata(file)
+            return clean_metadata(png.read_metadata(file))
     readers = {"jpeg": jpeg.read_metadata, "tiff": tiff.read_metadata, "webp": webp.read_metadata}
-    return readers[format](path) if format in readers else {}
+    return clean_metadata(readers[format](path)) if format in readers else {}
 
 
 def read_png_metadata(content: bytes) -> dict[str, Any]:
     """Return the metadata of a PNG's bytes."""
-    return png.read_metadata(io.BytesIO(content))
+    return clean_metadata(png.read_metadata(io.BytesIO(content)))
 
 
 def find_orientation(metadata: Mapping[str, Any], format: str) -> int:
@@ -67,9 +66,20 @@ def find_orientation(metadata: Mapping[str, Any], format: str) -> int:
 
 
 def clean_metadata(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return EXIF and XMP that another library found in a file, as `read_metadata` would."""
-    cleaned = {name: clean(found[name] or b"") for name, clean in _CLEAN.items() if name in found}
-    return {name: block for name, block in cleaned.items() if block}
+    """Return metadata with EXIF and XMP as they should be kept, without pictures and damaged parts.
+
+    found: a file's, with "xmp-extension" if its XMP has one.   "damaged" in the result: the keys of blocks that
+    are left out because they are damaged; of EXIF, the orientation is still kept.
+    """
+    block, packet = found.get("exif-data") or b"", found.get("xmp-data") or b""
+    cleaned = {
+        **{name: value for name, value in found.items() if name != "xmp-extension"},
+        "exif-data": exif.clean_exif(block),
+        "xmp-data": xmp.clean_xmp(packet, found.get("xmp-extension", b"")),
+    }
+    cleaned["damaged"] = ["exif-data"] if exif.is_damaged(block) else []
+    cleaned["damaged"] += ["xmp-data"] if packet and not cleaned["xmp-data"] else []
+    return {name: value for name, value in cleaned.items() if value}
 
 
 def adapt_metadata(
@@ -96,7 +106,9 @@ def adapt_metadata(
         found["exif-data"] = exif.set_resolution(found["exif-data"], found)
     is_placed = _place_position(found, position, source, target)
     found = {name: value for name, value in found.items() if name in _KINDS and value}
-    notes = _describe_losses(found, target, unplaced, None if is_placed else position)
+    names = [_NAMES[name] for name in metadata.get("damaged", ())]
+    notes = [f"the file's damaged {join_names(names)} is left out"] if names else []
+    notes += _describe_losses(found, target, unplaced, None if is_placed else position)
     if target == "jpeg":
         notes += _shorten_exif(found)
     return {name: value for name, value in found.items() if name in _STORED[target]}, notes

@@ -7,16 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from gknet.files.metadata import exif, resources, xmp
+from gknet.files.metadata import resources, xmp
 from gknet.files.metadata.resolution import build_resolution, convert_resolution, find_aspect
 from gknet.files.metadata.texts import decode_text
 
 _EXIF, _XMP, _EXTENSION = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _JFIF, _PHOTOSHOP = b"JFIF\0", b"Photoshop 3.0\0"
 _APP0, _APP1, _APP13, _COMMENT = 0xE0, 0xE1, 0xED, 0xFE
-_GAIN_MAPS = (b"http://ns.adobe.com/hdr-gain-map/", b"http://ns.apple.com/HDRGainMap/", b"urn:iso:std:iso:ts:21496:-1")
-GAIN_MAP = "the file's HDR gain map is left out"
-"""Note on a file with one."""
 START_BYTES = 2
 """Bytes of a JPEG's start marker."""
 _UNITS = ("", "in", "cm")  # by JFIF's numbers
@@ -27,9 +24,9 @@ MAX_EXIF = MAX_SEGMENT_BYTES - len(_EXIF)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return EXIF, XMP, IPTC, Photoshop's resources, comments and JFIF's resolution, without other pictures.
+    """Return EXIF, XMP and its extension, IPTC, Photoshop's resources, comments and JFIF's resolution.
 
-    References to other pictures in the file, such as the index of a multi-picture file, are left out.
+    EXIF and XMP are as in the file. The index of a multi-picture file is left out.
     """
     with path.open("rb") as file:
         segments = list(read_segments(file))
@@ -43,21 +40,15 @@ def read_metadata(path: Path) -> dict[str, Any]:
             across, down = struct.unpack_from(">2H", body, 3)
             found |= build_resolution(across, down, _UNITS[body[2]])
     for block in select(_APP1, _EXIF)[:1]:
-        found["exif-data"] = exif.clean_exif(block)
+        found["exif-data"] = block
     for packet in select(_APP1, _XMP)[:1]:
-        extension = xmp.join_extension(packet, select(_APP1, _EXTENSION))
-        found["xmp-data"] = xmp.clean_xmp(packet, extension)
+        found["xmp-data"] = packet
+        found["xmp-extension"] = xmp.join_extension(packet, select(_APP1, _EXTENSION))
     blocks = b"".join(select(_APP13, _PHOTOSHOP))
     found["photoshop-data"] = resources.clean_resources(blocks)
     found["iptc-data"] = resources.find_iptc(blocks)
     found["comments"] = select(_COMMENT, b"")
     return {name: value for name, value in found.items() if value}
-
-
-def find_notes(path: Path) -> list[str]:
-    """Return notes on parts of a JPEG that are not read."""
-    with path.open("rb") as file:
-        return [GAIN_MAP] if any(name in body for _, body in read_segments(file) for name in _GAIN_MAPS) else []
 
 
 def build_segments(metadata: Mapping[str, Any]) -> bytes:
@@ -88,13 +79,13 @@ def read_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {"Comment": "\n".join(comments)} if comments else {}
 
 
-def read_segments(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Yield the marker and the content of every segment before the pixels."""
-    file.seek(2)
-    while (start := file.read(2)) and start[0] == 0xFF:
-        while start[1:] == b"\xff":  # padding
-            start = b"\xff" + file.read(1)
+def read_segments(file: IO[bytes], start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield the marker and the content of every segment before the pixels.   start: offset of the JPEG in the file."""
+    file.seek(start + START_BYTES)
+    while (marker := file.read(2)) and marker[0] == 0xFF:
+        while marker[1:] == b"\xff":  # padding
+            marker = b"\xff" + file.read(1)
         length = file.read(2)
-        if start[1:] in (b"\xda", b"\xd9", b"") or len(length) < 2:
+        if marker[1:] in (b"\xda", b"\xd9", b"") or len(length) < 2:
             return
-        yield start[1], file.read(max(0, struct.unpack(">H", length)[0] - 2))
+        yield marker[1], file.read(max(0, struct.unpack(">H", length)[0] - 2))

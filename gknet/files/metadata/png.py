@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
-from gknet.files.metadata import exif, resources, xmp
+from gknet.files.metadata import resources
 from gknet.files.metadata.resolution import build_resolution, convert_resolution, find_aspect
 from gknet.files.metadata.texts import decode_text
 
@@ -24,7 +24,7 @@ LARGEST = 2**31 - 1
 
 
 def read_metadata(file: IO[bytes]) -> dict[str, Any]:
-    """Return EXIF, XMP, IPTC, the resolution, and texts as whole chunks."""
+    """Return EXIF and XMP as in the file, IPTC, the resolution, and texts as whole chunks."""
     found: dict[str, Any] = {"png-texts": []}
     for kind, body in _read_chunks(file):
         keyword = body.split(b"\0", 1)[0]
@@ -33,9 +33,9 @@ def read_metadata(file: IO[bytes]) -> dict[str, Any]:
                 across, down, is_meter = struct.unpack(">2IB", body)
                 found |= build_resolution(across, down, "m" if is_meter else "")
         elif kind == b"eXIf":
-            found["exif-data"] = exif.clean_exif(body)
+            found["exif-data"] = body
         elif keyword == _XMP:
-            found.setdefault("xmp-data", xmp.clean_xmp(_unpack_text(kind, body)))
+            found.setdefault("xmp-data", _unpack_text(kind, body))
         elif keyword.startswith(_RAW):
             _add_raw_profile(found, keyword.removeprefix(_RAW), _unpack_text(kind, body))
         else:
@@ -146,9 +146,9 @@ def _add_raw_profile(found: dict[str, Any], name: bytes, text: bytes) -> None:
     except ValueError:
         return
     if name in (b"exif", b"APP1") and content.startswith(b"Exif"):
-        found.setdefault("exif-data", exif.clean_exif(content))
+        found.setdefault("exif-data", content)
     elif name == b"xmp" or (name == b"APP1" and b"\0" in content):
-        found.setdefault("xmp-data", xmp.clean_xmp(content.removeprefix(b"http://ns.adobe.com/xap/1.0/\0")))
+        found.setdefault("xmp-data", content.removeprefix(b"http://ns.adobe.com/xap/1.0/\0"))
     elif name in (b"iptc", b"8bim"):
         blocks = content.removeprefix(b"Photoshop 3.0\0")
         records = blocks if blocks.startswith(b"\x1c") else resources.find_iptc(blocks)

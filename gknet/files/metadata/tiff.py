@@ -9,8 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gknet.files.metadata import exif, resolution, resources, xmp
-from gknet.files.metadata.directory import Value, build_directory, build_rational, parse_directory, parse_header
+from gknet.files.metadata import exif, resolution, resources
+from gknet.files.metadata.directory import (
+    Directory,
+    Value,
+    build_directory,
+    build_rational,
+    parse_directory,
+    parse_header,
+)
+from gknet.files.metadata.page_layout import remove_page_layout
 
 _ORIENTATION, _XMP, _IPTC, _PHOTOSHOP = 274, 700, 33723, 34377
 _BLOCKS = (_XMP, _IPTC, _PHOTOSHOP)
@@ -20,18 +28,24 @@ _BYTE, _SHORT, _UNDEFINED = 1, 3, 7
 
 
 def read_metadata(path: Path) -> dict[str, bytes]:
-    """Return EXIF with the TIFF's own texts, XMP, IPTC and Photoshop's resources, without layers and thumbnails."""
+    """Return EXIF with the TIFF's own texts, XMP as in the file, IPTC and Photoshop's resources, without thumbnails."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             order, is_big, offset = parse_header(data)
             directory = parse_directory(data, offset, order, is_big=is_big)
+            description = directory.get(exif.DESCRIPTION)
+            if isinstance(description, Value):
+                has_pages = _has_next(data, offset, order, is_big=is_big)
+                content = remove_page_layout(description.content, has_pages=has_pages)
+                directory[exif.DESCRIPTION] = Value(description.type, content)
         except (struct.error, OverflowError):  # damaged metadata must not prevent reading the picture
             return {}
     blocks = {tag: value.content for tag in _BLOCKS if isinstance(value := directory.get(tag), Value)}
     photoshop = blocks.get(_PHOTOSHOP, b"")
+    shared = exif.select_shared(directory)
     found = {
-        "exif-data": exif.build_exif(exif.select_shared(directory)),
-        "xmp-data": xmp.clean_xmp(blocks.get(_XMP, b"")),
+        "exif-data": exif.build_exif({tag: value for tag, value in shared.items() if not _is_empty(value)}),
+        "xmp-data": blocks.get(_XMP, b""),
         "photoshop-data": resources.clean_resources(photoshop),
         "iptc-data": _restore_records(blocks.get(_IPTC, b"")) or resources.find_iptc(photoshop),
     }
@@ -80,6 +94,17 @@ def add_metadata(path: Path, metadata: Mapping[str, Any], orientation: int) -> N
         file.write(struct.pack(counter, len(merged)) + b"".join(merged) + bytes(struct.calcsize(link)))
         file.seek(8 if is_big else 4)
         file.write(struct.pack(link, offset))
+
+
+def _has_next(data: Any, offset: int, order: str, *, is_big: bool) -> bool:
+    """Whether another directory follows the one at an offset. Raises struct.error if the file is cut short."""
+    counter, length, link = (order + "Q", 20, order + "Q") if is_big else (order + "H", 12, order + "I")
+    (count,) = struct.unpack_from(counter, data, offset)
+    return bool(struct.unpack_from(link, data, offset + struct.calcsize(counter) + count * length)[0])
+
+
+def _is_empty(value: Value | Directory) -> bool:
+    return isinstance(value, Value) and not value.content
 
 
 def _restore_records(records: bytes) -> bytes:

@@ -8,22 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gknet.files.metadata import exif, xmp
-
 _ALPHA, _EXIF, _XMP = 0x10, 0x08, 0x04  # flags of the extended header
 
 
 def read_metadata(path: Path) -> dict[str, bytes]:
-    """Return EXIF and XMP."""
+    """Return EXIF and XMP as in the file."""
     found = {}
     with path.open("rb") as file:
         file.seek(12)
         while len(head := file.read(8)) == 8:
             kind, size = struct.unpack("<4sI", head)
             if kind == b"EXIF":
-                found["exif-data"] = exif.clean_exif(file.read(size))
+                found["exif-data"] = file.read(size)
             elif kind == b"XMP ":
-                found["xmp-data"] = xmp.clean_xmp(file.read(size))
+                found["xmp-data"] = file.read(size)
             else:
                 file.seek(size, os.SEEK_CUR)
             file.seek(size % 2, os.SEEK_CUR)

@@ -34,6 +34,7 @@ _OTHERS = (
     "{http://purl.org/dc/terms/}provenance",  # a signature of the old pixels
 )
 _WORDS = [*_OTHER_PICTURES, "Thumbnails", _NOTE, "provenance"]
+_STATED = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]")
 _TEXT_SPACES = {
     "dc": "http://purl.org/dc/elements/1.1/",
     "xmp": "http://ns.adobe.com/xap/1.0/",
@@ -50,6 +51,8 @@ _CONTAINERS = {
     "dc:creator": "Seq",
 }
 _BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'.encode()
+_MOTION = re.compile(rb"(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*1")
+_UTF_16_STARTS = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
 _END = b'<?xpacket end="w"?>'
 
 
@@ -58,8 +61,7 @@ def clean_xmp(packet: bytes, extension: bytes = b"") -> bytes:
 
     A damaged packet is kept if it does not refer to other pictures; otherwise the result is empty.
     """
-    plain = packet.replace(b"\0", b"")  # UTF-8 and UTF-16 alike, for ASCII words
-    if not extension and not any(word.encode() in plain for word in _WORDS):
+    if not extension and not any(_contains(packet, word) for word in _WORDS):
         return packet
     try:
         root = _parse_packet(packet)
@@ -72,9 +74,14 @@ def clean_xmp(packet: bytes, extension: bytes = b"") -> bytes:
     return _build_packet(root) if _remove_other_pictures(root) or extension else packet
 
 
+def announces_video(packet: bytes) -> bool:
+    """Whether a packet says that its file is a motion photo, a picture with a video."""
+    return bool(_MOTION.search(packet.replace(b"\0", b"")))
+
+
 def find_orientation(packet: bytes) -> int:
     """Return the orientation that a packet states, 1 if none."""
-    if _TIFF.encode() not in packet or b"Orientation" not in packet:
+    if not _contains(packet, "Orientation"):
         return 1
     try:
         elements = list(_parse_packet(packet).iter())
@@ -86,13 +93,13 @@ def find_orientation(packet: bytes) -> int:
 
 
 def set_orientation(packet: bytes, orientation: int) -> bytes:
-    """Return a packet with any orientation in it replaced by this one."""
-    if _TIFF.encode() not in packet or b"Orientation" not in packet:
+    """Return a packet, which may be damaged, with any orientation in it replaced by this one."""
+    if not _contains(packet, "Orientation"):
         return packet
     try:
         root = _parse_packet(packet)
     except (ElementTree.ParseError, ValueError, LookupError, RecursionError):
-        return packet
+        return _STATED.sub(rb"\g<1>%d" % orientation, packet)
     changed = False
     for element in root.iter():
         if element.get(_ORIENTATION, str(orientation)) != str(orientation):
@@ -162,7 +169,14 @@ def join_extension(packet: bytes, parts: list[bytes]) -> bytes:
     return whole if mine and len(whole) == struct.unpack_from(">I", mine[0], 32)[0] else b""
 
 
+def _contains(packet: bytes, word: str) -> bool:
+    """Whether an ASCII word is in a packet, be it UTF-8 or UTF-16."""
+    return word.encode() in packet.replace(b"\0", b"")
+
+
 def _parse_packet(packet: bytes) -> ElementTree.Element:
+    if packet.startswith(_UTF_16_STARTS):
+        packet = packet.decode("utf-16-le" if packet[:1] in b"\xff<" else "utf-16-be").lstrip("\ufeff").encode()
     return parse_xml(re.sub(rb"<\?xpacket.*?\?>", b"", packet, flags=re.DOTALL).strip(b"\0 \t\r\n\xef\xbb\xbf"))
 
 

@@ -1,19 +1,30 @@
-"""Code points in the headers of AV1 and HEVC streams (AV1 specification, 5.5; ITU-T H.265, 7.3.2.2 and E.2.1).
+"""Colors in the headers of AV1 and HEVC streams (AV1 specification, 5.5; ITU-T H.265, 7.3.2.2 and E.2.1).
 
-The code points follow fields of varying length, so these must be read one by one; comments give their names in the
+The colors follow fields of varying length, so these must be read one by one; comments give their names in the
 specifications.
 """
 
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 Points = tuple[int, int, int]
 """Code points (H.273) of primaries, transfer function and matrix; 2 for unspecified."""
 
 UNSPECIFIED: Points = (2, 2, 2)
+
+
+class Header(NamedTuple):
+    """What a stream states about its colors.   is_limited: whether it states the limited range, 16 to 235 of 255."""
+
+    points: Points = UNSPECIFIED
+    is_limited: bool = False
+
+
 _SEQUENCE_HEADER = 1  # type of an OBU
 _PARAMETER_SET = 33  # type of a NAL unit: sequence parameter set
+_SRGB: Points = (1, 13, 0)  # always of full range in AV1, unless gray
 _SELECT_PER_FRAME = 2  # SELECT_SCREEN_CONTENT_TOOLS
 
 
@@ -38,8 +49,8 @@ class _Bits:
         return (1 << zeros) - 1 + self.read(zeros)
 
 
-def read_av1(content: bytes) -> Points:
-    """Return the code points in the first sequence header among OBUs, unspecified without one."""
+def read_av1(content: bytes) -> Header:
+    """Return the colors in the first sequence header among OBUs, unspecified without one."""
     offset = 0
     try:
         while offset < len(content):
@@ -57,11 +68,11 @@ def read_av1(content: bytes) -> Points:
             offset = end
     except (EOFError, IndexError):
         pass
-    return UNSPECIFIED
+    return Header()
 
 
-def _parse_sequence_header(bits: _Bits) -> Points:
-    """Return the code points in AV1's sequence_header_obu()."""
+def _parse_sequence_header(bits: _Bits) -> Header:
+    """Return the colors in AV1's sequence_header_obu()."""
     profile, _, is_reduced = bits.read(3), bits.read(), bits.read()
     if is_reduced:
         bits.read(5)  # seq_level_idx
@@ -85,9 +96,11 @@ def _parse_sequence_header(bits: _Bits) -> Points:
     bits.read(3)  # enable_superres, enable_cdef, enable_restoration
     if bits.read() and profile == 2:  # high_bitdepth
         bits.read()  # twelve_bit
-    if profile != 1:
-        bits.read()  # mono_chrome
-    return (bits.read(8), bits.read(8), bits.read(8)) if bits.read() else UNSPECIFIED  # color_description_present_flag
+    is_gray = profile != 1 and bits.read() == 1  # mono_chrome
+    # color_description_present_flag
+    points = (bits.read(8), bits.read(8), bits.read(8)) if bits.read() else UNSPECIFIED
+    has_range = is_gray or points != _SRGB
+    return Header(points, has_range and not bits.read())  # color_range
 
 
 def _skip_operating_points(bits: _Bits) -> None:
@@ -110,8 +123,8 @@ def _skip_operating_points(bits: _Bits) -> None:
             bits.read(4)
 
 
-def read_hevc(configuration: bytes) -> Points:
-    """Return the code points in the first parameter set of an hvcC box, unspecified without any."""
+def read_hevc(configuration: bytes) -> Header:
+    """Return the colors in the first parameter set of an hvcC box, unspecified without any."""
     try:
         offset = 23
         for _ in range(configuration[22]):
@@ -125,11 +138,11 @@ def read_hevc(configuration: bytes) -> Points:
                 offset += 2 + size
     except (EOFError, IndexError, struct.error):
         pass
-    return UNSPECIFIED
+    return Header()
 
 
-def _parse_parameter_set(bits: _Bits) -> Points:
-    """Return the code points in HEVC's seq_parameter_set_rbsp()."""
+def _parse_parameter_set(bits: _Bits) -> Header:
+    """Return the colors in HEVC's seq_parameter_set_rbsp()."""
     code = bits.read_exponential
     bits.read(4)  # sps_video_parameter_set_id
     layers = bits.read(3)  # sps_max_sub_layers_minus1
@@ -162,19 +175,22 @@ def _parse_parameter_set(bits: _Bits) -> Points:
         for _ in range(code()):
             bits.read(order_bits + 1)
     bits.read(2)  # sps_temporal_mvp_enabled_flag, strong_intra_smoothing_enabled_flag
-    return _parse_usability(bits) if bits.read() else UNSPECIFIED  # vui_parameters_present_flag
+    return _parse_usability(bits) if bits.read() else Header()  # vui_parameters_present_flag
 
 
-def _parse_usability(bits: _Bits) -> Points:
-    """Return the code points in video usability information, HEVC's vui_parameters()."""
+def _parse_usability(bits: _Bits) -> Header:
+    """Return the colors in video usability information, HEVC's vui_parameters()."""
     if bits.read() and bits.read(8) == 255:  # aspect_ratio_idc of EXTENDED_SAR
         bits.read(32)
     if bits.read():  # overscan_info_present_flag
         bits.read()
     if not bits.read():  # video_signal_type_present_flag
-        return UNSPECIFIED
-    bits.read(4)  # video_format, video_full_range_flag
-    return (bits.read(8), bits.read(8), bits.read(8)) if bits.read() else UNSPECIFIED  # colour_description_present_flag
+        return Header()
+    bits.read(3)  # video_format
+    is_limited = not bits.read()  # video_full_range_flag
+    # colour_description_present_flag
+    points = (bits.read(8), bits.read(8), bits.read(8)) if bits.read() else UNSPECIFIED
+    return Header(points, is_limited)
 
 
 def _skip_scaling_lists(bits: _Bits) -> None:

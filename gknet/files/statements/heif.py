@@ -1,6 +1,7 @@
-"""What the boxes of AVIF and HEIC state about the primary picture's colors (ISO/IEC 23008-12 and 14496-12).
+"""What the boxes of AVIF and HEIC state about the primary picture's colors and about other contents.
 
-If the boxes state nothing, the video stream's header counts, as in libavif and browsers.
+The boxes are those of ISO/IEC 23008-12 and 14496-12. If they state no colors, the video stream's header counts, as in
+libavif and browsers.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from gknet.color import cicp
-from gknet.errors import UnsupportedError
-from gknet.files.statements.bitstream import UNSPECIFIED, Points, read_av1, read_hevc
+from gknet.errors import PictureError, UnsupportedError
+from gknet.files.metadata import xmp
+from gknet.files.picture import GAIN_MAP, VIDEO, damage_error
+from gknet.files.statements.bitstream import Header, read_av1, read_hevc
 
 _READABLE_MATRICES = (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)
 _SEQUENCES = (b"avis", b"hevc", b"hevx", b"msf1")
+_GAIN_MAP = b"hdrgainmap"  # in Apple's type of an auxiliary picture
 _MAX_BRANDS = _MAX_START = 4096
 Box = tuple[bytes, bytes]
 """Type and content."""
@@ -24,12 +29,18 @@ Box = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Colors:
-    """The code points (H.273) of a picture, 2 for unspecified, and whether its colors are multiplied by its alpha."""
+    """What a file states about its primary picture.
+
+    primaries, transfer, matrix: code points (H.273), 2 for unspecified.   is_premultiplied: whether the colors are
+    multiplied by alpha.   is_limited_gray: whether the picture is stored as gray of limited range, 16 to 235 of 255,
+    which decoders do not expand.
+    """
 
     primaries: int = 2
     transfer: int = 2
     matrix: int = 2
     is_premultiplied: bool = False
+    is_limited_gray: bool = False
 
 
 def find_profile(colors: Colors, embedded: bytes | None, *, gray: bool, subject: object) -> bytes | None:
@@ -55,6 +66,26 @@ def read_colors(file: IO[bytes]) -> Colors:
         return Colors()
 
 
+def find_notes(file: IO[bytes], packet: bytes) -> list[str]:
+    """Return notes on a gain map and a video, which are not read.   packet: the file's XMP, empty without any."""
+    meta = _read_meta(file)
+    items = dict(_split_boxes(meta[4:])).get(b"iinf", b"")
+    entries = _split_boxes(items[8 if items[:1] > b"\0" else 6 :])
+    kinds = [content[8:12] if content[:1] == b"\2" else content[10:14] for _, content in entries]
+    notes = [GAIN_MAP] if b"tmap" in kinds or _GAIN_MAP in meta.lower() else []
+    return [*notes, VIDEO] if xmp.announces_video(packet) or _has_box(file, b"mpvd") else notes
+
+
+def find_error(path: Path) -> PictureError | UnsupportedError:
+    """Return the error for a file whose picture cannot be decoded."""
+    with path.open("rb") as file:
+        has_still = any(kind == b"pitm" for kind, _ in _split_boxes(_read_meta(file)[4:]))
+        if is_sequence(file) and not has_still:
+            hint = "Save one of its frames as PNG."
+            return UnsupportedError(f"{path} is a video or animation without a still picture.", hint)
+    return damage_error(path)
+
+
 def is_sequence(file: IO[bytes]) -> bool:
     """Whether a file declares a sequence of pictures, such as an animation."""
     file.seek(0)
@@ -65,16 +96,32 @@ def is_sequence(file: IO[bytes]) -> bool:
 
 def _read_meta(file: IO[bytes]) -> bytes:
     """Return the content of the meta box, empty if there is none."""
-    file.seek(0)
-    while len(head := file.read(8)) == 8:
-        size, kind = struct.unpack(">I4s", head)
-        size = struct.unpack(">Q", file.read(8))[0] - 16 if size == 1 else size - 8
+    for kind, size in _walk_boxes(file):
         if kind == b"meta":
-            return file.read(size if size >= 0 else -1)
-        if size < 0:
-            break
-        file.seek(size, os.SEEK_CUR)
+            return file.read(size)
     return b""
+
+
+def _has_box(file: IO[bytes], wanted: bytes) -> bool:
+    """Whether a file has a box outside others."""
+    return any(kind == wanted for kind, _ in _walk_boxes(file))
+
+
+def _walk_boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Yield the type of every box outside others, and the size of its content, which the file is at."""
+    end, start = file.seek(0, os.SEEK_END), 0
+    while start + 8 <= end:
+        file.seek(start)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        head = 8
+        if size == 1:
+            size, head = int.from_bytes(file.read(8), "big"), 16
+        if size and size < head:
+            return
+        # A size of 0 means up to the file's end.
+        following = min(start + size, end) if size else end
+        yield kind, max(following - start - head, 0)
+        start = following
 
 
 def _split_boxes(content: bytes) -> Iterator[Box]:
@@ -104,20 +151,33 @@ def _parse_colors(meta: dict[bytes, bytes], file: IO[bytes]) -> Colors:
     ]
     stated = (content for _, kind, content in found if kind == b"colr" and content[:4] == b"nclx")
     box = next(stated, None)
-    points = struct.unpack_from(">3H", box, 4) if box else _read_stream(found, meta, file)
-    primaries, transfer, matrix = points
+    header = _parse_box(box) if box else _read_stream(found, meta, file)
+    is_gray = any(_is_gray(kind, content) for _, kind, content in found)
     is_premultiplied = any((kind, of) == (b"prem", primary) for kind, of, _ in references)
-    return Colors(primaries, transfer, matrix, is_premultiplied)
+    return Colors(*header.points, is_premultiplied, is_gray and header.is_limited)
 
 
-def _read_stream(found: list[tuple[int, bytes, bytes]], meta: dict[bytes, bytes], file: IO[bytes]) -> Points:
-    """Return the code points of the first item with a stream.   found: item, type and content of each property."""
+def _parse_box(box: bytes) -> Header:
+    """Return the colors in a colr box of type nclx."""
+    primaries, transfer, matrix, flags = struct.unpack_from(">3HB", box, 4)
+    return Header((primaries, transfer, matrix), not flags & 128)
+
+
+def _is_gray(kind: bytes, content: bytes) -> bool:
+    """Whether a property is the configuration of a decoder for gray pictures."""
+    if kind == b"av1C":
+        return bool(content[2] & 16)
+    return kind == b"hvcC" and content[16] & 3 == 0
+
+
+def _read_stream(found: list[tuple[int, bytes, bytes]], meta: dict[bytes, bytes], file: IO[bytes]) -> Header:
+    """Return the colors of the first item with a stream.   found: item, type and content of each property."""
     for item, kind, content in found:
         if kind == b"hvcC":
             return read_hevc(content)
         if kind == b"av1C":
             return read_av1(content[4:] or _read_start(item, meta, file))
-    return UNSPECIFIED
+    return Header()
 
 
 def _read_start(item: int, meta: dict[bytes, bytes], file: IO[bytes]) -> bytes:

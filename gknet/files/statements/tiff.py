@@ -14,7 +14,8 @@ from PIL import Image
 
 from gknet.errors import UnsupportedError
 from gknet.files.metadata.directory import parse_directory, parse_header
-from gknet.files.metadata.exif import build_exif
+from gknet.files.metadata.exif import DESCRIPTION, build_exif
+from gknet.files.metadata.page_layout import is_ome, states_more_pages
 from gknet.files.picture import ONLY_THE_FIRST, damage_error
 
 _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _FORMAT = 256, 258, 259, 262, 277, 338, 339
@@ -150,7 +151,11 @@ def _walk_directories(file: IO[bytes]) -> Iterator[tuple[str, list[tuple[int, by
 
 def find_notes(tags: Image.Exif, pages: Sequence[bool]) -> list[str]:
     """Return notes on parts of a TIFF that are not read.   pages: as from `read_pages`."""
-    notes = [ONLY_THE_FIRST] if sum(pages) > 1 or max(_get_values(tags, _SLICES, 1)) > 1 else []
+    description = _get_description(tags)
+    has_more = sum(pages) > 1 or max(_get_values(tags, _SLICES, 1)) > 1 or states_more_pages(description)
+    notes = [ONLY_THE_FIRST] if has_more else []
+    if len(pages) > 1 and is_ome(description):
+        notes.append("the OME-XML description of the TIFF's pages is left out")
     with contextlib.suppress(Exception):  # a damaged tag
         layers = bytes(tags.get(_PHOTOSHOP_LAYERS, b""))
         if any(key in layers or key[::-1] in layers for key in _LAYER_KEYS):
@@ -165,6 +170,14 @@ def read_position(tags: Image.Exif) -> tuple[int, int]:
         return round(left), round(top)
     except (KeyError, TypeError, ValueError, OverflowError, SyntaxError):
         return 0, 0
+
+
+def _get_description(tags: Image.Exif) -> bytes:
+    """Return the description, empty if there is none."""
+    with contextlib.suppress(Exception):  # a damaged tag
+        text = tags.get(DESCRIPTION, "")
+        return text.encode("utf-8", "replace") if isinstance(text, str) else bytes(text)
+    return b""
 
 
 def _get_values(tags: Image.Exif, tag: int, *default: int) -> tuple[int, ...]:

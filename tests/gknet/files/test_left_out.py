@@ -195,18 +195,3 @@ def test_values_that_the_output_cannot_store_get_a_note(rgb: np.ndarray, suffix:
         notes.append(formats.find_write_notes(Path(f"a{suffix}"), Picture(pixels=pixels)))
     clipped = ["values above white and below black are clipped; float TIFF and OpenEXR keep them"]
     assert notes == [[], [], []] if suffix in (".tif", ".exr") else [[], clipped, clipped]
-
-
-def test_a_gain_map_in_a_heic_gets_a_note(tmp_path: Path, rgb: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Apple's name of it is patched in, because no available library writes one."""
-    pillow_heif.from_pillow(Image.fromarray(rgb)).save(tmp_path / "a.heic")
-    read = pillow_heif.open_heif
-
-    def open_heif(*arguments: object, **options: object) -> object:
-        file = read(*arguments, **options)
-        file.info["aux"] = {"urn:com:apple:photo:2020:aux:hdrgainmap": [7]}
-        return file
-
-    assert notes_on(tmp_path / "a.heic") == []
-    monkeypatch.setattr(pillow_heif, "open_heif", open_heif)
-    assert notes_on(tmp_path / "a.heic") == ["the file's HDR gain map is left out"]

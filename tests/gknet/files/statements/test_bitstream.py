@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gknet.files.statements.bitstream import UNSPECIFIED, read_av1, read_hevc
+from gknet.files.statements.bitstream import UNSPECIFIED, Header, read_av1, read_hevc
 
 POINTS = (12, 13, 6)
 
@@ -67,10 +67,10 @@ def hevc_set(points: tuple[int, int, int] | None) -> bytes:
 
 @pytest.mark.parametrize("points", [POINTS, (9, 16, 9), None])
 def test_every_optional_part_is_skipped(points: tuple[int, int, int] | None) -> None:
-    assert read_av1(av1_film(points)) == (points or UNSPECIFIED)
-    assert read_hevc(hevc_set(points)) == (points or UNSPECIFIED)
+    assert read_av1(av1_film(points)) == Header(points or UNSPECIFIED)
+    assert read_hevc(hevc_set(points)) == Header(points or UNSPECIFIED)
 
 
 def test_what_is_cut_short_says_nothing() -> None:
     for read, whole in ((read_av1, av1_film(POINTS)), (read_hevc, hevc_set(POINTS))):
-        assert {read(whole[:end]) for end in range(len(whole) - 6)} == {UNSPECIFIED}
+        assert {read(whole[:end]) for end in range(len(whole) - 6)} == {Header()}

@@ -195,3 +195,10 @@ def test_unknown_orientations_are_ignored(tmp_path, big, order, orientation):
     assert picture.orientation == 1
     np.testing.assert_array_equal(picture.pixels, rgb)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("kind", "name"), [(np.int8, "signed 8-bit"), (np.int16, "signed 16-bit")])
+def test_types_of_numbers_have_their_usual_names(tmp_path: Path, kind: type, name: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8, 3), kind), photometric="rgb")
+    with pytest.raises(UnsupportedError, match=f"has {name} pixels, which are not supported"):
+        formats.read_picture(tmp_path / "a.tif")
