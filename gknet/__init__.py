@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gknet.harmonizer import Harmonizer, LayerFit
     from gknet.network.config import GKNetConfig, preset
     from gknet.network.model import GKNet
+    from gknet.transfer.trims import Trims
 
 _HOMES = {
     "CancelledError": "gknet.errors",
@@ -39,6 +40,7 @@ _HOMES = {
     "NoBackgroundError": "gknet.errors",
     "NoForegroundError": "gknet.errors",
     "PictureError": "gknet.errors",
+    "Trims": "gknet.transfer.trims",
     "UnsupportedError": "gknet.errors",
     "WeightsError": "gknet.errors",
     "preset": "gknet.network.config",
@@ -57,6 +59,7 @@ __all__ = [
     "NoBackgroundError",
     "NoForegroundError",
     "PictureError",
+    "Trims",
     "UnsupportedError",
     "WeightsError",
     "__version__",

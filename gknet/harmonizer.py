@@ -34,6 +34,7 @@ from gknet.transfer.color_transfer import ColorTransfer
 from gknet.transfer.cores import limit_threads
 from gknet.transfer.fit import CurveFit
 from gknet.transfer.recolor import recolor_pixels
+from gknet.transfer.trims import NO_TRIMS, Trims
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, steps done and steps in all, on the calling thread. To cancel, raise
@@ -87,23 +88,26 @@ class LayerFit:
         *,
         selection: np.ndarray | None = None,
         strength: float = 1.0,
+        trims: Trims = NO_TRIMS,
         on_progress: Progress = _ignore_progress,
     ) -> np.ndarray:
         """Return the harmonized layer; same shape, type and alpha.
 
         layer: (h, w, C), the one that was fitted or a resized copy of it, in the same colors.
-        selection: (h, w) uint8, the share of the change that each pixel takes.   strength: in [0, 1].
+        selection: (h, w) uint8, the share of the change that each pixel takes.   strength: in [0, 1], of the change and
+        of the trims.   trims: added to the harmonized colors.
         Raises InputError for mismatched arguments, TypeError for one of the wrong type.
         """
         _check_array("layer", layer)
         _check_progress(on_progress)
         as_rgb(layer)  # validates the shape
         check_options(strength, None)
+        _check_trims(trims)
         _check_depth(layer)
         if selection is not None:
             _check_selection(selection, layer.shape[:2])
         return recolor_pixels(
-            replace(self.transfer, layer_size=(layer.shape[0], layer.shape[1])),
+            _add_trims(replace(self.transfer, layer_size=(layer.shape[0], layer.shape[1])), trims),
             layer,
             self.encoding,
             mask=selection,
@@ -170,6 +174,7 @@ class Harmonizer:
         mask: np.ndarray | Image.Image,
         *,
         strength: float = 1.0,
+        trims: Trims = NO_TRIMS,
         network_size: int | None = None,
         encoding: Encoding | None = None,
         on_progress: Progress = _ignore_progress,
@@ -179,8 +184,9 @@ class Harmonizer:
         composite: (H, W) or (H, W, C) uint8, uint16, float16 or float32, C = 1 gray, 2 gray + alpha, 3 RGB,
         4 RGB + alpha; or a PIL image. Integers span 0..max, floats are encoded in [0, 1] and may exceed it.
         mask: (H, W) bool, uint8, uint16 or float in [0, 1], or a PIL image of mode "1" or "L"; full = foreground.
-        strength: 0 (no change) .. 1.   network_size: long side of the network's input, pixels;
-        None for the network's default (`GKNetConfig.network_size`). A small picture is enlarged at most twice.
+        strength: 0 (no change) .. 1, of the change and of the trims.   trims: added to the harmonized colors.
+        network_size: long side of the network's input, pixels; None for the network's default
+        (`GKNetConfig.network_size`). A small picture is enlarged at most twice.
         encoding: of the pixel values; None for sRGB, or for what a PIL image's file says, which the result keeps as an
         ICC profile.
         Where the mask is 0 the result equals the composite bit for bit; alpha never changes.
@@ -201,13 +207,14 @@ class Harmonizer:
         flat = validate_mask(mask, pixels.shape[:2])
         box = bounding_box(flat)
         check_options(strength, network_size)
+        _check_trims(trims)
         _check_depth(rgb)
         check_scale_of_floats(rgb)
         on_progress("reduce", 0, 1)
         sight = self.make_sight(rgb, flat, box, encoding, network_size)
         transfer, _ = self._fit(sight, box, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
-        transfer = _roll_off(transfer, rgb[inside], flat[inside], encoding)
+        transfer = _add_trims(_roll_off(transfer, rgb[inside], flat[inside], encoding), trims)
         result = pixels.copy()
         result[inside] = recolor_pixels(
             transfer,
@@ -229,6 +236,7 @@ class Harmonizer:
         at: tuple[int, int] = (0, 0),
         *,
         strength: float = 1.0,
+        trims: Trims = NO_TRIMS,
         network_size: int | None = None,
         encoding: Encoding = ENCODED_SRGB,
         clean_edges: bool = False,
@@ -252,6 +260,7 @@ class Harmonizer:
                 "Pass a cut-out with straight alpha.",
             )
         check_options(strength, network_size)
+        _check_trims(trims)
         _check_depth(foreground)
         as_rgb(background)  # validates the shape
         canvas = (background.shape[1], background.shape[0])
@@ -267,7 +276,7 @@ class Harmonizer:
             encoding=encoding,
             on_progress=on_progress,
         )
-        return fit.apply(foreground, strength=strength, on_progress=on_progress)
+        return fit.apply(foreground, strength=strength, trims=trims, on_progress=on_progress)
 
     def fit_layer(
         self,
@@ -419,6 +428,11 @@ def _roll_off(transfer: ColorTransfer, layer: np.ndarray, mask: np.ndarray | Non
     return transfer.roll_off(part, None if mask is None else mask[shown])
 
 
+def _add_trims(transfer: ColorTransfer, trims: Trims) -> ColorTransfer:
+    """Return a map with trims; the map itself, to the bit, if there are none."""
+    return transfer if trims == NO_TRIMS else transfer.followed_by(trims.matrix)
+
+
 def check_options(strength: float, network_size: int | None) -> None:
     """Raise InputError for a strength or a network size that is out of range, TypeError for one of the wrong type.
 
@@ -454,6 +468,11 @@ def _check_picture(name: str, value: object) -> None:
 def _check_path(name: str, value: object) -> None:
     if not isinstance(value, str | os.PathLike):
         raise TypeError(f"{name} must be a string or a path, not {_name_type(value)}.")
+
+
+def _check_trims(value: object) -> None:
+    if not isinstance(value, Trims):
+        raise TypeError(f"trims must be Trims, not {_name_type(value)}.")
 
 
 def _check_progress(value: object) -> None:

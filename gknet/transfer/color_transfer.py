@@ -34,7 +34,7 @@ from gknet.pixels.pixels import max_alpha
 from gknet.transfer.cores import run_in_halves, run_on_all_cores
 from gknet.transfer.equations import evaluate_curves, solve_smooth
 from gknet.transfer.fit import CurveFit, to_hats
-from gknet.transfer.slicing import LARGEST, Pixels, Slicer, cell_size
+from gknet.transfer.slicing import KNOTS, LARGEST, Pixels, Slicer, cell_size
 
 if TYPE_CHECKING:
     from gknet.transfer.fused_slicing import FusedSlicer
@@ -104,6 +104,17 @@ class ColorTransfer:
         curves, visible_color = torch.from_numpy(self.curves), torch.from_numpy(color[visible])
         more = run_in_halves(lambda pool: _fit_roll_off(curves, visible_color, y, x, pool))
         return self if more is None else replace(self, curves=self.curves + more.numpy())
+
+    def followed_by(self, matrix: npt.NDArray[np.float64]) -> ColorTransfer:
+        """Return this map followed by a linear change of its new colors, as one map.
+
+        matrix: (3, 3), of encoded sRGB. The curves represent this exactly, because a linear curve is one of them.
+        """
+        curves = self.curves @ matrix.T
+        more = matrix - np.eye(3)
+        for channel in range(3):
+            curves[:, :, channel] += np.linspace(0, 1, KNOTS)[:, None] * more[:, channel]
+        return replace(self, curves=curves)
 
     @staticmethod
     def sample_slices(layer: Pixels) -> tuple[slice, slice]:

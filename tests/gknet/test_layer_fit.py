@@ -8,7 +8,7 @@ import pyvips
 import skimage.data
 from PIL import Image
 
-from gknet import Encoding, Harmonizer, InputError, NoBackgroundError, NoForegroundError
+from gknet import Encoding, Harmonizer, InputError, NoBackgroundError, NoForegroundError, Trims
 from gknet.color.srgb import srgb_to_linear
 from gknet.harmonizer import LayerFit
 
@@ -219,3 +219,32 @@ def test_alpha_that_is_not_above_zero_counts_as_transparent(
     odd[..., 3] = value
     with pytest.raises(NoForegroundError, match="transparent everywhere"):
         shipped.fit_layer(odd, scene, at=AT, canvas=canvas)
+
+
+@pytest.mark.parametrize("encoding", [Encoding(), Encoding("linear")])
+@pytest.mark.parametrize("depth", [np.uint8, np.float32])
+def test_trims_of_zero_change_nothing_and_others_only_the_object(
+    shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray, encoding: Encoding, depth: type
+) -> None:
+    given = layer if depth == np.uint8 else (layer / np.float32(255)).astype(np.float32)
+    fit = shipped.fit_layer(given, scene, at=AT, canvas=(900, 600), encoding=encoding)
+    plain = fit.apply(given)
+    assert np.array_equal(fit.apply(given, trims=Trims()), plain)
+    trimmed = fit.apply(given, trims=Trims(brightness=-50, saturation=-30))
+    assert np.array_equal(trimmed[..., 3], given[..., 3])
+    clear = given[..., 3] == 0
+    assert np.array_equal(trimmed[clear], given[clear])
+    assert trimmed[~clear][:, :3].mean() < 0.95 * plain[~clear][:, :3].mean()
+    assert np.array_equal(fit.apply(given, strength=0.0, trims=Trims(warmth=100)), given)
+
+
+def test_trims_are_the_same_for_a_composite_and_its_layer(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    trims = Trims(brightness=-30, warmth=60)
+    mask = object_mask > 127
+    composite = shipped(photograph, mask, trims=trims)
+    layer = np.dstack([photograph, np.where(mask, np.uint8(255), np.uint8(0))])
+    alone = shipped.layer(layer, photograph, trims=trims)
+    assert np.array_equal(composite[~mask], photograph[~mask])
+    assert np.abs(composite[mask].astype(int) - alone[mask][:, :3]).mean() < 0.5
