@@ -11,6 +11,7 @@ from backend.errors import TooLargeError
 from backend.thin import protocol
 from gknet.color.encoding import Encoding
 from gknet.errors import InputError, UnsupportedError
+from gknet.transfer.trims import Trims
 
 _LONGEST_TEXT = 200
 
@@ -78,6 +79,13 @@ def convert_pair(name: str, value: Any, low: int, high: int) -> tuple[int, int]:
         raise InputError(
             f"{name} is {shorten(value)}.", f"Pass two whole numbers from {low} to {high}, such as (420, 310)."
         ) from error
+
+
+def convert_trims(value: object) -> dict[str, float]:
+    """Return trims as the protocol's options, without those that change nothing. Raise InputError for anything else."""
+    if not isinstance(value, Trims):
+        raise InputError(f"trims is {shorten(value)}.", "Pass gknet.Trims, such as Trims(warmth=20).")
+    return {name: float(getattr(value, name)) for name in protocol.TRIMS if getattr(value, name)}
 
 
 def convert_boolean(name: str, value: object) -> bool:

@@ -29,6 +29,7 @@ from backend.thin.connection import find_connection_path
 from gknet import __version__
 from gknet.color.encoding import ENCODED_SRGB, Encoding, full_value
 from gknet.errors import InputError
+from gknet.transfer.trims import NO_TRIMS, Trims
 from gknet.vips import vips_session
 
 Progress = Callable[[str, int, int], None]
@@ -102,6 +103,7 @@ class Client:
         at: tuple[int, int] = (0, 0),
         canvas: tuple[int, int] | None = None,
         strength: float = 1.0,
+        trims: Trims = NO_TRIMS,
         encoding: Encoding = ENCODED_SRGB,
         reference_encoding: Encoding | None = None,
         model: str | None = None,
@@ -120,7 +122,8 @@ class Client:
         it is sent. Transparent parts are filled with its mean colour. None if `fit` is given.
         at: (x, y) of the layer on the canvas.
         canvas: (width, height) of the canvas in the layer's pixels, if the reference is already scaled down.
-        strength: 0..1.   encoding: the layer's.   reference_encoding: None for the layer's.
+        strength: 0..1.   trims: added to the harmonized colours.
+        encoding: the layer's.   reference_encoding: None for the layer's.
         model: None for the backend's default.   selection: (h, w) uint8, 255 where the layer is the object.
         fit: `HarmonizeResult.fit` of an earlier answer, to skip the network. If the backend no longer stores it, the
         reference is used instead.
@@ -153,6 +156,7 @@ class Client:
             network_size = arguments.convert_integer("network_size", network_size, 64, 1024)
         options = {
             "strength": arguments.convert_number("strength", strength, 0, 1),
+            **arguments.convert_trims(trims),
             "model": model,
             "network_size": network_size,
             "clean_edges": arguments.convert_boolean("clean_edges", clean_edges),

@@ -10,6 +10,7 @@ from backend.errors import TooLargeError
 from backend.server.fields import Fields, make_bad_request, unpack_fields
 from backend.thin import protocol
 from gknet.errors import HarmonizeError, InputError, UnsupportedError
+from gknet.transfer.trims import Trims
 
 if TYPE_CHECKING:
     from gknet.color.encoding import Space
@@ -56,6 +57,7 @@ class Harmonize:
     canvas: tuple[int, int]
     selection: Any | None
     strength: float
+    trims: Trims
     model: str | None
     network_size: int | None
     clean_edges: bool = False
@@ -159,6 +161,7 @@ def _read_harmonize(fields: Fields, message_id: int, frames: Sequence[Any]) -> H
     if len(frames) != expected:
         raise make_bad_request(f"The message has {len(frames)} frames of pixels instead of {expected}.")
     place = fields.read_map("layer")
+    limit = protocol.MAX_TRIM
     layer = _read_pixels(place, frames[0], protocol.MAX_SIDE)
     at, canvas, reference = (0, 0), (layer.width, layer.height), None
     if fit is None:
@@ -179,6 +182,7 @@ def _read_harmonize(fields: Fields, message_id: int, frames: Sequence[Any]) -> H
         canvas=canvas,
         selection=selection,
         strength=options.read_number("strength", 0, 1, 1.0),
+        trims=Trims(**{name: options.read_number(name, -limit, limit, 0.0) for name in protocol.TRIMS}),
         model=options.read_optional_text("model"),
         network_size=options.read_integer("network_size", 64, 1024) if "network_size" in options else None,
         clean_edges=options.read_boolean("clean_edges", False),

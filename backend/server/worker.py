@@ -21,6 +21,7 @@ from backend.errors import InternalError, OutOfMemoryError, UnknownFitError
 from backend.server.requests import Harmonize, Pixels
 from backend.thin import protocol
 from gknet.errors import CancelledError, HarmonizeError, InputError, NoForegroundError
+from gknet.transfer.trims import NO_TRIMS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -194,9 +195,11 @@ class Worker(threading.Thread):
         if request.selection is not None:
             selection = np.frombuffer(request.selection, np.uint8).reshape(layer.shape[:2])
         name, fit = earlier or self._fit_layer(request, layer, selection, stages, warnings)
-        if fit.change < _SMALLEST_CHANGE:
+        if fit.change < _SMALLEST_CHANGE and request.trims == NO_TRIMS:
             warnings.append("Hardly any change: the object already seems to fit.")
-        changed = fit.apply(layer, selection=selection, strength=request.strength, on_progress=stages)
+        changed = fit.apply(
+            layer, selection=selection, strength=request.strength, trims=request.trims, on_progress=stages
+        )
         stages.end()
         pixels = np.ascontiguousarray(changed, changed.dtype.newbyteorder("<"))
         return Result(job, pixels, name, stages.milliseconds, warnings)

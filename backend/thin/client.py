@@ -8,7 +8,7 @@ from typing import Any
 
 from . import connection
 from .conversation import Conversation, OnProgress
-from .protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, INTERNAL, NoAnswerError, ThinError
+from .protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, INTERNAL, TRIMS, UNSUPPORTED, NoAnswerError, ThinError
 from .request import build_request
 
 STARTING = "starting"
@@ -109,6 +109,7 @@ class ThinClient:
         )
         while True:
             conversation = self._open_conversation(self._start, is_cancelled)
+            _check_knows_trims(conversation.backend, options)
             try:
                 result, answered = conversation.ask(
                     "harmonize",
@@ -181,3 +182,13 @@ class ThinClient:
     def _report_state(self, state: str) -> None:
         if self._on_state is not None:
             self._on_state(state)
+
+
+def _check_knows_trims(backend: Mapping[str, Any], options: Mapping[str, Any] | None) -> None:
+    """Raise ThinError, `unsupported`, for trims that an older backend would leave out without a word."""
+    if any((options or {}).get(name) for name in TRIMS) and backend["protocol"] < [1, 1]:
+        raise ThinError(
+            UNSUPPORTED,
+            "The backend is too old for brightness, warmth and saturation.",
+            "Update it, end it with `gknet stop`, and try again.",
+        )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-PROTOCOL = (1, 0)
-"""Major and minor version. The backend rejects clients of a newer major version."""
+PROTOCOL = (1, 1)
+"""Major and minor version. The backend rejects clients of a newer major version. 1.1 added the trims."""
 
 USER = b"gknet"
 """PLAIN's user name; the password is the connection file's key."""
@@ -23,6 +23,10 @@ MAX_REQUESTS = 4
 """Maximum waiting and running requests of one client."""
 MAX_ID = 2**53 - 1
 KEPT_FITS = 16
+
+TRIMS = ("brightness", "warmth", "saturation")
+"""Options that are added to the harmonized colours, each from -MAX_TRIM to MAX_TRIM."""
+MAX_TRIM = 100
 
 DEPTHS = {"u8": 1, "u16": 2, "f16": 2, "f32": 4}
 """Bytes of one channel of one pixel."""

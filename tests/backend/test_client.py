@@ -14,7 +14,7 @@ import torch
 import gknet
 from backend import Client, TooLargeError, UnknownFitError
 from backend.thin.client import ThinClient
-from gknet import Encoding, Harmonizer
+from gknet import Encoding, Harmonizer, Trims
 from gknet.color.srgb import linear_to_srgb, srgb_to_linear
 from gknet.edges import clean_edges
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError, UnsupportedError
@@ -174,6 +174,19 @@ def test_a_fit_applied_again_equals_a_request_of_its_own(
     assert np.array_equal(client.harmonize(layer, None, fit=first.fit, strength=0).pixels, layer)
 
 
+def test_trims_are_those_of_the_harmonizer_and_need_no_second_run(
+    client: Client, harmonizer: Harmonizer, layer: np.ndarray, reference: np.ndarray
+) -> None:
+    trims = Trims(brightness=-40, warmth=25.5, saturation=-10)
+    first = client.harmonize(layer, reference, at=AT, network_size=SIZE)
+    again = client.harmonize(layer, None, fit=first.fit, trims=trims)
+    assert "network" not in again.timings
+    canvas = (reference.shape[1], reference.shape[0])
+    fit = harmonizer.fit_layer(layer, reference, at=AT, canvas=canvas, network_size=SIZE)
+    assert np.array_equal(again.pixels, fit.apply(layer, trims=trims))
+    assert np.array_equal(client.harmonize(layer, None, fit=first.fit, trims=Trims()).pixels, first.pixels)
+
+
 def test_a_preview_looks_like_the_whole(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:
     whole = client.harmonize(layer, reference, at=AT, network_size=SIZE)
     small = np.ascontiguousarray(layer[1::3, 1::3])
@@ -298,6 +311,7 @@ def test_wrong_calls_are_refused(
         ({"strength": None}, "strength is None.", "Choose a number from 0 to 1."),
         ({"strength": np.float32(2)}, "strength is", "Choose a number from 0 to 1."),
         ({"strength": True}, "strength is True.", "Choose a number from 0 to 1."),
+        ({"trims": {"warmth": 5}}, "trims is {'warmth': 5}.", "Pass gknet.Trims"),
         ({"opacity": None}, "opacity is None.", "Choose a number from 0 to 1."),
         ({"network_size": 64.0}, "network_size is 64.0.", "Choose a whole number from 64 to 1024."),
         ({"clean_edges": "yes"}, "clean_edges is 'yes'.", "Choose True or False."),

@@ -18,7 +18,7 @@ import pytest
 from backend.thin import client as client_module
 from backend.thin import connection, conversation
 from backend.thin.client import READY, STARTING, ThinClient
-from backend.thin.protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, CANCELLED, ThinError
+from backend.thin.protocol import BACKEND_LOST, BACKEND_UNAVAILABLE, CANCELLED, TRIMS, UNSUPPORTED, ThinError
 
 pytestmark = pytest.mark.integration
 
@@ -52,6 +52,14 @@ def client(path: Path, install: Install, states: list[str]) -> Any:  # noqa: ARG
     install()
     with ThinClient.connect(client=("test", "1"), on_state=states.append) as client:
         yield client
+
+
+def test_an_older_backend_is_named_as_too_old_for_trims(client: ThinClient) -> None:
+    """The fake one speaks 1.0, and would leave them out without a word."""
+    for name in TRIMS:
+        options = {"fit": "f", name: -5}
+        assert code_of(lambda options=options: client.harmonize(LAYER, PIXELS, options=options)) == UNSUPPORTED
+        assert client.harmonize(LAYER, PIXELS, options={**options, name: 0})[1] == TURNED_ROUND
 
 
 def test_one_backend_is_started_asked_and_ended(client: ThinClient, path: Path, states: list[str]) -> None:

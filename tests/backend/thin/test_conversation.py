@@ -23,6 +23,7 @@ from backend.thin.protocol import (
     CANCELLED,
     INTERNAL,
     MAX_HEADER,
+    PROTOCOL,
     TOO_LARGE,
     UNAUTHORIZED,
     UNSUPPORTED,
@@ -77,7 +78,7 @@ def test_hello_says_who_asks_and_nothing_is_said_before_it(backend: Any, aside: 
     peer, hello = backend.receive()
     assert (hello["op"], hello["protocol"], hello["client"]) == (
         "hello",
-        [1, 0],
+        list(PROTOCOL),
         {"name": "krita", "version": "5.2"},
     )
     assert 16 <= len(hello["nonce"]) <= 64
