@@ -18,6 +18,7 @@ from gknet.files.layered.layers import Layers, open_layers
 from gknet.files.mask import choose_mask
 from gknet.files.picture import Picture, check_destination
 from gknet.harmonizer import Harmonizer, Progress
+from gknet.transfer.trims import NO_TRIMS, Trims
 
 
 class Scene(Protocol):
@@ -33,7 +34,9 @@ class Scene(Protocol):
     @property
     def before(self) -> np.ndarray: ...
 
-    def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
+    def harmonize(
+        self, harmonizer: Harmonizer, strength: float, network_size: int | None, trims: Trims = NO_TRIMS
+    ) -> np.ndarray:
         """Return the whole picture with its foreground harmonized: shape and type of `before`."""
         ...
 
@@ -84,12 +87,15 @@ class CompositeScene(_Flat):
         """The composite."""
         return self.file.pixels
 
-    def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
+    def harmonize(
+        self, harmonizer: Harmonizer, strength: float, network_size: int | None, trims: Trims = NO_TRIMS
+    ) -> np.ndarray:
         """Return the composite with its foreground harmonized."""
         return harmonizer(
             self.file.pixels,
             self.mask,
             strength=strength,
+            trims=trims,
             network_size=network_size,
             encoding=self.file.encoding,
             on_progress=self.on_progress,
@@ -132,13 +138,16 @@ class LayerScene(_Flat):
         """Remove the cut-out's old background from its soft edge. Raises as `gknet.edges.clean_edges`."""
         self.layer = clean_edges(self.layer, self.on_progress)
 
-    def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
+    def harmonize(
+        self, harmonizer: Harmonizer, strength: float, network_size: int | None, trims: Trims = NO_TRIMS
+    ) -> np.ndarray:
         """Return the background with the cut-out harmonized."""
         layer = harmonizer.layer(
             self.layer,
             self.file.pixels,
             self.at,
             strength=strength,
+            trims=trims,
             network_size=network_size,
             encoding=self.file.encoding,
             on_progress=self.on_progress,
@@ -178,7 +187,9 @@ class LayeredScene(_Flat):
         foreground = self.layers.foreground
         self.layers.foreground = replace(foreground, pixels=clean_edges(foreground.pixels, self.on_progress))
 
-    def harmonize(self, harmonizer: Harmonizer, strength: float, network_size: int | None) -> np.ndarray:
+    def harmonize(
+        self, harmonizer: Harmonizer, strength: float, network_size: int | None, trims: Trims = NO_TRIMS
+    ) -> np.ndarray:
         """Return the picture with the layer harmonized."""
         layers = self.layers
         foreground, chosen = layers.foreground, layers.chosen
@@ -198,7 +209,8 @@ class LayeredScene(_Flat):
             message = f"{layers.document.path}, layer {chosen.name!r}: {error.message}"
             raise type(error)(message, f"{error.hint.rstrip('.')}, or choose another layer with --layer.") from error
         self.layer = replace(
-            foreground, pixels=fit.apply(foreground.pixels, strength=strength, on_progress=self.on_progress)
+            foreground,
+            pixels=fit.apply(foreground.pixels, strength=strength, trims=trims, on_progress=self.on_progress),
         )
         self.after = layers.merge(self.layer.pixels)
         return self.after.pixels

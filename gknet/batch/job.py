@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gknet.errors import HarmonizeError
+from gknet.transfer.trims import Trims
 
 if TYPE_CHECKING:
     from gknet.harmonizer import Progress
@@ -58,6 +59,7 @@ class Settings:
     model: str
     weights: str
     strength: float
+    trims: Trims
     network_size: int | None
     clean_edges: bool
     layer: str | None

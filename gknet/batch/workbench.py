@@ -21,6 +21,7 @@ from gknet.harmonizer import Harmonizer, check_options
 from gknet.network import weights
 from gknet.network.device import choose_device
 from gknet.transfer.cores import limit_threads
+from gknet.transfer.trims import Trims
 
 MOST_BYTES = 1 << 30
 """Limit of source pixels processed at once. Masks, results and pictures being read come on top."""
@@ -103,7 +104,7 @@ class Workbench:
                 self._step("clean", 0, 1)
                 if settings.clean_edges:
                     scene.clean_edges()  # type: ignore[attr-defined]
-                after = scene.harmonize(self.harmonizer, settings.strength, settings.network_size)
+                after = scene.harmonize(self.harmonizer, settings.strength, settings.network_size, settings.trims)
             with clock, _name_output(target, job):
                 scene.write(target, after)
                 _sync_result(target)
@@ -175,7 +176,14 @@ class _Room:
 
 
 def make_settings(
-    *, model: str, strength: float, network_size: int | None, clean_edges: bool, layer: str | None, device: str
+    *,
+    model: str,
+    strength: float,
+    trims: Trims,
+    network_size: int | None,
+    clean_edges: bool,
+    layer: str | None,
+    device: str,
 ) -> Settings:
     """Return the settings, with the digest of the weights as they are now.
 
@@ -189,6 +197,7 @@ def make_settings(
         model=model,
         weights=weights.compute_digest(weights.find(model)),
         strength=strength,
+        trims=trims,
         network_size=network_size,
         clean_edges=clean_edges,
         layer=layer,

@@ -66,6 +66,9 @@ def harmonize(
     layer: str | None = None,
     clean_edges: bool = False,
     strength: float = 1.0,
+    brightness: float = 0.0,
+    warmth: float = 0.0,
+    saturation: float = 0.0,
     model: str = "gknet-s",
     network_size: int | None = None,
     device: str = "auto",
@@ -110,6 +113,12 @@ def harmonize(
         First remove the old background's colors from the cut-out's soft edge. Needs PyMatting.
     strength
         0 leaves the object unchanged, 1 harmonizes it fully.
+    brightness
+        Makes the harmonized object brighter or, below 0, darker: -100 to 100.
+    warmth
+        Makes it warmer or cooler: -100 to 100.
+    saturation
+        Makes its colors stronger or weaker: -100, which is gray, to 100.
     model
         Weights: a name listed by `gknet info`, a .safetensors file, or a folder written by `save_pretrained`.
     network_size
@@ -142,7 +151,9 @@ def harmonize(
     with _show_progress() as step:
         from gknet.files.formats import check_writable
         from gknet.scene import CompositeScene, LayeredScene, LayerScene
+        from gknet.transfer.trims import Trims
 
+        trims = Trims(brightness, warmth, saturation)
         if clean_edges:
             from gknet.edges import check_available
 
@@ -166,7 +177,7 @@ def harmonize(
         step("load", 0, 1)
         from gknet.harmonizer import Harmonizer
 
-        after = scene.harmonize(Harmonizer.from_pretrained(model, device), strength, network_size)
+        after = scene.harmonize(Harmonizer.from_pretrained(model, device), strength, network_size, trims)
         step("write", 0, 1)
         if beside is not None and before is not None:
             rows = [{"before": before, "after": after}]

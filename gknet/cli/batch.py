@@ -34,6 +34,9 @@ def batch(
     /,
     *,
     strength: float = 1.0,
+    brightness: float = 0.0,
+    warmth: float = 0.0,
+    saturation: float = 0.0,
     layer: str | None = None,
     clean_edges: bool = False,
     model: str = "gknet-s",
@@ -61,6 +64,12 @@ def batch(
         Folder for the results. It is created if it is missing.
     strength
         0 leaves the objects unchanged, 1 harmonizes them fully.
+    brightness
+        Makes the harmonized objects brighter or, below 0, darker: -100 to 100.
+    warmth
+        Makes them warmer or cooler: -100 to 100.
+    saturation
+        Makes their colors stronger or weaker: -100, which is gray, to 100.
     layer
         Name of the layer to harmonize in layered files. Default: the topmost visible one with transparency.
     clean_edges
@@ -91,12 +100,19 @@ def batch(
     from gknet.batch import report as reports
     from gknet.batch.journal import Journal
     from gknet.batch.workbench import make_settings
+    from gknet.transfer.trims import Trims
 
     if ray:
         on_ray.check_available()
     run_jobs = on_ray.run_on_ray if ray else run_on_threads
     settings = make_settings(
-        model=model, strength=strength, network_size=network_size, clean_edges=clean_edges, layer=layer, device=device
+        model=model,
+        strength=strength,
+        trims=Trims(brightness, warmth, saturation),
+        network_size=network_size,
+        clean_edges=clean_edges,
+        layer=layer,
+        device=device,
     )
     with _catch_signals() as (stop, number), Journal.open(out) as journal:
         todo = Batch(jobs, journal, settings, stop)

@@ -357,3 +357,16 @@ def test_interrupting_leaves_nothing_behind(files: Path, number: int, code: int,
     assert process.communicate(timeout=60) == ("", word)
     assert process.returncode == code
     assert sorted(path.name for path in files.iterdir()) == ["mask.png", "picture.png"]
+
+
+def test_trims_change_only_the_object(run: Run, files: Path) -> None:
+    assert run("harmonize", "picture.png", "mask.png", "-o", "plain.png")[0] == 0
+    assert run("harmonize", "picture.png", "mask.png", "-o", "dark.png", "--brightness", "-80")[0] == 0
+    with Image.open(files / "plain.png") as plain, Image.open(files / "dark.png") as dark:
+        change = np.asarray(dark).astype(int) - np.asarray(plain)
+    with Image.open(files / "mask.png") as mask:
+        inside = np.asarray(mask.convert("L")) > 127
+    assert change[inside].mean() < -5
+    assert not change[~inside].any()
+    for name in ("brightness", "warmth", "saturation"):
+        refused(run("harmonize", "picture.png", "mask.png", "-o", "out.png", f"--{name}", "-101"), name, "between")
