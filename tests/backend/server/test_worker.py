@@ -15,6 +15,7 @@ from backend.server.requests import Harmonize, Pixels
 from backend.server.worker import Failure, Job, Report, Result, Worker
 from gknet import Harmonizer
 from gknet.color.icc import REC_709, build_profile
+from gknet.transfer.trims import NO_TRIMS
 
 pytestmark = pytest.mark.integration
 
@@ -36,6 +37,7 @@ def job(layer: np.ndarray, reference: np.ndarray) -> Job:
         canvas=(512, 512),
         selection=None,
         strength=1.0,
+        trims=NO_TRIMS,
         model=None,
         network_size=64,
         fit=None,

@@ -365,8 +365,8 @@ def test_trims_change_only_the_object(run: Run, files: Path) -> None:
     with Image.open(files / "plain.png") as plain, Image.open(files / "dark.png") as dark:
         change = np.asarray(dark).astype(int) - np.asarray(plain)
     with Image.open(files / "mask.png") as mask:
-        inside = np.asarray(mask.convert("L")) > 127
-    assert change[inside].mean() < -5
-    assert not change[~inside].any()
+        selected = np.asarray(mask.convert("L"))
+    assert change[selected > 127].mean() < -5
+    assert not change[selected == 0].any()
     for name in ("brightness", "warmth", "saturation"):
         refused(run("harmonize", "picture.png", "mask.png", "-o", "out.png", f"--{name}", "-101"), name, "between")

@@ -205,6 +205,7 @@ def test_what_is_public_is_what_the_package_names() -> None:
         "NoBackgroundError",
         "NoForegroundError",
         "PictureError",
+        "Trims",
         "UnsupportedError",
         "WeightsError",
         "__version__",
