@@ -371,8 +371,8 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         discard(sys.stdout.fileno())  # its reader has gone, but the work is done
     except CycloptsError as error:
-        sentence = " ".join(str(error).split())
-        _fail(f"{sentence} See `gknet --help`.", 2)
+        sentence, command = " ".join(str(error).split()), " ".join(["gknet", *(error.command_chain or ())])
+        _fail(f"{sentence} See `{command} --help`.", 2)
     except KeyboardInterrupt:
         _fail("Cancelled.", CancelledError.exit_code)
     except HarmonizeError as error:

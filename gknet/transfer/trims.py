@@ -38,7 +38,7 @@ class Trims:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, int | float | np.number):
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number):
                 raise TypeError(f"{field.name} must be a number, not {type(value).__qualname__}.")
             if not -_FULL <= value <= _FULL:
                 raise InputError(f"Invalid {field.name} {value:g}.", f"It must be between -{_FULL} and {_FULL}.")

@@ -71,5 +71,6 @@ def test_wrong_values_are_refused() -> None:
     for value in (101, -100.5, float("nan"), float("inf")):
         with pytest.raises(InputError, match="between -100 and 100"):
             Trims(warmth=value)
-    with pytest.raises(TypeError, match="saturation must be a number"):
-        Trims(saturation="high")  # type: ignore[arg-type]
+    for wrong in ("high", None, True):
+        with pytest.raises(TypeError, match="saturation must be a number"):
+            Trims(saturation=wrong)  # type: ignore[arg-type]
