@@ -26,7 +26,7 @@ from gknet.files.metadata.file import (
     read_png_metadata,
     write_metadata,
 )
-from gknet.files.metadata.resolution import drop_redundant_aspect, parse_pillow_tags
+from gknet.files.metadata.resolution import drop_redundant_aspect, parse_pillow_tags, turn_resolution
 from gknet.files.picture import ONLY_THE_FIRST, Picture, WriteError, check_size, damage_error
 from gknet.files.statements import heif, jpeg, png, tiff
 from gknet.files.statements.colors import Statement, build_rgb_profile, find_profile, read_statement
@@ -82,7 +82,7 @@ def decode_png(content: bytes, path: Path) -> Picture:
     """Return the picture in a PNG's bytes.   path: for error messages. Raises as `read`."""
     try:
         image = pyvips.Image.pngload_buffer(content, access="sequential", fail_on="error")
-        return _build_picture(path, image, "png", io.BytesIO(content), read_png_metadata(content))
+        return _build_picture(path, image, "png", io.BytesIO(content), read_png_metadata(content), is_layer=True)
     except (pyvips.Error, UnicodeDecodeError) as error:
         raise _decoding_error(path, error) from error
 
@@ -122,9 +122,20 @@ def _decoding_error(path: Path, error: Exception) -> PictureError | UnsupportedE
 
 
 def _build_picture(
-    path: Path, image: Any, format: str, file: BinaryIO, metadata: dict[str, Any], *, as_mask: bool = False
+    path: Path,
+    image: Any,
+    format: str,
+    file: BinaryIO,
+    metadata: dict[str, Any],
+    *,
+    as_mask: bool = False,
+    is_layer: bool = False,
 ) -> Picture:
-    """Return a decoded picture.   file: its own, because libvips does not report all that it states about colors."""
+    """Return a decoded picture.
+
+    file: its own, because libvips does not report all that it states about colors.   is_layer: whether it is a layer of
+    a file, whose place is that of the stored pixels, so that its orientation does not count.
+    """
     _check_readable(path, image)
     statement = read_statement(file, format)
     exif = _get_block(image, "exif-data")
@@ -139,7 +150,8 @@ def _build_picture(
         pixels = expand_range(pixels, image.get("bits-per-sample"))
     if isinstance(statement, heif.Colors) and statement.is_limited_gray:
         pixels = expand_limited(pixels, image.get("bits-per-sample"))
-    orientation = image.get("orientation") if "orientation" in fields else find_orientation(metadata, format)
+    stated = image.get("orientation") if "orientation" in fields else find_orientation(metadata, format)
+    orientation = 1 if is_layer else stated
     if format == "heif":
         metadata = clean_metadata({"exif-data": exif, "xmp-data": _get_block(image, "xmp-data")})
     # A file in the same format is stored upright unless it can state the orientation.
@@ -150,7 +162,7 @@ def _build_picture(
         position=_read_position(format, statement, tags),
         format=format,
         orientation=orientation if is_kept else 1,
-        metadata=drop_redundant_aspect({**parse_pillow_tags(tags), **metadata}),
+        metadata=turn_resolution(drop_redundant_aspect({**parse_pillow_tags(tags), **metadata}), orientation),
         notes=_find_notes(image, format, statement, tags, file),
     )
 
@@ -201,7 +213,8 @@ def _check_readable(path: Path, image: Any) -> None:
 
 def _adapt_metadata(like: Picture, format: str, width: int, height: int) -> tuple[dict[str, Any], list[str]]:
     orientation = _get_orientation(like, format)
-    return adapt_metadata(like.metadata, like.format, format, orientation, (width, height), like.position)
+    metadata = turn_resolution(like.metadata, orientation)
+    return adapt_metadata(metadata, like.format, format, orientation, (width, height), like.position)
 
 
 def _get_orientation(like: Picture, format: str) -> int:

@@ -251,6 +251,9 @@ class _Drawing:
 
         if _is_plain(layer):
             values = layer.numpy()
+            if values is None:  # a layer without pixels
+                left, top, right, bottom = _find_box(layer)
+                values = np.zeros((bottom - top, right - left, 2 if self.gray else 4), np.float32)
         else:
             clipped = {id(other) for other in layer.clip_layers if other.visible}
             kept = layer.opacity, layer.blend_mode

@@ -192,12 +192,16 @@ def _decode_comment(content: bytes) -> str:
     return decoded.strip("\0 \t\r\n")
 
 
-def set_resolution(block: bytes, metadata: Mapping[str, Any]) -> bytes:
-    """Return a clean block that states the resolution in metadata; unchanged if it does or if metadata have none."""
+def set_resolution(block: bytes, metadata: Mapping[str, Any], *, add: bool) -> bytes:
+    """Return a clean block that states the resolution in metadata; unchanged if it does or if metadata have none.
+
+    add: whether a block without a resolution gets one.
+    """
     if "xres" not in metadata:
         return block
     try:
-        if resolution.is_same_resolution(resolution.parse_directory_tags(parse_exif(block)), metadata):
+        stated = resolution.parse_directory_tags(parse_exif(block))
+        if resolution.is_same_resolution(stated, metadata) or not (stated or add):
             return block
         return add_tags(block, resolution.build_tags(metadata))
     except struct.error:

@@ -102,8 +102,7 @@ def adapt_metadata(
         "xmp-data": xmp.set_orientation(metadata.get("xmp-data", b""), orientation),
     }
     unplaced = _move_texts(found, source, target)
-    if target == "webp":
-        found["exif-data"] = exif.set_resolution(found["exif-data"], found)
+    found["exif-data"] = exif.set_resolution(found["exif-data"], found, add=target == "webp")
     is_placed = _place_position(found, position, source, target)
     found = {name: value for name, value in found.items() if name in _KINDS and value}
     names = [_NAMES[name] for name in metadata.get("damaged", ())]

@@ -39,7 +39,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         if len(body) >= 7 and body[2] < len(_UNITS):
             across, down = struct.unpack_from(">2H", body, 3)
             found |= build_resolution(across, down, _UNITS[body[2]])
-    for block in select(_APP1, _EXIF)[:1]:
+    for block in [block for block in select(_APP1, _EXIF) if block][:1]:  # some writers leave an empty one first
         found["exif-data"] = block
     for packet in select(_APP1, _XMP)[:1]:
         found["xmp-data"] = packet

@@ -46,6 +46,16 @@ def drop_redundant_aspect(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if name != "aspect" or "xres" not in metadata}
 
 
+def turn_resolution(metadata: Mapping[str, Any], orientation: int) -> dict[str, Any]:
+    """Return metadata with "across" and "down" exchanged if an orientation, 1 to 8, exchanges rows and columns."""
+    turned = dict(metadata)
+    if orientation > 4 and "xres" in metadata:
+        turned |= {"xres": metadata["yres"], "yres": metadata["xres"]}
+    if orientation > 4 and "aspect" in metadata:
+        turned["aspect"] = metadata["aspect"][::-1]
+    return turned
+
+
 def convert_resolution(metadata: Mapping[str, Any], unit: str) -> tuple[float, float] | None:
     """Return the numbers of pixels across and down in a unit of length; None if metadata do not state them."""
     if "xres" not in metadata:

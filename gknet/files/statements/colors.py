@@ -16,7 +16,9 @@ from gknet.errors import UnsupportedError
 from gknet.files.statements import exif, heif, png
 
 _CURVE_STEPS = 4096
-_NOT_OF_PICTURES = (b"link", b"abst", b"nmcl")  # classes of profiles that do not describe a picture's values
+_OF_PICTURES = (b"scnr", b"mntr", b"prtr", b"spac")  # classes of profiles that describe a picture's values
+_OTHERS = (b"link", b"abst", b"nmcl")
+_HEADER = 128
 
 Statement = Mapping[bytes, bytes] | heif.Colors | None
 """The chunks of a PNG, the code points of AVIF and HEIC, and nothing for other formats."""
@@ -65,8 +67,11 @@ def _check_profile(subject: object, profile: bytes, *, gray: bool) -> bytes | No
 
     Raises UnsupportedError for a profile that does not apply to such pixels.
     """
-    if profile[12:16] in _NOT_OF_PICTURES:
+    if profile[12:16] in _OTHERS:
         raise _profile_error(subject, "a color profile that is not for pictures")
+    if profile[12:16] not in _OF_PICTURES or profile[36:40] != b"acsp":
+        raise _profile_error(subject, "a damaged color profile")
+    profile = _correct_size(profile)
     if is_compatible(profile, gray=gray):
         return profile
     if not is_compatible(profile, gray=False):
@@ -79,6 +84,14 @@ def _check_profile(subject: object, profile: bytes, *, gray: bool) -> bytes | No
     if parsed is None or any(not np.array_equal(curve, parsed.curves[0]) for curve in parsed.curves):
         raise _profile_error(subject, "a color profile for RGB, but its pixels are gray")
     return _build_gray_profile(parsed.curves[0])
+
+
+def _correct_size(profile: bytes) -> bytes:
+    """Return a profile that is as long as its header states: without padding, or with a corrected header."""
+    stated = int.from_bytes(profile[:4], "big")
+    if _HEADER < stated < len(profile) and not profile[stated:].strip(b"\0"):
+        return profile[:stated]
+    return len(profile).to_bytes(4, "big") + profile[4:]
 
 
 def _check_usable(subject: object, profile: bytes) -> None:

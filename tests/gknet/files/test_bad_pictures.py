@@ -95,7 +95,7 @@ FLAT: dict[str, tuple[Callable[[np.ndarray], str], str]] = {
     ),
     "a profile of noise": (
         lambda rgb: saved("a.jpg", rgb, icc_profile=b"\0" * 16 + b"RGB " + bytes(range(256))),
-        "a.jpg has a color profile that cannot be used",
+        "a.jpg has a damaged color profile",
     ),
     "a profile of CMYK on RGB": (
         lambda rgb: saved("a.jpg", rgb, icc_profile=cmyk_profile()),

@@ -294,7 +294,7 @@ def list_kinds_after_writing(path: Path) -> set[str]:
             texts = {"texts"} if opened.text == {"Author": "Anna"} else set()
         return texts | ({"resolution"} if written.metadata["xres"] == pytest.approx(5) else set())
     if path.suffix in (".avif", ".heic"):
-        block = exif.set_resolution(test_metadata.exif_block(), WRITTEN_METADATA)
+        block = exif.set_resolution(test_metadata.exif_block(), WRITTEN_METADATA, add=True)
         test_metadata.with_blocks(path, block, test_metadata.PLAIN_XMP)
     elif path.suffix == ".psd":
         test_metadata.photoshop_file(path)

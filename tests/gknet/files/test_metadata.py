@@ -460,3 +460,15 @@ def test_jpeg_has_one_density_and_profile(tmp_path: Path) -> None:
     assert result.read_bytes().count(b"JFIF\0") == 1
     with Image.open(result) as opened:
         assert opened.info["dpi"] == (127, 152)
+
+
+def test_an_empty_exif_block_before_the_real_one_is_skipped(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274], exif[315] = 6, "Ann"
+    Image.new("RGB", (12, 8)).save(tmp_path / "a.jpg", exif=exif)
+    plain = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(plain[:2] + b"\xff\xe1\0\x08Exif\0\0" + plain[2:])
+    read = formats.read_picture(tmp_path / "a.jpg")
+    assert read.pixels.shape == (12, 8, 3)
+    with Image.open(rewritten(tmp_path / "a.jpg", ".png")) as opened:
+        assert opened.getexif()[315] == "Ann"

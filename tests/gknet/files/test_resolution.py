@@ -96,3 +96,18 @@ def test_extreme_resolutions_harm_nothing(tmp_path: Path, numbers: tuple[int, in
         (tmp_path / "a.png").write_bytes(plain[:33] + chunk(b"pHYs", body) + plain[33:])
         for out in SUFFIXES:
             assert rewritten(tmp_path / "a.png", out).stat().st_size
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("out", SUFFIXES)
+def test_a_turned_picture_has_its_resolution_turned_too(tmp_path: Path, suffix: str, out: str) -> None:
+    path, exif = tmp_path / f"a{suffix}", Image.Exif()
+    exif[274], exif[282], exif[283], exif[296] = 6, 300.0, 150.0, 2
+    Image.fromarray(PIXELS).save(path, exif=exif)
+    result = rewritten(path, out)
+    with Image.open(result) as opened:
+        is_stored_turned = opened.getexif().get(274, 1) == 6
+        if out != ".tif":  # which Pillow turns
+            assert opened.size == ((12, 8) if is_stored_turned else (8, 12))
+        assert opened.getexif().get(282, 300 if is_stored_turned else 150) == (300 if is_stored_turned else 150)
+    assert stated_dpi(result) == pytest.approx((300, 150) if is_stored_turned else (150, 300), abs=0.05)

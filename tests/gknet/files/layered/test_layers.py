@@ -583,3 +583,16 @@ def test_a_photoshop_file_of_groups_only_has_no_layer_with_pixels(tmp_path: Path
     document.save(tmp_path / "a.psd")
     with pytest.raises(InputError, match="no layer with pixels"):
         open_layers(tmp_path / "a.psd")
+
+
+def test_the_orientation_of_a_layer_s_picture_does_not_count(
+    tmp_path: Path, background: np.ndarray, cutout: np.ndarray
+) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    layers = '<layer name="top" src="data/top.png"/><layer name="back" src="data/back.png"/>'
+    members = {"data/back.png": ora.png(background, exif=exif), "data/top.png": ora.png(cutout)}
+    stack = ora.stack((background.shape[1], background.shape[0]), layers)
+    document = open_layers(ora.write(tmp_path / "a.ora", stack, members))
+    assert document is not None
+    assert np.array_equal(Layers(document, "top").merge_below()[..., :3] // 257, background)

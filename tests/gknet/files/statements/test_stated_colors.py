@@ -24,7 +24,7 @@ from gknet.files.picture import Picture
 from gknet.files.statements import heif
 from tests.gknet import icc, statements
 from tests.gknet.files.test_picture import by_pillow, resaved
-from tests.gknet.photographs import WIDE_GAMUT, photograph
+from tests.gknet.photographs import SUFFIXES, WIDE_GAMUT, photograph
 from tests.gknet.statements import ADOBE, ADOBE_CHRM, SRGB_CHRM, chrm, cicp, gama
 
 Run = Callable[..., tuple[int, str, str]]
@@ -573,3 +573,28 @@ def test_srgb_by_any_name_leaves_pixels_alone(rgb: np.ndarray) -> None:
     values = (rgb / 255).astype(np.float32)
     assert Encoding(profile=SRGB).to_srgb(values) is values
     assert Encoding(profile=SRGB).from_srgb(values) is values
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_profiles_without_their_signature_or_class_are_refused(tmp_path: Path, suffix: str) -> None:
+    for start, end in ((36, 40), (12, 16)):
+        profile = bytearray(ADOBE_RGB)
+        profile[start:end] = b"abcd"
+        Image.fromarray(photograph(height=16, width=16)).save(tmp_path / f"a{suffix}", icc_profile=bytes(profile))
+        assert_refused(tmp_path / f"a{suffix}", "a damaged color profile")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_size_that_a_profile_states_is_corrected(tmp_path: Path, suffix: str) -> None:
+    for odd in (
+        ADOBE_RGB + bytes(3),
+        bytes(4) + ADOBE_RGB[4:],
+        (len(ADOBE_RGB) + 4).to_bytes(4, "big") + ADOBE_RGB[4:],
+    ):
+        path = tmp_path / f"a{suffix}"
+        Image.fromarray(photograph(height=16, width=16)).save(path, icc_profile=odd)
+        read = formats.read_picture(path)
+        assert read.profile == ADOBE_RGB
+        for out in SUFFIXES:
+            formats.write_picture(tmp_path / f"b{out}", read.pixels, read)
+            assert formats.read_picture(tmp_path / f"b{out}").profile == ADOBE_RGB
