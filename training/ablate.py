@@ -126,7 +126,7 @@ class Ablation:
             self._judge(training.result, folder / "scores.csv", f"Judging {parts}")
             with replace_text_file(done) as file:
                 json.dump({"samples": training.samples, "seconds": training.seconds}, file)
-            state.unlink()  # tens of megabytes that are no longer needed
+            state.unlink()  # it takes tens of megabytes, and a finished row is not resumed
         kept = json.loads(done.read_text(encoding="utf-8"))
         return AblationRun(read_records(folder / "scores.csv"), kept["seconds"])
 
