@@ -34,6 +34,20 @@ STRENGTH_HELP = "0 leaves the layer unchanged, 1 applies the full effect."
 COMPARE_HELP = "The part of the image whose colours and light the layer takes on."
 OUTPUT_HELP = "A new layer is placed directly above, at the same position and with the same transparency."
 
+VERSIONS = "&Versions"
+VERSIONS_HELP = (
+    "Often the scene does not decide which colours an object has. Version 1 is the usual answer; then the likeliest "
+    "come first.\nChoose with the mouse, the arrow keys, or the keys 1 to 5."
+)
+TRIMS = {"brightness": "&Brightness", "warmth": "&Warmth", "saturation": "S&aturation"}
+"""The labels of the trims."""
+TRIMS_HELP = {
+    "brightness": "Makes the harmonized object darker or brighter.",
+    "warmth": "Makes the harmonized object bluer or more orange.",
+    "saturation": "Makes the colours of the harmonized object paler or stronger.",
+}
+RESET_HELP = "Double-click to reset it to 0."
+
 OPAQUE = "The layer has no transparency and nothing is selected, so the object is unknown."
 OPAQUE_HINT = "Erase the background around the object, or select the object, and try again."
 
@@ -41,6 +55,11 @@ OPAQUE_HINT = "Erase the background around the object, or select the object, and
 def make_result_name(layer_name: str) -> str:
     """Return the new layer's name."""
     return f"{layer_name} (harmonized)"
+
+
+def make_version_name(number: int, probability: float) -> str:
+    """Return a version's name for tool tips and screen readers.   number: from 1.   probability: in [0, 1]."""
+    return f"Version {number}, {round(100 * probability)} % likely"
 
 
 def compute_reference_size(width: int, height: int) -> tuple[int, int]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-PROTOCOL = (1, 1)
-"""Major and minor version. The backend rejects clients of a newer major version. 1.1 added the trims."""
+PROTOCOL = (1, 2)
+"""Major and minor version. The backend rejects clients of a newer major version. 1.1 added the trims, 1.2 variants."""
 
 USER = b"gknet"
 """PLAIN's user name; the password is the connection file's key."""
@@ -27,6 +27,8 @@ KEPT_FITS = 16
 TRIMS = ("brightness", "warmth", "saturation")
 """Options that are added to the harmonized colours, each from -MAX_TRIM to MAX_TRIM."""
 MAX_TRIM = 100
+MAX_VARIANTS = 5
+"""Maximum answers to choose from for one layer."""
 
 DEPTHS = {"u8": 1, "u16": 2, "f16": 2, "f32": 4}
 """Bytes of one channel of one pixel."""
