@@ -45,12 +45,15 @@ class HarmonizeResult:
     """An answer of the backend.
 
     pixels: the harmonized layer, a new array of the layer's shape and dtype, alpha untouched.
-    fit: name of the colour map that was used; pass it as `fit` to try another strength.
+    fit: name of the colour map that was used; pass it as `fit` to try another strength, variant or trims.
+    variants: how likely each answer is to be the best one, in [0, 1]. The first is the network's own; the others
+    follow, likeliest first. Empty if the backend is older than version 1.2 of the protocol.
     timings: milliseconds of each stage.   warnings: sentences to show to the user.
     """
 
     pixels: np.ndarray
     fit: str
+    variants: list[float]
     timings: dict[str, float]
     warnings: list[str]
 
@@ -103,6 +106,7 @@ class Client:
         at: tuple[int, int] = (0, 0),
         canvas: tuple[int, int] | None = None,
         strength: float = 1.0,
+        variant: int = 1,
         trims: Trims = NO_TRIMS,
         encoding: Encoding = ENCODED_SRGB,
         reference_encoding: Encoding | None = None,
@@ -122,7 +126,8 @@ class Client:
         it is sent. Transparent parts are filled with its mean colour. None if `fit` is given.
         at: (x, y) of the layer on the canvas.
         canvas: (width, height) of the canvas in the layer's pixels, if the reference is already scaled down.
-        strength: 0..1.   trims: added to the harmonized colours.
+        strength: 0..1.   variant: number of the answer, from 1 to 5 (`HarmonizeResult.variants`).
+        trims: added to the harmonized colours.
         encoding: the layer's.   reference_encoding: None for the layer's.
         model: None for the backend's default.   selection: (h, w) uint8, 255 where the layer is the object.
         fit: `HarmonizeResult.fit` of an earlier answer, to skip the network. If the backend no longer stores it, the
@@ -156,6 +161,7 @@ class Client:
             network_size = arguments.convert_integer("network_size", network_size, 64, 1024)
         options = {
             "strength": arguments.convert_number("strength", strength, 0, 1),
+            "variant": arguments.convert_integer("variant", variant, 1, protocol.MAX_VARIANTS),
             **arguments.convert_trims(trims),
             "model": model,
             "network_size": network_size,
@@ -217,7 +223,11 @@ class Client:
         # The array keeps the answer's memory: nothing is copied.
         array = np.frombuffer(pixels, layer.dtype.newbyteorder("<")).reshape(layer.shape)
         return HarmonizeResult(
-            array.astype(layer.dtype, copy=False), result["fit"], result["timings"], result["warnings"]
+            array.astype(layer.dtype, copy=False),
+            result["fit"],
+            result.get("variants", []),
+            result["timings"],
+            result["warnings"],
         )
 
     @contextmanager

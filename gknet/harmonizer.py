@@ -24,6 +24,7 @@ from gknet.errors import InputError, NoBackgroundError, NoForegroundError, Weigh
 from gknet.files.pillow import find_profile, from_pillow, to_pillow
 from gknet.network import weights
 from gknet.network.device import choose_device
+from gknet.network.extensions.variants import Variant
 from gknet.network.inference import InferenceNetwork
 from gknet.network.model import GKNet
 from gknet.pixels import reduction
@@ -70,12 +71,15 @@ class LayerFit:
     """A fitted color map for one layer, separate from the layer's pixels.
 
     change: root mean square of the change over the foreground, in levels of 255, at network size.
+    variants: the answers to choose from, at most five that look different. The first is the network's own; the others
+    follow, likeliest first.
     """
 
     transfer: ColorTransfer
     encoding: Encoding
     device: torch.device
     change: float
+    variants: tuple[Variant, ...]
 
     @property
     def space(self) -> Space:
@@ -88,6 +92,7 @@ class LayerFit:
         *,
         selection: np.ndarray | None = None,
         strength: float = 1.0,
+        variant: int = 1,
         trims: Trims = NO_TRIMS,
         on_progress: Progress = _ignore_progress,
     ) -> np.ndarray:
@@ -95,19 +100,19 @@ class LayerFit:
 
         layer: (h, w, C), the one that was fitted or a resized copy of it, in the same colors.
         selection: (h, w) uint8, the share of the change that each pixel takes.   strength: in [0, 1], of the change and
-        of the trims.   trims: added to the harmonized colors.
+        of the trims.   variant: number of one of `variants`, from 1.   trims: added to the harmonized colors.
         Raises InputError for mismatched arguments, TypeError for one of the wrong type.
         """
         _check_array("layer", layer)
         _check_progress(on_progress)
         as_rgb(layer)  # validates the shape
         check_options(strength, None)
-        _check_trims(trims)
+        transfer = _add_choices(self.transfer, self.variants, variant, trims)
         _check_depth(layer)
         if selection is not None:
             _check_selection(selection, layer.shape[:2])
         return recolor_pixels(
-            _add_trims(replace(self.transfer, layer_size=(layer.shape[0], layer.shape[1])), trims),
+            replace(transfer, layer_size=(layer.shape[0], layer.shape[1])),
             layer,
             self.encoding,
             mask=selection,
@@ -174,6 +179,7 @@ class Harmonizer:
         mask: np.ndarray | Image.Image,
         *,
         strength: float = 1.0,
+        variant: int = 1,
         trims: Trims = NO_TRIMS,
         network_size: int | None = None,
         encoding: Encoding | None = None,
@@ -184,14 +190,15 @@ class Harmonizer:
         composite: (H, W) or (H, W, C) uint8, uint16, float16 or float32, C = 1 gray, 2 gray + alpha, 3 RGB,
         4 RGB + alpha; or a PIL image. Integers span 0..max, floats are encoded in [0, 1] and may exceed it.
         mask: (H, W) bool, uint8, uint16 or float in [0, 1], or a PIL image of mode "1" or "L"; full = foreground.
-        strength: 0 (no change) .. 1, of the change and of the trims.   trims: added to the harmonized colors.
+        strength: 0 (no change) .. 1, of the change and of the trims.   variant: number of the answer, from 1, the
+        network's own, to at most 5 (`LayerFit.variants`).   trims: added to the harmonized colors.
         network_size: long side of the network's input, pixels; None for the network's default
         (`GKNetConfig.network_size`). A small picture is enlarged at most twice.
         encoding: of the pixel values; None for sRGB, or for what a PIL image's file says, which the result keeps as an
         ICC profile.
         Where the mask is 0 the result equals the composite bit for bit; alpha never changes.
-        Raises InputError for invalid or mismatched pictures, NoForegroundError and NoBackgroundError for an empty or
-        full mask.
+        Raises InputError for invalid or mismatched pictures and for a variant that the object lacks, NoForegroundError
+        and NoBackgroundError for an empty or full mask.
         """
         _check_picture("composite", composite)
         _check_picture("mask", mask)
@@ -207,14 +214,15 @@ class Harmonizer:
         flat = validate_mask(mask, pixels.shape[:2])
         box = bounding_box(flat)
         check_options(strength, network_size)
+        check_variant(variant)
         _check_trims(trims)
         _check_depth(rgb)
         check_scale_of_floats(rgb)
         on_progress("reduce", 0, 1)
         sight = self.make_sight(rgb, flat, box, encoding, network_size)
-        transfer, _ = self._fit(sight, box, on_progress)
+        transfer, _, variants = self._fit(sight, box, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
-        transfer = _add_trims(_roll_off(transfer, rgb[inside], flat[inside], encoding), trims)
+        transfer = _add_choices(_roll_off(transfer, rgb[inside], flat[inside], encoding), variants, variant, trims)
         result = pixels.copy()
         result[inside] = recolor_pixels(
             transfer,
@@ -236,6 +244,7 @@ class Harmonizer:
         at: tuple[int, int] = (0, 0),
         *,
         strength: float = 1.0,
+        variant: int = 1,
         trims: Trims = NO_TRIMS,
         network_size: int | None = None,
         encoding: Encoding = ENCODED_SRGB,
@@ -260,6 +269,7 @@ class Harmonizer:
                 "Pass a cut-out with straight alpha.",
             )
         check_options(strength, network_size)
+        check_variant(variant)
         _check_trims(trims)
         _check_depth(foreground)
         as_rgb(background)  # validates the shape
@@ -276,7 +286,7 @@ class Harmonizer:
             encoding=encoding,
             on_progress=on_progress,
         )
-        return fit.apply(foreground, strength=strength, trims=trims, on_progress=on_progress)
+        return fit.apply(foreground, strength=strength, variant=variant, trims=trims, on_progress=on_progress)
 
     def fit_layer(
         self,
@@ -346,11 +356,13 @@ class Harmonizer:
             raise NoBackgroundError(
                 "The foreground covers the whole background.", "Erase around the object, or select it."
             )
-        transfer, change = self._fit(sight, box, on_progress)
-        return LayerFit(_roll_off(transfer, rgba, selection, encoding), encoding, self.device, change)
+        transfer, change, variants = self._fit(sight, box, on_progress)
+        return LayerFit(_roll_off(transfer, rgba, selection, encoding), encoding, self.device, change, variants)
 
-    def _fit(self, sight: Sight, box: Box, on_progress: Progress) -> tuple[ColorTransfer, float]:
-        """Return the network's change as a map from any color at any position in the box, and `LayerFit.change`."""
+    def _fit(self, sight: Sight, box: Box, on_progress: Progress) -> tuple[ColorTransfer, float, tuple[Variant, ...]]:
+        """Return the network's change as a map from any color at any position in the box, `LayerFit.change`, and
+        `LayerFit.variants`.
+        """
         if not np.isfinite(sight.composite).all():
             raise InputError("The picture contains NaN or infinite values.", "Replace them with finite values first.")
         composite, foreground = sight.composite.clip(0, 1), sight.foreground.clip(0, 1)
@@ -366,7 +378,9 @@ class Harmonizer:
         on_progress("network", 1, 1)
         covered = 3 * float(np.square(sight.mask, dtype=np.float64).sum())
         change = math.sqrt(np.square(answer - composite).sum() / covered) if covered else 0.0
-        return ColorTransfer(fit.fit_curves(composite, answer), size), 255 * change
+        before, after = (torch.from_numpy(picture).permute(2, 0, 1) for picture in (composite, answer))
+        variants = self.net.predict_variants(before, after, torch.from_numpy(sight.mask))
+        return ColorTransfer(fit.fit_curves(composite, answer), size), 255 * change, tuple(variants)
 
     def _run_beside_fit(
         self, composite: np.ndarray, mask: np.ndarray, prepare: Callable[[], CurveFit]
@@ -428,9 +442,25 @@ def _roll_off(transfer: ColorTransfer, layer: np.ndarray, mask: np.ndarray | Non
     return transfer.roll_off(part, None if mask is None else mask[shown])
 
 
-def _add_trims(transfer: ColorTransfer, trims: Trims) -> ColorTransfer:
-    """Return a map with trims; the map itself, to the bit, if there are none."""
+def _add_choices(transfer: ColorTransfer, variants: tuple[Variant, ...], variant: int, trims: Trims) -> ColorTransfer:
+    """Return a map with a variant and trims; the map itself, to the bit, for the first variant without trims."""
+    check_variant(variant)
+    _check_trims(trims)
+    if variant > len(variants):
+        offered = f"{len(variants)} versions" if len(variants) > 1 else "one version"
+        raise InputError(f"Invalid variant {variant}.", f"This object has only {offered}.")
+    matrix = variants[variant - 1].matrix
+    if matrix is not None:
+        transfer = transfer.followed_by(matrix)
     return transfer if trims == NO_TRIMS else transfer.followed_by(trims.matrix)
+
+
+def check_variant(variant: object) -> None:
+    """Raise InputError for a variant below 1, TypeError for one that is not an integer."""
+    if isinstance(variant, bool) or not isinstance(variant, int | np.integer):
+        raise TypeError(f"variant must be an integer, not {_name_type(variant)}.")
+    if variant < 1:
+        raise InputError(f"Invalid variant {variant}.", "Versions are numbered from 1.")
 
 
 def check_options(strength: float, network_size: int | None) -> None:

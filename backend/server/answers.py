@@ -74,6 +74,7 @@ class Answers:
             "depth": layer.depth,
             "space": layer.space,
             "fit": done.fit,
+            "variants": done.variants,
             "timings": done.timings,
             "warnings": done.warnings,
         }

@@ -46,7 +46,7 @@ class Harmonize:
     """A layer to harmonize, with a reference or with the fit of an earlier answer.
 
     at: (x, y) of the layer on the canvas.   canvas: (width, height) of the image that the reference shows.
-    selection: frame with one byte per pixel, or None.   network_size: None for the model's default.
+    selection: frame with one byte per pixel, or None.   variant: from 1.   network_size: None for the model's default.
     """
 
     id: int
@@ -57,6 +57,7 @@ class Harmonize:
     canvas: tuple[int, int]
     selection: Any | None
     strength: float
+    variant: int
     trims: Trims
     model: str | None
     network_size: int | None
@@ -182,6 +183,7 @@ def _read_harmonize(fields: Fields, message_id: int, frames: Sequence[Any]) -> H
         canvas=canvas,
         selection=selection,
         strength=options.read_number("strength", 0, 1, 1.0),
+        variant=options.read_integer("variant", 1, protocol.MAX_VARIANTS, 1),
         trims=Trims(**{name: options.read_number(name, -limit, limit, 0.0) for name in protocol.TRIMS}),
         model=options.read_optional_text("model"),
         network_size=options.read_integer("network_size", 64, 1024) if "network_size" in options else None,

@@ -62,11 +62,15 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A job's result: the new pixels, C-contiguous and little-endian, and the other fields of the answer."""
+    """A job's result: the new pixels, C-contiguous and little-endian, and the other fields of the answer.
+
+    variants: the probability of each variant of the fit.
+    """
 
     job: Job
     pixels: np.ndarray
     fit: str
+    variants: list[float]
     timings: dict[str, float]
     warnings: list[str]
 
@@ -195,14 +199,20 @@ class Worker(threading.Thread):
         if request.selection is not None:
             selection = np.frombuffer(request.selection, np.uint8).reshape(layer.shape[:2])
         name, fit = earlier or self._fit_layer(request, layer, selection, stages, warnings)
-        if fit.change < _SMALLEST_CHANGE and request.trims == NO_TRIMS:
+        if fit.change < _SMALLEST_CHANGE and request.variant == 1 and request.trims == NO_TRIMS:
             warnings.append("Hardly any change: the object already seems to fit.")
         changed = fit.apply(
-            layer, selection=selection, strength=request.strength, trims=request.trims, on_progress=stages
+            layer,
+            selection=selection,
+            strength=request.strength,
+            variant=request.variant,
+            trims=request.trims,
+            on_progress=stages,
         )
         stages.end()
         pixels = np.ascontiguousarray(changed, changed.dtype.newbyteorder("<"))
-        return Result(job, pixels, name, stages.milliseconds, warnings)
+        probabilities = [variant.probability for variant in fit.variants]
+        return Result(job, pixels, name, probabilities, stages.milliseconds, warnings)
 
     def _fit_layer(
         self,

@@ -109,7 +109,7 @@ class ThinClient:
         )
         while True:
             conversation = self._open_conversation(self._start, is_cancelled)
-            _check_knows_trims(conversation.backend, options)
+            _check_knows_options(conversation.backend, options)
             try:
                 result, answered = conversation.ask(
                     "harmonize",
@@ -184,11 +184,18 @@ class ThinClient:
             self._on_state(state)
 
 
-def _check_knows_trims(backend: Mapping[str, Any], options: Mapping[str, Any] | None) -> None:
-    """Raise ThinError, `unsupported`, for trims that an older backend would leave out without a word."""
-    if any((options or {}).get(name) for name in TRIMS) and backend["protocol"] < [1, 1]:
-        raise ThinError(
-            UNSUPPORTED,
-            "The backend is too old for brightness, warmth and saturation.",
-            "Update it, end it with `gknet stop`, and try again.",
-        )
+def _check_knows_options(backend: Mapping[str, Any], options: Mapping[str, Any] | None) -> None:
+    """Raise ThinError, `unsupported`, for options that an older backend would leave out without a word."""
+    options = options or {}
+    if any(options.get(name) for name in TRIMS) and backend["protocol"] < [1, 1]:
+        raise _make_old_error("brightness, warmth and saturation")
+    if options.get("variant", 1) != 1 and backend["protocol"] < [1, 2]:
+        raise _make_old_error("a choice of versions")
+
+
+def _make_old_error(wanted: str) -> ThinError:
+    return ThinError(
+        UNSUPPORTED,
+        f"The backend is too old for {wanted}.",
+        "Update it, end it with `gknet stop`, and try again.",
+    )

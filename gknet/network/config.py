@@ -19,6 +19,7 @@ _COUNTS = {
     "reference_heads": (1, 512),
     "correlation_groups": (1, 512),
     "network_size": (64, 1024),
+    "variants": (1, 5),
 }
 """Integers, smallest and largest: a file's settings must not make a program ask for endless memory."""
 _PAIRS = ("global_head_widths", "recognition_head_bottlenecks", "recognition_head_widths")
@@ -78,6 +79,8 @@ class GKNetConfig:
     """Shrinkage of small changes at inference, not in training: `gknet.network.extensions.restraint.restrain_change`.
     The root mean square change of a white foreground, in [0, 1], that is halved. 0: no shrinkage.
     """
+    variants: int = 1
+    """Answers to choose from, the network's own among them (`gknet.network.extensions.variants`). Not in the paper."""
     network_size: int = 256
     """Default long side of the network's input, pixels."""
 
@@ -168,7 +171,7 @@ PRESETS: dict[str, GKNetConfig] = {
     "gknet-residual": _RESIDUAL,
     # The same blocks and recognition at a twelfth of the arithmetic, for a CPU. Small changes are mostly error. It is
     # trained at 256 and does better on larger inputs: docs/research-log.md has the figures.
-    "gknet-s": replace(_RESIDUAL, width=16, stem=2, global_head=True, recognition=True, restraint=18 / 255),
+    "gknet-s": replace(_RESIDUAL, width=16, stem=2, global_head=True, recognition=True, restraint=18 / 255, variants=5),
 }
 
 

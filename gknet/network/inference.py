@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from gknet.network.blocks import ConvBlock
 from gknet.network.config import GKNetConfig
 from gknet.network.extensions.restraint import restrain_change
+from gknet.network.extensions.variants import Variant, predict_variants
 from gknet.network.kernel_prediction import KernelPrediction
 from gknet.network.model import GKNet
 from gknet.network.selective_correlation import SelectiveCorrelationFusion
@@ -58,6 +59,15 @@ class InferenceNetwork(nn.Module):
         change = net.compute_change(part, part_mask, decoded, matrix)
         part.add_(restrain_change(change, part, part_mask, self.config.restraint))
         return result
+
+    def predict_variants(self, composite: Tensor, answer: Tensor, mask: Tensor) -> list[Variant]:
+        """Return the object's variants, the network's own answer first; only that if the network predicts no others.
+
+        composite, answer: (3, H, W), sRGB in [0, 1], the network's input and result.   mask: (H, W) in [0, 1].
+        """
+        if self.net.variant_head is None:
+            return [Variant(1.0)]
+        return predict_variants(self.net.variant_head, composite, answer, mask)
 
     def _decode(self, features: list[Tensor], mask: Tensor, reference: Tensor, window: Window) -> Tensor:
         """Return the window's part of the decoder's last feature F_D. Means are still taken over the whole picture."""

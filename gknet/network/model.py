@@ -15,6 +15,7 @@ from gknet.network.extensions.color_statistics import LENGTH, compute_color_stat
 from gknet.network.extensions.global_head import GlobalHead, RecognitionHead, apply_color_matrix
 from gknet.network.extensions.recognition import Recognition, RecognizedFeatures
 from gknet.network.extensions.surroundings import weigh_surroundings
+from gknet.network.extensions.variants import VariantHead
 from gknet.network.kernel_prediction import KernelPrediction, make_fusion
 from gknet.network.long_distance_reference import LongDistanceReference
 from gknet.network.modulation import Modulation
@@ -123,7 +124,7 @@ class GKNet(nn.Module):
     `gknet.network.weights.build` returns an untrained network, `gknet.network.weights.load` a trained one, and
     `gknet.network.inference.InferenceNetwork` a faster copy.
     Source: Shen et al., "Learning Global-aware Kernel for Image Harmonization", ICCV 2023. The affine head, the
-    residual path of the modulation, the global head and recognition are not in the paper (`GKNetConfig`).
+    residual path of the modulation, the global head, recognition and variants are not in the paper (`GKNetConfig`).
     """
 
     def __init__(self, config: GKNetConfig) -> None:
@@ -152,6 +153,8 @@ class GKNet(nn.Module):
             if config.recognition
             else None
         )
+        # Trained apart from the network, whose answer does not depend on it (`training.heads.variants`).
+        self.variant_head = VariantHead(config.variants).requires_grad_(False) if config.variants > 1 else None
 
     def forward(self, composite: Tensor, mask: Tensor, *, recognized: RecognizedFeatures | None = None) -> Tensor:
         features, small_mask = self.encode(composite, mask)

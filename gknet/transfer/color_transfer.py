@@ -106,14 +106,18 @@ class ColorTransfer:
         return self if more is None else replace(self, curves=self.curves + more.numpy())
 
     def followed_by(self, matrix: npt.NDArray[np.float64]) -> ColorTransfer:
-        """Return this map followed by a linear change of its new colors, as one map.
+        """Return this map followed by an affine change of its new colors, as one map.
 
-        matrix: (3, 3), of encoded sRGB. The curves represent this exactly, because a linear curve is one of them.
+        matrix: (3, 3) or (3, 4), of encoded sRGB (r, g, b, 1). The curves represent this exactly, because a linear
+        curve is one of them.
         """
-        curves = self.curves @ matrix.T
-        more = matrix - np.eye(3)
+        linear = matrix[:, :3]
+        curves = self.curves @ linear.T
+        more = linear - np.eye(3)
         for channel in range(3):
             curves[:, :, channel] += np.linspace(0, 1, KNOTS)[:, None] * more[:, channel]
+        if matrix.shape[1] == 4:
+            curves[:, :, 0] += matrix[:, 3]
         return replace(self, curves=curves)
 
     @staticmethod

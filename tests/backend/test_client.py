@@ -187,6 +187,22 @@ def test_trims_are_those_of_the_harmonizer_and_need_no_second_run(
     assert np.array_equal(client.harmonize(layer, None, fit=first.fit, trims=Trims()).pixels, first.pixels)
 
 
+def test_variants_are_those_of_the_harmonizer_and_need_no_second_run(
+    client: Client, harmonizer: Harmonizer, layer: np.ndarray, reference: np.ndarray
+) -> None:
+    first = client.harmonize(layer, reference, at=AT, network_size=SIZE)
+    canvas = (reference.shape[1], reference.shape[0])
+    fit = harmonizer.fit_layer(layer, reference, at=AT, canvas=canvas, network_size=SIZE)
+    assert first.variants == pytest.approx([variant.probability for variant in fit.variants])
+    for number in range(1, 1 + len(first.variants)):
+        again = client.harmonize(layer, None, fit=first.fit, variant=number)
+        assert "network" not in again.timings
+        assert np.array_equal(again.pixels, fit.apply(layer, variant=number))
+    for wrong in (0, 6):
+        with pytest.raises(InputError, match=r"variant is [06]\. Choose a whole number"):
+            client.harmonize(layer, None, fit=first.fit, variant=wrong)
+
+
 def test_a_preview_looks_like_the_whole(client: Client, layer: np.ndarray, reference: np.ndarray) -> None:
     whole = client.harmonize(layer, reference, at=AT, network_size=SIZE)
     small = np.ascontiguousarray(layer[1::3, 1::3])

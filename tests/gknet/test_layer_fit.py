@@ -238,6 +238,55 @@ def test_trims_of_zero_change_nothing_and_others_only_the_object(
     assert np.array_equal(fit.apply(given, strength=0.0, trims=Trims(warmth=100)), given)
 
 
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float32])
+def test_the_first_variant_is_the_answer_and_the_others_move_only_the_object(
+    shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray, depth: type
+) -> None:
+    full = np.iinfo(depth).max if np.dtype(depth).kind == "u" else 1
+    given = (layer / 255 * full).astype(depth)
+    fit = shipped.fit_layer(given, scene, at=AT, canvas=(900, 600))
+    plain = fit.apply(given)
+    assert np.array_equal(fit.apply(given, variant=1), plain)
+    assert sum(variant.probability for variant in fit.variants) == pytest.approx(1)
+    solid, clear = given[..., 3] == full, given[..., 3] == 0
+    colors = plain[solid][:, :3] / full
+    inside = ((colors > 0) & (colors < 1)).all(axis=1)  # elsewhere the answer has lost what was beyond
+    for number, variant in enumerate(fit.variants[1:], start=2):
+        result = fit.apply(given, variant=number)
+        assert np.array_equal(result[..., 3], given[..., 3])
+        assert np.array_equal(result[clear], given[clear])
+        assert variant.matrix is not None
+        expected = colors @ variant.matrix[:, :3].T + variant.matrix[:, 3]
+        # Twice half a level: the answer that this starts from is rounded, too.
+        miss = np.abs(result[solid][:, :3] / full - (expected.clip(0, 1) if full > 1 else expected))[inside]
+        assert miss.max() <= (1.1 / full if full > 1 else 1e-4)
+        assert np.array_equal(fit.apply(given, variant=number, strength=0.0), given)
+
+
+def test_a_variant_that_an_object_lacks_is_refused(shipped: Harmonizer, layer: np.ndarray, scene: np.ndarray) -> None:
+    fit = shipped.fit_layer(layer, scene, at=AT, canvas=(900, 600))
+    with pytest.raises(InputError, match=f"has only {len(fit.variants)} versions"):
+        fit.apply(layer, variant=len(fit.variants) + 1)
+    for wrong in (0, -1):
+        with pytest.raises(InputError, match="numbered from 1"):
+            fit.apply(layer, variant=wrong)
+    for wrong in (1.0, True, "1"):  # type: ignore[assignment]
+        with pytest.raises(TypeError, match="variant must be an integer"):
+            shipped.layer(layer, scene, AT, variant=wrong)
+
+
+def test_a_variant_is_the_same_for_a_composite_and_its_layer(
+    shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
+) -> None:
+    mask = object_mask > 127
+    composite = shipped(photograph, mask, variant=2)
+    layer = np.dstack([photograph, np.where(mask, np.uint8(255), np.uint8(0))])
+    alone = shipped.layer(layer, photograph, variant=2)
+    assert np.array_equal(composite[~mask], photograph[~mask])
+    assert np.abs(composite[mask].astype(int) - alone[mask][:, :3]).mean() < 0.5
+    assert np.abs(composite[mask].astype(int) - shipped(photograph, mask)[mask]).mean() > 6
+
+
 def test_trims_are_the_same_for_a_composite_and_its_layer(
     shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:

@@ -46,7 +46,9 @@ def is_in_statistics_path(name: str) -> bool:
 
 
 def is_trained(run: TrainingRun, name: str) -> bool:
-    """Return whether a run trains a parameter of `GKNet`."""
+    """Return whether a run trains a parameter of `GKNet`. `training.heads.variants` trains those of the variants."""
+    if name.startswith("variant_head."):
+        return False
     return run.only == "all" or (name.startswith(f"{run.only}.") and is_in_statistics_path(name))
 
 

@@ -37,6 +37,7 @@ def job(layer: np.ndarray, reference: np.ndarray) -> Job:
         canvas=(512, 512),
         selection=None,
         strength=1.0,
+        variant=1,
         trims=NO_TRIMS,
         model=None,
         network_size=64,

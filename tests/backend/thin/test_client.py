@@ -62,6 +62,12 @@ def test_an_older_backend_is_named_as_too_old_for_trims(client: ThinClient) -> N
         assert client.harmonize(LAYER, PIXELS, options={**options, name: 0})[1] == TURNED_ROUND
 
 
+def test_an_older_backend_is_named_as_too_old_for_variants(client: ThinClient) -> None:
+    options = {"fit": "f", "variant": 2}
+    assert code_of(lambda: client.harmonize(LAYER, PIXELS, options=options)) == UNSUPPORTED
+    assert client.harmonize(LAYER, PIXELS, options={**options, "variant": 1})[1] == TURNED_ROUND
+
+
 def test_one_backend_is_started_asked_and_ended(client: ThinClient, path: Path, states: list[str]) -> None:
     assert states == [STARTING, READY]
     told: list[tuple[str, int, int, str]] = []

@@ -47,6 +47,7 @@ FIELDS = {
     "recognition_head_bottlenecks": Choice((256, 64), UNUSED),
     "recognition_head_widths": Choice((1024, 512), UNUSED),
     "restraint": Choice(0.0, "section 3.3: the picture is blended in as it is"),
+    "variants": Choice(1, "section 3: one picture"),
     "network_size": Choice(256, "section 4.1: experiments are at 256 x 256"),
 }
 
