@@ -22,20 +22,22 @@ if TYPE_CHECKING:
         UnsupportedError,
         WeightsError,
     )
-    from gknet.harmonizer import Harmonizer, LayerFit
+    from gknet.fits import CompositeFit, LayerFit
+    from gknet.harmonizer import Harmonizer
     from gknet.network.config import GKNetConfig, preset
     from gknet.network.model import GKNet
     from gknet.transfer.trims import Trims
 
 _HOMES = {
     "CancelledError": "gknet.errors",
+    "CompositeFit": "gknet.fits",
     "Encoding": "gknet.color.encoding",
     "GKNet": "gknet.network.model",
     "GKNetConfig": "gknet.network.config",
     "HarmonizeError": "gknet.errors",
     "Harmonizer": "gknet.harmonizer",
     "InputError": "gknet.errors",
-    "LayerFit": "gknet.harmonizer",
+    "LayerFit": "gknet.fits",
     "MissingPackageError": "gknet.errors",
     "NoBackgroundError": "gknet.errors",
     "NoForegroundError": "gknet.errors",
@@ -48,6 +50,7 @@ _HOMES = {
 
 __all__ = [
     "CancelledError",
+    "CompositeFit",
     "Encoding",
     "GKNet",
     "GKNetConfig",

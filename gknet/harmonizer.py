@@ -5,13 +5,11 @@ pixel.
 from __future__ import annotations
 
 import math
-import operator
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 import torch
@@ -19,9 +17,25 @@ from PIL import Image
 from torch import Tensor
 
 from gknet import edges
-from gknet.color.encoding import ENCODED_SRGB, Encoding, Space, full_value
+from gknet.arguments import (
+    check_array,
+    check_depth,
+    check_encoding,
+    check_number,
+    check_options,
+    check_path,
+    check_picture,
+    check_progress,
+    check_selection,
+    check_trims,
+    check_variant,
+    name_type,
+    read_pair,
+)
+from gknet.color.encoding import ENCODED_SRGB, Encoding, full_value
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError, WeightsError
-from gknet.files.pillow import find_profile, from_pillow, to_pillow
+from gknet.files.pillow import find_profile, from_pillow
+from gknet.fits import AnyPicture, CompositeFit, LayerFit, Progress, ignore_progress
 from gknet.network import weights
 from gknet.network.device import choose_device
 from gknet.network.extensions.variants import Variant
@@ -34,14 +48,7 @@ from gknet.pixels.reduction import Sight
 from gknet.transfer.color_transfer import ColorTransfer
 from gknet.transfer.cores import limit_threads
 from gknet.transfer.fit import CurveFit
-from gknet.transfer.recolor import recolor_pixels
 from gknet.transfer.trims import NO_TRIMS, Trims
-
-Progress = Callable[[str, int, int], None]
-"""Called with a stage's name, steps done and steps in all, on the calling thread. To cancel, raise
-`gknet.CancelledError` in it; the call then raises that error and changes nothing."""
-
-AnyPicture = TypeVar("AnyPicture", np.ndarray, Image.Image)
 
 SMALLEST_OBJECT = 24
 """Pixels at network size: for a smaller object, the network's input is a window around it."""
@@ -58,68 +65,6 @@ _LONGEST = 300_000
 """Pixels of a canvas's side."""
 _ROUNDING = 2
 """Pixels by which a reduced reference's sides may miss the canvas's aspect ratio."""
-_DEPTHS = (np.uint8, np.uint16, np.float16, np.float32)
-
-
-def _ignore_progress(stage: str, done: int, total: int) -> None:
-    """Ignore progress, by default."""
-    del stage, done, total
-
-
-@dataclass(frozen=True, slots=True)
-class LayerFit:
-    """A fitted color map for one layer, separate from the layer's pixels.
-
-    change: root mean square of the change over the foreground, in levels of 255, at network size.
-    variants: the answers to choose from, at most five that look different. The first is the network's own; the others
-    follow, likeliest first.
-    """
-
-    transfer: ColorTransfer
-    encoding: Encoding
-    device: torch.device
-    change: float
-    variants: tuple[Variant, ...]
-
-    @property
-    def space(self) -> Space:
-        """Color space of the layer's values."""
-        return self.encoding.space
-
-    def apply(
-        self,
-        layer: np.ndarray,
-        *,
-        selection: np.ndarray | None = None,
-        strength: float = 1.0,
-        variant: int = 1,
-        trims: Trims = NO_TRIMS,
-        on_progress: Progress = _ignore_progress,
-    ) -> np.ndarray:
-        """Return the harmonized layer; same shape, type and alpha.
-
-        layer: (h, w, C), the one that was fitted or a resized copy of it, in the same colors.
-        selection: (h, w) uint8, the share of the change that each pixel takes.   strength: in [0, 1], of the change and
-        of the trims.   variant: number of one of `variants`, from 1.   trims: added to the harmonized colors.
-        Raises InputError for mismatched arguments, TypeError for one of the wrong type.
-        """
-        _check_array("layer", layer)
-        _check_progress(on_progress)
-        as_rgb(layer)  # validates the shape
-        check_options(strength, None)
-        transfer = _add_choices(self.transfer, self.variants, variant, trims)
-        _check_depth(layer)
-        if selection is not None:
-            _check_selection(selection, layer.shape[:2])
-        return recolor_pixels(
-            replace(transfer, layer_size=(layer.shape[0], layer.shape[1])),
-            layer,
-            self.encoding,
-            mask=selection,
-            strength=strength,
-            device=self.device,
-            on_progress=lambda done, total: on_progress("apply", done, total),
-        )
 
 
 class Harmonizer:
@@ -134,9 +79,7 @@ class Harmonizer:
 
     def __init__(self, network: GKNet, device: torch.device | str = "cpu") -> None:
         if not isinstance(network, GKNet):
-            raise TypeError(
-                f"network must be a GKNet, not {_name_type(network)}. Load one: Harmonizer.from_pretrained."
-            )
+            raise TypeError(f"network must be a GKNet, not {name_type(network)}. Load one: Harmonizer.from_pretrained.")
         self.network = network
         self.device = choose_device(device)
         self.net = InferenceNetwork(network).to(self.device)
@@ -153,7 +96,7 @@ class Harmonizer:
         device: "cpu", "cuda", "mps", or "auto" for the best available.
         Raises WeightsError if the weights are missing or unusable, InputError if the device is not available.
         """
-        _check_path("name_or_path", name_or_path)
+        check_path("name_or_path", name_or_path)
         return cls(weights.load(weights.find(name_or_path)), choose_device(device))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
@@ -162,7 +105,7 @@ class Harmonizer:
         Creates the folder if it is missing. Existing weights are replaced completely or not at all.
         Numbers are stored in half precision.   Raises WeightsError if the file cannot be written.
         """
-        _check_path("folder", folder)
+        check_path("folder", folder)
         path = Path(folder, weights.FILE)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +126,7 @@ class Harmonizer:
         trims: Trims = NO_TRIMS,
         network_size: int | None = None,
         encoding: Encoding | None = None,
-        on_progress: Progress = _ignore_progress,
+        on_progress: Progress = ignore_progress,
     ) -> AnyPicture:
         """Return the composite with its foreground harmonized; a new picture of the same type, size and depth.
 
@@ -200,42 +143,48 @@ class Harmonizer:
         Raises InputError for invalid or mismatched pictures and for a variant that the object lacks, NoForegroundError
         and NoBackgroundError for an empty or full mask.
         """
-        _check_picture("composite", composite)
-        _check_picture("mask", mask)
-        _check_progress(on_progress)
+        check_progress(on_progress)
+        check_options(strength, network_size)
+        check_variant(variant)
+        check_trims(trims)
+        fit = self.fit(composite, mask, network_size=network_size, encoding=encoding, on_progress=on_progress)
+        return fit.apply(composite, strength=strength, variant=variant, trims=trims, on_progress=on_progress)
+
+    def fit(
+        self,
+        composite: np.ndarray | Image.Image,
+        mask: np.ndarray | Image.Image,
+        *,
+        network_size: int | None = None,
+        encoding: Encoding | None = None,
+        on_progress: Progress = ignore_progress,
+    ) -> CompositeFit:
+        """Fit the network's change to a composite, ready to be applied at any strength, variant and trims.
+
+        Arguments and errors as in `__call__`.
+        """
+        check_picture("composite", composite)
+        check_picture("mask", mask)
+        check_progress(on_progress)
         if isinstance(composite, Image.Image):
             encoding = Encoding(profile=find_profile(composite)) if encoding is None else encoding
             pixels = from_pillow(composite)
         else:
             pixels = composite
             encoding = ENCODED_SRGB if encoding is None else encoding
-        _check_encoding("encoding", encoding)
+        check_encoding("encoding", encoding)
         rgb = as_rgb(pixels)
         flat = validate_mask(mask, pixels.shape[:2])
         box = bounding_box(flat)
-        check_options(strength, network_size)
-        check_variant(variant)
-        _check_trims(trims)
-        _check_depth(rgb)
+        check_options(1.0, network_size)
+        check_depth(rgb)
         check_scale_of_floats(rgb)
         on_progress("reduce", 0, 1)
         sight = self.make_sight(rgb, flat, box, encoding, network_size)
         transfer, _, variants = self._fit(sight, box, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
-        transfer = _add_choices(_roll_off(transfer, rgb[inside], flat[inside], encoding), variants, variant, trims)
-        result = pixels.copy()
-        result[inside] = recolor_pixels(
-            transfer,
-            pixels[inside],
-            encoding,
-            mask=flat[inside],
-            strength=strength,
-            device=self.device,
-            on_progress=lambda done, total: on_progress("apply", done, total),
-        )
-        if isinstance(composite, Image.Image):
-            return to_pillow(result, composite, encoding.profile)
-        return result
+        transfer = _roll_off(transfer, rgb[inside], flat[inside], encoding)
+        return CompositeFit(transfer, encoding, self.device, variants, box, flat)
 
     def layer(
         self,
@@ -249,7 +198,7 @@ class Harmonizer:
         network_size: int | None = None,
         encoding: Encoding = ENCODED_SRGB,
         clean_edges: bool = False,
-        on_progress: Progress = _ignore_progress,
+        on_progress: Progress = ignore_progress,
     ) -> np.ndarray:
         """Return the foreground layer, harmonized with the background beneath it; same shape, type and alpha.
 
@@ -260,9 +209,9 @@ class Harmonizer:
         Other arguments and errors as in `__call__`. Also raises NoForegroundError if the layer is entirely outside the
         background, and MissingPackageError without PyMatting.
         """
-        _check_array("foreground", foreground)
-        _check_array("background", background)
-        _check_progress(on_progress)
+        check_array("foreground", foreground)
+        check_array("background", background)
+        check_progress(on_progress)
         if foreground.ndim != 3 or foreground.shape[2] not in (2, 4):
             raise InputError(
                 f"Expected a foreground of shape (h, w, 4) or (h, w, 2), got {foreground.shape}.",
@@ -270,12 +219,12 @@ class Harmonizer:
             )
         check_options(strength, network_size)
         check_variant(variant)
-        _check_trims(trims)
-        _check_depth(foreground)
+        check_trims(trims)
+        check_depth(foreground)
         as_rgb(background)  # validates the shape
         canvas = (background.shape[1], background.shape[0])
         if clean_edges:
-            _find_visible(as_rgb(foreground), None, _read_pair("at", at), canvas)  # before work on what nobody sees
+            _find_visible(as_rgb(foreground), None, read_pair("at", at), canvas)  # before work on what nobody sees
             foreground = edges.clean_edges(foreground, on_progress)
         fit = self.fit_layer(
             foreground,
@@ -300,7 +249,7 @@ class Harmonizer:
         network_size: int | None = None,
         encoding: Encoding = ENCODED_SRGB,
         reference_encoding: Encoding | None = None,
-        on_progress: Progress = _ignore_progress,
+        on_progress: Progress = ignore_progress,
     ) -> LayerFit:
         """Fit the network's change to a layer, ready to be applied to it at any strength.
 
@@ -312,19 +261,19 @@ class Harmonizer:
         encoding: of the layer.   reference_encoding: of the reference, None for the layer's.
         Raises InputError, NoForegroundError (also for an opaque layer without selection) and NoBackgroundError.
         """
-        _check_array("layer", layer)
-        _check_array("reference", reference)
-        _check_progress(on_progress)
-        _check_encoding("encoding", encoding)
+        check_array("layer", layer)
+        check_array("reference", reference)
+        check_progress(on_progress)
+        check_encoding("encoding", encoding)
         if reference_encoding is not None:
-            _check_encoding("reference_encoding", reference_encoding)
-        at, canvas = _read_pair("at", at), _read_pair("canvas", canvas)
+            check_encoding("reference_encoding", reference_encoding)
+        at, canvas = read_pair("at", at), read_pair("canvas", canvas)
         rgba, below = as_rgb(layer), as_rgb(reference)
         _check_canvas(canvas, (below.shape[1], below.shape[0]))
         check_options(1.0, network_size)
-        _check_depth(rgba)
-        _check_depth(below)
-        _check_number("opacity", opacity)
+        check_depth(rgba)
+        check_depth(below)
+        check_number("opacity", opacity)
         if not 0 < opacity <= 1:
             raise InputError(f"Invalid opacity {opacity!r}.", "It must be above 0 and at most 1.")
         everything = Box(0, 0, *canvas)
@@ -432,112 +381,6 @@ class Harmonizer:
         return fit(window.height), fit(window.width)
 
 
-def _roll_off(transfer: ColorTransfer, layer: np.ndarray, mask: np.ndarray | None, encoding: Encoding) -> ColorTransfer:
-    """Apply `ColorTransfer.roll_off` for a layer (h, w, 3 or 4) of any encoding."""
-    if encoding.is_srgb or encoding.space == "linear":
-        return transfer.roll_off(layer, mask, encoding.space)
-    shown = transfer.sample_slices(layer)
-    part = layer[shown].astype(np.float32) / np.float32(full_value(layer.dtype))
-    part[..., :3] = encoding.to_srgb(np.ascontiguousarray(part[..., :3]))
-    return transfer.roll_off(part, None if mask is None else mask[shown])
-
-
-def _add_choices(transfer: ColorTransfer, variants: tuple[Variant, ...], variant: int, trims: Trims) -> ColorTransfer:
-    """Return a map with a variant and trims; the map itself, to the bit, for the first variant without trims."""
-    check_variant(variant)
-    _check_trims(trims)
-    if variant > len(variants):
-        offered = f"{len(variants)} versions" if len(variants) > 1 else "one version"
-        raise InputError(f"Invalid variant {variant}.", f"This object has only {offered}.")
-    matrix = variants[variant - 1].matrix
-    if matrix is not None:
-        transfer = transfer.followed_by(matrix)
-    return transfer if trims == NO_TRIMS else transfer.followed_by(trims.matrix)
-
-
-def check_variant(variant: object) -> None:
-    """Raise InputError for a variant below 1, TypeError for one that is not an integer."""
-    if isinstance(variant, bool) or not isinstance(variant, int | np.integer):
-        raise TypeError(f"variant must be an integer, not {_name_type(variant)}.")
-    if variant < 1:
-        raise InputError(f"Invalid variant {variant}.", "Versions are numbered from 1.")
-
-
-def check_options(strength: float, network_size: int | None) -> None:
-    """Raise InputError for a strength or a network size that is out of range, TypeError for one of the wrong type.
-
-    network_size: None for the network's default.
-    """
-    _check_number("strength", strength)
-    if not 0 <= strength <= 1:
-        raise InputError(f"Invalid strength {strength!r}.", "It must be between 0 and 1.")
-    if network_size is None:
-        return
-    if not isinstance(network_size, int | np.integer):
-        raise TypeError(f"network_size must be an integer, not {_name_type(network_size)}.")
-    if not 64 <= network_size <= 1024:
-        raise InputError(f"Invalid network size {network_size!r}.", "It must be between 64 and 1024.")
-
-
-def _check_array(name: str, value: object) -> None:
-    """Raise TypeError unless an argument is a NumPy array."""
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, not {_name_type(value)}.")
-
-
-def _check_number(name: str, value: object) -> None:
-    if not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name} must be a number, not {_name_type(value)}.")
-
-
-def _check_picture(name: str, value: object) -> None:
-    if not isinstance(value, np.ndarray | Image.Image):
-        raise TypeError(f"{name} must be a NumPy array or a PIL image, not {_name_type(value)}.")
-
-
-def _check_path(name: str, value: object) -> None:
-    if not isinstance(value, str | os.PathLike):
-        raise TypeError(f"{name} must be a string or a path, not {_name_type(value)}.")
-
-
-def _check_trims(value: object) -> None:
-    if not isinstance(value, Trims):
-        raise TypeError(f"trims must be Trims, not {_name_type(value)}.")
-
-
-def _check_progress(value: object) -> None:
-    if not callable(value):
-        raise TypeError(f"on_progress must be a function, not {_name_type(value)}.")
-
-
-def _name_type(value: object) -> str:
-    return type(value).__qualname__
-
-
-def _check_depth(pixels: np.ndarray) -> None:
-    if pixels.dtype not in _DEPTHS:
-        raise InputError(
-            f"Unsupported pixel type {pixels.dtype}.",
-            "Use uint8, uint16, float16 or float32.",
-        )
-
-
-def _check_encoding(name: str, value: object) -> None:
-    if not isinstance(value, Encoding):
-        raise TypeError(f"{name} must be an Encoding, not {_name_type(value)}.")
-
-
-def _read_pair(name: str, values: tuple[int, int]) -> tuple[int, int]:
-    """Return two integers. Raise InputError for more or fewer, TypeError for anything but integers."""
-    try:
-        numbers = [operator.index(value) for value in values]
-    except TypeError as error:
-        raise TypeError(f"{name} must be two integers, not {values!r}.") from error
-    if len(numbers) != 2:
-        raise InputError(f"Invalid {name} {values!r}.", "It must be two integers, such as (420, 310).")
-    return numbers[0], numbers[1]
-
-
 def _check_canvas(canvas: tuple[int, int], reference: tuple[int, int]) -> None:
     """Raise InputError unless the reference, (width, height), can show a canvas of that size."""
     if not 1 <= min(canvas) <= max(canvas) <= _LONGEST:
@@ -566,15 +409,6 @@ def _choose_window(box: Box, canvas: Box, network_size: int) -> Box:
     return Box(left, top, width, height)
 
 
-def _check_selection(selection: np.ndarray, size: tuple[int, ...]) -> None:
-    _check_array("selection", selection)
-    if selection.dtype != np.uint8 or selection.shape != size:
-        raise InputError(
-            f"Expected a selection of shape {size} uint8, got {selection.shape} {selection.dtype}.",
-            "Pass one byte per pixel of the layer.",
-        )
-
-
 def _find_visible(rgba: np.ndarray, selection: np.ndarray | None, at: tuple[int, int], canvas: tuple[int, int]) -> Box:
     """Return the box on a canvas (width, height) around all that is visible of a layer's foreground.
 
@@ -594,7 +428,17 @@ def _find_coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray
                 "The layer is opaque.", "Erase the background around the object, or select the object."
             )
         return rgba[..., 3] > 0  # NaN and what lies below 0 count as transparent
-    _check_selection(selection, rgba.shape[:2])
+    check_selection(selection, rgba.shape[:2])
     if not selection.any():
         raise NoForegroundError("The selection does not contain any of the layer.", "Select the object, or nothing.")
     return selection if rgba.shape[2] == 3 else (selection > 0) & (rgba[..., 3] > 0)
+
+
+def _roll_off(transfer: ColorTransfer, layer: np.ndarray, mask: np.ndarray | None, encoding: Encoding) -> ColorTransfer:
+    """Apply `ColorTransfer.roll_off` for a layer (h, w, 3 or 4) of any encoding."""
+    if encoding.is_srgb or encoding.space == "linear":
+        return transfer.roll_off(layer, mask, encoding.space)
+    shown = transfer.sample_slices(layer)
+    part = layer[shown].astype(np.float32) / np.float32(full_value(layer.dtype))
+    part[..., :3] = encoding.to_srgb(np.ascontiguousarray(part[..., :3]))
+    return transfer.roll_off(part, None if mask is None else mask[shown])

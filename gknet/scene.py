@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,8 +17,23 @@ from gknet.files.formats import LAYERED_HINT, check_writable, find_write_notes, 
 from gknet.files.layered.layers import Layers, open_layers
 from gknet.files.mask import choose_mask
 from gknet.files.picture import Picture, check_destination
-from gknet.harmonizer import Harmonizer, Progress
-from gknet.transfer.trims import NO_TRIMS, Trims
+from gknet.fits import Progress
+from gknet.harmonizer import Harmonizer
+from gknet.network.extensions.variants import Variant
+from gknet.transfer.trims import Trims
+
+
+@dataclass(frozen=True, slots=True)
+class SceneFit:
+    """A scene's fitted color map.
+
+    variants: as in `LayerFit`.
+    apply: called with a strength, the number of a variant and trims, as in `LayerFit.apply`; returns the whole picture
+    with its foreground harmonized: shape and type of `Scene.before`.
+    """
+
+    variants: tuple[Variant, ...]
+    apply: Callable[[float, int, Trims], np.ndarray]
 
 
 class Scene(Protocol):
@@ -34,10 +49,8 @@ class Scene(Protocol):
     @property
     def before(self) -> np.ndarray: ...
 
-    def harmonize(
-        self, harmonizer: Harmonizer, strength: float, network_size: int | None, trims: Trims = NO_TRIMS
-    ) -> np.ndarray:
-        """Return the whole picture with its foreground harmonized: shape and type of `before`."""
+    def fit(self, harmonizer: Harmonizer, network_size: int | None) -> SceneFit:
+        """Fit the network's change.   network_size: as in `Harmonizer.__call__`."""
         ...
 
     def check_writable(self, path: Path) -> None:
@@ -45,7 +58,7 @@ class Scene(Protocol):
         ...
 
     def write(self, path: Path, after: np.ndarray) -> None:
-        """Write the result of `harmonize` to a file. Raises as `check_writable`."""
+        """Write the picture that was made last to a file. Raises as `check_writable`."""
         ...
 
 
@@ -87,19 +100,22 @@ class CompositeScene(_Flat):
         """The composite."""
         return self.file.pixels
 
-    def harmonize(
-        self, harmonizer: Harmonizer, strength: float, network_size: int | None, trims: Trims = NO_TRIMS
-    ) -> np.ndarray:
-        """Return the composite with its foreground harmonized."""
-        return harmonizer(
+    def fit(self, harmonizer: Harmonizer, network_size: int | None) -> SceneFit:
+        """As Scene."""
+        fit = harmonizer.fit(
             self.file.pixels,
             self.mask,
-            strength=strength,
-            trims=trims,
             network_size=network_size,
             encoding=self.file.encoding,
             on_progress=self.on_progress,
         )
+
+        def apply(strength: float, variant: int, trims: Trims) -> np.ndarray:
+            return fit.apply(
+                self.file.pixels, strength=strength, variant=variant, trims=trims, on_progress=self.on_progress
+            )
+
+        return SceneFit(fit.variants, apply)
 
 
 class LayerScene(_Flat):
@@ -138,21 +154,23 @@ class LayerScene(_Flat):
         """Remove the cut-out's old background from its soft edge. Raises as `gknet.edges.clean_edges`."""
         self.layer = clean_edges(self.layer, self.on_progress)
 
-    def harmonize(
-        self, harmonizer: Harmonizer, strength: float, network_size: int | None, trims: Trims = NO_TRIMS
-    ) -> np.ndarray:
-        """Return the background with the cut-out harmonized."""
-        layer = harmonizer.layer(
+    def fit(self, harmonizer: Harmonizer, network_size: int | None) -> SceneFit:
+        """As Scene."""
+        fit = harmonizer.fit_layer(
             self.layer,
             self.file.pixels,
-            self.at,
-            strength=strength,
-            trims=trims,
+            at=self.at,
+            canvas=(self.file.pixels.shape[1], self.file.pixels.shape[0]),
             network_size=network_size,
             encoding=self.file.encoding,
             on_progress=self.on_progress,
         )
-        return paste(layer, self.file.pixels, self.at)
+
+        def apply(strength: float, variant: int, trims: Trims) -> np.ndarray:
+            layer = fit.apply(self.layer, strength=strength, variant=variant, trims=trims, on_progress=self.on_progress)
+            return paste(layer, self.file.pixels, self.at)
+
+        return SceneFit(fit.variants, apply)
 
 
 class LayeredScene(_Flat):
@@ -187,10 +205,8 @@ class LayeredScene(_Flat):
         foreground = self.layers.foreground
         self.layers.foreground = replace(foreground, pixels=clean_edges(foreground.pixels, self.on_progress))
 
-    def harmonize(
-        self, harmonizer: Harmonizer, strength: float, network_size: int | None, trims: Trims = NO_TRIMS
-    ) -> np.ndarray:
-        """Return the picture with the layer harmonized."""
+    def fit(self, harmonizer: Harmonizer, network_size: int | None) -> SceneFit:
+        """As Scene."""
         layers = self.layers
         foreground, chosen = layers.foreground, layers.chosen
         try:
@@ -208,12 +224,16 @@ class LayeredScene(_Flat):
         except (NoForegroundError, NoBackgroundError) as error:
             message = f"{layers.document.path}, layer {chosen.name!r}: {error.message}"
             raise type(error)(message, f"{error.hint.rstrip('.')}, or choose another layer with --layer.") from error
-        self.layer = replace(
-            foreground,
-            pixels=fit.apply(foreground.pixels, strength=strength, trims=trims, on_progress=self.on_progress),
-        )
-        self.after = layers.merge(self.layer.pixels)
-        return self.after.pixels
+
+        def apply(strength: float, variant: int, trims: Trims) -> np.ndarray:
+            pixels = fit.apply(
+                foreground.pixels, strength=strength, variant=variant, trims=trims, on_progress=self.on_progress
+            )
+            self.layer = replace(foreground, pixels=pixels)
+            self.after = layers.merge(pixels)
+            return self.after.pixels
+
+        return SceneFit(fit.variants, apply)
 
     def check_writable(self, path: Path) -> None:
         """As Scene: .ora keeps the layers, every other format is written as one picture."""

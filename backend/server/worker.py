@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gknet import Harmonizer
-    from gknet.harmonizer import LayerFit
+    from gknet.fits import LayerFit
 
 DEFAULT_MODEL = "gknet-s"
 

@@ -10,7 +10,7 @@ from gknet.errors import HarmonizeError
 from gknet.transfer.trims import Trims
 
 if TYPE_CHECKING:
-    from gknet.harmonizer import Progress
+    from gknet.fits import Progress
     from gknet.scene import Scene
 
 
@@ -59,6 +59,7 @@ class Settings:
     model: str
     weights: str
     strength: float
+    variant: int
     trims: Trims
     network_size: int | None
     clean_edges: bool

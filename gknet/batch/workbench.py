@@ -13,11 +13,12 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from gknet import edges
+from gknet.arguments import check_options, check_variant
 from gknet.batch.job import Job, Outcome, Settings, Stamp
 from gknet.batch.journal import sync_file
 from gknet.errors import CancelledError, HarmonizeError
 from gknet.files.picture import file_error
-from gknet.harmonizer import Harmonizer, check_options
+from gknet.harmonizer import Harmonizer
 from gknet.network import weights
 from gknet.network.device import choose_device
 from gknet.transfer.cores import limit_threads
@@ -104,7 +105,8 @@ class Workbench:
                 self._step("clean", 0, 1)
                 if settings.clean_edges:
                     scene.clean_edges()  # type: ignore[attr-defined]
-                after = scene.harmonize(self.harmonizer, settings.strength, settings.network_size, settings.trims)
+                fit = scene.fit(self.harmonizer, settings.network_size)
+                after = fit.apply(settings.strength, settings.variant, settings.trims)
             with clock, _name_output(target, job):
                 scene.write(target, after)
                 _sync_result(target)
@@ -179,6 +181,7 @@ def make_settings(
     *,
     model: str,
     strength: float,
+    variant: int,
     trims: Trims,
     network_size: int | None,
     clean_edges: bool,
@@ -190,6 +193,7 @@ def make_settings(
     Raises WeightsError or InputError for invalid or unavailable choices, MissingPackageError if PyMatting is missing.
     """
     check_options(strength, network_size)
+    check_variant(variant)
     choose_device(device)
     if clean_edges:
         edges.check_available()
@@ -197,6 +201,7 @@ def make_settings(
         model=model,
         weights=weights.compute_digest(weights.find(model)),
         strength=strength,
+        variant=variant,
         trims=trims,
         network_size=network_size,
         clean_edges=clean_edges,

@@ -20,6 +20,7 @@ from gknet import __version__
 from gknet.cli.batch import batch
 from gknet.cli.terminal import discard, exit_on_signals, open_missing_streams, say, warn
 from gknet.errors import CancelledError, HarmonizeError, InputError, MissingPackageError
+from gknet.network.config import MAX_VARIANTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +67,8 @@ def harmonize(
     layer: str | None = None,
     clean_edges: bool = False,
     strength: float = 1.0,
+    variant: int | None = None,
+    variants: bool = False,
     brightness: float = 0.0,
     warmth: float = 0.0,
     saturation: float = 0.0,
@@ -113,6 +116,11 @@ def harmonize(
         First remove the old background's colors from the cut-out's soft edge. Needs PyMatting.
     strength
         0 leaves the object unchanged, 1 harmonizes it fully.
+    variant
+        Version of the object, from 1, the usual one, to at most 5. Default: 1.
+    variants
+        Write all versions, as harmonized-1.png, harmonized-2.png and so on, and harmonized-versions.png, which shows
+        them side by side.
     brightness
         Makes the harmonized object brighter or, below 0, darker: -100 to 100.
     warmth
@@ -145,14 +153,25 @@ def harmonize(
             "--clean-edges does not apply to a composite, whose edge is already mixed with the scene.",
             "Leave it out, or give the cut-out: --foreground and --background.",
         )
-    beside = output.with_name(f"{output.stem}-before-after.png") if show else None
+    if variants and (show or variant is not None):
+        name = "--show" if show else "--variant"
+        raise InputError(f"{name} does not go with --variants, which writes and shows them all.", "Leave one out.")
+    if variants:
+        outputs = [output.with_stem(f"{output.stem}-{number}") for number in range(1, 1 + MAX_VARIANTS)]
+        beside: Path | None = output.with_name(f"{output.stem}-versions.png")
+    else:
+        outputs = [output]
+        beside = output.with_name(f"{output.stem}-before-after.png") if show else None
     inputs = [path for path in (*pair, *layers) if path is not None]
-    _check_distinct(inputs, [output] if beside is None else [output, beside])
+    _check_distinct(inputs, outputs if beside is None else [*outputs, beside])
     with _show_progress() as step:
+        from gknet.arguments import check_options, check_variant
         from gknet.files.formats import check_writable
         from gknet.scene import CompositeScene, LayeredScene, LayerScene
         from gknet.transfer.trims import Trims
 
+        check_options(strength, network_size)
+        check_variant(1 if variant is None else variant)
         trims = Trims(brightness, warmth, saturation)
         if clean_edges:
             from gknet.edges import check_available
@@ -168,7 +187,8 @@ def harmonize(
             assert background is not None
             place = None if at is None else _parse_position(at, "--at")
             scene = LayerScene(foreground, background, place, 1.0 if scale is None else scale, step)
-        scene.check_writable(output)
+        for path in outputs:
+            scene.check_writable(path)
         if beside is not None:
             check_writable(beside, 3)
         before = None if beside is None else scene.before
@@ -176,17 +196,27 @@ def harmonize(
             scene.clean_edges()
         step("load", 0, 1)
         from gknet.harmonizer import Harmonizer
+        from gknet.pixels.reduction import make_thumbnail
+        from gknet.pixels.side_by_side import HEIGHT
 
-        after = scene.harmonize(Harmonizer.from_pretrained(model, device), strength, network_size, trims)
-        step("write", 0, 1)
-        if beside is not None and before is not None:
-            rows = [{"before": before, "after": after}]
+        fit = scene.fit(Harmonizer.from_pretrained(model, device), network_size)
+        del outputs[len(fit.variants) :]
+        shown = {} if before is None else {"before": make_thumbnail(before, HEIGHT)}
+        for number, path in enumerate(outputs, 1 if variant is None else variant):
+            after = fit.apply(strength, number, trims)
+            step("write", 0, 1)
+            scene.write(path, after)
+            if beside is not None:
+                likely = f"version {number}, {fit.variants[number - 1].probability:.0%} likely"
+                shown[likely if variants else "after"] = make_thumbnail(after, HEIGHT)
+        if beside is not None:
+            captions = list(shown)
+            starts = range(0, len(captions), 3)
+            rows = [{caption: shown[caption] for caption in captions[start : start + 3]} for start in starts]
             _write_side_by_side(beside, rows, scene.file)
-        scene.write(output, after)
     _print_notes(scene)
-    say(f"Wrote {output}")
-    if beside is not None:
-        say(f"Wrote {beside}")
+    for path in outputs if beside is None else [*outputs, beside]:
+        say(f"Wrote {path}")
 
 
 @app.command

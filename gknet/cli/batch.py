@@ -34,6 +34,7 @@ def batch(
     /,
     *,
     strength: float = 1.0,
+    variant: int = 1,
     brightness: float = 0.0,
     warmth: float = 0.0,
     saturation: float = 0.0,
@@ -64,6 +65,8 @@ def batch(
         Folder for the results. It is created if it is missing.
     strength
         0 leaves the objects unchanged, 1 harmonizes them fully.
+    variant
+        Version of every object, from 1, the usual one, to at most 5.
     brightness
         Makes the harmonized objects brighter or, below 0, darker: -100 to 100.
     warmth
@@ -108,6 +111,7 @@ def batch(
     settings = make_settings(
         model=model,
         strength=strength,
+        variant=variant,
         trims=Trims(brightness, warmth, saturation),
         network_size=network_size,
         clean_edges=clean_edges,

@@ -8,7 +8,8 @@ import numpy as np
 
 from gknet.composite import paste
 from gknet.files.formats import read_mask, read_picture
-from gknet.harmonizer import Harmonizer, Progress
+from gknet.fits import Progress
+from gknet.harmonizer import Harmonizer
 
 FOLDER = Path(__file__).parents[1] / "demo"
 ASTRONAUT_AT = (560, 300)

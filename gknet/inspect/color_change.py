@@ -59,18 +59,13 @@ class ColorChange:
 
         before, after: (H, W, C) as in `Picture`, in its encoding.   mask: (H, W), any range.   box: around the object.
         """
-        everything = Box(0, 0, mask.shape[1], mask.shape[0])
-        margin = max(box.width, box.height) // 4
-        grown = Box(box.left - margin, box.top - margin, box.width + 2 * margin, box.height + 2 * margin)
-        near = grown.intersect(everything)
-        assert near is not None
-        inside = (slice(near.top, near.bottom), slice(near.left, near.right))
         places = np.flatnonzero(mask >= 0.9 * mask.max())
         if len(places) > _SAMPLED:
             places = np.sort(np.random.default_rng(0).choice(places, _SAMPLED, replace=False))
         sampled = (_to_unit_range(as_rgb(pixels).reshape(mask.size, -1)[places, :3]) for pixels in (before, after))
         return cls(
-            *(_reduce(pixels, encoding) for pixels in (before, after, before[inside], after[inside])),
+            *(_reduce(pixels, encoding) for pixels in (before, after)),
+            *(show_object(pixels, box, encoding) for pixels in (before, after)),
             *(encoding.to_srgb(colors[None])[0].clip(0, 1) for colors in sampled),
         )
 
@@ -86,6 +81,18 @@ class ColorChange:
             return "On the whole the object did not change."
         listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
         return f"On the whole the object became {listed}."
+
+
+def show_object(picture: np.ndarray, box: Box, encoding: Encoding) -> np.ndarray:
+    """Return the object and its surroundings (h, w, 3) float32 sRGB in [0, 1], at the size of the page.
+
+    picture: (H, W, C) as in `Picture`, in its encoding.   box: around the object.
+    """
+    margin = max(box.width, box.height) // 4
+    grown = Box(box.left - margin, box.top - margin, box.width + 2 * margin, box.height + 2 * margin)
+    near = grown.intersect(Box(0, 0, picture.shape[1], picture.shape[0]))
+    assert near is not None
+    return _reduce(picture[near.top : near.bottom, near.left : near.right], encoding)
 
 
 def draw_before_and_after(change: ColorChange) -> Plate:

@@ -16,7 +16,9 @@ from gknet.errors import PictureError
 
 PAGE = "index.html"
 _MARK = "<!-- made by gknet inspect -->"
-_OURS = re.compile(r"index\.html|(?:result|change-maps|change-curves|sight|(?:attention|fusion|kernels)-\d+)\.png")
+_OURS = re.compile(
+    r"index\.html|(?:result|change-maps|change-curves|variants|sight|(?:attention|fusion|kernels)-\d+)\.png"
+)
 
 _STYLE = """
 body { font: 17px/1.55 system-ui, sans-serif; color: #1c1c1c; background: #fff; margin: 0 auto; padding: 1.5em;

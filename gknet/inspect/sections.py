@@ -5,23 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from gknet.harmonizer import Harmonizer, Progress
+from gknet.fits import Progress
+from gknet.harmonizer import Harmonizer
 from gknet.inspect.attention_maps import draw_attention_map
 from gknet.inspect.channel_weights import draw_channel_weights
-from gknet.inspect.color_change import ColorChange, draw_before_and_after, draw_change_curves, draw_change_maps
+from gknet.inspect.color_change import (
+    ColorChange,
+    draw_before_and_after,
+    draw_change_curves,
+    draw_change_maps,
+    show_object,
+)
 from gknet.inspect.kernel_clusters import draw_kernel_clusters
 from gknet.inspect.page import Plate, Section
 from gknet.inspect.record import capture_inputs, record
 from gknet.inspect.sight_plate import draw_sight
 from gknet.inspect.spot import Spot
+from gknet.inspect.variant_plate import draw_variants
 from gknet.pixels.box import bounding_box
 from gknet.pixels.pixels import as_rgb, validate_mask
 from gknet.scene import CompositeScene
+from gknet.transfer.trims import NO_TRIMS
 
 _TEXTS = {
     "change": (
         "What it did",
         "How the object changed, visually and in numbers.",
+    ),
+    "choice": (
+        "What else it could be",
+        "Often the scene does not decide which colors an object has: a gray cat may be a light one in the shade. "
+        "So there are up to five versions to choose from.",
     ),
     "input": (
         "What it saw",
@@ -73,7 +87,9 @@ def make_sections(
     """
     before, encoding = scene.before, scene.file.encoding
     with capture_inputs(harmonizer.net) as inputs:
-        after = scene.harmonize(harmonizer, 1.0, network_size)
+        fit = scene.fit(harmonizer, network_size)
+    versions = [fit.apply(1.0, number, NO_TRIMS) for number in range(1, 1 + len(fit.variants))]
+    after = versions[0]
     rgb, mask = as_rgb(before), validate_mask(scene.mask, before.shape[:2])
     box = bounding_box(mask)
     sight = harmonizer.make_sight(rgb, mask, box, encoding, network_size)
@@ -81,9 +97,12 @@ def make_sections(
     on_progress("record", 0, 1)
     recording = record(harmonizer.net, *inputs[0])
     change = ColorChange.measure(before, after, mask, box, encoding)
+    near = [show_object(version, box, encoding) for version in versions]
+    probabilities = [variant.probability for variant in fit.variants]
     token, place = spot.find_token(sight, recording.grid), (spot.across, spot.down)
     drawings: dict[str, list[Callable[[], Plate]]] = {
         "change": [partial(draw, change) for draw in (draw_before_and_after, draw_change_maps, draw_change_curves)],
+        "choice": [partial(draw_variants, near, probabilities)] if len(near) > 1 else [],
         "input": [partial(draw_sight, recording, change.before, mask.shape, sight.window, spot)],
         "attention": [
             partial(draw_attention_map, recording, layer, token, place) for layer in range(len(recording.attention))

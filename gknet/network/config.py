@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from gknet.errors import InputError
 
+MAX_VARIANTS = 5
+"""What a dialog can show."""
 _COUNTS = {
     "width": (1, 512),
     "stem": (1, 8),
@@ -19,7 +21,7 @@ _COUNTS = {
     "reference_heads": (1, 512),
     "correlation_groups": (1, 512),
     "network_size": (64, 1024),
-    "variants": (1, 5),
+    "variants": (1, MAX_VARIANTS),
 }
 """Integers, smallest and largest: a file's settings must not make a program ask for endless memory."""
 _PAIRS = ("global_head_widths", "recognition_head_bottlenecks", "recognition_head_widths")

@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from gknet.color.encoding import Encoding
 from gknet.pixels.reduction import make_thumbnail
 
-_HEIGHT = 900
+HEIGHT = 900
+"""Largest height of a picture, pixels."""
 _GAP = 12
 _CAPTION = 40
 
@@ -18,7 +19,7 @@ _CAPTION = 40
 def join_side_by_side(rows: Sequence[dict[str, np.ndarray]], encoding: Encoding | None = None) -> np.ndarray:
     """Return (H, W, 3) uint8 sRGB: each row's pictures side by side, each under its caption.
 
-    rows: caption -> (H, W, C) as in `gknet.files.picture.Picture`; shown at most 900 px high.
+    rows: caption -> (H, W, C) as in `gknet.files.picture.Picture`; shown at most HEIGHT high.
     encoding: of their values, None for encoded sRGB.
     """
     drawn = [_draw_row(pictures, encoding or Encoding()) for pictures in rows]
@@ -33,7 +34,7 @@ def join_side_by_side(rows: Sequence[dict[str, np.ndarray]], encoding: Encoding 
 def _draw_row(pictures: dict[str, np.ndarray], encoding: Encoding) -> Image.Image:
     small = []
     for pixels in pictures.values():
-        values = make_thumbnail(pixels, _HEIGHT)
+        values = make_thumbnail(pixels, HEIGHT)
         small.append(np.rint(encoding.to_srgb(values.clip(0, 1)).clip(0, 1) * 255).astype(np.uint8))
     width = sum(picture.shape[1] for picture in small) + _GAP * (len(small) - 1)
     height = max(picture.shape[0] for picture in small) + _CAPTION

@@ -24,6 +24,7 @@ from gknet.batch import workbench
 from gknet.batch.run import collect_jobs, run_on_threads
 from gknet.harmonizer import Harmonizer
 from gknet.transfer.cores import limit_threads
+from gknet.transfer.trims import NO_TRIMS
 from tests.gknet import many
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]
@@ -68,7 +69,14 @@ def main() -> None:
     options = parser.parse_args()
     harmonizer: Any = Harmonizer.from_pretrained(device="cpu")
     settings = workbench.make_settings(
-        model="gknet-s", strength=1.0, network_size=None, clean_edges=False, layer=None, device="cpu"
+        model="gknet-s",
+        strength=1.0,
+        variant=1,
+        trims=NO_TRIMS,
+        network_size=None,
+        clean_edges=False,
+        layer=None,
+        device="cpu",
     )
     with tempfile.TemporaryDirectory() as name:
         source = Path(name, "in")

@@ -31,6 +31,8 @@ _ROOM = 0.02
 """Distance from black and white that a mean color keeps."""
 _OUTLIERS = 0.002
 """Share of an object's values, on either side, that may leave the range."""
+_EDGE = 2 / 255
+"""Distance from black and white that the others keep, so that rounding does not make them one."""
 _SAMPLES = 8192
 """Pixels of an object, about, that are looked at."""
 
@@ -113,7 +115,7 @@ def _make_matrices(colors: Tensor, shifts: Tensor, contrasts: Tensor) -> Tensor:
     mean = colors.mean(dim=1)
     target = (mean + shifts).clamp(_ROOM, 1 - _ROOM)
     down, up = (mean - lowest).clamp_min(1e-6), (highest - mean).clamp_min(1e-6)
-    gains = contrasts[:, None].minimum(target / down).minimum((1 - target) / up)
+    gains = contrasts[:, None].minimum((target - _EDGE) / down).minimum((1 - _EDGE - target) / up)
     return torch.cat([torch.diag_embed(gains), (target - gains * mean)[..., None]], dim=2)
 
 

@@ -124,14 +124,14 @@ def test_a_failure_that_nobody_foresaw_ends_one_picture(
 ) -> None:
     from gknet.scene import CompositeScene
 
-    harmonized = CompositeScene.harmonize
+    fit = CompositeScene.fit
 
-    def failing(self: CompositeScene, *arguments: Any) -> np.ndarray:
+    def failing(self: CompositeScene, *arguments: Any) -> Any:
         if np.array_equal(self.before, pixels(tmp_path / "in" / names[1])):
             raise MemoryError("no room")
-        return harmonized(self, *arguments)
+        return fit(self, *arguments)
 
-    monkeypatch.setattr(CompositeScene, "harmonize", failing)
+    monkeypatch.setattr(CompositeScene, "fit", failing)
     code, out, err = run("batch", "in", "out", "--report", "report.json")
     assert (code, out) == (1, "Wrote 3 pictures, 1 failed.\n")
     assert "MemoryError: no room" in err

@@ -359,6 +359,36 @@ def test_interrupting_leaves_nothing_behind(files: Path, number: int, code: int,
     assert sorted(path.name for path in files.iterdir()) == ["mask.png", "picture.png"]
 
 
+def test_all_versions_are_written_with_a_sheet_or_one_is_chosen(run: Run, files: Path) -> None:
+    composite = ("harmonize", "picture.png", "mask.png", "-o", "out.png")
+    code, out, err = run(*composite, "--variants")
+    names = [f"out-{number}.png" for number in range(1, 6)]
+    assert (code, out.splitlines(), err) == (0, [f"Wrote {name}" for name in [*names, "out-versions.png"]], "")
+    assert (
+        run(*composite)[0] == run("harmonize", "picture.png", "mask.png", "-o", "third.png", "--variant", "3")[0] == 0
+    )
+    versions = [np.asarray(Image.open(files / name)) for name in names]
+    assert np.array_equal(np.asarray(Image.open(files / "out.png")), versions[0])
+    assert np.array_equal(np.asarray(Image.open(files / "third.png")), versions[2])
+    outside = np.asarray(Image.open(files / "mask.png")) == 0
+    for version in versions[1:]:
+        assert np.array_equal(version[outside], versions[0][outside])
+        assert np.abs(version[~outside].astype(int) - versions[0][~outside]).mean() > 4
+    with Image.open(files / "out-versions.png") as sheet:
+        assert sheet.width > 3 * 512
+        assert sheet.height > 2 * 512
+
+
+def test_a_choice_of_versions_that_cannot_be_made_is_refused(run: Run, files: Path) -> None:
+    composite = ("harmonize", "picture.png", "mask.png", "-o", "out.png")
+    refused(run(*composite, "--variant", "6"), "variant 6", "between 1 and 5")
+    refused(run(*composite, "--variants", "--variant", "1"), "--variant does not go with --variants")
+    refused(run(*composite, "--variants", "--show"), "--show does not go with --variants")
+    (files / "picture.png").rename(files / "out-4.png")
+    refused(run("harmonize", "out-4.png", "mask.png", "-o", "out.png", "--variants"), "one of the inputs")
+    assert sorted(path.name for path in files.iterdir()) == ["mask.png", "out-4.png"]
+
+
 def test_trims_change_only_the_object(run: Run, files: Path) -> None:
     assert run("harmonize", "picture.png", "mask.png", "-o", "plain.png")[0] == 0
     assert run("harmonize", "picture.png", "mask.png", "-o", "dark.png", "--brightness", "-80")[0] == 0

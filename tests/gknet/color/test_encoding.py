@@ -14,6 +14,7 @@ from gknet.composite import paste
 from gknet.files import formats, picture
 from gknet.pixels.box import bounding_box
 from gknet.scene import CompositeScene, LayerScene
+from gknet.transfer.trims import NO_TRIMS
 from tests.gknet import icc
 
 PROFILES = {
@@ -43,7 +44,7 @@ def test_files_give_what_arrays_give(
     formats.write_picture(tmp_path / f"a{suffix}", pixels, picture.Picture(pixels=pixels, profile=PROFILES[profile]))
     formats.write_picture(tmp_path / "mask.png", mask[..., None], picture.Picture(pixels=mask[..., None]))
     scene = CompositeScene(tmp_path / f"a{suffix}", tmp_path / "mask.png", lambda *_: None)
-    scene.write(tmp_path / f"b{suffix}", scene.harmonize(brightening, 1.0, 64))
+    scene.write(tmp_path / f"b{suffix}", scene.fit(brightening, 64).apply(1.0, 1, NO_TRIMS))
     written = formats.read_picture(tmp_path / f"b{suffix}")
     assert written.profile == PROFILES[profile]
     assert written.pixels.dtype == depth
@@ -178,7 +179,7 @@ def test_files_of_a_cutout_and_its_background_give_what_arrays_give(
         like = picture.Picture(pixels=pixels, profile=encoding.profile)
         formats.write_picture(tmp_path / f"{name}.png", pixels, like)
     scene = LayerScene(tmp_path / "cutout.png", tmp_path / "background.png", at, 1.0, lambda *_: None)
-    scene.write(tmp_path / "a.png", scene.harmonize(brightening, 1.0, 64))
+    scene.write(tmp_path / "a.png", scene.fit(brightening, 64).apply(1.0, 1, NO_TRIMS))
     written = formats.read_picture(tmp_path / "a.png")
     assert written.profile == encoding.profile
     expected = brightening.layer(cutout, background, at, network_size=64, encoding=encoding)

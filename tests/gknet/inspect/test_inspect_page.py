@@ -112,7 +112,7 @@ def test_a_network_without_kernels_gets_a_page_without_them(run: Run, tmp_path: 
     own = ("--model", tmp_path / "bare.safetensors")
     arguments = ("composite.png", "mask.png", "-o", "page", *own, "--device", "cpu")
     assert run(*arguments) == (0, "Wrote page/index.html\n", "")
-    assert set(page_at(tmp_path / "page").shown) == {"result", "change-maps", "change-curves", "sight"}
+    assert set(page_at(tmp_path / "page").shown) == {"result", "change-maps", "change-curves", "variants", "sight"}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "bare.safetensors",
         "composite.png",
@@ -123,7 +123,7 @@ def test_a_network_without_kernels_gets_a_page_without_them(run: Run, tmp_path: 
 
 @pytest.mark.slow
 def test_the_shipped_network_gets_a_page_of_all_its_parts(run: Run, tmp_path: Path) -> None:
-    names = {"result", "change-maps", "change-curves", "sight", "attention-1", "attention-2"}
+    names = {"result", "change-maps", "change-curves", "variants", "sight", "attention-1", "attention-2"}
     names |= {f"{kind}-{level}" for kind in ("fusion", "kernels") for level in (1, 2, 3, 4)}
     for point in ("5,5", "120,90"):  # the second page replaces the first
         assert run("composite.png", "mask.png", "-o", "page", "--point", point) == (0, "Wrote page/index.html\n", "")

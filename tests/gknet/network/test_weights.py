@@ -194,6 +194,7 @@ def test_a_network_that_is_not_finite_replaces_no_good_weights(tmp_path: Path) -
 def test_what_is_public_is_what_the_package_names() -> None:
     assert sorted(gknet.__all__) == [
         "CancelledError",
+        "CompositeFit",
         "Encoding",
         "GKNet",
         "GKNetConfig",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from gknet import Encoding, Harmonizer
-from gknet.harmonizer import Space
+from gknet.color.encoding import Space
 from tests.gknet import icc
 
 pytestmark = pytest.mark.integration

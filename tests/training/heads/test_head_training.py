@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import skimage.data
 import torch
 from torch import Generator, Tensor
 
@@ -31,7 +30,6 @@ from training.heads.examples import (
     Examples,
     compute_rms_loss,
     compute_squared_errors,
-    make_examples,
     predict_matrix,
 )
 from training.heads.judging import format_comparison, judge_heads, load_judging_examples
@@ -39,27 +37,6 @@ from training.heads.train import SETS, HeadTraining, compute_mean_loss, compute_
 
 SIZE = 64
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("one_thread")]
-
-
-@pytest.fixture(scope="module")
-def net() -> GKNet:
-    return weights.load(weights.find_shipped("gknet-s")).eval()
-
-
-@pytest.fixture(scope="module")
-def pictures() -> tuple[Tensor, Tensor, Tensor]:
-    """Four composites, their truths and masks, smooth enough that every second pixel tells of all."""
-    small = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)[None] / 255
-    real = torch.nn.functional.interpolate(small, (SIZE, SIZE), mode="bilinear", antialias=True).repeat(4, 1, 1, 1)
-    mask = torch.zeros(4, 1, SIZE, SIZE)
-    mask[:, :, 16:48, 12:52] = 1
-    gains = torch.tensor([[0.5, 0.6, 0.7], [1.2, 1.0, 0.8], [0.8, 0.8, 0.4], [1.0, 1.1, 1.2]]).view(4, 3, 1, 1)
-    return torch.lerp(real, (real * gains).clamp(0, 1), mask), real, mask
-
-
-@pytest.fixture(scope="module")
-def examples(net: GKNet, pictures: tuple[Tensor, Tensor, Tensor]) -> Examples:
-    return make_examples(net, *pictures, SIZE)
 
 
 def test_examples_tell_the_heads_what_the_network_does(

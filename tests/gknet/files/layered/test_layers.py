@@ -27,6 +27,7 @@ from gknet.files.layered.blending import blend_over
 from gknet.files.layered.layers import Layers, open_layers
 from gknet.files.picture import Picture
 from gknet.scene import LayeredScene
+from gknet.transfer.trims import NO_TRIMS
 from tests.gknet import icc, ora
 
 pytestmark = pytest.mark.integration
@@ -287,7 +288,7 @@ def test_layer_and_scene_are_harmonized_in_their_own_profiles(
     }
     inner = '<layer name="cup" src="cup" x="40"/><layer name="ground" src="ground"/>'
     scene = LayeredScene(ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), members), "cup", lambda *_: None)
-    scene.harmonize(shipped, 1.0, 64)
+    scene.fit(shipped, 64).apply(1.0, 1, NO_TRIMS)
 
     def harmonize(layer_profile: bytes | None, scene_profile: bytes | None) -> np.ndarray:
         encoding, of_scene = Encoding(profile=layer_profile), Encoding(profile=scene_profile)
@@ -356,7 +357,7 @@ def test_the_layer_that_leaves_no_background_is_named(
     members = {"haze": ora.png(haze), "cup": ora.png(cutout), "ground": ora.png(background)}
     path = ora.write(tmp_path / "a.ora", ora.stack((256, 200), inner), members)
     with pytest.raises(NoBackgroundError, match="layer 'Haze': The foreground covers") as refusal:
-        LayeredScene(path, None, lambda *_: None).harmonize(shipped, 1.0, 64)
+        LayeredScene(path, None, lambda *_: None).fit(shipped, 64).apply(1.0, 1, NO_TRIMS)
     assert refusal.value.hint.endswith("or choose another layer with --layer.")
 
 

@@ -1,0 +1,180 @@
+"""Evaluate the answers to choose from on the four sets:
+
+    python -m training.evaluation.variants --pool SHARDS --light FOLDER
+
+For each set: the fMSE that the first answer leaves, the likeliest one, and the best one, as a user would choose by eye;
+beside them the best of an untrained head's fixed shifts. Pictures go through the same pipeline as a user's. Also how
+different the variants are, and how much of the object they clip beyond the first. By default, the half for choosing is
+evaluated; --final uses the held-out half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from gknet.errors import PictureError
+from gknet.fits import LayerFit
+from gknet.harmonizer import Harmonizer
+from gknet.network import weights
+from gknet.network.extensions.variants import VariantHead
+from training.data.judging_sets.validation import Half, is_selected, read_validation
+from training.data.sample import Sample
+from training.evaluation.command import run_command
+from training.evaluation.four_sets import open_sets
+from training.evaluation.score_tables import ScoreTable
+
+
+class Choice(NamedTuple):
+    """One composite and its answers.
+
+    before, first, likeliest, best, fixed: fMSE of the composite, of three of its answers, and of the best among fixed
+    shifts, in squared 8-bit levels.
+    offered: number of answers.   chosen: index of the best.   guessed: index of the likeliest.
+    apart: smallest root mean square difference of two answers over the object, in levels.
+    clipped: largest share of the object that an answer clips beyond the first.
+    """
+
+    before: float
+    first: float
+    likeliest: float
+    best: float
+    fixed: float
+    offered: int
+    chosen: int
+    guessed: int
+    apart: float
+    clipped: float
+
+
+def choose(sample: Sample, learnt: Harmonizer, fixed: Harmonizer) -> Choice:
+    """Harmonize a sample in all ways."""
+    inside = sample.mask >= 0.5
+    real = sample.real[inside].astype(float)
+    fit = _fit(sample, learnt)
+    answers = _apply(sample, fit)
+    errors = [float(np.square(answer - real).mean()) for answer in answers]
+    shares = [variant.probability for variant in fit.variants]
+    pairs = [(one, other) for index, one in enumerate(answers) for other in answers[:index]]
+    clipped = [float(((answer <= 0) | (answer >= 255)).any(axis=1).mean()) for answer in answers]
+    return Choice(
+        before=float(np.square(sample.composite[inside] - real).mean()),
+        first=errors[0],
+        likeliest=errors[int(np.argmax(shares))],
+        best=min(errors),
+        fixed=min(float(np.square(answer - real).mean()) for answer in _apply(sample, _fit(sample, fixed))),
+        offered=len(answers),
+        chosen=int(np.argmin(errors)),
+        guessed=int(np.argmax(shares)),
+        apart=min((float(np.sqrt(np.square(one - other).mean())) for one, other in pairs), default=np.inf),
+        clipped=max(clipped) - clipped[0],
+    )
+
+
+def _fit(sample: Sample, harmonizer: Harmonizer) -> LayerFit:
+    return harmonizer.fit_layer(_cut_out(sample), sample.composite, at=(0, 0), canvas=sample.mask.shape[::-1])
+
+
+def _apply(sample: Sample, fit: LayerFit) -> list[np.ndarray]:
+    """Return the object's pixels (n, 3) in every variant, as float."""
+    layer, inside = _cut_out(sample), sample.mask >= 0.5
+    numbers = range(1, len(fit.variants) + 1)
+    return [fit.apply(layer, variant=number)[inside][:, :3].astype(float) for number in numbers]
+
+
+def _cut_out(sample: Sample) -> np.ndarray:
+    return np.dstack([sample.composite, np.where(sample.mask >= 0.5, np.uint8(255), np.uint8(0))])
+
+
+def make_harmonizers(path: Path) -> tuple[Harmonizer, Harmonizer]:
+    """Return a weight file's harmonizer, and the same with fixed shifts."""
+    net = weights.load(path)
+    learnt = Harmonizer(net)
+    net.variant_head = VariantHead(net.config.variants)
+    return learnt, Harmonizer(net)
+
+
+def build_table(found: dict[str, list[Choice]], title: str) -> ScoreTable:
+    """Return a table with a row for each set."""
+    return ScoreTable(
+        title=title,
+        headings=[
+            *("set", "n", "first", "likeliest", "best", "±", "best fixed", "likeliest is best"),
+            *("offered", "apart", "clipped"),
+        ],
+        sections=[[_row(name, choices) for name, choices in found.items()]],
+        notes=[
+            "first … best fixed: mean fMSE over that of the untouched composites. ±: standard error.",
+            "offered: mean number of answers. apart: smallest difference of two, in levels.",
+            "clipped: largest share of an object that an answer clips beyond the first.",
+        ],
+    )
+
+
+def _row(name: str, choices: list[Choice]) -> list[str]:
+    before = np.array([choice.before for choice in choices])
+    best = np.array([choice.best for choice in choices])
+
+    def share(values: list[float]) -> str:
+        return f"{np.sum(values) / before.sum():.3f}"
+
+    residual = best - best.sum() / before.sum() * before
+    return [
+        name,
+        f"{len(choices)}",
+        share([choice.first for choice in choices]),
+        share([choice.likeliest for choice in choices]),
+        share(best.tolist()),
+        f"{np.sqrt(np.square(residual).sum()) / before.sum():.3f}",
+        share([choice.fixed for choice in choices]),
+        f"{100 * np.mean([choice.chosen == choice.guessed for choice in choices]):.0f} %",
+        f"{np.mean([choice.offered for choice in choices]):.2f}",
+        f"{min(choice.apart for choice in choices):.1f}",
+        f"{100 * max(choice.clipped for choice in choices):.1f} %",
+    ]
+
+
+def _run(options: argparse.Namespace) -> None:
+    path = options.weights or weights.find_shipped("gknet-s")
+    harmonizers = make_harmonizers(path)
+    half: Half = "final" if options.final else "choosing"
+    found = {}
+    for name, samples in open_sets(read_validation(options.pool), options.light, half).items():
+        chosen = (sample for sample in samples() if is_selected(sample.key, sample.kind, options.every))
+        found[name] = [choose(sample, *harmonizers) for sample in track(chosen, f"Choosing in {name}", total=None)]
+        if not found[name]:
+            raise PictureError(
+                f"No composite of the set {name} was selected.", "Lower --every to evaluate more of them."
+            )
+    title = f"{path.name} {weights.compute_digest(path)}, {half} halves"
+    build_table(found, title).show(Console(width=max(120, Console().width)))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluation.variants",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is evaluated")
+    parser.add_argument("--light", type=Path, required=True, help="folder of the fixed cameras' shards")
+    parser.add_argument("--weights", type=Path, help="weight file; default: the shipped gknet-s")
+    parser.add_argument("--every", type=int, default=1, help="evaluate one in N composites of each set")
+    parser.add_argument(
+        "--final", action="store_true", help="evaluate the held-out halves, not those for choosing weights"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="number of torch threads")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    return run_command("variants", lambda: _run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
