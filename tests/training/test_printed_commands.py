@@ -32,6 +32,10 @@ from training.human_study.server import StudyServer
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
+STOPPED = {"training.heads.train": "runs/heads/state.pt", "training.heads.bank": "runs/bank/000000.pt"}
+"""The file after which a command is stopped; the study stops after its last vote."""
+
+
 def write_small_shard(pool: Path, folder: Path) -> None:
     """Copy three photographs to train on and two to validate on from the pool."""
     folder.mkdir()
@@ -132,13 +136,16 @@ def watch_tensorboard(words: list[str]) -> None:
 
 
 def run_module(module: str, *words: str) -> None:
-    """Run `python -m`; the two commands that end with Ctrl-C only get that."""
-    if module == "training.heads.train":
-        Thread(target=stop_after, args=[Path("runs/heads/state.pt").resolve()], daemon=True).start()
+    """Run `python -m`; the three commands that would go on for long get Ctrl-C."""
+    if module in STOPPED:
+        Thread(target=stop_after, args=[Path(STOPPED[module]).resolve()], daemon=True).start()
     port = ["--port", "0"] if module == "training.human_study" else []  # another program may have the usual port
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [module, *words, *port])
-        runpy.run_module(module, run_name="__main__")
+        if module == bank.__name__:
+            assert bank.main() == 0  # run anew as a module, it would have its own sizes
+        else:
+            runpy.run_module(module, run_name="__main__")
 
 
 def run(command: str) -> None:

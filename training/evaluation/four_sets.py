@@ -15,7 +15,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ from training.evaluation.bare_network import BareNetwork
 from training.evaluation.command import run_command
 from training.evaluation.metrics import TOLERANCE, Record
 from training.evaluation.score_tables import ScoreTable, by_kind
+
+Result = TypeVar("Result")
 
 SEVERE = 3.0
 """Loss of PSNR in dB from which a composite counts as much worse."""
@@ -132,27 +134,10 @@ def _row(name: str, records: list[Record]) -> list[str]:
     ]
 
 
-def _run(options: argparse.Namespace) -> None:
-    path = options.weights or weights.find_shipped("gknet-s")
-    network = BareNetwork(weights.load(path))
-    half: Half = "final" if options.final else "choosing"
-    found = {}
-    for name, samples in open_sets(read_validation(options.pool), options.light, half).items():
-        chosen = (sample for sample in samples() if is_selected(sample.key, sample.kind, options.every))
-        found[name] = [network.judge_sample(sample) for sample in track(chosen, f"Judging {name}", total=None)]
-        if not found[name]:
-            raise PictureError(
-                f"No composite of the set {name} was selected.", "Lower --every to evaluate more of them."
-            )
-    title = f"{path.name} {weights.compute_digest(path)}, {half} halves, the network alone"
-    build_table(found, title).show(Console(width=max(110, Console().width)))
-
-
-def main() -> int:
+def parse_options(prog: str, description: str | None) -> argparse.Namespace:
+    """Parse the options of a command that evaluates weights on the four sets."""
     parser = argparse.ArgumentParser(
-        prog="python -m training.evaluation.four_sets",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is evaluated")
     parser.add_argument("--light", type=Path, required=True, help="folder of the fixed cameras' shards")
@@ -163,7 +148,39 @@ def main() -> int:
     )
     parser.add_argument("--threads", type=int, default=1, help="number of torch threads")
     options = parser.parse_args()
+    options.weights = options.weights or weights.find_shipped("gknet-s")
     torch.set_num_threads(options.threads)
+    return options
+
+
+def judge_sets(options: argparse.Namespace, judge: Callable[[Sample], Result]) -> dict[str, list[Result]]:
+    """Judge the composites that `parse_options` selected, by set."""
+    half: Half = "final" if options.final else "choosing"
+    found = {}
+    for name, samples in open_sets(read_validation(options.pool), options.light, half).items():
+        chosen = (sample for sample in samples() if is_selected(sample.key, sample.kind, options.every))
+        found[name] = [judge(sample) for sample in track(chosen, f"Judging {name}", total=None)]
+        if not found[name]:
+            raise PictureError(
+                f"No composite of the set {name} was selected.", "Lower --every to evaluate more of them."
+            )
+    return found
+
+
+def name_halves(options: argparse.Namespace) -> str:
+    """Return a title that names the weights and the halves."""
+    halves = "final" if options.final else "choosing"
+    return f"{options.weights.name} {weights.compute_digest(options.weights)}, {halves} halves"
+
+
+def _run(options: argparse.Namespace) -> None:
+    network = BareNetwork(weights.load(options.weights))
+    found = judge_sets(options, network.judge_sample)
+    build_table(found, f"{name_halves(options)}, the network alone").show(Console(width=max(110, Console().width)))
+
+
+def main() -> int:
+    options = parse_options("python -m training.evaluation.four_sets", __doc__)
     return run_command("four_sets", lambda: _run(options))
 
 

@@ -16,19 +16,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from rich.console import Console
-from rich.progress import track
 
-from gknet.errors import PictureError
 from gknet.fits import LayerFit
 from gknet.harmonizer import Harmonizer
 from gknet.network import weights
 from gknet.network.extensions.variants import VariantHead
-from training.data.judging_sets.validation import Half, is_selected, read_validation
 from training.data.sample import Sample
 from training.evaluation.command import run_command
-from training.evaluation.four_sets import open_sets
+from training.evaluation.four_sets import judge_sets, name_halves, parse_options
 from training.evaluation.score_tables import ScoreTable
 
 
@@ -142,37 +138,13 @@ def _row(name: str, choices: list[Choice]) -> list[str]:
 
 
 def _run(options: argparse.Namespace) -> None:
-    path = options.weights or weights.find_shipped("gknet-s")
-    harmonizers = make_harmonizers(path)
-    half: Half = "final" if options.final else "choosing"
-    found = {}
-    for name, samples in open_sets(read_validation(options.pool), options.light, half).items():
-        chosen = (sample for sample in samples() if is_selected(sample.key, sample.kind, options.every))
-        found[name] = [choose(sample, *harmonizers) for sample in track(chosen, f"Choosing in {name}", total=None)]
-        if not found[name]:
-            raise PictureError(
-                f"No composite of the set {name} was selected.", "Lower --every to evaluate more of them."
-            )
-    title = f"{path.name} {weights.compute_digest(path)}, {half} halves"
-    build_table(found, title).show(Console(width=max(120, Console().width)))
+    harmonizers = make_harmonizers(options.weights)
+    found = judge_sets(options, lambda sample: choose(sample, *harmonizers))
+    build_table(found, name_halves(options)).show(Console(width=max(120, Console().width)))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m training.evaluation.variants",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--pool", type=Path, required=True, help="folder of shards; its validation split is evaluated")
-    parser.add_argument("--light", type=Path, required=True, help="folder of the fixed cameras' shards")
-    parser.add_argument("--weights", type=Path, help="weight file; default: the shipped gknet-s")
-    parser.add_argument("--every", type=int, default=1, help="evaluate one in N composites of each set")
-    parser.add_argument(
-        "--final", action="store_true", help="evaluate the held-out halves, not those for choosing weights"
-    )
-    parser.add_argument("--threads", type=int, default=1, help="number of torch threads")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    options = parse_options("python -m training.evaluation.variants", __doc__)
     return run_command("variants", lambda: _run(options))
 
 
