@@ -28,6 +28,7 @@ from gknet.pixels.box import Box
 from gknet.pixels.pixels import as_rgb
 from gknet.transfer.color_transfer import ColorTransfer
 from gknet.transfer.recolor import recolor_pixels
+from gknet.transfer.sample import Sample
 from gknet.transfer.trims import NO_TRIMS, Trims
 
 Progress = Callable[[str, int, int], None]
@@ -46,12 +47,14 @@ def ignore_progress(stage: str, done: int, total: int) -> None:
 class LayerFit:
     """A fitted color map for one layer, separate from the layer's pixels.
 
+    sample: of the layer, for the variants.
     change: root mean square of the change over the foreground, in levels of 255, at network size.
     variants: the answers to choose from, at most five that look different. The first is the network's own; the others
     follow, likeliest first.
     """
 
     transfer: ColorTransfer
+    sample: Sample
     encoding: Encoding
     device: torch.device
     change: float
@@ -83,7 +86,7 @@ class LayerFit:
         check_progress(on_progress)
         as_rgb(layer)  # validates the shape
         check_options(strength, None)
-        transfer = _add_choices(self.transfer, self.variants, variant, trims)
+        transfer = _add_choices(self, variant, trims)
         check_depth(layer)
         if selection is not None:
             check_selection(selection, layer.shape[:2])
@@ -102,10 +105,11 @@ class LayerFit:
 class CompositeFit:
     """A fitted color map for a composite's foreground, separate from the composite's pixels.
 
-    variants: as in `LayerFit`.   box: around the foreground.   mask: (H, W), 0 where nothing changes.
+    sample, variants: as in `LayerFit`.   box: around the foreground.   mask: (H, W), 0 where nothing changes.
     """
 
     transfer: ColorTransfer
+    sample: Sample
     encoding: Encoding
     device: torch.device
     variants: tuple[Variant, ...]
@@ -128,7 +132,7 @@ class CompositeFit:
         check_picture("composite", composite)
         check_progress(on_progress)
         check_options(strength, None)
-        transfer = _add_choices(self.transfer, self.variants, variant, trims)
+        transfer = _add_choices(self, variant, trims)
         pixels = from_pillow(composite) if isinstance(composite, Image.Image) else composite
         if pixels.shape[:2] != self.mask.shape:
             height, width = self.mask.shape
@@ -150,14 +154,14 @@ class CompositeFit:
         return result
 
 
-def _add_choices(transfer: ColorTransfer, variants: tuple[Variant, ...], variant: int, trims: Trims) -> ColorTransfer:
-    """Return a map with a variant and trims; the map itself, to the bit, for the first variant without trims."""
+def _add_choices(fit: LayerFit | CompositeFit, variant: int, trims: Trims) -> ColorTransfer:
+    """Return a fit's map with a variant and trims; the map itself, to the bit, for the first variant without trims."""
     check_variant(variant)
     check_trims(trims)
-    if variant > len(variants):
-        offered = f"{len(variants)} versions" if len(variants) > 1 else "one version"
+    if variant > len(fit.variants):
+        offered = f"{len(fit.variants)} versions" if len(fit.variants) > 1 else "one version"
         raise InputError(f"Invalid variant {variant}.", f"This object has only {offered}.")
-    matrix = variants[variant - 1].matrix
-    if matrix is not None:
-        transfer = transfer.followed_by(matrix)
+    transfer, curve = fit.transfer, fit.variants[variant - 1].curve
+    if curve is not None:
+        transfer = transfer.followed_by_curve(curve.apply, fit.sample)
     return transfer if trims == NO_TRIMS else transfer.followed_by(trims.matrix)

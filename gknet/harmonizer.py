@@ -48,6 +48,7 @@ from gknet.pixels.reduction import Sight
 from gknet.transfer.color_transfer import ColorTransfer
 from gknet.transfer.cores import limit_threads
 from gknet.transfer.fit import CurveFit
+from gknet.transfer.sample import Sample, find_slices
 from gknet.transfer.trims import NO_TRIMS, Trims
 
 SMALLEST_OBJECT = 24
@@ -183,8 +184,8 @@ class Harmonizer:
         sight = self.make_sight(rgb, flat, box, encoding, network_size)
         transfer, _, variants = self._fit(sight, box, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
-        transfer = _roll_off(transfer, rgb[inside], flat[inside], encoding)
-        return CompositeFit(transfer, encoding, self.device, variants, box, flat)
+        sample = _take_sample(rgb[inside], flat[inside], encoding)
+        return CompositeFit(transfer.roll_off(sample), sample, encoding, self.device, variants, box, flat)
 
     def layer(
         self,
@@ -306,7 +307,8 @@ class Harmonizer:
                 "The foreground covers the whole background.", "Erase around the object, or select it."
             )
         transfer, change, variants = self._fit(sight, box, on_progress)
-        return LayerFit(_roll_off(transfer, rgba, selection, encoding), encoding, self.device, change, variants)
+        sample = _take_sample(rgba, selection, encoding)
+        return LayerFit(transfer.roll_off(sample), sample, encoding, self.device, change, variants)
 
     def _fit(self, sight: Sight, box: Box, on_progress: Progress) -> tuple[ColorTransfer, float, tuple[Variant, ...]]:
         """Return the network's change as a map from any color at any position in the box, `LayerFit.change`, and
@@ -434,11 +436,11 @@ def _find_coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray
     return selection if rgba.shape[2] == 3 else (selection > 0) & (rgba[..., 3] > 0)
 
 
-def _roll_off(transfer: ColorTransfer, layer: np.ndarray, mask: np.ndarray | None, encoding: Encoding) -> ColorTransfer:
-    """Apply `ColorTransfer.roll_off` for a layer (h, w, 3 or 4) of any encoding."""
+def _take_sample(layer: np.ndarray, mask: np.ndarray | None, encoding: Encoding) -> Sample:
+    """Take a sample of a layer (h, w, 3 or 4) of any encoding."""
     if encoding.is_srgb or encoding.space == "linear":
-        return transfer.roll_off(layer, mask, encoding.space)
-    shown = transfer.sample_slices(layer)
+        return Sample.take(layer, mask, encoding.space)
+    shown = find_slices(layer.shape)
     part = layer[shown].astype(np.float32) / np.float32(full_value(layer.dtype))
     part[..., :3] = encoding.to_srgb(np.ascontiguousarray(part[..., :3]))
-    return transfer.roll_off(part, None if mask is None else mask[shown])
+    return Sample.take(part, None if mask is None else mask[shown])

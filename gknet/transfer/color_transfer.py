@@ -17,7 +17,6 @@ constants below, were chosen by measurement on real photographs under known chan
 from __future__ import annotations
 
 import importlib.util
-import math
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -28,21 +27,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gknet.color.srgb import linear_to_srgb
 from gknet.errors import InputError, UnsupportedError
-from gknet.pixels.pixels import max_alpha
 from gknet.transfer.cores import run_in_halves, run_on_all_cores
 from gknet.transfer.equations import evaluate_curves, solve_smooth
 from gknet.transfer.fit import CurveFit, to_hats
-from gknet.transfer.slicing import KNOTS, LARGEST, Pixels, Slicer, cell_size
+from gknet.transfer.sample import Sample
+from gknet.transfer.slicing import KNOTS, LARGEST, Pixels, Slicer
 
 if TYPE_CHECKING:
     from gknet.transfer.fused_slicing import FusedSlicer
 
-_SAMPLES = 4096
-"""Pixels of a layer sampled to check whether its colors leave the range."""
 _BEYOND = 0.005
-"""Share of them that may leave it: a few white glints should not darken all bright areas."""
+"""Share of a sample that may leave it: a few white glints should not darken all bright areas."""
 _WIDEST = 0.25
 """Maximum width of a shoulder or a toe, as a part of the range."""
 
@@ -85,48 +81,44 @@ class ColorTransfer:
         fit = CurveFit(mask=mask, foreground=foreground, layer_box=layer_box, layer_size=layer_size)
         return cls(fit.fit_curves(composite, harmonized), layer_size)
 
-    def roll_off(
-        self, layer: Pixels, mask: Pixels | None = None, space: Literal["srgb", "linear"] = "srgb"
-    ) -> ColorTransfer:
+    def roll_off(self, sample: Sample) -> ColorTransfer:
         """Return this map with a soft shoulder and toe if it moves the layer's colors out of 0..1; otherwise itself.
 
         Without them, these colors would be clipped to the same white or black. A color that leaves the range by e is
         mapped from at most 2e inside it, and the order is kept. The shoulder is a part of the curves: it costs nothing
         later, scales with the strength, and is the same at every depth.
-        layer, mask, space: as in `apply`. About 4,000 of the pixels are sampled.
+        sample: of the layer.
         """
-        slices = self.sample_slices(layer)
-        color, visible = _select_visible(layer[slices], None if mask is None else mask[slices], space)
-        if not visible.any():
-            return self
-        y, x = (torch.from_numpy(at) for at in np.nonzero(visible))
-        y, x = ((at + 0.5) / cell_size(length) for at, length in zip((y, x), visible.shape, strict=True))
-        curves, visible_color = torch.from_numpy(self.curves), torch.from_numpy(color[visible])
-        more = run_in_halves(lambda pool: _fit_roll_off(curves, visible_color, y, x, pool))
-        return self if more is None else replace(self, curves=self.curves + more.numpy())
+        return self._add(sample, _measure_roll_off)
+
+    def followed_by_curve(self, curve: Callable[[Tensor], Tensor], sample: Sample) -> ColorTransfer:
+        """Return this map followed by a smooth change of its new colors, as one map: the closest to it on the sample.
+
+        curve: from colors (n, 3) to colors, encoded sRGB.   sample: of the layer.
+        """
+        return self._add(sample, lambda color: curve(color) - color)
 
     def followed_by(self, matrix: npt.NDArray[np.float64]) -> ColorTransfer:
-        """Return this map followed by an affine change of its new colors, as one map.
+        """Return this map followed by a linear change of its new colors, as one map.
 
-        matrix: (3, 3) or (3, 4), of encoded sRGB (r, g, b, 1). The curves represent this exactly, because a linear
-        curve is one of them.
+        matrix: (3, 3), of encoded sRGB. The curves represent this exactly, because a linear curve is one of them.
         """
-        linear = matrix[:, :3]
-        curves = self.curves @ linear.T
-        more = linear - np.eye(3)
+        curves = self.curves @ matrix.T
+        more = matrix - np.eye(3)
         for channel in range(3):
             curves[:, :, channel] += np.linspace(0, 1, KNOTS)[:, None] * more[:, channel]
-        if matrix.shape[1] == 4:
-            curves[:, :, 0] += matrix[:, 3]
         return replace(self, curves=curves)
 
-    @staticmethod
-    def sample_slices(layer: Pixels) -> tuple[slice, slice]:
-        """Return the slices of rows and columns that `roll_off` samples: evenly spaced, or all of an extract made with
-        them.
+    def _add(self, sample: Sample, measure: Callable[[Tensor], Tensor]) -> ColorTransfer:
+        """Return this map with an addition; itself if that is 0 everywhere.
+
+        measure: from the map's new colors (n, 3) of the sample to the addition.
         """
-        step = max(1, math.ceil(math.sqrt(layer.shape[0] * layer.shape[1] / _SAMPLES)))
-        return slice(step // 2, None, step), slice(step // 2, None, step)
+        if not len(sample.color):
+            return self
+        curves = torch.from_numpy(self.curves)
+        more = run_in_halves(lambda pool: _fit_addition(curves, sample, measure, pool))
+        return self if more is None else replace(self, curves=self.curves + more.numpy())
 
     def apply(
         self,
@@ -187,34 +179,14 @@ def _check(
         raise InputError(f"Invalid tile_pixels {tile_pixels}.", "It must be at least 1.")
 
 
-def _select_visible(
-    layer: Pixels, mask: Pixels | None, space: str
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Return encoded colors (h, w, 3) of a layer, those above 1 scaled down as in `apply`, and True (h, w) where they
-    count.
-    """
-    color = layer[..., :3].astype(np.float32) / np.float32(LARGEST[layer.dtype])
-    visible = np.isfinite(color).all(-1)
-    for alpha in (layer[..., 3] if layer.shape[2] == 4 else None, mask):
-        if alpha is not None:
-            visible &= alpha > 0.5 * max_alpha(alpha) * LARGEST[alpha.dtype]
-    color = np.where(visible[..., None], color, 0)
-    if space == "linear":
-        color = linear_to_srgb(torch.from_numpy(color)).numpy()
-    return (color / color.max(-1, keepdims=True).clip(1)).clip(0, 1), visible
-
-
-def _fit_roll_off(curves: Tensor, color: Tensor, y: Tensor, x: Tensor, pool: Executor) -> Tensor | None:
-    """Return the addition to curves (8, 8, 4, 8, 3) that keeps all colors in range; None if they already are.
-
-    color: (n, 3), encoded, in 0..1.   y, x: (n,) in cells of the grid.
-    """
-    features = to_hats(color).double()
-    change = _measure_roll_off(color + evaluate_curves(curves.flatten(2, 3), features, y, x))
+def _fit_addition(curves: Tensor, sample: Sample, measure: Callable[[Tensor], Tensor], pool: Executor) -> Tensor | None:
+    """Return the addition to curves (8, 8, 4, 8, 3) that is closest to what is measured; None if that is 0."""
+    features = to_hats(sample.color).double()
+    change = measure(sample.color + evaluate_curves(curves.flatten(2, 3), features, sample.y, sample.x))
     if not change.any():
         return None
-    weight = torch.full((len(y),), 1 / len(y), dtype=torch.float64)
-    return solve_smooth(features, change, weight, y, x, pool).view(curves.shape)
+    weight = torch.full((len(sample.y),), 1 / len(sample.y), dtype=torch.float64)
+    return solve_smooth(features, change, weight, sample.y, sample.x, pool).view(curves.shape)
 
 
 def _measure_roll_off(color: Tensor) -> Tensor:

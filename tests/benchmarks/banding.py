@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gknet.transfer.color_transfer import ColorTransfer
+from gknet.transfer.sample import Sample
 
 Array = npt.NDArray[Any]
 SIZE = (64, 4096)
@@ -104,7 +105,7 @@ def beyond_white() -> None:
         cut = own_curve(lambda x, gain=gain: x * gain)
         for depth in (np.uint8, np.uint16):
             layer = np.rint(gradient() * np.iinfo(depth).max).astype(depth)
-            for name, transfer in (("cut off", cut), ("rolled off", cut.roll_off(layer))):
+            for name, transfer in (("cut off", cut), ("rolled off", cut.roll_off(Sample.take(layer)))):
                 row = transfer.apply(layer)[0, :, 0].astype(int)
                 kept = len(np.unique(row)) / len(np.unique(layer))
                 top = (row == np.iinfo(depth).max).mean()

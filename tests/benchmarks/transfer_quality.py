@@ -29,6 +29,7 @@ from gknet.color.srgb import linear_to_srgb, srgb_to_linear
 from gknet.pixels.box import Box
 from gknet.pixels.reduction import Sight, reduce_layer
 from gknet.transfer.color_transfer import ColorTransfer
+from gknet.transfer.sample import Sample
 from tests.benchmarks.edges import fitted, mattes, photographs
 
 Array = npt.NDArray[Any]
@@ -120,7 +121,7 @@ def measure(layer: Array, below: Array, kind: str, seed: int) -> Found:
         foreground=seen.foreground,
         layer_box=seen.locate(box),
         layer_size=layer.shape[:2],
-    ).roll_off(layer)
+    ).roll_off(Sample.take(layer))
     ours = transfer.apply(layer)[..., :3].astype(np.float32) / 255
 
     def psnr(result: Array) -> float:

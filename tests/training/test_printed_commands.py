@@ -26,13 +26,13 @@ from tests.printed_commands import ROOT, TRAINING, list_commands_of
 from training.data.shards import is_validation
 from training.engine import run as engine_run
 from training.engine.run import TrainingRun, read_run
-from training.heads import bank
+from training.heads import answers, bank
 from training.human_study.server import StudyServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
-STOPPED = {"training.heads.train": "runs/heads/state.pt", "training.heads.bank": "runs/bank/000000.pt"}
+STOPPED = {"training.heads.train": "runs/heads/state.pt", "training.heads.answers": "runs/answers/000000.pt"}
 """The file after which a command is stopped; the study stops after its last vote."""
 
 
@@ -106,6 +106,8 @@ def folder(
     monkeypatch.setattr(engine_run, "read_run", read_small_run)
     monkeypatch.setattr(bank, "PIECE_LENGTH", 5)
     monkeypatch.setattr(bank, "NETWORK_SIZE", 64)
+    monkeypatch.setattr(answers, "PIECE_LENGTH", 5)
+    monkeypatch.setattr(answers, "NETWORK_SIZE", 64)
     serve_forever = StudyServer.serve_forever
 
     def serve_until_voted(server: StudyServer) -> None:
@@ -142,8 +144,8 @@ def run_module(module: str, *words: str) -> None:
     port = ["--port", "0"] if module == "training.human_study" else []  # another program may have the usual port
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [module, *words, *port])
-        if module == bank.__name__:
-            assert bank.main() == 0  # run anew as a module, it would have its own sizes
+        if module == answers.__name__:
+            assert answers.main() == 0  # run anew as a module, it would have its own sizes
         else:
             runpy.run_module(module, run_name="__main__")
 

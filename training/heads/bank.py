@@ -95,12 +95,12 @@ def extend_bank(bank: Bank, stream: Stream, net: GKNet, goes_on: Callable[[], bo
     return total
 
 
-def open_stream(folders: list[Path], bank: Bank) -> SharedViewStream:
-    """Open a stream of composites from shards, without the validation split and with other draws than the bank's."""
+def open_stream(folders: list[Path], seed: int) -> SharedViewStream:
+    """Open a stream of composites from shards, without the validation split."""
     run = replace(read_run(CONFIG), size=COMPOSITE_SIZE, batch=4 * COMPOSITES_PER_VIEW)
     photographs = read_photographs(find_shards(folders), VIEW_SIZE, validation=False)
     print(f"{len(photographs.keys)} photographs, {len(photographs.masks)} masks", flush=True)
-    return SharedViewStream(photographs, run, COMPOSITES_PER_VIEW, torch.Generator().manual_seed(1 + len(bank.pieces)))
+    return SharedViewStream(photographs, run, COMPOSITES_PER_VIEW, torch.Generator().manual_seed(seed))
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -108,7 +108,7 @@ def _run(options: argparse.Namespace) -> None:
     path = options.weights or weights.find_shipped("gknet-s")
     bank = Bank(options.bank, path)
     net = weights.load(path).eval()
-    stream = open_stream(options.data, bank)
+    stream = open_stream(options.data, 1 + len(bank.pieces))
     started = time.monotonic()
     with catch_stop_signals() as is_stopping:
         while not is_stopping() and time.monotonic() - started < 60 * options.minutes:

@@ -139,7 +139,7 @@ def _run(options: argparse.Namespace) -> None:
         best_file = options.out / "best.safetensors"
         if best_file.is_file():
             best = compute_relative_error(judge_heads(weights.load(best_file).eval(), labels, judging), before)
-    stream = open_stream(options.data, bank) if options.data else None
+    stream = open_stream(options.data, 1 + len(bank.pieces)) if options.data else None
     with catch_stop_signals() as is_stopping:
         known = bank.pieces
         examples = read_pieces(known) if known else None

@@ -1,7 +1,7 @@
 """Variants: further answers for the foreground besides the network's own. Not in the paper.
 
 Which colors an object should have is often not decided by its scene, so one answer lies between several plausible ones.
-Each variant is a color map on top of the network's answer: it moves the object's mean color and scales its contrast.
+Each variant is a tone curve per channel on top of the network's answer, darker or brighter, with more or less contrast.
 On composites that the network has not seen, most of the remaining error is of that kind (docs/research-log.md).
 
 One answer has several plausible ones beside it: Li et al., "Diverse Image Harmonization", arXiv 2407.15481. The head
@@ -13,49 +13,68 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 CUES = 9
-"""Numbers per picture from `measure_foreground`."""
+"""Numbers per picture from `make_cues`."""
 APART = 6 / 255
 """Root mean square difference below which two variants look alike."""
 
 _WIDTH = 64
-_SHIFTS = (-45 / 255, -20 / 255, 20 / 255, 45 / 255)
-"""Of an untrained head, for all channels."""
+_SHIFTS = (-0.8, -0.35, 0.35, 0.8)
+"""Of an untrained head, for all channels: about -45, -20, 20, and 45 levels of 255 for middle gray."""
 _CONTRAST = 0.7
 """Largest logarithm of a variant's contrast."""
 _ROOM = 0.02
-"""Distance from black and white that a mean color keeps."""
-_OUTLIERS = 0.002
-"""Share of an object's values, on either side, that may leave the range."""
-_EDGE = 2 / 255
-"""Distance from black and white that the others keep, so that rounding does not make them one."""
+"""Distance from black and white that a mean color keeps, so that its logit is finite."""
 _SAMPLES = 8192
 """Pixels of an object, about, that are looked at."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
+class ToneCurve:
+    """An S-shaped or bow-shaped curve for each channel that keeps black black and white white.
+
+    In units of the logit, log(v / (1 - v)), it is a straight line: contrast times the value, plus shift. So nothing is
+    ever clipped, and no color becomes another's equal.
+    shift: of red, green, and blue; above 0 is brighter.   contrast: above 0; below 1 is flatter.
+    """
+
+    shift: tuple[float, float, float]
+    contrast: float
+
+    def apply(self, colors: Tensor) -> Tensor:
+        """Return colors (..., 3), encoded sRGB. Those beyond 0 and 1 move with black and white."""
+        return apply_tone_curves(colors, colors.new_tensor(self.shift), colors.new_tensor(self.contrast))
+
+
+def apply_tone_curves(colors: Tensor, shifts: Tensor, contrasts: Tensor) -> Tensor:
+    """Apply `ToneCurve`s to colors; all arguments are broadcast."""
+    inside = colors.clamp(0, 1)
+    bright = inside**contrasts
+    dark = (1 - inside) ** contrasts * (-shifts).exp()
+    return bright / (bright + dark) + (colors - inside)
+
+
+@dataclass(frozen=True, slots=True)
 class Variant:
     """One answer for an object.
 
     probability: that it is the best one, in [0, 1]; those of an object's variants sum to 1.
-    matrix: (3, 4) float64, from the network's colors (r, g, b, 1), encoded sRGB, to the variant's; None for the
-    network's own answer.
+    curve: from the network's colors to the variant's; None for the network's own answer.
     """
 
     probability: float
-    matrix: npt.NDArray[np.float64] | None = None
+    curve: ToneCurve | None = None
 
 
 class VariantHead(nn.Module):
     """Predict further answers, and how likely each answer is.
 
-    cues: (B, CUES), from `measure_foreground`.
-    Returns shifts (B, K - 1, 3) of the mean color, values in [0, 1]; contrasts (B, K - 1), factors; and logits (B, K),
-    the network's own answer first. Untrained, it returns fixed shifts.
+    cues: (B, CUES), from `make_cues`.
+    Returns shifts (B, K - 1, 3) and contrasts (B, K - 1) of `ToneCurve`s, and logits (B, K), the network's own answer
+    first. Untrained, it returns fixed shifts.
     """
 
     def __init__(self, variants: int) -> None:
@@ -77,10 +96,11 @@ class VariantHead(nn.Module):
         return self.shifts(hidden).view(-1, self.others, 3), contrasts, self.logits(hidden)
 
 
-def make_cues(mean: Tensor, change: Tensor, deviation: Tensor) -> Tensor:
-    """Return (B, CUES) from a foreground's mean color in the network's answer, the mean change, and the composite's
-    deviation: (B, 3) each.
-    """
+def make_cues(before: Tensor, after: Tensor) -> Tensor:
+    """Return (B, CUES) from a foreground's pixels (B, n, 3) in the composite and in the network's answer, in [0, 1]."""
+    mean = after.mean(dim=1)
+    change = mean - before.mean(dim=1)
+    deviation = before.std(dim=1, correction=0)
     return torch.cat([mean.clamp(_ROOM, 1 - _ROOM).logit(), 4 * change, 4 * deviation], dim=1)
 
 
@@ -95,38 +115,22 @@ def predict_variants(head: VariantHead, composite: Tensor, answer: Tensor, mask:
     if not len(inside):
         return [Variant(1.0)]
     inside = inside[:: max(1, len(inside) // _SAMPLES)]
-    before, colors = (picture.flatten(1)[:, inside].float() for picture in (composite, answer.clamp(0, 1)))  # (3, n)
-    mean = colors.mean(dim=1)
-    cues = make_cues(mean[None], (mean - before.mean(dim=1))[None], before.std(dim=1, correction=0)[None])
+    before, after = (picture.flatten(1)[:, inside].T.float() for picture in (composite, answer.clamp(0, 1)))  # (n, 3)
+    cues = make_cues(before[None], after[None])
     shifts, contrasts, logits = (part[0].cpu() for part in head(cues.to(next(head.parameters()).device)))
-    matrices = _make_matrices(colors.cpu(), shifts, contrasts)
-    return _choose_distinct(colors.cpu(), matrices, logits.softmax(dim=0))
+    curves = [
+        ToneCurve((red, green, blue), contrast)
+        for (red, green, blue), contrast in zip(shifts.tolist(), contrasts.tolist(), strict=True)
+    ]
+    return _choose_distinct(after.cpu(), curves, logits.softmax(dim=0).tolist())
 
 
-def _make_matrices(colors: Tensor, shifts: Tensor, contrasts: Tensor) -> Tensor:
-    """Return a matrix (K - 1, 3, 4) for each variant, with less contrast where the object would leave the range.
-
-    colors: (3, n).   shifts: (K - 1, 3).   contrasts: (K - 1,).
-    """
-    # Compared in one place of a sorted list: `quantile` would interpolate, at three times the cost.
-    ordered = colors.sort(dim=1).values
-    beyond = int(_OUTLIERS * colors.shape[1])
-    lowest, highest = ordered[:, beyond], ordered[:, -1 - beyond]
-    mean = colors.mean(dim=1)
-    target = (mean + shifts).clamp(_ROOM, 1 - _ROOM)
-    down, up = (mean - lowest).clamp_min(1e-6), (highest - mean).clamp_min(1e-6)
-    gains = contrasts[:, None].minimum((target - _EDGE) / down).minimum((1 - _EDGE - target) / up)
-    return torch.cat([torch.diag_embed(gains), (target - gains * mean)[..., None]], dim=2)
-
-
-def _choose_distinct(colors: Tensor, matrices: Tensor, probabilities: Tensor) -> list[Variant]:
-    shown = [colors]
-    kept = [Variant(float(probabilities[0]))]
-    for number in probabilities[1:].argsort(descending=True, stable=True).tolist():
-        matrix = matrices[number]
-        new = (matrix[:, :3] @ colors + matrix[:, 3:]).clamp(0, 1)
+def _choose_distinct(colors: Tensor, curves: list[ToneCurve], probabilities: list[float]) -> list[Variant]:
+    shown, kept = [colors], [Variant(probabilities[0])]
+    for number in np.argsort(-np.array(probabilities[1:]), kind="stable").tolist():
+        new = curves[number].apply(colors)
         if all(float((new - other).square().mean().sqrt()) >= APART for other in shown):
             shown.append(new)
-            kept.append(Variant(float(probabilities[1 + number]), matrix.double().numpy()))
+            kept.append(Variant(probabilities[1 + number], curves[number]))
     total = sum(variant.probability for variant in kept)
-    return [Variant(variant.probability / total, variant.matrix) for variant in kept]
+    return [Variant(variant.probability / total, variant.curve) for variant in kept]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from gknet import InputError
 from gknet.network.config import PRESETS
-from gknet.network.extensions.variants import APART, CUES, VariantHead, predict_variants
+from gknet.network.extensions.variants import APART, CUES, ToneCurve, VariantHead, predict_variants
 from gknet.network.inference import InferenceNetwork
 from gknet.network.model import GKNet
 
@@ -27,13 +26,25 @@ def make_pictures(level: float = 0.5, spread: float = 0.1) -> tuple[torch.Tensor
 
 
 def test_an_untrained_head_offers_fixed_shifts_as_likely_as_the_answer() -> None:
-    composite, answer, mask = make_pictures()
-    variants = predict_variants(VariantHead(5), composite, answer, mask)
-    assert variants[0].matrix is None
+    variants = predict_variants(VariantHead(5), *make_pictures())
+    assert variants[0].curve is None
     assert [variant.probability for variant in variants] == pytest.approx(5 * [0.2])
-    mean = answer[:, :, :20].mean(dim=(1, 2)).double().numpy()
-    moved = [variant.matrix @ [*mean, 1] - mean for variant in variants if variant.matrix is not None]
-    assert np.round(255 * np.array(moved)).tolist() == [3 * [shift] for shift in (-45, -20, 20, 45)]
+    gray = torch.full((3,), 0.5)
+    moved = [255 * (variant.curve.apply(gray) - gray).mean() for variant in variants if variant.curve is not None]
+    assert moved == pytest.approx([-48, -22, 22, 48], abs=1)
+
+
+def test_a_tone_curve_is_a_line_in_logits_and_keeps_black_white_and_the_order() -> None:
+    values = torch.linspace(0, 1, 101, dtype=torch.float64)[:, None].expand(101, 3)
+    curve = ToneCurve((0.8, -0.5, 0.0), 0.7)
+    new = curve.apply(values)
+    torch.testing.assert_close(new[[0, -1]], values[[0, -1]])
+    assert (new[1:] > new[:-1]).all()
+    expected = 0.7 * values[1:-1].logit() + torch.tensor([0.8, -0.5, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(new[1:-1].logit(), expected, atol=1e-6, rtol=1e-6)
+    beyond = torch.tensor([[-0.2, 1.5, 3.0]])
+    torch.testing.assert_close(curve.apply(beyond), beyond)
+    torch.testing.assert_close(ToneCurve((0.0, 0.0, 0.0), 1.0).apply(values), values)
 
 
 def test_the_likeliest_come_first_after_the_answer() -> None:
@@ -47,24 +58,23 @@ def test_the_likeliest_come_first_after_the_answer() -> None:
 
 
 @pytest.mark.parametrize("level", [0.05, 0.5, 0.95])
-def test_no_variant_leaves_the_range_or_looks_like_another(level: float) -> None:
+def test_no_variant_clips_or_looks_like_another(level: float) -> None:
     composite, answer, mask = make_pictures(level, spread=0.5)
-    colors = answer[:, :, :20].flatten(1).double().numpy()
+    colors = answer[:, :, :20].flatten(1).T
     shown = [colors]
     for variant in predict_variants(VariantHead(5), composite, answer, mask)[1:]:
-        assert variant.matrix is not None
-        new = variant.matrix @ np.vstack([colors, np.ones(colors.shape[1])])
-        assert ((new < -1e-3) | (new > 1 + 1e-3)).any(axis=0).mean() <= 0.02
-        assert all(np.sqrt(np.square(new.clip(0, 1) - other).mean()) > 0.99 * APART for other in shown)
-        shown.append(new.clip(0, 1))
+        assert variant.curve is not None
+        new = variant.curve.apply(colors)
+        for end in (0, 1):
+            assert torch.equal(new == end, colors == end)
+        assert all((new - other).square().mean().sqrt() > 0.99 * APART for other in shown)
+        shown.append(new)
 
 
 def test_variants_that_look_alike_are_one() -> None:
     black = torch.zeros(3, 40, 40)
-    mask = make_pictures()[2]
-    variants = predict_variants(VariantHead(5), black, black, mask)
-    assert len(variants) == 3  # nothing is darker than black
-    assert sum(variant.probability for variant in variants) == pytest.approx(1)
+    variants = predict_variants(VariantHead(5), black, black, make_pictures()[2])
+    assert [variant.probability for variant in variants] == [1]  # black is black in all of them
 
 
 def test_an_empty_mask_has_only_the_answer() -> None:

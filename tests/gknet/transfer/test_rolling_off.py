@@ -10,6 +10,7 @@ import pytest
 
 from gknet import Encoding, Harmonizer
 from gknet.transfer.color_transfer import ColorTransfer
+from gknet.transfer.sample import Sample
 from tests.gknet import icc
 
 Array = npt.NDArray[Any]
@@ -35,26 +36,26 @@ def gradient(depth: Any = np.float32, top: float = 1.0, size: tuple[int, int] = 
 def test_a_map_that_stays_in_the_range_is_itself(space: Any) -> None:
     for transfer, top in ((gain(0.9), 1.0), (gain(1.3), 0.3), (gain(1), 1.0)):
         for depth in (np.uint8, np.uint16, np.float16, np.float32):
-            assert transfer.roll_off(gradient(depth, top), space=space) is transfer
+            assert transfer.roll_off(Sample.take(gradient(depth, top), space=space)) is transfer
 
 
 def test_what_is_not_seen_does_not_count() -> None:
     layer, mask = np.dstack([gradient(np.uint8), np.full(SIZE, 255, np.uint8)]), np.full(SIZE, 255, np.uint8)
     transfer = gain(1.3)
-    assert transfer.roll_off(layer) is not transfer
+    assert transfer.roll_off(Sample.take(layer)) is not transfer
     mask[:, 700:] = layer[:, 750:, 3] = 0
-    assert transfer.roll_off(layer[..., :3], mask) is transfer
-    assert transfer.roll_off(layer) is transfer
+    assert transfer.roll_off(Sample.take(layer[..., :3], mask)) is transfer
+    assert transfer.roll_off(Sample.take(layer)) is transfer
     glints = gradient(np.uint8, 0.7)
     glints[5, ::97] = 255
-    assert transfer.roll_off(glints) is transfer
+    assert transfer.roll_off(Sample.take(glints)) is transfer
 
 
 @pytest.mark.parametrize("factor", [1.03, 1.3, 2.0])
 def test_highlights_keep_their_order_and_nearly_all_their_levels(factor: float) -> None:
     layer = gradient(np.uint16, size=(64, 4096))
     cut = gain(factor, size=(64, 4096))
-    rolled = cut.roll_off(layer)
+    rolled = cut.roll_off(Sample.take(layer))
     before, after = (transfer.apply(layer)[0, :, 0].astype(int) for transfer in (cut, rolled))
     assert (np.diff(after) >= 0).all()
     assert len(np.unique(after)) > 0.95 * 4096
@@ -65,15 +66,15 @@ def test_highlights_keep_their_order_and_nearly_all_their_levels(factor: float) 
 
 def test_shadows_are_rolled_off_alike() -> None:
     layer, factor = gradient(np.uint16), 1.3
-    high = gain(factor).roll_off(layer).apply(layer).astype(int)
-    low = gain(factor, 1 - factor).roll_off(layer).apply(layer).astype(int)
+    high = gain(factor).roll_off(Sample.take(layer)).apply(layer).astype(int)
+    low = gain(factor, 1 - factor).roll_off(Sample.take(layer)).apply(layer).astype(int)
     assert np.abs((65535 - low[:, ::-1]) - high).max() <= 0.01 * 65535
     assert (np.diff(low[0, :, 0]) >= 0).all()
 
 
 def test_strength_stays_linear_and_0_is_the_identity() -> None:
     layer = gradient()
-    transfer = gain(1.4).roll_off(layer)
+    transfer = gain(1.4).roll_off(Sample.take(layer))
     full = transfer.apply(layer)
     np.testing.assert_allclose(transfer.apply(layer, strength=0.3), layer + 0.3 * (full - layer), atol=2e-6)
     for depth in (np.uint8, np.uint16, np.float16, np.float32):
@@ -82,18 +83,18 @@ def test_strength_stays_linear_and_0_is_the_identity() -> None:
 
 
 def test_every_depth_is_rolled_off_alike() -> None:
-    expected = gain(1.4).roll_off(gradient()).apply(gradient())
+    expected = gain(1.4).roll_off(Sample.take(gradient())).apply(gradient())
     for depth, tolerance in ((np.uint8, 1.0 / 255), (np.uint16, 1e-4), (np.float16, 2e-3)):
         layer = gradient(depth)
         top = 1 if np.dtype(depth).kind == "f" else np.iinfo(depth).max
-        result = gain(1.4).roll_off(layer).apply(layer).astype(np.float32) / top
+        result = gain(1.4).roll_off(Sample.take(layer)).apply(layer).astype(np.float32) / top
         assert np.abs(result - expected.clip(0, 1)).max() < tolerance + 1e-3
 
 
 @pytest.mark.parametrize("space", ["srgb", "linear"])
 def test_light_above_one_stays_finite_and_in_order(space: Any) -> None:
     layer = gradient(top=16, size=(64, 4096))
-    result = gain(1.5, size=(64, 4096)).roll_off(layer, space=space).apply(layer, space=space)
+    result = gain(1.5, size=(64, 4096)).roll_off(Sample.take(layer, space=space)).apply(layer, space=space)
     assert np.isfinite(result).all()
     assert (np.diff(result[0, :, 0]) >= 0).all()
     assert result.max() > 12
