@@ -28,9 +28,9 @@ from training.heads.answers import list_pieces, read_answers
 
 BATCH = 256
 RATE = 2e-3
-DECAY = 1e-3
+DECAY = 0.1
 """Weight decay."""
-RELAXED = 0.03
+RELAXED = 0.01
 """Share of the loss that all further answers get, not only the best: without it, one that never wins learns nothing
 (Rupprecht et al., "Learning in an Uncertain World", ICCV 2017).
 """
