@@ -16,7 +16,7 @@ from .steps import Steps
 from .thin.choices import TITLE, format_error
 from .thin.job import Backend
 from .thin.protocol import CANCELLED, INTERNAL, OUT_OF_MEMORY, ThinError
-from .values import Values, read_last_values, save_values
+from .values import Values, read_last_values, replace_values, save_values
 
 ACTION, ACTION_AGAIN = "gknet_harmonize", "gknet_harmonize_again"
 
@@ -45,21 +45,21 @@ class Harmonize(Extension):
         again.triggered.connect(self.run_again)
 
     def open_dialog(self) -> None:
-        """Open the dialog, then harmonize the active layer."""
-        source = self._find_source()
-        if source is None:
+        """Open the dialog with the last values, or those of a script, then harmonize the active layer."""
+        values, source = _read_values(ACTION), self._find_source()
+        if values is None or source is None:
             return
-        dialog = HarmonizeDialog(_find_window(), source, read_last_values(), self._backend)
+        dialog = HarmonizeDialog(_find_window(), source, values, self._backend)
         dialog.accepted.connect(self._take_dialog)
         dialog.rejected.connect(self._forget_dialog)
         self._dialog = dialog
         dialog.open()
 
     def run_again(self) -> None:
-        """Harmonize the active layer with the last values, or with the defaults."""
-        source = self._find_source()
-        if source is not None:
-            self._run(source, read_last_values())
+        """Harmonize the active layer with the last values, or with the defaults. A script's values are not kept."""
+        values, source = _read_values(ACTION_AGAIN), self._find_source()
+        if values is not None and source is not None:
+            self._run(source, values)
 
     def _find_source(self) -> Source | None:
         """Return the active layer. Return None if another one is being harmonized, or after showing an error."""
@@ -134,6 +134,21 @@ class Harmonize(Extension):
         self._forget_dialog()
         self._end()
         self._backend.close()
+
+
+def _read_values(name: str) -> Values | None:
+    """Return the last values with those that a script has set as an action's data. Return None after showing an error.
+
+    The data is removed, so that it counts only once.
+    """
+    action = Krita.instance().action(name)
+    given = action.data()
+    action.setData(None)
+    try:
+        return read_last_values() if given is None else replace_values(read_last_values(), given)
+    except ThinError as error:
+        _show_error(error)
+        return None
 
 
 def _find_window() -> Any:

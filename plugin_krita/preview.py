@@ -17,9 +17,6 @@ from .thin.preview import Box, find_surroundings, intersect_boxes
 from .thin.protocol import INTERNAL, NO_FOREGROUND, UNKNOWN_FIT, ThinError
 from .values import Values
 
-VIEW = (460, 330)
-"""Maximum width and height of the preview in pixels."""
-
 _Mode = QtGui.QPainter.CompositionMode
 _MODES = {
     "multiply": _Mode.CompositionMode_Multiply,
@@ -41,17 +38,20 @@ _MODES = {
 class Preview:
     """The pictures of one layer before and after, updated with the dialog's values.
 
-    on_change: called when `before`, `after` or `text` has changed.
+    on_change: called when `before`, `after` or `text` has changed.   size: maximum width and height of the pictures.
     before, after: QImage or None.   text: the progress, an error, warnings, or "".
     """
 
-    def __init__(self, source: Source, backend: Backend, on_change: Callable[[], object]) -> None:
+    def __init__(
+        self, source: Source, backend: Backend, on_change: Callable[[], object], size: tuple[int, int]
+    ) -> None:
         self.before: Any = None
         self.after: Any = None
         self.text = ""
         self._source = source
         self._backend = backend
         self._on_change = on_change
+        self._size = size
         self._scene: _Scene | None = None
         self._values: Values | None = None
         self._wanted: Values | None = None
@@ -102,7 +102,7 @@ class Preview:
     def _update(self, values: Values) -> Generator[Any, None, None]:
         if self._scene is None:
             self._set_text("Looking at the picture…")
-            scene = yield from _read_scene(self._source, values)
+            scene = yield from _read_scene(self._source, values, self._size)
             self._scene, self._fit = scene, ""
             self.before = scene.draw_layer(scene.shown_layer)
             self._on_change()
@@ -199,15 +199,18 @@ class _Scene:
         return intersect_boxes(self._source.box, (0, 0, self._source.document.width(), self._source.document.height()))
 
 
-def _read_scene(source: Source, values: Values) -> Generator[Any, None, _Scene]:
-    """Return the scene. Raise ThinError if the layer is outside the canvas or the layer to compare with is missing."""
+def _read_scene(source: Source, values: Values, size: tuple[int, int]) -> Generator[Any, None, _Scene]:
+    """Return the scene.   size: maximum width and height of the pictures.
+
+    Raise ThinError if the layer is outside the canvas or the layer to compare with is missing.
+    """
     scene = _Scene(source)
     canvas = (source.document.width(), source.document.height())
     visible = scene.visible
     if visible[2] <= 0 or visible[3] <= 0:
         raise ThinError(NO_FOREGROUND, "The layer is entirely outside the canvas.", "Move it onto the canvas.")
     region = find_surroundings(source.box, *canvas)
-    shown = min(1.0, VIEW[0] / region[2], VIEW[1] / region[3])
+    shown = min(1.0, size[0] / region[2], size[1] / region[3])
     asked = compute_reference_size(*canvas)[0] / canvas[0]
     with open_hidden_copy(source.document) as copy:
         scene.reference = yield from render_reference(View(copy), source, values)
