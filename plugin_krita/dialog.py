@@ -6,12 +6,13 @@ from typing import Any
 
 from .before_after import BeforeAfter
 from .preview import Preview
-from .qt import QtCore, QtWidgets
+from .qt import QtCore, QtGui, QtWidgets
 from .sliders import NumberSlider
 from .source import Source, list_layers
+from .strip import VersionStrip
 from .thin import choices, diagnostics
 from .thin.job import Backend
-from .thin.protocol import MAX_TRIM, TRIMS
+from .thin.protocol import MAX_TRIM, MAX_VARIANTS, TRIMS
 from .values import OUTPUTS, Values
 
 _Qt = QtCore.Qt
@@ -55,6 +56,13 @@ class HarmonizeDialog(QtWidgets.QDialog):
         self._trims = {name: _create_trim(name, getattr(values, name)) for name in TRIMS}
         size = _choose_view_size(self)
         self._view = BeforeAfter(size)
+        self._variant, self._notice = values.variant, ""
+        self._strip = VersionStrip()
+        self._strip.chosen.connect(self._choose_version)
+        for number in range(1, MAX_VARIANTS + 1):  # entries take the digits that are typed into them
+            shortcut = QtGui.QShortcut if hasattr(QtGui, "QShortcut") else QtWidgets.QShortcut  # Qt 6 has moved it
+            keys = shortcut(QtGui.QKeySequence(str(number)), self)
+            keys.activated.connect(lambda number=number: self._choose_version(number))
         self._preview = Preview(source, backend, self._show_preview, size)
         self._lay_out()
         self._strength.changed.connect(self._refresh)
@@ -77,6 +85,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
             layer_name=self._layer.currentText().strip() if chosen else "",
             clean_edges=self._clean.isChecked(),
             output=self._output.currentData(),
+            variant=self._variant,
             **{name: round(trim.read_value()) for name, trim in self._trims.items()},
         )
 
@@ -85,9 +94,17 @@ class HarmonizeDialog(QtWidgets.QDialog):
         self._preview.stop()
 
     def _lay_out(self) -> None:
+        label = QtWidgets.QLabel(f"{choices.VERSIONS}:")
+        label.setBuddy(self._strip)
+        label.setToolTip(choices.VERSIONS_HELP)
+        pictures = QtWidgets.QVBoxLayout()
+        pictures.setSpacing(6)
+        pictures.addWidget(self._view, 1)
+        pictures.addWidget(label)
+        pictures.addWidget(self._strip)
         columns = QtWidgets.QHBoxLayout()
         columns.setSpacing(18)
-        columns.addWidget(self._view, 3)
+        columns.addLayout(pictures, 3)
         columns.addLayout(self._lay_out_settings(), 1)
         column = QtWidgets.QVBoxLayout(self)
         column.setSpacing(12)
@@ -137,8 +154,20 @@ class HarmonizeDialog(QtWidgets.QDialog):
         self._layer.setVisible(chosen)
         self._preview.show(self.read_values())
 
+    def _choose_version(self, number: int) -> None:
+        if number <= len(self._preview.probabilities):
+            self._variant, self._notice = number, ""
+            self._refresh()
+
     def _show_preview(self) -> None:
-        self._view.show_pictures(self._preview.before, self._preview.after, self._preview.text)
+        preview = self._preview
+        count = len(preview.probabilities)
+        if count and self._variant > count:
+            self._notice = choices.format_missing_version(self._variant, count)
+            self._variant = 1
+        pictures = [preview.get_version(number + 1) for number in range(count)]
+        self._strip.show_versions(preview.probabilities, pictures, self._variant)
+        self._view.show_pictures(preview.before, preview.after, "\n".join(filter(None, (self._notice, preview.text))))
 
 
 class _CopyDiagnostics(QtWidgets.QPushButton):
