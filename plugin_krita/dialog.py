@@ -8,7 +8,7 @@ from .before_after import BeforeAfter
 from .preview import Preview
 from .qt import QtCore, QtGui, QtWidgets
 from .sliders import NumberSlider
-from .source import Source, list_layers
+from .source import Sources, list_layers
 from .strip import VersionStrip
 from .thin import choices, diagnostics
 from .thin.job import Backend
@@ -31,21 +31,21 @@ _EDGE_HELP = (
 
 
 class HarmonizeDialog(QtWidgets.QDialog):
-    """The dialog for one layer. Call `read_values` when it is accepted, and `stop` when it is closed.
+    """The dialog for one or several layers. Call `read_values` when it is accepted, and `stop` when it is closed.
 
     values: the initial values.
     """
 
-    def __init__(self, parent: Any, source: Source, values: Values, backend: Backend) -> None:
+    def __init__(self, parent: Any, sources: Sources, values: Values, backend: Backend) -> None:
         super().__init__(parent)
-        self.source = source
+        self.sources = sources
         self._host = backend.host
         self.setWindowTitle(choices.TITLE)
         self.setWindowModality(_Qt.WindowModality.WindowModal)
         self.setWindowFlag(_Qt.WindowType.WindowContextHelpButtonHint, False)
         self._strength = NumberSlider("Strength", 0, 1, values.strength, decimals=2, step=0.05, reset=None)
         self._compare = _create_choice(choices.COMPARE_WITH, tuple(choices.COMPARE_WITH), values.compare)
-        self._layer = _create_layer_choice(source, values)
+        self._layer = _create_layer_choice(sources, values)
         self._layer.setToolTip(choices.COMPARE_HELP)
         self._compare.setAccessibleName("Compare with")
         self._layer.setAccessibleName("Layer to compare with")
@@ -63,7 +63,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
             shortcut = QtGui.QShortcut if hasattr(QtGui, "QShortcut") else QtWidgets.QShortcut  # Qt 6 has moved it
             keys = shortcut(QtGui.QKeySequence(str(number)), self)
             keys.activated.connect(lambda number=number: self._choose_version(number))
-        self._preview = Preview(source, backend, self._show_preview, size)
+        self._preview = Preview(sources.topmost, backend, self._show_preview, size)
         self._lay_out()
         self._strength.changed.connect(self._refresh)
         self._compare.currentIndexChanged.connect(self._refresh)
@@ -111,8 +111,12 @@ class HarmonizeDialog(QtWidgets.QDialog):
         column.addLayout(columns, 1)
         column.addWidget(self._create_buttons())
 
+    def _describe_layers(self) -> str:
+        count = len(self.sources.layers)
+        return choices.BLURB if count == 1 else choices.format_topmost(self.sources.topmost.node.name(), count)
+
     def _lay_out_settings(self) -> Any:
-        blurb = QtWidgets.QLabel(choices.BLURB)
+        blurb = QtWidgets.QLabel("\n\n".join((self._describe_layers(), *self.sources.left_out)))
         blurb.setWordWrap(True)
         blurb.setMinimumWidth(_SETTINGS_WIDTH)
         form = QtWidgets.QFormLayout()
@@ -220,16 +224,17 @@ def _create_choice(words: Any, names: tuple[str, ...], chosen: str) -> Any:
     return box
 
 
-def _create_layer_choice(source: Source, values: Values) -> Any:
-    """Return a combo box of all layers except the harmonized one and its contents, in the order of Krita's list."""
+def _create_layer_choice(sources: Sources, values: Values) -> Any:
+    """Return a combo box of all layers except the harmonized ones and their contents, in the order of Krita's list."""
     box = QtWidgets.QComboBox()
+    harmonized = [source.node.uniqueId() for source in sources.layers]
 
     def add(group: Any, depth: int) -> None:
         for node in reversed(list_layers(group)):
-            if node.uniqueId() != source.node.uniqueId():
+            if node.uniqueId() not in harmonized:
                 box.addItem("    " * depth + node.name(), node.uniqueId().toString())
                 add(node, depth + 1)
 
-    add(source.document.rootNode(), 0)
+    add(sources.topmost.document.rootNode(), 0)
     box.setCurrentIndex(max(0, box.findData(values.layer)))
     return box

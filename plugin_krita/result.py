@@ -1,15 +1,24 @@
-"""Creating the harmonized layer directly above the original, in one undo step."""
+"""Creating harmonized layers and adding them directly above their originals."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 from .hidden_copy import create_layer, make_refusal_error, open_hidden_copy
 from .pixels import split_stripes, swap_red_and_blue
 from .source import Source
 from .thin.choices import make_result_name
+
+
+@dataclass(frozen=True)
+class Result:
+    """layer: a finished layer that is in no document yet.   source: its original."""
+
+    source: Source
+    layer: Any
 
 
 def create_result_layer(source: Source, pixels: bytearray) -> Generator[float, None, Any]:
@@ -42,14 +51,35 @@ def create_result_layer(source: Source, pixels: bytearray) -> Generator[float, N
     return layer
 
 
-def add_layer_above(source: Source, layer: Any, hide: bool) -> None:
-    """Add the finished layer to the document.   hide: hide the original, which undo does not revert.
+def place_results(copy: Any, results: list[Result], hide: bool) -> None:
+    """Add results to a hidden copy of their document, each above its original.   hide: hide the originals."""
+    for result in results:
+        twin = copy.nodeByUniqueID(result.source.node.uniqueId())
+        twin.parentNode().addChildNode(result.layer.duplicate(), twin)
+        if hide:
+            twin.setVisible(False)
+    if results:
+        copy.waitForDone()
 
-    Raise the errors of `Source.check`, and `internal` if Krita can't add it; the document is unchanged then.
+
+def add_results(results: list[Result], hide: bool) -> int:
+    """Add the finished layers to their document and return the number of undo steps.
+
+    hide: hide the originals, which undo does not revert.
+    Raise the errors of `Source.check`, and `internal` if Krita can't add them; the document is unchanged then.
     """
-    source.check()
-    if not source.node.parentNode().addChildNode(layer, source.node):
-        raise make_refusal_error()
+    for result in results:
+        result.source.check()
+    added: list[Any] = []
+    for result in results:
+        node = result.source.node
+        if not node.parentNode().addChildNode(result.layer, node):
+            for layer in added:
+                layer.remove()
+            raise make_refusal_error()
+        added.append(result.layer)
     if hide:
-        source.node.setVisible(False)
-        source.document.refreshProjection()
+        for result in results:
+            result.source.node.setVisible(False)
+        results[0].source.document.refreshProjection()
+    return len(added)

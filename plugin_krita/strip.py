@@ -9,7 +9,7 @@ from .thin.choices import VERSIONS_HELP, make_version_name
 from .thin.protocol import MAX_VARIANTS
 
 _Qt = QtCore.Qt
-_THUMBNAIL = (88, 66)
+_THUMBNAIL = (100, 84)
 """Minimum width and height of a thumbnail in pixels."""
 _SPACING = 8
 _BORDER, _CHOSEN_BORDER = 1, 4
