@@ -9,7 +9,7 @@ from typing import Any
 
 from .hidden_copy import create_layer, make_refusal_error, open_hidden_copy
 from .pixels import split_stripes, swap_red_and_blue
-from .source import Source
+from .source import Source, list_layers
 from .thin.choices import make_result_name
 
 
@@ -65,21 +65,58 @@ def place_results(copy: Any, results: list[Result], hide: bool) -> None:
 def add_results(results: list[Result], hide: bool) -> int:
     """Add the finished layers to their document and return the number of undo steps.
 
+    Each is added above its original, or all in one group and one step, if that looks the same.
+
     hide: hide the originals, which undo does not revert.
     Raise the errors of `Source.check`, and `internal` if Krita can't add them; the document is unchanged then.
     """
     for result in results:
         result.source.check()
+    document = results[0].source.document
     added: list[Any] = []
-    for result in results:
-        node = result.source.node
-        if not node.parentNode().addChildNode(result.layer, node):
-            for layer in added:
-                layer.remove()
+    if len(results) > 1 and _can_share_group(results):
+        top = results[-1].source.node
+        places = [(_create_group(document, results), top)]
+    else:
+        places = [(result.layer, result.source.node) for result in results]
+    for layer, below in places:
+        if not below.parentNode().addChildNode(layer, below):
+            for one in added:
+                one.remove()
             raise make_refusal_error()
-        added.append(result.layer)
+        added.append(layer)
     if hide:
         for result in results:
             result.source.node.setVisible(False)
-        results[0].source.document.refreshProjection()
+        document.refreshProjection()
     return len(added)
+
+
+def _can_share_group(results: list[Result]) -> bool:
+    """Return whether the image looks the same with all results in a group above the topmost original.
+
+    Krita's scripts can't join undo steps, and adding a group with all layers in it is a single one.
+    """
+    nodes = [result.source.node for result in results]
+    ids = [node.uniqueId() for node in nodes]
+    siblings = list_layers(nodes[0].parentNode())
+    places = [index for index, one in enumerate(siblings) if one.uniqueId() in ids]
+    between = [one for one in siblings[min(places) : max(places)] if one.uniqueId() not in ids]
+    return (
+        len(places) == len(nodes)
+        and all(node.blendingMode() == "normal" and node.opacity() == 255 for node in nodes)
+        and not any(node.inheritAlpha() for node in nodes)
+        and all(not one.visible() or (one.type() == "paintlayer" and one.bounds().isEmpty()) for one in between)
+    )
+
+
+def _create_group(document: Any, results: list[Result]) -> Any:
+    """Return a group outside any document with the results in it, lowest first."""
+    with open_hidden_copy(document) as copy:  # which takes the undo steps
+        group = copy.createGroupLayer(make_result_name(f"{len(results)} layers"))
+        copy.rootNode().addChildNode(group, None)
+        for result in results:
+            if not group.addChildNode(result.layer, None):
+                raise make_refusal_error()
+        copy.waitForDone()
+        return group.duplicate()  # a group that is moved to another document loses its layers
