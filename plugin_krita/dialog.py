@@ -57,7 +57,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
         size = _choose_view_size(self)
         self._view = BeforeAfter(size)
         self._variant, self._notice = values.variant, ""
-        self._strip = VersionStrip()
+        self._strip, self._strip_label = VersionStrip(), QtWidgets.QLabel(f"{choices.VERSIONS}:")
         self._strip.chosen.connect(self._choose_version)
         for number in range(1, MAX_VARIANTS + 1):  # entries take the digits that are typed into them
             shortcut = QtGui.QShortcut if hasattr(QtGui, "QShortcut") else QtWidgets.QShortcut  # Qt 6 has moved it
@@ -94,13 +94,15 @@ class HarmonizeDialog(QtWidgets.QDialog):
         self._preview.stop()
 
     def _lay_out(self) -> None:
-        label = QtWidgets.QLabel(f"{choices.VERSIONS}:")
-        label.setBuddy(self._strip)
-        label.setToolTip(choices.VERSIONS_HELP)
+        self._strip_label.setBuddy(self._strip)
+        self._strip_label.setToolTip(choices.VERSIONS_HELP)
+        policy = self._strip_label.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self._strip_label.setSizePolicy(policy)
         pictures = QtWidgets.QVBoxLayout()
         pictures.setSpacing(6)
         pictures.addWidget(self._view, 1)
-        pictures.addWidget(label)
+        pictures.addWidget(self._strip_label)
         pictures.addWidget(self._strip)
         columns = QtWidgets.QHBoxLayout()
         columns.setSpacing(18)
@@ -170,6 +172,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
             self._notice = choices.format_missing_version(self._variant, count)
             self._variant = 1
         pictures = [preview.get_version(number + 1) for number in range(count)]
+        self._strip_label.setVisible(count != 1)
         self._strip.show_versions(preview.probabilities, pictures, self._variant)
         self._view.show_pictures(preview.before, preview.after, "\n".join(filter(None, (self._notice, preview.text))))
 

@@ -126,6 +126,14 @@ def test_three_layers_of_which_one_is_empty_give_two_results_in_one_undo_step(se
     assert facts["several_undone"]
 
 
+def test_it_is_an_error_if_no_selected_layer_can_be_harmonized(session: Session) -> None:
+    first, *sentences = session.facts["none_left"].split("\n\n")
+    assert first == "None of the selected layers can be harmonized."
+    assert sentences == [
+        "“empty” was left out: The layer is empty.\n“other” was left out: The layer is empty.",
+    ]
+
+
 def test_an_upper_layer_is_compared_with_the_result_of_the_lower_one(session: Session) -> None:
     left, top, width, height = LOW
     reference = session.pixels("high_reference", TABLE[0])[top : top + height, left : left + width]

@@ -206,6 +206,7 @@ def several(facts):
     facts["several_undone"] = inside.state(document) == before
     yield from inside.turns(40)
     yield from apart(document, low, high, facts)
+    yield from none_left(document, empty, facts)
     yield from inside.close(document)
 
 
@@ -243,6 +244,17 @@ def apart(document, low, high, facts):
     menu.choose(menu.AGAIN)
     yield from ended()
     facts["apart"] = [name for name, _ in inside.tree(document)]
+
+
+def none_left(document, empty, facts):
+    """Only layers that can't be harmonized."""
+    document.rootNode().addChildNode(document.createNode("other", "paintlayer"), None)
+    inside.settle(document)
+    yield from select(document, [empty, document.nodeByName("other")])
+    menu.choose(menu.AGAIN)
+    box = yield from inside.wait(inside.message_box, "there is a message")
+    facts["none_left"] = box.text()
+    box.close()
 
 
 def main():
