@@ -8,15 +8,15 @@ from typing import Any
 from krita import Extension, Krita
 
 from .dialog import HarmonizeDialog
-from .harmonizing import harmonize
+from .harmonizing import Outcome, harmonize
 from .progress import Progress
 from .qt import QtCore, QtGui, QtWidgets
-from .source import Source, check_source_between_steps, read_active_source
+from .source import Sources, check_source_between_steps, read_sources
 from .steps import Steps
 from .thin.choices import TITLE, format_error
 from .thin.job import Backend
 from .thin.protocol import CANCELLED, INTERNAL, OUT_OF_MEMORY, ThinError
-from .values import Values, read_last_values, save_values
+from .values import Values, read_last_values, replace_values, save_values
 
 ACTION, ACTION_AGAIN = "gknet_harmonize", "gknet_harmonize_again"
 
@@ -25,7 +25,7 @@ _NOTICE_MS = 6000
 
 
 class Harmonize(Extension):
-    """The extension. Krita creates it once, and its actions once per main window. It harmonizes one layer at a time."""
+    """The extension. Krita creates it once, and its actions once per main window. It does one run at a time."""
 
     def __init__(self, parent: Any) -> None:
         super().__init__(parent)
@@ -45,28 +45,28 @@ class Harmonize(Extension):
         again.triggered.connect(self.run_again)
 
     def open_dialog(self) -> None:
-        """Open the dialog, then harmonize the active layer."""
-        source = self._find_source()
-        if source is None:
+        """Open the dialog with the last values, or those of a script, then harmonize the selected layers."""
+        values, sources = _read_values(ACTION), self._find_sources()
+        if values is None or sources is None:
             return
-        dialog = HarmonizeDialog(_find_window(), source, read_last_values(), self._backend)
+        dialog = HarmonizeDialog(_find_window(), sources, values, self._backend)
         dialog.accepted.connect(self._take_dialog)
         dialog.rejected.connect(self._forget_dialog)
         self._dialog = dialog
         dialog.open()
 
     def run_again(self) -> None:
-        """Harmonize the active layer with the last values, or with the defaults."""
-        source = self._find_source()
-        if source is not None:
-            self._run(source, read_last_values())
+        """Harmonize the selected layers with the last values, or with the defaults. A script's values are not kept."""
+        values, sources = _read_values(ACTION_AGAIN), self._find_sources()
+        if values is not None and sources is not None:
+            self._run(sources, values)
 
-    def _find_source(self) -> Source | None:
-        """Return the active layer. Return None if another one is being harmonized, or after showing an error."""
+    def _find_sources(self) -> Sources | None:
+        """Return the selected layers. Return None if others are being harmonized, or after showing an error."""
         if self._dialog is not None or self._steps is not None:
             return None
         try:
-            return read_active_source(Krita.instance().activeDocument())
+            return read_sources(Krita.instance().activeDocument(), _list_selected_nodes())
         except ThinError as error:
             _show_error(error)
             return None
@@ -75,15 +75,15 @@ class Harmonize(Extension):
         dialog = self._dialog
         if dialog is None:
             return
-        values, source = dialog.read_values(), dialog.source
+        values, sources = dialog.read_values(), dialog.sources
         self._forget_dialog()
         save_values(values)
         try:
-            source.check()
+            sources.check()
         except ThinError as error:
             _show_error(error)
         else:
-            self._run(source, values)
+            self._run(sources, values)
 
     def _forget_dialog(self) -> None:
         dialog, self._dialog = self._dialog, None
@@ -92,19 +92,23 @@ class Harmonize(Extension):
             with suppress(RuntimeError):
                 dialog.deleteLater()
 
-    def _run(self, source: Source, values: Values) -> None:
+    def _run(self, sources: Sources, values: Values) -> None:
         progress = Progress(_find_window())
         progress.rejected.connect(self._end)
         self._progress = progress
         progress.open()
-        work = harmonize(source, values, self._backend, progress.report)
-        self._steps = Steps(check_source_between_steps(source, work), self._on_end, self._on_error)
+        work = harmonize(sources, values, self._backend, progress.report)
+        self._steps = Steps(check_source_between_steps(sources, work), self._on_end, self._on_error)
 
-    def _on_end(self, warnings: list[str]) -> None:
+    def _on_end(self, outcome: Outcome) -> None:
         self._end()
         window = Krita.instance().activeWindow()
-        if warnings and window is not None:
-            window.activeView().showFloatingMessage("\n".join(warnings), QtGui.QIcon(), _NOTICE_MS, 1)
+        if window is None:
+            return
+        if outcome.notices:
+            window.activeView().showFloatingMessage("\n".join(outcome.notices), QtGui.QIcon(), _NOTICE_MS, 1)
+        if outcome.left_out:
+            _show_text("\n".join(outcome.left_out))
 
     def _on_error(self, error: Exception) -> None:
         self._end()
@@ -136,16 +140,42 @@ class Harmonize(Extension):
         self._backend.close()
 
 
+def _read_values(name: str) -> Values | None:
+    """Return the last values with those that a script has set as an action's data. Return None after showing an error.
+
+    The data is removed, so that it counts only once.
+    """
+    action = Krita.instance().action(name)
+    given = action.data()
+    action.setData(None)
+    try:
+        return read_last_values() if given is None else replace_values(read_last_values(), given)
+    except ThinError as error:
+        _show_error(error)
+        return None
+
+
 def _find_window() -> Any:
     """Return the main window, None if Krita is closing."""
     window = Krita.instance().activeWindow()
     return window.qwindow() if window is not None else None
 
 
+def _list_selected_nodes() -> list[Any]:
+    """Return the nodes that are selected in the Layers docker."""
+    window = Krita.instance().activeWindow()
+    view = window.activeView() if window is not None else None
+    return list(view.selectedNodes()) if view is not None else []
+
+
 def _show_error(error: ThinError) -> None:
+    _show_text(format_error(error))
+
+
+def _show_text(text: str) -> None:
     box = QtWidgets.QMessageBox(_find_window())
     box.setIcon(QtWidgets.QMessageBox.Icon.Warning)
     box.setWindowTitle(TITLE)
-    box.setText(format_error(error))
+    box.setText(text)
     box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
     box.open()

@@ -1,23 +1,27 @@
-"""One run from the active layer to the new one, in short steps."""
+"""One run from the layers to the new ones, in short steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import Any
 
 from .backdrop import Picture, View, get_pixels
 from .hidden_copy import open_hidden_copy
-from .result import add_layer_above, create_result_layer
-from .source import Source
-from .thin.choices import HIDE_ORIGINAL, compute_reference_size
+from .result import Result, add_results, create_result_layer, place_results
+from .source import Source, Sources, make_none_left_error
+from .thin.choices import HIDE_ORIGINAL, compute_reference_size, format_layer_progress, format_left_out
 from .thin.job import Backend
+from .thin.protocol import BAD_REQUEST, NO_BACKGROUND, NO_FOREGROUND, TOO_LARGE, UNSUPPORTED, ThinError
 from .values import Values
 
 Report = Callable[[str, "float | None"], None]
 """Called with a text and the overall progress 0..1, None if unknown."""
 
 _READ, _ANSWERED = 0.15, 0.85
-"""Overall progress when the layer has been read, and when the backend has answered."""
+"""A layer's progress when it has been read, and when the backend has answered."""
+_OF_ONE_LAYER = (BAD_REQUEST, TOO_LARGE, NO_FOREGROUND, NO_BACKGROUND, UNSUPPORTED)
+"""Errors that may not concern the other layers."""
 
 
 def render_reference(view: View, source: Source, values: Values) -> Picture:
@@ -41,16 +45,63 @@ def describe_reference(picture: Any, canvas: tuple[int, int]) -> dict[str, Any]:
     return {**size, "canvas_width": canvas[0], "canvas_height": canvas[1], **kind}
 
 
-def harmonize(source: Source, values: Values, backend: Backend, report: Report) -> Generator[Any, None, list[str]]:
-    """Add the harmonized layer and return messages for the user. Work for `Steps`.
+@dataclass(frozen=True)
+class Outcome:
+    """What to tell the user.   notices: about the results.   left_out: a sentence on each layer without a result."""
 
-    Raise ThinError if it fails; the document is unchanged then. The document and the layer must exist throughout: see
-    `check_source_between_steps`.
+    notices: list[str]
+    left_out: list[str]
+
+
+def harmonize(sources: Sources, values: Values, backend: Backend, report: Report) -> Generator[Any, None, Outcome]:
+    """Add the harmonized layers, all at the end. Work for `Steps`.
+
+    Each layer is compared with the results of those below it. Of several layers, those that can't be harmonized are
+    left out.
+    Raise ThinError if it fails or none is left; the document is unchanged then. The document and the layers must exist
+    throughout: see `check_source_between_steps`.
     """
+    count, hide = len(sources.layers), values.output == HIDE_ORIGINAL
+    results: list[Result] = []
+    notices, left_out = [], list(sources.left_out)
+    for index, source in enumerate(sources.layers):
+        work = _make_result(source, values, backend, _report_layer(report, index, sources), results)
+        try:
+            result, told = yield from work
+        except ThinError as error:
+            if count == 1 or error.code not in _OF_ONE_LAYER:
+                raise
+            left_out.append(format_left_out(source.node.name(), error))
+            continue
+        results.append(result)
+        notices += told if count == 1 else [f"“{source.node.name()}”: {one}" for one in told]
+    if not results:
+        raise make_none_left_error(left_out)
+    steps = add_results(results, hide)
+    if steps > 1:
+        notices.append(f"Press Undo {steps} times to remove the {len(results)} new layers.")
+    return Outcome(notices, left_out)
+
+
+def _report_layer(report: Report, index: int, sources: Sources) -> Report:
+    """Return the report of one of the layers as a part of the whole."""
+    count, name = len(sources.layers), sources.layers[index].node.name()
+    if count == 1:
+        return report
+    return lambda text, fraction: report(
+        format_layer_progress(index + 1, count, name, text), (index + (fraction or 0.0)) / count
+    )
+
+
+def _make_result(
+    source: Source, values: Values, backend: Backend, report: Report, below: list[Result]
+) -> Generator[Any, None, tuple[Result, list[str]]]:
+    """Return the result of one layer, not added yet, and messages for the user.   below: results to compare it with."""
     report("Looking at the picture…", 0.0)
     document = source.document
     canvas = (document.width(), document.height())
     with open_hidden_copy(document) as copy:
+        place_results(copy, below, hide=values.output == HIDE_ORIGINAL)
         picture = yield from render_reference(View(copy), source, values)
         report("Reading the layer…", _READ / 3)
         layer_bytes = yield from _report_progress(source.read_pixels(), "Reading the layer…", _READ / 3, _READ, report)
@@ -74,9 +125,9 @@ def harmonize(source: Source, values: Values, backend: Backend, report: Report) 
     layer = yield from _report_progress(
         create_result_layer(source, pixels), "Adding the layer…", _ANSWERED, 1.0, report
     )
-    add_layer_above(source, layer, hide=values.output == HIDE_ORIGINAL)
     warnings = answer.get("warnings")
-    return [*source.notes, *(str(one) for one in warnings)] if isinstance(warnings, list) else source.notes
+    told = [*source.notes, *(str(one) for one in warnings)] if isinstance(warnings, list) else source.notes
+    return Result(source, layer), told
 
 
 def _report_progress(work: Generator[float, None, Any], text: str, start: float, end: float, report: Report) -> Any:

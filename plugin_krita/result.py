@@ -1,15 +1,24 @@
-"""Creating the harmonized layer directly above the original, in one undo step."""
+"""Creating harmonized layers and adding them directly above their originals."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 from .hidden_copy import create_layer, make_refusal_error, open_hidden_copy
 from .pixels import split_stripes, swap_red_and_blue
-from .source import Source
+from .source import Source, list_layers
 from .thin.choices import make_result_name
+
+
+@dataclass(frozen=True)
+class Result:
+    """layer: a finished layer that is in no document yet.   source: its original."""
+
+    source: Source
+    layer: Any
 
 
 def create_result_layer(source: Source, pixels: bytearray) -> Generator[float, None, Any]:
@@ -42,14 +51,72 @@ def create_result_layer(source: Source, pixels: bytearray) -> Generator[float, N
     return layer
 
 
-def add_layer_above(source: Source, layer: Any, hide: bool) -> None:
-    """Add the finished layer to the document.   hide: hide the original, which undo does not revert.
+def place_results(copy: Any, results: list[Result], hide: bool) -> None:
+    """Add results to a hidden copy of their document, each above its original.   hide: hide the originals."""
+    for result in results:
+        twin = copy.nodeByUniqueID(result.source.node.uniqueId())
+        twin.parentNode().addChildNode(result.layer.duplicate(), twin)
+        if hide:
+            twin.setVisible(False)
+    if results:
+        copy.waitForDone()
 
-    Raise the errors of `Source.check`, and `internal` if Krita can't add it; the document is unchanged then.
+
+def add_results(results: list[Result], hide: bool) -> int:
+    """Add the finished layers to their document and return the number of undo steps.
+
+    Each is added above its original, or all in one group and one step, if that looks the same.
+
+    hide: hide the originals, which undo does not revert.
+    Raise the errors of `Source.check`, and `internal` if Krita can't add them; the document is unchanged then.
     """
-    source.check()
-    if not source.node.parentNode().addChildNode(layer, source.node):
-        raise make_refusal_error()
+    for result in results:
+        result.source.check()
+    document = results[0].source.document
+    added: list[Any] = []
+    if len(results) > 1 and _can_share_group(results):
+        top = results[-1].source.node
+        places = [(_create_group(document, results), top)]
+    else:
+        places = [(result.layer, result.source.node) for result in results]
+    for layer, below in places:
+        if not below.parentNode().addChildNode(layer, below):
+            for one in added:
+                one.remove()
+            raise make_refusal_error()
+        added.append(layer)
     if hide:
-        source.node.setVisible(False)
-        source.document.refreshProjection()
+        for result in results:
+            result.source.node.setVisible(False)
+        document.refreshProjection()
+    return len(added)
+
+
+def _can_share_group(results: list[Result]) -> bool:
+    """Return whether the image looks the same with all results in a group above the topmost original.
+
+    Krita's scripts can't join undo steps, and adding a group with all layers in it is a single one.
+    """
+    nodes = [result.source.node for result in results]
+    ids = [node.uniqueId() for node in nodes]
+    siblings = list_layers(nodes[0].parentNode())
+    places = [index for index, one in enumerate(siblings) if one.uniqueId() in ids]
+    between = [one for one in siblings[min(places) : max(places)] if one.uniqueId() not in ids]
+    return (
+        len(places) == len(nodes)
+        and all(node.blendingMode() == "normal" and node.opacity() == 255 for node in nodes)
+        and not any(node.inheritAlpha() for node in nodes)
+        and all(not one.visible() or (one.type() == "paintlayer" and one.bounds().isEmpty()) for one in between)
+    )
+
+
+def _create_group(document: Any, results: list[Result]) -> Any:
+    """Return a group outside any document with the results in it, lowest first."""
+    with open_hidden_copy(document) as copy:  # which takes the undo steps
+        group = copy.createGroupLayer(make_result_name(f"{len(results)} layers"))
+        copy.rootNode().addChildNode(group, None)
+        for result in results:
+            if not group.addChildNode(result.layer, None):
+                raise make_refusal_error()
+        copy.waitForDone()
+        return group.duplicate()  # a group that is moved to another document loses its layers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from .colors import Colors, get_colors
 from .hidden_copy import open_hidden_copy
 from .pixels import split_stripes, swap_red_and_blue
 from .qt import QtCore
+from .thin.choices import format_left_out
 from .thin.preview import Box
 from .thin.protocol import BAD_REQUEST, CANCELLED, NO_FOREGROUND, UNSUPPORTED, ThinError
 
@@ -105,15 +106,84 @@ class Source:
         return swap_red_and_blue(data, self.colors.sent_depth) if self.colors.is_blue_first else data
 
 
-def read_active_source(document: Any) -> Source:
-    """Return the document's active layer, or the layer of the active mask.
+@dataclass(frozen=True)
+class Sources:
+    """The layers to harmonize, at least one.
 
-    Raise ThinError if there is none or it can't be harmonized: `bad_request`, `unsupported`, `no_foreground`.
+    layers: lowest first.   left_out: a sentence on each other selected layer, which can't be harmonized.
     """
-    node = document.activeNode() if document is not None else None
+
+    layers: list[Source]
+    left_out: list[str]
+
+    @property
+    def topmost(self) -> Source:
+        """The layer that is previewed."""
+        return self.layers[-1]
+
+    def check(self) -> None:
+        """Raise the errors of `Source.check` of any layer."""
+        for layer in self.layers:
+            layer.check()
+
+
+def read_sources(document: Any, selected: list[Any]) -> Sources:
+    """Return the selected layers, or the active one if no others are selected.
+
+    selected: nodes of the document; masks stand for their layers, and layers in a selected group belong to the group.
+    Raise ThinError if none can be harmonized: `bad_request`, `unsupported`, `no_foreground`.
+    """
+    nodes = _list_selected_layers(document, selected) if document is not None else []
+    if len(nodes) < 2:
+        return Sources([read_source(document, nodes[0] if nodes else None)], [])
+    layers, left_out = [], []
+    for node in nodes:
+        try:
+            layers.append(read_source(document, node))
+        except ThinError as error:
+            left_out.append(format_left_out(node.name(), error))
+    if not layers:
+        raise make_none_left_error(left_out)
+    return Sources(layers, left_out)
+
+
+def make_none_left_error(left_out: list[str]) -> ThinError:
+    """Return the error for several layers of which none can be harmonized.   left_out: a sentence on each."""
+    return ThinError(UNSUPPORTED, "None of the selected layers can be harmonized.", "\n".join(left_out))
+
+
+def _list_selected_layers(document: Any, selected: list[Any]) -> list[Any]:
+    """Return the selected layers, lowest first; only the active one if it is not among them."""
+    active = _find_layer(document.activeNode())
+    if active is None:
+        return []
+    chosen = {layer.uniqueId().toString() for layer in map(_find_layer, selected) if layer is not None}
+    if active.uniqueId().toString() not in chosen:
+        return [active]
+
+    def search(group: Any) -> Iterator[Any]:
+        for layer in list_layers(group):
+            if layer.uniqueId().toString() in chosen:
+                yield layer
+            else:
+                yield from search(layer)
+
+    return list(search(document.rootNode()))
+
+
+def _find_layer(node: Any) -> Any | None:
+    """Return a node's layer: itself, or that of a mask; None for the root."""
     while node is not None and is_mask(node):
         node = node.parentNode()
-    if node is None or node.parentNode() is None:
+    return None if node is None or node.parentNode() is None else node
+
+
+def read_source(document: Any, node: Any) -> Source:
+    """Return a layer of a document.
+
+    Raise ThinError if it is None or can't be harmonized: `bad_request`, `unsupported`, `no_foreground`.
+    """
+    if node is None:
         raise ThinError(BAD_REQUEST, "No layer is selected.", "Open an image and select the layer to harmonize.")
     if node.type() in _WITHOUT_PIXELS:
         raise ThinError(
@@ -150,7 +220,7 @@ def list_layers(group: Any) -> list[Any]:
     return [one for one in group.childNodes() if not is_mask(one)]
 
 
-def check_source_between_steps(source: Source, work: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
+def check_source_between_steps(source: Source | Sources, work: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
     """Run another generator; call `Source.check` before each step and after a failed one. Its errors stop the work."""
     try:
         while True:

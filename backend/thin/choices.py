@@ -62,6 +62,27 @@ def make_version_name(number: int, probability: float) -> str:
     return f"Version {number}, {round(100 * probability)} % likely"
 
 
+def format_missing_version(number: int, count: int) -> str:
+    """Return a sentence for a remembered version that a layer does not have.   count: how many it has."""
+    have = "only one version" if count == 1 else f"only {count} versions"
+    return f"This layer has {have}, not a version {number}. Version 1 is chosen."
+
+
+def format_layer_progress(number: int, count: int, name: str, text: str) -> str:
+    """Return the progress of one of several layers.   number: from 1.   text: its own progress, or ""."""
+    return f"{number} of {count}: {name}\n{text}".strip()
+
+
+def format_topmost(name: str, count: int) -> str:
+    """Return a sentence on which of several layers a dialog previews."""
+    return f"Harmonizes {count} layers, from the lowest up. The preview shows the topmost, “{name}”."
+
+
+def format_left_out(name: str, error: ThinError) -> str:
+    """Return a sentence on a layer that can't be harmonized, while others are."""
+    return f"“{name}” was left out: {error.message}"
+
+
 def compute_reference_size(width: int, height: int) -> tuple[int, int]:
     """Return the width and height, at most the canvas's own, at which a canvas is sent as the reference."""
     scale = min(1.0, MAX_REFERENCE_SIDE / max(width, height))

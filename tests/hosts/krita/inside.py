@@ -36,9 +36,12 @@ def stop_recording():
     job.Backend.harmonize = _harmonize
 
 
+NUMBERS = ("variant", "brightness", "warmth", "saturation")
+
+
 def forget_values():
     """As if the plug-in had never run."""
-    for name in ("strength", "compare", "layer", "layer_name", "clean_edges", "output"):
+    for name in ("strength", "compare", "layer", "layer_name", "clean_edges", "output", *NUMBERS):
         KRITA.writeSetting("gknet_harmonize", name, "")
 
 

@@ -234,9 +234,9 @@ notices = []
 _done = extension.Harmonize._on_end
 
 
-def _recorded_done(self, warnings):
-    notices.append(warnings)
-    _done(self, warnings)
+def _recorded_done(self, outcome):
+    notices.append(outcome.notices)
+    _done(self, outcome)
 
 
 extension.Harmonize._on_end = _recorded_done

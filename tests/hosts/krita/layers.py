@@ -14,6 +14,7 @@ def read(name):
 
 def remember(**values):
     usual = {"strength": "1.0", "compare": "below", "layer": "", "layer_name": "", "output": "keep"}
+    usual |= dict.fromkeys(inside.NUMBERS, "")
     for name, value in {**usual, "clean_edges": "", **values}.items():
         KRITA.writeSetting("gknet_harmonize", name, value)
 

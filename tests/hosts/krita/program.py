@@ -38,6 +38,7 @@ class Krita:
         out: Path,
         connection: Path,
         binds: Sequence[Path] = (),
+        screen: str = "1600x1000",
     ) -> subprocess.Popen[str]:
         """Krita with a driver that writes to `out`; standard output and error go to `out`/log."""
         out.mkdir(parents=True, exist_ok=True)
@@ -52,6 +53,7 @@ class Krita:
         }
         binds = [DRIVERS, out, self.shots, connection.parent, *binds]
         words = self.chroot.command(["krita", "--nosplash"], home=self.home, binds=binds)
+        words[1:1] = ["-s", screen]
         with (out / "log").open("w") as log:
             return subprocess.Popen(
                 words, env=self.chroot.environment(variables), stdout=log, stderr=subprocess.STDOUT, text=True
