@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 import pyvips
 import skimage.data
+import torch
 from PIL import Image
 
 from gknet import Encoding, Harmonizer, InputError, NoBackgroundError, NoForegroundError, Trims
