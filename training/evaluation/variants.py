@@ -35,7 +35,7 @@ class Choice(NamedTuple):
     shifts, in squared 8-bit levels.
     offered: number of answers.   chosen: index of the best.   guessed: index of the likeliest.
     apart: smallest root mean square difference of two answers over the object, in levels.
-    clipped: largest share of the object that an answer clips beyond the first.
+    clipped: largest share of the object that an answer moves out of the range, beyond the first.
     """
 
     before: float
@@ -55,17 +55,18 @@ def choose(sample: Sample, learnt: Harmonizer, fixed: Harmonizer) -> Choice:
     inside = sample.mask >= 0.5
     real = sample.real[inside].astype(float)
     fit = _fit(sample, learnt)
-    answers = _apply(sample, fit)
+    exact = _apply(sample, fit)
+    answers = [_round(answer) for answer in exact]
     errors = [float(np.square(answer - real).mean()) for answer in answers]
     shares = [variant.probability for variant in fit.variants]
     pairs = [(one, other) for index, one in enumerate(answers) for other in answers[:index]]
-    clipped = [float(((answer <= 0) | (answer >= 255)).any(axis=1).mean()) for answer in answers]
+    clipped = [float(((answer < -0.5) | (answer > 255.5)).any(axis=1).mean()) for answer in exact]
     return Choice(
         before=float(np.square(sample.composite[inside] - real).mean()),
         first=errors[0],
         likeliest=errors[int(np.argmax(shares))],
         best=min(errors),
-        fixed=min(float(np.square(answer - real).mean()) for answer in _apply(sample, _fit(sample, fixed))),
+        fixed=min(float(np.square(_round(answer) - real).mean()) for answer in _apply(sample, _fit(sample, fixed))),
         offered=len(answers),
         chosen=int(np.argmin(errors)),
         guessed=int(np.argmax(shares)),
@@ -79,14 +80,18 @@ def _fit(sample: Sample, harmonizer: Harmonizer) -> LayerFit:
 
 
 def _apply(sample: Sample, fit: LayerFit) -> list[np.ndarray]:
-    """Return the object's pixels (n, 3) in every variant, as float."""
+    """Return the object's pixels (n, 3) in every variant, in levels, neither rounded nor clipped."""
     layer, inside = _cut_out(sample), sample.mask >= 0.5
     numbers = range(1, len(fit.variants) + 1)
-    return [fit.apply(layer, variant=number)[inside][:, :3].astype(float) for number in numbers]
+    return [255 * fit.apply(layer, variant=number)[inside][:, :3].astype(float) for number in numbers]
+
+
+def _round(pixels: np.ndarray) -> np.ndarray:
+    return pixels.clip(0, 255).round()
 
 
 def _cut_out(sample: Sample) -> np.ndarray:
-    return np.dstack([sample.composite, np.where(sample.mask >= 0.5, np.uint8(255), np.uint8(0))])
+    return np.dstack([sample.composite / np.float32(255), (sample.mask >= 0.5).astype(np.float32)])
 
 
 def make_harmonizers(path: Path) -> tuple[Harmonizer, Harmonizer]:
@@ -109,7 +114,7 @@ def build_table(found: dict[str, list[Choice]], title: str) -> ScoreTable:
         notes=[
             "first … best fixed: mean fMSE over that of the untouched composites. ±: standard error.",
             "offered: mean number of answers. apart: smallest difference of two, in levels.",
-            "clipped: largest share of an object that an answer clips beyond the first.",
+            "clipped: largest share of an object that an answer moves out of the range, beyond the first.",
         ],
     )
 
