@@ -163,5 +163,6 @@ def _add_choices(fit: LayerFit | CompositeFit, variant: int, trims: Trims) -> Co
         raise InputError(f"Invalid variant {variant}.", f"This object has only {offered}.")
     transfer, curve = fit.transfer, fit.variants[variant - 1].curve
     if curve is not None:
-        transfer = transfer.followed_by_curve(curve.apply, fit.sample)
+        # The map's own curves are coarser than this one, so they may overshoot where it is steep.
+        transfer = transfer.followed_by_curve(curve.apply, fit.sample).roll_off(fit.sample)
     return transfer if trims == NO_TRIMS else transfer.followed_by(trims.matrix)
