@@ -32,7 +32,7 @@ from gknet.arguments import (
     name_type,
     read_pair,
 )
-from gknet.color.encoding import ENCODED_SRGB, Encoding, full_value
+from gknet.color.encoding import ENCODED_SRGB, Encoding
 from gknet.errors import InputError, NoBackgroundError, NoForegroundError, WeightsError
 from gknet.files.pillow import find_profile, from_pillow
 from gknet.fits import AnyPicture, CompositeFit, LayerFit, Progress, ignore_progress
@@ -48,7 +48,7 @@ from gknet.pixels.reduction import Sight
 from gknet.transfer.color_transfer import ColorTransfer
 from gknet.transfer.cores import limit_threads
 from gknet.transfer.fit import CurveFit
-from gknet.transfer.sample import Sample, find_slices
+from gknet.transfer.sample import Sample
 from gknet.transfer.trims import NO_TRIMS, Trims
 
 SMALLEST_OBJECT = 24
@@ -184,7 +184,7 @@ class Harmonizer:
         sight = self.make_sight(rgb, flat, box, encoding, network_size)
         transfer, _, variants = self._fit(sight, box, on_progress)
         inside = (slice(box.top, box.bottom), slice(box.left, box.right))
-        sample = _take_sample(rgb[inside], flat[inside], encoding)
+        sample = Sample.take(rgb[inside], flat[inside], encoding)
         return CompositeFit(transfer.roll_off(sample), sample, encoding, self.device, variants, box, flat)
 
     def layer(
@@ -307,7 +307,7 @@ class Harmonizer:
                 "The foreground covers the whole background.", "Erase around the object, or select it."
             )
         transfer, change, variants = self._fit(sight, box, on_progress)
-        sample = _take_sample(rgba, selection, encoding)
+        sample = Sample.take(rgba, selection, encoding, visible.shift(-at[0], -at[1]))
         return LayerFit(transfer.roll_off(sample), sample, encoding, self.device, change, variants)
 
     def _fit(self, sight: Sight, box: Box, on_progress: Progress) -> tuple[ColorTransfer, float, tuple[Variant, ...]]:
@@ -434,13 +434,3 @@ def _find_coverage(rgba: np.ndarray, selection: np.ndarray | None) -> np.ndarray
     if not selection.any():
         raise NoForegroundError("The selection does not contain any of the layer.", "Select the object, or nothing.")
     return selection if rgba.shape[2] == 3 else (selection > 0) & (rgba[..., 3] > 0)
-
-
-def _take_sample(layer: np.ndarray, mask: np.ndarray | None, encoding: Encoding) -> Sample:
-    """Take a sample of a layer (h, w, 3 or 4) of any encoding."""
-    if encoding.is_srgb or encoding.space == "linear":
-        return Sample.take(layer, mask, encoding.space)
-    shown = find_slices(layer.shape)
-    part = layer[shown].astype(np.float32) / np.float32(full_value(layer.dtype))
-    part[..., :3] = encoding.to_srgb(np.ascontiguousarray(part[..., :3]))
-    return Sample.take(part, None if mask is None else mask[shown])

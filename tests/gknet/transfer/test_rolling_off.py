@@ -36,7 +36,7 @@ def gradient(depth: Any = np.float32, top: float = 1.0, size: tuple[int, int] = 
 def test_a_map_that_stays_in_the_range_is_itself(space: Any) -> None:
     for transfer, top in ((gain(0.9), 1.0), (gain(1.3), 0.3), (gain(1), 1.0)):
         for depth in (np.uint8, np.uint16, np.float16, np.float32):
-            assert transfer.roll_off(Sample.take(gradient(depth, top), space=space)) is transfer
+            assert transfer.roll_off(Sample.take(gradient(depth, top), encoding=Encoding(space))) is transfer
 
 
 def test_what_is_not_seen_does_not_count() -> None:
@@ -94,7 +94,7 @@ def test_every_depth_is_rolled_off_alike() -> None:
 @pytest.mark.parametrize("space", ["srgb", "linear"])
 def test_light_above_one_stays_finite_and_in_order(space: Any) -> None:
     layer = gradient(top=16, size=(64, 4096))
-    result = gain(1.5, size=(64, 4096)).roll_off(Sample.take(layer, space=space)).apply(layer, space=space)
+    result = gain(1.5, size=(64, 4096)).roll_off(Sample.take(layer, encoding=Encoding(space))).apply(layer, space=space)
     assert np.isfinite(result).all()
     assert (np.diff(result[0, :, 0]) >= 0).all()
     assert result.max() > 12
