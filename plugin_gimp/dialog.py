@@ -8,8 +8,9 @@ from gi.repository import Gdk, Gimp, GimpUi, GLib, Gtk
 from preview import Preview
 from request import read_settings
 from thin import diagnostics
-from thin.choices import CHOSEN_LAYER, TITLE
+from thin.choices import CHOSEN_LAYER, RESET_HELP, TITLE, TRIMS_HELP
 from thin.job import Backend
+from thin.protocol import TRIMS
 
 
 def show_dialog(
@@ -26,10 +27,12 @@ def show_dialog(
     preview.widget.set_margin_bottom(6)
     dialog.get_content_area().pack_start(preview.widget, False, False, 0)
     dialog.get_scale_entry("strength", 1.0)  # a slider instead of a spin button
+    for name in TRIMS:
+        _make_resettable(dialog.get_scale_entry(name, 1.0), f"{TRIMS_HELP[name]}\n{RESET_HELP}")
     # Combo boxes in every version: GIMP 3.2 would show radio buttons for so few choices.
     compare = dialog.get_widget("compare", Gtk.ComboBox.__gtype__)
     dialog.get_widget("output", Gtk.ComboBox.__gtype__)
-    dialog.fill(["strength", "compare"])
+    dialog.fill(["strength", *TRIMS, "compare"])
     labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
     labels.add_widget(compare.get_label())
     chooser = _LayerChooser(config, image, layer, labels)
@@ -42,9 +45,8 @@ def show_dialog(
         chooser.update()
         preview.show(read_settings(config))
 
-    handlers = [
-        config.connect(f"notify::{name}", refresh) for name in ("strength", "compare", "reference", "clean-edges")
-    ]
+    names = ("strength", *TRIMS, "compare", "reference", "clean-edges")
+    handlers = [config.connect(f"notify::{name}", refresh) for name in names]
     refresh()
     preview.widget.show_all()
     chooser.widget.show_all()
@@ -57,6 +59,20 @@ def show_dialog(
         preview.close()
         copy.close()
         dialog.destroy()
+
+
+def _make_resettable(entry: GimpUi.ScaleEntry, help_text: str) -> None:
+    """Make a double click on a slider set it to 0."""
+
+    def press(_: Gtk.Widget, event: Gdk.EventButton) -> bool:
+        is_double = event.type == Gdk.EventType.DOUBLE_BUTTON_PRESS and event.button == Gdk.BUTTON_PRIMARY
+        if is_double:
+            entry.set_value(0.0)
+        return bool(is_double)
+
+    entry.set_increments(1.0, 10.0)
+    entry.get_range().connect("button-press-event", press)
+    entry.set_tooltip_text(help_text)
 
 
 class _LayerChooser:

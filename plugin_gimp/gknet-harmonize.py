@@ -21,7 +21,7 @@ NAME = "gknet-harmonize"
 # An error here would silently remove the menu item. Report it when the plug-in is used instead.
 try:
     from thin import choices
-    from thin.protocol import CANCELLED, ThinError
+    from thin.protocol import CANCELLED, MAX_TRIM, MAX_VARIANTS, TRIMS, ThinError
 except ImportError as error:
     MISSING = str(error)
 else:
@@ -59,6 +59,11 @@ class Harmonize(Gimp.PlugIn):
 def _add_arguments(procedure: Gimp.Procedure) -> None:
     flags = GObject.ParamFlags.READWRITE
     procedure.add_double_argument("strength", "Stren_gth", choices.STRENGTH_HELP, 0.0, 1.0, 1.0, flags)
+    versions = choices.VERSIONS.replace("&", "_")
+    procedure.add_int_argument("variant", versions, choices.VERSIONS_HELP, 1, MAX_VARIANTS, 1, flags)
+    for name in TRIMS:
+        label, help_text = choices.TRIMS[name].replace("&", "_"), choices.TRIMS_HELP[name]
+        procedure.add_int_argument(name, label, help_text, -MAX_TRIM, MAX_TRIM, 0, flags)
     compare = _create_choice(choices.COMPARE_WITH)
     procedure.add_choice_argument("compare", "Co_mpare with", choices.COMPARE_HELP, compare, choices.BELOW, flags)
     help_text = f"The layer to compare with, for “{choices.COMPARE_WITH[choices.CHOSEN_LAYER]}”."

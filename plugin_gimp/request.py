@@ -10,7 +10,7 @@ from backdrop import apply_mask, has_mask, is_plain, is_rasterized
 from gi.repository import Gegl, Gimp
 from pixels import Kind, OnStep, get_kind, put_alpha, read_pixels, take_alpha
 from thin.choices import HIDE_ORIGINAL, OPAQUE, OPAQUE_HINT, REPLACE
-from thin.protocol import BAD_REQUEST, DEPTHS, NO_FOREGROUND, UNSUPPORTED, ThinError
+from thin.protocol import BAD_REQUEST, DEPTHS, NO_FOREGROUND, TRIMS, UNSUPPORTED, ThinError
 
 _HARD = bytes([0] + [255] * 255)
 """Translation table that removes a selection's soft edges."""
@@ -30,6 +30,7 @@ class Settings:
     """The user's choices.
 
     strength: 0..1.   compare, output: choices of thin.choices.   chosen: the layer to compare with.
+    variant: the version, from 1 to MAX_VARIANTS.   brightness, warmth, saturation: from -MAX_TRIM to MAX_TRIM.
     """
 
     strength: float
@@ -37,17 +38,26 @@ class Settings:
     chosen: Gimp.Layer | None
     clean_edges: bool
     output: str
+    variant: int
+    brightness: int
+    warmth: int
+    saturation: int
 
     @property
     def options(self) -> dict[str, Any]:
-        """The protocol's `options`."""
-        return {"strength": self.strength, **({"clean_edges": True} if self.clean_edges else {})}
+        """The protocol's `options`, without those that change nothing, which an older backend may not know."""
+        options: dict[str, Any] = {"strength": self.strength}
+        if self.clean_edges:
+            options["clean_edges"] = True
+        if self.variant != 1:
+            options["variant"] = self.variant
+        return {**options, **{name: getattr(self, name) for name in TRIMS if getattr(self, name)}}
 
 
 def read_settings(config: Gimp.ProcedureConfig) -> Settings:
     """Return the settings in the procedure's arguments."""
-    names = ("strength", "compare", "reference", "clean-edges", "output")
-    return Settings(*(config.get_property(name) for name in names))
+    names = ("strength", "compare", "reference", "clean-edges", "output", "variant")
+    return Settings(*(config.get_property(name) for name in (*names, *TRIMS)))
 
 
 @dataclass

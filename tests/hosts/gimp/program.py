@@ -36,6 +36,7 @@ EXACT = {"BABL_TOLERANCE": "0.0"}
 """GIMP's colour library chooses among its conversions by how fast they just were, and those differ in the last bit of
 16. This leaves only the exact ones: the same picture is the same bytes in every run."""
 COMMAND = (sys.executable, "-m", "backend")
+SCREEN = "1600x1000"
 KEY = "ctrl+alt+h"
 SHORTCUTS = '(action "gknet-harmonize" "<Primary><Alt>h")\n'
 
@@ -113,35 +114,41 @@ class Program:
         )
         return done.stdout
 
-    def start(self, name: str, connection: Path, *, display: bool = False, **variables: str) -> Running:
-        """Starts GIMP; what it leaves goes into a folder of this name. variables: of its environment."""
+    def start(
+        self, name: str, connection: Path, *, display: bool = False, screen: str = SCREEN, **variables: str
+    ) -> Running:
+        """Starts GIMP; what it leaves goes into a folder of this name. variables: of its environment.
+
+        screen: the display's width and height.
+        """
         folder = self.folder / name
         folder.mkdir()
-        return Running(self, folder, connection, display, variables)
+        return Running(self, folder, connection, screen if display else None, variables)
 
 
 class Running:
     """A GIMP that does what it is asked.
 
-    connection: the connection file that its plug-ins look for.   display: whether it has windows.
+    connection: the connection file that its plug-ins look for.   screen: that of its windows, if it has any.
     """
 
     def __init__(
-        self, program: Program, folder: Path, connection: Path, display: bool, variables: dict[str, str]
+        self, program: Program, folder: Path, connection: Path, screen: str | None, variables: dict[str, str]
     ) -> None:
         self.folder = folder
         self.connection = connection
         job = f"exec(compile(open({str(HERE / 'in_gimp.py')!r}).read(), 'in_gimp.py', 'exec'))"
         words: list[str | Path] = ["--batch-interpreter=python-fu-eval", "-b", job]
-        if display:
+        if screen:
             words = ["python3", HERE / "hand.py", "gimp", "--no-splash", *words]
         else:
             words = ["gimp-console", "-i", *words, "--quit"]
         variables = {"GKNET_FOLDER": str(folder), "GKNET_CONNECTION": str(connection), **EXACT, **variables}
         self._said = (folder / "said").open("w+")
         binds = [HERE, folder, connection.parent, *program.binds]
+        command = program.chroot.command(words, home=program.home, binds=binds, display=bool(screen))
         self._process = subprocess.Popen(
-            program.chroot.command(words, home=program.home, binds=binds, display=display),
+            [command[0], "-s", screen or SCREEN, *command[1:]],
             env=program.chroot.environment(variables),
             cwd=folder,
             stdout=self._said,
@@ -149,7 +156,7 @@ class Running:
         )
         self._lines: list[Line] = []
         self.ask = self._listen("gimp").ask
-        if display:
+        if screen:
             self.hand = self._listen("hand").ask
 
     def said(self) -> str:
