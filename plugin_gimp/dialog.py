@@ -1,16 +1,34 @@
-"""The dialog: strength, what to compare with, where the result goes, and a preview."""
+"""The dialog: a preview and its versions on the left, and the settings on the right."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gi.repository import Gdk, Gimp, GimpUi, GLib, Gtk
-from preview import Preview
+from gi.repository import Gdk, Gimp, GimpUi, GLib, GObject, Gtk
+from preview import GAP, Preview
 from request import read_settings
+from strip import VersionStrip
 from thin import diagnostics
-from thin.choices import CHOSEN_LAYER, RESET_HELP, TITLE, TRIMS_HELP
+from thin.choices import (
+    CHOSEN_LAYER,
+    RESET_HELP,
+    TITLE,
+    TRIMS,
+    TRIMS_HELP,
+    VERSIONS,
+    VERSIONS_HELP,
+    format_missing_version,
+)
 from thin.job import Backend
-from thin.protocol import TRIMS
+
+
+_SIDE = 280
+"""Maximum pixels of each picture's long side on the smallest screen."""
+_SMALL_SCREEN = (1280, 720)
+_MOST_GROWTH = 1.6
+"""How much larger the pictures are on a large screen, at most."""
+_SETTINGS_WIDTH = 440
+"""Minimum width of the settings in pixels."""
 
 
 def show_dialog(
@@ -23,46 +41,121 @@ def show_dialog(
     """Show the dialog and store the user's choices in `config`. Return False if it was cancelled."""
     dialog = GimpUi.ProcedureDialog.new(procedure, config, TITLE)
     dialog.set_ok_label("_Harmonize")
-    preview = Preview(image, layer, backend)
-    preview.widget.set_margin_bottom(6)
-    dialog.get_content_area().pack_start(preview.widget, False, False, 0)
-    dialog.get_scale_entry("strength", 1.0)  # a slider instead of a spin button
-    for name in TRIMS:
-        _make_resettable(dialog.get_scale_entry(name, 1.0), f"{TRIMS_HELP[name]}\n{RESET_HELP}")
-    # Combo boxes in every version: GIMP 3.2 would show radio buttons for so few choices.
-    compare = dialog.get_widget("compare", Gtk.ComboBox.__gtype__)
-    dialog.get_widget("output", Gtk.ComboBox.__gtype__)
-    dialog.fill(["strength", *TRIMS, "compare"])
-    labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
-    labels.add_widget(compare.get_label())
-    chooser = _LayerChooser(config, image, layer, labels)
-    dialog.get_content_area().pack_start(chooser.widget, False, False, 0)
-    dialog.fill(["clean-edges", "output"])
+    side = _choose_side(dialog)
+    versions = _Versions(config, image, layer, backend, side)
+    chooser = _LayerChooser(config, image, layer)
     copy = _CopyDiagnostics(backend.host)
-    dialog.get_content_area().pack_start(copy.widget, False, False, 0)
+    columns = Gtk.Box(spacing=18)
+    columns.pack_start(versions.widget, True, False, 0)
+    columns.pack_start(_lay_out_settings(dialog, chooser, copy), True, True, 0)
+    columns.show_all()
+    dialog.get_content_area().pack_start(columns, True, True, 0)
+    dialog.connect("key-press-event", versions.press_key)
 
     def refresh(*_: Any) -> None:
         chooser.update()
-        preview.show(read_settings(config))
+        versions.update()
 
-    names = ("strength", *TRIMS, "compare", "reference", "clean-edges")
+    names = ("strength", "variant", *TRIMS, "compare", "reference", "clean-edges")
     handlers = [config.connect(f"notify::{name}", refresh) for name in names]
     refresh()
-    preview.widget.show_all()
-    chooser.widget.show_all()
-    copy.widget.show_all()
     try:
         return bool(dialog.run())
     finally:
         for handler in handlers:
             config.disconnect(handler)
-        preview.close()
+        versions.close()
         copy.close()
         dialog.destroy()
 
 
-def _make_resettable(entry: GimpUi.ScaleEntry, help_text: str) -> None:
-    """Make a double click on a slider set it to 0."""
+def _choose_side(dialog: Gtk.Dialog) -> int:
+    """Return the maximum side of the pictures that suits the screen with the pointer."""
+    display = dialog.get_display()
+    _, x, y = display.get_default_seat().get_pointer().get_position()
+    room = display.get_monitor_at_point(x, y).get_workarea()
+    growth = min(room.width / _SMALL_SCREEN[0], room.height / _SMALL_SCREEN[1])
+    return round(_SIDE * min(max(growth, 1.0), _MOST_GROWTH))
+
+
+def _lay_out_settings(dialog: GimpUi.ProcedureDialog, chooser: _LayerChooser, copy: _CopyDiagnostics) -> Gtk.Widget:
+    """Return the column of settings, and focus the first one."""
+    column = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
+    column.set_size_request(_SETTINGS_WIDTH, -1)
+    # Sliders instead of spin buttons, and combo boxes in every version: GIMP 3.2 would show radio buttons.
+    strength = dialog.get_scale_entry("strength", 1.0)
+    strength.get_range().get_accessible().set_name("Strength")
+    column.pack_start(strength, False, False, 0)
+    for name in TRIMS:
+        entry = dialog.get_scale_entry(name, 1.0)
+        _make_resettable(entry, TRIMS[name].replace("&", ""), f"{TRIMS_HELP[name]}\n{RESET_HELP}")
+        column.pack_start(entry, False, False, 0)
+    compare = dialog.get_widget("compare", Gtk.ComboBox.__gtype__)
+    chooser.align_label(compare.get_label())
+    clean, output = dialog.get_widget("clean-edges", GObject.TYPE_NONE), dialog.get_widget("output", Gtk.ComboBox.__gtype__)
+    for widget in (compare, chooser.widget, clean, output, copy.widget):
+        column.pack_start(widget, False, False, 0)
+    dialog.set_focus(strength.get_range())
+    return column
+
+
+class _Versions:
+    """The preview with the strip of versions below it.   widget: the widget for the dialog."""
+
+    def __init__(
+        self, config: Gimp.ProcedureConfig, image: Gimp.Image, layer: Gimp.Layer, backend: Backend, side: int
+    ) -> None:
+        self._config = config
+        width = 2 * side + GAP
+        self._preview = Preview(image, layer, backend, side, self._show)
+        self._strip = VersionStrip(width, self._choose)
+        label = Gtk.Label(label=VERSIONS.replace("&", "_"), use_underline=True, xalign=0)
+        label.set_mnemonic_widget(self._strip.widget)
+        label.set_tooltip_text(VERSIONS_HELP)
+        self._strip.widget.connect("mnemonic-activate", lambda *_: self._strip.focus())
+        self.widget = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
+        for part in (self._preview.widget, label, self._strip.widget, self._preview.note):
+            self.widget.pack_start(part, False, False, 0)
+
+    def update(self) -> None:
+        """Show what the settings now are."""
+        self._preview.show(read_settings(self._config))
+        self._show_strip()
+
+    def press_key(self, dialog: Gtk.Dialog, event: Gdk.EventKey) -> bool:
+        """Choose a version by its number, unless that is typed into an entry."""
+        if event.state & Gtk.accelerator_get_default_mod_mask() or isinstance(dialog.get_focus(), Gtk.Entry):
+            return False
+        number = Gdk.keyval_to_unicode(event.keyval) - ord("0")
+        if not 1 <= number <= len(self._preview.probabilities):
+            return False
+        self._choose(number)
+        return True
+
+    def close(self) -> None:
+        """Stop all work for the preview."""
+        self._preview.close()
+
+    def _choose(self, number: int) -> None:
+        self._preview.notice = ""
+        self._config.set_property("variant", number)
+
+    def _show(self) -> None:
+        count, number = len(self._preview.probabilities), self._config.get_property("variant")
+        if number > count:
+            self._preview.notice = format_missing_version(number, count)
+            self._config.set_property("variant", 1)
+        self._show_strip()
+
+    def _show_strip(self) -> None:
+        preview = self._preview
+        if preview.probabilities:
+            pictures = [preview.get_version(number + 1) for number in range(len(preview.probabilities))]
+            self._strip.show_versions(preview.probabilities, pictures, self._config.get_property("variant"))
+
+
+def _make_resettable(entry: GimpUi.ScaleEntry, name: str, help_text: str) -> None:
+    """Make a double click on a slider set it to 0.   name: for screen readers."""
 
     def press(_: Gtk.Widget, event: Gdk.EventButton) -> bool:
         is_double = event.type == Gdk.EventType.DOUBLE_BUTTON_PRESS and event.button == Gdk.BUTTON_PRIMARY
@@ -72,15 +165,14 @@ def _make_resettable(entry: GimpUi.ScaleEntry, help_text: str) -> None:
 
     entry.set_increments(1.0, 10.0)
     entry.get_range().connect("button-press-event", press)
+    entry.get_range().get_accessible().set_name(name)
     entry.set_tooltip_text(help_text)
 
 
 class _LayerChooser:
     """A chooser for another layer of the image, sensitive while comparing with a chosen layer."""
 
-    def __init__(
-        self, config: Gimp.ProcedureConfig, image: Gimp.Image, layer: Gimp.Layer, labels: Gtk.SizeGroup
-    ) -> None:
+    def __init__(self, config: Gimp.ProcedureConfig, image: Gimp.Image, layer: Gimp.Layer) -> None:
         self._config = config
         self._layers = {
             str(other.get_id()): other for other in _list_layers(image.get_layers()) if other.get_id() != layer.get_id()
@@ -88,10 +180,11 @@ class _LayerChooser:
         self._combo = Gtk.ComboBoxText(hexpand=True)
         for number, other in self._layers.items():
             self._combo.append(number, other.get_name())
-        label = Gtk.Label(label="_Layer", use_underline=True, xalign=0, mnemonic_widget=self._combo)
-        labels.add_widget(label)
+        self._label = Gtk.Label(label="_Layer", use_underline=True, xalign=0, mnemonic_widget=self._combo)
+        self._labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
+        self._labels.add_widget(self._label)
         self.widget = Gtk.Box(spacing=6)
-        self.widget.pack_start(label, False, False, 0)
+        self.widget.pack_start(self._label, False, False, 0)
         self.widget.pack_start(self._combo, True, True, 0)
         last = config.get_property("reference")  # of the last run, perhaps of another image
         chosen = str(last.get_id()) if last is not None else ""
@@ -100,6 +193,10 @@ class _LayerChooser:
         else:
             self._combo.set_active(0)
         self._combo.connect("changed", lambda _: self.update())
+
+    def align_label(self, other: Gtk.Label) -> None:
+        """Make the label as wide as another one."""
+        self._labels.add_widget(other)
 
     def update(self) -> None:
         """Synchronize the widget and the settings."""
