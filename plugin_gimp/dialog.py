@@ -18,9 +18,9 @@ from thin.choices import (
     VERSIONS,
     VERSIONS_HELP,
     format_missing_version,
+    format_topmost,
 )
 from thin.job import Backend
-
 
 _SIDE = 280
 """Maximum pixels of each picture's long side on the smallest screen."""
@@ -35,19 +35,29 @@ def show_dialog(
     procedure: Gimp.Procedure,
     config: Gimp.ProcedureConfig,
     image: Gimp.Image,
-    layer: Gimp.Layer,
+    layers: list[Gimp.Layer],
+    left_out: list[str],
     backend: Backend,
 ) -> bool:
-    """Show the dialog and store the user's choices in `config`. Return False if it was cancelled."""
+    """Show the dialog and store the user's choices in `config`. Return False if it was cancelled.
+
+    layers: lowest first; the last one is previewed.   left_out: sentences on layers that can't be harmonized.
+    """
     dialog = GimpUi.ProcedureDialog.new(procedure, config, TITLE)
     dialog.set_ok_label("_Harmonize")
     side = _choose_side(dialog)
-    versions = _Versions(config, image, layer, backend, side)
-    chooser = _LayerChooser(config, image, layer)
+    versions = _Versions(config, image, layers[-1], backend, side)
+    chooser = _LayerChooser(config, image, layers)
     copy = _CopyDiagnostics(backend.host)
     columns = Gtk.Box(spacing=18)
     columns.pack_start(versions.widget, True, False, 0)
-    columns.pack_start(_lay_out_settings(dialog, chooser, copy), True, True, 0)
+    settings = _lay_out_settings(dialog, chooser, copy)
+    columns.pack_start(settings, True, True, 0)
+    if len(layers) > 1 or left_out:
+        text = "\n".join((format_topmost(layers[-1].get_name(), len(layers)), *left_out))
+        label = Gtk.Label(label=text, wrap=True, max_width_chars=40, xalign=0)
+        settings.pack_start(label, False, False, 0)
+        settings.reorder_child(label, 0)
     columns.show_all()
     dialog.get_content_area().pack_start(columns, True, True, 0)
     dialog.connect("key-press-event", versions.press_key)
@@ -78,7 +88,7 @@ def _choose_side(dialog: Gtk.Dialog) -> int:
     return round(_SIDE * min(max(growth, 1.0), _MOST_GROWTH))
 
 
-def _lay_out_settings(dialog: GimpUi.ProcedureDialog, chooser: _LayerChooser, copy: _CopyDiagnostics) -> Gtk.Widget:
+def _lay_out_settings(dialog: GimpUi.ProcedureDialog, chooser: _LayerChooser, copy: _CopyDiagnostics) -> Gtk.Box:
     """Return the column of settings, and focus the first one."""
     column = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
     column.set_size_request(_SETTINGS_WIDTH, -1)
@@ -92,7 +102,10 @@ def _lay_out_settings(dialog: GimpUi.ProcedureDialog, chooser: _LayerChooser, co
         column.pack_start(entry, False, False, 0)
     compare = dialog.get_widget("compare", Gtk.ComboBox.__gtype__)
     chooser.align_label(compare.get_label())
-    clean, output = dialog.get_widget("clean-edges", GObject.TYPE_NONE), dialog.get_widget("output", Gtk.ComboBox.__gtype__)
+    clean, output = (
+        dialog.get_widget("clean-edges", GObject.TYPE_NONE),
+        dialog.get_widget("output", Gtk.ComboBox.__gtype__),
+    )
     for widget in (compare, chooser.widget, clean, output, copy.widget):
         column.pack_start(widget, False, False, 0)
     dialog.set_focus(strength.get_range())
@@ -172,11 +185,11 @@ def _make_resettable(entry: GimpUi.ScaleEntry, name: str, help_text: str) -> Non
 class _LayerChooser:
     """A chooser for another layer of the image, sensitive while comparing with a chosen layer."""
 
-    def __init__(self, config: Gimp.ProcedureConfig, image: Gimp.Image, layer: Gimp.Layer) -> None:
+    def __init__(self, config: Gimp.ProcedureConfig, image: Gimp.Image, harmonized: list[Gimp.Layer]) -> None:
         self._config = config
-        self._layers = {
-            str(other.get_id()): other for other in _list_layers(image.get_layers()) if other.get_id() != layer.get_id()
-        }
+        taken = {layer.get_id() for layer in harmonized}
+        others = (layer for layer in _list_layers(image.get_layers()) if layer.get_id() not in taken)
+        self._layers = {str(other.get_id()): other for other in others}
         self._combo = Gtk.ComboBoxText(hexpand=True)
         for number, other in self._layers.items():
             self._combo.append(number, other.get_name())

@@ -46,9 +46,7 @@ class VersionStrip:
             self._thumbnails.append(thumbnail)
             self.widget.pack_start(thumbnail.button, False, False, 0)
 
-    def show_versions(
-        self, probabilities: list[float], pictures: list[GdkPixbuf.Pixbuf | None], number: int
-    ) -> None:
+    def show_versions(self, probabilities: list[float], pictures: list[GdkPixbuf.Pixbuf | None], number: int) -> None:
         """Show a picture for each probability, and mark a version as chosen, from 1. One alone is hidden."""
         self._count = len(probabilities)
         for thumbnail in self._thumbnails:

@@ -290,7 +290,6 @@ def refusals() -> list[Case]:
         case("indexed", layers=[ground, pasted()], indexed=True, says="Image → Mode → RGB"),
         case("opaque", layers=[ground, layer("object", "opaque")], says="no transparency and nothing is selected"),
         case("nothing-below", layers=[pasted()], says="Nothing is visible below"),
-        case("two-layers", targets=["ground", "object"], says="Expected one selected layer"),
         case("text-replaced", layers=[ground, text], args={"output": "replace"}, says="text layer"),
         case("group-replaced", layers=[ground, *group("object")], args={"output": "replace"}, says="of a layer group"),
         case("locked-replaced", layers=[ground, pasted(locks=["content"])], args={"output": "replace"})
