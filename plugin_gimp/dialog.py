@@ -193,7 +193,7 @@ class _LayerChooser:
         self._combo = Gtk.ComboBoxText(hexpand=True)
         for number, other in self._layers.items():
             self._combo.append(number, other.get_name())
-        self._label = Gtk.Label(label="_Layer", use_underline=True, xalign=0, mnemonic_widget=self._combo)
+        self._label = Gtk.Label(label="La_yer", use_underline=True, xalign=0, mnemonic_widget=self._combo)
         self._labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
         self._labels.add_widget(self._label)
         self.widget = Gtk.Box(spacing=6)

@@ -68,7 +68,7 @@ def _add_arguments(procedure: Gimp.Procedure) -> None:
     compare = _create_choice(choices.COMPARE_WITH)
     procedure.add_choice_argument("compare", "Co_mpare with", choices.COMPARE_HELP, compare, choices.BELOW, flags)
     help_text = f"The layer to compare with, for “{choices.COMPARE_WITH[choices.CHOSEN_LAYER]}”."
-    procedure.add_layer_argument("reference", "_Layer", help_text, True, flags)
+    procedure.add_layer_argument("reference", "La_yer", help_text, True, flags)
     clean = choices.CLEAN_EDGES.replace("&", "_")
     procedure.add_boolean_argument("clean-edges", clean, choices.CLEAN_EDGES_HELP, False, flags)
     output = _create_choice(choices.OUTPUT)

@@ -18,6 +18,7 @@ _STYLE = f"""
                   box-shadow: none; min-width: 0; min-height: 0; }}
 .gknet-version:checked {{ border: {_FRAME}px solid currentColor; padding: 0; }}
 .gknet-version:focus {{ outline: 1px dashed currentColor; outline-offset: 2px; }}
+.gknet-version image {{ padding: 0; margin: 0; }}
 .gknet-version label {{ background-color: rgba(0, 0, 0, 0.7); color: white; padding: 1px 6px; }}
 """
 
@@ -34,7 +35,7 @@ class VersionStrip:
         self._count = 0
         across = (width - (MAX_VARIANTS - 1) * _SPACING) // MAX_VARIANTS
         self.widget = Gtk.Box(spacing=_SPACING)
-        self.widget.set_size_request(width, round(across * _RATIO))
+        self.widget.set_size_request(width, -1)
         style = Gtk.CssProvider()
         style.load_from_data(_STYLE.encode())
         self._thumbnails: list[_Thumbnail] = []
@@ -45,17 +46,16 @@ class VersionStrip:
             thumbnail.button.connect("key-press-event", self._press_key, number)
             self._thumbnails.append(thumbnail)
             self.widget.pack_start(thumbnail.button, False, False, 0)
+        self._show_thumbnails()
 
     def show_versions(self, probabilities: list[float], pictures: list[GdkPixbuf.Pixbuf | None], number: int) -> None:
         """Show a picture for each probability, and mark a version as chosen, from 1. One alone is hidden."""
-        self._count = len(probabilities)
+        self._count = len(probabilities) if len(probabilities) > 1 else 0
         for thumbnail in self._thumbnails:
-            index = thumbnail.number - 1
-            is_there = index < self._count != 1
-            thumbnail.button.set_visible(is_there)
-            if is_there:
-                thumbnail.show_picture(pictures[index], probabilities[index])
+            if thumbnail.number <= self._count:
+                thumbnail.show_picture(pictures[thumbnail.number - 1], probabilities[thumbnail.number - 1])
             thumbnail.mark(thumbnail.number == number)
+        self._show_thumbnails()
 
     def focus(self) -> bool:
         """Give the keyboard to the chosen version. Return True, as a handler that has done the work."""
@@ -63,6 +63,13 @@ class VersionStrip:
             if thumbnail.button.get_active():
                 thumbnail.button.grab_focus()
         return True
+
+    def _show_thumbnails(self) -> None:
+        """Show those that there are. The first one keeps the strip's height while there is none."""
+        for thumbnail in self._thumbnails:
+            thumbnail.button.set_visible(thumbnail.number <= max(1, self._count))
+        self._thumbnails[0].button.set_opacity(1.0 if self._count else 0.0)
+        self._thumbnails[0].button.set_sensitive(self._count > 0)
 
     def _click(self, button: Gtk.RadioButton, number: int) -> None:
         if button.get_active():
@@ -97,7 +104,7 @@ class _Thumbnail:
         self.button.set_no_show_all(True)
         self.button.add(overlay)
         self.button.get_style_context().add_class("gknet-version")
-        for widget in (self.button, self._label):
+        for widget in (self.button, self._image, self._label):
             widget.get_style_context().add_provider(style, Gtk.STYLE_PROVIDER_PRIORITY_USER)
 
     def show_picture(self, picture: GdkPixbuf.Pixbuf | None, probability: float) -> None:

@@ -20,6 +20,8 @@ from tests.hosts.gimp.program import KEY, START_S, Desk, Program, await_that
 
 WINDOW = "Harmonize"
 NEW = "object (harmonized)"
+MARGIN, GAP, SIDE = 12, 12, 350
+"""Pixels around the dialog, between its pictures, and on the longer side of a picture, which suits the screen."""
 LONG = (7200, 4800)
 """Width and height of a layer that keeps the backend busy for seconds."""
 
@@ -96,23 +98,22 @@ def same(desk: Desk, before: dict[str, Any], after: dict[str, Any]) -> bool:
 
 def preview(desk: Desk) -> tuple[np.ndarray, np.ndarray]:
     """The dialog's two pictures, float32 (h, w, 3), as the screen shows them."""
-    left, top, width, height = desk.geometry(WINDOW)
-    window = desk.pixels(left, top, width, height)
-    upper = window[40 : height // 2 - 80]  # below their names, above the note
-    return upper[:, : width // 2], upper[:, width // 2 :]
+    left, top, _, _ = desk.geometry(WINDOW)
+    upper = desk.pixels(left + MARGIN, top + 40, 2 * SIDE + GAP, SIDE * 3 // 4)  # below their names
+    return upper[:, :SIDE], upper[:, SIDE + GAP :]
 
 
-def lower_half(desk: Desk) -> np.ndarray:
-    """The dialog below its pictures."""
+def settings(desk: Desk) -> np.ndarray:
+    """The dialog beside its pictures."""
     left, top, width, height = desk.geometry(WINDOW)
-    return desk.pixels(left, top + height // 2, width, height - height // 2)
+    beside = MARGIN + 2 * SIDE + GAP
+    return desk.pixels(left + beside, top, width - beside, height)
 
 
 def difference(desk: Desk) -> np.ndarray:
     """Of the two pictures, of 255."""
     before, after = preview(desk)
-    # The first lies twelve pixels from the window's edge, the second six from its middle.
-    return np.abs(before[:, 20:-20] - after[:, 14:-26])
+    return np.abs(before - after)
 
 
 def shown_change(desk: Desk) -> float:
@@ -212,9 +213,9 @@ def test_repeat_asks_nothing_and_keeps_the_last_values(desk: Desk, photograph: d
     desk.key(KEY)
     desk.await_window(WINDOW)
     await_that(lambda: is_painted(desk) and has_picture(preview(desk)[1]), "the preview")
-    before = lower_half(desk)
+    before = settings(desk)
     desk.key("alt+p", "space", "Down", "Return")  # the second output: the original stays
-    await_that(lambda: 100 < visible(np.abs(lower_half(desk) - before)) < 10_000, "the choice, and the end of the list")
+    await_that(lambda: 100 < visible(np.abs(settings(desk) - before)) < 10_000, "the choice, and the end of the list")
     desk.shot("chosen")
     desk.key("alt+h")
     await_that(lambda: is_there(desk), "the new layer")
@@ -227,9 +228,9 @@ def test_repeat_asks_nothing_and_keeps_the_last_values(desk: Desk, photograph: d
 
 
 def explained(desk: Desk) -> bool:
-    """Whether the dialog has a picture, and text below its two places for them."""
-    left, top, width, height = desk.geometry(WINDOW)
-    lower = desk.pixels(left, top + height // 2 - 60, width, 40)
+    """Whether the dialog has a picture, and text above its buttons on the left."""
+    left, top, _, height = desk.geometry(WINDOW)
+    lower = desk.pixels(left + MARGIN, top + height - 165, 2 * SIDE, 45)
     words = bool((lower.max(-1) > 150).sum() > 300)
     return is_painted(desk) and has_picture(preview(desk)[0]) and words
 
