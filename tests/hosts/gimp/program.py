@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from tests.backend.real_backend import Backend
 from tests.hosts.chroot import Chroot
 
 HERE = Path(__file__).parent
@@ -250,3 +253,47 @@ class Desk:
         self.do("scrot", "-o", str(path))
         (self.shots / path.name).write_bytes(path.read_bytes())
         return path
+
+    def is_same(self, before: dict[str, Any], after: dict[str, Any]) -> bool:
+        """Whether an image is in the same state, pixels and all."""
+        folder = self.running.folder
+        if [layer["name"] for layer in before["layers"]] != [layer["name"] for layer in after["layers"]]:
+            return False
+        for was, now in zip(before["layers"], after["layers"], strict=True):
+            for key, value in was.items():
+                if key in ("pixels", "mask") and value is not None:
+                    if (folder / value).read_bytes() != (folder / now[key]).read_bytes():
+                        return False
+                elif now[key] != value:
+                    return False
+        return bool(before["dirty"] == after["dirty"] and before["guides"] == after["guides"])
+
+    def has_layer(self, name: str) -> bool:
+        return name in self.running.ask("names")[0]
+
+    def undo(self, new: str) -> None:
+        """One Ctrl+Z, pressed until GIMP heeds it, which it does not while a run is just ending.
+
+        new: the layer that is gone then.
+        """
+        shown = self.running.ask("names")
+
+        def undone() -> bool:
+            self.image_window()
+            self.key("ctrl+z")
+            with suppress(AssertionError):
+                await_that(lambda: not self.has_layer(new), "the undo", 3)
+            assert not self.has_layer(new) or self.running.ask("names") == shown, "a part of the run was undone"
+            return not self.has_layer(new)
+
+        await_that(undone, "the undo")
+
+
+@contextmanager
+def hanging(backend: Backend) -> Iterator[None]:
+    """The backend is stopped, not ended, for as long as the block lasts."""
+    os.kill(backend.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(backend.process.pid, signal.SIGCONT)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import pytest
 from backend import Client
 from tests.backend.real_backend import Backend
 from tests.hosts.gimp import cases
-from tests.hosts.gimp.program import KEY, START_S, Desk, Program, await_that
+from tests.hosts.gimp.program import KEY, START_S, Desk, Program, await_that, hanging
 
 WINDOW = "Harmonize"
 NEW = "object (harmonized)"
@@ -66,34 +64,6 @@ def long_one(desk: Desk) -> Iterator[dict[str, Any]]:
 
 def is_there(desk: Desk, name: str = NEW) -> bool:
     return name in desk.running.ask("names")[0]
-
-
-def undo(desk: Desk) -> None:
-    """One Ctrl+Z, pressed until GIMP heeds it, which it does not while a run is just ending."""
-    shown = desk.running.ask("names")
-
-    def undone() -> bool:
-        desk.image_window()
-        desk.key("ctrl+z")
-        with suppress(AssertionError):
-            await_that(lambda: not is_there(desk), "the undo", 3)
-        assert not is_there(desk) or desk.running.ask("names") == shown, "a part of the run was undone"
-        return not is_there(desk)
-
-    await_that(undone, "the undo")
-
-
-def same(desk: Desk, before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Whether an image is in the same state, pixels and all."""
-    folder = desk.running.folder
-    for was, now in zip(before["layers"], after["layers"], strict=True):
-        for key, value in was.items():
-            if key in ("pixels", "mask") and value is not None:
-                if (folder / value).read_bytes() != (folder / now[key]).read_bytes():
-                    return False
-            elif now[key] != value:
-                return False
-    return bool(before["dirty"] == after["dirty"] and before["guides"] == after["guides"])
 
 
 def preview(desk: Desk) -> tuple[np.ndarray, np.ndarray]:
@@ -175,9 +145,9 @@ def test_from_the_menu_to_the_result_and_back_by_one_undo(desk: Desk, photograph
     made = {layer["name"]: layer for layer in desk.running.ask("state", "made")["layers"]}
     assert made[NEW]["visible"]
     assert not made["object"]["visible"]
-    undo(desk)
+    desk.undo(NEW)
     undone = desk.running.ask("state", "undone")
-    assert same(desk, photograph, undone)
+    assert desk.is_same(photograph, undone)
     assert not undone["dirty"]
 
 
@@ -220,7 +190,7 @@ def test_repeat_asks_nothing_and_keeps_the_last_values(desk: Desk, photograph: d
     desk.key("alt+h")
     await_that(lambda: is_there(desk), "the new layer")
     desk.await_no_window(WINDOW)
-    undo(desk)
+    desk.undo(NEW)
     desk.key("ctrl+f")
     await_that(lambda: is_there(desk), "the new layer of the repeated run")
     shown = {layer["name"]: layer["visible"] for layer in desk.running.ask("state", "repeated")["layers"]}
@@ -248,7 +218,7 @@ def test_an_opaque_layer_is_explained_in_the_dialog_and_after_it(desk: Desk) -> 
     desk.shot("error")
     desk.key("Return")
     desk.await_no_window("GIMP Message")
-    assert same(desk, before, desk.running.ask("state", "refused"))
+    assert desk.is_same(before, desk.running.ask("state", "refused"))
     desk.close_image()
 
 
@@ -290,16 +260,6 @@ def record(desk: Desk, end: Callable[[], bool], changes: int | None = None) -> l
     return pictures
 
 
-@contextmanager
-def hanging(backend: Backend) -> Iterator[None]:
-    """The backend is stopped, not ended, for as long as the block lasts."""
-    os.kill(backend.process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(backend.process.pid, signal.SIGCONT)
-
-
 def start_long(desk: Desk, client: Client) -> None:
     """Repeats the last run, and returns when the backend works on it."""
     desk.image_window()
@@ -330,7 +290,7 @@ def test_progress_moves_and_cancel_works_while_the_backend_hangs(
         desk.key("Escape")
         desk.await_no_window(WINDOW)
     await_that(lambda: client.status()["state"] == "idle", "the end of the dropped work")
-    assert same(desk, long_one, desk.running.ask("state", "cancelled"))
+    assert desk.is_same(long_one, desk.running.ask("state", "cancelled"))
     assert "GIMP Message" not in desk.windows()
 
 
@@ -343,7 +303,7 @@ def test_gimps_own_cancel_leaves_the_image_untouched(
         desk.do("pkill", "-KILL", "-f", "plug-ins/gknet-harmonize/gknet-harmonize.py -gimp")
         desk.await_no_window(WINDOW)
     await_that(lambda: client.status()["state"] == "idle", "the end of the dropped work")
-    assert same(desk, long_one, desk.running.ask("state", "killed"))
+    assert desk.is_same(long_one, desk.running.ask("state", "killed"))
 
 
 def test_no_copy_of_the_image_is_left_by_gimps_own_cancel(desk: Desk, backend: Backend) -> None:
