@@ -268,6 +268,18 @@ class Desk:
                     return False
         return bool(before["dirty"] == after["dirty"] and before["guides"] == after["guides"])
 
+    def close_message(self) -> None:
+        """Closes a message, which GIMP puts on its status bar for a while, or in a window where that is too short."""
+        time.sleep(0.5)  # until the window is there, if there is one
+
+        def is_gone() -> bool:
+            if "GIMP Message" in self.windows():
+                self.do("wmctrl", "-a", "GIMP Message")
+                self.key("Return")
+            return "GIMP Message" not in self.windows()
+
+        await_that(is_gone, "the end of the message")
+
     def has_layer(self, name: str) -> bool:
         return name in self.running.ask("names")[0]
 

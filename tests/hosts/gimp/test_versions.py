@@ -156,9 +156,7 @@ def test_a_remembered_version_that_is_missing_becomes_the_first(desk: Desk, gimp
     desk.show(cases.case("missing"))
     usual = unattended(desk, {})[1]
     assert "only" in unattended(desk, {"variant": 5})[0], "another object is needed for this test"
-    desk.await_window("GIMP Message")
-    desk.key("Return")
-    desk.await_no_window("GIMP Message")
+    desk.close_message()
     (last,) = (gimp.settings / "plug-in-settings").glob("*gknet-harmonize*.last")
     last.write_text(re.sub(r"\(variant \d+\)", "(variant 5)", last.read_text()))
     assert "(variant 5)" in last.read_text()
@@ -187,10 +185,10 @@ def test_three_layers_of_which_one_is_refused_give_two_results_in_one_undo_step(
     await_still(desk)
     desk.shot("several")
     desk.key("alt+h")
-    desk.await_window("GIMP Message")
+    await_that(lambda: desk.has_layer("high (harmonized)"), "the new layers")
+    desk.await_no_window(WINDOW)
     desk.shot("several-left-out")
-    desk.key("Return")
-    desk.await_no_window("GIMP Message")
+    desk.close_message()
     names, _, visible = desk.running.ask("names")
     assert names == ["high (harmonized)", "high", "opaque", "low (harmonized)", "low", "ground"]
     assert visible == [True, False, False, True, False, True]

@@ -234,15 +234,7 @@ def test_an_object_that_fits_already_is_said_to(desk: Desk) -> None:
     await_that(lambda: is_there(desk), "the new layer")
     desk.await_no_window(WINDOW)
     desk.shot("fits-notice")
-
-    def answered() -> bool:
-        """GIMP puts the notice on its status bar for a while, or in a window where that is too short."""
-        if "GIMP Message" in desk.windows():
-            desk.do("wmctrl", "-a", "GIMP Message")
-            desk.key("Return")
-        return "GIMP Message" not in desk.windows()
-
-    await_that(answered, "the end of the notice")
+    desk.close_message()
     desk.close_image()
 
 
