@@ -5,22 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from gi.repository import Gdk, Gimp, GimpUi, GLib, GObject, Gtk
-from preview import GAP, Preview
-from request import read_settings
-from strip import VersionStrip
 from thin import diagnostics
-from thin.choices import (
-    CHOSEN_LAYER,
-    RESET_HELP,
-    TITLE,
-    TRIMS,
-    TRIMS_HELP,
-    VERSIONS,
-    VERSIONS_HELP,
-    format_missing_version,
-    format_topmost,
-)
+from thin.choices import CHOSEN_LAYER, RESET_HELP, TITLE, TRIMS, TRIMS_HELP, format_topmost
 from thin.job import Backend
+from versions import Versions
 
 _SIDE = 280
 """Maximum pixels of each picture's long side on the smallest screen."""
@@ -46,20 +34,17 @@ def show_dialog(
     dialog = GimpUi.ProcedureDialog.new(procedure, config, TITLE)
     dialog.set_ok_label("_Harmonize")
     side = _choose_side(dialog)
-    versions = _Versions(config, image, layers[-1], backend, side)
+    versions = Versions(config, image, layers[-1], backend, side)
     chooser = _LayerChooser(config, image, layers)
     copy = _CopyDiagnostics(backend.host)
     columns = Gtk.Box(spacing=18)
     columns.pack_start(versions.widget, True, False, 0)
-    settings = _lay_out_settings(dialog, chooser, copy)
+    topmost = [format_topmost(layers[-1].get_name(), len(layers))] if len(layers) > 1 else []
+    settings = _lay_out_settings(dialog, "\n".join(topmost + left_out), chooser, copy)
     columns.pack_start(settings, True, True, 0)
-    if len(layers) > 1 or left_out:
-        text = "\n".join((format_topmost(layers[-1].get_name(), len(layers)), *left_out))
-        label = Gtk.Label(label=text, wrap=True, max_width_chars=40, xalign=0)
-        settings.pack_start(label, False, False, 0)
-        settings.reorder_child(label, 0)
     columns.show_all()
     dialog.get_content_area().pack_start(columns, True, True, 0)
+    dialog.get_scale_entry("strength", 1.0).get_range().grab_focus()
     dialog.connect("key-press-event", versions.press_key)
 
     def refresh(*_: Any) -> None:
@@ -88,10 +73,14 @@ def _choose_side(dialog: Gtk.Dialog) -> int:
     return round(_SIDE * min(max(growth, 1.0), _MOST_GROWTH))
 
 
-def _lay_out_settings(dialog: GimpUi.ProcedureDialog, chooser: _LayerChooser, copy: _CopyDiagnostics) -> Gtk.Box:
-    """Return the column of settings, and focus the first one."""
+def _lay_out_settings(
+    dialog: GimpUi.ProcedureDialog, text: str, chooser: _LayerChooser, copy: _CopyDiagnostics
+) -> Gtk.Widget:
+    """Return the column of settings.   text: to show above them, or ""."""
     column = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
     column.set_size_request(_SETTINGS_WIDTH, -1)
+    if text:
+        column.pack_start(Gtk.Label(label=text, wrap=True, max_width_chars=40, xalign=0), False, False, 0)
     # Sliders instead of spin buttons, and combo boxes in every version: GIMP 3.2 would show radio buttons.
     strength = dialog.get_scale_entry("strength", 1.0)
     strength.get_range().get_accessible().set_name("Strength")
@@ -102,69 +91,11 @@ def _lay_out_settings(dialog: GimpUi.ProcedureDialog, chooser: _LayerChooser, co
         column.pack_start(entry, False, False, 0)
     compare = dialog.get_widget("compare", Gtk.ComboBox.__gtype__)
     chooser.align_label(compare.get_label())
-    clean, output = (
-        dialog.get_widget("clean-edges", GObject.TYPE_NONE),
-        dialog.get_widget("output", Gtk.ComboBox.__gtype__),
-    )
+    clean = dialog.get_widget("clean-edges", GObject.TYPE_NONE)
+    output = dialog.get_widget("output", Gtk.ComboBox.__gtype__)
     for widget in (compare, chooser.widget, clean, output, copy.widget):
         column.pack_start(widget, False, False, 0)
-    dialog.set_focus(strength.get_range())
     return column
-
-
-class _Versions:
-    """The preview with the strip of versions below it.   widget: the widget for the dialog."""
-
-    def __init__(
-        self, config: Gimp.ProcedureConfig, image: Gimp.Image, layer: Gimp.Layer, backend: Backend, side: int
-    ) -> None:
-        self._config = config
-        width = 2 * side + GAP
-        self._preview = Preview(image, layer, backend, side, self._show)
-        self._strip = VersionStrip(width, self._choose)
-        label = Gtk.Label(label=VERSIONS.replace("&", "_"), use_underline=True, xalign=0)
-        label.set_mnemonic_widget(self._strip.widget)
-        label.set_tooltip_text(VERSIONS_HELP)
-        self._strip.widget.connect("mnemonic-activate", lambda *_: self._strip.focus())
-        self.widget = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
-        for part in (self._preview.widget, label, self._strip.widget, self._preview.note):
-            self.widget.pack_start(part, False, False, 0)
-
-    def update(self) -> None:
-        """Show what the settings now are."""
-        self._preview.show(read_settings(self._config))
-        self._show_strip()
-
-    def press_key(self, dialog: Gtk.Dialog, event: Gdk.EventKey) -> bool:
-        """Choose a version by its number, unless that is typed into an entry."""
-        if event.state & Gtk.accelerator_get_default_mod_mask() or isinstance(dialog.get_focus(), Gtk.Entry):
-            return False
-        number = Gdk.keyval_to_unicode(event.keyval) - ord("0")
-        if not 1 <= number <= len(self._preview.probabilities):
-            return False
-        self._choose(number)
-        return True
-
-    def close(self) -> None:
-        """Stop all work for the preview."""
-        self._preview.close()
-
-    def _choose(self, number: int) -> None:
-        self._preview.notice = ""
-        self._config.set_property("variant", number)
-
-    def _show(self) -> None:
-        count, number = len(self._preview.probabilities), self._config.get_property("variant")
-        if number > count:
-            self._preview.notice = format_missing_version(number, count)
-            self._config.set_property("variant", 1)
-        self._show_strip()
-
-    def _show_strip(self) -> None:
-        preview = self._preview
-        if preview.probabilities:
-            pictures = [preview.get_version(number + 1) for number in range(len(preview.probabilities))]
-            self._strip.show_versions(preview.probabilities, pictures, self._config.get_property("variant"))
 
 
 def _make_resettable(entry: GimpUi.ScaleEntry, name: str, help_text: str) -> None:
