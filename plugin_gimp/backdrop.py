@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol
 
 from gi.repository import Gimp
 from pixels import Kind, OnStep, copy_pixels, is_opaque, read_scaled
-from thin.choices import BELOW, CHOSEN_LAYER, compute_reference_size
+from thin.choices import BELOW, CHOSEN_LAYER, REPLACE, compute_reference_size
 from thin.protocol import BAD_REQUEST, INTERNAL, ThinError
 
 _BAND_PIXELS = 25_000_000
 """Pixels of the canvas that are scaled between two updates of the interface, about a fifth of a second."""
 
 
+class Placeable(Protocol):
+    """A result that is not in the image yet, of this layer."""
+
+    layer: Gimp.Layer
+
+    def place(self, copy: Gimp.Image, twin: Gimp.Layer) -> None:
+        """Put the result into a copy of the image.   twin: the layer's counterpart there."""
+
+
 @contextmanager
 def render_backdrop(
-    image: Gimp.Image, layer: Gimp.Layer, compare: str, chosen: Gimp.Layer | None
+    image: Gimp.Image,
+    layer: Gimp.Layer,
+    compare: str,
+    chosen: Gimp.Layer | None,
+    lower: Sequence[Placeable] = (),
 ) -> Iterator[Gimp.Layer]:
     """Yield what the layer is compared with, as one layer of the canvas's size that exists during the block.
 
     compare: a choice of thin.choices.   chosen: the layer to compare with, for CHOSEN_LAYER.
+    lower: results of lower layers, which it is compared with.
     Raise ThinError if no valid layer was chosen, or GIMP can't render it.
     """
     if compare == CHOSEN_LAYER:
         _check_chosen(image, layer, chosen)
     with _duplicate_image(image) as copy:
         shown = _find_twin(image, copy, chosen) if compare == CHOSEN_LAYER else None
-        _hide_item(copy, _find_path(image, layer), above=compare == BELOW)  # also where it is in the chosen group
+        twins = [_find_twin(image, copy, one.layer) for one in lower]  # before their results shift positions
+        _hide_item(copy, find_path(image, layer), above=compare == BELOW)  # also where it is in the chosen group
+        if lower:
+            _resize_canvas(copy, image.get_width(), image.get_height())  # which a selection needs
+        for one, twin in zip(lower, twins, strict=True):
+            one.place(copy, twin)
         if shown is not None:
             _show_only(copy, shown)
         _resize_canvas(copy, image.get_width(), image.get_height())
@@ -56,6 +75,15 @@ def read_reference(visible: Gimp.Layer, kind: Kind, on_step: OnStep) -> tuple[di
     pixels = read_scaled(visible, pixel_format, (0, 0, width, height), scale)
     fields = kind.describe_picture(width, height, alpha=True)
     return {**fields, "canvas_width": canvas_width, "canvas_height": canvas_height}, pixels
+
+
+def find_path(image: Gimp.Image, item: Gimp.Layer) -> list[int]:
+    """Return an item's position at every level, outermost group first; 0 is the topmost."""
+    path = []
+    while item is not None:
+        path.insert(0, image.get_item_position(item))
+        item = item.get_parent()
+    return path
 
 
 def has_mask(layer: Gimp.Layer) -> bool:
@@ -94,6 +122,11 @@ def render_layer(image: Gimp.Image, layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
             copy_pixels(layer.get_mask(), mask, *(layer.get_offsets()[i] - merged.get_offsets()[i] for i in (1, 2)))
             _check_call(merged.set_apply_mask(layer.get_apply_mask()))
         yield merged
+
+
+def open_seen(image: Gimp.Image, layer: Gimp.Layer, output: str) -> AbstractContextManager[Gimp.Layer]:
+    """Return a context with the layer's visible pixels: the layer itself if they are replaced, as it is plain then."""
+    return nullcontext(layer) if output == REPLACE else render_layer(image, layer)
 
 
 @contextmanager
@@ -158,19 +191,10 @@ def _has_effects_on_below(layers: list[Gimp.Layer]) -> bool:
     return False
 
 
-def _find_path(image: Gimp.Image, item: Gimp.Layer) -> list[int]:
-    """Return an item's position at every level, outermost group first; 0 is the topmost."""
-    path = []
-    while item is not None:
-        path.insert(0, image.get_item_position(item))
-        item = item.get_parent()
-    return path
-
-
 def _find_twin(image: Gimp.Image, copy: Gimp.Image, layer: Gimp.Layer) -> Gimp.Layer:
     """Return the layer's counterpart in a copy of its image."""
     siblings = copy.get_layers()
-    for position in _find_path(image, layer):
+    for position in find_path(image, layer):
         found = siblings[position]
         siblings = found.get_children() if found.is_group() else []
     return found

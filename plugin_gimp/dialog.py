@@ -1,81 +1,134 @@
-"""The dialog: strength, what to compare with, where the result goes, and a preview."""
+"""The dialog: a preview and its versions on the left, and the settings on the right."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gi.repository import Gdk, Gimp, GimpUi, GLib, Gtk
-from preview import Preview
-from request import read_settings
+from gi.repository import Gdk, Gimp, GimpUi, GLib, GObject, Gtk
 from thin import diagnostics
-from thin.choices import CHOSEN_LAYER, TITLE
+from thin.choices import CHOSEN_LAYER, RESET_HELP, TITLE, TRIMS, TRIMS_HELP, format_topmost
 from thin.job import Backend
+from versions import Versions
+
+_SIDE = 280
+"""Maximum pixels of each picture's long side on the smallest screen."""
+_SMALL_SCREEN = (1280, 720)
+_MOST_GROWTH = 1.6
+"""How much larger the pictures are on a large screen, at most."""
+_SETTINGS_WIDTH = 440
+"""Minimum width of the settings in pixels."""
 
 
 def show_dialog(
     procedure: Gimp.Procedure,
     config: Gimp.ProcedureConfig,
     image: Gimp.Image,
-    layer: Gimp.Layer,
+    layers: list[Gimp.Layer],
+    left_out: list[str],
     backend: Backend,
 ) -> bool:
-    """Show the dialog and store the user's choices in `config`. Return False if it was cancelled."""
+    """Show the dialog and store the user's choices in `config`. Return False if it was cancelled.
+
+    layers: lowest first; the last one is previewed.   left_out: sentences on layers that can't be harmonized.
+    """
     dialog = GimpUi.ProcedureDialog.new(procedure, config, TITLE)
     dialog.set_ok_label("_Harmonize")
-    preview = Preview(image, layer, backend)
-    preview.widget.set_margin_bottom(6)
-    dialog.get_content_area().pack_start(preview.widget, False, False, 0)
-    dialog.get_scale_entry("strength", 1.0)  # a slider instead of a spin button
-    # Combo boxes in every version: GIMP 3.2 would show radio buttons for so few choices.
-    compare = dialog.get_widget("compare", Gtk.ComboBox.__gtype__)
-    dialog.get_widget("output", Gtk.ComboBox.__gtype__)
-    dialog.fill(["strength", "compare"])
-    labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
-    labels.add_widget(compare.get_label())
-    chooser = _LayerChooser(config, image, layer, labels)
-    dialog.get_content_area().pack_start(chooser.widget, False, False, 0)
-    dialog.fill(["clean-edges", "output"])
+    side = _choose_side(dialog)
+    versions = Versions(config, image, layers[-1], backend, side)
+    chooser = _LayerChooser(config, image, layers)
     copy = _CopyDiagnostics(backend.host)
-    dialog.get_content_area().pack_start(copy.widget, False, False, 0)
+    columns = Gtk.Box(spacing=18)
+    columns.pack_start(versions.widget, True, False, 0)
+    topmost = [format_topmost(layers[-1].get_name(), len(layers))] if len(layers) > 1 else []
+    settings = _lay_out_settings(dialog, "\n".join(topmost + left_out), chooser, copy)
+    columns.pack_start(settings, True, True, 0)
+    columns.show_all()
+    dialog.get_content_area().pack_start(columns, True, True, 0)
+    dialog.get_scale_entry("strength", 1.0).get_range().grab_focus()
+    dialog.connect("key-press-event", versions.press_key)
 
     def refresh(*_: Any) -> None:
         chooser.update()
-        preview.show(read_settings(config))
+        versions.update()
 
-    handlers = [
-        config.connect(f"notify::{name}", refresh) for name in ("strength", "compare", "reference", "clean-edges")
-    ]
+    names = ("strength", "variant", *TRIMS, "compare", "reference", "clean-edges")
+    handlers = [config.connect(f"notify::{name}", refresh) for name in names]
     refresh()
-    preview.widget.show_all()
-    chooser.widget.show_all()
-    copy.widget.show_all()
     try:
         return bool(dialog.run())
     finally:
         for handler in handlers:
             config.disconnect(handler)
-        preview.close()
+        versions.close()
         copy.close()
         dialog.destroy()
+
+
+def _choose_side(dialog: Gtk.Dialog) -> int:
+    """Return the maximum side of the pictures that suits the screen with the pointer."""
+    display = dialog.get_display()
+    _, x, y = display.get_default_seat().get_pointer().get_position()
+    room = display.get_monitor_at_point(x, y).get_workarea()
+    growth = min(room.width / _SMALL_SCREEN[0], room.height / _SMALL_SCREEN[1])
+    return round(_SIDE * min(max(growth, 1.0), _MOST_GROWTH))
+
+
+def _lay_out_settings(
+    dialog: GimpUi.ProcedureDialog, text: str, chooser: _LayerChooser, copy: _CopyDiagnostics
+) -> Gtk.Widget:
+    """Return the column of settings.   text: to show above them, or ""."""
+    column = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
+    column.set_size_request(_SETTINGS_WIDTH, -1)
+    if text:
+        column.pack_start(Gtk.Label(label=text, wrap=True, max_width_chars=40, xalign=0), False, False, 0)
+    # Sliders instead of spin buttons, and combo boxes in every version: GIMP 3.2 would show radio buttons.
+    strength = dialog.get_scale_entry("strength", 1.0)
+    strength.get_range().get_accessible().set_name("Strength")
+    column.pack_start(strength, False, False, 0)
+    for name in TRIMS:
+        entry = dialog.get_scale_entry(name, 1.0)
+        _make_resettable(entry, TRIMS[name].replace("&", ""), f"{TRIMS_HELP[name]}\n{RESET_HELP}")
+        column.pack_start(entry, False, False, 0)
+    compare = dialog.get_widget("compare", Gtk.ComboBox.__gtype__)
+    chooser.align_label(compare.get_label())
+    clean = dialog.get_widget("clean-edges", GObject.TYPE_NONE)
+    output = dialog.get_widget("output", Gtk.ComboBox.__gtype__)
+    for widget in (compare, chooser.widget, clean, output, copy.widget):
+        column.pack_start(widget, False, False, 0)
+    return column
+
+
+def _make_resettable(entry: GimpUi.ScaleEntry, name: str, help_text: str) -> None:
+    """Make a double click on a slider set it to 0.   name: for screen readers."""
+
+    def press(_: Gtk.Widget, event: Gdk.EventButton) -> bool:
+        is_double = event.type == Gdk.EventType.DOUBLE_BUTTON_PRESS and event.button == Gdk.BUTTON_PRIMARY
+        if is_double:
+            entry.set_value(0.0)
+        return bool(is_double)
+
+    entry.set_increments(1.0, 10.0)
+    entry.get_range().connect("button-press-event", press)
+    entry.get_range().get_accessible().set_name(name)
+    entry.set_tooltip_text(help_text)
 
 
 class _LayerChooser:
     """A chooser for another layer of the image, sensitive while comparing with a chosen layer."""
 
-    def __init__(
-        self, config: Gimp.ProcedureConfig, image: Gimp.Image, layer: Gimp.Layer, labels: Gtk.SizeGroup
-    ) -> None:
+    def __init__(self, config: Gimp.ProcedureConfig, image: Gimp.Image, harmonized: list[Gimp.Layer]) -> None:
         self._config = config
-        self._layers = {
-            str(other.get_id()): other for other in _list_layers(image.get_layers()) if other.get_id() != layer.get_id()
-        }
+        taken = {layer.get_id() for layer in harmonized}
+        others = (layer for layer in _list_layers(image.get_layers()) if layer.get_id() not in taken)
+        self._layers = {str(other.get_id()): other for other in others}
         self._combo = Gtk.ComboBoxText(hexpand=True)
         for number, other in self._layers.items():
             self._combo.append(number, other.get_name())
-        label = Gtk.Label(label="_Layer", use_underline=True, xalign=0, mnemonic_widget=self._combo)
-        labels.add_widget(label)
+        self._label = Gtk.Label(label="La_yer", use_underline=True, xalign=0, mnemonic_widget=self._combo)
+        self._labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
+        self._labels.add_widget(self._label)
         self.widget = Gtk.Box(spacing=6)
-        self.widget.pack_start(label, False, False, 0)
+        self.widget.pack_start(self._label, False, False, 0)
         self.widget.pack_start(self._combo, True, True, 0)
         last = config.get_property("reference")  # of the last run, perhaps of another image
         chosen = str(last.get_id()) if last is not None else ""
@@ -84,6 +137,10 @@ class _LayerChooser:
         else:
             self._combo.set_active(0)
         self._combo.connect("changed", lambda _: self.update())
+
+    def align_label(self, other: Gtk.Label) -> None:
+        """Make the label as wide as another one."""
+        self._labels.add_widget(other)
 
     def update(self) -> None:
         """Synchronize the widget and the settings."""

@@ -21,7 +21,7 @@ NAME = "gknet-harmonize"
 # An error here would silently remove the menu item. Report it when the plug-in is used instead.
 try:
     from thin import choices
-    from thin.protocol import CANCELLED, ThinError
+    from thin.protocol import CANCELLED, MAX_TRIM, MAX_VARIANTS, TRIMS, ThinError
 except ImportError as error:
     MISSING = str(error)
 else:
@@ -44,12 +44,13 @@ class Harmonize(Gimp.PlugIn):
         """Return the procedure with its menu item and the arguments for the dialog and unattended runs."""
         procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, run, None)
         procedure.set_image_types("RGB*, GRAY*")
-        procedure.set_sensitivity_mask(Gimp.ProcedureSensitivityMask.DRAWABLE)
+        mask = Gimp.ProcedureSensitivityMask
+        procedure.set_sensitivity_mask(mask.DRAWABLE | mask.DRAWABLES)
         procedure.set_menu_label("_Harmonize…")
         procedure.add_menu_path("<Image>/Filters/")
         blurb = "Match the layer's colours and light to the image it was pasted into."
         # Without a help page, the dialog has no Help button.
-        procedure.set_documentation(f"{blurb} Works on one RGB or grayscale layer.", blurb, None)
+        procedure.set_documentation(f"{blurb} Works on one or several RGB or grayscale layers.", blurb, None)
         procedure.set_attribution("The GKNet Harmonize authors", "MIT licence", "2026")
         if not MISSING:
             _add_arguments(procedure)
@@ -59,10 +60,15 @@ class Harmonize(Gimp.PlugIn):
 def _add_arguments(procedure: Gimp.Procedure) -> None:
     flags = GObject.ParamFlags.READWRITE
     procedure.add_double_argument("strength", "Stren_gth", choices.STRENGTH_HELP, 0.0, 1.0, 1.0, flags)
+    versions = choices.VERSIONS.replace("&", "_")
+    procedure.add_int_argument("variant", versions, choices.VERSIONS_HELP, 1, MAX_VARIANTS, 1, flags)
+    for name in TRIMS:
+        label, help_text = choices.TRIMS[name].replace("&", "_"), choices.TRIMS_HELP[name]
+        procedure.add_int_argument(name, label, help_text, -MAX_TRIM, MAX_TRIM, 0, flags)
     compare = _create_choice(choices.COMPARE_WITH)
     procedure.add_choice_argument("compare", "Co_mpare with", choices.COMPARE_HELP, compare, choices.BELOW, flags)
     help_text = f"The layer to compare with, for “{choices.COMPARE_WITH[choices.CHOSEN_LAYER]}”."
-    procedure.add_layer_argument("reference", "_Layer", help_text, True, flags)
+    procedure.add_layer_argument("reference", "La_yer", help_text, True, flags)
     clean = choices.CLEAN_EDGES.replace("&", "_")
     procedure.add_boolean_argument("clean-edges", clean, choices.CLEAN_EDGES_HELP, False, flags)
     output = _create_choice(choices.OUTPUT)
@@ -92,7 +98,7 @@ def run(
         return procedure.new_return_values(status.EXECUTION_ERROR, _make_error(text))
     Gegl.init(None)  # without it, reading a buffer at a smaller scale gives zeros
     try:
-        done = _harmonize_layer(procedure, mode, image, drawables, config)
+        done = _harmonize_layers(procedure, mode, image, drawables, config)
     except ThinError as error:
         if error.code == CANCELLED:
             return procedure.new_return_values(status.CANCEL, None)
@@ -104,19 +110,20 @@ def run(
     return procedure.new_return_values(status.SUCCESS if done else status.CANCEL, None)
 
 
-def _harmonize_layer(
+def _harmonize_layers(
     procedure: Gimp.Procedure,
     mode: Gimp.RunMode,
     image: Gimp.Image,
     drawables: list[Gimp.Drawable],
     config: Gimp.ProcedureConfig,
 ) -> bool:
-    """Harmonize the layer. Return False if the user closed the dialog. Raise ThinError if it fails."""
+    """Harmonize the layers. Return False if the user closed the dialog. Raise ThinError if it fails."""
     import request
     from harmonizing import harmonize
     from thin.job import Backend
 
-    layer = request.find_layer(image, drawables, "")
+    left_out: list[str] = []
+    layers = request.keep_usable(image, request.find_layers(image, drawables), "", left_out)
     backend = Backend(("GIMP plug-in", Gimp.version()))
     if mode != Gimp.RunMode.NONINTERACTIVE:
         from gi.repository import GimpUi
@@ -125,12 +132,14 @@ def _harmonize_layer(
     if mode == Gimp.RunMode.INTERACTIVE:
         from dialog import show_dialog
 
-        if not show_dialog(procedure, config, image, layer, backend):
+        if not show_dialog(procedure, config, image, layers, left_out, backend):
             return False
     settings = request.read_settings(config)
-    request.find_layer(image, [layer], settings.output)
-    for warning in harmonize(image, layer, settings, backend, window=mode != Gimp.RunMode.NONINTERACTIVE):
-        Gimp.message(warning)
+    layers = request.keep_usable(image, layers, settings.output, left_out)
+    window = mode != Gimp.RunMode.NONINTERACTIVE
+    warnings = harmonize(image, layers, settings, backend, window=window, left_out=left_out)
+    for sentence in (*left_out, *warnings):
+        Gimp.message(sentence)
     return True
 
 

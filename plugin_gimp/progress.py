@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gi.repository import Gimp, GLib
-from thin.choices import TITLE
+from thin.choices import TITLE, format_layer_progress
 from thin.job import Job
 from thin.protocol import CANCELLED, ThinError
 
@@ -17,6 +17,8 @@ _SHOW_S = 0.1
 """Minimum interval between updates of a bar, because updating GIMP's own needs a call to GIMP."""
 _STILL_S = 0.2
 """Time without progress after which a bar pulses."""
+_WRITE = 0.9
+"""Position on the bar at which several layers are harmonized and writing their results begins."""
 _LAST_WORD_S = 0.3
 """Time for a cancelled job to notify the backend, which also drops requests of clients that disconnect."""
 
@@ -32,10 +34,23 @@ class Progress:
         self._window = _Window(self) if window else None
         self._shown = ("", -1.0)
         self._moved_s = self._looked_s = 0.0
+        self._layer: tuple[int, int, str] | None = None
         Gimp.progress_init(f"{TITLE}…")
+
+    def enter_layer(self, number: int, count: int, name: str) -> None:
+        """Show what follows as the progress of one of several layers.   number: from 1."""
+        self._layer = (number, count, name) if count > 1 else None
+
+    def leave_layers(self) -> None:
+        """Show what follows as the progress of the whole run again."""
+        self._layer = None
 
     def show(self, text: str, fraction: float | None) -> None:
         """Show a sentence and the progress 0..1, None if unknown. Also process the interface's events."""
+        if self._layer is not None:
+            number, count, name = self._layer
+            text = format_layer_progress(number, count, name, text)
+            fraction = None if fraction is None else (number - 1 + fraction) / count * _WRITE
         now = time.monotonic()
         if now - self._looked_s >= _SHOW_S or fraction == 1.0:
             self._looked_s = now
@@ -69,7 +84,7 @@ class Progress:
     def _draw(self, text: str, fraction: float | None, now: float) -> None:
         last_text, last_fraction = self._shown
         if text != last_text:
-            Gimp.progress_set_text(text)
+            Gimp.progress_set_text(text.replace("\n", ": "))  # it has one line only
         if fraction is not None and fraction != last_fraction:
             self._moved_s = now
             Gimp.progress_update(fraction)

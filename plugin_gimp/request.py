@@ -1,4 +1,4 @@
-"""The backend's request for one layer: checking the layer, and reading its pixels, position and selection."""
+"""The backend's request for a layer: finding and checking the layer, and reading its pixels, position and selection."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backdrop import apply_mask, has_mask, is_plain, is_rasterized
+from backdrop import apply_mask, find_path, has_mask, is_plain, is_rasterized
 from gi.repository import Gegl, Gimp
 from pixels import Kind, OnStep, get_kind, put_alpha, read_pixels, take_alpha
-from thin.choices import HIDE_ORIGINAL, OPAQUE, OPAQUE_HINT, REPLACE
-from thin.protocol import BAD_REQUEST, DEPTHS, NO_FOREGROUND, UNSUPPORTED, ThinError
+from thin.choices import HIDE_ORIGINAL, OPAQUE, OPAQUE_HINT, REPLACE, format_left_out
+from thin.protocol import BAD_REQUEST, DEPTHS, NO_FOREGROUND, TRIMS, UNSUPPORTED, ThinError
 
 _HARD = bytes([0] + [255] * 255)
 """Translation table that removes a selection's soft edges."""
@@ -30,6 +30,7 @@ class Settings:
     """The user's choices.
 
     strength: 0..1.   compare, output: choices of thin.choices.   chosen: the layer to compare with.
+    variant: the version, from 1 to MAX_VARIANTS.   brightness, warmth, saturation: from -MAX_TRIM to MAX_TRIM.
     """
 
     strength: float
@@ -37,17 +38,26 @@ class Settings:
     chosen: Gimp.Layer | None
     clean_edges: bool
     output: str
+    variant: int
+    brightness: int
+    warmth: int
+    saturation: int
 
     @property
     def options(self) -> dict[str, Any]:
-        """The protocol's `options`."""
-        return {"strength": self.strength, **({"clean_edges": True} if self.clean_edges else {})}
+        """The protocol's `options`, without those that change nothing, which an older backend may not know."""
+        options: dict[str, Any] = {"strength": self.strength}
+        if self.clean_edges:
+            options["clean_edges"] = True
+        if self.variant != 1:
+            options["variant"] = self.variant
+        return {**options, **{name: getattr(self, name) for name in TRIMS if getattr(self, name)}}
 
 
 def read_settings(config: Gimp.ProcedureConfig) -> Settings:
     """Return the settings in the procedure's arguments."""
-    names = ("strength", "compare", "reference", "clean-edges", "output")
-    return Settings(*(config.get_property(name) for name in names))
+    names = ("strength", "compare", "reference", "clean-edges", "output", "variant")
+    return Settings(*(config.get_property(name) for name in (*names, *TRIMS)))
 
 
 @dataclass
@@ -70,42 +80,51 @@ class Source:
             put_alpha(answer, self.own_alpha, self.kind)
 
 
-def find_layer(image: Gimp.Image, drawables: Sequence[Gimp.Drawable], output: str) -> Gimp.Layer:
-    """Return the layer to harmonize.
+def find_layers(image: Gimp.Image, drawables: Sequence[Gimp.Drawable]) -> list[Gimp.Layer]:
+    """Return the layers to harmonize, lowest first. Layers in a selected group belong to the group.
 
-    Raise ThinError if there is not exactly one, or if it can't be harmonized.
+    Raise ThinError if there is none, or a drawable is not of a layer.
     """
-    if len(drawables) != 1:
-        raise ThinError(
-            BAD_REQUEST, "Expected one selected layer, but found none or several.", "Select one layer and try again."
-        )
-    layer = drawables[0]
-    if isinstance(layer, Gimp.LayerMask):  # a selected mask stands for its layer
-        layer = Gimp.Layer.from_mask(layer)
-    if not isinstance(layer, Gimp.Layer):
-        raise ThinError(UNSUPPORTED, "Only layers can be harmonized.", "Select a layer and try again.")
-    if layer.get_mode() == Gimp.LayerMode.PASS_THROUGH and _blends_with_below(layer):
-        raise ThinError(
-            UNSUPPORTED,
-            "The layers in this pass-through group blend with the layers below the group.",
-            "Set the mode of the group to Normal, or harmonize the layers in it one by one.",
-        )
-    if layer.is_floating_sel():
-        raise ThinError(
-            UNSUPPORTED,
-            "A floating selection cannot be harmonized.",
-            "Turn it into a layer first: Layer → To New Layer.",
-        )
-    get_kind(image)
-    if output == REPLACE:
-        _check_replaceable(layer)
-    if output == HIDE_ORIGINAL and layer.get_visible() and layer.get_lock_visibility():
-        raise ThinError(
-            UNSUPPORTED,
-            "The layer's visibility is locked, so it cannot be hidden.",
-            "Unlock it, or keep the original visible.",
-        )
-    return layer
+    if not drawables:
+        raise ThinError(BAD_REQUEST, "No layer is selected.", "Select one or more layers and try again.")
+    found: dict[int, Gimp.Layer] = {}
+    for drawable in drawables:
+        # A selected mask stands for its layer.
+        layer = Gimp.Layer.from_mask(drawable) if isinstance(drawable, Gimp.LayerMask) else drawable
+        if not isinstance(layer, Gimp.Layer):
+            raise ThinError(UNSUPPORTED, "Only layers can be harmonized.", "Select a layer and try again.")
+        found[layer.get_id()] = layer
+    outermost = [layer for layer in found.values() if not found.keys() & _list_group_ids(layer)]
+    return sorted(outermost, key=lambda layer: find_path(image, layer), reverse=True)
+
+
+def keep_usable(image: Gimp.Image, layers: list[Gimp.Layer], output: str, left_out: list[str]) -> list[Gimp.Layer]:
+    """Return those of several layers that can be harmonized, and add a sentence on each of the others to `left_out`.
+
+    output: a choice of thin.choices, or "" before it is made.
+    Raise ThinError if none can be harmonized, for a layer that is the only one with its own reason.
+    """
+    if len(layers) == 1 and not left_out:
+        _check_layer(image, layers[0], output)
+        return layers
+    usable = []
+    for layer in layers:
+        try:
+            _check_layer(image, layer, output)
+            if is_plain(layer):  # of others, only rendering tells
+                check_has_object(has_shape(layer), None if Gimp.Selection.is_empty(image) else b"")
+        except ThinError as error:
+            left_out.append(format_left_out(layer.get_name(), error))
+        else:
+            usable.append(layer)
+    if not usable:
+        raise make_none_left_error(left_out)
+    return usable
+
+
+def make_none_left_error(left_out: list[str]) -> ThinError:
+    """Return the error for several layers of which none can be harmonized.   left_out: a sentence on each."""
+    return ThinError(UNSUPPORTED, "None of the selected layers can be harmonized.", "\n".join(left_out))
 
 
 def read_source(layer: Gimp.Layer, on_step: OnStep) -> Source:
@@ -160,6 +179,35 @@ def read_placement(layer: Gimp.Layer, seen: Gimp.Layer) -> dict[str, Any]:
     for item in _iterate_with_groups(layer):
         opacity *= item.get_opacity() / 100
     return {"x": left, "y": top, "opacity": min(max(opacity, 0.0), 1.0)}
+
+
+def _list_group_ids(layer: Gimp.Layer) -> set[int]:
+    return {group.get_id() for group in _iterate_with_groups(layer.get_parent())}
+
+
+def _check_layer(image: Gimp.Image, layer: Gimp.Layer, output: str) -> None:
+    """Raise ThinError if a layer can't be harmonized."""
+    if layer.get_mode() == Gimp.LayerMode.PASS_THROUGH and _blends_with_below(layer):
+        raise ThinError(
+            UNSUPPORTED,
+            "The layers in this pass-through group blend with the layers below the group.",
+            "Set the mode of the group to Normal, or harmonize the layers in it one by one.",
+        )
+    if layer.is_floating_sel():
+        raise ThinError(
+            UNSUPPORTED,
+            "A floating selection cannot be harmonized.",
+            "Turn it into a layer first: Layer → To New Layer.",
+        )
+    get_kind(image)
+    if output == REPLACE:
+        _check_replaceable(layer)
+    if output == HIDE_ORIGINAL and layer.get_visible() and layer.get_lock_visibility():
+        raise ThinError(
+            UNSUPPORTED,
+            "The layer's visibility is locked, so it cannot be hidden.",
+            "Unlock it, or keep the original visible.",
+        )
 
 
 def _check_replaceable(layer: Gimp.Layer) -> None:

@@ -51,6 +51,7 @@ def photographs() -> dict[str, np.ndarray]:
         "cat": cat.astype("<f4"),
         "object": np.dstack([face, alpha]).astype("<f4"),
         "part": np.dstack([ground[PART[1] :, PART[0] :][: OBJECT[1], : OBJECT[0]], alpha]).astype("<f4"),
+        "black": np.dstack([0 * face, alpha]).astype("<f4"),
         "opaque": face.astype("<f4"),
         "large": np.dstack([cat, np.hypot(*np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]) < 0.8]).astype("<f4"),
         "mask": np.rint(alpha * 255).astype("u1"),
@@ -94,6 +95,11 @@ def layer(name: str, file: str, **more: Any) -> Case:
 
 def pasted(**more: Any) -> Case:
     return layer("object", "object", **{"x": AT[0], "y": AT[1], **more})
+
+
+def black_object() -> list[Case]:
+    """Layers with an object that has fewer versions than others, as some would look alike."""
+    return [layer("ground", "ground"), pasted() | {"file": "black"}]
 
 
 def case(name: str, *, layers: list[Case] | None = None, gray: bool = False, **more: Any) -> Case:
@@ -290,7 +296,6 @@ def refusals() -> list[Case]:
         case("indexed", layers=[ground, pasted()], indexed=True, says="Image → Mode → RGB"),
         case("opaque", layers=[ground, layer("object", "opaque")], says="no transparency and nothing is selected"),
         case("nothing-below", layers=[pasted()], says="Nothing is visible below"),
-        case("two-layers", targets=["ground", "object"], says="Expected one selected layer"),
         case("text-replaced", layers=[ground, text], args={"output": "replace"}, says="text layer"),
         case("group-replaced", layers=[ground, *group("object")], args={"output": "replace"}, says="of a layer group"),
         case("locked-replaced", layers=[ground, pasted(locks=["content"])], args={"output": "replace"})

@@ -313,7 +313,7 @@ class Shown:
 def show(case):
     """Makes an image, and a window for it where there is a display; says what is in it."""
     Shown.image = make_image(case)
-    Shown.image.set_selected_layers([named(Shown.image, case["target"])])
+    Shown.image.set_selected_layers([named(Shown.image, name) for name in case.get("targets", [case["target"]])])
     Shown.image.clean_all()
     if os.environ.get("DISPLAY"):
         Shown.display = Gimp.Display.new(Shown.image)
@@ -346,9 +346,10 @@ def images():
 
 
 def harmonize(target, args):
-    """Status, message and seconds of an unattended run."""
+    """Status, message and seconds of an unattended run.   target: a layer's name, or a list of several."""
     started = time.monotonic()
-    status, error = run(Shown.image, [named(Shown.image, target)], args)
+    targets = [target] if isinstance(target, str) else target
+    status, error = run(Shown.image, [named(Shown.image, name) for name in targets], args)
     return [status, error, time.monotonic() - started]
 
 

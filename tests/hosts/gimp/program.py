@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from tests.backend.real_backend import Backend
 from tests.hosts.chroot import Chroot
 
 HERE = Path(__file__).parent
@@ -36,6 +39,7 @@ EXACT = {"BABL_TOLERANCE": "0.0"}
 """GIMP's colour library chooses among its conversions by how fast they just were, and those differ in the last bit of
 16. This leaves only the exact ones: the same picture is the same bytes in every run."""
 COMMAND = (sys.executable, "-m", "backend")
+SCREEN = "1600x1000"
 KEY = "ctrl+alt+h"
 SHORTCUTS = '(action "gknet-harmonize" "<Primary><Alt>h")\n'
 
@@ -113,35 +117,41 @@ class Program:
         )
         return done.stdout
 
-    def start(self, name: str, connection: Path, *, display: bool = False, **variables: str) -> Running:
-        """Starts GIMP; what it leaves goes into a folder of this name. variables: of its environment."""
+    def start(
+        self, name: str, connection: Path, *, display: bool = False, screen: str = SCREEN, **variables: str
+    ) -> Running:
+        """Starts GIMP; what it leaves goes into a folder of this name. variables: of its environment.
+
+        screen: the display's width and height.
+        """
         folder = self.folder / name
         folder.mkdir()
-        return Running(self, folder, connection, display, variables)
+        return Running(self, folder, connection, screen if display else None, variables)
 
 
 class Running:
     """A GIMP that does what it is asked.
 
-    connection: the connection file that its plug-ins look for.   display: whether it has windows.
+    connection: the connection file that its plug-ins look for.   screen: that of its windows, if it has any.
     """
 
     def __init__(
-        self, program: Program, folder: Path, connection: Path, display: bool, variables: dict[str, str]
+        self, program: Program, folder: Path, connection: Path, screen: str | None, variables: dict[str, str]
     ) -> None:
         self.folder = folder
         self.connection = connection
         job = f"exec(compile(open({str(HERE / 'in_gimp.py')!r}).read(), 'in_gimp.py', 'exec'))"
         words: list[str | Path] = ["--batch-interpreter=python-fu-eval", "-b", job]
-        if display:
+        if screen:
             words = ["python3", HERE / "hand.py", "gimp", "--no-splash", *words]
         else:
             words = ["gimp-console", "-i", *words, "--quit"]
         variables = {"GKNET_FOLDER": str(folder), "GKNET_CONNECTION": str(connection), **EXACT, **variables}
         self._said = (folder / "said").open("w+")
         binds = [HERE, folder, connection.parent, *program.binds]
+        command = program.chroot.command(words, home=program.home, binds=binds, display=bool(screen))
         self._process = subprocess.Popen(
-            program.chroot.command(words, home=program.home, binds=binds, display=display),
+            [command[0], "-s", screen or SCREEN, *command[1:]],
             env=program.chroot.environment(variables),
             cwd=folder,
             stdout=self._said,
@@ -149,7 +159,7 @@ class Running:
         )
         self._lines: list[Line] = []
         self.ask = self._listen("gimp").ask
-        if display:
+        if screen:
             self.hand = self._listen("hand").ask
 
     def said(self) -> str:
@@ -243,3 +253,59 @@ class Desk:
         self.do("scrot", "-o", str(path))
         (self.shots / path.name).write_bytes(path.read_bytes())
         return path
+
+    def is_same(self, before: dict[str, Any], after: dict[str, Any]) -> bool:
+        """Whether an image is in the same state, pixels and all."""
+        folder = self.running.folder
+        if [layer["name"] for layer in before["layers"]] != [layer["name"] for layer in after["layers"]]:
+            return False
+        for was, now in zip(before["layers"], after["layers"], strict=True):
+            for key, value in was.items():
+                if key in ("pixels", "mask") and value is not None:
+                    if (folder / value).read_bytes() != (folder / now[key]).read_bytes():
+                        return False
+                elif now[key] != value:
+                    return False
+        return bool(before["dirty"] == after["dirty"] and before["guides"] == after["guides"])
+
+    def close_message(self) -> None:
+        """Closes a message, which GIMP puts on its status bar for a while, or in a window where that is too short."""
+        time.sleep(0.5)  # until the window is there, if there is one
+
+        def is_gone() -> bool:
+            if "GIMP Message" in self.windows():
+                self.do("wmctrl", "-a", "GIMP Message")
+                self.key("Return")
+            return "GIMP Message" not in self.windows()
+
+        await_that(is_gone, "the end of the message")
+
+    def has_layer(self, name: str) -> bool:
+        return name in self.running.ask("names")[0]
+
+    def undo(self, new: str) -> None:
+        """One Ctrl+Z, pressed until GIMP heeds it, which it does not while a run is just ending.
+
+        new: the layer that is gone then.
+        """
+        shown = self.running.ask("names")
+
+        def undone() -> bool:
+            self.image_window()
+            self.key("ctrl+z")
+            with suppress(AssertionError):
+                await_that(lambda: not self.has_layer(new), "the undo", 3)
+            assert not self.has_layer(new) or self.running.ask("names") == shown, "a part of the run was undone"
+            return not self.has_layer(new)
+
+        await_that(undone, "the undo")
+
+
+@contextmanager
+def hanging(backend: Backend) -> Iterator[None]:
+    """The backend is stopped, not ended, for as long as the block lasts."""
+    os.kill(backend.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(backend.process.pid, signal.SIGCONT)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,12 @@ import pytest
 from backend import Client
 from tests.backend.real_backend import Backend
 from tests.hosts.gimp import cases
-from tests.hosts.gimp.program import KEY, START_S, Desk, Program, await_that
+from tests.hosts.gimp.program import KEY, START_S, Desk, Program, await_that, hanging
 
 WINDOW = "Harmonize"
 NEW = "object (harmonized)"
+MARGIN, GAP, SIDE = 12, 12, 350
+"""Pixels around the dialog, between its pictures, and on the longer side of a picture, which suits the screen."""
 LONG = (7200, 4800)
 """Width and height of a layer that keeps the backend busy for seconds."""
 
@@ -66,53 +66,24 @@ def is_there(desk: Desk, name: str = NEW) -> bool:
     return name in desk.running.ask("names")[0]
 
 
-def undo(desk: Desk) -> None:
-    """One Ctrl+Z, pressed until GIMP heeds it, which it does not while a run is just ending."""
-    shown = desk.running.ask("names")
-
-    def undone() -> bool:
-        desk.image_window()
-        desk.key("ctrl+z")
-        with suppress(AssertionError):
-            await_that(lambda: not is_there(desk), "the undo", 3)
-        assert not is_there(desk) or desk.running.ask("names") == shown, "a part of the run was undone"
-        return not is_there(desk)
-
-    await_that(undone, "the undo")
-
-
-def same(desk: Desk, before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Whether an image is in the same state, pixels and all."""
-    folder = desk.running.folder
-    for was, now in zip(before["layers"], after["layers"], strict=True):
-        for key, value in was.items():
-            if key in ("pixels", "mask") and value is not None:
-                if (folder / value).read_bytes() != (folder / now[key]).read_bytes():
-                    return False
-            elif now[key] != value:
-                return False
-    return bool(before["dirty"] == after["dirty"] and before["guides"] == after["guides"])
-
-
 def preview(desk: Desk) -> tuple[np.ndarray, np.ndarray]:
     """The dialog's two pictures, float32 (h, w, 3), as the screen shows them."""
-    left, top, width, height = desk.geometry(WINDOW)
-    window = desk.pixels(left, top, width, height)
-    upper = window[40 : height // 2 - 80]  # below their names, above the note
-    return upper[:, : width // 2], upper[:, width // 2 :]
+    left, top, _, _ = desk.geometry(WINDOW)
+    upper = desk.pixels(left + MARGIN, top + 40, 2 * SIDE + GAP, SIDE * 3 // 4)  # below their names
+    return upper[:, :SIDE], upper[:, SIDE + GAP :]
 
 
-def lower_half(desk: Desk) -> np.ndarray:
-    """The dialog below its pictures."""
+def settings(desk: Desk) -> np.ndarray:
+    """The dialog beside its pictures."""
     left, top, width, height = desk.geometry(WINDOW)
-    return desk.pixels(left, top + height // 2, width, height - height // 2)
+    beside = MARGIN + 2 * SIDE + GAP
+    return desk.pixels(left + beside, top, width - beside, height)
 
 
 def difference(desk: Desk) -> np.ndarray:
     """Of the two pictures, of 255."""
     before, after = preview(desk)
-    # The first lies twelve pixels from the window's edge, the second six from its middle.
-    return np.abs(before[:, 20:-20] - after[:, 14:-26])
+    return np.abs(before - after)
 
 
 def shown_change(desk: Desk) -> float:
@@ -174,9 +145,9 @@ def test_from_the_menu_to_the_result_and_back_by_one_undo(desk: Desk, photograph
     made = {layer["name"]: layer for layer in desk.running.ask("state", "made")["layers"]}
     assert made[NEW]["visible"]
     assert not made["object"]["visible"]
-    undo(desk)
+    desk.undo(NEW)
     undone = desk.running.ask("state", "undone")
-    assert same(desk, photograph, undone)
+    assert desk.is_same(photograph, undone)
     assert not undone["dirty"]
 
 
@@ -212,14 +183,14 @@ def test_repeat_asks_nothing_and_keeps_the_last_values(desk: Desk, photograph: d
     desk.key(KEY)
     desk.await_window(WINDOW)
     await_that(lambda: is_painted(desk) and has_picture(preview(desk)[1]), "the preview")
-    before = lower_half(desk)
+    before = settings(desk)
     desk.key("alt+p", "space", "Down", "Return")  # the second output: the original stays
-    await_that(lambda: 100 < visible(np.abs(lower_half(desk) - before)) < 10_000, "the choice, and the end of the list")
+    await_that(lambda: 100 < visible(np.abs(settings(desk) - before)) < 10_000, "the choice, and the end of the list")
     desk.shot("chosen")
     desk.key("alt+h")
     await_that(lambda: is_there(desk), "the new layer")
     desk.await_no_window(WINDOW)
-    undo(desk)
+    desk.undo(NEW)
     desk.key("ctrl+f")
     await_that(lambda: is_there(desk), "the new layer of the repeated run")
     shown = {layer["name"]: layer["visible"] for layer in desk.running.ask("state", "repeated")["layers"]}
@@ -227,9 +198,9 @@ def test_repeat_asks_nothing_and_keeps_the_last_values(desk: Desk, photograph: d
 
 
 def explained(desk: Desk) -> bool:
-    """Whether the dialog has a picture, and text below its two places for them."""
-    left, top, width, height = desk.geometry(WINDOW)
-    lower = desk.pixels(left, top + height // 2 - 60, width, 40)
+    """Whether the dialog has a picture, and text above its buttons on the left."""
+    left, top, _, height = desk.geometry(WINDOW)
+    lower = desk.pixels(left + MARGIN, top + height - 165, 2 * SIDE, 45)
     words = bool((lower.max(-1) > 150).sum() > 300)
     return is_painted(desk) and has_picture(preview(desk)[0]) and words
 
@@ -247,7 +218,7 @@ def test_an_opaque_layer_is_explained_in_the_dialog_and_after_it(desk: Desk) -> 
     desk.shot("error")
     desk.key("Return")
     desk.await_no_window("GIMP Message")
-    assert same(desk, before, desk.running.ask("state", "refused"))
+    assert desk.is_same(before, desk.running.ask("state", "refused"))
     desk.close_image()
 
 
@@ -263,15 +234,7 @@ def test_an_object_that_fits_already_is_said_to(desk: Desk) -> None:
     await_that(lambda: is_there(desk), "the new layer")
     desk.await_no_window(WINDOW)
     desk.shot("fits-notice")
-
-    def answered() -> bool:
-        """GIMP puts the notice on its status bar for a while, or in a window where that is too short."""
-        if "GIMP Message" in desk.windows():
-            desk.do("wmctrl", "-a", "GIMP Message")
-            desk.key("Return")
-        return "GIMP Message" not in desk.windows()
-
-    await_that(answered, "the end of the notice")
+    desk.close_message()
     desk.close_image()
 
 
@@ -287,16 +250,6 @@ def record(desk: Desk, end: Callable[[], bool], changes: int | None = None) -> l
         if picture != (pictures[-1] if pictures else None):
             pictures.append(picture)
     return pictures
-
-
-@contextmanager
-def hanging(backend: Backend) -> Iterator[None]:
-    """The backend is stopped, not ended, for as long as the block lasts."""
-    os.kill(backend.process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(backend.process.pid, signal.SIGCONT)
 
 
 def start_long(desk: Desk, client: Client) -> None:
@@ -329,7 +282,7 @@ def test_progress_moves_and_cancel_works_while_the_backend_hangs(
         desk.key("Escape")
         desk.await_no_window(WINDOW)
     await_that(lambda: client.status()["state"] == "idle", "the end of the dropped work")
-    assert same(desk, long_one, desk.running.ask("state", "cancelled"))
+    assert desk.is_same(long_one, desk.running.ask("state", "cancelled"))
     assert "GIMP Message" not in desk.windows()
 
 
@@ -342,7 +295,7 @@ def test_gimps_own_cancel_leaves_the_image_untouched(
         desk.do("pkill", "-KILL", "-f", "plug-ins/gknet-harmonize/gknet-harmonize.py -gimp")
         desk.await_no_window(WINDOW)
     await_that(lambda: client.status()["state"] == "idle", "the end of the dropped work")
-    assert same(desk, long_one, desk.running.ask("state", "killed"))
+    assert desk.is_same(long_one, desk.running.ask("state", "killed"))
 
 
 def test_no_copy_of_the_image_is_left_by_gimps_own_cancel(desk: Desk, backend: Backend) -> None:
