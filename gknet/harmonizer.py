@@ -252,7 +252,7 @@ class Harmonizer:
         reference_encoding: Encoding | None = None,
         on_progress: Progress = ignore_progress,
     ) -> LayerFit:
-        """Fit the network's change to a layer, ready to be applied to it at any strength.
+        """Fit the network's change to a layer, ready to be applied to it at any strength, variant and trims.
 
         layer: (h, w, C), C = 1 gray, 2 gray + alpha, 3 RGB, 4 RGB + alpha, straight alpha.   reference: (H, W)
         or (H, W, C) likewise, everything below the layer, covering the canvas, at full size or reduced; transparent

@@ -75,7 +75,12 @@ class _Flat:
     def write(self, path: Path, after: np.ndarray) -> None:
         """As Scene."""
         write_picture(path, after, self.file)
-        self.notes = [*self.notes, *find_write_notes(path, self.file)]
+        self.notes = _add_notes(self.notes, find_write_notes(path, self.file))
+
+
+def _add_notes(notes: Sequence[str], more: Sequence[str]) -> list[str]:
+    """Return notes with those added that are new: several versions of a scene have the same ones."""
+    return [*notes, *(note for note in more if note not in notes)]
 
 
 def _name_notes(path: Path, picture: Picture) -> list[str]:
@@ -247,6 +252,6 @@ class LayeredScene(_Flat):
         if path.suffix.lower() == ".ora":
             document = self.layers.document
             document.write(path, self.layers.chosen, self.layer, self.after)
-            self.notes = [*self.notes, *document.openraster_notes]
+            self.notes = _add_notes(self.notes, document.openraster_notes)
         else:
             super().write(path, after)

@@ -66,7 +66,6 @@ class Preview:
         self._on_change = on_change
         self._size = size
         self._scene: _Scene | None = None
-        self._values: Values | None = None
         self._wanted: Values | None = None
         self._fit = ""
         self._pictures: dict[int, _Picture] = {}
@@ -121,7 +120,7 @@ class Preview:
         assert self._wanted is not None
         number = self._find_version()
         if not self._is_stale(number):
-            self.after, self._values = self._pictures[number].image, self._wanted
+            self.after = self._pictures[number].image
             self._set_text("\n".join(self._pictures[number].warnings))
 
     def _find_version(self) -> int:

@@ -18,14 +18,15 @@ _BORDER, _CHOSEN_BORDER = 1, 4
 class VersionStrip(QtWidgets.QWidget):
     """Up to five thumbnails. The arrow keys choose among them when one has the focus.
 
-    It takes its room also before there is a picture.   chosen: emitted with the number, from 1, that the user chose.
+    It takes up its space even before there are pictures.
+    chosen: emitted with the number, from 1, that the user chose.
     """
 
     chosen = QtCore.pyqtSignal(int)
 
     def __init__(self) -> None:
         super().__init__()
-        self._group = QtWidgets.QButtonGroup(self)  # the arrow keys of Qt's groups move and check
+        self._group = QtWidgets.QButtonGroup(self)  # which moves and checks with the arrow keys
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(_SPACING)
@@ -38,10 +39,13 @@ class VersionStrip(QtWidgets.QWidget):
         self.setFocusProxy(self._group.button(1))
 
     def show_versions(self, probabilities: list[float], pictures: list[Any], number: int) -> None:
-        """Show a QImage, or None, for each probability, and mark a version as chosen, from 1. One alone is hidden."""
+        """Show a QImage, or None, for each probability, and mark a version as chosen, from 1.
+
+        A single version is hidden.
+        """
         for button in self._group.buttons():
             index = button.number - 1
-            is_there = index < len(probabilities) != 1
+            is_there = len(probabilities) > 1 and index < len(probabilities)
             button.setVisible(is_there)
             if is_there:
                 button.show_picture(pictures[index], probabilities[index])

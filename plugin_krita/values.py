@@ -58,9 +58,10 @@ class Values:
             return None
         node = document.nodeByUniqueID(QtCore.QUuid(self.layer)) if self.layer else None
         if node is None:
+            named = f", “{self.layer_name}”," if self.layer_name else ""
             raise ThinError(
                 BAD_REQUEST,
-                f"The layer to compare with, “{self.layer_name}”, is not in this image.",
+                f"The layer to compare with{named} is not in this image.",
                 "Open Filter → Harmonize… and choose another layer.",
             )
         return node
@@ -103,7 +104,8 @@ def replace_values(values: Values, given: object) -> Values:
         is_right, expected = _ALLOWED[name]
         if not is_right(value):
             raise ThinError(BAD_REQUEST, f"{name} must be {expected}, not {value!r}.")
-    return replace(values, **given)
+    unnamed = {"layer_name": ""} if "layer" in given else {}  # the name belongs to the last values' layer
+    return replace(values, **given, **unnamed)
 
 
 def _allow_number(least: int, most: int) -> tuple[Callable[[object], bool], str]:

@@ -36,8 +36,8 @@ OUTPUT_HELP = "A new layer is placed directly above, at the same position and wi
 
 VERSIONS = "&Versions"
 VERSIONS_HELP = (
-    "Often the scene does not decide which colours an object has. Version 1 is the usual answer; then the likeliest "
-    "come first.\nChoose with the mouse, the arrow keys, or the keys 1 to 5."
+    "Often a scene does not show which colours an object should have. Version 1 is the default; the others follow, "
+    "most likely first.\nChoose with the mouse, the arrow keys, or the keys 1 to 5."
 )
 TRIMS = {"brightness": "&Brightness", "warmth": "&Warmth", "saturation": "S&aturation"}
 """The labels of the trims."""
@@ -65,7 +65,7 @@ def make_version_name(number: int, probability: float) -> str:
 def format_missing_version(number: int, count: int) -> str:
     """Return a sentence for a remembered version that a layer does not have.   count: how many it has."""
     have = "only one version" if count == 1 else f"only {count} versions"
-    return f"This layer has {have}, not a version {number}. Version 1 is chosen."
+    return f"This layer has {have}, so version 1 is used instead of version {number}."
 
 
 def format_layer_progress(number: int, count: int, name: str, text: str) -> str:

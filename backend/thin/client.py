@@ -185,17 +185,17 @@ class ThinClient:
 
 
 def _check_knows_options(backend: Mapping[str, Any], options: Mapping[str, Any] | None) -> None:
-    """Raise ThinError, `unsupported`, for options that an older backend would leave out without a word."""
+    """Raise ThinError, `unsupported`, for options that an older backend would silently ignore."""
     options = options or {}
     if any(options.get(name) for name in TRIMS) and backend["protocol"] < [1, 1]:
         raise _make_old_error("brightness, warmth and saturation")
     if options.get("variant", 1) != 1 and backend["protocol"] < [1, 2]:
-        raise _make_old_error("a choice of versions")
+        raise _make_old_error("choosing a version")
 
 
 def _make_old_error(wanted: str) -> ThinError:
     return ThinError(
         UNSUPPORTED,
         f"The backend is too old for {wanted}.",
-        "Update it, end it with `gknet stop`, and try again.",
+        "Update it, stop it with `gknet stop`, and try again.",
     )

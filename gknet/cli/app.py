@@ -117,16 +117,16 @@ def harmonize(
     strength
         0 leaves the object unchanged, 1 harmonizes it fully.
     variant
-        Version of the object, from 1, the usual one, to at most 5. Default: 1.
+        Number of the version to write, 1 (the network's own) to 5. Fails if the object has fewer. Default: 1.
     variants
-        Write all versions, as harmonized-1.png, harmonized-2.png and so on, and harmonized-versions.png, which shows
-        them side by side.
+        Write every version; for -o out.png: out-1.png, out-2.png and so on, and out-versions.png with all of them side
+        by side.
     brightness
-        Makes the harmonized object brighter or, below 0, darker: -100 to 100.
+        Brightens the harmonized object or, below 0, darkens it: -100 to 100.
     warmth
-        Makes it warmer or cooler: -100 to 100.
+        Above 0 warmer, below 0 cooler: -100 to 100.
     saturation
-        Makes its colors stronger or weaker: -100, which is gray, to 100.
+        Above 0 stronger colors, below 0 weaker: -100, which is gray, to 100.
     model
         Weights: a name listed by `gknet info`, a .safetensors file, or a folder written by `save_pretrained`.
     network_size

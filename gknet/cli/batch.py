@@ -66,13 +66,13 @@ def batch(
     strength
         0 leaves the objects unchanged, 1 harmonizes them fully.
     variant
-        Version of every object, from 1, the usual one, to at most 5.
+        Number of the version to write, 1 (the network's own) to 5. A picture whose object has fewer fails.
     brightness
-        Makes the harmonized objects brighter or, below 0, darker: -100 to 100.
+        Brightens the harmonized objects or, below 0, darkens them: -100 to 100.
     warmth
-        Makes them warmer or cooler: -100 to 100.
+        Above 0 warmer, below 0 cooler: -100 to 100.
     saturation
-        Makes their colors stronger or weaker: -100, which is gray, to 100.
+        Above 0 stronger colors, below 0 weaker: -100, which is gray, to 100.
     layer
         Name of the layer to harmonize in layered files. Default: the topmost visible one with transparency.
     clean_edges

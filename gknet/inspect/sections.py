@@ -34,7 +34,7 @@ _TEXTS = {
     ),
     "choice": (
         "What else it could be",
-        "Often the scene does not decide which colors an object has: a gray cat may be a light one in the shade. "
+        "Often a scene does not show which colors an object should have: a gray cat may be a light one in the shade. "
         "So there are up to five versions to choose from.",
     ),
     "input": (

@@ -22,7 +22,9 @@ def draw_variants(pictures: Sequence[np.ndarray], probabilities: Sequence[float]
     places = list(figure.subplots(rows, _ACROSS, squeeze=False).flat)
     for place in places[len(pictures) :]:
         place.set_axis_off()
-    for number, (place, picture, probability) in enumerate(zip(places, pictures, probabilities, strict=False), start=1):
+    for number, (place, picture, probability) in enumerate(
+        zip(places[: len(pictures)], pictures, probabilities, strict=True), start=1
+    ):
         draw_panel(place, f"version {number}: {probability:.0%}", picture)
     return Plate(
         name="variants",

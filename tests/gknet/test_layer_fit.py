@@ -276,6 +276,24 @@ def test_a_variant_that_an_object_lacks_is_refused(shipped: Harmonizer, layer: n
             shipped.layer(layer, scene, AT, variant=wrong)
 
 
+@pytest.mark.parametrize("place", [(0, 0), (811, 810), (2939, 1939)])
+def test_a_small_object_in_a_large_layer_has_the_versions_of_the_object_alone(
+    shipped: Harmonizer, scene: np.ndarray, place: tuple[int, int]
+) -> None:
+    left, top = place
+    cutout = np.dstack([scene[200:260, 300:360] // 2, np.full((60, 60), 255, np.uint8)])
+    whole = np.zeros((2000, 3000, 4), np.uint8)
+    whole[top : top + 60, left : left + 60] = cutout
+    large = np.tile(scene, (4, 4, 1))[:2000, :3000]
+    alone = shipped.fit_layer(cutout, large, at=place, canvas=(3000, 2000))
+    within = shipped.fit_layer(whole, large, at=(0, 0), canvas=(3000, 2000))
+    assert len(within.variants) == len(alone.variants) > 2
+    for number in range(2, len(alone.variants) + 1):
+        found = within.apply(whole, variant=number)[top : top + 60, left : left + 60, :3].astype(int)
+        assert np.abs(found - alone.apply(cutout, variant=number)[..., :3]).mean() < 4
+        assert np.abs(found - within.apply(whole)[top : top + 60, left : left + 60, :3]).mean() > 4
+
+
 def test_a_variant_is_the_same_for_a_composite_and_its_layer(
     shipped: Harmonizer, photograph: np.ndarray, object_mask: np.ndarray
 ) -> None:

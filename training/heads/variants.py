@@ -35,9 +35,10 @@ RELAXED = 0.01
 (Rupprecht et al., "Learning in an Uncertain World", ICCV 2017).
 """
 _CROSS_ENTROPY = 0.1
+"""Weight of the probabilities' loss."""
 
 
-def read_batch(answers: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def split_batch(answers: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return composite, answer, and photograph (B, n, 3) in [0, 1] of answers (N, 3, n, 3) uint8."""
     before, after, real = (answers[index].float() / 255).unbind(1)
     return before, after, real
@@ -58,14 +59,14 @@ def train_head(answers: Tensor, steps: int, seed: int = 0) -> VariantHead:
     torch.manual_seed(seed)
     head = VariantHead(MAX_VARIANTS)
     chunks = torch.arange(len(answers)).split(BATCH)  # type: ignore[no-untyped-call]
-    cues = torch.cat([make_cues(*read_batch(answers, index)[:2]) for index in chunks])
+    cues = torch.cat([make_cues(*split_batch(answers, index)[:2]) for index in chunks])
     mean, deviation = cues.mean(dim=0), cues.std(dim=0).clamp_min(1e-6)
-    scale = torch.cat([_measure_before(*read_batch(answers, index)) for index in chunks]).mean()
+    scale = torch.cat([_measure_before(*split_batch(answers, index)[::2]) for index in chunks]).mean()
     optimizer = torch.optim.AdamW(head.parameters(), lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         index = torch.randint(len(answers), (BATCH,))
-        _, after, real = read_batch(answers, index)
+        _, after, real = split_batch(answers, index)
         shifts, contrasts, logits = head((cues[index] - mean) / deviation)
         errors = compute_errors(after, real, shifts, contrasts) / scale
         best = errors.min(dim=1)
@@ -84,19 +85,19 @@ def train_head(answers: Tensor, steps: int, seed: int = 0) -> VariantHead:
     return head.eval().requires_grad_(False)
 
 
-def _measure_before(before: Tensor, after: Tensor, real: Tensor) -> Tensor:
-    del after
+def _measure_before(before: Tensor, real: Tensor) -> Tensor:
+    """Return the mean squared error (B,) of the composites."""
     return (before - real).square().mean(dim=(1, 2))
 
 
 @torch.no_grad()
-def describe(head: VariantHead, answers: Tensor) -> str:
+def describe_errors(head: VariantHead, answers: Tensor) -> str:
     """Return the shares of the squared error that the first, the likeliest, and the best answer leave, in words."""
-    before, after, real = read_batch(answers, torch.arange(len(answers)))
+    before, after, real = split_batch(answers, torch.arange(len(answers)))
     shifts, contrasts, logits = head(make_cues(before, after))
     errors = compute_errors(after, real, shifts, contrasts)
     likeliest = errors.gather(1, logits.argmax(dim=1, keepdim=True))[:, 0]
-    untouched = _measure_before(before, after, real).sum()
+    untouched = _measure_before(before, real).sum()
     first, likely, best = (float(part.sum() / untouched) for part in (errors[:, 0], likeliest, errors.amin(dim=1)))
     return f"first {first:.3f}, likeliest {likely:.3f}, best of {head.others + 1} {best:.3f}"
 
@@ -121,8 +122,8 @@ def _run(options: argparse.Namespace) -> None:
     held_out = max(1, len(answers) // 20)
     learnt = train_head(answers[held_out:], options.steps)
     print(f"{len(answers)} composites, of them {held_out} held out (whose photographs were trained on)")
-    print(f"fixed shifts: {describe(VariantHead(MAX_VARIANTS).eval(), answers[:held_out])}")
-    print(f"learnt: {describe(learnt, answers[:held_out])}", flush=True)
+    print(f"fixed shifts: {describe_errors(VariantHead(MAX_VARIANTS).eval(), answers[:held_out])}")
+    print(f"learnt: {describe_errors(learnt, answers[:held_out])}", flush=True)
     net = weights.load(options.weights or weights.find_shipped("gknet-s"))
     weights.save(replace_variants(net, learnt), options.out)
 

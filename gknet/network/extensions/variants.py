@@ -23,13 +23,13 @@ APART = 8 / 255
 
 _WIDTH = 64
 _SHIFTS = (-0.8, -0.35, 0.35, 0.8)
-"""Of an untrained head, for all channels: about -45, -20, 20, and 45 levels of 255 for middle gray."""
+"""Of an untrained head, for all channels: about -48, -22, 22, and 48 levels of 255 for middle gray."""
 _CONTRAST = 0.7
 """Largest logarithm of a variant's contrast."""
 _ROOM = 0.02
 """Distance from black and white that a mean color keeps, so that its logit is finite."""
 _SAMPLES = 8192
-"""Pixels of an object, about, that are looked at."""
+"""Pixels of a large object that are looked at, at least; at most twice as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def make_cues(before: Tensor, after: Tensor) -> Tensor:
 @torch.no_grad()
 def predict_variants(head: VariantHead, composite: Tensor, answer: Tensor, mask: Tensor) -> list[Variant]:
     """Return an object's variants: the network's answer, then the others, likeliest first, without those that look
-    like a likelier one.
+    like one before them.
 
     composite: (3, H, W), sRGB in [0, 1].   answer: (3, H, W), the network's.   mask: (H, W) in [0, 1].
     """

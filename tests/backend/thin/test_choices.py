@@ -11,7 +11,7 @@ from gknet.transfer.trims import Trims
 
 def test_a_missing_version_is_named_with_those_that_there_are() -> None:
     assert choices.format_missing_version(4, 3) == (
-        "This layer has only 3 versions, not a version 4. Version 1 is chosen."
+        "This layer has only 3 versions, so version 1 is used instead of version 4."
     )
     assert choices.format_missing_version(2, 1).startswith("This layer has only one version,")
 

@@ -17,7 +17,7 @@ from training.engine.batch import Batch
 from training.heads import answers as answer_folder
 from training.heads import variants
 from training.heads.answers import make_answers, read_answers
-from training.heads.variants import compute_errors, read_batch, train_head
+from training.heads.variants import compute_errors, split_batch, train_head
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("one_thread")]
 
@@ -48,7 +48,7 @@ def test_answers_are_pixels_of_the_foreground_alone(
 
 
 def test_the_error_of_a_variant_is_that_of_its_colors(answers: Tensor) -> None:
-    _, after, real = read_batch(answers, torch.arange(4))
+    _, after, real = split_batch(answers, torch.arange(4))
     shifts, contrasts, _ = VariantHead(5)(torch.zeros(4, 9))
     errors = compute_errors(after, real, shifts, contrasts)
     assert errors.shape == (4, 5)
@@ -59,7 +59,7 @@ def test_the_error_of_a_variant_is_that_of_its_colors(answers: Tensor) -> None:
 
 def test_a_trained_head_offers_better_answers_than_fixed_shifts(answers: Tensor) -> None:
     many = answers.repeat(8, 1, 1, 1)
-    before, after, real = read_batch(many, torch.arange(len(many)))
+    before, after, real = split_batch(many, torch.arange(len(many)))
 
     @torch.no_grad()
     def compute_best(head: VariantHead) -> float:
