@@ -26,6 +26,8 @@ _CUDA = "cu130"
 _PINNED = re.compile(r"^torch==([\w.]+)$", re.MULTILINE)
 _CHECKED = ("Python", "GKNet Harmonize", "libraries", "torch", "device", "weights", "ports")
 """Subjects of `gknet doctor` that an engine depends on. The others are about the hosts and the running backend."""
+_COMPILED = "torch,numpy,pillow,pyvips-binary,safetensors,pyzmq,msgpack,psutil,cffi"
+"""Packages that are never built from source, which would need a compiler. pyvips itself is published only as source."""
 _DOCTOR_S = 180.0  # the first start of new programs is slow, above all under an antivirus program
 _TRUSTSTORE = (23, 3)
 """First pip that can use the system's certificates when asked to. From 24.2 on, it always does."""
@@ -139,9 +141,9 @@ class _Pip:
         self._attempt = attempt
         self._environment = environment
         self._temporary = environment["TMPDIR"]
-        # Without these, pip would build packages from source, which runs other programs and needs a compiler.
-        self._words = ["--only-binary", ":all:", "--no-color", "--progress-bar", "off"]
-        self._words += ["--constraint", str(constraints), "--cache-dir", str(cache)]
+        self._words = ["--only-binary", _COMPILED, "--no-color", "--progress-bar", "off"]
+        # pip names a fault of the network only when it tries again.
+        self._words += ["--constraint", str(constraints), "--cache-dir", str(cache), "--retries", "3"]
         if sources.offline is not None:
             self._words += ["--isolated", "--no-index", "--find-links", str(sources.offline)]
         elif _TRUSTSTORE <= self._find_version(folder) < (24, 2):

@@ -58,8 +58,12 @@ _OF_NETWORK = (
     ),
     (r"ReadTimeout|ConnectTimeout|timed out|ConnectionResetError|Connection aborted|IncompleteRead", _SLOW),
 )
-_STATUS = re.compile(r"HTTP error (\d{3})|\b([45]\d\d) (?:Client|Server) Error|status code (\d{3})")
+_STATUS = re.compile(
+    r"HTTP error (\d{3})|\b([45]\d\d) (?:Client|Server) Error|status code (\d{3})|too many (\d{3}) error"
+)
 _NO_MATCH = re.compile(r"No matching distribution found for (\S+)")
+# pip calls it a conflict if a constraint names a version that the index lacks.
+_CONFLICT = re.compile(r"conflicting dependencies.*requested \(constraint\) (\S+)", re.DOTALL)
 
 
 def make_error(message: str, hint: str) -> ThinError:
@@ -70,17 +74,17 @@ def make_error(message: str, hint: str) -> ThinError:
 def explain_output(lines: Sequence[str], program: str) -> ThinError:
     """Return the error for a program that failed.   lines: its output.   program: its name."""
     text = "\n".join(lines)
-    missing = _NO_MATCH.search(text)
     for patterns in (_FIRST, _OF_NETWORK):
         for pattern, explained in patterns:
             if re.search(pattern, text):
                 return make_error(*explained)
     if status := _STATUS.search(text):
         return make_status_error(next(group for group in status.groups() if group))
-    if missing:
+    if missing := _NO_MATCH.search(text) or _CONFLICT.search(text):
         return make_error(
             f"The package index has no {missing[1]} for this system and this Python.",
-            "Check PIP_INDEX_URL if you set it. Otherwise look for a newer version of GKNet Harmonize.",
+            "Check PIP_INDEX_URL and PIP_CONSTRAINT if you set them. Otherwise look for a newer version of "
+            "GKNet Harmonize.",
         )
     complaints = [line.strip() for line in lines if re.match(r"\s*(ERROR|error)\b", line)]
     last = next(iter(complaints or [line.strip() for line in reversed(lines) if line.strip()]), "It printed nothing.")
