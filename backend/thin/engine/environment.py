@@ -47,11 +47,15 @@ class Sources:
 def make_environment(folder: Path, python: Path, attempt: Attempt, environment: Mapping[str, str]) -> None:
     """Make an empty environment with pip in a folder. Raise ThinError."""
     attempt.report(ENVIRONMENT, "Making the engine's environment…")
-    words = build_module_command(python, "venv", str(folder))
-    try:
-        run_program(words, attempt, environment, encoding="utf-8")
-    except ProgramError as error:
-        raise explain_output(error.lines, f"{python} -m venv") from error
+    # venv can add pip itself, but then hides why that failed.
+    for program, *words in (
+        [python, "venv", "--without-pip", str(folder)],
+        [get_python(folder), "ensurepip", "--default-pip"],
+    ):
+        try:
+            run_program(build_module_command(program, *map(str, words)), attempt, environment)
+        except ProgramError as error:
+            raise explain_output(error.lines, f"{program} -m {words[0]}") from error
 
 
 def install_packages(

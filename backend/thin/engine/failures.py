@@ -30,6 +30,10 @@ _CERTIFICATE = (
     "Check this computer's clock. If your network inspects traffic, set SSL_CERT_FILE and PIP_CERT to the file with "
     "its certificates, then try again.",
 )
+_INSECURE = (
+    "The package index is not encrypted, so pip ignores it.",
+    "Change its address in PIP_INDEX_URL to https://, or trust it with PIP_TRUSTED_HOST.",
+)
 _HASH = (
     "A downloaded file is damaged: its SHA-256 is wrong.",
     "Try again. If that fails too, the network or the index in PIP_INDEX_URL changes files.",
@@ -56,6 +60,7 @@ _OF_NETWORK = (
         r"|Failed to resolve|Network is unreachable|No route to host|dns error|NewConnectionError",
         _NO_NETWORK,
     ),
+    (r"not a trusted or secure host", _INSECURE),
     (r"ReadTimeout|ConnectTimeout|timed out|ConnectionResetError|Connection aborted|IncompleteRead", _SLOW),
 )
 _STATUS = re.compile(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Wheel:
                 name = next((one for one in archive.namelist() if one.endswith(f".dist-info/{CONSTRAINTS}")), None)
                 if damaged is None and name is not None:
                     return archive.read(name).decode("utf-8")
-        except (OSError, zipfile.BadZipFile, ValueError) as error:
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
             raise make_error(f"{self.path} can't be read: {error}.", _AGAIN) from error
         raise make_error(f"{self.path} is damaged: {damaged or CONSTRAINTS + ' is missing'}.", _AGAIN)
 

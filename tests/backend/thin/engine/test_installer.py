@@ -72,6 +72,7 @@ def test_an_installation_reports_steps_and_bytes_and_leaves_only_the_engine(plac
     assert subprocess.run(engine.build_command("status"), check=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_same_engine_is_not_installed_twice_unless_it_is_broken(place: Place) -> None:
     engine = update(place)
     asked = len(place.index.asked)
@@ -88,6 +89,7 @@ def test_an_update_replaces_the_old_engine(place: Place, old: Engine) -> None:
     assert not old.path.exists()
 
 
+@pytest.mark.slow
 def test_an_old_engine_in_use_is_deleted_the_next_time(
     place: Place, old: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +114,7 @@ def test_removing_leaves_nothing(place: Place, attempt: Attempt) -> None:
     assert not remove_engine(attempt)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("old")
 def test_other_data_beside_the_engine_stays(place: Place, attempt: Attempt) -> None:
     (place.home.parent / "mine.txt").touch()
@@ -124,12 +127,14 @@ def test_a_refused_connection(place: Place, old: Engine) -> None:
     fail(place, old, "refused the connection", "PIP_INDEX_URL")
 
 
+@pytest.mark.slow
 def test_no_network(place: Place, old: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PIP_INDEX_URL", "GKNET_TORCH_INDEX"):
-        monkeypatch.setenv(name, "http://index.invalid/simple")
+        monkeypatch.setenv(name, "https://index.invalid/simple")
     fail(place, old, "there is no connection", "HTTPS_PROXY")
 
 
+@pytest.mark.slow
 def test_a_proxy_that_refuses(place: Place, old: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
@@ -137,12 +142,14 @@ def test_a_proxy_that_refuses(place: Place, old: Engine, monkeypatch: pytest.Mon
     fail(place, old, "proxy|refused", "HTTPS_PROXY")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "words"), [(404, "has no torch|404"), (500, "500|has no torch")])
 def test_an_index_that_answers_with_an_error(place: Place, old: Engine, status: int, words: str) -> None:
     place.index.status = status
     fail(place, old, words, "PIP_INDEX_URL")
 
 
+@pytest.mark.slow
 def test_a_package_that_the_index_lacks(place: Place, old: Engine) -> None:
     del place.index.files["leaf-1.0-py3-none-any.whl"]
     fail(place, old, "no leaf")
@@ -153,6 +160,7 @@ def test_a_wrong_hash(place: Place, old: Engine) -> None:
     fail(place, old, "SHA-256 is wrong", "Try again")
 
 
+@pytest.mark.slow
 def test_too_little_space(place: Place, old: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installer, "estimate_size", lambda _: Size(0, 0, 10**18))
     fail(place, old, r"needs 1000000000.0 GB in .*, but only", "Free some disk space")
@@ -171,6 +179,7 @@ def test_an_engine_that_fails_its_check(place: Place, old: Engine) -> None:
     fail(place, old, "does not work: gknet-s is damaged", "Install it again.")
 
 
+@pytest.mark.slow
 def test_faults_elsewhere_do_not_fail_the_check(place: Place) -> None:
     place.wheel = open_wheel(build_project_wheel(place.folder / "elsewhere", findings=ELSEWHERE))
     update(place)
@@ -197,6 +206,7 @@ def test_a_folder_of_wheels_needs_no_network(place: Place, attempt: Attempt) -> 
         install_engine(place.wish(sources=Sources(offline=folder)), attempt)
 
 
+@pytest.mark.slow
 def test_a_path_with_spaces_and_umlauts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(place.folder / "Größe & 'Daten'"))
     engine = update(place)
@@ -204,6 +214,7 @@ def test_a_path_with_spaces_and_umlauts(place: Place, monkeypatch: pytest.Monkey
     assert subprocess.run(engine.build_command("status"), check=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_second_installer_waits_and_uses_what_the_first_one_made(place: Place) -> None:
     place.index.slow_s = 0.2
     engines: list[Engine] = []
@@ -231,7 +242,9 @@ def test_waiting_for_another_installer_can_be_cancelled(place: Place, attempt: A
     assert caught.value.code == CANCELLED
 
 
-@pytest.mark.parametrize("step", ["look", "torch", "libraries", "check"])
+@pytest.mark.parametrize(
+    "step", ["torch", *(pytest.param(step, marks=pytest.mark.slow) for step in ("look", "libraries", "check"))]
+)
 def test_cancelling_at_any_step_keeps_the_old_engine(place: Place, old: Engine, step: str) -> None:
     is_cancelled = False
 
@@ -247,6 +260,7 @@ def test_cancelling_at_any_step_keeps_the_old_engine(place: Place, old: Engine, 
     assert place.list() == {"0.1.0", "current.json"}
 
 
+@pytest.mark.slow
 def test_whether_to_cancel_is_asked_often(place: Place) -> None:
     gaps = []
     last = time.monotonic()
