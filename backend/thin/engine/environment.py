@@ -48,14 +48,14 @@ def make_environment(folder: Path, python: Path, attempt: Attempt, environment: 
     """Make an empty environment with pip in a folder. Raise ThinError."""
     attempt.report(ENVIRONMENT, "Making the engine's environment…")
     # venv can add pip itself, but then hides why that failed.
-    for program, *words in (
-        [python, "venv", "--without-pip", str(folder)],
-        [get_python(folder), "ensurepip", "--default-pip"],
+    for program, module, words in (
+        (python, "venv", ("--without-pip", str(folder))),
+        (get_python(folder), "ensurepip", ("--default-pip",)),
     ):
         try:
-            run_program(build_module_command(program, *map(str, words)), attempt, environment)
+            run_program(build_module_command(program, module, *words), attempt, environment)
         except ProgramError as error:
-            raise explain_output(error.lines, f"{program} -m {words[0]}") from error
+            raise explain_output(error.lines, f"{program} -m {module}") from error
 
 
 def install_packages(
