@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import queue
 import threading
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -97,6 +98,8 @@ def _download(
             if expected is not None and not is_over.is_set() and count != int(expected):
                 raise ConnectionResetError("ConnectionResetError: the connection ended early")
     except Exception as error:  # handed over to the thread that asked
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
         put(error)
     else:
         put(None)
