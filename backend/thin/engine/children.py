@@ -62,7 +62,7 @@ def run_program(
     Raise ProgramError if it fails or takes longer than `timeout_s`, ThinError (`cancelled`), and OSError if it can't
     start.
     """
-    attempt.log("$ " + subprocess.list2cmdline([word for word in words if word != _WATCHED]))
+    attempt.log("$ " + subprocess.list2cmdline(["…" if "\n" in word else word for word in words]))
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         options = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}

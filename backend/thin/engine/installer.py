@@ -21,9 +21,10 @@ from .children import ProgramError, build_module_command, run_program
 from .environment import Sources, build_environment, check_engine, install_packages, make_environment
 from .failures import explain_os_errors, make_error, make_space_error
 from .lock import NAME, hold_lock, remove_lock_file
+from .nvidia import has_nvidia_driver
 from .pythons import check_python, find_python
 from .sizes import estimate_size
-from .switch import Engine, find_engine_home, forget_current, list_leftovers, read_current, switch_to
+from .switch import CUDA, Engine, find_engine_home, forget_current, list_leftovers, read_current, switch_to
 from .uv import provide_python
 from .wheel import Wheel
 
@@ -119,6 +120,11 @@ def _install(wishes: Wishes, attempt: Attempt, home: Path) -> Engine:
         else:
             _clear(home, attempt)
             return current
+    if wishes.sources.build == CUDA and not has_nvidia_driver():
+        raise make_error(
+            "No NVIDIA driver was found, so PyTorch's CUDA build can't be used.",
+            "Install the driver from NVIDIA or your system's package manager, or choose the build for the processor.",
+        )
     wishes.wheel.read_constraints()  # before anything is downloaded
     _check_space(home, wishes)
     folder = home / f"{wishes.wheel.version}-{secrets.token_hex(3)}"

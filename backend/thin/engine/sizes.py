@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .switch import CPU
+from .switch import CPU, CUDA
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,13 @@ class Size:
         return self.disk + 2 * self.download  # pip keeps one copy to install from and one for another attempt
 
 
+# Measured for Linux with the CPU build. The others are estimated from the sizes of the wheels.
 _SIZES = {
-    ("linux", CPU): Size(200_000_000, 120_000_000, 1_100_000_000),
-    ("linux", "cuda"): Size(2_900_000_000, 120_000_000, 6_500_000_000),
-    ("darwin", CPU): Size(90_000_000, 90_000_000, 800_000_000),
-    ("win32", CPU): Size(130_000_000, 110_000_000, 1_100_000_000),
-    ("win32", "cuda"): Size(2_000_000_000, 110_000_000, 5_500_000_000),
+    ("linux", CPU): Size(200_000_000, 50_000_000, 1_100_000_000),
+    ("linux", CUDA): Size(2_900_000_000, 50_000_000, 6_500_000_000),
+    ("darwin", CPU): Size(90_000_000, 60_000_000, 800_000_000),
+    ("win32", CPU): Size(130_000_000, 70_000_000, 1_100_000_000),
+    ("win32", CUDA): Size(2_000_000_000, 70_000_000, 5_500_000_000),
 }
 
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -155,7 +156,10 @@ def index() -> Iterator[Index]:
 def environment_with_pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment to copy, because making one takes seconds."""
     folder = tmp_path_factory.mktemp("engine") / "environment"
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (packages,) = folder.glob("lib/python3*/site-packages")
+    for source in (Path(sysconfig.get_path("purelib")) / "pip", *Path(sysconfig.get_path("purelib")).glob("pip-*")):
+        shutil.copytree(source, packages / source.name)
     return folder
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from backend.thin import installed
-from backend.thin.engine import installer, lock
+from backend.thin.engine import installer, lock, nvidia
 from backend.thin.engine.attempt import STEPS, Attempt, Progress
 from backend.thin.engine.environment import Sources
 from backend.thin.engine.installer import install_engine, is_in_use, remove_engine
 from backend.thin.engine.job import start_installation, start_removal
 from backend.thin.engine.sizes import Size
-from backend.thin.engine.switch import CPU, Engine, read_current, switch_to
+from backend.thin.engine.switch import CPU, CUDA, Engine, read_current, switch_to
 from backend.thin.engine.wheel import open_wheel
 from backend.thin.protocol import BACKEND_UNAVAILABLE, CANCELLED, ThinError
 
@@ -83,6 +83,7 @@ def test_the_same_engine_is_not_installed_twice_unless_it_is_broken(place: Place
     assert place.list() == {"0.1.0", "current.json"}
 
 
+@pytest.mark.slow
 def test_an_update_replaces_the_old_engine(place: Place, old: Engine) -> None:
     engine = update(place)
     assert read_current(place.home) == engine
@@ -155,6 +156,7 @@ def test_a_package_that_the_index_lacks(place: Place, old: Engine) -> None:
     fail(place, old, "no leaf")
 
 
+@pytest.mark.slow
 def test_a_wrong_hash(place: Place, old: Engine) -> None:
     place.index.damaged.add("leaf-1.0-py3-none-any.whl")
     fail(place, old, "SHA-256 is wrong", "Try again")
@@ -192,6 +194,7 @@ def test_a_damaged_wheel_in_the_archive(place: Place, old: Engine) -> None:
     fail(place, old, "is damaged|can't be read", "archive")
 
 
+@pytest.mark.slow
 def test_a_folder_of_wheels_needs_no_network(place: Place, attempt: Attempt) -> None:
     folder = place.folder / "Räder und mehr"
     folder.mkdir()
@@ -289,6 +292,24 @@ def test_a_job_installs_and_removes_on_its_own_thread(place: Place) -> None:
     assert job.wait(30)
     assert job.get_engine() is None
     assert not place.home.exists()
+
+
+def test_the_cuda_build_needs_a_driver(place: Place, old: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia, "_ROOT", place.folder)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ThinError, match="No NVIDIA driver") as caught:
+        install_engine(place.wish(sources=Sources(build=CUDA)), Attempt())
+    assert "driver" in caught.value.hint
+    assert read_current(place.home) == old
+    for platform, file in (("linux", "proc/driver/nvidia/version"), ("win32", "System32/nvcuda.dll")):
+        monkeypatch.setattr(sys, "platform", platform)
+        monkeypatch.setenv("SYSTEMROOT", str(place.folder))
+        assert not nvidia.has_nvidia_driver()
+        (place.folder / file).parent.mkdir(parents=True)
+        (place.folder / file).touch()
+        assert nvidia.has_nvidia_driver()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not nvidia.has_nvidia_driver()
 
 
 def test_plug_ins_use_the_engine_only_if_there_is_no_other_command(
