@@ -29,7 +29,7 @@ def test_the_archive_alone_installs_a_working_engine(tmp_path: Path, monkeypatch
     (archive,) = (tmp_path / "dist").glob("*gimp*.zip")
     plug_ins = tmp_path / "Plug-ins für GIMP"
     zipfile.ZipFile(archive).extractall(plug_ins)
-    program = plug_ins / gimp.NAME / "thin" / "engine" / "__main__.py"
+    plug_in = plug_ins / gimp.NAME
     data = tmp_path / "Meine Daten"
     for name in [name for name in os.environ if name.startswith(("XDG_", "GKNET_"))]:
         monkeypatch.delenv(name)
@@ -41,10 +41,10 @@ def test_the_archive_alone_installs_a_working_engine(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PATH", f"{Path(python).parent}:/usr/bin:/bin")
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(program), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONG_S)
+        command = [python, "thin/engine", *words]
+        return subprocess.run(command, cwd=plug_in, capture_output=True, text=True, check=False, timeout=LONG_S)
 
-    killed = subprocess.Popen([sys.executable, str(program), "install"], stdout=subprocess.DEVNULL)
+    killed = subprocess.Popen([python, "thin/engine", "install"], cwd=plug_in, stdout=subprocess.DEVNULL)
     with pytest.raises(subprocess.TimeoutExpired):
         killed.wait(8)
     killed.send_signal(signal.SIGKILL)
