@@ -46,8 +46,8 @@ class Progress:
 class Attempt:
     """Reports progress, notices cancellation, and keeps the log.
 
-    on_progress: called with a Progress at every change.   is_cancelled: called about every 50 ms.
-    Both are called on the thread of the attempt.
+    on_progress: called with a Progress at every change.   is_cancelled: called about every 50 ms while a program
+    runs, a download arrives, or another installer works. Both are called on the thread of the attempt.
     """
 
     def __init__(
@@ -75,6 +75,10 @@ class Attempt:
         """Raise ThinError (`cancelled`) if the user cancelled."""
         if self._is_cancelled():
             raise ThinError(CANCELLED, "Cancelled.")
+
+    def forbid_cancelling(self) -> None:
+        """Ignore cancellation from now on: the rest takes moments, and half of it is worth nothing."""
+        self._is_cancelled = lambda: False
 
     def sleep(self) -> None:
         """Check for cancellation and wait for POLL_S."""

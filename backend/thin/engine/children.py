@@ -31,6 +31,7 @@ _WATCHED = """if True:
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 _LONGEST_S = 3600.0
+_ON_POLL_S = 0.25
 
 
 class ProgramError(Exception):
@@ -58,7 +59,7 @@ def run_program(
 ) -> list[str]:
     """Run a program and return the lines of its output, standard error included. They are logged.
 
-    on_poll: called about every 50 ms with the lines so far.   encoding: of its output; "" for the system's.
+    on_poll: called about four times a second with the lines so far.   encoding: of its output; "" for the system's.
     Raise ProgramError if it fails or takes longer than `timeout_s`, ThinError (`cancelled`), and OSError if it can't
     start.
     """
@@ -83,11 +84,13 @@ def run_program(
     )
     reader.start()
     lines: list[str] = []
-    deadline = time.monotonic() + timeout_s
+    deadline, next_poll = time.monotonic() + timeout_s, 0.0
     try:
         while child.poll() is None:
             _take_lines(arriving, lines, attempt)
-            on_poll(lines)
+            if time.monotonic() >= next_poll:
+                on_poll(lines)
+                next_poll = time.monotonic() + _ON_POLL_S
             if time.monotonic() > deadline:
                 raise ProgramError(lines, None)
             attempt.check()

@@ -83,6 +83,7 @@ def remove_engine(attempt: Attempt, home: Path | None = None) -> bool:
                     f"The engine in {folder} is still in use.", "Quit GIMP, Krita and scripts that use it. Try again."
                 )
         attempt.check()
+        attempt.forbid_cancelling()
         forget_current(home)
         for path in list_leftovers(home, {NAME}):
             _delete(path)
@@ -98,9 +99,9 @@ def remove_engine(attempt: Attempt, home: Path | None = None) -> bool:
 
 
 def is_in_use(folder: Path) -> bool:
-    """Return whether a program from a folder is running. On Windows, always False: files in use can't be deleted."""
+    """Return whether a program from a folder is running."""
     if sys.platform == "win32":
-        return False
+        return not _can_be_renamed(folder)
     wanted = os.fsencode(str(folder) + os.sep)
     return any(wanted in line for line in _list_commands())
 
@@ -138,6 +139,7 @@ def _install(wishes: Wishes, attempt: Attempt, home: Path) -> Engine:
     check_engine(engine, attempt, environment)
     _delete(temporary)
     attempt.check()
+    attempt.forbid_cancelling()
     attempt.report(SWITCH, "Switching to the new engine…")
     switch_to(engine)
     if current is not None and is_in_use(current.path):
@@ -213,6 +215,17 @@ def _delete(path: Path) -> bool:
             return True
         time.sleep(0.2)
     return False
+
+
+def _can_be_renamed(folder: Path) -> bool:
+    """Return whether Windows lets a folder be renamed, which it refuses while a program uses a file in there."""
+    other = folder.with_name(f"{folder.name}.tried")
+    try:
+        folder.rename(other)
+    except OSError:
+        return not folder.exists()
+    other.rename(folder)
+    return True
 
 
 def _stop_backend(engine: Engine, attempt: Attempt) -> None:

@@ -30,6 +30,11 @@ class IndexSettings:
     certificates: str
     proxy: str
 
+    def build_variables(self) -> dict[str, str]:
+        """Return the environment variables that tell these settings to other programs than pip."""
+        variables = {"HTTP_PROXY": self.proxy, "HTTPS_PROXY": self.proxy, "SSL_CERT_FILE": self.certificates}
+        return {name: value for name, value in variables.items() if value}
+
     def build_context(self) -> ssl.SSLContext:
         """Return the settings for TLS. Raise OSError or ssl.SSLError if the certificates can't be read."""
         context = ssl.create_default_context()  # respects SSL_CERT_FILE and the certificates of Windows

@@ -66,7 +66,7 @@ def provide_python(folder: Path, attempt: Attempt, environment: Mapping[str, str
     if digest.hexdigest() != chosen.sha256:
         attempt.log(f"SHA-256 of {chosen.name}: {digest.hexdigest()} instead of {chosen.sha256}")
         raise make_hash_error()
-    return _install_python(_unpack_program(wheel), folder, attempt, environment)
+    return _install_python(_unpack_program(wheel), folder, attempt, {**environment, **settings.build_variables()})
 
 
 def choose_wheel(files: Sequence[IndexFile]) -> IndexFile:

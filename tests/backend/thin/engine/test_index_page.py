@@ -106,6 +106,11 @@ def test_settings_come_from_pips_variables_and_files(tmp_path: Path, monkeypatch
     assert (settings.index, settings.certificates, settings.proxy) == (
         *("https://u:p@mirror/simple", "/c.pem", "http://p:1"),
     )
+    assert settings.build_variables() == {
+        "HTTP_PROXY": "http://p:1",
+        "HTTPS_PROXY": "http://p:1",
+        "SSL_CERT_FILE": "/c.pem",
+    }
     named = read_index_settings({**environment, "PIP_INDEX_URL": "https://other", "PIP_CERT": "/d.pem"})
     assert (named.index, named.certificates) == ("https://other", "/d.pem")
     monkeypatch.setattr(sys, "platform", "win32")

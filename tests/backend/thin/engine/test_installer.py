@@ -107,6 +107,21 @@ def test_an_old_engine_in_use_is_deleted_the_next_time(
     assert not old.path.exists()
 
 
+def test_windows_keeps_an_old_engine_whose_files_are_open(
+    place: Place, old: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert not is_in_use(old.path)
+    assert old.path.exists()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Access is denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    assert is_in_use(old.path)
+    assert not is_in_use(place.home / "absent")
+
+
 @pytest.mark.usefixtures("old")
 def test_removing_leaves_nothing(place: Place, attempt: Attempt) -> None:
     (place.home / "0.0.1-dead").mkdir()
@@ -261,6 +276,12 @@ def test_cancelling_at_any_step_keeps_the_old_engine(place: Place, old: Engine, 
     assert place.list() == {"0.0.9", "current.json"}
     update(place)
     assert place.list() == {"0.1.0", "current.json"}
+
+
+def test_cancelling_after_the_switch_is_too_late(place: Place) -> None:
+    steps: list[str] = []
+    engine = update(place, Attempt(lambda one: steps.append(one.step), lambda: "switch" in steps))
+    assert read_current(place.home) == engine
 
 
 @pytest.mark.slow
