@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..environment import clean_environment
 from ..protocol import CANCELLED, ThinError
@@ -207,7 +208,10 @@ def _delete(path: Path) -> bool:
 
     for _ in range(3):  # a child of a killed installer may still be writing
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, onerror=make_writable)
+            # Python 3.12 renamed the argument, which gets another last value, and warns of the old name.
+            name = "onexc" if sys.version_info >= (3, 12) else "onerror"
+            handler: dict[str, Any] = {name: make_writable}
+            shutil.rmtree(path, **handler)
         else:
             with suppress(OSError):
                 path.unlink()

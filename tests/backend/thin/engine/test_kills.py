@@ -18,7 +18,7 @@ from backend.thin.engine import __main__ as program
 from backend.thin.engine import installer
 from backend.thin.engine.attempt import Attempt
 from backend.thin.engine.environment import make_environment
-from backend.thin.engine.installer import install_engine, is_in_use
+from backend.thin.engine.installer import install_engine, is_in_use, remove_engine
 from backend.thin.engine.switch import read_current
 from backend.thin.engine.wheel import open_wheel
 from backend.thin.protocol import ThinError
@@ -108,6 +108,18 @@ def test_on_a_disk_that_becomes_full(place: Place, small_disk: Path, monkeypatch
     (small_disk / "filler").unlink()
     install_engine(place.wish(), Attempt())
     assert place.list() == {"0.1.0", "current.json"}
+
+
+def test_on_a_disk_that_is_read_only(place: Place, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(small_disk))
+    place.home = small_disk / "gknet" / "engine"
+    engine = install_engine(place.wish(), Attempt())
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    for act in (lambda: install_engine(place.wish(), Attempt()), lambda: remove_engine(Attempt())):
+        with pytest.raises(ThinError, match=r"can't be written: Read-only file system") as caught:
+            act()
+        assert "writable" in caught.value.hint
+    assert read_current(place.home) == engine
 
 
 def test_the_real_space_is_checked_first(place: Place, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
