@@ -34,6 +34,8 @@ _PLACES_ON_WINDOWS = (
     "%USERPROFILE%/anaconda3/python.exe",
 )
 _LAUNCHER = ("-3.13", "-3.12", "-3.14", "-3.11")
+_LAUNCHER_SETTINGS = {"PYTHON_MANAGER_AUTOMATIC_INSTALL": "false"}
+"""Keeps Python's install manager for Windows from installing each version that it is asked for."""
 _ANSWER_S = 20.0
 _PROBE = """if True:
     import ensurepip, json, platform, ssl, struct, sys, sysconfig, venv
@@ -124,7 +126,9 @@ def _is_unsuitable(path: str) -> bool:
 def _ask(words: Sequence[str], attempt: Attempt, environment: Mapping[str, str]) -> tuple[Path | None, str]:
     """Return the program that a Python names as itself, and "", or None and why it can't be used."""
     try:
-        lines = run_program([*words, "-I", "-c", _PROBE], attempt, environment, timeout_s=_ANSWER_S)
+        lines = run_program(
+            [*words, "-I", "-c", _PROBE], attempt, {**environment, **_LAUNCHER_SETTINGS}, timeout_s=_ANSWER_S
+        )
         facts = json.loads(lines[-1])
         executable, version = str(facts["executable"]), tuple(facts["version"])
         reason = _explain_refusal(version, facts)

@@ -140,7 +140,8 @@ def test_one_without_ensurepip_is_passed_over(
 ) -> None:
     broken, good = tree("linux", "usr/bin/python3"), tree("linux", "usr/local/bin/python3")
 
-    def run(words: list[str], *_: object, **__: object) -> list[str]:
+    def run(words: list[str], _: Attempt, environment: dict[str, str], **__: object) -> list[str]:
+        assert environment["PYTHON_MANAGER_AUTOMATIC_INSTALL"] == "false"
         if words[0] == str(broken):
             raise ProgramError(["ModuleNotFoundError: No module named 'ensurepip'"], 1)
         return [json.dumps({**GOOD, "executable": words[0]})]
