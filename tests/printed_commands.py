@@ -30,6 +30,8 @@ RUN_BY = {
     # It measures in small what the command measures at 20 megapixels.
     r"python -m tests\.benchmarks\.transfer_quality": "tests/gknet/transfer/test_transfer_quality.py::"
     "test_it_is_nearer_to_the_truth_and_no_worse_at_the_edge",
+    r"python3 thin/engine (install|status|remove)": "tests/backend/thin/engine/test_real_install.py::"
+    "test_the_archive_alone_installs_a_working_engine",
     r"\.venv/bin/python -m backend\.install\.release .*": "tests/test_wheel.py::"
     "test_it_holds_model_weights_backend_and_plug_ins",
     # They install the wheel instead of the folder that it is built from.

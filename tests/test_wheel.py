@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from backend.thin.engine.wheel import open_wheel
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +63,19 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
     return wheel
+
+
+def test_each_archive_holds_the_wheel_and_stays_small(wheel: Path) -> None:
+    archives = sorted(wheel.parent.glob("*.zip"))
+    assert len(archives) == 2
+    for archive in archives:
+        assert archive.stat().st_size <= 20_000_000
+        (inside,) = [name for name in zipfile.ZipFile(archive).namelist() if name.endswith(".whl")]
+        assert inside.split("/")[-2:] == ["wheel", wheel.name]
+
+
+def test_it_holds_the_constraints_of_its_dependencies(wheel: Path) -> None:
+    assert open_wheel(wheel).read_constraints() == (ROOT / "constraints.txt").read_text()
 
 
 def test_it_holds_model_weights_backend_and_plug_ins(wheel: Path) -> None:

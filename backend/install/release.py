@@ -1,12 +1,14 @@
 """`python -m backend.install.release -o dist` builds a release from a checkout.
 
 A release is the wheel and one archive per host. Users unpack GIMP's into `plug-ins`, and Krita's with Tools → Scripts →
-Import Python Plugin from File… or into `pykrita`. The plug-ins in them are pure Python, and find `gknet` themselves.
+Import Python Plugin from File… or into `pykrita`. The plug-ins in them are pure Python, and find `gknet` themselves, or
+install it from the wheel that each archive also contains.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 from backend.install import gimp, installation, krita
+from backend.thin.engine.wheel import FOLDER
 
 _ROOT = Path(__file__).parents[2]
 
@@ -21,25 +24,28 @@ _ROOT = Path(__file__).parents[2]
 def write_release(into: Path) -> list[Path]:
     """Write the wheel and both archives to a folder, and return their paths. Raise CalledProcessError, OSError."""
     into.mkdir(parents=True, exist_ok=True)
-    return [_build_wheel(into), write_gimp_archive(into), write_krita_archive(into)]
+    wheel = _build_wheel(into)
+    return [wheel, write_gimp_archive(into, wheel), write_krita_archive(into, wheel)]
 
 
-def write_gimp_archive(into: Path) -> Path:
-    """Write a zip of GIMP's plug-in in its own folder, ready to run, and return its path."""
+def write_gimp_archive(into: Path, wheel: Path) -> Path:
+    """Write a zip of GIMP's plug-in in its own folder, ready to run, with the wheel, and return its path."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         installation.assemble_plug_in(gimp.PACKAGE, folder / gimp.NAME, _build_record())
         gimp.make_executable(folder / gimp.NAME / gimp.MAIN)
+        _add_wheel(wheel, folder / gimp.NAME)
         return _write_zip(folder, into / f"{gimp.NAME}-gimp-{installation.get_version()}.zip")
 
 
-def write_krita_archive(into: Path) -> Path:
-    """Write a zip of the contents of `pykrita`, as Krita's importer expects it, and return its path."""
+def write_krita_archive(into: Path, wheel: Path) -> Path:
+    """Write a zip of the contents of `pykrita`, with the wheel, as Krita's importer expects it; return its path."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         installation.assemble_plug_in(krita.PACKAGE, folder / krita.NAME, _build_record())
         for name in krita.BESIDE:
             (folder / krita.NAME / name).rename(folder / name)
+        _add_wheel(wheel, folder / krita.NAME)
         return _write_zip(folder, into / f"gknet-harmonize-krita-{installation.get_version()}.zip")
 
 
@@ -64,6 +70,12 @@ def _build_wheel(into: Path) -> Path:
         (wheel,) = Path(made).glob("*.whl")
         (into / wheel.name).write_bytes(wheel.read_bytes())
         return into / wheel.name
+
+
+def _add_wheel(wheel: Path, plug_in: Path) -> None:
+    """Copy the wheel to where the plug-in's installer looks for it."""
+    (plug_in / FOLDER.name).mkdir()
+    shutil.copy2(wheel, plug_in / FOLDER.name)
 
 
 def _build_record() -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The installer's record next to this package, and the `gknet` command, recorded or found."""
+"""The `gknet` command that a plug-in uses: named, recorded, found, or in the engine that a plug-in installed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .engine.switch import Engine, find_engine_home, read_current
 from .environment import clean_environment
 from .protocol import BACKEND_UNAVAILABLE, ThinError
 
@@ -62,27 +64,56 @@ def read_record() -> dict[str, Any]:
     return fields
 
 
-def build_command(subcommand: str) -> list[str]:
-    """Return the command line for a subcommand of `gknet` without arguments, such as `serve`.
+@dataclass(frozen=True)
+class Choice:
+    """The command that starts the backend: its `words`, `serve` included, and the reason for choosing it."""
 
-    The command is that of GKNET_COMMAND, the recorded one, or one found on PATH or in the folders of pip, pipx, uv
-    and Homebrew. Raise ThinError (`backend_unavailable`) if there is none.
+    words: list[str]
+    reason: str
+
+
+def choose_command() -> Choice | None:
+    """Return the command that the plug-in uses, None if there is none.
+
+    The first one of: GKNET_COMMAND, the recorded one, one found on PATH or in the folders of pip, pipx, uv and
+    Homebrew, and that of the engine that a plug-in installed.
+    Raise ThinError (`backend_unavailable`) if the record or the engine can't be used.
     """
     named = os.environ.get(VARIABLE)
     if named:
-        return [str(Path(named).expanduser()), subcommand]
+        return Choice([str(Path(named).expanduser()), "serve"], f"{VARIABLE} names it.")
     recorded: list[str] | None = read_record()["command"]
     if recorded is not None:
-        return recorded if subcommand == "serve" else [*recorded[:-1], subcommand]
+        return Choice(recorded, "`gknet install` recorded it.")
     found = find_command()
-    if found is None:
+    if found is not None:
+        return Choice([found, "serve"], "It is on PATH, or where pip, pipx, uv or Homebrew install it.")
+    engine = find_engine()
+    return Choice(engine.build_command("serve"), "It was installed from a plug-in.") if engine is not None else None
+
+
+def build_command(subcommand: str) -> list[str]:
+    """Return the command line for a subcommand of `gknet` without arguments, such as `serve`.
+
+    Raise ThinError (`backend_unavailable`) if there is none, and the errors of `choose_command`.
+    """
+    choice = choose_command()
+    if choice is None:
         raise ThinError(
             BACKEND_UNAVAILABLE,
             "The `gknet` command was not found.",
             "Install GKNet Harmonize with pip, then restart this program. If it is already installed, "
             f"run `gknet install` for this program, or set {VARIABLE} to the path of the command.",
         )
-    return [found, subcommand]
+    return choice.words if subcommand == "serve" else [*choice.words[:-1], subcommand]
+
+
+def find_engine() -> Engine | None:
+    """Return the engine that a plug-in installed, None if there is none.
+
+    Raise ThinError (`backend_unavailable`) if it can't be used.
+    """
+    return read_current(find_engine_home())
 
 
 def find_command() -> str | None:

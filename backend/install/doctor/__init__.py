@@ -30,6 +30,7 @@ def run_checks(device: str = "auto") -> list[Finding]:
         running.check_folders,
         running.check_backend,
         running.check_log,
+        plug_ins.check_engine,
         plug_ins.check_gimp,
         plug_ins.check_krita,
     ]

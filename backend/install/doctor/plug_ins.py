@@ -11,7 +11,9 @@ from typing import Any
 from backend.install import gimp as in_gimp
 from backend.install import installation, programs
 from backend.install import krita as in_krita
-from backend.thin.installed import find_command
+from backend.thin.engine.switch import Engine
+from backend.thin.installed import VARIABLE, find_command, find_engine
+from backend.thin.protocol import ThinError
 from gknet.errors import HarmonizeError
 
 from .finding import ERROR, FINE, WARNING, Finding
@@ -130,6 +132,36 @@ def _check_start_command(subject: str, record: dict[str, Any], install: str) -> 
         elif shutil.which(command[0]) is None:
             text = f"It starts the backend with {command[0]}, which no longer exists."
             yield Finding(subject, ERROR, text, install)
-    elif find_command() is None:
+    elif find_command() is None and _find_engine() is None:
         text = "It has no start command, and `gknet` was not found on PATH or in the usual folders."
         yield Finding(subject, WARNING, text, f"{install} Or set GKNET_COMMAND to the command.")
+
+
+def check_engine() -> Iterator[Finding]:
+    """Yield findings on the engine that a plug-in installed, and on which command the plug-ins use and why."""
+    try:
+        engine = find_engine()
+    except ThinError as error:
+        yield Finding("engine", ERROR, error.message, "Install it again in the plug-in's dialog, or remove it there.")
+        return
+    if engine is None:
+        yield Finding("engine", FINE, "No plug-in has installed one. It is needed only without a `gknet` command.")
+        return
+    text = f"{engine.version} with PyTorch's {engine.build} build in {engine.path}."
+    named, found = os.environ.get(VARIABLE), find_command()
+    if named:
+        yield Finding("engine", FINE, f"{text} Plug-ins use {named} instead, because {VARIABLE} names it.")
+    elif found is not None:
+        yield Finding(
+            "engine", FINE, f"{text} Plug-ins without a start command use {found} instead, which comes first."
+        )
+    else:
+        yield Finding("engine", FINE, f"{text} Plug-ins without a start command use it.")
+
+
+def _find_engine() -> Engine | None:
+    """Return the engine that a plug-in installed, None if there is none that can be used."""
+    try:
+        return find_engine()
+    except ThinError:
+        return None  # `check_engine` reports it

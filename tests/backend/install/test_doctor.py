@@ -22,6 +22,8 @@ from backend.cli import main
 from backend.install import programs
 from backend.install.doctor import OLDEST_PYTHON, plug_ins
 from backend.install.doctor.finding import Finding, format_json, format_text
+from backend.thin import installed
+from backend.thin.engine.switch import Engine, switch_to
 from tests.backend.real_backend import Backend
 
 pytestmark = pytest.mark.integration
@@ -243,6 +245,24 @@ def test_a_plug_in_that_gimp_left_out(setup: Setup) -> None:
     assert (finding.subject, finding.state) == ("GIMP plug-in", "warning")
     assert "PyGObject" in finding.remedy
     assert left_out("gknet-harmonize", installed + 60) == []
+
+
+def test_the_engine_of_a_plug_in_and_what_is_used_instead(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    home = setup.home / ".local" / "share" / "gknet" / "engine"
+    setup.names("fine", "engine", "No plug-in has installed one")
+    (home / "0.1.0-abc" / "bin").mkdir(parents=True)
+    switch_to(Engine(home, "0.1.0-abc", "0.1.0", "cpu", "0" * 64))
+    setup.names("error", "engine", "its Python is missing")
+    (home / "0.1.0-abc" / "bin" / "python").touch()
+    monkeypatch.setenv("PATH", str(setup.home / "bin"))
+    monkeypatch.setattr(installed, "_PLACES", ())
+    setup.names("fine", "engine", "0.1.0 with PyTorch's cpu build", "without a start command use it")
+    (setup.home / "bin").mkdir()
+    (setup.home / "bin" / "gknet").touch(mode=0o755)
+    setup.names("fine", "engine", "/bin/gknet instead")
+    monkeypatch.setenv("GKNET_COMMAND", "/my/gknet")
+    setup.names("fine", "engine", "/my/gknet instead, because GKNET_COMMAND names it")
 
 
 def test_an_old_or_damaged_plug_in(setup: Setup) -> None:

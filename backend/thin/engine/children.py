@@ -1,0 +1,143 @@
+"""Programs that the installer runs. They can be cancelled, and those in Python end when the installer is killed."""
+
+from __future__ import annotations
+
+import locale
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from .attempt import POLL_S, Attempt
+
+# Standard input is a pipe that only the installer holds open: its end means that the installer is gone. The program is
+# the leader of its group, so that its own children end with it.
+_WATCHED = """if True:
+    import os, runpy, signal, sys, threading
+    def watch():
+        os.read(0, 1)
+        if hasattr(os, "killpg"):
+            os.killpg(0, signal.SIGKILL)
+        os._exit(70)
+    threading.Thread(target=watch, daemon=True).start()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+_LONGEST_S = 3600.0
+_ON_POLL_S = 0.25
+
+
+class ProgramError(Exception):
+    """A program failed.   lines: its output.   status: its exit status, None if it took too long."""
+
+    def __init__(self, lines: Sequence[str], status: int | None) -> None:
+        super().__init__(status)
+        self.lines = list(lines)
+        self.status = status
+
+
+def build_module_command(python: Path | str, module: str, *words: str, options: Sequence[str] = ()) -> list[str]:
+    """Return the command line that runs a module like `python -I -m`, and ends when the installer does."""
+    return [str(python), "-I", *options, "-c", _WATCHED, module, *words]
+
+
+def run_program(
+    words: Sequence[str],
+    attempt: Attempt,
+    environment: Mapping[str, str],
+    *,
+    on_poll: Callable[[Sequence[str]], object] = lambda _: None,
+    timeout_s: float = _LONGEST_S,
+    encoding: str = "",
+) -> list[str]:
+    """Run a program and return the lines of its output, standard error included. They are logged.
+
+    on_poll: called about four times a second with the lines so far.   encoding: of its output; "" for the system's.
+    Raise ProgramError if it fails or takes longer than `timeout_s`, ThinError (`cancelled`), and OSError if it can't
+    start.
+    """
+    attempt.log("$ " + subprocess.list2cmdline(["…" if "\n" in word else word for word in words]))
+    options: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        options = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    child = subprocess.Popen(
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=Path(words[0]).anchor or Path.home().anchor,
+        env=dict(environment),
+        **options,
+    )
+    arriving: queue.SimpleQueue[str] = queue.SimpleQueue()
+    assert child.stdout is not None
+    assert child.stdin is not None
+    reader = threading.Thread(
+        target=_read_lines, args=(child.stdout, encoding or _get_system_encoding(), arriving), daemon=True
+    )
+    reader.start()
+    lines: list[str] = []
+    deadline, next_poll = time.monotonic() + timeout_s, 0.0
+    try:
+        while child.poll() is None:
+            _take_lines(arriving, lines, attempt)
+            if time.monotonic() >= next_poll:
+                on_poll(lines)
+                next_poll = time.monotonic() + _ON_POLL_S
+            if time.monotonic() > deadline:
+                raise ProgramError(lines, None)
+            attempt.check()
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(POLL_S)
+    finally:
+        if child.poll() is None:
+            _end_tree(child)
+        reader.join(1.0)
+        with suppress(OSError):
+            child.stdin.close()
+        if not reader.is_alive():  # closing waits for a reader
+            child.stdout.close()
+    _take_lines(arriving, lines, attempt)
+    on_poll(lines)
+    if child.returncode:
+        raise ProgramError(lines, child.returncode)
+    return lines
+
+
+def _take_lines(arriving: queue.SimpleQueue[str], lines: list[str], attempt: Attempt) -> None:
+    while not arriving.empty():
+        lines.append(arriving.get())
+        attempt.log("  " + lines[-1])
+
+
+def _read_lines(stream: IO[bytes], encoding: str, arriving: queue.SimpleQueue[str]) -> None:
+    with suppress(ValueError, OSError):  # closed
+        for line in stream:
+            arriving.put(line.decode(encoding, "replace").rstrip())
+
+
+def _end_tree(child: subprocess.Popen[bytes]) -> None:
+    """Kill a program and its children, and wait for its end."""
+    if sys.platform == "win32":
+        subprocess.run(
+            ["taskkill", "/T", "/F", "/PID", str(child.pid)],
+            capture_output=True,
+            check=False,
+            creationflags=subprocess.CREATE_NO_WINDOW,
+        )
+        child.kill()
+    else:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _get_system_encoding() -> str:
+    return locale.getpreferredencoding(False)

@@ -1,0 +1,164 @@
+"""The commands `install`, `status` and `remove`, for administrators and tests."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import installed
+from ..protocol import CANCELLED, ThinError
+from .attempt import Attempt, Progress
+from .environment import Sources
+from .failures import make_error
+from .installer import LOG, Wishes, install_engine, remove_engine
+from .sizes import estimate_size, measure_folder
+from .switch import CPU, CUDA, find_engine_home
+from .wheel import Wheel, find_wheel, open_wheel
+
+_SHOW_S = 5.0
+"""Seconds between two lines with the bytes of the same download."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a command. Return 0, 2 after printing an error, or 130 after Ctrl+C."""
+    options = _build_parser().parse_args(words)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
+    try:
+        if options.command == "install":
+            _install(options)
+        elif options.command == "remove":
+            was_there = remove_engine(Attempt(_Printer().show))
+            print("The engine was removed." if was_there else "No engine is installed.")
+        else:
+            _print_status(as_json=options.json)
+    except KeyboardInterrupt:
+        print("engine: Cancelled.", file=sys.stderr)
+        return 130
+    except ThinError as error:
+        print(f"engine: {error}", file=sys.stderr)
+        if options.command == "install" and error.code != CANCELLED:
+            print(f"engine: The log is {find_engine_home() / LOG}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def describe_status() -> dict[str, object]:
+    """Return the status: which command the plug-ins use and why, and the installed and the available engine.
+
+    `used` (words or None), `why`, `engine` (None, or `version`, `build`, `folder`, `bytes`), `problem` (a text or ""),
+    `available` (the version of the wheel that can be installed, or None), and `is_update_available`.
+    """
+    problem = ""
+    try:
+        engine = installed.find_engine()
+    except ThinError as error:
+        engine, problem = None, str(error)
+    try:
+        choice = installed.choose_command()
+    except ThinError as error:
+        choice, problem = None, problem or str(error)
+    wheel = find_wheel()
+    return {
+        "used": choice.words if choice is not None else None,
+        "why": choice.reason if choice is not None else "",
+        "engine": None
+        if engine is None
+        else {
+            "version": engine.version,
+            "build": engine.build,
+            "folder": str(engine.path),
+            "bytes": measure_folder(engine.path),
+        },
+        "problem": problem,
+        "available": wheel.version if wheel is not None else None,
+        "is_update_available": engine is not None and wheel is not None and wheel.is_newer_than(engine.version),
+    }
+
+
+def _install(options: argparse.Namespace) -> None:
+    sources = Sources(options.offline and options.offline.absolute(), CUDA if options.cuda else CPU)
+    if sources.offline is not None and not sources.offline.is_dir():
+        raise make_error(f"{sources.offline} is not a folder.", "Choose the folder with the wheels.")
+    wishes = Wishes(_choose_wheel(options, sources), sources, options.python and options.python.absolute())
+    if sources.offline is None:
+        size = estimate_size(sources.build)
+        print(f"Up to {size.download / 1e6:.0f} MB to download, {size.disk / 1e9:.1f} GB on the disk.")
+    start = time.monotonic()
+    engine = install_engine(wishes, Attempt(_Printer().show))
+    passed = time.monotonic() - start
+    print(f"Engine {engine.version} is installed in {engine.path} ({measure_folder(engine.path) / 1e6:.0f} MB).")
+    print(f"It took {passed:.0f} s.")
+
+
+def _choose_wheel(options: argparse.Namespace, sources: Sources) -> Wheel:
+    """Return the named wheel, or the one of the archive or of the offline folder."""
+    if options.wheel is not None:
+        return open_wheel(options.wheel.absolute())
+    wheel = find_wheel()
+    if wheel is None and sources.offline is not None:
+        wheel = find_wheel(sources.offline)
+    if wheel is None:
+        raise make_error("This copy of the plug-in contains no wheel.", "Name one with --wheel FILE.")
+    return wheel
+
+
+def _print_status(*, as_json: bool) -> None:
+    status = describe_status()
+    if as_json:
+        print(json.dumps(status, indent=2))
+        return
+    used = status["used"]
+    print(f"Used: {' '.join(used)}" if isinstance(used, list) else "Used: none")
+    if status["why"]:
+        print(f"Why: {status['why']}")
+    engine = status["engine"]
+    if isinstance(engine, dict):
+        size = f"{engine['bytes'] / 1e6:.0f} MB"
+        print(f"Engine: {engine['version']} ({engine['build']}), {engine['folder']}, {size}")
+    else:
+        print("Engine: not installed")
+    if status["problem"]:
+        print(f"Problem: {status['problem']}")
+    if status["available"]:
+        note = ", newer than the installed one" if status["is_update_available"] else ""
+        print(f"Available: {status['available']}{note}")
+
+
+class _Printer:
+    """Prints progress, one line for each text and a few for the bytes of a long download."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._shown_at = 0.0
+
+    def show(self, progress: Progress) -> None:
+        """Print a line if it says something new."""
+        now = time.monotonic()
+        is_new = progress.text != self._text
+        if not is_new and (now - self._shown_at < _SHOW_S or progress.bytes_total is None):
+            return
+        self._text, self._shown_at = progress.text, now
+        share = f" {progress.bytes_done / 1e6:.0f} MB" if progress.bytes_total and progress.bytes_done else ""
+        print(f"{progress.fraction:4.0%}  {progress.text}{share}")
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="engine", description="Install or remove the engine of GKNet Harmonize.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    install = commands.add_parser("install", help="install or update the engine")
+    install.add_argument("--wheel", type=Path, help="the wheel of GKNet Harmonize; default: the one in the archive")
+    install.add_argument("--offline", type=Path, metavar="DIR", help="take all packages from a folder of wheels")
+    install.add_argument("--python", type=Path, metavar="FILE", help="the Python to use, 3.11 to 3.14")
+    install.add_argument("--cuda", action="store_true", help="install PyTorch's CUDA build, for NVIDIA cards")
+    status = commands.add_parser("status", help="show which engine the plug-ins use, and why")
+    status.add_argument("--json", action="store_true", help="print JSON")
+    commands.add_parser("remove", help="remove the engine")
+    return parser

@@ -1,0 +1,141 @@
+"""Errors of the installation: what went wrong, from an exception or a program's output, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import re
+import urllib.error
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..protocol import BACKEND_UNAVAILABLE, ThinError
+
+_FULL = ("The disk is full.", "Free some disk space, then try again.")
+_NO_NETWORK = (
+    "The package index can't be reached: there is no connection to its server.",
+    "Check the internet connection and the proxy settings (HTTPS_PROXY), then try again.",
+)
+_REFUSED = (
+    "The package index can't be reached: its server refused the connection.",
+    "Check the firewall, the proxy settings (HTTPS_PROXY) and PIP_INDEX_URL, then try again.",
+)
+_SLOW = (
+    "The package index did not answer in time.",
+    "Check the internet connection, then try again. What is complete is not downloaded again.",
+)
+_PROXY = ("The proxy refused the connection.", "Check the proxy's address and password in HTTPS_PROXY, then try again.")
+_CERTIFICATE = (
+    "The certificate of the package index can't be verified.",
+    "Check this computer's clock. If your network inspects traffic, set SSL_CERT_FILE and PIP_CERT to the file with "
+    "its certificates, then try again.",
+)
+_INSECURE = (
+    "The package index is not encrypted, so pip ignores it.",
+    "Change its address in PIP_INDEX_URL to https://, or trust it with PIP_TRUSTED_HOST.",
+)
+_HASH = (
+    "A downloaded file is damaged: its SHA-256 is wrong.",
+    "Try again. If that fails too, the network or the index in PIP_INDEX_URL changes files.",
+)
+_LOCKED = (
+    "A file is locked by another program, often an antivirus program.",
+    "Wait a moment and try again, or exclude the engine's folder from the antivirus program's scans.",
+)
+_READ_ONLY = ("The engine's folder can't be written.", "Make the folder writable, then try again.")
+
+_FIRST = (
+    (r"\[Errno 28\]|No space left on device|WinError 112|not enough space on the disk|Disk quota exceeded", _FULL),
+    (r"DO NOT MATCH THE HASHES|Hash mismatch", _HASH),
+    (r"WinError 32\b|being used by another process|WinError 5\b", _LOCKED),
+    (r"\[Errno 13\]|\[Errno 30\]|Permission denied|Read-only file system", _READ_ONLY),
+)
+"""Patterns in a program's output. They explain a failure wherever they stand."""
+_OF_NETWORK = (
+    (r"ProxyError|407 Proxy|Tunnel connection failed", _PROXY),
+    (r"CERTIFICATE_VERIFY_FAILED|SSLCertVerificationError|invalid peer certificate", _CERTIFICATE),
+    (r"Connection refused|\[Errno 111\]|\[Errno 61\]|WinError 10061", _REFUSED),
+    (
+        r"Name or service not known|Temporary failure in name resolution|nodename nor servname|getaddrinfo failed"
+        r"|Failed to resolve|Network is unreachable|No route to host|dns error|NewConnectionError",
+        _NO_NETWORK,
+    ),
+    (r"not a trusted or secure host", _INSECURE),
+    (r"ReadTimeout|ConnectTimeout|timed out|ConnectionResetError|Connection aborted|IncompleteRead", _SLOW),
+)
+_STATUS = re.compile(
+    r"HTTP error (\d{3})|\b([45]\d\d) (?:Client|Server) Error|status code (\d{3})|too many (\d{3}) error"
+)
+_NO_MATCH = re.compile(r"No matching distribution found for (\S+)")
+# pip calls it a conflict if a constraint names a version that the index lacks.
+_CONFLICT = re.compile(r"conflicting dependencies.*requested \(constraint\) (\S+)", re.DOTALL)
+
+
+def make_error(message: str, hint: str) -> ThinError:
+    """Return the error of an installation that failed."""
+    return ThinError(BACKEND_UNAVAILABLE, message, hint)
+
+
+def explain_output(lines: Sequence[str], program: str) -> ThinError:
+    """Return the error for a program that failed.   lines: its output.   program: its name."""
+    text = "\n".join(lines)
+    for patterns in (_FIRST, _OF_NETWORK):
+        for pattern, explained in patterns:
+            if re.search(pattern, text):
+                return make_error(*explained)
+    if status := _STATUS.search(text):
+        return make_status_error(next(group for group in status.groups() if group))
+    if missing := _NO_MATCH.search(text) or _CONFLICT.search(text):
+        return make_error(
+            f"The package index has no {missing[1]} for this system and this Python.",
+            "Check PIP_INDEX_URL and PIP_CONSTRAINT if you set them. Otherwise look for a newer version of "
+            "GKNet Harmonize.",
+        )
+    complaints = [line.strip() for line in lines if re.match(r"\s*(ERROR|error)\b", line)]
+    last = next(iter(complaints or [line.strip() for line in reversed(lines) if line.strip()]), "It printed nothing.")
+    return make_error(f"{program} failed. {last}", "Try again. The log has the details.")
+
+
+def make_status_error(status: object) -> ThinError:
+    """Return the error for an answer of the package index with an HTTP status."""
+    return make_error(
+        f"The package index answered with error {status}.",
+        "Check PIP_INDEX_URL and the proxy settings (HTTPS_PROXY), then try again later.",
+    )
+
+
+def make_hash_error() -> ThinError:
+    """Return the error for a file whose SHA-256 is wrong."""
+    return make_error(*_HASH)
+
+
+def make_space_error(folder: Path, needed: int, free: int) -> ThinError:
+    """Return the error for too little disk space, both in bytes."""
+    return make_error(
+        f"The engine needs {needed / 1e9:.1f} GB in {folder}, but only {free / 1e9:.1f} GB are free.", _FULL[1]
+    )
+
+
+def explain_network_error(error: Exception) -> ThinError:
+    """Return the error for an exception of urllib, ssl or a socket."""
+    if isinstance(error, urllib.error.HTTPError):
+        return make_error(*_PROXY) if error.code == 407 else make_status_error(error.code)
+    text = f"{type(error).__name__}: {error}"
+    for pattern, explained in _OF_NETWORK:
+        if re.search(pattern, text, re.IGNORECASE):
+            return make_error(*explained)
+    return make_error(f"The download failed: {error}.", _NO_NETWORK[1])
+
+
+@contextmanager
+def explain_os_errors(folder: Path) -> Iterator[None]:
+    """Turn an OSError of work in a folder into a ThinError (`backend_unavailable`)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise make_error(f"The disk with {folder} is full.", _FULL[1]) from error
+        if getattr(error, "winerror", None) in (5, 32):
+            raise make_error(*_LOCKED) from error
+        reason = f"{error.filename or folder} can't be written: {error.strerror or error}."
+        raise make_error(reason, "Make the folder writable, then try again.") from error

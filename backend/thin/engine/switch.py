@@ -1,0 +1,123 @@
+"""The user's engine folder, and the small file in it that names the engine in use.
+
+Each engine is an environment in a folder of its own, `VERSION-RANDOM`. Replacing `current.json` switches from one to
+the next, so that a host sees either the old engine or the complete new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..environment import clean_environment
+from ..protocol import BACKEND_UNAVAILABLE, ThinError
+
+CPU, CUDA = "cpu", "cuda"
+BUILDS = (CPU, CUDA)
+"""Builds of PyTorch. On macOS, CPU also uses Apple's GPU."""
+_CURRENT = "current.json"
+_FIELDS = ("folder", "version", "build", "wheel_sha256")
+_AGAIN = "Install the engine again."
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine.   home: the engine folder.   folder: the name of its own folder in there.
+
+    version: of GKNet Harmonize.   build: one of BUILDS.   wheel_sha256: of the wheel that it was installed from.
+    """
+
+    home: Path
+    folder: str
+    version: str
+    build: str
+    wheel_sha256: str
+
+    @property
+    def path(self) -> Path:
+        """The folder of its environment."""
+        return self.home / self.folder
+
+    @property
+    def python(self) -> Path:
+        """The Python of its environment."""
+        return get_python(self.path)
+
+    def build_command(self, subcommand: str) -> list[str]:
+        """Return the command line for a subcommand of `gknet` without arguments, such as `serve`."""
+        return [str(self.python), "-I", "-m", "backend", subcommand]
+
+
+def find_engine_home() -> Path:
+    """Return the engine folder in the user's data folder, whether it exists or not."""
+    environment = clean_environment()
+    home = Path(environment.get("HOME") or Path.home())
+    if sys.platform == "win32":
+        local = environment.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "gknet" / "engine"
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "gknet" / "engine"
+    named = environment.get("XDG_DATA_HOME", "")
+    return (Path(named) if named.startswith("/") else home / ".local" / "share") / "gknet" / "engine"
+
+
+def get_python(environment: Path) -> Path:
+    """Return the path of the Python in an environment."""
+    return environment / "Scripts" / "python.exe" if sys.platform == "win32" else environment / "bin" / "python"
+
+
+def read_current(home: Path) -> Engine | None:
+    """Return the engine in use, None if there is none. Raise ThinError (`backend_unavailable`) if it is damaged."""
+    file = home / _CURRENT
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        engine = Engine(home, **{name: _get_text(facts, name) for name in _FIELDS})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ThinError(BACKEND_UNAVAILABLE, f"{file} can't be read: {error}.", _AGAIN) from error
+    if Path(engine.folder).name != engine.folder or engine.folder in (".", ".."):
+        raise ThinError(BACKEND_UNAVAILABLE, f"{file} names {engine.folder!r}, which is not a folder's name.", _AGAIN)
+    if not engine.python.exists():  # also if it is a link to a Python that was removed
+        message = f"The engine in {engine.path} no longer works: its Python is missing."
+        raise ThinError(BACKEND_UNAVAILABLE, message, _AGAIN)
+    return engine
+
+
+def switch_to(engine: Engine) -> None:
+    """Make an engine the one in use, atomically. Raise OSError."""
+    facts = {name: getattr(engine, name) for name in _FIELDS}
+    unfinished = engine.home / f"{_CURRENT}.{os.getpid()}"
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            json.dump(facts, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(engine.home / _CURRENT)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def forget_current(home: Path) -> None:
+    """Make none the engine in use. Raise OSError."""
+    (home / _CURRENT).unlink(missing_ok=True)
+
+
+def list_leftovers(home: Path, kept: set[str]) -> list[Path]:
+    """Return everything in the engine folder but the file that names the engine in use and the names to keep."""
+    try:
+        return sorted(path for path in home.iterdir() if path.name != _CURRENT and path.name not in kept)
+    except FileNotFoundError:
+        return []
+
+
+def _get_text(facts: Any, name: str) -> str:
+    value = facts[name]
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"`{name}` is not a text")
+    return value

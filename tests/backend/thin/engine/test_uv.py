@@ -1,0 +1,124 @@
+"""A computer without Python: uv is fetched from the index, checked, and asked for one."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from backend.thin.engine import fetch, installer, pythons
+from backend.thin.engine.attempt import Attempt, Progress
+from backend.thin.engine.installer import Wishes, install_engine
+from backend.thin.engine.settings import IndexSettings
+from backend.thin.protocol import CANCELLED, ThinError
+
+from .conftest import Index, Place, build_wheel
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform != "linux", reason="the program in place of uv is a shell script"),
+]
+
+WHEEL = f"uv-1.0-py3-none-manylinux_2_17_{platform.machine()}.whl"
+PROGRAM = f"""#!/bin/sh
+[ "$1 $2 $3" = "python install 3.13" ] || exit 9
+mkdir -p "$5/cpython-3.13.1-linux/bin"
+ln -s {sys.executable} "$5/cpython-3.13.1-linux/bin/python3"
+"""
+FAILS = "#!/bin/sh\necho 'error: error sending request for url: dns error'\nexit 2\n"
+
+
+@pytest.fixture
+def without_python(place: Place, monkeypatch: pytest.MonkeyPatch) -> Wishes:
+    monkeypatch.setattr(pythons, "list_candidates", lambda _: [])
+    offer(place.index, PROGRAM)
+    return Wishes(place.wheel)
+
+
+def offer(index: Index, program: str) -> None:
+    index.files[WHEEL] = build_wheel("uv", "1.0", {"uv-1.0.data/scripts/uv": program})
+
+
+def fail(place: Place, wishes: Wishes, message: str) -> None:
+    with pytest.raises(ThinError, match=message) as caught:
+        install_engine(wishes, Attempt())
+    assert caught.value.hint
+    assert place.list() == set()
+
+
+def test_uv_provides_a_python_inside_the_engine(
+    place: Place, without_python: Wishes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[Path] = []
+    copy = installer.make_environment
+
+    def watch(folder: Path, python: Path, *rest: object) -> None:
+        chosen.append(python)
+        copy(folder, python, *rest)
+
+    monkeypatch.setattr(installer, "make_environment", watch)
+    reports: list[Progress] = []
+    engine = install_engine(without_python, Attempt(reports.append))
+    assert chosen == [engine.path / "python/cpython-3.13.1-linux/bin/python3"]
+    assert place.list() == {"0.1.0", "current.json"}
+    (size,) = {one.bytes_total for one in reports if one.text.startswith("Downloading uv")}
+    assert size == len(place.index.files[WHEEL])
+
+
+@pytest.mark.parametrize("accept", ["json", "html"])
+def test_a_wrong_hash_is_refused(
+    place: Place, without_python: Wishes, accept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if accept == "html":
+        monkeypatch.setattr("backend.thin.engine.uv.ACCEPT", "text/html")
+    place.index.damaged.add(WHEEL)
+    fail(place, without_python, "SHA-256 is wrong")
+
+
+def test_no_python_and_no_uv(place: Place, without_python: Wishes) -> None:
+    offer(place.index, FAILS)
+    fail(place, without_python, "No Python was found, and uv can't provide one. .* no connection")
+    del place.index.files[WHEEL]
+    fail(place, without_python, "error 404")
+    place.index.close()
+    fail(place, without_python, "refused")
+
+
+def test_a_page_that_is_damaged(place: Place, without_python: Wishes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place.index, "_answer", lambda *_: (200, "text/html", b'{"files": 3}'))
+    fail(place, without_python, "can't be read")
+
+
+def test_without_network_and_python_the_error_says_how_to_get_one(place: Place, without_python: Wishes) -> None:
+    wishes = Wishes(without_python.wheel, installer.Sources(offline=place.folder))
+    with pytest.raises(ThinError, match=r"No Python 3\.11 to 3\.14") as caught:
+        install_engine(wishes, Attempt())
+    assert "python.org" in caught.value.hint
+
+
+def test_a_slow_download_is_cancelled_at_once(place: Place, without_python: Wishes) -> None:
+    place.index.slow_s = 30
+    is_cancelled = threading.Event()
+    threading.Timer(0.3, is_cancelled.set).start()
+    start = time.monotonic()
+    with pytest.raises(ThinError) as caught:
+        install_engine(without_python, Attempt(is_cancelled=is_cancelled.is_set))
+    assert caught.value.code == CANCELLED
+    assert time.monotonic() - start < 10
+    assert place.list() == set()
+
+
+def test_a_password_in_the_address_is_sent_but_not_logged(place: Place) -> None:
+    attempt = Attempt()
+    address = place.index.address.replace("http://", "http://user:s%40cret@") + "/leaf/"
+    asked: list[str] = []
+    request = fetch._build_request(address, "*/*")
+    assert request.get_header("Authorization") == "Basic dXNlcjpzQGNyZXQ="
+    settings = IndexSettings(place.index.address, "", "")
+    fetch.fetch(address, settings, attempt, on_chunk=lambda chunk: asked.append(chunk.decode()))
+    assert "leaf-1.0" in asked[0]
+    assert not any("cret" in line for line in attempt._lines)
