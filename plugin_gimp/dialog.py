@@ -100,15 +100,19 @@ def _lay_out_settings(
 
 def _make_resettable(entry: GimpUi.ScaleEntry, name: str, help_text: str) -> None:
     """Make a double click on a slider set it to 0.   name: for screen readers."""
+    is_double = False
 
-    def press(_: Gtk.Widget, event: Gdk.EventButton) -> bool:
-        is_double = event.type == Gdk.EventType.DOUBLE_BUTTON_PRESS and event.button == Gdk.BUTTON_PRIMARY
-        if is_double:
+    def reset(_: Gtk.Widget, event: Gdk.EventButton) -> bool:
+        """Reset when the button is released: until then, the slider follows a hand that moves a little."""
+        nonlocal is_double
+        if is_double and event.type == Gdk.EventType.BUTTON_RELEASE:
             entry.set_value(0.0)
-        return bool(is_double)
+        is_double = event.type == Gdk.EventType.DOUBLE_BUTTON_PRESS and event.button == Gdk.BUTTON_PRIMARY
+        return False
 
     entry.set_increments(1.0, 10.0)
-    entry.get_range().connect("button-press-event", press)
+    for signal in ("button-press-event", "button-release-event"):
+        entry.get_range().connect(signal, reset)
     entry.get_range().get_accessible().set_name(name)
     entry.set_tooltip_text(help_text)
 

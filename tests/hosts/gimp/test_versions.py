@@ -140,8 +140,9 @@ def test_a_double_click_on_a_slider_resets_it(desk: Desk) -> None:
     await_still(desk)
     left, top, across, _ = desk.geometry(WINDOW)
     # The third slider, which lies between its name and its number.
-    desk.do("xdotool", "mousemove", str(left + across - 250), str(top + 110))
-    desk.do("xdotool", "click", "--repeat", "2", "--delay", "50", "1")
+    at, beside = ([str(left + across - 250 + moved), str(top + 110)] for moved in (0, 2))
+    second = ["mousedown", "1", "sleep", "0.05", "mousemove", *beside, "sleep", "0.05", "mouseup", "1"]
+    desk.do("xdotool", "mousemove", *at, "click", "1", "sleep", "0.05", *second)  # a hand does not keep still
     await_still(desk)
     desk.shot("versions-reset")
     desk.key("1")
