@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gi.repository import Gdk, Gimp, GimpUi, GLib, GObject, Gtk
+from gi.repository import Gdk, Gimp, GimpUi, GLib, GObject, Gtk, Pango
 from thin import diagnostics
 from thin.choices import CHOSEN_LAYER, RESET_HELP, TITLE, TRIMS, TRIMS_HELP, format_topmost
 from thin.job import Backend
@@ -17,6 +17,10 @@ _MOST_GROWTH = 1.6
 """How much larger the pictures are on a large screen, at most."""
 _SETTINGS_WIDTH = 440
 """Minimum width of the settings in pixels."""
+_MOST_LINES = 6
+"""Lines of text on several layers, so that the dialog fits the smallest screen. A tooltip has all of it."""
+_MOST_CHARACTERS = 40
+"""Width of that text and of layers' names."""
 
 
 def show_dialog(
@@ -40,7 +44,7 @@ def show_dialog(
     columns = Gtk.Box(spacing=18)
     columns.pack_start(versions.widget, True, False, 0)
     topmost = [format_topmost(layers[-1].get_name(), len(layers))] if len(layers) > 1 else []
-    settings = _lay_out_settings(dialog, "\n".join(topmost + left_out), chooser, copy)
+    settings = _lay_out_settings(dialog, " ".join(topmost + left_out), chooser, copy)
     columns.pack_start(settings, True, True, 0)
     columns.show_all()
     dialog.get_content_area().pack_start(columns, True, True, 0)
@@ -80,7 +84,10 @@ def _lay_out_settings(
     column = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
     column.set_size_request(_SETTINGS_WIDTH, -1)
     if text:
-        column.pack_start(Gtk.Label(label=text, wrap=True, max_width_chars=40, xalign=0), False, False, 0)
+        label = Gtk.Label(label=text, tooltip_text=text, wrap=True, max_width_chars=_MOST_CHARACTERS, xalign=0)
+        label.set_lines(_MOST_LINES)
+        label.set_ellipsize(Pango.EllipsizeMode.END)
+        column.pack_start(label, False, False, 0)
     # Sliders instead of spin buttons, and combo boxes in every version: GIMP 3.2 would show radio buttons.
     strength = dialog.get_scale_entry("strength", 1.0)
     strength.get_range().get_accessible().set_name("Strength")
@@ -100,15 +107,19 @@ def _lay_out_settings(
 
 def _make_resettable(entry: GimpUi.ScaleEntry, name: str, help_text: str) -> None:
     """Make a double click on a slider set it to 0.   name: for screen readers."""
+    is_double = False
 
-    def press(_: Gtk.Widget, event: Gdk.EventButton) -> bool:
-        is_double = event.type == Gdk.EventType.DOUBLE_BUTTON_PRESS and event.button == Gdk.BUTTON_PRIMARY
-        if is_double:
+    def reset(_: Gtk.Widget, event: Gdk.EventButton) -> bool:
+        """Reset when the button is released: until then, the slider follows a hand that moves a little."""
+        nonlocal is_double
+        if is_double and event.type == Gdk.EventType.BUTTON_RELEASE:
             entry.set_value(0.0)
-        return bool(is_double)
+        is_double = event.type == Gdk.EventType.DOUBLE_BUTTON_PRESS and event.button == Gdk.BUTTON_PRIMARY
+        return False
 
     entry.set_increments(1.0, 10.0)
-    entry.get_range().connect("button-press-event", press)
+    for signal in ("button-press-event", "button-release-event"):
+        entry.get_range().connect(signal, reset)
     entry.get_range().get_accessible().set_name(name)
     entry.set_tooltip_text(help_text)
 
@@ -122,6 +133,9 @@ class _LayerChooser:
         others = (layer for layer in _list_layers(image.get_layers()) if layer.get_id() not in taken)
         self._layers = {str(other.get_id()): other for other in others}
         self._combo = Gtk.ComboBoxText(hexpand=True)
+        for cell in self._combo.get_cells():
+            cell.set_property("ellipsize", Pango.EllipsizeMode.END)
+            cell.set_property("max-width-chars", _MOST_CHARACTERS)
         for number, other in self._layers.items():
             self._combo.append(number, other.get_name())
         self._label = Gtk.Label(label="La_yer", use_underline=True, xalign=0, mnemonic_widget=self._combo)

@@ -69,6 +69,8 @@ class Preview:
         Only the last call counts. A version that the layer doesn't have counts as version 1.
         """
         self._wanted, self._has_failed = settings, False
+        if _get_scene_key(settings) in self._fits:
+            self.probabilities = self._fits[_get_scene_key(settings)][1]  # fewer, perhaps, than in the last scene
         if self._job is not None and _get_scene_key(self._job[1]) != _get_scene_key(settings):
             self._job[0].cancel()
         self._show_wanted()

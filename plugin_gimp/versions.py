@@ -38,7 +38,9 @@ class Versions:
 
     def press_key(self, dialog: Gtk.Dialog, event: Gdk.EventKey) -> bool:
         """Choose a version by its number, unless that is typed into an entry."""
-        if event.state & Gtk.accelerator_get_default_mod_mask() or isinstance(dialog.get_focus(), Gtk.Entry):
+        # On French keyboards, digits need Shift.
+        modifiers = Gtk.accelerator_get_default_mod_mask() & ~Gdk.ModifierType.SHIFT_MASK
+        if event.state & modifiers or isinstance(dialog.get_focus(), Gtk.Entry):
             return False
         number = Gdk.keyval_to_unicode(event.keyval) - ord("0")
         if not 1 <= number <= len(self._preview.probabilities):

@@ -76,6 +76,16 @@ def await_still(desk: Desk) -> None:
     await_that(is_still, "a dialog that rests")
 
 
+def check_fits(desk: Desk, gimp: Program) -> None:
+    """The whole dialog is on the screen."""
+    width, height = SCREENS[gimp.chroot.suite]
+    left, top, across, down = desk.geometry(WINDOW)
+    assert left >= 0
+    assert top >= 0
+    assert across <= width
+    assert down <= height - PANEL
+
+
 def made_pixels(desk: Desk, name: str, stem: str) -> bytes:
     state = desk.running.ask("state", stem)
     return (desk.running.folder / next(one["pixels"] for one in state["layers"] if one["name"] == name)).read_bytes()
@@ -100,12 +110,7 @@ def test_keys_choose_version_and_warmth_which_are_made_undone_and_repeated(
     served = client.status()["served"]
     open_dialog(desk)
     await_versions(desk, client, served)
-    width, height = SCREENS[gimp.chroot.suite]
-    left, top, across, down = desk.geometry(WINDOW)
-    assert left >= 0
-    assert top >= 0
-    assert across <= width
-    assert down <= height - PANEL
+    check_fits(desk, gimp)
     desk.shot("versions-first")
     first, served = dialog(desk), client.status()["served"]
     desk.key("3")
@@ -140,8 +145,9 @@ def test_a_double_click_on_a_slider_resets_it(desk: Desk) -> None:
     await_still(desk)
     left, top, across, _ = desk.geometry(WINDOW)
     # The third slider, which lies between its name and its number.
-    desk.do("xdotool", "mousemove", str(left + across - 250), str(top + 110))
-    desk.do("xdotool", "click", "--repeat", "2", "--delay", "50", "1")
+    at, beside = ([str(left + across - 250 + moved), str(top + 110)] for moved in (0, 2))
+    second = ["mousedown", "1", "sleep", "0.05", "mousemove", *beside, "sleep", "0.05", "mouseup", "1"]
+    desk.do("xdotool", "mousemove", *at, "click", "1", "sleep", "0.05", *second)  # a hand does not keep still
     await_still(desk)
     desk.shot("versions-reset")
     desk.key("1")
@@ -194,6 +200,20 @@ def test_three_layers_of_which_one_is_refused_give_two_results_in_one_undo_step(
     assert visible == [True, False, False, True, False, True]
     desk.undo("high (harmonized)")
     assert desk.is_same(before, desk.running.ask("state", "undone"))
+    desk.close_image()
+
+
+def test_many_layers_that_are_left_out_do_not_push_the_buttons_off_the_screen(desk: Desk, gimp: Program) -> None:
+    names = [f"layer {number} with a name that is too long for a small dialog on a small screen" for number in range(8)]
+    opaque = [cases.layer(name, "opaque", visible=False) for name in names]
+    layers = [cases.layer("ground", "ground"), *opaque, cases.pasted()]
+    desk.show(cases.case("many", layers=layers, targets=["object", *names]))
+    open_dialog(desk)
+    await_still(desk)
+    desk.shot("several-many")
+    check_fits(desk, gimp)
+    desk.key("Escape")
+    desk.await_no_window(WINDOW)
     desk.close_image()
 
 
