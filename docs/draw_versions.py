@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from gknet import CompositeFit, Harmonizer, Trims
-from gknet.pixels.side_by_side import join_side_by_side
+from gknet.pixels.side_by_side import join_side_by_side, split_into_rows
 
 DOCS = Path(__file__).parent
 DEMO = DOCS.parent / "gknet" / "demo"
@@ -33,8 +33,7 @@ def make_versions(fit: CompositeFit, composite: np.ndarray) -> Rows:
     for number, variant in enumerate(fit.variants, start=1):
         caption = f"version {number}, {variant.probability:.0%} likely"
         shown[caption] = crop(fit.apply(composite, variant=number))
-    captions = list(shown)
-    return [{caption: shown[caption] for caption in captions[first : first + 3]} for first in (0, 3)]
+    return split_into_rows(shown, 3)
 
 
 def make_trims(fit: CompositeFit, composite: np.ndarray) -> Rows:

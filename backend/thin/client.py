@@ -189,7 +189,7 @@ def _check_knows_options(backend: Mapping[str, Any], options: Mapping[str, Any] 
     options = options or {}
     if any(options.get(name) for name in TRIMS) and backend["protocol"] < [1, 1]:
         raise _make_old_error("brightness, warmth and saturation")
-    if options.get("variant", 1) != 1 and backend["protocol"] < [1, 2]:
+    if options.get("variant") not in (None, 1) and backend["protocol"] < [1, 2]:
         raise _make_old_error("choosing a version")
 
 

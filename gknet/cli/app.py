@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from gknet import __version__
 from gknet.cli.batch import batch
+from gknet.cli.numbers import WholeNumber
 from gknet.cli.terminal import discard, exit_on_signals, open_missing_streams, say, warn
 from gknet.errors import CancelledError, HarmonizeError, InputError, MissingPackageError
 from gknet.network.config import MAX_VARIANTS
@@ -67,13 +68,13 @@ def harmonize(
     layer: str | None = None,
     clean_edges: bool = False,
     strength: float = 1.0,
-    variant: int | None = None,
+    variant: WholeNumber | None = None,
     variants: bool = False,
     brightness: float = 0.0,
     warmth: float = 0.0,
     saturation: float = 0.0,
     model: str = "gknet-s",
-    network_size: int | None = None,
+    network_size: WholeNumber | None = None,
     device: str = "auto",
     show: bool = False,
 ) -> None:
@@ -156,12 +157,7 @@ def harmonize(
     if variants and (show or variant is not None):
         name = "--show" if show else "--variant"
         raise InputError(f"{name} does not go with --variants, which writes and shows them all.", "Leave one out.")
-    if variants:
-        outputs = [output.with_stem(f"{output.stem}-{number}") for number in range(1, 1 + MAX_VARIANTS)]
-        beside: Path | None = output.with_name(f"{output.stem}-versions.png")
-    else:
-        outputs = [output]
-        beside = output.with_name(f"{output.stem}-before-after.png") if show else None
+    outputs, beside = _name_outputs(output, variants, show)
     inputs = [path for path in (*pair, *layers) if path is not None]
     _check_distinct(inputs, outputs if beside is None else [*outputs, beside])
     with _show_progress() as step:
@@ -187,7 +183,7 @@ def harmonize(
             assert background is not None
             place = None if at is None else _parse_position(at, "--at")
             scene = LayerScene(foreground, background, place, 1.0 if scale is None else scale, step)
-        for path in outputs:
+        for path in (output, *outputs):
             scene.check_writable(path)
         if beside is not None:
             check_writable(beside, 3)
@@ -197,9 +193,10 @@ def harmonize(
         step("load", 0, 1)
         from gknet.harmonizer import Harmonizer
         from gknet.pixels.reduction import make_thumbnail
-        from gknet.pixels.side_by_side import HEIGHT
+        from gknet.pixels.side_by_side import HEIGHT, split_into_rows
 
         fit = scene.fit(Harmonizer.from_pretrained(model, device), network_size)
+        leftovers = [path for path in outputs[len(fit.variants) :] if path.exists()]
         del outputs[len(fit.variants) :]
         shown = {} if before is None else {"before": make_thumbnail(before, HEIGHT)}
         for number, path in enumerate(outputs, 1 if variant is None else variant):
@@ -207,14 +204,14 @@ def harmonize(
             step("write", 0, 1)
             scene.write(path, after)
             if beside is not None:
-                likely = f"version {number}, {fit.variants[number - 1].probability:.0%} likely"
-                shown[likely if variants else "after"] = make_thumbnail(after, HEIGHT)
+                probability = fit.variants[number - 1].probability
+                caption = f"version {number}, {probability:.0%} likely" if variants else "after"
+                shown[caption] = make_thumbnail(after, HEIGHT)
         if beside is not None:
-            captions = list(shown)
-            starts = range(0, len(captions), 3)
-            rows = [{caption: shown[caption] for caption in captions[start : start + 3]} for start in starts]
-            _write_side_by_side(beside, rows, scene.file)
+            _write_side_by_side(beside, split_into_rows(shown, 3), scene.file)
     _print_notes(scene)
+    if leftovers:
+        warn(f"Note: this object has fewer versions; not from this run: {', '.join(map(str, leftovers))}.")
     for path in outputs if beside is None else [*outputs, beside]:
         say(f"Wrote {path}")
 
@@ -261,7 +258,7 @@ def inspect(
     output: Output,
     point: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     model: str = "gknet-s",
-    network_size: int | None = None,
+    network_size: WholeNumber | None = None,
     device: str = "auto",
 ) -> None:
     """Show what the network does with a picture, and why, as an illustrated HTML page.
@@ -336,6 +333,16 @@ def _print_notes(scene: Scene) -> None:
     """Print the notes on a scene's files as one line."""
     if scene.notes:
         warn(f"Note: {'; '.join(scene.notes)}.")
+
+
+def _name_outputs(output: Path, variants: bool, show: bool) -> tuple[list[Path], Path | None]:
+    """Return the pictures to write, and the sheet that shows them side by side, if any."""
+    if not output.name:  # which is refused later
+        return [output], None
+    if variants:
+        numbered = [output.with_stem(f"{output.stem}-{number}") for number in range(1, 1 + MAX_VARIANTS)]
+        return numbered, output.with_name(f"{output.stem}-versions.png")
+    return [output], output.with_name(f"{output.stem}-before-after.png") if show else None
 
 
 def _check_distinct(inputs: list[Path], outputs: list[Path]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from gknet.cli.numbers import WholeNumber
 from gknet.cli.terminal import say, warn
 from gknet.ending import list_ending_signals
 from gknet.errors import InputError
@@ -34,14 +35,14 @@ def batch(
     /,
     *,
     strength: float = 1.0,
-    variant: int = 1,
+    variant: WholeNumber = 1,
     brightness: float = 0.0,
     warmth: float = 0.0,
     saturation: float = 0.0,
     layer: str | None = None,
     clean_edges: bool = False,
     model: str = "gknet-s",
-    network_size: int | None = None,
+    network_size: WholeNumber | None = None,
     device: str = "auto",
     report: Path | None = None,
     ray: bool = False,

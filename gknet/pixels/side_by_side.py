@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,13 +37,25 @@ def _draw_row(pictures: dict[str, np.ndarray], encoding: Encoding) -> Image.Imag
     for pixels in pictures.values():
         values = make_thumbnail(pixels, HEIGHT)
         small.append(np.rint(encoding.to_srgb(values.clip(0, 1)).clip(0, 1) * 255).astype(np.uint8))
-    width = sum(picture.shape[1] for picture in small) + _GAP * (len(small) - 1)
+    font = ImageFont.load_default(22)
+    # A picture narrower than its caption gets the caption's room.
+    rooms = [
+        max(picture.shape[1], math.ceil(font.getlength(caption)) + 8)
+        for caption, picture in zip(pictures, small, strict=True)
+    ]
+    width = sum(rooms) + _GAP * (len(small) - 1)
     height = max(picture.shape[0] for picture in small) + _CAPTION
     row = Image.new("RGB", (width, height), "white")
     pen, left = ImageDraw.Draw(row), 0
-    font = ImageFont.load_default(22)
-    for caption, picture in zip(pictures, small, strict=True):
+    for caption, picture, room in zip(pictures, small, rooms, strict=True):
         row.paste(Image.fromarray(picture), (left, _CAPTION))
         pen.text((left + 4, _CAPTION // 2), caption, fill="black", font=font, anchor="lm")
-        left += picture.shape[1] + _GAP
+        left += room + _GAP
     return row
+
+
+def split_into_rows(pictures: dict[str, np.ndarray], across: int) -> list[dict[str, np.ndarray]]:
+    """Return captions and pictures in rows of at most `across`, for `join_side_by_side`."""
+    captions = list(pictures)
+    starts = range(0, len(captions), across)
+    return [{caption: pictures[caption] for caption in captions[start : start + across]} for start in starts]

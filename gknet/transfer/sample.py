@@ -15,7 +15,11 @@ from gknet.pixels.box import Box
 from gknet.pixels.pixels import max_alpha
 from gknet.transfer.slicing import LARGEST, Pixels, cell_size
 
+Places = npt.NDArray[np.intp]
+
 _SAMPLES = 4096
+_FEWEST = 512
+"""Fewer visible pixels on an even grid are replaced by some of all visible ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,26 +46,31 @@ class Sample:
         height, width = layer.shape[:2]
         part = part or Box(0, 0, width, height)
         step = max(1, math.ceil(math.sqrt(part.width * part.height / _SAMPLES)))
-        rows = np.arange(part.top + min(step, part.height) // 2, part.bottom, step)
-        columns = np.arange(part.left + min(step, part.width) // 2, part.right, step)
-        shown = np.ix_(rows, columns)
-        color, visible = _select_visible(layer[shown], None if mask is None else mask[shown], encoding)
-        y, x = (torch.from_numpy(at) for at in np.nonzero(visible))
+        rows, columns = _find_visible(layer, mask, part, step)
+        if len(rows) < _FEWEST and step > 1:  # the object fills little of the part
+            rows, columns = _find_visible(layer, mask, part, 1)
+            every = max(1, len(rows) // _SAMPLES)
+            rows, columns = rows[::every], columns[::every]
+        color = layer[rows, columns, :3].astype(np.float32) / np.float32(LARGEST[layer.dtype])
+        color = encoding.to_srgb(color[None])[0]
+        color = (color / color.max(-1, keepdims=True, initial=1)).clip(0, 1)
         y, x = (
-            (torch.from_numpy(places)[at] + 0.5) / cell_size(length)
-            for places, at, length in ((rows, y, height), (columns, x, width))
+            (torch.from_numpy(places).double() + 0.5) / cell_size(length)
+            for places, length in ((rows, height), (columns, width))
         )
-        return cls(torch.from_numpy(color[visible]), y, x)
+        return cls(torch.from_numpy(color), y, x)
 
 
-def _select_visible(
-    layer: Pixels, mask: Pixels | None, encoding: Encoding
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Return encoded colors (h, w, 3) of a layer, those above 1 scaled down, and True (h, w) where they count."""
-    color = layer[..., :3].astype(np.float32) / np.float32(LARGEST[layer.dtype])
-    visible = np.isfinite(color).all(-1)
-    for alpha in (layer[..., 3] if layer.shape[2] == 4 else None, mask):
+def _find_visible(layer: Pixels, mask: Pixels | None, part: Box, step: int) -> tuple[Places, Places]:
+    """Return row and column (n,) of a part's visible pixels on a grid whose points are `step` pixels apart."""
+    rows = slice(part.top + min(step, part.height) // 2, part.bottom, step)
+    columns = slice(part.left + min(step, part.width) // 2, part.right, step)
+    grid = layer[rows, columns]
+    visible = np.ones(grid.shape[:2], np.bool_)
+    for alpha in (grid[..., 3] if layer.shape[2] == 4 else None, None if mask is None else mask[rows, columns]):
         if alpha is not None:
             visible &= alpha > 0.5 * max_alpha(alpha) * LARGEST[alpha.dtype]
-    color = encoding.to_srgb(np.where(visible[..., None], color, 0))
-    return (color / color.max(-1, keepdims=True).clip(1)).clip(0, 1), visible
+    if layer.dtype.kind == "f":
+        visible &= np.isfinite(grid[..., :3]).all(-1)
+    row, column = np.nonzero(visible)
+    return row * step + rows.start, column * step + columns.start

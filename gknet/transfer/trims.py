@@ -7,6 +7,7 @@ every depth gets them from its own values, and they need no new run of the netwo
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from reprlib import repr as shorten
 
 import numpy as np
 import numpy.typing as npt
@@ -38,10 +39,10 @@ class Trims:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
                 raise TypeError(f"{field.name} must be a number, not {type(value).__qualname__}.")
             if not -_FULL <= value <= _FULL:
-                raise InputError(f"Invalid {field.name} {value:g}.", f"It must be between -{_FULL} and {_FULL}.")
+                raise InputError(f"Invalid {field.name} {shorten(value)}.", f"It must be between -{_FULL} and {_FULL}.")
 
     @property
     def matrix(self) -> npt.NDArray[np.float64]:

@@ -379,11 +379,28 @@ def test_all_versions_are_written_with_a_sheet_or_one_is_chosen(run: Run, files:
         assert sheet.height > 2 * 512
 
 
+def test_notes_are_written_once_and_old_versions_named(run: Run, files: Path) -> None:
+    Image.open(files / "picture.png").save(files / "picture.jpg")
+    code, out, err = run("harmonize", "picture.jpg", "mask.png", "-o", "out.jpg", "--variants")
+    assert (code, out.count("Wrote")) == (0, 6)
+    assert err.count("JPEG compresses") == 1
+    Image.fromarray(np.zeros((512, 512, 3), np.uint8)).save(files / "black.png")  # looks the same in every version
+    code, out, err = run("harmonize", "black.png", "mask.png", "-o", "out.jpg", "--variants")
+    written = out.count("Wrote") - 1
+    assert code == 0
+    assert written < 5
+    assert [f"out-{number}.jpg" in err for number in range(1, 6)] == [number > written for number in range(1, 6)]
+
+
 def test_a_choice_of_versions_that_cannot_be_made_is_refused(run: Run, files: Path) -> None:
     composite = ("harmonize", "picture.png", "mask.png", "-o", "out.png")
     refused(run(*composite, "--variant", "6"), "variant 6", "between 1 and 5")
     refused(run(*composite, "--variants", "--variant", "1"), "--variant does not go with --variants")
     refused(run(*composite, "--variants", "--show"), "--show does not go with --variants")
+    for option in ("--variant", "--network-size"):
+        refused(run(*composite, option, "256.5"), option, "not a whole number")
+    for name in ("", "/", "out", ".."):
+        refused(run("harmonize", "picture.png", "mask.png", "-o", name, "--variants"), "its name has no suffix")
     (files / "picture.png").rename(files / "out-4.png")
     refused(run("harmonize", "out-4.png", "mask.png", "-o", "out.png", "--variants"), "one of the inputs")
     assert sorted(path.name for path in files.iterdir()) == ["mask.png", "out-4.png"]
