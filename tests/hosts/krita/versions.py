@@ -93,7 +93,7 @@ def versions(facts):
 
 
 def trimmed(shown, facts):
-    """A digit that is typed into an entry is no version; a double click resets."""
+    """A digit typed into an entry does not choose a version; a double click resets."""
     trim = shown._trims["warmth"]
     trim._number.setFocus()
     trim._number.selectAll()
