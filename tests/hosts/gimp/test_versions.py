@@ -32,6 +32,8 @@ def desk(gimp: Program, backend: Backend, tmp_path_factory: pytest.TempPathFacto
     shots /= f"gimp-{gimp.chroot.version('gimp')}"
     shots.mkdir(parents=True, exist_ok=True)
     width, height = SCREENS[gimp.chroot.suite]
+    for last in (gimp.settings / "plug-in-settings").glob("*gknet-harmonize*.last"):
+        last.unlink()  # of another module
     running = gimp.start("versions", backend.path, display=True, screen=f"{width}x{height}")
     cases.write_photographs(running.folder)
     made = Desk(running, shots)

@@ -36,7 +36,7 @@ def preview_ready():
 
 def preview_at(strength):
     shown = preview_ready()
-    return shown if shown is not None and shown._preview._values.strength == strength else None
+    return shown if shown is not None and shown._preview._pictures[1].values.strength == strength else None
 
 
 def press(window, which):
