@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -24,9 +23,9 @@ from gknet.network import weights
 from gknet.network.inference import InferenceNetwork
 from training.data.streams.shared_views import SharedViewStream
 from training.engine.batch import Batch
-from training.engine.stopping import catch_stop_signals
 from training.evaluation.command import run_command
 from training.heads.bank import open_stream
+from training.heads.making import make_pieces
 
 PIXELS = 256
 """Pixels kept of each foreground."""
@@ -86,13 +85,11 @@ def _run(options: argparse.Namespace) -> None:
     pieces = len(list_pieces(options.out))
     stream = open_stream(options.data, seed=1 + pieces)
     generator = Generator().manual_seed(pieces)
-    started = time.monotonic()
-    with catch_stop_signals() as is_stopping:
-        while not is_stopping() and time.monotonic() - started < 60 * options.minutes:
-            before = time.monotonic()
-            count = add_piece(options.out, net, stream, generator)
-            speed = count / (time.monotonic() - before)
-            print(f"{len(list_pieces(options.out))} files, {speed:.1f} composites per second", flush=True)
+    make_pieces(
+        lambda: add_piece(options.out, net, stream, generator),
+        lambda: len(list_pieces(options.out)),
+        options.minutes,
+    )
 
 
 def main() -> int:

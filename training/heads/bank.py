@@ -13,7 +13,6 @@ import argparse
 import json
 import math
 import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -28,9 +27,9 @@ from training.data.shards import find_shards, read_photographs
 from training.data.streams.shared_views import VIEW_SIZE, SharedViewStream
 from training.engine.batch import Stream
 from training.engine.run import read_run
-from training.engine.stopping import catch_stop_signals
 from training.evaluation.command import run_command
 from training.heads.examples import Examples, join_examples, make_examples
+from training.heads.making import make_pieces
 
 COMPOSITE_SIZE = 144
 """Height and width of the composites, in pixels."""
@@ -109,13 +108,11 @@ def _run(options: argparse.Namespace) -> None:
     bank = Bank(options.bank, path)
     net = weights.load(path).eval()
     stream = open_stream(options.data, 1 + len(bank.pieces))
-    started = time.monotonic()
-    with catch_stop_signals() as is_stopping:
-        while not is_stopping() and time.monotonic() - started < 60 * options.minutes:
-            before = time.monotonic()
-            count = extend_bank(bank, stream, net, iter([True, False]).__next__)
-            speed = count / (time.monotonic() - before)
-            print(f"{len(bank.pieces)} pieces, {speed:.1f} composites per second", flush=True)
+    make_pieces(
+        lambda: extend_bank(bank, stream, net, iter([True, False]).__next__),
+        lambda: len(bank.pieces),
+        options.minutes,
+    )
 
 
 def main() -> int:
