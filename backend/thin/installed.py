@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .engine.switch import Engine, find_engine_home, read_current
+from .engine.wheel import FOLDER, PATTERN
 from .environment import clean_environment
 from .protocol import BACKEND_UNAVAILABLE, ThinError
 
@@ -99,13 +100,19 @@ def build_command(subcommand: str) -> list[str]:
     """
     choice = choose_command()
     if choice is None:
-        raise ThinError(
-            BACKEND_UNAVAILABLE,
-            "The `gknet` command was not found.",
-            "Install GKNet Harmonize with pip, then restart this program. If it is already installed, "
-            f"run `gknet install` for this program, or set {VARIABLE} to the path of the command.",
-        )
+        raise make_missing_error()
     return choice.words if subcommand == "serve" else [*choice.words[:-1], subcommand]
+
+
+def make_missing_error() -> ThinError:
+    """Return the error (`backend_unavailable`) that there is no command."""
+    hint = "If GKNet Harmonize is already installed, "
+    hint += f"run `gknet install` for this program, or set {VARIABLE} to the path of the command."
+    if any(FOLDER.glob(PATTERN)):
+        hint = f"Open the dialog of Harmonize to install the engine. {hint}"
+    else:
+        hint = f"Get the plug-in's archive, which contains the engine, or install GKNet Harmonize with pip. {hint}"
+    return ThinError(BACKEND_UNAVAILABLE, "The engine is not installed: the `gknet` command was not found.", hint)
 
 
 def find_engine() -> Engine | None:

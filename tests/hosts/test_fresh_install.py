@@ -116,7 +116,7 @@ def test_gimps_archive_works_as_unpacked_and_says_what_is_missing_without_the_co
         assert archive.getinfo("gknet-harmonize/gknet-harmonize.py").external_attr >> 16 & 0o111
     nowhere = connection.with_name("nowhere.json")
     running = gimp.start("without", nowhere)
-    assert "The `gknet` command was not found" in harmonized(running)[1]
+    assert "The engine is not installed" in harmonized(running)[1]
     (gimp.home / ".local" / "bin").mkdir(parents=True)
     (gimp.home / ".local" / "bin" / "gknet").symlink_to(fresh.gknet)
     running = gimp.start("with", nowhere)

@@ -19,7 +19,7 @@ from ..protocol import BACKEND_UNAVAILABLE, ThinError
 CPU, CUDA = "cpu", "cuda"
 BUILDS = (CPU, CUDA)
 """Builds of PyTorch. On macOS, CPU also uses Apple's GPU."""
-_CURRENT = "current.json"
+CURRENT = "current.json"
 _FIELDS = ("folder", "version", "build", "wheel_sha256")
 _AGAIN = "Install the engine again."
 
@@ -72,7 +72,7 @@ def get_python(environment: Path) -> Path:
 
 def read_current(home: Path) -> Engine | None:
     """Return the engine in use, None if there is none. Raise ThinError (`backend_unavailable`) if it is damaged."""
-    file = home / _CURRENT
+    file = home / CURRENT
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
         engine = Engine(home, **{name: _get_text(facts, name) for name in _FIELDS})
@@ -91,13 +91,13 @@ def read_current(home: Path) -> Engine | None:
 def switch_to(engine: Engine) -> None:
     """Make an engine the one in use, atomically. Raise OSError."""
     facts = {name: getattr(engine, name) for name in _FIELDS}
-    unfinished = engine.home / f"{_CURRENT}.{os.getpid()}"
+    unfinished = engine.home / f"{CURRENT}.{os.getpid()}"
     try:
         with unfinished.open("w", encoding="utf-8") as file:
             json.dump(facts, file, indent=2)
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(engine.home / _CURRENT)
+        unfinished.replace(engine.home / CURRENT)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
@@ -105,13 +105,13 @@ def switch_to(engine: Engine) -> None:
 
 def forget_current(home: Path) -> None:
     """Make none the engine in use. Raise OSError."""
-    (home / _CURRENT).unlink(missing_ok=True)
+    (home / CURRENT).unlink(missing_ok=True)
 
 
 def list_leftovers(home: Path, kept: set[str]) -> list[Path]:
     """Return everything in the engine folder but the file that names the engine in use and the names to keep."""
     try:
-        return sorted(path for path in home.iterdir() if path.name != _CURRENT and path.name not in kept)
+        return sorted(path for path in home.iterdir() if path.name != CURRENT and path.name not in kept)
     except FileNotFoundError:
         return []
 

@@ -1,0 +1,172 @@
+"""What a host's engine window says and offers, the same in every host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .. import installed
+from ..protocol import ThinError
+from .attempt import Progress
+from .installer import LOG
+from .lock import NAME
+from .nvidia import has_nvidia_driver
+from .sizes import estimate_size
+from .switch import CPU, CUDA, CURRENT, Engine, find_engine_home, list_leftovers, read_current
+from .wheel import Wheel, find_wheel
+
+TITLE = "Harmonize: engine"
+MANAGE = "&Engine…"
+"""The button in the dialog that opens the window, and the one if there is a newer engine."""
+MANAGE_NEWER = "Update &engine…"
+MANAGE_HELP = "Update, repair, or remove the engine, the program that computes the result."
+INSTALL, UPDATE, REPAIR = "&Install", "&Update", "&Repair"
+REMOVE, TRY_AGAIN, CANCEL, CLOSE = "Re&move", "&Try again", "&Cancel", "&Close"
+CONTINUE = "&Harmonize…"
+"""The button that leads from an installed engine to the dialog."""
+CUDA_LABEL = "Use the &NVIDIA graphics card"
+DETAILS = "&Details"
+"""The label of the part with the log."""
+PAINT_ON = "You can go on painting meanwhile."
+REMOVE_QUESTION = "Remove the engine? Harmonize will not work until it is installed again."
+_MOST_LINES = 400
+"""Last lines of the log to show."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the window shows while nothing is being installed.
+
+    heading, text: what there is, or what is missing.
+    is_ready: whether there is an engine to harmonize with.
+    is_update: whether the archive has a newer engine than the one in use.
+    wheel: what `action` installs; None if nothing can be installed.   action: the label of that button.
+    has_cuda: whether to show the choice of PyTorch's CUDA build.   uses_cuda: whether it is chosen at first.
+    can_remove: whether there is anything to remove.
+    """
+
+    heading: str
+    text: str
+    is_ready: bool
+    is_update: bool = False
+    wheel: Wheel | None = None
+    action: str = ""
+    has_cuda: bool = False
+    uses_cuda: bool = False
+    can_remove: bool = False
+
+
+def make_offer() -> Offer:
+    """Return what there is to show and to do now. It reads a few files, and the archive's wheel."""
+    wheel, damage = _find_wheel()
+    broken: ThinError | None = None
+    try:
+        engine = read_current(find_engine_home())
+    except ThinError as error:
+        engine, broken = None, error
+    try:
+        choice = installed.choose_command()
+    except ThinError as error:
+        if broken is None:  # the record, which no engine can mend
+            return Offer("Harmonize can't start", f"{error.message}\n\n{error.hint}", is_ready=False)
+        return _offer_repair(broken, wheel, damage)
+    if choice is None:
+        return _offer_installation(wheel, damage)
+    if engine is None or choice.words != engine.build_command("serve"):
+        return _describe_other(choice, engine)
+    return _describe_engine(engine, wheel)
+
+
+def describe_size(build: str) -> str:
+    """Return what a build of PyTorch, CPU or CUDA, needs: download and disk space."""
+    size = estimate_size(build)
+    return f"Download: {format_bytes(size.download)}. Disk space: {format_bytes(size.disk)}."
+
+
+def format_bytes(count: int) -> str:
+    """Return a number of bytes in MB, or in GB with one decimal."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def format_progress(progress: Progress) -> str:
+    """Return a sentence with the bytes of a download."""
+    if not progress.bytes_total or not progress.bytes_done:
+        return progress.text
+    return f"{progress.text} {format_bytes(progress.bytes_done)} of about {format_bytes(progress.bytes_total)}"
+
+
+def format_end(engine: Engine | None) -> str:
+    """Return the sentence after an installation, or after a removal if there is no engine any more."""
+    if engine is None:
+        return "The engine was removed."
+    return f"Engine {engine.version} is installed, and works."
+
+
+def read_log(path: Path) -> str:
+    """Return the last lines of a log, "" if there is none."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-_MOST_LINES:])
+
+
+def _find_wheel() -> tuple[Wheel | None, str]:
+    """Return the archive's wheel, and an error's text if it can't be read."""
+    try:
+        return find_wheel(), ""
+    except ThinError as error:
+        return None, str(error)
+
+
+def _offer_installation(wheel: Wheel | None, damage: str) -> Offer:
+    heading = "Harmonize needs its engine"
+    if wheel is None:
+        missing = installed.make_missing_error()
+        return Offer(heading, damage or f"{missing.message}\n\n{missing.hint}", is_ready=False, can_remove=_has_rest())
+    text = (
+        "The engine is the program that computes the result, on this computer. It is not installed yet.\n\n"
+        "It is installed for your account only, and you can remove it at any time."
+    )
+    return _with_wheel(Offer(heading, text, is_ready=False, can_remove=_has_rest()), wheel, INSTALL, CPU)
+
+
+def _offer_repair(error: ThinError, wheel: Wheel | None, damage: str) -> Offer:
+    text = f"{error.message}\n\n{damage or error.hint}"
+    offer = Offer("The engine does not work", text, is_ready=False, can_remove=_has_rest())
+    return offer if wheel is None else _with_wheel(offer, wheel, REPAIR, CPU)
+
+
+def _describe_engine(engine: Engine, wheel: Wheel | None) -> Offer:
+    what = {CPU: "", CUDA: ", with CUDA for the NVIDIA graphics card"}.get(engine.build, "")
+    facts = f"Version {engine.version}{what}, in {_shorten(engine.path)}."
+    if wheel is None:
+        return Offer("The engine is installed", facts, is_ready=True, can_remove=True)
+    if wheel.is_newer_than(engine.version):
+        text = f"This plug-in contains version {wheel.version}.\n\nInstalled: {facts}"
+        offer = Offer("A newer engine is available", text, is_ready=True, is_update=True, can_remove=True)
+        return _with_wheel(offer, wheel, UPDATE, engine.build)
+    offer = Offer("The engine is installed", facts, is_ready=True, can_remove=True)
+    return _with_wheel(offer, wheel, REPAIR, engine.build)
+
+
+def _describe_other(choice: installed.Choice, engine: Engine | None) -> Offer:
+    text = f"Command: {_shorten(Path(choice.words[0]))}. {choice.reason}"
+    if engine is not None:
+        text += f"\n\nThe engine in {_shorten(engine.path)} is therefore not used."
+    return Offer("Harmonize uses another installation", text, is_ready=True, can_remove=_has_rest())
+
+
+def _with_wheel(offer: Offer, wheel: Wheel, action: str, build: str) -> Offer:
+    has_cuda = has_nvidia_driver()
+    return replace(offer, wheel=wheel, action=action, has_cuda=has_cuda, uses_cuda=has_cuda and build == CUDA)
+
+
+def _has_rest() -> bool:
+    """Return whether the engine folder contains anything of ours, such as the downloads of a failed installation."""
+    home = find_engine_home()
+    return (home / CURRENT).exists() or bool(list_leftovers(home, {NAME, LOG}))
+
+
+def _shorten(path: Path) -> str:
+    return str(path).replace(str(Path.home()), "~", 1)

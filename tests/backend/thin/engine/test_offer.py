@@ -1,0 +1,148 @@
+"""What the engine window offers, by what there is on the computer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from backend.thin import installed
+from backend.thin.engine import offer
+from backend.thin.engine.attempt import TORCH, Progress
+from backend.thin.engine.offer import INSTALL, REPAIR, UPDATE, make_offer
+from backend.thin.engine.switch import CPU, CUDA, Engine, find_engine_home, switch_to
+from backend.thin.engine.wheel import find_wheel
+
+from .conftest import build_project_wheel
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("archive")]
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of an archive's wheel, 0.2.0, on a computer without any `gknet` command."""
+    for name in ("GKNET_COMMAND", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(installed, "INSTALLED", tmp_path / "installed.json")
+    monkeypatch.setattr(installed, "find_command", lambda: None)
+    folder = tmp_path / "wheel"
+    build_project_wheel(folder, "0.2.0")
+    monkeypatch.setattr(installed, "FOLDER", folder)
+    monkeypatch.setattr(offer, "find_wheel", lambda: find_wheel(folder))
+    return folder
+
+
+def put_engine(version: str, build: str = CPU) -> Engine:
+    engine = Engine(find_engine_home(), f"{version}-abc", version, build, "0" * 64)
+    engine.python.parent.mkdir(parents=True)
+    engine.python.symlink_to(sys.executable)
+    switch_to(engine)
+    return engine
+
+
+def test_without_an_engine_it_offers_to_install_the_archives(archive: Path) -> None:
+    made = make_offer()
+    assert not made.is_ready
+    assert made.action == INSTALL
+    assert made.wheel is not None
+    assert made.wheel.path.parent == archive
+    assert not made.can_remove
+    assert "not installed yet" in made.text
+    assert "Open the dialog" in installed.make_missing_error().hint
+
+
+def test_a_copy_without_a_wheel_says_where_to_get_the_engine(archive: Path) -> None:
+    next(archive.iterdir()).unlink()
+    made = make_offer()
+    assert (made.is_ready, made.wheel, made.action) == (False, None, "")
+    assert "archive" in made.text
+    assert "pip" in made.text
+
+
+def test_a_wheel_that_cannot_be_read_is_named(archive: Path) -> None:
+    wheel = next(archive.iterdir())
+    wheel.unlink()
+    wheel.mkdir()
+    made = make_offer()
+    assert (made.is_ready, made.action) == (False, "")
+    assert str(wheel) in made.text
+    assert "Download the archive" in made.text
+
+
+@pytest.mark.parametrize(("version", "action"), [("0.1.0", UPDATE), ("0.2.0", REPAIR), ("0.3.0", REPAIR)])
+def test_a_newer_engine_in_the_archive_is_offered_as_an_update(version: str, action: str) -> None:
+    put_engine(version)
+    made = make_offer()
+    assert made.is_ready
+    assert made.action == action
+    assert made.is_update == (action == UPDATE)
+    assert made.can_remove
+    assert version in made.text
+
+
+def test_a_damaged_engine_can_be_repaired_or_removed() -> None:
+    put_engine("0.2.0").python.unlink()
+    made = make_offer()
+    assert not made.is_ready
+    assert made.action == REPAIR
+    assert made.can_remove
+    assert "its Python is missing" in made.text
+
+
+def test_what_a_failed_installation_left_can_be_removed() -> None:
+    (find_engine_home() / "downloads").mkdir(parents=True)
+    made = make_offer()
+    assert made.action == INSTALL
+    assert made.can_remove
+
+
+def test_another_installation_is_preferred_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installed, "find_command", lambda: "/usr/local/bin/gknet")
+    made = make_offer()
+    assert made.is_ready
+    assert "/usr/local/bin/gknet" in made.text
+    assert (made.action, made.can_remove) == ("", False)
+    put_engine("0.1.0")
+    made = make_offer()
+    assert "not used" in made.text
+    assert (made.action, made.can_remove) == ("", True)
+
+
+def test_a_damaged_record_is_told_and_not_repaired_with_an_engine() -> None:
+    installed.INSTALLED.write_text("{")
+    made = make_offer()
+    assert (made.is_ready, made.action) == (False, "")
+    assert "gknet install" in made.text
+
+
+@pytest.mark.parametrize("build", [CPU, CUDA])
+def test_cuda_is_a_choice_only_with_a_driver_and_stays_as_it_was(monkeypatch: pytest.MonkeyPatch, build: str) -> None:
+    put_engine("0.1.0", build)
+    monkeypatch.setattr(offer, "has_nvidia_driver", lambda: False)
+    assert not make_offer().has_cuda
+    monkeypatch.setattr(offer, "has_nvidia_driver", lambda: True)
+    made = make_offer()
+    assert made.has_cuda
+    assert made.uses_cuda == (build == CUDA)
+
+
+def test_a_first_installation_is_for_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offer, "has_nvidia_driver", lambda: True)
+    assert make_offer().has_cuda
+    assert not make_offer().uses_cuda
+
+
+def test_sizes_and_progress_are_sentences() -> None:
+    assert offer.describe_size(CPU) == "Download: 250 MB. Disk space: 1.1 GB."
+    assert offer.format_progress(Progress(TORCH, "Downloading PyTorch…")) == "Downloading PyTorch…"
+    half = Progress(TORCH, "Downloading PyTorch…", 100_000_000, 200_000_000)
+    assert offer.format_progress(half) == "Downloading PyTorch… 100 MB of about 200 MB"
+
+
+def test_the_log_is_its_last_lines(tmp_path: Path) -> None:
+    log = tmp_path / "install.log"
+    assert offer.read_log(log) == ""
+    log.write_text("\n".join(str(number) for number in range(1000)))
+    assert offer.read_log(log).startswith("600\n")
