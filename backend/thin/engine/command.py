@@ -116,7 +116,7 @@ def _print_status(*, as_json: bool) -> None:
         print(json.dumps(status, indent=2))
         return
     used = status["used"]
-    print(f"Used: {' '.join(used)}" if isinstance(used, list) else "Used: none")
+    print(f"Used: {' '.join(used)}" if isinstance(used, list) else "Used: none. `install` installs an engine.")
     if status["why"]:
         print(f"Why: {status['why']}")
     engine = status["engine"]

@@ -136,6 +136,8 @@ class Index:
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(content)))
+                if path.endswith(".whl"):
+                    self.send_header("Cache-Control", "max-age=365000000, immutable")  # as the usual index does
                 self.end_headers()
                 self.wfile.write(content)
 

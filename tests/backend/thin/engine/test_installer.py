@@ -172,6 +172,22 @@ def test_a_package_that_the_index_lacks(place: Place, old: Engine) -> None:
 
 
 @pytest.mark.slow
+def test_another_attempt_continues_with_what_was_downloaded(
+    place: Place, attempt: Attempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_TRUSTED_HOST", "127.0.0.1")  # pip keeps nothing from an index without encryption
+    leaf = place.index.files.pop("leaf-1.0-py3-none-any.whl")
+    with pytest.raises(ThinError, match="has no leaf"):
+        update(place)
+    assert place.list() == {"downloads"}
+    place.index.files["leaf-1.0-py3-none-any.whl"] = leaf
+    place.index.asked.clear()
+    update(place, attempt)
+    (downloaded,) = (path for path in place.index.asked if path.endswith(".whl"))
+    assert "leaf" in downloaded
+    assert place.list() == {"0.1.0", "current.json"}
+
+
 def test_a_wrong_hash(place: Place, old: Engine) -> None:
     place.index.damaged.add("leaf-1.0-py3-none-any.whl")
     fail(place, old, "SHA-256 is wrong", "Try again")

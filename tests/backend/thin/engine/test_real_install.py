@@ -14,7 +14,12 @@ from pathlib import Path
 import pytest
 
 from backend.install import gimp, release
+from backend.thin.engine.attempt import Attempt
+from backend.thin.engine.pythons import check_python
 from backend.thin.engine.sizes import estimate_size
+from backend.thin.engine.uv import provide_python
+from backend.thin.environment import clean_environment
+from backend.thin.protocol import ThinError
 
 pytestmark = pytest.mark.slow
 
@@ -65,3 +70,19 @@ def test_the_archive_alone_installs_a_working_engine(tmp_path: Path, monkeypatch
     assert run("remove").returncode == 0
     assert list(data.iterdir()) == []
     assert list((tmp_path / "home").rglob("*pip*")) == []
+
+
+@pytest.mark.timeout(300)
+def test_the_real_uv_provides_a_python_or_says_how_to_get_one(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    error: ThinError | None = None
+    try:
+        python = provide_python(tmp_path, Attempt(), clean_environment())
+    except ThinError as raised:  # the package index may be all of the network that there is
+        error = raised
+    if error is None:
+        assert check_python(python, Attempt(), clean_environment()) == ""
+    else:
+        assert "No Python was found, and uv can't provide one." in error.message
+        assert "python.org" in error.hint
+    assert (tmp_path / "tmp" / "uv").stat().st_size > 10_000_000
