@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine_window import EngineWindow
 from gi.repository import Gdk, Gimp, GimpUi, GLib, GObject, Gtk, Pango
 from thin import diagnostics
 from thin.choices import CHOSEN_LAYER, RESET_HELP, TITLE, TRIMS, TRIMS_HELP, format_topmost
+from thin.engine.offer import MANAGE, MANAGE_HELP, MANAGE_NEWER, Offer, make_offer
 from thin.job import Backend
 from versions import Versions
 
@@ -30,10 +32,12 @@ def show_dialog(
     layers: list[Gimp.Layer],
     left_out: list[str],
     backend: Backend,
+    offer: Offer,
 ) -> bool:
     """Show the dialog and store the user's choices in `config`. Return False if it was cancelled.
 
     layers: lowest first; the last one is previewed.   left_out: sentences on layers that can't be harmonized.
+    offer: what the engine window would offer.
     """
     dialog = GimpUi.ProcedureDialog.new(procedure, config, TITLE)
     dialog.set_ok_label("_Harmonize")
@@ -41,10 +45,13 @@ def show_dialog(
     versions = Versions(config, image, layers[-1], backend, side)
     chooser = _LayerChooser(config, image, layers)
     copy = _CopyDiagnostics(backend.host)
+    tools = Gtk.Box(spacing=6)
+    for button in (copy.widget, _create_engine_button(dialog, versions, offer)):
+        tools.pack_start(button, False, False, 0)
     columns = Gtk.Box(spacing=18)
     columns.pack_start(versions.widget, True, False, 0)
     topmost = [format_topmost(layers[-1].get_name(), len(layers))] if len(layers) > 1 else []
-    settings = _lay_out_settings(dialog, " ".join(topmost + left_out), chooser, copy)
+    settings = _lay_out_settings(dialog, " ".join(topmost + left_out), chooser, tools)
     columns.pack_start(settings, True, True, 0)
     columns.show_all()
     dialog.get_content_area().pack_start(columns, True, True, 0)
@@ -78,9 +85,9 @@ def _choose_side(dialog: Gtk.Dialog) -> int:
 
 
 def _lay_out_settings(
-    dialog: GimpUi.ProcedureDialog, text: str, chooser: _LayerChooser, copy: _CopyDiagnostics
+    dialog: GimpUi.ProcedureDialog, text: str, chooser: _LayerChooser, tools: Gtk.Widget
 ) -> Gtk.Widget:
-    """Return the column of settings.   text: to show above them, or ""."""
+    """Return the column of settings.   text: to show above them, or "".   tools: to show below them."""
     column = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
     column.set_size_request(_SETTINGS_WIDTH, -1)
     if text:
@@ -100,7 +107,7 @@ def _lay_out_settings(
     chooser.align_label(compare.get_label())
     clean = dialog.get_widget("clean-edges", GObject.TYPE_NONE)
     output = dialog.get_widget("output", Gtk.ComboBox.__gtype__)
-    for widget in (compare, chooser.widget, clean, output, copy.widget):
+    for widget in (compare, chooser.widget, clean, output, tools):
         column.pack_start(widget, False, False, 0)
     return column
 
@@ -122,6 +129,25 @@ def _make_resettable(entry: GimpUi.ScaleEntry, name: str, help_text: str) -> Non
         entry.get_range().connect(signal, reset)
     entry.get_range().get_accessible().set_name(name)
     entry.set_tooltip_text(help_text)
+
+
+def _create_engine_button(dialog: Gtk.Dialog, versions: Versions, offer: Offer) -> Gtk.Widget:
+    """Return the button that opens the engine window. When that closes, the preview is asked again."""
+    button = Gtk.Button(use_underline=True, tooltip_text=MANAGE_HELP)
+
+    def name_it(current: Offer) -> None:
+        button.set_label((MANAGE_NEWER if current.is_update else MANAGE).replace("&", "_"))
+
+    def open_window(_: Gtk.Button) -> None:
+        versions.pause()  # its requests would start the backend that is to be stopped
+        window = EngineWindow(make_offer(), dialog)
+        window.run()
+        name_it(window.offer)
+        versions.update()
+
+    name_it(offer)
+    button.connect("clicked", open_window)
+    return button
 
 
 class _LayerChooser:

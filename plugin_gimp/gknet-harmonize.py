@@ -122,17 +122,29 @@ def _harmonize_layers(
     from harmonizing import harmonize
     from thin.job import Backend
 
-    left_out: list[str] = []
-    layers = request.keep_usable(image, request.find_layers(image, drawables), "", left_out)
-    backend = Backend(("GIMP plug-in", Gimp.version()))
     if mode != Gimp.RunMode.NONINTERACTIVE:
         from gi.repository import GimpUi
 
         GimpUi.init(NAME)
     if mode == Gimp.RunMode.INTERACTIVE:
+        from thin.engine.offer import make_offer
+
+        offer = make_offer()
+        if not offer.is_ready:
+            from engine_window import EngineWindow
+
+            engine_window = EngineWindow(offer)
+            if not engine_window.run():
+                return False
+            offer = engine_window.offer
+            request.check_is_open(image, drawables)
+    left_out: list[str] = []
+    layers = request.keep_usable(image, request.find_layers(image, drawables), "", left_out)
+    backend = Backend(("GIMP plug-in", Gimp.version()))
+    if mode == Gimp.RunMode.INTERACTIVE:
         from dialog import show_dialog
 
-        if not show_dialog(procedure, config, image, layers, left_out, backend):
+        if not show_dialog(procedure, config, image, layers, left_out, backend, offer):
             return False
     settings = request.read_settings(config)
     layers = request.keep_usable(image, layers, settings.output, left_out)

@@ -80,6 +80,14 @@ class Preview:
         picture = self._pictures.get(number)
         return None if picture is None else picture.pixbuf
 
+    def pause(self) -> None:
+        """Stop all work, and forget what an engine answered, until the next `show`. The pictures stay."""
+        self._wanted = None
+        self.probabilities = []
+        self._fits, self._pictures = {}, {}
+        if self._job is not None:
+            self._job[0].cancel()
+
     def close(self) -> None:
         """Stop all work for the preview."""
         GLib.source_remove(self._timer)

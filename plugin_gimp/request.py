@@ -98,6 +98,12 @@ def find_layers(image: Gimp.Image, drawables: Sequence[Gimp.Drawable]) -> list[G
     return sorted(outermost, key=lambda layer: find_path(image, layer), reverse=True)
 
 
+def check_is_open(image: Gimp.Image, drawables: Sequence[Gimp.Drawable]) -> None:
+    """Raise ThinError if the image or one of the drawables is gone. GIMP can be used while a window is open."""
+    if not image.is_valid() or not all(drawable.is_valid() for drawable in drawables):
+        raise ThinError(BAD_REQUEST, "The image was closed or the layer was removed.", "Select a layer and try again.")
+
+
 def keep_usable(image: Gimp.Image, layers: list[Gimp.Layer], output: str, left_out: list[str]) -> list[Gimp.Layer]:
     """Return those of several layers that can be harmonized, and add a sentence on each of the others to `left_out`.
 

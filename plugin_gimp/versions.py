@@ -48,6 +48,10 @@ class Versions:
         self._choose(number)
         return True
 
+    def pause(self) -> None:
+        """Stop all work for the preview, and forget what the engine answered, until the next `update`."""
+        self._preview.pause()
+
     def close(self) -> None:
         """Stop all work for the preview."""
         self._preview.close()
