@@ -251,13 +251,15 @@ class _Details:
 
     def __init__(self) -> None:
         self._job: EngineJob | None = None
-        self._view = Gtk.TextView(editable=False, cursor_visible=False, monospace=True, left_margin=6, right_margin=6)
-        self._text = self._view.get_buffer()
-        self._end = self._text.create_mark(None, self._text.get_end_iter(), False)
-        self._scroller = Gtk.ScrolledWindow(shadow_type=Gtk.ShadowType.IN, min_content_height=_LOG_HEIGHT)
-        self._scroller.add(self._view)
+        self._follows = True
+        view = Gtk.TextView(editable=False, cursor_visible=False, monospace=True, wrap_mode=Gtk.WrapMode.WORD_CHAR)
+        self._text = view.get_buffer()
+        scroller = Gtk.ScrolledWindow(shadow_type=Gtk.ShadowType.IN, min_content_height=_LOG_HEIGHT, vexpand=True)
+        scroller.add(view)
+        self._place = scroller.get_vadjustment()
+        self._place.connect("changed", lambda _: self._follow_end())
         self.widget = Gtk.Expander(label=_underline(texts.DETAILS), use_underline=True, resize_toplevel=True)
-        self.widget.add(self._scroller)
+        self.widget.add(scroller)
         self.widget.connect("notify::expanded", lambda *_: self.refresh())
 
     def start(self, job: EngineJob) -> None:
@@ -273,14 +275,16 @@ class _Details:
         log = texts.read_log(self._job.log)
         if log == shown:
             return
-        place = self._scroller.get_vadjustment()
-        follows = place.get_value() >= place.get_upper() - place.get_page_size() - 1
+        self._follows = self._place.get_value() >= self._place.get_upper() - self._place.get_page_size() - 1
         if log.startswith(shown):
             self._text.insert(self._text.get_end_iter(), log[len(shown) :])  # this keeps a selection
         else:
             self._text.set_text(log)
-        if follows:
-            self._view.scroll_to_mark(self._end, 0.0, True, 0.0, 1.0)
+
+    def _follow_end(self) -> None:
+        """Scroll to the end, whose place is known only some time after the text has changed."""
+        if self._follows:
+            self._place.set_value(self._place.get_upper() - self._place.get_page_size())
 
 
 def _underline(label: str) -> str:
