@@ -93,9 +93,7 @@ class EngineWindow:
             _TRY_AGAIN: texts.TRY_AGAIN,
             _CONTINUE: texts.CONTINUE,
         }
-        buttons = {
-            response: self._window.add_button(_underline(label), response) for response, label in labels.items()
-        }
+        buttons = {response: self._window.add_button(_underline(label), response) for response, label in labels.items()}
         for button in buttons.values():
             button.set_can_default(True)
         return buttons

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,6 +43,14 @@ COMMAND = (sys.executable, "-m", "backend")
 SCREEN = "1600x1000"
 KEY = "ctrl+alt+h"
 SHORTCUTS = '(action "gknet-harmonize" "<Primary><Alt>h")\n'
+
+
+CLIPBOARD = """if True:
+    import gi
+    gi.require_version("Gtk", "3.0")
+    from gi.repository import Gdk, Gtk
+    print(Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).wait_for_text() or "")
+"""
 
 
 def await_that(condition: Callable[[], Any], what: str, timeout_s: float = START_S) -> Any:
@@ -103,6 +112,15 @@ class Program:
         (self.settings / "gimprc").write_text(GIMPRC.format(version=version))
         (self.settings / "shortcutsrc").write_text(SHORTCUTS)
         self.told = self.gknet("install", "gimp")
+
+    def unpack(self, archive: Path) -> None:
+        """Puts a release's plug-in in the place of the installed one, as a user does."""
+        self.gknet("uninstall", "gimp")
+        assert not self.plug_in.exists()
+        with zipfile.ZipFile(archive) as packed:
+            assert packed.getinfo("gknet-harmonize/gknet-harmonize.py").external_attr >> 16 & 0o111
+            packed.extractall(self.plug_in.parent)
+        (self.plug_in / "gknet-harmonize.py").chmod(0o755)  # as unzip and file managers do; Python's own does not
 
     def gknet(self, *words: str) -> str:
         """What the `gknet` command says to the user whose home this is."""
@@ -279,6 +297,10 @@ class Desk:
             return "GIMP Message" not in self.windows()
 
         await_that(is_gone, "the end of the message")
+
+    def clipboard(self) -> str:
+        """The text in the clipboard."""
+        return self.do("python3", "-c", CLIPBOARD)
 
     def has_layer(self, name: str) -> bool:
         return name in self.running.ask("names")[0]
