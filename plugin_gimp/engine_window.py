@@ -15,9 +15,9 @@ from thin.engine.offer import Offer, make_offer
 from thin.engine.switch import CPU, CUDA
 from thin.protocol import CANCELLED, ThinError
 
-_WIDTH, _HEIGHT = 560, 300
+_WIDTH, _HEIGHT = 560, 270
 """Pixels that every page fits into, so that the window keeps its size."""
-_LOG_HEIGHT = 180
+_LOG_HEIGHT = 150
 _SPACING = 12
 _TICK_MS = 100
 _LOG_TICKS = 5
