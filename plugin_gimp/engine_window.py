@@ -43,7 +43,7 @@ class EngineWindow:
         self._start: Callable[[], EngineJob] = start_removal
         self._job: EngineJob | None = None
         self._ticks = 0
-        self._window = GimpUi.Dialog(title=texts.TITLE, role="gknet-engine", default_width=_WIDTH)
+        self._window = GimpUi.Dialog(title=texts.TITLE, role="gknet-engine")
         self._window.set_default_size(_WIDTH, _HEIGHT)
         self._buttons = self._add_buttons()
         self._offer_page, self._details = _OfferPage(), _Details()

@@ -243,6 +243,14 @@ def remove(desk: Desk, home: Path) -> None:
     assert not home.parent.exists()
     desk.key("alt+c")
     desk.await_window(WINDOW)
+    await_that(lambda: has_sign(desk), "the error instead of a preview")
     desk.shot("engine-removed")
     desk.key("Escape")
     desk.await_no_window(WINDOW)
+    assert "The engine is not installed" in desk.running.ask("harmonize", "object", {})[1]
+
+
+def has_sign(desk: Desk) -> bool:
+    """Whether there is something in the place of the dialog's second picture."""
+    left, top, _, _ = desk.geometry(WINDOW)
+    return bool(desk.pixels(left + 310, top + 40, 260, 150).std() > 3)
