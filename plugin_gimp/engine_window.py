@@ -197,7 +197,7 @@ class _OfferPage:
 
     def __init__(self) -> None:
         self._heading, self._text, self._size = _create_text(), _create_text(), _create_text()
-        self._cuda = Gtk.CheckButton(label=_underline(texts.CUDA_LABEL), use_underline=True)
+        self._cuda = Gtk.CheckButton(label=_underline(texts.CUDA_LABEL), use_underline=True, halign=Gtk.Align.START)
         self._cuda.connect("toggled", lambda _: self._show_size())
         self.widget = _stack_up(self._heading, self._text, self._cuda, self._size)
 

@@ -216,6 +216,7 @@ def update(desk: Desk, gimp: Program, home: Path) -> None:
     desk.image_window()
     desk.key(KEY)
     desk.await_window(WINDOW)
+    await_that(lambda: has_sign(desk), "the error instead of a preview")
     desk.shot("engine-newer")
     desk.key("alt+n")
     desk.await_window(TITLE)
