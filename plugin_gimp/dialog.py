@@ -19,6 +19,8 @@ _MOST_GROWTH = 1.6
 """How much larger the pictures are on a large screen, at most."""
 _SETTINGS_WIDTH = 440
 """Minimum width of the settings in pixels."""
+_COPIED_FOR_NOW = "Copied: paste it before closing"
+"""Short enough for two buttons side by side in the settings' width."""
 _MOST_LINES = 6
 """Lines of text on several layers, so that the dialog fits the smallest screen. A tooltip has all of it."""
 _MOST_CHARACTERS = 40
@@ -221,8 +223,7 @@ class _CopyDiagnostics:
         Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).set_text(self._diagnosis.text, -1)
         # The text is lost when this process ends, unless the desktop stores it.
         kept = self.widget.get_display().supports_clipboard_persistence()
-        until = "" if kept else ": paste before you close this window"
-        self.widget.set_label(diagnostics.COPIED + until)
+        self.widget.set_label(diagnostics.COPIED if kept else _COPIED_FOR_NOW)
         self.widget.set_sensitive(True)
         return GLib.SOURCE_REMOVE
 
