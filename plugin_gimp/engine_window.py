@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from gi.repository import Gdk, GimpUi, GLib, Gtk
 from thin.choices import format_error
@@ -39,7 +38,6 @@ class EngineWindow:
     def __init__(self, offer: Offer, dialog: Gtk.Window | None = None) -> None:
         self.offer = offer
         self._has_dialog = dialog is not None
-        self._page = _OFFER
         self._start: Callable[[], EngineJob] = start_removal
         self._job: EngineJob | None = None
         self._ticks = 0
@@ -100,7 +98,6 @@ class EngineWindow:
 
     def _show_page(self, page: str, *responses: int, log: bool = False) -> None:
         """Show a page with the buttons for these responses, the default one last.   log: whether to offer the log."""
-        self._page = page
         self._stack.set_visible_child_name(page)
         self._details.widget.set_visible(log)
         for response, button in self._buttons.items():
@@ -294,7 +291,7 @@ def _create_text() -> Gtk.Label:
     return Gtk.Label(wrap=True, selectable=True, width_chars=64, max_width_chars=64, xalign=0, yalign=0)
 
 
-def _stack_up(*widgets: Any) -> Gtk.Box:
+def _stack_up(*widgets: Gtk.Widget) -> Gtk.Box:
     box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=_SPACING)
     for widget in widgets:
         box.pack_start(widget, False, False, 0)
