@@ -39,12 +39,17 @@ class Krita:
         connection: Path,
         binds: Sequence[Path] = (),
         screen: str = "1600x1000",
+        variables: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[str]:
-        """Krita with a driver that writes to `out`; standard output and error go to `out`/log."""
+        """Krita with a driver that writes to `out`; standard output and error go to `out`/log.
+
+        variables: more of the environment.
+        """
         out.mkdir(parents=True, exist_ok=True)
         connection.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         (out / "given.json").write_text(json.dumps(given))
         variables = {
+            **(variables or {}),
             "KRITA_DRIVER": str(DRIVERS / driver),
             "DRIVER_OUT": str(out),
             "DRIVER_GIVEN": str(out / "given.json"),

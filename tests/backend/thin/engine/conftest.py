@@ -78,10 +78,10 @@ def build_project_wheel(
 class Index:
     """A package index.   files: the content of each wheel by its name.   status: of every answer.
 
-    damaged: names of wheels that arrive changed.   slow_s: seconds that each file takes.
+    damaged: names of wheels that arrive changed.   slow_s: seconds that each file takes.   port: 0 for a free one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.files = {
             f"torch-{TORCH}+cpu-py3-none-any.whl": build_wheel(
                 "torch", f"{TORCH}+cpu", {"torch/__init__.py": "", "torch/data": os.urandom(300_000)}
@@ -93,7 +93,7 @@ class Index:
         self.slow_s = 0.0
         self.asked: list[str] = []
         self.stop = threading.Event()
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), self._make_handler())
         self.address = f"http://127.0.0.1:{self.server.server_port}/simple"
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 

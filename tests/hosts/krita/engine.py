@@ -1,0 +1,186 @@
+"""Driver: the engine window, with a tiny engine from a tiny package index. The test outside sees to both.
+
+GIVEN["part"] is "before", which ends with Krita killed during a download, or "after", which ends with Krita closed.
+"""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import inside
+import menu
+from failures import outside, scene
+from inside import KRITA, QtCore, QtTest, QtWidgets
+from windows import dialog, press, preview_ready
+
+HOME = Path.home() / ".local" / "share" / "gknet" / "engine"
+_LOST = ("install.lock", "install.log")
+_LEFT = QtCore.Qt.MouseButton.LeftButton
+
+
+def window():
+    return inside.named("EngineWindow")
+
+
+def click(button):
+    QtTest.QTest.mouseClick(button, _LEFT)
+
+
+def texts(shown):
+    """What the window says and offers, in its order."""
+    parts = [*shown.findChildren(QtWidgets.QLabel), *shown.findChildren(QtWidgets.QPushButton)]
+    return [part.text().replace("&", "") for part in parts if part.isVisible()]
+
+
+def left_over():
+    """What is in the engine folder besides the log, the lock and the file that names the engine; versions alone."""
+    names = [path.name.partition("-")[0] for path in HOME.iterdir()] if HOME.exists() else []
+    return sorted(name for name in names if name not in (*_LOST, "current.json"))
+
+
+def shot(name):
+    yield from inside.turns(8)
+    inside.shot(name)
+
+
+def at_page(button):
+    """The window, when the page with this button is shown."""
+    shown = yield from inside.wait(lambda: window() if window() and at(window(), button) else None, f"{button} is shown")
+    return shown
+
+
+def at(shown, button):
+    return getattr(shown, button).isVisible()
+
+
+def downloading(shown):
+    yield from inside.wait(lambda: shown._job and shown._job.progress.step == "torch", "it is downloading")
+
+
+def before():
+    """A refused connection, a download that is cancelled, and one in which Krita is killed."""
+    facts = {}
+    yield from scene()
+    yield from menu.choose_with_the_mouse(menu.OPEN)
+    shown = yield from at_page("_action")
+    facts["offer"], size = texts(shown), shown.size()
+    yield from shot("engine-offer")
+    click(shown._action)
+    yield from at_page("_again")
+    facts["refused"] = texts(shown)
+    yield from shot("engine-error")
+    yield from outside("open a slow index")
+    click(shown._again)
+    yield from downloading(shown)
+    click(shown._details)
+    facts["running"] = texts(shown)
+    yield from shot("engine-progress")
+    facts["log"] = shown._log.toPlainText()
+    facts["sizes"] = shown.size() == size
+    QtTest.QTest.keyClick(shown, QtCore.Qt.Key.Key_Escape)
+    facts["escaped"] = [window() is shown, shown.is_busy]
+    click(shown._cancel)
+    yield from at_page("_action")
+    facts["cancelled"] = {"texts": texts(shown), "left_over": left_over()}
+    click(shown._action)
+    yield from downloading(shown)
+    facts["killed"] = left_over()
+    inside.report("before", facts)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def after():
+    """The next start: install, go on to the dialog, update and remove there, and close Krita while it installs."""
+    facts = {"left_over": {}}
+    inside.record_requests()
+    inside.forget_values()
+    document, _ = yield from scene()
+    yield from outside("open the index")
+    menu.choose(menu.OPEN)
+    shown = yield from at_page("_action")
+    facts["offer"] = texts(shown)
+    click(shown._action)
+    yield from painted_on(shown, document, facts)
+    yield from at_page("_continue")
+    facts["focus"] = QtWidgets.QApplication.activeWindow() is KRITA.activeWindow().qwindow()
+    facts["end"], facts["left_over"]["installed"] = texts(shown), left_over()
+    yield from shot("engine-end")
+    yield from outside("add a newer wheel")
+    click(shown._continue)
+    yield from inside.wait(dialog, "the dialog is open")
+    yield from inside.wait(preview_ready, "the preview is there")
+    facts["newer"] = dialog()._engine.text()
+    yield from shot("engine-dialog-newer")
+    yield from updated(facts)
+    yield from removed(facts)
+    yield from closed(document, facts)
+
+
+def painted_on(shown, document, facts):
+    """The window is hidden, Krita is used, and the window comes to the front when the menu entry is chosen."""
+    shown.close()
+    facts["hidden"] = [shown.isVisible(), shown.is_busy, QtWidgets.QApplication.activeModalWidget() is None]
+    menu.choose(menu.OPEN)
+    facts["shown_again"] = window() is shown
+    shown.close()
+    KRITA.activeWindow().qwindow().activateWindow()
+    count = len(inside.layers(document))
+    KRITA.action("add_new_paint_layer").trigger()
+    yield from inside.wait(lambda: len(inside.layers(document)) == count + 1, "a layer is added")
+    facts["busy_meanwhile"] = shown.is_busy
+    document.activeNode().remove()
+    yield from inside.choose(document, document.nodeByName("object"))
+
+
+def updated(facts):
+    requests = len(inside.requests)
+    click(dialog()._engine)
+    shown = yield from at_page("_action")
+    facts["update_offer"] = texts(shown)
+    yield from shot("engine-update")
+    click(shown._action)
+    yield from at_page("_close")
+    facts["updated"], facts["left_over"]["updated"] = texts(shown), left_over()
+    facts["current"] = json.loads((HOME / "current.json").read_text())["version"]
+    click(shown._close)
+    yield from inside.wait(lambda: window() is None, "the engine window has gone")
+    yield from inside.wait(preview_ready, "the preview is there")
+    facts["asked_anew"] = len(inside.requests) > requests
+    facts["button_after"] = dialog()._engine.text()
+
+
+def removed(facts):
+    click(dialog()._engine)
+    shown = yield from at_page("_remove")
+    click(shown._remove)
+    box = yield from inside.wait(inside.message_box, "it asks")
+    yield from shot("engine-remove")
+    facts["question"] = box.text()
+    click(next(one for one in box.buttons() if "move" in one.text()))
+    yield from at_page("_close")
+    facts["removed"], facts["left_over"]["removed"] = texts(shown), HOME.exists()
+    yield from outside("end the backend")
+    click(shown._close)
+    preview = dialog()._preview
+    yield from inside.wait(lambda: preview.text and preview._steps is None, "the preview says something")
+    facts["preview"] = preview.text
+    yield from shot("engine-gone")
+    press(dialog(), QtWidgets.QDialogButtonBox.StandardButton.Cancel)
+    yield from inside.wait(lambda: dialog() is None, "the dialog has gone")
+
+
+def closed(document, facts):
+    yield from outside("slow the index down")
+    menu.choose(menu.OPEN)
+    shown = yield from at_page("_action")
+    click(shown._action)
+    yield from downloading(shown)
+    yield from inside.unmodified(document)
+    inside.report("after", facts)
+    KRITA.action("file_quit").trigger()
+    yield from inside.wait(lambda: False, "Krita has ended")
+
+
+def main():
+    yield from before() if inside.GIVEN["part"] == "before" else after()
