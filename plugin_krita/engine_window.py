@@ -40,6 +40,8 @@ class EngineWindow(QtWidgets.QDialog):
         super().__init__(parent)
         self.setWindowTitle(words.TITLE)
         self.setWindowFlag(QtCore.Qt.WindowType.WindowContextHelpButtonHint, False)
+        # When it comes back by itself, the keyboard stays with what the user is doing.
+        self.setAttribute(QtCore.Qt.WidgetAttribute.WA_ShowWithoutActivating)
         self._offer = offer
         self._has_next = has_next
         self._start: Callable[[], EngineJob] = start_removal
@@ -92,8 +94,7 @@ class EngineWindow(QtWidgets.QDialog):
         self._has_next = True
         if self.is_busy:
             self._paint_on.setVisible(True)
-        if is_visible:
-            self._show_quietly()
+        self.setVisible(is_visible)
 
     def take_over(self, other: EngineWindow) -> None:
         """Go on with what another window has started, which has been deleted with its parent."""
@@ -228,8 +229,7 @@ class EngineWindow(QtWidgets.QDialog):
             self._show_log()
             self._job = None
             self._show_end(job)
-            if not self.isVisible():
-                self._show_quietly()
+            self.show()
 
     def _show_end(self, job: EngineJob) -> None:
         try:
@@ -247,13 +247,6 @@ class EngineWindow(QtWidgets.QDialog):
             self._show_page(self._heading, self._continue, self._close, default=self._continue)
         else:
             self._show_page(self._heading, self._close, default=self._close)
-
-    def _show_quietly(self) -> None:
-        """Show the window, but leave the keyboard to what the user is doing."""
-        attribute = QtCore.Qt.WidgetAttribute.WA_ShowWithoutActivating
-        self.setAttribute(attribute, True)
-        self.show()
-        self.setAttribute(attribute, False)
 
     def _show_log(self) -> None:
         """Show or hide the log, and update it if it is open. It follows the end unless the user has scrolled up."""

@@ -118,7 +118,7 @@ class Harmonize(Extension):
 
     def _open_engine_window(self, parent: Any, offer: Offer) -> None:
         self._engine_window = self._create_engine_window(parent, offer)
-        self._engine_window.show()
+        self._engine_window.bring_to_front()
 
     def _create_engine_window(self, parent: Any, offer: Offer) -> EngineWindow:
         window = EngineWindow(parent, offer, has_next=self._dialog is None)

@@ -3,7 +3,6 @@
 GIVEN["part"] is "before", which ends with Krita killed during a download, or "after", which ends with Krita closed.
 """
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -15,7 +14,7 @@ from inside import KRITA, QtCore, QtTest, QtWidgets
 from windows import dialog, press, preview_ready
 
 HOME = Path.home() / ".local" / "share" / "gknet" / "engine"
-_LOST = ("install.lock", "install.log")
+_KEPT = ("install.lock", "install.log")
 _LEFT = QtCore.Qt.MouseButton.LeftButton
 
 
@@ -36,7 +35,7 @@ def texts(shown):
 def left_over():
     """What is in the engine folder besides the log, the lock and the file that names the engine; versions alone."""
     names = [path.name.partition("-")[0] for path in HOME.iterdir()] if HOME.exists() else []
-    return sorted(name for name in names if name not in (*_LOST, "current.json"))
+    return sorted(name for name in names if name not in (*_KEPT, "current.json"))
 
 
 def shot(name):
@@ -46,16 +45,16 @@ def shot(name):
 
 def at_page(button):
     """The window, when the page with this button is shown."""
-    shown = yield from inside.wait(lambda: window() if window() and at(window(), button) else None, f"{button} is shown")
-    return shown
 
+    def reached():
+        shown = window()
+        return shown if shown and getattr(shown, button).isVisible() else None
 
-def at(shown, button):
-    return getattr(shown, button).isVisible()
+    return (yield from inside.wait(reached, f"{button} is shown"))
 
 
 def downloading(shown):
-    yield from inside.wait(lambda: shown._job and shown._job.progress.step == "torch", "it is downloading")
+    yield from inside.wait(lambda: shown._text.text().startswith("Downloading PyTorch"), "it is downloading")
 
 
 def before():
@@ -69,23 +68,29 @@ def before():
     click(shown._action)
     yield from at_page("_again")
     facts["refused"] = texts(shown)
+    click(shown._details)
+    facts["refused_log"] = shown._log.toPlainText()
     yield from shot("engine-error")
+    click(shown._details)
     yield from outside("open a slow index")
+    facts["bar"] = []
+    shown._bar.valueChanged.connect(facts["bar"].append)
     click(shown._again)
     yield from downloading(shown)
+    shown._bar.valueChanged.disconnect()
     click(shown._details)
     facts["running"] = texts(shown)
     yield from shot("engine-progress")
     facts["log"] = shown._log.toPlainText()
-    facts["sizes"] = shown.size() == size
+    facts["keeps_its_size"] = shown.size() == size
     QtTest.QTest.keyClick(shown, QtCore.Qt.Key.Key_Escape)
-    facts["escaped"] = [window() is shown, shown.is_busy]
+    facts["busy_after_escape"] = shown.isVisible() and shown.is_busy
     click(shown._cancel)
     yield from at_page("_action")
-    facts["cancelled"] = {"texts": texts(shown), "left_over": left_over()}
+    facts["cancelled"], facts["left_over"] = texts(shown), left_over()
     click(shown._action)
     yield from downloading(shown)
-    facts["killed"] = left_over()
+    facts["left_over_killed"] = left_over()
     inside.report("before", facts)
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -103,14 +108,14 @@ def after():
     click(shown._action)
     yield from painted_on(shown, document, facts)
     yield from at_page("_continue")
-    facts["focus"] = QtWidgets.QApplication.activeWindow() is KRITA.activeWindow().qwindow()
+    facts["krita_has_focus"] = KRITA.activeWindow().qwindow().isActiveWindow() and not shown.isActiveWindow()
     facts["end"], facts["left_over"]["installed"] = texts(shown), left_over()
     yield from shot("engine-end")
     yield from outside("add a newer wheel")
     click(shown._continue)
     yield from inside.wait(dialog, "the dialog is open")
     yield from inside.wait(preview_ready, "the preview is there")
-    facts["newer"] = dialog()._engine.text()
+    facts["button"] = dialog()._engine.text()
     yield from shot("engine-dialog-newer")
     yield from updated(facts)
     yield from removed(facts)
@@ -120,16 +125,17 @@ def after():
 def painted_on(shown, document, facts):
     """The window is hidden, Krita is used, and the window comes to the front when the menu entry is chosen."""
     shown.close()
-    facts["hidden"] = [shown.isVisible(), shown.is_busy, QtWidgets.QApplication.activeModalWidget() is None]
+    modal = QtWidgets.QApplication.activeModalWidget()
+    facts["hidden"] = {"visible": shown.isVisible(), "busy": shown.is_busy, "modal": modal is not None}
     menu.choose(menu.OPEN)
     facts["shown_again"] = window() is shown
     shown.close()
     KRITA.activeWindow().qwindow().activateWindow()
-    count = len(inside.layers(document))
     KRITA.action("add_new_paint_layer").trigger()
-    yield from inside.wait(lambda: len(inside.layers(document)) == count + 1, "a layer is added")
+    yield from inside.wait(lambda: len(inside.layers(document)) == 3, "a layer is added")
+    yield from inside.trigger(document, "edit_undo")
+    yield from inside.wait(lambda: len(inside.layers(document)) == 2, "it is undone")
     facts["busy_meanwhile"] = shown.is_busy
-    document.activeNode().remove()
     yield from inside.choose(document, document.nodeByName("object"))
 
 
@@ -142,7 +148,6 @@ def updated(facts):
     click(shown._action)
     yield from at_page("_close")
     facts["updated"], facts["left_over"]["updated"] = texts(shown), left_over()
-    facts["current"] = json.loads((HOME / "current.json").read_text())["version"]
     click(shown._close)
     yield from inside.wait(lambda: window() is None, "the engine window has gone")
     yield from inside.wait(preview_ready, "the preview is there")
@@ -159,7 +164,8 @@ def removed(facts):
     facts["question"] = box.text()
     click(next(one for one in box.buttons() if "move" in one.text()))
     yield from at_page("_close")
-    facts["removed"], facts["left_over"]["removed"] = texts(shown), HOME.exists()
+    facts["removed"], facts["left_over"]["removed"] = texts(shown), left_over()
+    facts["folder_exists"] = HOME.exists()
     yield from outside("end the backend")
     click(shown._close)
     preview = dialog()._preview
@@ -168,19 +174,23 @@ def removed(facts):
     yield from shot("engine-gone")
     press(dialog(), QtWidgets.QDialogButtonBox.StandardButton.Cancel)
     yield from inside.wait(lambda: dialog() is None, "the dialog has gone")
+    menu.choose(menu.AGAIN)
+    box = yield from inside.wait(inside.message_box, "there is a message")
+    facts["again"] = box.text()
+    box.close()
+    yield from inside.wait(lambda: inside.message_box() is None, "the message has gone")
 
 
 def closed(document, facts):
-    yield from outside("slow the index down")
     menu.choose(menu.OPEN)
     shown = yield from at_page("_action")
-    click(shown._action)
-    yield from downloading(shown)
     yield from inside.unmodified(document)
+    click(shown._action)
+    yield from inside.wait(left_over, "the environment is being made")
     inside.report("after", facts)
     KRITA.action("file_quit").trigger()
     yield from inside.wait(lambda: False, "Krita has ended")
 
 
-def main():
+def main():  # also imported by another driver
     yield from before() if inside.GIVEN["part"] == "before" else after()
