@@ -16,9 +16,9 @@ from .switch import CPU, CUDA, CURRENT, Engine, find_engine_home, list_leftovers
 from .wheel import Wheel, find_wheel
 
 TITLE = "Harmonize: engine"
-MANAGE = "En&gine…"
+MANAGE = "E&ngine…"
 """The button in the dialog that opens the window, and the one if there is a newer engine."""
-MANAGE_NEWER = "Update en&gine…"
+MANAGE_NEWER = "Update e&ngine…"
 MANAGE_HELP = "Update, repair, or remove the engine, the program that computes the result."
 INSTALL, UPDATE, REPAIR = "&Install", "&Update", "&Repair"
 REMOVE, TRY_AGAIN, CANCEL, CLOSE = "Re&move", "&Try again", "&Cancel", "&Close"

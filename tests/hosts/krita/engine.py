@@ -128,9 +128,9 @@ def painted_on(shown, document, facts):
     modal = QtWidgets.QApplication.activeModalWidget()
     facts["hidden"] = {"visible": shown.isVisible(), "busy": shown.is_busy, "modal": modal is not None}
     menu.choose(menu.OPEN)
-    facts["shown_again"] = window() is shown
+    yield from inside.wait(lambda: window() is shown and shown.isActiveWindow(), "the window is in front")
     shown.close()
-    KRITA.activeWindow().qwindow().activateWindow()
+    yield from inside.wait(KRITA.activeWindow().qwindow().isActiveWindow, "Krita is in front")
     KRITA.action("add_new_paint_layer").trigger()
     yield from inside.wait(lambda: len(inside.layers(document)) == 3, "a layer is added")
     yield from inside.trigger(document, "edit_undo")

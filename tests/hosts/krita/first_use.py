@@ -4,6 +4,7 @@ import engine
 import inside
 import menu
 from inside import QtWidgets
+from gknet_harmonize.thin.engine.offer import read_log
 from windows import dialog, open_photograph, press, preview_ready, the_result
 
 _INSTALL_S = 540.0
@@ -20,7 +21,7 @@ def main():
     yield from engine.shot("first-use-2-progress")
     yield from inside.wait(lambda: ended(shown), "it has ended", _INSTALL_S)
     yield from engine.shot("first-use-3-end")
-    assert shown._continue.isVisible(), [*engine.texts(shown), shown._log.toPlainText()]
+    assert shown._continue.isVisible(), [*engine.texts(shown), read_log(shown._log_path)]
     engine.click(shown._continue)
     yield from inside.wait(dialog, "the dialog is open")
     yield from inside.wait(preview_ready, "the preview is there")
