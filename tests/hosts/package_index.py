@@ -27,7 +27,9 @@ class PackageIndex:
         for name, value in _read_settings().items():
             self.variables[f"PIP_{name.upper().replace('-', '_')}"] = value
             if name in ("index-url", "extra-index-url", "find-links"):
-                self.binds += [path for path in map(_find_folder, value.split()) if path is not None]
+                folders = [path for path in map(_find_folder, value.split()) if path is not None]
+                # An index's pages link to files beside its folder.
+                self.binds += folders if name == "find-links" else [folder.parent for folder in folders]
         certificates = self.variables.pop("PIP_CERT", "") or os.environ.get("SSL_CERT_FILE", "")
         if certificates:
             folder.mkdir(parents=True, exist_ok=True)
