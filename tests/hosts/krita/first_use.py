@@ -3,8 +3,8 @@
 import engine
 import inside
 import menu
-from inside import QtWidgets
 from gknet_harmonize.thin.engine.offer import read_log
+from inside import QtWidgets
 from windows import dialog, open_photograph, press, preview_ready, the_result
 
 _INSTALL_S = 540.0
@@ -17,7 +17,7 @@ def main():
     shown = yield from engine.at_page("_action")
     yield from engine.shot("first-use-1-offer")
     engine.click(shown._action)
-    yield from inside.wait(lambda: shown._job.progress.bytes_done or ended(shown), "it downloads", _INSTALL_S)
+    yield from inside.wait(lambda: ended(shown) or shown._job.progress.bytes_done, "it downloads", _INSTALL_S)
     yield from engine.shot("first-use-2-progress")
     yield from inside.wait(lambda: ended(shown), "it has ended", _INSTALL_S)
     yield from engine.shot("first-use-3-end")
