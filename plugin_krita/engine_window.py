@@ -60,7 +60,7 @@ class EngineWindow(QtWidgets.QDialog):
         self._details = _create_details()
         self._details.toggled.connect(self._show_log)
         self._log = _create_log()
-        self._buttons = QtWidgets.QDialogButtonBox()
+        self._buttons: list[Any] = []
         self._action = self._add_button("", self._install)
         self._remove = self._add_button(words.REMOVE, self._ask_removal)
         self._again = self._add_button(words.TRY_AGAIN, self._run)
@@ -122,9 +122,10 @@ class EngineWindow(QtWidgets.QDialog):
             super().closeEvent(event)
 
     def _add_button(self, text: str, on_click: Callable[[], object]) -> Any:
-        button = self._buttons.addButton(text, QtWidgets.QDialogButtonBox.ButtonRole.ActionRole)
+        button = QtWidgets.QPushButton(text)
         button.setAutoDefault(False)
         button.clicked.connect(lambda: on_click())
+        self._buttons.append(button)
         return button
 
     def _lay_out(self) -> None:
@@ -134,14 +135,18 @@ class EngineWindow(QtWidgets.QDialog):
             column.addWidget(widget)
         column.addWidget(self._log, 1)
         column.addStretch()
-        column.addWidget(self._buttons)
+        row = QtWidgets.QHBoxLayout()  # Qt 6's button box changes the order when buttons are hidden and shown
+        row.addStretch()
+        for button in self._buttons:
+            row.addWidget(button)
+        column.addLayout(row)
         self.setMinimumWidth(_SIZE[0])
         self.resize(*_SIZE)
 
     def _show_page(self, *shown: Any, default: Any) -> None:
         """Show these parts, and no others.   default: the button that the Enter key presses."""
         parts = (self._heading, self._bar, self._text, self._size, self._cuda, self._paint_on, self._details, self._log)
-        for part in (*parts, *(self._buttons.buttons())):
+        for part in (*parts, *self._buttons):
             part.setVisible(part in shown)
             if isinstance(part, QtWidgets.QPushButton):
                 part.setDefault(part is default)

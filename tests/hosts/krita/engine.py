@@ -140,18 +140,21 @@ def painted_on(shown, document, facts):
 
 
 def updated(facts):
-    requests = len(inside.requests)
+    """The dialog is closed meanwhile, and opened again at the end."""
     click(dialog()._engine)
     shown = yield from at_page("_action")
     facts["update_offer"] = texts(shown)
     yield from shot("engine-update")
     click(shown._action)
-    yield from at_page("_close")
+    facts["updating"] = texts(shown)[1:]
+    press(dialog(), QtWidgets.QDialogButtonBox.StandardButton.Cancel)
+    yield from inside.wait(lambda: dialog() is None, "the dialog has gone")
+    facts["updating_without_dialog"] = texts(shown)[1:]
+    yield from at_page("_continue")
     facts["updated"], facts["left_over"]["updated"] = texts(shown), left_over()
-    click(shown._close)
-    yield from inside.wait(lambda: window() is None, "the engine window has gone")
+    click(shown._continue)
+    yield from inside.wait(dialog, "the dialog is open")
     yield from inside.wait(preview_ready, "the preview is there")
-    facts["asked_anew"] = len(inside.requests) > requests
     facts["button_after"] = dialog()._engine.text()
 
 
@@ -182,11 +185,19 @@ def removed(facts):
 
 
 def closed(document, facts):
+    """First the one of two main windows that the engine window belongs to is closed, then Krita."""
+    second = KRITA.openWindow().qwindow()
+    second.show()
+    second.activateWindow()
+    yield from inside.wait(second.isActiveWindow, "another main window is in front")
     menu.choose(menu.OPEN)
-    shown = yield from at_page("_action")
-    yield from inside.unmodified(document)
-    click(shown._action)
+    first = yield from at_page("_action")
+    click(first._action)
     yield from inside.wait(left_over, "the environment is being made")
+    second.close()
+    other = yield from inside.wait(lambda: window() if window() is not first else None, "there is another window")
+    facts["taken_over"] = texts(other)[1:] if other.is_busy else None
+    yield from inside.unmodified(document)
     inside.report("after", facts)
     KRITA.action("file_quit").trigger()
     yield from inside.wait(lambda: False, "Krita has ended")

@@ -193,10 +193,14 @@ def test_harmonize_follows_without_the_menu(after: dict[str, Any]) -> None:
 def test_a_newer_engine_is_installed_from_the_dialog_and_used(after: dict[str, Any]) -> None:
     assert after["update_offer"][0] == "A newer engine is available"
     assert after["update_offer"][-3:] == ["Update", "Remove", "Close"]
-    assert after["updated"] == ["Engine 0.2.0 is installed, and works.", "Close"]
+    assert after["updated"] == ["Engine 0.2.0 is installed, and works.", "Harmonize…", "Close"]
     assert after["left_over"]["updated"] == ["0.2.0"]
-    assert after["asked_anew"]
     assert after["button_after"] == MANAGE
+
+
+def test_closing_the_dialog_does_not_end_its_update(after: dict[str, Any]) -> None:
+    assert after["updating"] == ["Cancel"]
+    assert after["updating_without_dialog"] == [PAINT_ON, "Cancel"]
 
 
 def test_removing_asks_first_and_leaves_nothing(after: dict[str, Any]) -> None:
@@ -209,6 +213,10 @@ def test_removing_asks_first_and_leaves_nothing(after: dict[str, Any]) -> None:
 
 def test_with_last_values_says_that_there_is_no_engine(after: dict[str, Any]) -> None:
     assert after["again"] == after["preview"]
+
+
+def test_closing_one_of_two_main_windows_does_not_end_the_installation(after: dict[str, Any]) -> None:
+    assert after["taken_over"] == [PAINT_ON, "Cancel"]
 
 
 def test_closing_krita_ends_the_installation_with_nothing_left(after: dict[str, Any]) -> None:
