@@ -294,6 +294,7 @@ def _create_details() -> Any:
 def _create_log() -> Any:
     log = QtWidgets.QPlainTextEdit()
     log.setReadOnly(True)
+    log.setUndoRedoEnabled(False)
     log.setLineWrapMode(QtWidgets.QPlainTextEdit.LineWrapMode.NoWrap)
     log.setFont(QtGui.QFontDatabase.systemFont(QtGui.QFontDatabase.SystemFont.FixedFont))
     log.setAccessibleName(words.DETAILS.replace("&", ""))

@@ -10,6 +10,9 @@ from pathlib import Path
 import inside
 import menu
 from failures import outside, scene
+from gknet_harmonize.engine_window import EngineWindow
+from gknet_harmonize.thin.engine.offer import INSTALL, Offer
+from gknet_harmonize.thin.engine.wheel import find_wheel
 from inside import KRITA, QtCore, QtTest, QtWidgets
 from windows import dialog, press, preview_ready
 
@@ -57,10 +60,25 @@ def downloading(shown):
     yield from inside.wait(lambda: shown._text.text().startswith("Downloading PyTorch"), "it is downloading")
 
 
+def graphics_card():
+    """The size of the download with and without the choice of CUDA."""
+    offer = Offer("Offer", "", is_ready=False, wheel=find_wheel(), action=INSTALL, has_cuda=True, uses_cuda=True)
+    shown = EngineWindow(KRITA.activeWindow().qwindow(), offer, has_next=True)
+    shown.show()
+    sizes = [shown._cuda.isVisible(), shown._size.text()]
+    yield from shot("engine-cuda")
+    click(shown._cuda)
+    sizes.append(shown._size.text())
+    shown.close()
+    shown.deleteLater()
+    return sizes
+
+
 def before():
     """A refused connection, a download that is cancelled, and one in which Krita is killed."""
     facts = {}
     yield from scene()
+    facts["graphics_card"] = yield from graphics_card()
     yield from menu.choose_with_the_mouse(menu.OPEN)
     shown = yield from at_page("_action")
     facts["offer"], size = texts(shown), shown.size()
@@ -145,7 +163,8 @@ def updated(facts):
     shown = yield from at_page("_action")
     facts["update_offer"] = texts(shown)
     yield from shot("engine-update")
-    click(shown._action)
+    menu.click(shown._action, shown._action.rect().center())  # the dialog must not block it
+    yield from inside.wait(lambda: shown.is_busy, "the update has begun")
     facts["updating"] = texts(shown)[1:]
     press(dialog(), QtWidgets.QDialogButtonBox.StandardButton.Cancel)
     yield from inside.wait(lambda: dialog() is None, "the dialog has gone")

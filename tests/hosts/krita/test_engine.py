@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from backend.thin.engine.offer import MANAGE, MANAGE_NEWER, PAINT_ON, REMOVE_QUESTION
+from backend.thin.engine.offer import MANAGE, MANAGE_NEWER, PAINT_ON, REMOVE_QUESTION, describe_size
+from backend.thin.engine.switch import CPU, CUDA
 from tests.backend.real_backend import Backend
 from tests.backend.thin.engine.conftest import Index, build_project_wheel
 from tests.hosts.chroot import TRIXIE, Chroot
@@ -59,12 +60,13 @@ class Outside:
     def do(self, words: str) -> None:
         if words in ("open the index", "open a slow index"):
             self.index = Index(self.port)
-        if words in ("slow the index down", "open a slow index"):
-            self.index.slow_s = SLOW_S
-        if words == "add a newer wheel":
+            self.index.slow_s = 0.0 if words == "open the index" else SLOW_S
+        elif words == "add a newer wheel":
             build_project_wheel(self.wheels, "0.2.0")
-        if words == "end the backend":
+        elif words == "end the backend":
             self.backend.end()
+        else:
+            raise AssertionError(words)
 
     def run(self, part: str) -> tuple[int, dict[str, Any]]:
         """Krita's exit status, and what the driver found."""
@@ -146,6 +148,10 @@ def test_without_an_engine_the_menu_offers_to_install_it(before: dict[str, Any])
     assert heading == "Harmonize needs its engine"
     assert size.startswith("Download: 250 MB")
     assert buttons == ["Install", "Close"]
+
+
+def test_the_size_follows_the_choice_of_the_graphics_card(before: dict[str, Any]) -> None:
+    assert before["graphics_card"] == [True, describe_size(CUDA), describe_size(CPU)]
 
 
 def test_a_refused_connection_is_explained_and_can_be_tried_again(before: dict[str, Any]) -> None:
