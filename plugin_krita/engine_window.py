@@ -143,8 +143,8 @@ class EngineWindow(QtWidgets.QDialog):
         self.setMinimumWidth(_SIZE[0])
         self.resize(*_SIZE)
 
-    def _show_page(self, *shown: Any, default: Any) -> None:
-        """Show these parts, and no others.   default: the button that the Enter key presses."""
+    def _show_page(self, *shown: Any, default: Any = None) -> None:
+        """Show these parts, and no others.   default: the button that the Enter key presses, None for none."""
         parts = (self._heading, self._bar, self._text, self._size, self._cuda, self._paint_on, self._details, self._log)
         for part in (*parts, *self._buttons):
             part.setVisible(part in shown)
@@ -152,7 +152,7 @@ class EngineWindow(QtWidgets.QDialog):
                 part.setDefault(part is default)
         if self._details in shown:
             self._log.setVisible(self._details.isChecked())
-        default.setFocus()
+        (default or self._details).setFocus()
 
     def _show_offer(self) -> None:
         offer = self._offer
@@ -211,7 +211,7 @@ class EngineWindow(QtWidgets.QDialog):
         self._cancel.setEnabled(True)
         self._log.clear()
         shown = [self._bar, self._text, self._details, self._cancel, *([self._paint_on] if self._has_next else [])]
-        self._show_page(*shown, default=self._cancel)
+        self._show_page(*shown)  # neither Enter nor Escape cancels
         self._look()
         self._job_timer.start()
         self._log_timer.start()

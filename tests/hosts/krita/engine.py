@@ -67,7 +67,7 @@ def graphics_card():
     shown.show()
     sizes = [shown._cuda.isVisible(), shown._size.text()]
     yield from shot("engine-cuda")
-    click(shown._cuda)
+    shown._cuda.click()
     sizes.append(shown._size.text())
     shown.close()
     shown.deleteLater()
@@ -101,8 +101,9 @@ def before():
     yield from shot("engine-progress")
     facts["log"] = shown._log.toPlainText()
     facts["keeps_its_size"] = shown.size() == size
-    QtTest.QTest.keyClick(shown, QtCore.Qt.Key.Key_Escape)
-    facts["busy_after_escape"] = shown.isVisible() and shown.is_busy
+    for key in (QtCore.Qt.Key.Key_Escape, QtCore.Qt.Key.Key_Return):
+        QtTest.QTest.keyClick(shown.focusWidget(), key)
+    facts["busy_after_keys"] = shown.isVisible() and shown.is_busy and shown._cancel.isEnabled()
     click(shown._cancel)
     yield from at_page("_action")
     facts["cancelled"], facts["left_over"] = texts(shown), left_over()

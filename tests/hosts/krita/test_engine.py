@@ -173,8 +173,8 @@ def test_the_progress_and_the_log_are_shown(before: dict[str, Any]) -> None:
     assert before["keeps_its_size"]
 
 
-def test_escape_does_not_end_a_download_and_cancel_leads_back_with_nothing_left(before: dict[str, Any]) -> None:
-    assert before["busy_after_escape"]
+def test_neither_escape_nor_enter_ends_a_download_and_cancel_leaves_nothing(before: dict[str, Any]) -> None:
+    assert before["busy_after_keys"]
     assert before["cancelled"] == before["offer"]
     assert before["left_over"] == []
 
