@@ -11,6 +11,7 @@ from .sliders import NumberSlider
 from .source import Sources, list_layers
 from .strip import VersionStrip
 from .thin import choices, diagnostics
+from .thin.engine import offer
 from .thin.job import Backend
 from .thin.protocol import MAX_TRIM, MAX_VARIANTS, TRIMS
 from .values import OUTPUTS, Values
@@ -33,10 +34,15 @@ _EDGE_HELP = (
 class HarmonizeDialog(QtWidgets.QDialog):
     """The dialog for one or several layers. Call `read_values` when it is accepted, and `stop` when it is closed.
 
-    values: the initial values.
+    values: the initial values.   is_update: whether a newer engine is available.
+    engine_wanted: emitted when the user wants to manage the engine.
     """
 
-    def __init__(self, parent: Any, sources: Sources, values: Values, backend: Backend) -> None:
+    engine_wanted = QtCore.pyqtSignal()
+
+    def __init__(
+        self, parent: Any, sources: Sources, values: Values, backend: Backend, *, is_update: bool = False
+    ) -> None:
         super().__init__(parent)
         self.sources = sources
         self._host = backend.host
@@ -63,6 +69,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
             shortcut = QtGui.QShortcut if hasattr(QtGui, "QShortcut") else QtWidgets.QShortcut  # Qt 6 has moved it
             keys = shortcut(QtGui.QKeySequence(str(number)), self)
             keys.activated.connect(lambda number=number: self._choose_version(number))
+        self._engine = QtWidgets.QPushButton(_name_engine_button(is_update))
         self._preview = Preview(sources.topmost, backend, self._show_preview, size)
         self._lay_out()
         self._strength.changed.connect(self._refresh)
@@ -88,6 +95,11 @@ class HarmonizeDialog(QtWidgets.QDialog):
             variant=self._variant,
             **{name: round(trim.read_value()) for name, trim in self._trims.items()},
         )
+
+    def use_engine(self, *, is_update: bool) -> None:
+        """Ask for the preview again, because the engine may be another one."""
+        self._engine.setText(_name_engine_button(is_update))
+        self._preview.restart()
 
     def stop(self) -> None:
         """Stop the preview."""
@@ -151,6 +163,10 @@ class HarmonizeDialog(QtWidgets.QDialog):
         cancel = buttons.button(standard.Cancel)
         cancel.setText(cancel.text().replace("&", ""))  # its letter may be one of ours, and Escape does the same
         buttons.addButton(_CopyDiagnostics(self._host), QtWidgets.QDialogButtonBox.ButtonRole.ResetRole)
+        self._engine.setToolTip(offer.MANAGE_HELP)
+        self._engine.setAutoDefault(False)
+        self._engine.clicked.connect(lambda: self.engine_wanted.emit())
+        buttons.addButton(self._engine, QtWidgets.QDialogButtonBox.ButtonRole.ResetRole)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         return buttons
@@ -203,6 +219,10 @@ class _CopyDiagnostics(QtWidgets.QPushButton):
             QtWidgets.QApplication.clipboard().setText(self._diagnosis.text)
             self.setText(diagnostics.COPIED)
             self.setEnabled(True)
+
+
+def _name_engine_button(is_update: bool) -> str:
+    return offer.MANAGE_NEWER if is_update else offer.MANAGE
 
 
 def _choose_view_size(window: Any) -> tuple[int, int]:

@@ -8,12 +8,14 @@ from typing import Any
 from krita import Extension, Krita
 
 from .dialog import HarmonizeDialog
+from .engine_window import EngineWindow
 from .harmonizing import Outcome, harmonize
 from .progress import Progress
 from .qt import QtCore, QtGui, QtWidgets
 from .source import Sources, check_source_between_steps, read_sources
 from .steps import Steps
 from .thin.choices import TITLE, format_error
+from .thin.engine.offer import Offer, make_offer
 from .thin.job import Backend
 from .thin.protocol import CANCELLED, INTERNAL, OUT_OF_MEMORY, ThinError
 from .values import Values, read_last_values, replace_values, save_values
@@ -33,6 +35,7 @@ class Harmonize(Extension):
         self._dialog: HarmonizeDialog | None = None
         self._progress: Progress | None = None
         self._steps: Steps | None = None
+        self._engine_window: EngineWindow | None = None
 
     def setup(self) -> None:  # Krita calls it
         notifier = Krita.instance().notifier()
@@ -45,11 +48,22 @@ class Harmonize(Extension):
         again.triggered.connect(self.run_again)
 
     def open_dialog(self) -> None:
-        """Open the dialog with the last values, or those of a script, then harmonize the selected layers."""
-        values, sources = _read_values(ACTION), self._find_sources()
-        if values is None or sources is None:
+        """Open the dialog with the last values, or those of a script, then harmonize the selected layers.
+
+        Without an engine, offer to install it first.
+        """
+        values = _read_values(ACTION)
+        if values is None or self._is_harmonizing or self._find_busy_window():
             return
-        dialog = HarmonizeDialog(_find_window(), sources, values, self._backend)
+        offer = make_offer()
+        if not offer.is_ready:
+            self._open_engine_window(_find_window(), offer)
+            return
+        sources = self._find_sources()
+        if sources is None:
+            return
+        dialog = HarmonizeDialog(_find_window(), sources, values, self._backend, is_update=offer.is_update)
+        dialog.engine_wanted.connect(self._manage_engine)
         dialog.accepted.connect(self._take_dialog)
         dialog.rejected.connect(self._forget_dialog)
         self._dialog = dialog
@@ -61,9 +75,13 @@ class Harmonize(Extension):
         if values is not None and sources is not None:
             self._run(sources, values)
 
+    @property
+    def _is_harmonizing(self) -> bool:
+        return self._dialog is not None or self._steps is not None
+
     def _find_sources(self) -> Sources | None:
         """Return the selected layers. Return None if others are being harmonized, or after showing an error."""
-        if self._dialog is not None or self._steps is not None:
+        if self._is_harmonizing:
             return None
         try:
             return read_sources(Krita.instance().activeDocument(), _list_selected_nodes())
@@ -90,7 +108,63 @@ class Harmonize(Extension):
         if dialog is not None:
             dialog.stop()
             with suppress(RuntimeError):
+                self._part_from(dialog)
                 dialog.deleteLater()
+
+    def _manage_engine(self) -> None:
+        """Open the engine window over the dialog."""
+        if self._dialog is not None and not self._find_busy_window():
+            self._open_engine_window(self._dialog, make_offer())
+
+    def _open_engine_window(self, parent: Any, offer: Offer) -> None:
+        self._engine_window = self._create_engine_window(parent, offer)
+        self._engine_window.bring_to_front()
+
+    def _create_engine_window(self, parent: Any, offer: Offer) -> EngineWindow:
+        window = EngineWindow(parent, offer, has_next=self._dialog is None)
+        window.finished.connect(self._on_engine_window_end)
+        window.destroyed.connect(lambda: QtCore.QTimer.singleShot(0, lambda: self._replace_engine_window(window)))
+        return window
+
+    def _replace_engine_window(self, deleted: EngineWindow) -> None:
+        """Give a running installation another window, if its own was closed with one of several main windows."""
+        parent = _find_window()
+        if deleted is self._engine_window and parent is not None:
+            self._engine_window = None
+            if deleted.is_busy:
+                self._engine_window = self._create_engine_window(parent, make_offer())
+                self._engine_window.take_over(deleted)
+                self._engine_window.show()
+
+    def _find_busy_window(self) -> bool:
+        """Return whether the engine is being installed or removed, and show that. Close an idle engine window."""
+        window = self._engine_window
+        if window is None:
+            return False
+        if window.is_busy:
+            window.bring_to_front()
+        else:
+            window.reject()
+        return window.is_busy
+
+    def _part_from(self, dialog: HarmonizeDialog) -> None:
+        """Keep a running installation's window from ending with the dialog. Close an idle one."""
+        window = self._engine_window
+        if window is not None and window.parent() is dialog:
+            if window.is_busy:
+                window.move_to(_find_window())
+            else:
+                window.reject()
+
+    def _on_engine_window_end(self, result: int) -> None:
+        window, self._engine_window = self._engine_window, None
+        if window is None:
+            return
+        window.deleteLater()
+        if self._dialog is not None:
+            self._dialog.use_engine(is_update=make_offer().is_update)
+        elif result:
+            self.open_dialog()
 
     def _run(self, sources: Sources, values: Values) -> None:
         progress = Progress(_find_window())
@@ -135,6 +209,9 @@ class Harmonize(Extension):
 
     def _close(self) -> None:
         """Stop everything, because Krita is closing."""
+        window, self._engine_window = self._engine_window, None
+        if window is not None:
+            window.stop()
         self._forget_dialog()
         self._end()
         self._backend.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gknet.cli.demo import ASTRONAUT_AT
-from tests.hosts.chroot import Chroot
+from tests.hosts.chroot import EXPERIMENTAL, SID, Chroot
 from tests.hosts.fresh import Fresh, run
 from tests.hosts.gimp import cases
 from tests.hosts.gimp.program import Desk, Program, Running, await_that
+from tests.hosts.krita.photograph import write_photograph
 from tests.hosts.krita.program import Krita
-
-DEMO = Path(__file__).parents[2] / "gknet" / "demo"
-IMPORT = """if True:
-    import builtins, json, sys
-    builtins.i18n = str
-    sys.path.insert(0, "/usr/share/krita/pykrita/plugin_importer")
-    from plugin_importer import PluginImporter
-    print(json.dumps([one["name"] for one in PluginImporter(sys.argv[1], sys.argv[2], lambda _: True).import_all()]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +81,7 @@ def test_kritas_menu_works_with_a_backend_that_the_plug_in_starts(
 
 def through_krita(krita: Krita, connection: Path, folder: Path, binds: list[Path]) -> dict[str, Any]:
     given = folder / "given"
-    given.mkdir()
-    Image.open(DEMO / "background.jpg").convert("RGB").save(given / "photograph.png")
-    pasted = np.asarray(Image.open(DEMO / "cutout.png").convert("RGBA"))
-    pasted[..., [2, 1, 0, 3]].tofile(given / "pasted")
-    box = [*ASTRONAUT_AT, pasted.shape[1], pasted.shape[0]]
-    names = {"photograph": str(given / "photograph.png"), "pasted": str(given / "pasted"), "box": box}
-    krita.run("from_the_menu.py", names, folder / "out", connection, binds=[given, *binds])
+    krita.run("from_the_menu.py", write_photograph(given), folder / "out", connection, binds=[given, *binds])
     facts: dict[str, Any] = json.loads((folder / "out" / "facts.json").read_text())
     return facts
 
@@ -126,28 +110,15 @@ def harmonized(running: Running) -> tuple[str, str]:
     return status, error
 
 
+# Trixie's is used with the archive alone in krita/test_engine.py.
+@pytest.mark.parametrize("krita_chroot", [SID, EXPERIMENTAL], ids=["debian-sid", "debian-experimental"], indirect=True)
 def test_kritas_own_importer_takes_the_archive(
     krita_chroot: Chroot, fresh: Fresh, connection: Path, tmp_path: Path
 ) -> None:
     krita = Krita(krita_chroot, tmp_path / "home", tmp_path / "shots", [fresh.gknet])
-    folder = krita.data / "pykrita" / "gknet_harmonize"
-    run([fresh.gknet, "uninstall", "krita"], HOME=str(krita.home))
-    assert not folder.exists()
-    assert "gknet_harmonize" not in krita.settings.read_text()
-    words = krita_chroot.command(
-        ["python3", "-c", IMPORT, fresh.archive("krita"), krita.data],
-        home=krita.home,
-        binds=[fresh.dist],
-        display=False,
-    )
-    said = subprocess.run(words, env=krita_chroot.environment({}), capture_output=True, text=True, check=True)
-    assert json.loads(said.stdout.splitlines()[-1]) == ["gknet_harmonize"]
+    krita.import_archive(fresh.archive("krita"))
     assert (krita.data / "actions" / "gknet_harmonize.action").exists()
-    assert not (folder / "gknet_harmonize.action").exists()
-    # What Krita's Python Plugin Manager does when the box is ticked.
-    krita.settings.write_text(
-        krita.settings.read_text().replace("[python]\n", "[python]\nenable_gknet_harmonize=true\n")
-    )
+    assert not (krita.plug_in / "gknet_harmonize.action").exists()
     (krita.home / ".local" / "bin").mkdir(parents=True)
     (krita.home / ".local" / "bin" / "gknet").symlink_to(fresh.gknet)
     assert through_krita(krita, connection.with_name("other.json"), tmp_path, fresh.binds)["changed"]

@@ -14,14 +14,22 @@ from tests.hosts.chroot import Chroot
 
 DRIVERS = Path(__file__).parent
 COMMAND = (sys.executable, "-m", "backend")
+_IMPORT = """if True:
+    import builtins, json, sys
+    builtins.i18n = str
+    sys.path.insert(0, "/usr/share/krita/pykrita/plugin_importer")
+    from plugin_importer import PluginImporter
+    print(json.dumps([one["name"] for one in PluginImporter(sys.argv[1], sys.argv[2], lambda _: True).import_all()]))
+"""
 
 
 class Krita:
     """One user of a chroot's Krita: a home with the plug-in and the test driver in it. One run at a time."""
 
     def __init__(self, chroot: Chroot, home: Path, shots: Path, command: Sequence[str | Path] = COMMAND) -> None:
-        self.chroot, self.home, self.shots = chroot, home, shots
+        self.chroot, self.home, self.shots, self.command = chroot, home, shots, command
         self.data = home / ".local" / "share" / "krita"
+        self.plug_in = self.data / "pykrita" / "gknet_harmonize"
         self.settings = home / ".config" / "kritarc"
         shots.mkdir(parents=True, exist_ok=True)
         self.told = gknet("install", "krita", home=home, command=command)
@@ -31,6 +39,20 @@ class Krita:
         settings = self.settings.read_text()
         self.settings.write_text(settings.replace("[python]\n", "[python]\nenable_gknet_test_driver=true\n"))
 
+    def import_archive(self, archive: Path) -> None:
+        """Replaces the plug-in by an archive's, with Krita's own importer, and switches it on."""
+        gknet("uninstall", "krita", home=self.home, command=self.command)
+        assert not self.plug_in.exists()
+        assert "gknet_harmonize" not in self.settings.read_text()
+        words = self.chroot.command(
+            ["python3", "-c", _IMPORT, archive, self.data], home=self.home, binds=[archive.parent], display=False
+        )
+        said = subprocess.run(words, env=self.chroot.environment({}), capture_output=True, text=True, check=True)
+        assert json.loads(said.stdout.splitlines()[-1]) == ["gknet_harmonize"]
+        # What Krita's Python Plugin Manager does when the box is ticked.
+        settings = self.settings.read_text()
+        self.settings.write_text(settings.replace("[python]\n", "[python]\nenable_gknet_harmonize=true\n"))
+
     def start(
         self,
         driver: str,
@@ -39,12 +61,17 @@ class Krita:
         connection: Path,
         binds: Sequence[Path] = (),
         screen: str = "1600x1000",
+        variables: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[str]:
-        """Krita with a driver that writes to `out`; standard output and error go to `out`/log."""
+        """Krita with a driver that writes to `out`; standard output and error go to `out`/log.
+
+        variables: more of the environment.
+        """
         out.mkdir(parents=True, exist_ok=True)
         connection.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         (out / "given.json").write_text(json.dumps(given))
         variables = {
+            **(variables or {}),
             "KRITA_DRIVER": str(DRIVERS / driver),
             "DRIVER_OUT": str(out),
             "DRIVER_GIVEN": str(out / "given.json"),
@@ -70,6 +97,11 @@ class Krita:
         assert status == 0, log[-6000:]
         assert "DRIVER OK" in log, log[-6000:]
         return log
+
+
+def choose_shots(chroot: Chroot, otherwise: Path) -> Path:
+    """The folder of this Krita's screenshots, in that of GKNET_SHOTS if it is set."""
+    return Path(os.environ.get("GKNET_SHOTS") or otherwise).absolute() / f"krita-{chroot.version('krita')}"
 
 
 def gknet(*arguments: str, home: Path, command: Sequence[str | Path] = COMMAND) -> str:

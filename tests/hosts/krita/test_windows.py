@@ -14,9 +14,8 @@ from PIL import Image
 from backend import Client
 from gknet.cli.demo import ASTRONAUT_AT
 from tests.backend.real_backend import Backend
+from tests.hosts.krita.photograph import DEMO, write_photograph
 from tests.hosts.krita.program import Krita
-
-DEMO = Path(__file__).parents[3] / "gknet" / "demo"
 
 
 class Session:
@@ -34,11 +33,7 @@ class Session:
 def session(krita: Krita, backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Session:
     """The demo's photograph with its cut-out pasted."""
     given, out = tmp_path_factory.mktemp("given"), tmp_path_factory.mktemp("windows")
-    Image.open(DEMO / "background.jpg").convert("RGB").save(given / "photograph.png")
-    pasted = np.asarray(Image.open(DEMO / "cutout.png").convert("RGBA"))
-    pasted[..., [2, 1, 0, 3]].tofile(given / "pasted")
-    box = [*ASTRONAUT_AT, pasted.shape[1], pasted.shape[0]]
-    names = {"photograph": str(given / "photograph.png"), "pasted": str(given / "pasted"), "box": box}
+    names = write_photograph(given)
     # A part of a table that lies where it was: nothing fits better.
     table = np.dstack([skimage.data.coffee()[60:300, 100:420], np.full((240, 320), 255, np.uint8)])
     part = table[80:230, 20:140].copy()
@@ -48,7 +43,7 @@ def session(krita: Krita, backend: Backend, tmp_path_factory: pytest.TempPathFac
         names[name] = str(given / name)
     names |= {"part_box": [20, 80, 120, 150], "table_size": [320, 240]}
     krita.run("windows.py", names, out, backend.path, binds=[given])
-    return Session(out, box, ".".join(krita.chroot.version("krita").split(".")[:2]))
+    return Session(out, names["box"], ".".join(krita.chroot.version("krita").split(".")[:2]))
 
 
 def test_both_entries_are_in_the_filter_menu(session: Session) -> None:
