@@ -109,7 +109,7 @@ def make_missing_error() -> ThinError:
     hint = "If GKNet Harmonize is already installed, "
     hint += f"run `gknet install` for this program, or set {VARIABLE} to the path of the command."
     if any(FOLDER.glob(PATTERN)):
-        hint = f"Open the dialog of Harmonize to install the engine. {hint}"
+        hint = f"Choose Harmonize… in the menu, or Engine… in its dialog, to install it. {hint}"
     else:
         hint = f"Get the plug-in's archive, which contains the engine, or install GKNet Harmonize with pip. {hint}"
     return ThinError(BACKEND_UNAVAILABLE, "The engine is not installed: the `gknet` command was not found.", hint)

@@ -50,7 +50,7 @@ def test_without_an_engine_it_offers_to_install_the_archives(archive: Path) -> N
     assert made.wheel.path.parent == archive
     assert not made.can_remove
     assert "not installed yet" in made.text
-    assert "Open the dialog" in installed.make_missing_error().hint
+    assert "Choose Harmonize… in the menu" in installed.make_missing_error().hint
 
 
 def test_a_copy_without_a_wheel_says_where_to_get_the_engine(archive: Path) -> None:
