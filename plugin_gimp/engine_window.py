@@ -97,14 +97,21 @@ class EngineWindow:
         return buttons
 
     def _show_page(self, page: str, *responses: int, log: bool = False) -> None:
-        """Show a page with the buttons for these responses, the default one last.   log: whether to offer the log."""
+        """Show a page with the buttons for these responses, the default one last. While a job runs, none is default.
+
+        log: whether to offer the log.
+        """
         self._stack.set_visible_child_name(page)
         self._details.widget.set_visible(log)
         for response, button in self._buttons.items():
             button.set_visible(response in responses)
             button.set_sensitive(True)
-        self._window.set_default_response(responses[-1])
-        self._buttons[responses[-1]].grab_focus()
+        if page == _RUNNING:  # Enter must not throw a download away
+            self._window.set_default(None)
+            self._window.set_focus(None)
+        else:
+            self._window.set_default_response(responses[-1])
+            self._buttons[responses[-1]].grab_focus()
 
     def _show_offer(self) -> None:
         self._offer_page.show(self.offer)

@@ -180,7 +180,7 @@ def fail_and_cancel(desk: Desk, home: Path, port: int) -> Index:
     desk.shot("engine-painted")
     desk.do("wmctrl", "-a", TITLE)
     desk.await_window(TITLE)
-    desk.key("Escape")
+    desk.key("Escape", "Return", "space")  # which do nothing
     desk.do("wmctrl", "-c", TITLE)
     await_that(lambda: desk.windows().count(TITLE) == 2, "the question")
     desk.shot("engine-question")
