@@ -7,6 +7,7 @@ import ipaddress
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from .protocol import BACKEND_UNAVAILABLE, CANCELLED, NoAnswerError, ThinError
 VARIABLE = "GKNET_CONNECTION"
 """Environment variable with the path of the connection file, for backend and clients alike."""
 _POLL_S = 0.1
+_KNOCK_S = 0.5
 _LAST_LOOK_S = 1.0
 """If the started backend ends, another one that is just starting gets this long to answer."""
 _MAX_FILE = 64 * 1024
@@ -110,6 +112,18 @@ def read_connection_file(path: Path) -> Address | None:
             f"The connection file {path} is damaged: {type(error).__name__}: {error}.",
             "Start the backend with `gknet serve`.",
         ) from error
+
+
+def is_backend_running() -> bool:
+    """Return whether something listens at the connection file's address. It need not be a backend."""
+    try:
+        address = read_connection_file(find_connection_path())
+        if address is None:
+            return False
+        socket.create_connection((address.host, address.port), timeout=_KNOCK_S).close()
+    except (OSError, ThinError):
+        return False
+    return True
 
 
 def start_backend(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import installed
+from ..connection import is_backend_running
 from ..protocol import ThinError
 from .attempt import Progress
 from .installer import LOG
@@ -71,7 +72,7 @@ def make_offer() -> Offer:
             return Offer("Harmonize can't start", f"{error.message}\n\n{error.hint}", is_ready=False)
         return _offer_repair(broken, wheel, damage)
     if choice is None:
-        return _offer_installation(wheel, damage)
+        return _describe_running(wheel) if is_backend_running() else _offer_installation(wheel, damage)
     if engine is None or choice.words != engine.build_command("serve"):
         return _describe_other(choice, engine)
     return _describe_engine(engine, wheel)
@@ -129,6 +130,13 @@ def _offer_installation(wheel: Wheel | None, damage: str) -> Offer:
         "It is installed for your account only, and you can remove it at any time."
     )
     return _with_wheel(Offer(heading, text, is_ready=False, can_remove=_has_rest()), wheel, INSTALL, CPU)
+
+
+def _describe_running(wheel: Wheel | None) -> Offer:
+    """Return what there is to say of a backend that was started by hand, as in a Flatpak, whose command is unknown."""
+    text = "A backend is running. This plug-in did not start it, and could not start it again."
+    offer = Offer("Harmonize uses a running backend", text, is_ready=True, can_remove=_has_rest())
+    return offer if wheel is None else _with_wheel(offer, wheel, INSTALL, CPU)
 
 
 def _offer_repair(error: ThinError, wheel: Wheel | None, damage: str) -> Offer:

@@ -13,6 +13,7 @@ from backend.thin.engine.attempt import TORCH, Progress
 from backend.thin.engine.offer import INSTALL, REPAIR, UPDATE, make_offer
 from backend.thin.engine.switch import CPU, CUDA, Engine, find_engine_home, switch_to
 from backend.thin.engine.wheel import find_wheel
+from tests.backend.real_backend import Backend
 
 from .conftest import build_project_wheel
 
@@ -25,6 +26,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("GKNET_COMMAND", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GKNET_CONNECTION", str(tmp_path / "nowhere.json"))
     monkeypatch.setattr(installed, "INSTALLED", tmp_path / "installed.json")
     monkeypatch.setattr(installed, "find_command", lambda: None)
     folder = tmp_path / "wheel"
@@ -51,6 +53,17 @@ def test_without_an_engine_it_offers_to_install_the_archives(archive: Path) -> N
     assert not made.can_remove
     assert "not installed yet" in made.text
     assert "Choose Harmonize… in the menu" in installed.make_missing_error().hint
+
+
+def test_a_backend_that_was_started_by_hand_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = Backend(tmp_path)
+    monkeypatch.setenv("GKNET_CONNECTION", str(running.path))
+    made = make_offer()
+    running.end()
+    assert made.is_ready
+    assert made.action == INSTALL
+    assert "is running" in made.text
+    assert not make_offer().is_ready
 
 
 def test_a_copy_without_a_wheel_says_where_to_get_the_engine(archive: Path) -> None:
