@@ -17,7 +17,7 @@ def main():
     shown = yield from engine.at_page("_action")
     yield from engine.shot("first-use-1-offer")
     engine.click(shown._action)
-    yield from inside.wait(lambda: ended(shown) or shown._job.progress.bytes_done, "it downloads", _INSTALL_S)
+    yield from inside.wait(lambda: ended(shown) or shown._job.progress.bytes_done > 20e6, "it downloads", _INSTALL_S)
     yield from engine.shot("first-use-2-progress")
     yield from inside.wait(lambda: ended(shown), "it has ended", _INSTALL_S)
     yield from engine.shot("first-use-3-end")

@@ -32,7 +32,8 @@ class Outside:
         self.plug_in = krita.data / "pykrita" / "gknet_harmonize"
         self.wheels = self.plug_in / "wheel"
         self.record = (self.plug_in / "installed.json").read_text()
-        self.backend = Backend(folder)
+        self.connection = folder / "run" / "backend.json"
+        self.backend: Backend | None = None
         self.index = Index()
         self.address, self.port = self.index.address, self.index.server.server_port
         self.index.close()
@@ -44,7 +45,8 @@ class Outside:
 
     def restore(self) -> None:
         self.index.close()
-        self.backend.end()
+        if self.backend is not None:
+            self.backend.end()
         (self.plug_in / "installed.json").write_text(self.record)
         for path in (self.wheels, self.krita.home / ".pyenv", self.engine):
             shutil.rmtree(path, ignore_errors=True)
@@ -63,7 +65,10 @@ class Outside:
             self.index.slow_s = 0.0 if words == "open the index" else SLOW_S
         elif words == "add a newer wheel":
             build_project_wheel(self.wheels, "0.2.0")
+        elif words == "start a backend":
+            self.backend = Backend(self.folder)
         elif words == "end the backend":
+            assert self.backend is not None
             self.backend.end()
         else:
             raise AssertionError(words)
@@ -79,7 +84,7 @@ class Outside:
         }
         deadline = time.monotonic() + 600
         with self.krita.start(
-            "engine.py", {"part": part}, out, self.backend.path, binds=self.binds, variables=variables
+            "engine.py", {"part": part}, out, self.connection, binds=self.binds, variables=variables
         ) as process:
             try:
                 while process.poll() is None and time.monotonic() < deadline:
