@@ -48,6 +48,7 @@ class Attempt:
 
     on_progress: called with a Progress at every change.   is_cancelled: called about every 50 ms while a program
     runs, a download arrives, or another installer works. Both are called on the thread of the attempt.
+    can_cancel: whether cancellation still has an effect.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Attempt:
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self.progress = Progress(LOOK, "")
+        self.can_cancel = True
         self._on_progress = on_progress
         self._is_cancelled = is_cancelled
         self._lines: list[str] = []
@@ -73,12 +75,12 @@ class Attempt:
 
     def check(self) -> None:
         """Raise ThinError (`cancelled`) if the user cancelled."""
-        if self._is_cancelled():
+        if self.can_cancel and self._is_cancelled():
             raise ThinError(CANCELLED, "Cancelled.")
 
     def forbid_cancelling(self) -> None:
-        """Ignore cancellation from now on: the rest takes moments, and half of it is worth nothing."""
-        self._is_cancelled = lambda: False
+        """Ignore cancellation from now on: half of the rest is worth nothing."""
+        self.can_cancel = False
 
     def sleep(self) -> None:
         """Check for cancellation and wait for POLL_S."""

@@ -16,22 +16,35 @@ class EngineJob:
     """A running installation or removal. Start it with `start_installation` or `start_removal`.
 
     Its attributes may be read from any thread.
+    is_removal: whether it is a removal, which neither measures its progress nor writes a log.
     progress: the latest Progress.   log: path of the log file, which may not exist (any more).
     """
 
-    def __init__(self, work: Callable[[Attempt], Engine | None]) -> None:
+    def __init__(self, work: Callable[[Attempt], Engine | None], *, is_removal: bool) -> None:
+        self.is_removal = is_removal
         self.progress = Progress(LOOK, "")
+        self._work = work
+        self._attempt = Attempt(self._take, lambda: self._is_cancelled)
         self.log: Path = find_engine_home() / LOG
         self._is_cancelled = False
         self._engine: Engine | None = None
         self._error: ThinError | None = None
-        self._thread = threading.Thread(target=self._run, args=(work,), name="gknet-engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="gknet-engine", daemon=True)
         self._thread.start()
 
     @property
     def is_done(self) -> bool:
         """Whether it has ended, successfully or not."""
         return not self._thread.is_alive()
+
+    @property
+    def can_cancel(self) -> bool:
+        """Whether `cancel` still has an effect. The last moments of an installation and all of a removal go on."""
+        return self._attempt.can_cancel
+
+    def restart(self) -> EngineJob:
+        """Start the same again, and return that job."""
+        return EngineJob(self._work, is_removal=self.is_removal)
 
     def cancel(self) -> None:
         """Cancel it; `is_done` follows a moment later. An engine that was in use before stays in use."""
@@ -53,9 +66,9 @@ class EngineJob:
             raise ThinError(INTERNAL, "The job is not done.")
         return self._engine
 
-    def _run(self, work: Callable[[Attempt], Engine | None]) -> None:
+    def _run(self) -> None:
         try:
-            self._engine = work(Attempt(self._take, lambda: self._is_cancelled))
+            self._engine = self._work(self._attempt)
         except ThinError as error:
             self._error = error
         except Exception as error:  # a bug: the host must show it and not wait forever
@@ -67,7 +80,7 @@ class EngineJob:
 
 def start_installation(wishes: Wishes) -> EngineJob:
     """Start to install or update the engine."""
-    return EngineJob(lambda attempt: install_engine(wishes, attempt))
+    return EngineJob(lambda attempt: install_engine(wishes, attempt), is_removal=False)
 
 
 def start_removal() -> EngineJob:
@@ -76,4 +89,4 @@ def start_removal() -> EngineJob:
     def remove(attempt: Attempt) -> None:
         remove_engine(attempt)
 
-    return EngineJob(remove)
+    return EngineJob(remove, is_removal=True)

@@ -188,6 +188,7 @@ def test_another_attempt_continues_with_what_was_downloaded(
     assert place.list() == {"0.1.0", "current.json"}
 
 
+@pytest.mark.slow
 def test_a_wrong_hash(place: Place, old: Engine) -> None:
     place.index.damaged.add("leaf-1.0-py3-none-any.whl")
     fail(place, old, "SHA-256 is wrong", "Try again")
@@ -366,3 +367,21 @@ def test_plug_ins_use_the_engine_only_if_there_is_no_other_command(
     with pytest.raises(ThinError, match="no longer works"):
         installed.build_command("serve")
     assert update(place).folder != engine.folder
+
+
+def test_a_job_says_what_it_is_and_can_be_started_again(place: Place) -> None:
+    place.index.status = 404
+    job = start_installation(place.wish())
+    assert job.can_cancel
+    assert not job.is_removal
+    assert job.wait(60)
+    with pytest.raises(ThinError):
+        job.get_engine()
+    place.index.status = 200
+    again = job.restart()
+    assert again.wait(60)
+    assert again.get_engine() == read_current(place.home)
+    assert not again.can_cancel
+    removal = start_removal()
+    assert removal.is_removal
+    assert removal.wait(60)
