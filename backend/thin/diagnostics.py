@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import installed
 from .connection import VARIABLE, find_connection_path
-from .environment import clean_environment
+from .environment import clean_environment, hide_home
 from .protocol import ThinError
 
 COPY = "Copy &diagnostics"
@@ -45,7 +45,7 @@ class Diagnosis:
             report = str(error)
         except Exception as error:  # report any error: it is what the user is asking about
             report = f"gknet doctor could not be run: {type(error).__name__}: {error}"
-        self.text = f"{about}\n{report}".replace(str(Path.home()), "~") + "\n"
+        self.text = hide_home(f"{about}\n{report}") + "\n"
 
 
 def _run_doctor(words: list[str]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 # Variables for Python, libraries, AppImages, snaps and the hosts' toolkits concern only the host: the backend has its
 # own Python and libraries.
@@ -41,6 +43,12 @@ def clean_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
             kept[name] = os.pathsep.join(folders)
     kept.update({name: value for name, value in saved.items() if value})
     return kept
+
+
+def hide_home(text: str) -> str:
+    """Return a text with ~ for the path of the home folder."""
+    home = str(Path.home())
+    return re.sub(r"(?<![\w/.-])" + re.escape(home) + r"(?![\w.-])", "~", text) if len(home) > 1 else text
 
 
 def _is_inside(folder: str, bundles: list[str]) -> bool:

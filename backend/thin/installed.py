@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .engine.switch import Engine, find_engine_home, read_current
-from .engine.wheel import FOLDER, PATTERN
+from .engine.wheel import has_wheel
 from .environment import clean_environment
 from .protocol import BACKEND_UNAVAILABLE, ThinError
 
@@ -67,10 +67,14 @@ def read_record() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Choice:
-    """The command that starts the backend: its `words`, `serve` included, and the reason for choosing it."""
+    """The command that starts the backend: its `words`, `serve` included, and the reason for choosing it.
+
+    remedy: what to do if the command doesn't exist.
+    """
 
     words: list[str]
     reason: str
+    remedy: str = ""
 
 
 def choose_command() -> Choice | None:
@@ -82,10 +86,12 @@ def choose_command() -> Choice | None:
     """
     named = os.environ.get(VARIABLE)
     if named:
-        return Choice([str(Path(named).expanduser()), "serve"], f"{VARIABLE} names it.")
+        return Choice(
+            [str(Path(named).expanduser()), "serve"], f"{VARIABLE} names it.", f"Correct {VARIABLE}, or remove it."
+        )
     recorded: list[str] | None = read_record()["command"]
     if recorded is not None:
-        return Choice(recorded, "`gknet install` recorded it.")
+        return Choice(recorded, "`gknet install` recorded it.", "Run `gknet install` for this program again.")
     found = find_command()
     if found is not None:
         return Choice([found, "serve"], "It is on PATH, or where pip, pipx, uv or Homebrew install it.")
@@ -106,12 +112,12 @@ def build_command(subcommand: str) -> list[str]:
 
 def make_missing_error() -> ThinError:
     """Return the error (`backend_unavailable`) that there is no command."""
-    hint = "If GKNet Harmonize is already installed, "
-    hint += f"run `gknet install` for this program, or set {VARIABLE} to the path of the command."
-    if any(FOLDER.glob(PATTERN)):
-        hint = f"Choose Harmonize… in the menu, or Engine… in its dialog, to install it. {hint}"
+    if has_wheel():
+        hint = "Choose Harmonize… in the menu, or Engine… in its dialog, to install it."
     else:
-        hint = f"Get the plug-in's archive, which contains the engine, or install GKNet Harmonize with pip. {hint}"
+        hint = "Get the plug-in's archive, which can install the engine, or install GKNet Harmonize with pip."
+    hint += " If GKNet Harmonize is already installed, run `gknet install` for this program, or set "
+    hint += f"{VARIABLE} to the path of the command."
     return ThinError(BACKEND_UNAVAILABLE, "The engine is not installed: the `gknet` command was not found.", hint)
 
 
@@ -148,6 +154,5 @@ def _is_text(value: object) -> bool:
 
 
 def _make_record_error(reason: str) -> ThinError:
-    return ThinError(
-        BACKEND_UNAVAILABLE, f"{INSTALLED} can't be read: {reason}.", "Run `gknet install` for this program again."
-    )
+    hint = "Unpack the plug-in's archive again." if has_wheel() else "Run `gknet install` for this program again."
+    return ThinError(BACKEND_UNAVAILABLE, f"{INSTALLED} can't be read: {reason}.", hint)

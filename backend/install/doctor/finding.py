@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+
+from backend.thin.environment import hide_home
 
 FINE, WARNING, ERROR = "fine", "warning", "error"
 _PICTURE = re.compile(
@@ -44,8 +45,4 @@ def format_json(findings: Sequence[Finding]) -> str:
 
 def _hide_private_parts(text: str) -> str:
     """Return the text on one line, with ~ for the home folder and without paths of images."""
-    home = str(Path.home())
-    text = " ".join(text.split())
-    if len(home) > 1:
-        text = re.sub(re.escape(home) + r"(?![\w.-])", "~", text)
-    return _PICTURE.sub("(an image)", text)
+    return _PICTURE.sub("(an image)", hide_home(" ".join(text.split())))

@@ -16,7 +16,7 @@ from .attempt import Attempt, Progress
 from .environment import Sources
 from .failures import make_error
 from .installer import LOG, Wishes, install_engine, remove_engine
-from .sizes import estimate_size, measure_folder
+from .sizes import estimate_size, format_bytes, measure_folder
 from .switch import CPU, CUDA, find_engine_home
 from .wheel import Wheel, find_wheel, open_wheel
 
@@ -90,11 +90,11 @@ def _install(options: argparse.Namespace) -> None:
     wishes = Wishes(_choose_wheel(options, sources), sources, options.python and options.python.absolute())
     if sources.offline is None:
         size = estimate_size(sources.build)
-        print(f"Up to {size.download / 1e6:.0f} MB to download, {size.disk / 1e9:.1f} GB on the disk.")
+        print(f"Up to {format_bytes(size.download)} to download, {format_bytes(size.disk)} on the disk.")
     start = time.monotonic()
     engine = install_engine(wishes, Attempt(_Printer().show))
     passed = time.monotonic() - start
-    print(f"Engine {engine.version} is installed in {engine.path} ({measure_folder(engine.path) / 1e6:.0f} MB).")
+    print(f"Engine {engine.version} is installed in {engine.path} ({format_bytes(measure_folder(engine.path))}).")
     print(f"It took {passed:.0f} s.")
 
 
@@ -116,12 +116,13 @@ def _print_status(*, as_json: bool) -> None:
         print(json.dumps(status, indent=2))
         return
     used = status["used"]
-    print(f"Used: {' '.join(used)}" if isinstance(used, list) else "Used: none. `install` installs an engine.")
+    missing = "Used: none" if status["problem"] else "Used: none. `install` installs an engine."
+    print(f"Used: {' '.join(used)}" if isinstance(used, list) else missing)
     if status["why"]:
         print(f"Why: {status['why']}")
     engine = status["engine"]
     if isinstance(engine, dict):
-        size = f"{engine['bytes'] / 1e6:.0f} MB"
+        size = format_bytes(engine["bytes"])
         print(f"Engine: {engine['version']} ({engine['build']}), {engine['folder']}, {size}")
     else:
         print("Engine: not installed")
@@ -146,7 +147,7 @@ class _Printer:
         if not is_new and (now - self._shown_at < _SHOW_S or progress.bytes_total is None):
             return
         self._text, self._shown_at = progress.text, now
-        share = f" {progress.bytes_done / 1e6:.0f} MB" if progress.bytes_total and progress.bytes_done else ""
+        share = f" {format_bytes(progress.bytes_done)}" if progress.bytes_total and progress.bytes_done else ""
         print(f"{progress.fraction:4.0%}  {progress.text}{share}")
 
 

@@ -10,28 +10,31 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..protocol import BACKEND_UNAVAILABLE, ThinError
+from .sizes import format_bytes
+
+_INDEX = "The package index"
 
 _FULL = ("The disk is full.", "Free some disk space, then try again.")
 _NO_NETWORK = (
-    "The package index can't be reached: there is no connection to its server.",
+    "{server} can't be reached: there is no connection to it.",
     "Check the internet connection and the proxy settings (HTTPS_PROXY), then try again.",
 )
 _REFUSED = (
-    "The package index can't be reached: its server refused the connection.",
+    "{server} can't be reached: it refused the connection.",
     "Check the firewall, the proxy settings (HTTPS_PROXY) and PIP_INDEX_URL, then try again.",
 )
 _SLOW = (
-    "The package index did not answer in time.",
+    "{server} did not answer in time.",
     "Check the internet connection, then try again. What is complete is not downloaded again.",
 )
 _PROXY = ("The proxy refused the connection.", "Check the proxy's address and password in HTTPS_PROXY, then try again.")
 _CERTIFICATE = (
-    "The certificate of the package index can't be verified.",
+    "{server} can't be trusted: its certificate can't be verified.",
     "Check this computer's clock. If your network inspects traffic, set SSL_CERT_FILE and PIP_CERT to the file with "
     "its certificates, then try again.",
 )
 _INSECURE = (
-    "The package index is not encrypted, so pip ignores it.",
+    "{server} is not encrypted, so pip ignores it.",
     "Change its address in PIP_INDEX_URL to https://, or trust it with PIP_TRUSTED_HOST.",
 )
 _HASH = (
@@ -76,15 +79,18 @@ def make_error(message: str, hint: str) -> ThinError:
     return ThinError(BACKEND_UNAVAILABLE, message, hint)
 
 
-def explain_output(lines: Sequence[str], program: str) -> ThinError:
-    """Return the error for a program that failed.   lines: its output.   program: its name."""
+def explain_output(lines: Sequence[str], program: str, server: str = _INDEX) -> ThinError:
+    """Return the error for a program that failed.   lines: its output.   program: its name.
+
+    server: what it downloads from, to begin a sentence with.
+    """
     text = "\n".join(lines)
     for patterns in (_FIRST, _OF_NETWORK):
         for pattern, explained in patterns:
             if re.search(pattern, text):
-                return make_error(*explained)
+                return make_error(explained[0].format(server=server), explained[1])
     if status := _STATUS.search(text):
-        return make_status_error(next(group for group in status.groups() if group))
+        return make_status_error(next(group for group in status.groups() if group), server)
     if missing := _NO_MATCH.search(text) or _CONFLICT.search(text):
         return make_error(
             f"The package index has no {missing[1]} for this system and this Python.",
@@ -96,10 +102,10 @@ def explain_output(lines: Sequence[str], program: str) -> ThinError:
     return make_error(f"{program} failed. {last}", "Try again. The log has the details.")
 
 
-def make_status_error(status: object) -> ThinError:
-    """Return the error for an answer of the package index with an HTTP status."""
+def make_status_error(status: object, server: str = _INDEX) -> ThinError:
+    """Return the error for an answer with an HTTP status.   server: who gave it, to begin a sentence with."""
     return make_error(
-        f"The package index answered with error {status}.",
+        f"{server} answered with error {status}.",
         "Check PIP_INDEX_URL and the proxy settings (HTTPS_PROXY), then try again later.",
     )
 
@@ -112,7 +118,7 @@ def make_hash_error() -> ThinError:
 def make_space_error(folder: Path, needed: int, free: int) -> ThinError:
     """Return the error for too little disk space, both in bytes."""
     return make_error(
-        f"The engine needs {needed / 1e9:.1f} GB in {folder}, but only {free / 1e9:.1f} GB are free.", _FULL[1]
+        f"The engine needs {format_bytes(needed)} in {folder}, but only {format_bytes(free)} are free.", _FULL[1]
     )
 
 
@@ -123,7 +129,7 @@ def explain_network_error(error: Exception) -> ThinError:
     text = f"{type(error).__name__}: {error}"
     for pattern, explained in _OF_NETWORK:
         if re.search(pattern, text, re.IGNORECASE):
-            return make_error(*explained)
+            return make_error(explained[0].format(server=_INDEX), explained[1])
     return make_error(f"The download failed: {error}.", _NO_NETWORK[1])
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import installed
 from ..connection import is_backend_running
+from ..environment import hide_home
 from ..protocol import ThinError
 from .attempt import Progress
 from .installer import LOG
 from .lock import NAME
 from .nvidia import has_nvidia_driver
-from .sizes import estimate_size
+from .sizes import estimate_size, format_bytes
 from .switch import CPU, CUDA, CURRENT, Engine, find_engine_home, list_leftovers, read_current
 from .wheel import Wheel, find_wheel
 
-TITLE = "Harmonize: engine"
+TITLE = "Harmonize Engine"
 MANAGE = "E&ngine…"
 """The button in the dialog that opens the window, and the one if there is a newer engine."""
 MANAGE_NEWER = "Update e&ngine…"
@@ -28,9 +30,9 @@ CONTINUE = "&Harmonize…"
 CUDA_LABEL = "Use the &NVIDIA graphics card"
 DETAILS = "&Details"
 """The label of the part with the log."""
-PAINT_ON = "You can go on painting meanwhile."
-REMOVE_QUESTION = "Remove the engine? Harmonize will not work until it is installed again."
-_MOST_LINES = 400
+PAINT_ON = "You can keep painting in the meantime."
+REMOVE_QUESTION = "Remove the engine? Harmonize won't work until you install it again."
+_MAX_LOG_LINES = 400
 """Last lines of the log to show."""
 
 
@@ -58,8 +60,8 @@ class Offer:
 
 
 def make_offer() -> Offer:
-    """Return what there is to show and to do now. It reads a few files, and the archive's wheel."""
-    wheel, damage = _find_wheel()
+    """Return what the window should show and offer now. It reads a few files, and the archive's wheel."""
+    wheel, wheel_error = _find_wheel()
     broken: ThinError | None = None
     try:
         engine = read_current(find_engine_home())
@@ -70,23 +72,21 @@ def make_offer() -> Offer:
     except ThinError as error:
         if broken is None:  # the record, which no engine can mend
             return Offer("Harmonize can't start", f"{error.message}\n\n{error.hint}", is_ready=False)
-        return _offer_repair(broken, wheel, damage)
+        return _offer_repair(broken, wheel, wheel_error)
     if choice is None:
-        return _describe_running(wheel) if is_backend_running() else _offer_installation(wheel, damage)
-    if engine is None or choice.words != engine.build_command("serve"):
-        return _describe_other(choice, engine)
-    return _describe_engine(engine, wheel)
+        return _describe_running(wheel) if is_backend_running() else _offer_installation(wheel, wheel_error)
+    if engine is not None and choice.words == engine.build_command("serve"):
+        return _describe_engine(engine, wheel)
+    if shutil.which(choice.words[0]) is None and not is_backend_running():
+        text = f"{hide_home(choice.words[0])} does not exist. {choice.reason}\n\n{choice.remedy}"
+        return Offer("Harmonize can't start", text, is_ready=False, can_remove=_has_leftovers())
+    return _describe_other(choice, engine)
 
 
 def describe_size(build: str) -> str:
     """Return what a build of PyTorch, CPU or CUDA, needs: download and disk space."""
     size = estimate_size(build)
     return f"Download: {format_bytes(size.download)}. Disk space: {format_bytes(size.disk)}."
-
-
-def format_bytes(count: int) -> str:
-    """Return a number of bytes in MB, or in GB with one decimal."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def format_progress(progress: Progress) -> str:
@@ -100,7 +100,7 @@ def format_end(engine: Engine | None) -> str:
     """Return the sentence after an installation, or after a removal if there is no engine any more."""
     if engine is None:
         return "The engine was removed."
-    return f"Engine {engine.version} is installed, and works."
+    return f"Engine {engine.version} is installed and works."
 
 
 def read_log(path: Path) -> str:
@@ -109,7 +109,7 @@ def read_log(path: Path) -> str:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return "\n".join(lines[-_MOST_LINES:])
+    return "\n".join(lines[-_MAX_LOG_LINES:])
 
 
 def _find_wheel() -> tuple[Wheel | None, str]:
@@ -120,49 +120,51 @@ def _find_wheel() -> tuple[Wheel | None, str]:
         return None, str(error)
 
 
-def _offer_installation(wheel: Wheel | None, damage: str) -> Offer:
+def _offer_installation(wheel: Wheel | None, wheel_error: str) -> Offer:
     heading = "Harmonize needs its engine"
     if wheel is None:
         missing = installed.make_missing_error()
-        return Offer(heading, damage or f"{missing.message}\n\n{missing.hint}", is_ready=False, can_remove=_has_rest())
+        return Offer(
+            heading, wheel_error or f"{missing.message}\n\n{missing.hint}", is_ready=False, can_remove=_has_leftovers()
+        )
     text = (
-        "The engine is the program that computes the result, on this computer. It is not installed yet.\n\n"
-        "It is installed for your account only, and you can remove it at any time."
+        "The engine computes the result on this computer. It isn't installed yet.\n\n"
+        "It will be installed for your account only. You can remove it at any time."
     )
-    return _with_wheel(Offer(heading, text, is_ready=False, can_remove=_has_rest()), wheel, INSTALL, CPU)
+    return _with_wheel(Offer(heading, text, is_ready=False, can_remove=_has_leftovers()), wheel, INSTALL, CPU)
 
 
 def _describe_running(wheel: Wheel | None) -> Offer:
     """Return what there is to say of a backend that was started by hand, as in a Flatpak, whose command is unknown."""
     text = "A backend is running. This plug-in did not start it, and could not start it again."
-    offer = Offer("Harmonize uses a running backend", text, is_ready=True, can_remove=_has_rest())
+    offer = Offer("Harmonize uses a running backend", text, is_ready=True, can_remove=_has_leftovers())
     return offer if wheel is None else _with_wheel(offer, wheel, INSTALL, CPU)
 
 
-def _offer_repair(error: ThinError, wheel: Wheel | None, damage: str) -> Offer:
-    text = f"{error.message}\n\n{damage or error.hint}"
-    offer = Offer("The engine does not work", text, is_ready=False, can_remove=_has_rest())
+def _offer_repair(error: ThinError, wheel: Wheel | None, wheel_error: str) -> Offer:
+    text = f"{error.message}\n\n{wheel_error or error.hint}"
+    offer = Offer("The engine does not work", text, is_ready=False, can_remove=_has_leftovers())
     return offer if wheel is None else _with_wheel(offer, wheel, REPAIR, CPU)
 
 
 def _describe_engine(engine: Engine, wheel: Wheel | None) -> Offer:
     what = {CPU: "", CUDA: ", with CUDA for the NVIDIA graphics card"}.get(engine.build, "")
-    facts = f"Version {engine.version}{what}, in {_shorten(engine.path)}."
+    facts = f"ersion {engine.version}{what} in {hide_home(str(engine.path))}."
+    offer = Offer("The engine is installed", f"V{facts}", is_ready=True, can_remove=True)
     if wheel is None:
-        return Offer("The engine is installed", facts, is_ready=True, can_remove=True)
-    if wheel.is_newer_than(engine.version):
-        text = f"This plug-in contains version {wheel.version}.\n\nInstalled: {facts}"
-        offer = Offer("A newer engine is available", text, is_ready=True, is_update=True, can_remove=True)
-        return _with_wheel(offer, wheel, UPDATE, engine.build)
-    offer = Offer("The engine is installed", facts, is_ready=True, can_remove=True)
-    return _with_wheel(offer, wheel, REPAIR, engine.build)
+        return offer
+    if not wheel.is_newer_than(engine.version):
+        return _with_wheel(offer, wheel, REPAIR, engine.build)
+    text = f"This plug-in contains version {wheel.version}.\n\nInstalled: v{facts}"
+    offer = replace(offer, heading="A newer engine is available", text=text, is_update=True)
+    return _with_wheel(offer, wheel, UPDATE, engine.build)
 
 
 def _describe_other(choice: installed.Choice, engine: Engine | None) -> Offer:
-    text = f"Command: {_shorten(Path(choice.words[0]))}. {choice.reason}"
+    text = f"Command: {hide_home(choice.words[0])}. {choice.reason}"
     if engine is not None:
-        text += f"\n\nThe engine in {_shorten(engine.path)} is therefore not used."
-    return Offer("Harmonize uses another installation", text, is_ready=True, can_remove=_has_rest())
+        text += f"\n\nThe engine in {hide_home(str(engine.path))} is therefore not used."
+    return Offer("Harmonize uses another installation", text, is_ready=True, can_remove=_has_leftovers())
 
 
 def _with_wheel(offer: Offer, wheel: Wheel, action: str, build: str) -> Offer:
@@ -170,11 +172,7 @@ def _with_wheel(offer: Offer, wheel: Wheel, action: str, build: str) -> Offer:
     return replace(offer, wheel=wheel, action=action, has_cuda=has_cuda, uses_cuda=has_cuda and build == CUDA)
 
 
-def _has_rest() -> bool:
+def _has_leftovers() -> bool:
     """Return whether the engine folder contains anything of ours, such as the downloads of a failed installation."""
     home = find_engine_home()
     return (home / CURRENT).exists() or bool(list_leftovers(home, {NAME, LOG}))
-
-
-def _shorten(path: Path) -> str:
-    return str(path).replace(str(Path.home()), "~", 1)

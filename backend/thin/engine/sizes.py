@@ -47,6 +47,11 @@ def estimate_size(build: str) -> Size:
     return _SIZES[sys.platform if sys.platform in ("win32", "darwin") else "linux", build]
 
 
+def format_bytes(count: int) -> str:
+    """Return a number of bytes in MB, or in GB with one decimal."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
 def measure_folder(folder: Path | str) -> int:
     """Return the bytes of all files in a folder, as far as they can be read."""
     total = 0

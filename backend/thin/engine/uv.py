@@ -121,9 +121,8 @@ def _install_python(program: Path, folder: Path, attempt: Attempt, environment: 
             encoding="utf-8",
         )
     except ProgramError as error:
-        # uv takes Pythons from elsewhere.
-        reason = explain_output(error.lines, "uv").message.replace("The package index", "The source of its Pythons")
-        raise make_error(f"No Python was found, and uv can't provide one. {reason}", _HINT) from error
+        failure = explain_output(error.lines, "uv", server="The server with its Pythons")
+        raise make_error(f"No Python was found, and uv can't provide one. {failure.message}", _HINT) from error
     pattern = "cpython-3*/python.exe" if sys.platform == "win32" else "cpython-3*/bin/python3"
     found = sorted(path for path in into.glob(pattern) if os.access(path, os.X_OK))
     if not found:

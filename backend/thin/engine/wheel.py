@@ -51,6 +51,11 @@ def find_wheel(folder: Path = FOLDER) -> Wheel | None:
     return max(wheels, key=lambda wheel: parse_version(wheel.version), default=None)
 
 
+def has_wheel(folder: Path = FOLDER) -> bool:
+    """Return whether a folder has a wheel, as in a plug-in from an archive."""
+    return any(folder.glob(PATTERN))
+
+
 def open_wheel(path: Path) -> Wheel:
     """Return a wheel. Raise ThinError (`backend_unavailable`) if it isn't this project's, or can't be read."""
     found = _NAME.fullmatch(path.name)

@@ -11,8 +11,9 @@ from backend.thin import installed
 from backend.thin.engine import offer
 from backend.thin.engine.attempt import TORCH, Progress
 from backend.thin.engine.offer import INSTALL, REPAIR, UPDATE, make_offer
+from backend.thin.engine.sizes import Size
 from backend.thin.engine.switch import CPU, CUDA, Engine, find_engine_home, switch_to
-from backend.thin.engine.wheel import find_wheel
+from backend.thin.engine.wheel import find_wheel, has_wheel
 from tests.backend.real_backend import Backend
 
 from .conftest import build_project_wheel
@@ -31,7 +32,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(installed, "find_command", lambda: None)
     folder = tmp_path / "wheel"
     build_project_wheel(folder, "0.2.0")
-    monkeypatch.setattr(installed, "FOLDER", folder)
+    monkeypatch.setattr(installed, "has_wheel", lambda: has_wheel(folder))
     monkeypatch.setattr(offer, "find_wheel", lambda: find_wheel(folder))
     return folder
 
@@ -51,7 +52,7 @@ def test_without_an_engine_it_offers_to_install_the_archives(archive: Path) -> N
     assert made.wheel is not None
     assert made.wheel.path.parent == archive
     assert not made.can_remove
-    assert "not installed yet" in made.text
+    assert "installed yet" in made.text
     assert "Choose Harmonize… in the menu" in installed.make_missing_error().hint
 
 
@@ -82,6 +83,11 @@ def test_a_wheel_that_cannot_be_read_is_named(archive: Path) -> None:
     assert (made.is_ready, made.action) == (False, "")
     assert str(wheel) in made.text
     assert "Download the archive" in made.text
+    put_engine("0.2.0").python.unlink()
+    made = make_offer()
+    assert "its Python is missing" in made.text
+    assert "Download the archive" in made.text
+    assert made.action == ""
 
 
 @pytest.mark.parametrize(("version", "action"), [("0.1.0", UPDATE), ("0.2.0", REPAIR), ("0.3.0", REPAIR)])
@@ -92,7 +98,7 @@ def test_a_newer_engine_in_the_archive_is_offered_as_an_update(version: str, act
     assert made.action == action
     assert made.is_update == (action == UPDATE)
     assert made.can_remove
-    assert version in made.text
+    assert f"ersion {version} in ~/.local/share/gknet/engine/{version}-abc." in made.text
 
 
 def test_a_damaged_engine_can_be_repaired_or_removed() -> None:
@@ -105,17 +111,21 @@ def test_a_damaged_engine_can_be_repaired_or_removed() -> None:
 
 
 def test_what_a_failed_installation_left_can_be_removed() -> None:
-    (find_engine_home() / "downloads").mkdir(parents=True)
+    find_engine_home().mkdir(parents=True)
+    for name in ("install.log", "install.lock"):
+        (find_engine_home() / name).touch()
+        assert not make_offer().can_remove
+    (find_engine_home() / "downloads").mkdir()
     made = make_offer()
     assert made.action == INSTALL
     assert made.can_remove
 
 
 def test_another_installation_is_preferred_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installed, "find_command", lambda: "/usr/local/bin/gknet")
+    monkeypatch.setattr(installed, "find_command", lambda: sys.executable)
     made = make_offer()
     assert made.is_ready
-    assert "/usr/local/bin/gknet" in made.text
+    assert sys.executable in made.text
     assert (made.action, made.can_remove) == ("", False)
     put_engine("0.1.0")
     made = make_offer()
@@ -123,11 +133,26 @@ def test_another_installation_is_preferred_and_named(monkeypatch: pytest.MonkeyP
     assert (made.action, made.can_remove) == ("", True)
 
 
-def test_a_damaged_record_is_told_and_not_repaired_with_an_engine() -> None:
+def test_a_command_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GKNET_COMMAND", "/nowhere/gknet")
+    made = make_offer()
+    assert (made.is_ready, made.action) == (False, "")
+    assert "/nowhere/gknet does not exist" in made.text
+    assert "Correct GKNET_COMMAND" in made.text
+    monkeypatch.delenv("GKNET_COMMAND")
+    installed.INSTALLED.write_text('{"command": ["/nowhere/python", "serve"]}')
+    made = make_offer()
+    assert not made.is_ready
+    assert "Run `gknet install`" in made.text
+
+
+def test_a_damaged_record_is_reported_and_not_repaired_with_an_engine(archive: Path) -> None:
     installed.INSTALLED.write_text("{")
     made = make_offer()
     assert (made.is_ready, made.action) == (False, "")
-    assert "gknet install" in made.text
+    assert "Unpack the plug-in's archive again" in made.text
+    next(archive.iterdir()).unlink()
+    assert "Run `gknet install`" in make_offer().text
 
 
 @pytest.mark.parametrize("build", [CPU, CUDA])
@@ -135,10 +160,12 @@ def test_cuda_is_a_choice_only_with_a_driver_and_stays_as_it_was(monkeypatch: py
     put_engine("0.1.0", build)
     monkeypatch.setattr(offer, "has_nvidia_driver", lambda: False)
     assert not make_offer().has_cuda
+    assert not make_offer().uses_cuda
     monkeypatch.setattr(offer, "has_nvidia_driver", lambda: True)
     made = make_offer()
     assert made.has_cuda
     assert made.uses_cuda == (build == CUDA)
+    assert ("with CUDA" in made.text) == (build == CUDA)
 
 
 def test_a_first_installation_is_for_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +174,8 @@ def test_a_first_installation_is_for_the_processor(monkeypatch: pytest.MonkeyPat
     assert not make_offer().uses_cuda
 
 
-def test_sizes_and_progress_are_sentences() -> None:
+def test_sizes_and_progress_are_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offer, "estimate_size", lambda _: Size(200_000_000, 50_000_000, 1_100_000_000))
     assert offer.describe_size(CPU) == "Download: 250 MB. Disk space: 1.1 GB."
     assert offer.format_progress(Progress(TORCH, "Downloading PyTorch…")) == "Downloading PyTorch…"
     half = Progress(TORCH, "Downloading PyTorch…", 100_000_000, 200_000_000)

@@ -81,7 +81,7 @@ def test_a_wrong_hash_is_refused(
 
 def test_no_python_and_no_uv(place: Place, without_python: Wishes) -> None:
     offer(place.index, FAILS)
-    fail(place, without_python, "uv can't provide one. The source of its Pythons can't be reached: .* no connection")
+    fail(place, without_python, "uv can't provide one. The server with its Pythons can't be reached: .* no connection")
     del place.index.files[WHEEL]
     fail(place, without_python, "error 404")
     place.index.close()
