@@ -137,17 +137,17 @@ def _create_engine_button(dialog: Gtk.Dialog, versions: Versions, offer: Offer) 
     """Return the button that opens the engine window. When that closes, the preview is asked again."""
     button = Gtk.Button(use_underline=True, tooltip_text=MANAGE_HELP)
 
-    def name_it(current: Offer) -> None:
+    def update_label(current: Offer) -> None:
         button.set_label((MANAGE_NEWER if current.is_update else MANAGE).replace("&", "_"))
 
     def open_window(_: Gtk.Button) -> None:
         versions.pause()  # its requests would start the backend that is to be stopped
         window = EngineWindow(make_offer(), dialog)
         window.run()
-        name_it(window.offer)
+        update_label(window.offer)
         versions.update()
 
-    name_it(offer)
+    update_label(offer)
     button.connect("clicked", open_window)
     return button
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from gi.repository import Gdk, GimpUi, GLib, Gtk
 from thin.choices import format_error
 from thin.engine import offer as texts
@@ -26,11 +24,11 @@ _ACT, _REMOVE, _TRY_AGAIN, _CONTINUE = 1, 2, 3, 4
 _CLOSE, _CANCEL = int(Gtk.ResponseType.CLOSE), int(Gtk.ResponseType.CANCEL)
 _OFFER, _RUNNING, _END = "offer", "running", "end"
 _CANCEL_QUESTION = "Cancel the installation?"
-_GO_ON, _CANCEL_IT = "_Go on installing", "_Cancel the installation"
+_GO_ON, _CANCEL_IT = "Continue _installing", "_Cancel the installation"
 
 
 class EngineWindow:
-    """The window. It can be used once.   offer: what it offers; after `run`, what there is then.
+    """The window. Call `run` once.   offer: the current offer, which `run` updates.
 
     dialog: the window to place it over, which it blocks meanwhile; None for GIMP's own, which it doesn't block.
     """
@@ -38,7 +36,7 @@ class EngineWindow:
     def __init__(self, offer: Offer, dialog: Gtk.Window | None = None) -> None:
         self.offer = offer
         self._has_dialog = dialog is not None
-        self._start: Callable[[], EngineJob] = start_removal
+        self._ended: EngineJob | None = None
         self._job: EngineJob | None = None
         self._ticks = 0
         self._window = GimpUi.Dialog(title=texts.TITLE, role="gknet-engine")
@@ -118,25 +116,25 @@ class EngineWindow:
         self._buttons[_ACT].set_label(_underline(self.offer.action))
         remove = [_REMOVE] if self.offer.can_remove else []
         act = [_ACT] if self.offer.wheel is not None else []
-        self._show_page(_OFFER, *remove, _CLOSE, *act)
+        is_fine = self.offer.is_ready and not self.offer.is_update
+        self._show_page(_OFFER, *remove, *([*act, _CLOSE] if is_fine else [_CLOSE, *act]))
 
     def _begin(self, response: int) -> None:
         """Start an installation, a removal, or the last of these again."""
         if response == _REMOVE:
-            if not self._ask(texts.REMOVE_QUESTION, _underline(texts.CANCEL), _underline(texts.REMOVE)):
-                return
-            self._start = start_removal
-        elif response == _ACT:
-            assert self.offer.wheel is not None
-            wishes = Wishes(self.offer.wheel, Sources(build=self._offer_page.build))
-            self._start = lambda: start_installation(wishes)
-        self._job = self._start()
-        self._running_page.start(is_measured=self._is_installation())
-        self._details.start(self._job)
-        self._show_page(_RUNNING, _CANCEL, log=self._is_installation())
+            if self._ask(texts.REMOVE_QUESTION, _underline(texts.CANCEL), _underline(texts.REMOVE)):
+                self._follow(start_removal())
+        elif self._ended is not None and response == _TRY_AGAIN:
+            self._follow(self._ended.restart())
+        elif self.offer.wheel is not None:
+            self._follow(start_installation(Wishes(self.offer.wheel, Sources(build=self._offer_page.build))))
 
-    def _is_installation(self) -> bool:
-        return self._start is not start_removal
+    def _follow(self, job: EngineJob) -> None:
+        """Show a job until it ends."""
+        self._job = job
+        self._running_page.start(job)
+        self._details.start(job)
+        self._show_page(_RUNNING, _CANCEL, log=not job.is_removal)
 
     def _poll(self) -> bool:
         """Show the job's progress, or its end. Called ten times a second."""
@@ -145,8 +143,10 @@ class EngineWindow:
             return True
         self._ticks += 1
         self._running_page.show(job)
+        if not job.can_cancel:
+            self._buttons[_CANCEL].set_sensitive(False)
         if job.is_done:
-            self._job = None
+            self._job, self._ended = None, job
             self._show_end(job)
         if job.is_done or self._ticks % _LOG_TICKS == 0:
             self._details.refresh()
@@ -161,15 +161,15 @@ class EngineWindow:
                 self._show_offer()
                 return
             self._end_text.set_text(format_error(error))
-            self._show_page(_END, _CLOSE, _TRY_AGAIN, log=self._is_installation())
+            self._show_page(_END, _CLOSE, _TRY_AGAIN, log=not job.is_removal)
             return
         self._end_text.set_text(text)
         leads_on = self.offer.is_ready and not self._has_dialog
         self._show_page(_END, _CLOSE, *([_CONTINUE] if leads_on else []))
 
     def _confirm_cancelling(self, response: int) -> None:
-        """Cancel the job, after a question if it was the window that the user wanted to close."""
-        is_closing = response != _CANCEL and self._is_installation()
+        """Cancel the job. Ask first if the user closed the window during an installation."""
+        is_closing = response != _CANCEL and self._job is not None and not self._job.is_removal
         if is_closing and not self._ask(_CANCEL_QUESTION, _GO_ON, _CANCEL_IT):
             return
         if self._job is not None:  # it may have ended meanwhile
@@ -232,9 +232,9 @@ class _RunningPage:
         paint_on.set_text(texts.PAINT_ON)
         self.widget = _stack_up(self._text, self._bar, paint_on)
 
-    def start(self, is_measured: bool) -> None:
-        """Start again.   is_measured: whether the job tells how far it is."""
-        self._is_measured = is_measured
+    def start(self, job: EngineJob) -> None:
+        """Start again, for another job."""
+        self._is_measured = not job.is_removal
         self._text.set_text("")
         self._bar.set_fraction(0.0)
 

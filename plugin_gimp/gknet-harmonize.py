@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gi
 
@@ -15,6 +15,9 @@ gi.require_version("Gegl", "0.4")
 gi.require_version("Babl", "0.1")
 gi.require_version("Gtk", "3.0")
 from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
+
+if TYPE_CHECKING:
+    from thin.engine.offer import Offer
 
 NAME = "gknet-harmonize"
 
@@ -127,17 +130,10 @@ def _harmonize_layers(
 
         GimpUi.init(NAME)
     if mode == Gimp.RunMode.INTERACTIVE:
-        from thin.engine.offer import make_offer
-
-        offer = make_offer()
-        if not offer.is_ready:
-            from engine_window import EngineWindow
-
-            engine_window = EngineWindow(offer)
-            if not engine_window.run():
-                return False
-            offer = engine_window.offer
-            request.check_is_open(image, drawables)
+        offer = _find_engine()
+        if offer is None:
+            return False
+        request.check_is_open(image, drawables)
     left_out: list[str] = []
     layers = request.keep_usable(image, request.find_layers(image, drawables), "", left_out)
     backend = Backend(("GIMP plug-in", Gimp.version()))
@@ -153,6 +149,18 @@ def _harmonize_layers(
     for sentence in (*left_out, *warnings):
         Gimp.message(sentence)
     return True
+
+
+def _find_engine() -> Offer | None:
+    """Return what the engine window would offer, after installing the engine if there is none. None: it was closed."""
+    from engine_window import EngineWindow
+    from thin.engine.offer import make_offer
+
+    offer = make_offer()
+    if offer.is_ready:
+        return offer
+    window = EngineWindow(offer)
+    return window.offer if window.run() else None
 
 
 def _make_error(text: str) -> GLib.Error:

@@ -61,7 +61,17 @@ def open_window(desk: Desk, case: dict[str, Any], *keys: str) -> None:
 def words(desk: Desk) -> str:
     """The window's first text, which is copied from it."""
     left, top, _, _ = desk.geometry(TITLE)
-    desk.do("xdotool", "mousemove", str(left + 60), str(top + 22), "click", "1", "key", "ctrl+a", "ctrl+c")
+    return copy_at(desk, left + 60, top + 22)
+
+
+def log(desk: Desk) -> str:
+    """The open log at the lower end of the window."""
+    left, top, width, height = desk.geometry(TITLE)
+    return copy_at(desk, left + width // 2, top + height - 100)
+
+
+def copy_at(desk: Desk, x: int, y: int) -> str:
+    desk.do("xdotool", "mousemove", str(x), str(y), "click", "1", "key", "ctrl+a", "ctrl+c")
     return desk.clipboard()
 
 
@@ -113,7 +123,7 @@ def test_from_the_archive_alone_to_a_result(
         await_words(desk, "Downloading")
         assert desk.geometry(TITLE)[2:] == size
         desk.shot("engine-2-progress")
-        await_words(desk, "is installed, and works.", timeout_s=LONG_S)
+        await_words(desk, "is installed and works.", timeout_s=LONG_S)
         assert desk.geometry(TITLE)[2:] == size
         desk.shot("engine-3-end")
         desk.key("alt+h")
@@ -165,9 +175,11 @@ def fail_and_cancel(desk: Desk, home: Path, port: int) -> Index:
     """No index, then a slow one, which is returned: tries again, paints, cancels, and installs again."""
     open_window(desk, cases.case("faults"), KEY)
     desk.key("alt+i")
-    text = await_words(desk, "its server refused the connection.", "Check the firewall")
+    text = await_words(desk, "it refused the connection.", "Check the firewall")
     desk.key("alt+d")
     await_words(desk, text)
+    assert await_that(lambda: log(desk) != text and log(desk), "the log").startswith("20")
+    assert text.partition("\n")[0] in log(desk)
     desk.shot("engine-refused")
     index = Index(port)
     index.slow_s = LONG_S
