@@ -12,6 +12,7 @@ from backend.install import gimp as in_gimp
 from backend.install import installation, programs
 from backend.install import krita as in_krita
 from backend.thin.engine.switch import Engine
+from backend.thin.engine.wheel import has_wheel
 from backend.thin.installed import VARIABLE, find_command, find_engine
 from backend.thin.protocol import ThinError
 from gknet.errors import HarmonizeError
@@ -105,6 +106,8 @@ def _check_plug_in(host: str, folder: Path, package: str, beside: tuple[str, ...
     if not folder.exists():
         yield Finding(subject, WARNING, f"It is not installed in {folder.parent}.", install)
         return
+    if has_wheel(folder / "wheel"):
+        install = f"Unpack the plug-in's archive again, then start {host} again."
     try:
         record = installation.read_record(folder)
         differing = installation.find_differences(package, folder, beside)

@@ -273,6 +273,12 @@ def test_an_old_or_damaged_plug_in(setup: Setup) -> None:
     record = json.loads((folder / "installed.json").read_text())
     (folder / "installed.json").write_text(json.dumps({**record, "version": "0.0.9"}))
     setup.names("error", "Krita plug-in", "version 0.0.9")
+    (folder / "wheel").mkdir()
+    (folder / "wheel" / "gknet_harmonize-0.0.9-py3-none-any.whl").touch()
+    found = setup.doctor()[1]
+    (old,) = (one for one in found if one.subject == "Krita plug-in" and "version 0.0.9" in one.text)
+    assert "Unpack the plug-in's archive again" in old.remedy
+    shutil.rmtree(folder / "wheel")
     (folder / "installed.json").write_text(json.dumps({**record, "command": ["/gone/python", "-m", "x", "serve"]}))
     setup.names("error", "Krita plug-in", "/gone/python", "no longer exists")
     assert setup.gknet("install", "krita")[0] == 0
