@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gi.repository import Gdk, GimpUi, GLib, Gtk
+from gi.repository import Gdk, GimpUi, GLib, Gtk, Pango
 from thin.choices import format_error
 from thin.engine import offer as texts
 from thin.engine.environment import Sources
@@ -37,6 +37,7 @@ class EngineWindow:
         self.offer = offer
         self._has_dialog = dialog is not None
         self._ended: EngineJob | None = None
+        self._question: Gtk.Dialog | None = None
         self._job: EngineJob | None = None
         self._ticks = 0
         self._window = GimpUi.Dialog(title=texts.TITLE, role="gknet-engine")
@@ -153,6 +154,8 @@ class EngineWindow:
         return True
 
     def _show_end(self, job: EngineJob) -> None:
+        if self._question is not None:
+            self._question.response(Gtk.ResponseType.NO)
         self.offer = make_offer()
         try:
             text = texts.format_end(job.get_engine())
@@ -187,7 +190,9 @@ class EngineWindow:
         )
         box.add_buttons(no, Gtk.ResponseType.NO, yes, Gtk.ResponseType.YES)
         box.set_default_response(Gtk.ResponseType.NO)
+        self._question = box
         answer = box.run()
+        self._question = None
         box.destroy()
         return bool(answer == Gtk.ResponseType.YES)
 
@@ -295,7 +300,9 @@ def _underline(label: str) -> str:
 
 
 def _create_text() -> Gtk.Label:
-    return Gtk.Label(wrap=True, selectable=True, width_chars=64, max_width_chars=64, xalign=0, yalign=0)
+    label = Gtk.Label(wrap=True, selectable=True, width_chars=64, max_width_chars=64, xalign=0, yalign=0)
+    label.set_line_wrap_mode(Pango.WrapMode.WORD_CHAR)  # the path of a folder may be one long word
+    return label
 
 
 def _stack_up(*widgets: Gtk.Widget) -> Gtk.Box:

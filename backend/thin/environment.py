@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from .protocol import BACKEND_UNAVAILABLE, ThinError
+
 # Variables for Python, libraries, AppImages, snaps and the hosts' toolkits concern only the host: the backend has its
 # own Python and libraries.
 _FOREIGN = (
@@ -45,9 +47,22 @@ def clean_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     return kept
 
 
+def find_home() -> Path:
+    """Return the user's home folder, also inside a snap. Raise ThinError (`backend_unavailable`) if it is unknown."""
+    named = clean_environment().get("HOME")
+    try:
+        return Path(named) if named else Path.home()
+    except RuntimeError as error:
+        message = "The path of your home folder is unknown."
+        raise ThinError(BACKEND_UNAVAILABLE, message, "Set HOME to it, then try again.") from error
+
+
 def hide_home(text: str) -> str:
-    """Return a text with ~ for the path of the home folder."""
-    home = str(Path.home())
+    """Return a text with ~ for the path of the home folder, if that is known."""
+    try:
+        home = str(Path.home())
+    except RuntimeError:
+        return text
     return re.sub(r"(?<![\w/.-])" + re.escape(home) + r"(?![\w.-])", "~", text) if len(home) > 1 else text
 
 

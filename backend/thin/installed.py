@@ -13,7 +13,7 @@ from typing import Any
 
 from .engine.switch import Engine, find_engine_home, read_current
 from .engine.wheel import has_wheel
-from .environment import clean_environment
+from .environment import clean_environment, find_home
 from .protocol import BACKEND_UNAVAILABLE, ThinError
 
 INSTALLED = Path(__file__).parent.parent / "installed.json"
@@ -139,9 +139,7 @@ def _find_candidates() -> Iterator[str]:
     if on_path:
         yield on_path
     for pattern in _PLACES_ON_WINDOWS if sys.platform == "win32" else _PLACES:
-        whole = (
-            Path(clean_environment().get("HOME") or Path.home()) / pattern[2:] if pattern[0] == "~" else Path(pattern)
-        )
+        whole = find_home() / pattern[2:] if pattern[0] == "~" else Path(pattern)
         root = Path(whole.anchor)
         for folder in sorted(root.glob(str(whole.relative_to(root))), reverse=True):
             there = shutil.which(_NAME, path=str(folder))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .. import installed
@@ -42,6 +44,9 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("engine: Cancelled.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except ThinError as error:
         print(f"engine: {error}", file=sys.stderr)
         if options.command == "install" and error.code != CANCELLED:
@@ -148,7 +153,8 @@ class _Printer:
             return
         self._text, self._shown_at = progress.text, now
         share = f" {format_bytes(progress.bytes_done)}" if progress.bytes_total and progress.bytes_done else ""
-        print(f"{progress.fraction:4.0%}  {progress.text}{share}")
+        with suppress(BrokenPipeError):  # an installation goes on when nobody reads any more
+            print(f"{progress.fraction:4.0%}  {progress.text}{share}")
 
 
 def _build_parser() -> argparse.ArgumentParser:

@@ -25,7 +25,16 @@ from .lock import NAME, hold_lock, remove_lock_file
 from .nvidia import has_nvidia_driver
 from .pythons import check_python, find_python
 from .sizes import estimate_size
-from .switch import CUDA, Engine, find_engine_home, forget_current, list_leftovers, read_current, switch_to
+from .switch import (
+    CUDA,
+    Engine,
+    find_engine_home,
+    forget_current,
+    get_python,
+    list_leftovers,
+    read_current,
+    switch_to,
+)
 from .uv import provide_python
 from .wheel import Wheel
 
@@ -70,15 +79,15 @@ def remove_engine(attempt: Attempt, home: Path | None = None) -> bool:
     Raise ThinError: `backend_unavailable` with what to do, or `cancelled`.
     """
     home = home or find_engine_home()
-    if not home.exists():
-        return False
+    with explain_os_errors(home):
+        if not home.exists():
+            return False
     with explain_os_errors(home), hold_lock(home, attempt):
         attempt.report(REMOVE, "Removing the engine…")
-        engine = _read_usable(home, attempt)
-        leftovers = [path for path in list_leftovers(home, {NAME}) if path.is_dir()]
-        if engine is not None and is_in_use(engine.path):
-            _stop_backend(engine, attempt)
-        for folder in leftovers:
+        folders = [path for path in list_leftovers(home, {NAME}) if path.is_dir()]
+        for folder in folders:
+            _stop_backend(folder, attempt)
+        for folder in folders:
             if is_in_use(folder):
                 raise make_error(
                     f"The engine in {folder} is still in use.", "Quit GIMP, Krita and scripts that use it. Try again."
@@ -143,8 +152,8 @@ def _install(wishes: Wishes, attempt: Attempt, home: Path) -> Engine:
     attempt.forbid_cancelling()
     attempt.report(SWITCH, "Switching to the new engine…")
     switch_to(engine)
-    if current is not None and is_in_use(current.path):
-        _stop_backend(current, attempt)
+    for former in list_leftovers(home, {NAME, LOG, _CACHE, engine.folder}):
+        _stop_backend(former, attempt)
     _clear(home, attempt)
     return engine
 
@@ -204,7 +213,8 @@ def _delete(path: Path) -> bool:
     def make_writable(function: Callable[[str], object], name: str, _: object) -> None:
         with suppress(OSError):
             Path(name).chmod(stat.S_IRWXU)
-            function(name)
+            if function in (os.unlink, os.rmdir):  # a folder that could not be opened is tried again below
+                function(name)
 
     for _ in range(3):  # a child of a killed installer may still be writing
         if path.is_dir() and not path.is_symlink():
@@ -232,17 +242,19 @@ def _can_be_renamed(folder: Path) -> bool:
     return True
 
 
-def _stop_backend(engine: Engine, attempt: Attempt) -> None:
-    """Ask the engine's backend to end, and wait for it. Log a failure."""
-    attempt.log("Stopping the engine in use.")
-    words = build_module_command(engine.python, "backend", "stop")
+def _stop_backend(folder: Path, attempt: Attempt) -> None:
+    """Ask the backend of an engine's folder to end if it is in use, and wait for it. Log a failure."""
+    if not is_in_use(folder):
+        return
+    attempt.log(f"Stopping the engine in {folder}.")
+    words = build_module_command(get_python(folder), "backend", "stop")
     try:
         run_program(words, attempt, clean_environment(), timeout_s=_STOP_S)
     except (ProgramError, OSError) as error:
         attempt.log(f"It could not be stopped: {type(error).__name__}: {error}")
         return
     deadline = time.monotonic() + _STOP_S
-    while is_in_use(engine.path) and time.monotonic() < deadline:
+    while is_in_use(folder) and time.monotonic() < deadline:
         attempt.sleep()
 
 

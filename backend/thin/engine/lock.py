@@ -28,6 +28,20 @@ def hold_lock(home: Path, attempt: Attempt) -> Iterator[None]:
         os.close(file)
 
 
+def is_locked(home: Path) -> bool:
+    """Return whether an installer holds the lock of the engine folder now."""
+    try:
+        file = os.open(home / NAME, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(file)  # closing the file ends a lock
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+
+
 def remove_lock_file(home: Path) -> None:
     """Remove the lock's file. Call it while holding the lock; Windows keeps the file until the lock is released."""
     with suppress(PermissionError):
@@ -39,7 +53,8 @@ def _acquire(path: Path, attempt: Attempt) -> int:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)  # a removal may have ended meanwhile
         with suppress(FileNotFoundError):
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            # A link that leads nowhere would look like a folder that another installer is removing.
+            file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
             try:
                 if _try_lock(file) and _is_same(file, path):
                     return file

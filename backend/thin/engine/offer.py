@@ -12,11 +12,11 @@ from ..environment import hide_home
 from ..protocol import ThinError
 from .attempt import Progress
 from .installer import LOG
-from .lock import NAME
+from .lock import NAME, is_locked
 from .nvidia import has_nvidia_driver
 from .sizes import estimate_size, format_bytes
 from .switch import CPU, CUDA, CURRENT, Engine, find_engine_home, list_leftovers, read_current
-from .wheel import Wheel, find_wheel
+from .wheel import Wheel, find_wheel, parse_version
 
 TITLE = "Harmonize Engine"
 MANAGE = "E&ngine…"
@@ -61,6 +61,21 @@ class Offer:
 
 def make_offer() -> Offer:
     """Return what the window should show and offer now. It reads a few files, and the archive's wheel."""
+    try:
+        offer = _classify()
+        if not is_locked(find_engine_home()):
+            return offer
+    except ThinError as error:  # the record or the home folder, which no engine can mend
+        return Offer("Harmonize can't start", f"{error.message}\n\n{error.hint}", is_ready=False)
+    offer = replace(offer, is_update=False, wheel=None, action="", can_remove=False)
+    if offer.is_ready:
+        return offer
+    text = "Another window is installing or removing the engine. When it is done, choose Harmonize… again."
+    return replace(offer, heading="An installation is running", text=text)
+
+
+def _classify() -> Offer:
+    """Return the offer, whether an installation is running or not. Raise ThinError if nothing can be offered."""
     wheel, wheel_error = _find_wheel()
     broken: ThinError | None = None
     try:
@@ -69,9 +84,9 @@ def make_offer() -> Offer:
         engine, broken = None, error
     try:
         choice = installed.choose_command()
-    except ThinError as error:
-        if broken is None:  # the record, which no engine can mend
-            return Offer("Harmonize can't start", f"{error.message}\n\n{error.hint}", is_ready=False)
+    except ThinError:
+        if broken is None:
+            raise
         return _offer_repair(broken, wheel, wheel_error)
     if choice is None:
         return _describe_running(wheel) if is_backend_running() else _offer_installation(wheel, wheel_error)
@@ -148,13 +163,17 @@ def _offer_repair(error: ThinError, wheel: Wheel | None, wheel_error: str) -> Of
 
 
 def _describe_engine(engine: Engine, wheel: Wheel | None) -> Offer:
-    what = {CPU: "", CUDA: ", with CUDA for the NVIDIA graphics card"}.get(engine.build, "")
-    facts = f"ersion {engine.version}{what} in {hide_home(str(engine.path))}."
+    cuda = ", with CUDA for the NVIDIA graphics card" if engine.build == CUDA else ""
+    facts = f"ersion {engine.version}{cuda} in {hide_home(str(engine.path))}."
     offer = Offer("The engine is installed", f"V{facts}", is_ready=True, can_remove=True)
     if wheel is None:
         return offer
+    if parse_version(engine.version) > parse_version(wheel.version):
+        return replace(offer, text=f"V{facts}\n\nThis plug-in is older: version {wheel.version}.")
+    if cuda and not has_nvidia_driver():
+        facts += "\n\nNo NVIDIA driver was found, so a new engine will use the processor."
     if not wheel.is_newer_than(engine.version):
-        return _with_wheel(offer, wheel, REPAIR, engine.build)
+        return _with_wheel(replace(offer, text=f"V{facts}"), wheel, REPAIR, engine.build)
     text = f"This plug-in contains version {wheel.version}.\n\nInstalled: v{facts}"
     offer = replace(offer, heading="A newer engine is available", text=text, is_update=True)
     return _with_wheel(offer, wheel, UPDATE, engine.build)
@@ -175,4 +194,7 @@ def _with_wheel(offer: Offer, wheel: Wheel, action: str, build: str) -> Offer:
 def _has_leftovers() -> bool:
     """Return whether the engine folder contains anything of ours, such as the downloads of a failed installation."""
     home = find_engine_home()
-    return (home / CURRENT).exists() or bool(list_leftovers(home, {NAME, LOG}))
+    try:
+        return (home / CURRENT).exists() or bool(list_leftovers(home, {NAME, LOG}))
+    except OSError:  # what can't be read can't be removed
+        return False

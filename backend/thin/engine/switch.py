@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..environment import clean_environment
+from ..environment import clean_environment, find_home
 from ..protocol import BACKEND_UNAVAILABLE, ThinError
 
 CPU, CUDA = "cpu", "cuda"
@@ -53,12 +53,14 @@ class Engine:
 
 
 def find_engine_home() -> Path:
-    """Return the engine folder in the user's data folder, whether it exists or not."""
-    environment = clean_environment()
-    home = Path(environment.get("HOME") or Path.home())
+    """Return the engine folder in the user's data folder, whether it exists or not.
+
+    Raise ThinError (`backend_unavailable`) if the home folder is unknown.
+    """
+    environment, home = clean_environment(), find_home()
     if sys.platform == "win32":
         local = environment.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "gknet" / "engine"
+        return (Path(local) if local else home / "AppData" / "Local") / "gknet" / "engine"
     if sys.platform == "darwin":
         return home / "Library" / "Application Support" / "gknet" / "engine"
     named = environment.get("XDG_DATA_HOME", "")
@@ -82,7 +84,7 @@ def read_current(home: Path) -> Engine | None:
         raise ThinError(BACKEND_UNAVAILABLE, f"{file} can't be read: {error}.", _AGAIN) from error
     if Path(engine.folder).name != engine.folder or engine.folder in (".", ".."):
         raise ThinError(BACKEND_UNAVAILABLE, f"{file} names {engine.folder!r}, which is not a folder's name.", _AGAIN)
-    if not engine.python.exists():  # also if it is a link to a Python that was removed
+    if not os.path.exists(engine.python):  # noqa: PTH110  unlike Path's, it raises nothing; a link may lead nowhere
         message = f"The engine in {engine.path} no longer works: its Python is missing."
         raise ThinError(BACKEND_UNAVAILABLE, message, _AGAIN)
     return engine

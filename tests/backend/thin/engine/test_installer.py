@@ -131,6 +131,36 @@ def test_removing_leaves_nothing(place: Place, attempt: Attempt) -> None:
 
 
 @pytest.mark.slow
+def test_removing_stops_an_engine_that_a_damaged_file_no_longer_names(place: Place, attempt: Attempt) -> None:
+    engine = update(place)
+    with subprocess.Popen(engine.build_command("serve")) as running:
+        (place.home / "current.json").write_text("{")
+        with pytest.raises(ThinError, match="still in use"):  # the tiny engine can't be stopped
+            remove_engine(attempt, place.home)
+        running.kill()
+    assert "Stopping the engine in" in "".join(attempt._lines)
+    assert remove_engine(attempt, place.home)
+    assert not place.home.exists()
+
+
+@pytest.mark.slow
+def test_removing_takes_folders_that_cannot_be_opened(place: Place, attempt: Attempt) -> None:
+    update(place)
+    (place.home / "0.0.1-old" / "lib").mkdir(parents=True)
+    (place.home / "0.0.1-old" / "lib" / "file").touch()
+    (place.home / "0.0.1-old" / "lib").chmod(0)
+    assert remove_engine(attempt, place.home)
+    assert not place.home.exists()
+
+
+def test_a_lock_that_is_a_dangling_link_is_an_error(place: Place, attempt: Attempt) -> None:
+    place.home.mkdir(parents=True)
+    (place.home / lock.NAME).symlink_to(place.folder / "nowhere" / "lock")
+    with pytest.raises(ThinError, match=r"install\.lock can't be written"):
+        install_engine(place.wish(), attempt)
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("old")
 def test_other_data_beside_the_engine_stays(place: Place, attempt: Attempt) -> None:
     (place.home.parent / "mine.txt").touch()

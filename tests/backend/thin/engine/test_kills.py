@@ -126,7 +126,7 @@ def test_the_real_space_is_checked_first(place: Place, small_disk: Path, monkeyp
     monkeypatch.setenv("XDG_DATA_HOME", str(small_disk))
     code, out = run(place)
     assert code == 2
-    assert "GB are free" in out
+    assert "MB are free" in out
     assert place.index.asked == []
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from backend.thin import installed
 from backend.thin.engine import offer
-from backend.thin.engine.attempt import TORCH, Progress
+from backend.thin.engine.attempt import TORCH, Attempt, Progress
+from backend.thin.engine.lock import hold_lock
 from backend.thin.engine.offer import INSTALL, REPAIR, UPDATE, make_offer
 from backend.thin.engine.sizes import Size
 from backend.thin.engine.switch import CPU, CUDA, Engine, find_engine_home, switch_to
@@ -90,7 +91,7 @@ def test_a_wheel_that_cannot_be_read_is_named(archive: Path) -> None:
     assert made.action == ""
 
 
-@pytest.mark.parametrize(("version", "action"), [("0.1.0", UPDATE), ("0.2.0", REPAIR), ("0.3.0", REPAIR)])
+@pytest.mark.parametrize(("version", "action"), [("0.1.0", UPDATE), ("0.2.0", REPAIR), ("0.3.0", "")])
 def test_a_newer_engine_in_the_archive_is_offered_as_an_update(version: str, action: str) -> None:
     put_engine(version)
     made = make_offer()
@@ -99,6 +100,63 @@ def test_a_newer_engine_in_the_archive_is_offered_as_an_update(version: str, act
     assert made.is_update == (action == UPDATE)
     assert made.can_remove
     assert f"ersion {version} in ~/.local/share/gknet/engine/{version}-abc." in made.text
+
+
+def test_an_older_plug_in_does_not_offer_its_older_engine() -> None:
+    put_engine("0.3.0")
+    made = make_offer()
+    assert made.wheel is None
+    assert "This plug-in is older: version 0.2.0" in made.text
+
+
+def test_nothing_is_offered_while_another_installer_works() -> None:
+    find_engine_home().mkdir(parents=True)
+    (find_engine_home() / "0.2.0-unfinished").mkdir()
+    with hold_lock(find_engine_home(), Attempt()):
+        made = make_offer()
+        assert (made.is_ready, made.wheel, made.action, made.can_remove) == (False, None, "", False)
+        assert made.heading == "An installation is running"
+    put_engine("0.1.0")
+    with hold_lock(find_engine_home(), Attempt()):
+        made = make_offer()
+    assert made.is_ready
+    assert (made.is_update, made.action, made.can_remove) == (False, "", False)
+    assert make_offer().action == UPDATE
+
+
+@pytest.mark.parametrize("part", ["gknet", "gknet/engine"])
+@pytest.mark.parametrize("kind", ["file", "unreadable"])
+def test_an_odd_engine_folder_is_described(part: str, kind: str) -> None:
+    path = find_engine_home().parents[1] / part
+    path.parent.mkdir(parents=True)
+    if kind == "file":
+        path.touch()
+    else:
+        path.mkdir(mode=0)
+    made = make_offer()
+    assert not made.is_ready
+    assert made.action in (INSTALL, REPAIR)
+    assert not made.can_remove
+
+
+def test_an_unknown_home_folder_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(Path, "home", fail)
+    made = make_offer()
+    assert not made.is_ready
+    assert "home folder is unknown" in made.text
+    assert "Set HOME" in made.text
+
+
+def test_a_cuda_engine_without_a_driver_says_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_engine("0.1.0", CUDA)
+    monkeypatch.setattr(offer, "has_nvidia_driver", lambda: False)
+    assert "will use the processor" in make_offer().text
+    monkeypatch.setattr(offer, "has_nvidia_driver", lambda: True)
+    assert "will use the processor" not in make_offer().text
 
 
 def test_a_damaged_engine_can_be_repaired_or_removed() -> None:
