@@ -69,7 +69,7 @@ class HarmonizeDialog(QtWidgets.QDialog):
             shortcut = QtGui.QShortcut if hasattr(QtGui, "QShortcut") else QtWidgets.QShortcut  # Qt 6 has moved it
             keys = shortcut(QtGui.QKeySequence(str(number)), self)
             keys.activated.connect(lambda number=number: self._choose_version(number))
-        self._engine = QtWidgets.QPushButton(_name_engine_button(is_update))
+        self._engine = QtWidgets.QPushButton(offer.MANAGE_NEWER if is_update else offer.MANAGE)
         self._preview = Preview(sources.topmost, backend, self._show_preview, size)
         self._lay_out()
         self._strength.changed.connect(self._refresh)
@@ -95,11 +95,6 @@ class HarmonizeDialog(QtWidgets.QDialog):
             variant=self._variant,
             **{name: round(trim.read_value()) for name, trim in self._trims.items()},
         )
-
-    def use_engine(self, *, is_update: bool) -> None:
-        """Ask for the preview again, because the engine may be another one."""
-        self._engine.setText(_name_engine_button(is_update))
-        self._preview.restart()
 
     def stop(self) -> None:
         """Stop the preview."""
@@ -219,10 +214,6 @@ class _CopyDiagnostics(QtWidgets.QPushButton):
             QtWidgets.QApplication.clipboard().setText(self._diagnosis.text)
             self.setText(diagnostics.COPIED)
             self.setEnabled(True)
-
-
-def _name_engine_button(is_update: bool) -> str:
-    return offer.MANAGE_NEWER if is_update else offer.MANAGE
 
 
 def _choose_view_size(window: Any) -> tuple[int, int]:

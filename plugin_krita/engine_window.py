@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from .qt import QtCore, QtGui, QtWidgets
@@ -21,32 +20,30 @@ _SIZE = (540, 330)
 _LOG_HEIGHT = 110
 """Least height of the log in pixels."""
 _STEPS = 1000
-_LOOK_MS, _LOG_MS = 100, 500
-"""Intervals between two looks at the job and at its log."""
-_END_S = 5.0
-"""Time for a cancelled installation to delete what it has made."""
+_LOOK_MS = 200
+"""Interval between two looks at the job and its log."""
 
 
 class EngineWindow(QtWidgets.QDialog):
     """A window with three pages: what is offered, the progress, and the end.
 
-    The close button hides it while something runs. It comes back by itself when that has ended. `finished` is emitted
-    when the user has closed it, with `Accepted` if they want to go on to the Harmonize dialog.
+    The close button hides it while something runs. It comes back by itself when that has ended.
 
-    parent: the main window, or the dialog.   has_next: whether to offer the Harmonize dialog at the end.
+    parent: the main window.   job: what runs already, if the window is to show it.
+    started: emitted with a job that the user has started, which goes on if the window is deleted.
+    finished: emitted when the user has closed the window, with `Accepted` if they want to go on to the dialog.
     """
 
-    def __init__(self, parent: Any, offer: Offer, *, has_next: bool) -> None:
+    started = QtCore.pyqtSignal(object)
+
+    def __init__(self, parent: Any, offer: Offer, job: EngineJob | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(words.TITLE)
         self.setWindowFlag(QtCore.Qt.WindowType.WindowContextHelpButtonHint, False)
         # When it comes back by itself, the keyboard stays with what the user is doing.
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_ShowWithoutActivating)
         self._offer = offer
-        self._has_next = has_next
-        self._start: Callable[[], EngineJob] = start_removal
         self._job: EngineJob | None = None
-        self._log_path: Path | None = None
         self._heading, self._text, self._size, self._paint_on = (_create_label() for _ in range(4))
         font = self._heading.font()
         font.setBold(True)
@@ -63,22 +60,23 @@ class EngineWindow(QtWidgets.QDialog):
         self._buttons: list[Any] = []
         self._action = self._add_button("", self._install)
         self._remove = self._add_button(words.REMOVE, self._ask_removal)
-        self._again = self._add_button(words.TRY_AGAIN, self._run)
+        self._again = self._add_button(words.TRY_AGAIN, self._try_again)
         self._continue = self._add_button(words.CONTINUE, self.accept)
         self._cancel = self._add_button(words.CANCEL, self._cancel_job)
         self._close = self._add_button(words.CLOSE, self.reject)
         self._lay_out()
-        self._job_timer, self._log_timer = QtCore.QTimer(self), QtCore.QTimer(self)
-        self._job_timer.setInterval(_LOOK_MS)
-        self._job_timer.timeout.connect(self._look)
-        self._log_timer.setInterval(_LOG_MS)
-        self._log_timer.timeout.connect(self._show_log)
-        self._show_offer()
+        self._timer = QtCore.QTimer(self)
+        self._timer.setInterval(_LOOK_MS)
+        self._timer.timeout.connect(self._look)
+        if job is None:
+            self._show_offer()
+        else:
+            self._follow(job)
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is being installed or removed."""
-        return self._job is not None
+        """Whether it shows the progress of a job."""
+        return bool(self._timer.isActive())
 
     def bring_to_front(self) -> None:
         """Show the window in front of Krita's other windows."""
@@ -87,27 +85,11 @@ class EngineWindow(QtWidgets.QDialog):
         self.raise_()
         self.activateWindow()
 
-    def move_to(self, parent: Any) -> None:
-        """Give it another parent, from which the Harmonize dialog can be opened at the end."""
-        is_visible = self.isVisible()
-        self.setParent(parent, self.windowFlags())
-        self._has_next = True
-        if self.is_busy:
-            self._paint_on.setVisible(True)
-        self.setVisible(is_visible)
-
-    def take_over(self, other: EngineWindow) -> None:
-        """Go on with what another window has started, which has been deleted with its parent."""
-        self._offer, self._start, self._job = other._offer, other._start, other._job
-        if self._job is not None:
-            self._follow(self._job)
-
-    def stop(self) -> None:
-        """Cancel what runs, because Krita is closing, and wait a few seconds until nothing half-done is left."""
-        job, self._job = self._job, None
-        if job is not None:
-            job.cancel()
-            job.wait(_END_S)
+    def discard(self) -> None:
+        """Hide and delete the window, without emitting `finished`."""
+        self._timer.stop()
+        self.hide()
+        self.deleteLater()
 
     def reject(self) -> None:
         """Close the window, unless something runs: Escape must not throw away a long download."""
@@ -166,7 +148,8 @@ class EngineWindow(QtWidgets.QDialog):
         if offer.can_remove:
             shown.append(self._remove)
         self._show_size()
-        self._show_page(*shown, default=self._close if offer.wheel is None else self._action)
+        is_needed = offer.wheel is not None and (offer.is_update or not offer.is_ready)
+        self._show_page(*shown, default=self._action if is_needed else self._close)
 
     def _show_size(self) -> None:
         self._size.setText(words.describe_size(self._build))
@@ -176,11 +159,8 @@ class EngineWindow(QtWidgets.QDialog):
         return CUDA if self._offer.has_cuda and self._cuda.isChecked() else CPU
 
     def _install(self) -> None:
-        wheel, build = self._offer.wheel, self._build
-        if wheel is not None:
-            wishes = Wishes(wheel, Sources(build=build))
-            self._start = lambda: start_installation(wishes)
-            self._run()
+        if self._offer.wheel is not None:
+            self._begin(start_installation(Wishes(self._offer.wheel, Sources(build=self._build))))
 
     def _ask_removal(self) -> None:
         box = QtWidgets.QMessageBox(self)
@@ -191,30 +171,33 @@ class EngineWindow(QtWidgets.QDialog):
         cancel = box.addButton(words.CANCEL, QtWidgets.QMessageBox.ButtonRole.RejectRole)
         box.setDefaultButton(cancel)
         box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
-        remove.clicked.connect(self._remove_engine)
+        remove.clicked.connect(lambda: self._begin(start_removal()))
         box.open()
 
-    def _remove_engine(self) -> None:
-        self._start = start_removal
-        self._run()
+    def _try_again(self) -> None:
+        if self._job is not None:
+            self._begin(self._job.restart())
 
-    def _run(self) -> None:
-        self._job = self._start()
-        self._follow(self._job)
+    def _begin(self, job: EngineJob) -> None:
+        self.started.emit(job)
+        self._follow(job)
 
     def _follow(self, job: EngineJob) -> None:
         """Show the progress of a job until it ends."""
-        self._log_path = job.log
-        is_removal = self._start is start_removal
-        self._bar.setRange(0, 0 if is_removal else _STEPS)  # a removal has one step
+        self._job = job
+        self._bar.setRange(0, 0 if job.is_removal else _STEPS)
         self._bar.setValue(0)
         self._cancel.setEnabled(True)
         self._log.clear()
-        shown = [self._bar, self._text, self._details, self._cancel, *([self._paint_on] if self._has_next else [])]
-        self._show_page(*shown)  # neither Enter nor Escape cancels
+        self._show_page(  # neither Enter nor Escape cancels
+            self._bar, self._text, self._paint_on, self._cancel, *self._list_details(job)
+        )
+        self._timer.start()
         self._look()
-        self._job_timer.start()
-        self._log_timer.start()
+
+    def _list_details(self, job: EngineJob) -> list[Any]:
+        """Return what shows the log of a job, if it writes one."""
+        return [] if job.is_removal else [self._details]
 
     def _cancel_job(self) -> None:
         if self._job is not None:
@@ -228,11 +211,11 @@ class EngineWindow(QtWidgets.QDialog):
         is_done, progress = job.is_done, job.progress
         self._text.setText(words.format_progress(progress))
         self._bar.setValue(max(self._bar.value(), round(_STEPS * progress.fraction)))
+        if not job.can_cancel:
+            self._cancel.setEnabled(False)
+        self._show_log()
         if is_done:
-            self._job_timer.stop()
-            self._log_timer.stop()
-            self._show_log()
-            self._job = None
+            self._timer.stop()
             self._show_end(job)
             self.show()
 
@@ -245,22 +228,22 @@ class EngineWindow(QtWidgets.QDialog):
                 self._show_offer()
             else:
                 self._text.setText(format_error(error))
-                self._show_page(self._text, self._details, self._again, self._close, default=self._again)
+                self._show_page(self._text, *self._list_details(job), self._again, self._close, default=self._again)
             return
         self._heading.setText(words.format_end(engine))
-        if engine is not None and self._has_next:
-            self._show_page(self._heading, self._continue, self._close, default=self._continue)
-        else:
+        if engine is None:
             self._show_page(self._heading, self._close, default=self._close)
+        else:
+            self._show_page(self._heading, self._continue, self._close, default=self._continue)
 
     def _show_log(self) -> None:
         """Show or hide the log, and update it if it is open. It follows the end unless the user has scrolled up."""
         is_open = self._details.isChecked() and not self._details.isHidden()
         self._details.setArrowType(QtCore.Qt.ArrowType.DownArrow if is_open else QtCore.Qt.ArrowType.RightArrow)
         self._log.setVisible(is_open)
-        if not is_open or self._log_path is None:
+        if not is_open or self._job is None:
             return
-        text, old = words.read_log(self._log_path), self._log.toPlainText()
+        text, old = words.read_log(self._job.log), self._log.toPlainText()
         bar = self._log.verticalScrollBar()
         is_at_end = bar.value() == bar.maximum()
         if text.startswith(old):  # keeps what the user has selected

@@ -8,14 +8,14 @@ from typing import Any
 from krita import Extension, Krita
 
 from .dialog import HarmonizeDialog
-from .engine_window import EngineWindow
+from .engine_manager import EngineManager
 from .harmonizing import Outcome, harmonize
 from .progress import Progress
 from .qt import QtCore, QtGui, QtWidgets
 from .source import Sources, check_source_between_steps, read_sources
 from .steps import Steps
 from .thin.choices import TITLE, format_error
-from .thin.engine.offer import Offer, make_offer
+from .thin.engine.offer import make_offer
 from .thin.job import Backend
 from .thin.protocol import CANCELLED, INTERNAL, OUT_OF_MEMORY, ThinError
 from .values import Values, read_last_values, replace_values, save_values
@@ -35,7 +35,9 @@ class Harmonize(Extension):
         self._dialog: HarmonizeDialog | None = None
         self._progress: Progress | None = None
         self._steps: Steps | None = None
-        self._engine_window: EngineWindow | None = None
+        self._engine = EngineManager(_find_window, self._on_engine_window_close)
+        self._kept_values: Values | None = None  # for the dialog that follows the engine window
+        self._is_dialog_waiting = False  # whether it follows also without the button that goes on to it
 
     def setup(self) -> None:  # Krita calls it
         notifier = Krita.instance().notifier()
@@ -52,16 +54,22 @@ class Harmonize(Extension):
 
         Without an engine, offer to install it first.
         """
-        values = _read_values(ACTION)
-        if values is None or self._is_harmonizing or self._find_busy_window():
+        values = _read_values(ACTION, self._kept_values)
+        if values is None or self._is_harmonizing:
             return
+        if self._engine.is_busy:
+            self._engine.bring_to_front()
+            return
+        self._engine.close_window()
         offer = make_offer()
         if not offer.is_ready:
-            self._open_engine_window(_find_window(), offer)
+            self._kept_values, self._is_dialog_waiting = values, False
+            self._engine.open_window(offer)
             return
         sources = self._find_sources()
         if sources is None:
             return
+        self._kept_values = None
         dialog = HarmonizeDialog(_find_window(), sources, values, self._backend, is_update=offer.is_update)
         dialog.engine_wanted.connect(self._manage_engine)
         dialog.accepted.connect(self._take_dialog)
@@ -71,7 +79,7 @@ class Harmonize(Extension):
 
     def run_again(self) -> None:
         """Harmonize the selected layers with the last values, or with the defaults. A script's values are not kept."""
-        values, sources = _read_values(ACTION_AGAIN), self._find_sources()
+        values, sources = _read_values(ACTION_AGAIN, None), self._find_sources()
         if values is not None and sources is not None:
             self._run(sources, values)
 
@@ -108,63 +116,20 @@ class Harmonize(Extension):
         if dialog is not None:
             dialog.stop()
             with suppress(RuntimeError):
-                self._part_from(dialog)
                 dialog.deleteLater()
 
     def _manage_engine(self) -> None:
-        """Open the engine window over the dialog."""
-        if self._dialog is not None and not self._find_busy_window():
-            self._open_engine_window(self._dialog, make_offer())
-
-    def _open_engine_window(self, parent: Any, offer: Offer) -> None:
-        self._engine_window = self._create_engine_window(parent, offer)
-        self._engine_window.bring_to_front()
-
-    def _create_engine_window(self, parent: Any, offer: Offer) -> EngineWindow:
-        window = EngineWindow(parent, offer, has_next=self._dialog is None)
-        window.finished.connect(self._on_engine_window_end)
-        window.destroyed.connect(lambda: QtCore.QTimer.singleShot(0, lambda: self._replace_engine_window(window)))
-        return window
-
-    def _replace_engine_window(self, deleted: EngineWindow) -> None:
-        """Give a running installation another window, if its own was closed with one of several main windows."""
-        parent = _find_window()
-        if deleted is self._engine_window and parent is not None:
-            self._engine_window = None
-            if deleted.is_busy:
-                self._engine_window = self._create_engine_window(parent, make_offer())
-                self._engine_window.take_over(deleted)
-                self._engine_window.show()
-
-    def _find_busy_window(self) -> bool:
-        """Return whether the engine is being installed or removed, and show that. Close an idle engine window."""
-        window = self._engine_window
-        if window is None:
-            return False
-        if window.is_busy:
-            window.bring_to_front()
-        else:
-            window.reject()
-        return window.is_busy
-
-    def _part_from(self, dialog: HarmonizeDialog) -> None:
-        """Keep a running installation's window from ending with the dialog. Close an idle one."""
-        window = self._engine_window
-        if window is not None and window.parent() is dialog:
-            if window.is_busy:
-                window.move_to(_find_window())
-            else:
-                window.reject()
-
-    def _on_engine_window_end(self, result: int) -> None:
-        window, self._engine_window = self._engine_window, None
-        if window is None:
-            return
-        window.deleteLater()
+        """Open the engine window in place of the dialog, which blocks its main window."""
         if self._dialog is not None:
-            self._dialog.use_engine(is_update=make_offer().is_update)
-        elif result:
+            self._kept_values, self._is_dialog_waiting = self._dialog.read_values(), True
+            self._dialog.reject()
+            self._engine.open_window(make_offer())
+
+    def _on_engine_window_close(self, is_continued: bool) -> None:
+        if is_continued or (self._is_dialog_waiting and make_offer().is_ready):
             self.open_dialog()
+        else:
+            self._kept_values = None
 
     def _run(self, sources: Sources, values: Values) -> None:
         progress = Progress(_find_window())
@@ -209,24 +174,23 @@ class Harmonize(Extension):
 
     def _close(self) -> None:
         """Stop everything, because Krita is closing."""
-        window, self._engine_window = self._engine_window, None
-        if window is not None:
-            window.stop()
+        self._engine.stop()
         self._forget_dialog()
         self._end()
         self._backend.close()
 
 
-def _read_values(name: str) -> Values | None:
-    """Return the last values with those that a script has set as an action's data. Return None after showing an error.
+def _read_values(name: str, kept: Values | None) -> Values | None:
+    """Return the kept or last values with those that a script has set as an action's data.
 
-    The data is removed, so that it counts only once.
+    Return None after showing an error. The data is removed, so that it counts only once.
     """
     action = Krita.instance().action(name)
     given = action.data()
     action.setData(None)
     try:
-        return read_last_values() if given is None else replace_values(read_last_values(), given)
+        values = kept or read_last_values()
+        return values if given is None else replace_values(values, given)
     except ThinError as error:
         _show_error(error)
         return None

@@ -88,14 +88,6 @@ class Preview:
                 check_source_between_steps(self._source, self._update()), self._on_preview_end, self._on_error
             )
 
-    def restart(self) -> None:
-        """Make the pictures anew, because the backend may be another one."""
-        self.stop()
-        self._fit, self.after, self.probabilities = "", None, []
-        self._pictures.clear()
-        if self._wanted is not None:
-            self.show(self._wanted)
-
     def get_version(self, number: int) -> Any:
         """Return the QImage of a version, from 1, as last made; None before that."""
         picture = self._pictures.get(number)

@@ -5,16 +5,19 @@ GIVEN["part"] is "before", which ends with Krita killed during a download, or "a
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import inside
 import menu
 from failures import outside, scene
 from gknet_harmonize.engine_window import EngineWindow
+from gknet_harmonize.thin.engine.job import EngineJob
 from gknet_harmonize.thin.engine.offer import INSTALL, Offer
 from gknet_harmonize.thin.engine.wheel import find_wheel
+from gknet_harmonize.values import read_last_values
 from inside import KRITA, QtCore, QtTest, QtWidgets
-from windows import dialog, press, preview_ready
+from windows import dialog, preview_ready
 
 HOME = Path.home() / ".local" / "share" / "gknet" / "engine"
 _KEPT = ("install.lock", "install.log")
@@ -33,6 +36,10 @@ def texts(shown):
     """What the window says and offers, in its order."""
     parts = [*shown.findChildren(QtWidgets.QLabel), *shown.findChildren(QtWidgets.QPushButton)]
     return [part.text().replace("&", "") for part in parts if part.isVisible()]
+
+
+def default_button(shown):
+    return [button.text().replace("&", "") for button in shown._buttons if button.isDefault()]
 
 
 def left_over():
@@ -63,7 +70,7 @@ def downloading(shown):
 def graphics_card():
     """The size of the download with and without the choice of CUDA."""
     offer = Offer("Offer", "", is_ready=False, wheel=find_wheel(), action=INSTALL, has_cuda=True, uses_cuda=True)
-    shown = EngineWindow(KRITA.activeWindow().qwindow(), offer, has_next=True)
+    shown = EngineWindow(KRITA.activeWindow().qwindow(), offer)
     shown.show()
     sizes = [shown._cuda.isVisible(), shown._size.text()]
     yield from shot("engine-cuda")
@@ -74,14 +81,55 @@ def graphics_card():
     return sizes
 
 
+def running_removal():
+    """A window that is opened on a removal: what it shows before and after the removal's point of no return."""
+    go_on = threading.Semaphore(0)
+
+    def work(attempt):
+        go_on.acquire()
+        attempt.forbid_cancelling()
+        go_on.acquire()
+
+    offer = Offer("Offer", "", is_ready=True, can_remove=True)
+    shown = EngineWindow(KRITA.activeWindow().qwindow(), offer, EngineJob(work, is_removal=True))
+    shown.show()
+    facts = {"running": texts(shown)[1:], "can_cancel": shown._cancel.isEnabled()}
+    facts["has_details"] = [shown._details.isVisible()]
+    go_on.release()
+    yield from inside.wait(lambda: not shown._cancel.isEnabled(), "Cancel is grey")
+    yield from shot("engine-removing")
+    go_on.release()
+    yield from inside.wait(lambda: not shown.is_busy, "it has ended")
+    facts["end"] = texts(shown)
+    facts["has_details"].append(shown._details.isVisible())
+    shown.close()
+    shown.deleteLater()
+    return facts
+
+
+def wait_for_dialog():
+    yield from inside.wait(dialog, "the dialog is open")
+    return (yield from inside.wait(preview_ready, "the preview is there"))
+
+
+def engine_window_of_the_dialog():
+    """The engine window, after the button in the dialog."""
+    click(dialog()._engine)
+    shown = yield from at_page("_close")
+    assert dialog() is None
+    return shown
+
+
 def before():
     """A refused connection, a download that is cancelled, and one in which Krita is killed."""
     facts = {}
     yield from scene()
     facts["graphics_card"] = yield from graphics_card()
+    facts["running_removal"] = yield from running_removal()
     yield from menu.choose_with_the_mouse(menu.OPEN)
     shown = yield from at_page("_action")
     facts["offer"], size = texts(shown), shown.size()
+    facts["default"] = default_button(shown)
     yield from shot("engine-offer")
     click(shown._action)
     yield from at_page("_again")
@@ -121,6 +169,7 @@ def after():
     inside.forget_values()
     document, _ = yield from scene()
     yield from outside("open the index")
+    KRITA.action(menu.OPEN).setData({"strength": 0.5})
     menu.choose(menu.OPEN)
     shown = yield from at_page("_action")
     facts["offer"] = texts(shown)
@@ -133,9 +182,8 @@ def after():
     yield from shot("engine-end")
     yield from outside("add a newer wheel")
     click(shown._continue)
-    yield from inside.wait(dialog, "the dialog is open")
-    yield from inside.wait(preview_ready, "the preview is there")
-    facts["button"] = dialog()._engine.text()
+    yield from wait_for_dialog()
+    facts["button"], facts["strengths"] = dialog()._engine.text(), [dialog().read_values().strength]
     yield from shot("engine-dialog-newer")
     yield from updated(facts)
     yield from removed(facts)
@@ -160,47 +208,59 @@ def painted_on(shown, document, facts):
 
 
 def updated(facts):
-    """The dialog is closed meanwhile, and opened again at the end."""
-    click(dialog()._engine)
-    shown = yield from at_page("_action")
-    facts["update_offer"] = texts(shown)
+    """The dialog goes for the engine window, and comes back with its values when that is closed."""
+    dialog().findChild(QtWidgets.QSlider).setValue(25)
+    shown = yield from engine_window_of_the_dialog()
+    facts["update_offer"], facts["update_default"] = texts(shown), default_button(shown)
+    modal = QtWidgets.QApplication.activeModalWidget()
+    facts["is_of_krita"] = shown.parent() is KRITA.activeWindow().qwindow() and modal is None
     yield from shot("engine-update")
     menu.click(shown._action, shown._action.rect().center())  # the dialog must not block it
     yield from inside.wait(lambda: shown.is_busy, "the update has begun")
     facts["updating"] = texts(shown)[1:]
-    press(dialog(), QtWidgets.QDialogButtonBox.StandardButton.Cancel)
-    yield from inside.wait(lambda: dialog() is None, "the dialog has gone")
-    facts["updating_without_dialog"] = texts(shown)[1:]
+    shown.close()
     yield from at_page("_continue")
     facts["updated"], facts["left_over"]["updated"] = texts(shown), left_over()
-    click(shown._continue)
-    yield from inside.wait(dialog, "the dialog is open")
-    yield from inside.wait(preview_ready, "the preview is there")
+    click(shown._close)
+    yield from wait_for_dialog()
     facts["button_after"] = dialog()._engine.text()
+    facts["strengths"].append(dialog().read_values().strength)
 
 
 def removed(facts):
-    click(dialog()._engine)
-    shown = yield from at_page("_remove")
+    """First, the window of the current engine is closed with the Enter key, and by the menu entry."""
+    dialog().findChild(QtWidgets.QSlider).setValue(75)
+    shown = yield from engine_window_of_the_dialog()
+    facts["current_offer"], facts["current_default"] = texts(shown), default_button(shown)
+    yield from shot("engine-current")
+    QtTest.QTest.keyClick(shown.focusWidget(), QtCore.Qt.Key.Key_Return)
+    yield from wait_for_dialog()
+    facts["strengths"].append(dialog().read_values().strength)
+    yield from engine_window_of_the_dialog()
+    menu.choose(menu.OPEN)
+    yield from wait_for_dialog()
+    facts["strengths"].append(dialog().read_values().strength)
+    facts["window_after_menu"] = window() is not None
+    shown = yield from engine_window_of_the_dialog()
     click(shown._remove)
     box = yield from inside.wait(inside.message_box, "it asks")
     yield from shot("engine-remove")
     facts["question"] = box.text()
     click(next(one for one in box.buttons() if "move" in one.text()))
-    yield from at_page("_close")
+    yield from inside.wait(lambda: not shown.is_busy and not shown._remove.isVisible(), "it has ended")
     facts["removed"], facts["left_over"]["removed"] = texts(shown), left_over()
     facts["folder_exists"] = HOME.exists()
+    yield from shot("engine-removed")
     yield from outside("end the backend")
     click(shown._close)
-    preview = dialog()._preview
-    yield from inside.wait(lambda: preview.text and preview._steps is None, "the preview says something")
-    facts["preview"] = preview.text
-    yield from shot("engine-gone")
-    press(dialog(), QtWidgets.QDialogButtonBox.StandardButton.Cancel)
-    yield from inside.wait(lambda: dialog() is None, "the dialog has gone")
+    yield from inside.wait(lambda: window() is None, "the window has gone")
+    yield from inside.turns(20)
+    facts["dialog_after_removal"] = dialog() is not None
+    facts["last_strength"] = read_last_values().strength
     menu.choose(menu.AGAIN)
     box = yield from inside.wait(inside.message_box, "there is a message")
     facts["again"] = box.text()
+    yield from shot("engine-gone")
     box.close()
     yield from inside.wait(lambda: inside.message_box() is None, "the message has gone")
 

@@ -21,7 +21,7 @@ def main():
     yield from engine.shot("first-use-2-progress")
     yield from inside.wait(lambda: ended(shown), "it has ended", _INSTALL_S)
     yield from engine.shot("first-use-3-end")
-    assert shown._continue.isVisible(), [*engine.texts(shown), read_log(shown._log_path)]
+    assert shown._continue.isVisible(), [*engine.texts(shown), read_log(shown._job.log)]
     engine.click(shown._continue)
     yield from inside.wait(dialog, "the dialog is open")
     yield from inside.wait(preview_ready, "the preview is there")

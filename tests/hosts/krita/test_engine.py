@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from backend.thin.engine.offer import MANAGE, MANAGE_NEWER, PAINT_ON, REMOVE_QUESTION, describe_size
-from backend.thin.engine.switch import CPU, CUDA
+from backend.thin.engine import offer
+from backend.thin.engine.switch import CPU, CUDA, Engine
 from tests.backend.real_backend import Backend
 from tests.backend.thin.engine.conftest import Index, build_project_wheel
 from tests.hosts.chroot import TRIXIE, Chroot
@@ -22,6 +22,15 @@ from tests.hosts.krita.program import Krita, choose_shots
 from tests.hosts.package_index import PackageIndex
 
 SLOW_S = 120.0
+
+
+def labels(*words: str) -> list[str]:
+    """The words without the marks of their access keys."""
+    return [word.replace("&", "") for word in words]
+
+
+def describe_end(version: str) -> str:
+    return offer.format_end(Engine(Path(), "", version, CPU, ""))
 
 
 class Outside:
@@ -151,27 +160,28 @@ def after(outside: Outside, before: dict[str, Any]) -> dict[str, Any]:
 def test_without_an_engine_the_menu_offers_to_install_it(before: dict[str, Any]) -> None:
     heading, _, size, *buttons = before["offer"]
     assert heading == "Harmonize needs its engine"
-    assert size.startswith("Download: 250 MB")
-    assert buttons == ["Install", "Close"]
+    assert size == offer.describe_size(CPU)
+    assert buttons == labels(offer.INSTALL, offer.CLOSE)
+    assert before["default"] == labels(offer.INSTALL)
 
 
 def test_the_size_follows_the_choice_of_the_graphics_card(before: dict[str, Any]) -> None:
-    assert before["graphics_card"] == [True, describe_size(CUDA), describe_size(CPU)]
+    assert before["graphics_card"] == [True, offer.describe_size(CUDA), offer.describe_size(CPU)]
 
 
 def test_a_refused_connection_is_explained_and_can_be_tried_again(before: dict[str, Any]) -> None:
     text, *buttons = before["refused"]
     assert "refused the connection" in text
     assert "HTTPS_PROXY" in text
-    assert buttons == ["Try again", "Close"]
+    assert buttons == labels(offer.TRY_AGAIN, offer.CLOSE)
     assert "$ " in before["refused_log"]
 
 
 def test_the_progress_and_the_log_are_shown(before: dict[str, Any]) -> None:
     text, paint_on, *buttons = before["running"]
     assert text.startswith("Downloading PyTorch")
-    assert paint_on == PAINT_ON
-    assert buttons == ["Cancel"]
+    assert paint_on == offer.PAINT_ON
+    assert buttons == labels(offer.CANCEL)
     assert "Downloading PyTorch" in before["log"]
     assert before["bar"] == sorted(before["bar"])
     assert len(set(before["bar"])) > 2
@@ -186,7 +196,7 @@ def test_neither_escape_nor_enter_ends_a_download_and_cancel_leaves_nothing(befo
 
 def test_what_a_killed_krita_left_is_gone_after_the_next_installation(after: dict[str, Any]) -> None:
     assert after["left_over_killed"] == ["0.1.0"]
-    assert after["offer"][-3:] == ["Install", "Remove", "Close"]
+    assert after["offer"][-3:] == labels(offer.INSTALL, offer.REMOVE, offer.CLOSE)
     assert after["left_over"]["installed"] == ["0.1.0"]
 
 
@@ -196,38 +206,60 @@ def test_painting_goes_on_and_the_window_comes_back_without_the_keyboard(after: 
     assert after["krita_has_focus"]
 
 
-def test_harmonize_follows_without_the_menu(after: dict[str, Any]) -> None:
-    assert after["end"] == ["Engine 0.1.0 is installed, and works.", "Harmonize…", "Close"]
-    assert after["button"] == MANAGE_NEWER
+def test_harmonize_follows_with_a_scripts_values_without_the_menu(after: dict[str, Any]) -> None:
+    assert after["end"] == labels(describe_end("0.1.0"), offer.CONTINUE, offer.CLOSE)
+    assert after["button"] == offer.MANAGE_NEWER
+    assert after["strengths"][0] == 0.5
 
 
 def test_a_newer_engine_is_installed_from_the_dialog_and_used(after: dict[str, Any]) -> None:
     assert after["update_offer"][0] == "A newer engine is available"
-    assert after["update_offer"][-3:] == ["Update", "Remove", "Close"]
-    assert after["updated"] == ["Engine 0.2.0 is installed, and works.", "Harmonize…", "Close"]
+    assert after["update_offer"][-3:] == labels(offer.UPDATE, offer.REMOVE, offer.CLOSE)
+    assert after["update_default"] == labels(offer.UPDATE)
+    assert after["updated"] == labels(describe_end("0.2.0"), offer.CONTINUE, offer.CLOSE)
     assert after["left_over"]["updated"] == ["0.2.0"]
-    assert after["button_after"] == MANAGE
+    assert after["button_after"] == offer.MANAGE
 
 
-def test_closing_the_dialog_does_not_end_its_update(after: dict[str, Any]) -> None:
-    assert after["updating"] == ["Cancel"]
-    assert after["updating_without_dialog"] == [PAINT_ON, "Cancel"]
+def test_painting_can_go_on_during_an_update_from_the_dialog(after: dict[str, Any]) -> None:
+    assert after["is_of_krita"]
+    assert after["updating"] == labels(offer.PAINT_ON, offer.CANCEL)
+
+
+def test_the_dialog_comes_back_with_its_values(after: dict[str, Any]) -> None:
+    """After Close, after the Enter key, and after the menu entry."""
+    assert after["strengths"][1:] == [0.25, 0.75, 0.75]
+    assert not after["window_after_menu"]
+    assert after["last_strength"] == 1.0
+
+
+def test_enter_closes_the_window_of_a_current_engine(after: dict[str, Any]) -> None:
+    assert after["current_offer"][-3:] == labels(offer.REPAIR, offer.REMOVE, offer.CLOSE)
+    assert after["current_default"] == labels(offer.CLOSE)
 
 
 def test_removing_asks_first_and_leaves_nothing(after: dict[str, Any]) -> None:
-    assert after["question"] == REMOVE_QUESTION
-    assert after["removed"] == ["The engine was removed.", "Close"]
+    assert after["question"] == offer.REMOVE_QUESTION
+    assert after["removed"] == labels(offer.format_end(None), offer.CLOSE)
     assert after["left_over"]["removed"] == []
     assert not after["folder_exists"]
-    assert after["preview"].startswith("The engine is not installed")
+    assert not after["dialog_after_removal"]
+
+
+def test_a_removal_has_no_details_and_cannot_be_cancelled_to_its_end(before: dict[str, Any]) -> None:
+    facts = before["running_removal"]
+    assert facts["running"] == labels(offer.PAINT_ON, offer.CANCEL)
+    assert facts["can_cancel"]
+    assert facts["has_details"] == [False, False]
+    assert facts["end"] == labels(offer.format_end(None), offer.CLOSE)
 
 
 def test_with_last_values_says_that_there_is_no_engine(after: dict[str, Any]) -> None:
-    assert after["again"] == after["preview"]
+    assert after["again"].startswith("The engine is not installed")
 
 
 def test_closing_one_of_two_main_windows_does_not_end_the_installation(after: dict[str, Any]) -> None:
-    assert after["taken_over"] == [PAINT_ON, "Cancel"]
+    assert after["taken_over"] == labels(offer.PAINT_ON, offer.CANCEL)
 
 
 def test_closing_krita_ends_the_installation_with_nothing_left(after: dict[str, Any]) -> None:
