@@ -34,9 +34,8 @@ class EngineManager:
         return self._job is not None and not self._job.is_done
 
     def open_window(self, offer: Offer) -> None:
-        """Open the window, in which nothing runs yet."""
-        self._create_window(offer)
-        self.bring_to_front()
+        """Open the window to let the user choose what to do."""
+        self._create_window(offer).bring_to_front()
 
     def bring_to_front(self) -> None:
         """Show the window, if it is open or hidden, in front of Krita's other windows."""

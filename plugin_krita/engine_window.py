@@ -76,7 +76,7 @@ class EngineWindow(QtWidgets.QDialog):
     @property
     def is_busy(self) -> bool:
         """Whether it shows the progress of a job."""
-        return bool(self._timer.isActive())
+        return self._timer.isActive()
 
     def bring_to_front(self) -> None:
         """Show the window in front of Krita's other windows."""
@@ -126,14 +126,17 @@ class EngineWindow(QtWidgets.QDialog):
         self.resize(*_SIZE)
 
     def _show_page(self, *shown: Any, default: Any = None) -> None:
-        """Show these parts, and no others.   default: the button that the Enter key presses, None for none."""
+        """Show these parts, and no others.   default: the button that the Enter key presses, None for none.
+
+        The details are left out if there is no log.
+        """
         parts = (self._heading, self._bar, self._text, self._size, self._cuda, self._paint_on, self._details, self._log)
+        has_log = self._job is not None and not self._job.is_removal
         for part in (*parts, *self._buttons):
-            part.setVisible(part in shown)
-            if isinstance(part, QtWidgets.QPushButton):
-                part.setDefault(part is default)
-        if self._details in shown:
-            self._log.setVisible(self._details.isChecked())
+            part.setVisible(part in shown and (has_log or part is not self._details))
+        for button in self._buttons:
+            button.setDefault(button is default)
+        self._show_log()
         (default or self._details).setFocus()
 
     def _show_offer(self) -> None:
@@ -189,15 +192,10 @@ class EngineWindow(QtWidgets.QDialog):
         self._bar.setValue(0)
         self._cancel.setEnabled(True)
         self._log.clear()
-        self._show_page(  # neither Enter nor Escape cancels
-            self._bar, self._text, self._paint_on, self._cancel, *self._list_details(job)
-        )
+        # Neither Enter nor Escape cancels.
+        self._show_page(self._bar, self._text, self._paint_on, self._details, self._cancel)
         self._timer.start()
         self._look()
-
-    def _list_details(self, job: EngineJob) -> list[Any]:
-        """Return what shows the log of a job, if it writes one."""
-        return [] if job.is_removal else [self._details]
 
     def _cancel_job(self) -> None:
         if self._job is not None:
@@ -213,11 +211,12 @@ class EngineWindow(QtWidgets.QDialog):
         self._bar.setValue(max(self._bar.value(), round(_STEPS * progress.fraction)))
         if not job.can_cancel:
             self._cancel.setEnabled(False)
-        self._show_log()
         if is_done:
             self._timer.stop()
             self._show_end(job)
             self.show()
+        else:
+            self._show_log()
 
     def _show_end(self, job: EngineJob) -> None:
         try:
@@ -228,13 +227,11 @@ class EngineWindow(QtWidgets.QDialog):
                 self._show_offer()
             else:
                 self._text.setText(format_error(error))
-                self._show_page(self._text, *self._list_details(job), self._again, self._close, default=self._again)
+                self._show_page(self._text, self._details, self._again, self._close, default=self._again)
             return
         self._heading.setText(words.format_end(engine))
-        if engine is None:
-            self._show_page(self._heading, self._close, default=self._close)
-        else:
-            self._show_page(self._heading, self._continue, self._close, default=self._continue)
+        default = self._close if engine is None else self._continue
+        self._show_page(self._heading, self._close, default, default=default)
 
     def _show_log(self) -> None:
         """Show or hide the log, and update it if it is open. It follows the end unless the user has scrolled up."""
