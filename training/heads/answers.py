@@ -29,8 +29,8 @@ from training.heads.making import make_pieces
 
 PIXELS = 256
 """Pixels kept of each foreground."""
-NETWORK_SIZE = 256
-"""Height and width at which the network sees composites."""
+NETWORK_SIZE = 384
+"""Height and width at which the network sees composites: the size in use."""
 PIECE_LENGTH = 250
 """Smallest number of composites in a file."""
 

@@ -31,14 +31,16 @@ from training.evaluation.command import run_command
 from training.heads.examples import Examples, join_examples, make_examples
 from training.heads.making import make_pieces
 
-COMPOSITE_SIZE = 144
+COMPOSITE_SIZE = 256
 """Height and width of the composites, in pixels."""
-NETWORK_SIZE = 256
-"""Height and width at which the frozen network sees them."""
+NETWORK_SIZE = 384
+"""Height and width at which the frozen network sees them: the size in use. From smaller ones, the heads mostly learn to
+make up for the size.
+"""
 COMPOSITES_PER_VIEW = 6
 """Composites made from each view."""
 CONFIG = Path(__file__).parents[1] / "configs" / "gknet_s_wide.toml"
-PIECE_LENGTH = 250
+PIECE_LENGTH = 100
 """Smallest number of examples in a file."""
 _EXACT = ("quadratic", "to_change", "to_error", "scalars")
 """Fields that need more precision than float16."""
