@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,12 +96,13 @@ def check_engine(engine: Engine, attempt: Attempt, environment: Mapping[str, str
     attempt.report(CHECK, "Checking the engine…")
     words = build_module_command(engine.python, "backend", "doctor", "--json", options=("-X", "utf8"))
     hint = "Try again. The log has the details."
+    complaints: list[str] = []  # libraries warn there, which says nothing about the engine
     try:
-        lines = run_program(words, attempt, environment, timeout_s=_DOCTOR_S, encoding="utf-8")
+        lines = run_program(words, attempt, environment, timeout_s=_DOCTOR_S, encoding="utf-8", complaints=complaints)
     except ProgramError as error:
         if error.status != 1:
             how = "did not answer" if error.status is None else f"ended with status {error.status}"
-            last = error.lines[-1] if error.lines else ""
+            last = next((line for line in reversed([*error.lines, *complaints]) if line), "")
             raise make_error(f"The new engine does not work: `gknet doctor` {how}. {last}".rstrip(), hint) from error
         lines = error.lines
     except OSError as error:
@@ -120,15 +122,17 @@ def build_environment(given: Mapping[str, str], temporary: Path) -> dict[str, st
 
 
 def _parse_findings(lines: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the findings of `gknet doctor`, which libraries may have surrounded with lines of theirs."""
     text = "\n".join(lines)
-    try:
-        findings = json.loads(text[text.index("[") :])
-        if not findings or not all({"subject", "state", "text", "remedy"} <= set(one) for one in findings):
-            raise ValueError("findings are missing")
-    except (ValueError, TypeError) as error:
-        message = "The new engine does not work: the answer of `gknet doctor` can't be read."
-        raise make_error(message, "Try again. The log has the details.") from error
-    return list(findings)
+    for start in re.finditer(r"\[", text):
+        with suppress(ValueError, TypeError):
+            findings, _ = json.JSONDecoder().raw_decode(text, start.start())
+            if findings and all({"subject", "state", "text", "remedy"} <= set(one) for one in findings):
+                return list(findings)
+    raise make_error(
+        "The new engine does not work: the answer of `gknet doctor` can't be read.",
+        "Try again. The log has the details.",
+    )
 
 
 class _Pip:
