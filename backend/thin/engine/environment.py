@@ -33,6 +33,17 @@ _DOCTOR_S = 180.0  # the first start of new programs is slow, above all under an
 _TRUSTSTORE = (23, 3)
 """First pip that can use the system's certificates when asked to. From 24.2 on, it always does."""
 
+_UNWANTED = (
+    *("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PIP_REPORT"),
+    *("PIP_NO_DEPENDENCIES", "PIP_REQUIRE_VENV"),  # other names of options in _PIP_VARIABLES
+)
+"""Variables of the user that would put the packages elsewhere."""
+_PIP_VARIABLES = {
+    **dict.fromkeys(("PIP_USER", "PIP_DRY_RUN", "PIP_NO_DEPS", "PIP_REQUIRE_VIRTUALENV", "PIP_QUIET"), "0"),
+    **dict.fromkeys(("PIP_NO_INPUT", "PIP_DISABLE_PIP_VERSION_CHECK"), "1"),
+}
+"""Variables that override the user's settings files, where the same options may stand."""
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -114,11 +125,9 @@ def check_engine(engine: Engine, attempt: Attempt, environment: Mapping[str, str
 
 def build_environment(given: Mapping[str, str], temporary: Path) -> dict[str, str]:
     """Return the environment for Python and pip: the user's, with temporary files in a folder of ours."""
-    # These would put the packages elsewhere.
-    unwanted = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV", "PIP_PYTHON", "PIP_REPORT")
-    kept = {name: value for name, value in given.items() if name not in unwanted}
+    kept = {name: value for name, value in given.items() if name not in _UNWANTED}
     folders = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
-    return {**kept, **folders, "PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    return {**kept, **folders, **_PIP_VARIABLES}
 
 
 def _parse_findings(lines: Sequence[str]) -> list[dict[str, Any]]:
@@ -147,13 +156,17 @@ class _Pip:
     ) -> None:
         self._python = get_python(folder)
         self._attempt = attempt
-        self._environment = environment
+        self._environment = dict(environment)
         self._temporary = environment["TMPDIR"]
-        self._words = ["--only-binary", _COMPILED, "--no-color", "--progress-bar", "off"]
+        # The user's settings files may name other places. pip ignores empty variables, but not empty options. An empty
+        # prefix or root would be the current folder.
+        self._words = ["--target", "", "--prefix", str(folder), "--root", folder.anchor, "--report", ""]
+        self._words += ["--only-binary", _COMPILED, "--no-color", "--progress-bar", "off"]
         # pip names a fault of the network only when it tries again.
         self._words += ["--constraint", str(constraints), "--cache-dir", str(cache), "--retries", "3"]
         if sources.offline is not None:
             self._words += ["--isolated", "--no-index", "--find-links", str(sources.offline)]
+            self._environment["PIP_CONFIG_FILE"] = os.devnull  # `--isolated` alone reads the system's settings
         elif _TRUSTSTORE <= self._find_version(folder) < (24, 2):
             self._words += ["--use-feature", "truststore"]
 
@@ -168,7 +181,7 @@ class _Pip:
                 done = min(measure_folder(self._temporary), expected)
                 self._attempt.report(step, f"Downloading {what}…", done, expected)
 
-        command = build_module_command(self._python, "pip", "install", *self._words, *words)
+        command = build_module_command(self._python, "pip", "--python", "", "install", *self._words, *words)
         try:
             run_program(command, self._attempt, self._environment, on_poll=report)
         except ProgramError as error:
