@@ -1,4 +1,4 @@
-"""Programs that the installer runs. They can be cancelled, and those in Python end when the installer is killed."""
+"""Programs that the installer runs. They can be cancelled, and end when the installer is killed."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ _WATCHED = """if True:
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
+# The same for a program that isn't Python's, by a child of its own. That is a second shell, whose command line doesn't
+# name the program's folder, since a folder is in use while a command line names it.
+_WATCHED_BY_SHELL = """exec 3<&0
+/bin/sh -c 'read -r _; kill -KILL 0' <&3 >/dev/null 2>&1 &
+exec 3<&-
+exec "$@" </dev/null
+"""
 _LONGEST_S = 3600.0
 _ON_POLL_S = 0.25
 
@@ -46,6 +53,16 @@ class ProgramError(Exception):
 def build_module_command(python: Path | str, module: str, *words: str, options: Sequence[str] = ()) -> list[str]:
     """Return the command line that runs a module like `python -I -m`, and ends when the installer does."""
     return [str(python), "-I", *options, "-c", _WATCHED, module, *words]
+
+
+def build_program_command(program: Path, *words: str) -> list[str]:
+    """Return the command line that runs a program that isn't Python's, and ends when the installer does.
+
+    On Windows, the program then goes on to its own end.
+    """
+    if sys.platform == "win32":
+        return [str(program), *words]
+    return ["/bin/sh", "-c", _WATCHED_BY_SHELL, "sh", str(program), *words]
 
 
 def run_program(
