@@ -15,6 +15,7 @@ from typing import Any
 from .attempt import CHECK, ENVIRONMENT, LIBRARIES, TORCH, Attempt
 from .children import ProgramError, build_module_command, run_program
 from .failures import explain_output, make_error
+from .settings import check_address, read_index_settings
 from .sizes import estimate_size, measure_folder
 from .switch import CPU, CUDA, Engine, get_python
 from .wheel import Wheel
@@ -29,6 +30,11 @@ _CHECKED = ("Python", "GKNet Harmonize", "libraries", "torch", "device", "weight
 """Subjects of `gknet doctor` that an engine depends on. The others are about the hosts and the running backend."""
 _COMPILED = "torch,numpy,pillow,pyvips-binary,safetensors,pyzmq,msgpack,psutil,cffi"
 """Packages that are never built from source, which would need a compiler. pyvips itself is published only as source."""
+_ELSEWHERE = {
+    "linux": "Set XDG_DATA_HOME to a folder without it, then try again.",
+    "darwin": "Use an account whose home folder has another name.",
+    "win32": "Set LOCALAPPDATA to a folder without it, then try again.",
+}
 _DOCTOR_S = 180.0  # the first start of new programs is slow, above all under an antivirus program
 _TRUSTSTORE = (23, 3)
 """First pip that can use the system's certificates when asked to. From 24.2 on, it always does."""
@@ -59,6 +65,11 @@ class Sources:
 def make_environment(folder: Path, python: Path, attempt: Attempt, environment: Mapping[str, str]) -> None:
     """Make an empty environment with pip in a folder. Raise ThinError."""
     attempt.report(ENVIRONMENT, "Making the engine's environment…")
+    if os.pathsep in str(folder):
+        raise make_error(
+            f"Python can't make environments in {folder}, because that path contains “{os.pathsep}”.",
+            _ELSEWHERE.get(sys.platform, _ELSEWHERE["linux"]),
+        )
     # venv can add pip itself, but then hides why that failed.
     for program, module, words in (
         (python, "venv", ("--without-pip", str(folder))),
@@ -86,7 +97,7 @@ def install_packages(
     pip = _Pip(folder, sources, attempt, environment, cache, constraints)
     requirement, index = choose_torch(sources, pinned[1], environment)
     words = [requirement] if sources.build == CUDA else ["--no-deps", requirement]
-    pip.install(TORCH, "PyTorch", [*words, *(["--extra-index-url", index] if index else [])], size.torch)
+    pip.install(TORCH, "PyTorch", words, size.torch, index)
     pip.install(LIBRARIES, "the libraries", [str(wheel.path)], size.libraries)
 
 
@@ -99,6 +110,8 @@ def choose_torch(sources: Sources, version: str, environment: Mapping[str, str])
         tag = _CUDA
     if not tag:
         return f"torch=={version}", ""
+    if environment.get(INDEX_VARIABLE):
+        check_address(environment[INDEX_VARIABLE], INDEX_VARIABLE)
     return f"torch=={version}+{tag}", environment.get(INDEX_VARIABLE) or _TORCH_INDEX + tag
 
 
@@ -158,6 +171,7 @@ class _Pip:
         self._attempt = attempt
         self._environment = dict(environment)
         self._temporary = environment["TMPDIR"]
+        self._more_indexes: tuple[str, ...] = ()
         # The user's settings files may name other places. pip ignores empty variables, but not empty options. An empty
         # prefix or root would be the current folder.
         self._words = ["--target", "", "--prefix", str(folder), "--root", folder.anchor, "--report", ""]
@@ -167,11 +181,13 @@ class _Pip:
         if sources.offline is not None:
             self._words += ["--isolated", "--no-index", "--find-links", str(sources.offline)]
             self._environment["PIP_CONFIG_FILE"] = os.devnull  # `--isolated` alone reads the system's settings
-        elif _TRUSTSTORE <= self._find_version(folder) < (24, 2):
+            return
+        self._more_indexes = read_index_settings(environment).more_indexes
+        if _TRUSTSTORE <= self._find_version(folder) < (24, 2):
             self._words += ["--use-feature", "truststore"]
 
-    def install(self, step: str, what: str, words: Sequence[str], expected: int) -> None:
-        """Run `pip install`.   what: for the user.   expected: bytes to download."""
+    def install(self, step: str, what: str, words: Sequence[str], expected: int, index: str = "") -> None:
+        """Run `pip install`.   what: for the user.   expected: bytes to download.   index: an additional one, or ""."""
         self._attempt.report(step, f"Downloading {what}…", 0, expected)
 
         def report(lines: Sequence[str]) -> None:
@@ -182,8 +198,11 @@ class _Pip:
                 self._attempt.report(step, f"Downloading {what}…", done, expected)
 
         command = build_module_command(self._python, "pip", "--python", "", "install", *self._words, *words)
+        environment = self._environment
+        if index:  # not on the command line, which others can read. The variable overrides the user's own indexes.
+            environment = {**environment, "PIP_EXTRA_INDEX_URL": " ".join((*self._more_indexes, index))}
         try:
-            run_program(command, self._attempt, self._environment, on_poll=report)
+            run_program(command, self._attempt, environment, on_poll=report)
         except ProgramError as error:
             raise explain_output(error.lines, "pip") from error
 

@@ -74,9 +74,25 @@ _NO_MATCH = re.compile(r"No matching distribution found for (\S+)")
 _CONFLICT = re.compile(r"conflicting dependencies.*requested \(constraint\) (\S+)", re.DOTALL)
 
 
+def hide_credentials(text: str) -> str:
+    """Return a text without the user names and passwords of addresses, such as http://user:password@host/simple."""
+    return re.sub(r"\S+", lambda found: _hide_in_word(found[0]), text) if "@" in text else text
+
+
+def _hide_in_word(word: str) -> str:
+    # A password may itself contain / # : and @.
+    before, _, after = word.rpartition("@")
+    scheme = before.find("://")
+    if scheme >= 0:
+        return f"{before[: scheme + 3]}…@{after}"
+    if ":" in before and not re.match(r"\W*[A-Za-z]:[\\/]", before):  # not a path on Windows
+        return re.split(r"[^'\"=,;(<\[]*:", before, maxsplit=1)[0] + f"…@{after}"
+    return word
+
+
 def make_error(message: str, hint: str) -> ThinError:
     """Return the error of an installation that failed."""
-    return ThinError(BACKEND_UNAVAILABLE, message, hint)
+    return ThinError(BACKEND_UNAVAILABLE, hide_credentials(message), hide_credentials(hint))
 
 
 def explain_output(lines: Sequence[str], program: str, server: str = _INDEX) -> ThinError:

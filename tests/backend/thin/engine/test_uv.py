@@ -118,9 +118,9 @@ def test_a_password_in_the_address_is_sent_but_not_logged(place: Place) -> None:
     attempt = Attempt()
     address = place.index.address.replace("http://", "http://user:s%40cret@") + "/leaf/"
     asked: list[str] = []
-    request = fetch._build_request(address, "*/*")
-    assert request.get_header("Authorization") == "Basic dXNlcjpzQGNyZXQ="
     settings = IndexSettings(place.index.address, "", "")
+    request = fetch.build_request(address, settings, "*/*")
+    assert request.get_header("Authorization") == "Basic dXNlcjpzQGNyZXQ="
     fetch.fetch(address, settings, attempt, on_chunk=lambda chunk: asked.append(chunk.decode()))
     assert "leaf-1.0" in asked[0]
     assert not any("cret" in line for line in attempt._lines)
