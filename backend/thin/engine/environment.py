@@ -172,10 +172,12 @@ class _Pip:
         self._environment = dict(environment)
         self._temporary = environment["TMPDIR"]
         self._more_indexes: tuple[str, ...] = ()
+        self._log = Path(self._temporary) / "pip.log"
+        self._log.touch(0o600)  # pip appends to it
         # The user's settings files may name other places. pip ignores empty variables, but not empty options. An empty
         # prefix or root would be the current folder.
         self._words = ["--target", "", "--prefix", str(folder), "--root", folder.anchor, "--report", ""]
-        self._words += ["--only-binary", _COMPILED, "--no-color", "--progress-bar", "off"]
+        self._words += ["--log", str(self._log), "--only-binary", _COMPILED, "--no-color", "--progress-bar", "off"]
         # pip names a fault of the network only when it tries again.
         self._words += ["--constraint", str(constraints), "--cache-dir", str(cache), "--retries", "3"]
         if sources.offline is not None:
@@ -204,7 +206,15 @@ class _Pip:
         try:
             run_program(command, self._attempt, environment, on_poll=report)
         except ProgramError as error:
-            raise explain_output(error.lines, "pip") from error
+            details = self._read_details()
+            for line in details:
+                self._attempt.log(f"  {line}")
+            raise explain_output(error.lines, "pip", details=details) from error
+
+    def _read_details(self) -> list[str]:
+        """Return pip's lines about pages that it could not fetch, which only its own log has."""
+        text = self._log.read_text(encoding="utf-8", errors="replace")
+        return [line for line in text.splitlines() if "Could not fetch URL" in line]
 
     @staticmethod
     def _find_version(folder: Path) -> tuple[int, ...]:

@@ -291,3 +291,13 @@ fetch("https://127.0.0.1:9/", IndexSettings("https://host", "", ""), Attempt(), 
 def test_a_host_without_ssl_loads_the_plug_in_and_gets_a_clear_error() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT_SSL], capture_output=True, text=True, check=False)
     assert "ThinError: This program's Python can't make encrypted connections: it lacks the module ssl." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "message"), [(401, r"refused the user name or password \(error 401\)"), (503, "answered with error 503")]
+)
+def test_the_status_of_the_index_is_told(place: Place, status: int, message: str) -> None:
+    place.index.status = status
+    with pytest.raises(ThinError, match=message):
+        install_engine(place.wish(), Attempt())
+    assert "Could not fetch URL" in place.read_log()

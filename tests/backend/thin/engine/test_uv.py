@@ -90,6 +90,13 @@ def test_no_python_and_no_uv(place: Place, without_python: Wishes) -> None:
     fail(place, without_python, "refused")
 
 
+def test_an_address_that_cannot_be_understood(
+    place: Place, without_python: Wishes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://[host/simple")
+    fail(place, without_python, "The address in PIP_INDEX_URL can't be understood")
+
+
 def test_a_page_that_is_damaged(place: Place, without_python: Wishes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place.index, "_answer", lambda *_: (200, "text/html", b'{"files": 3}'))
     fail(place, without_python, "can't be read")
