@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from ..protocol import CANCELLED, ThinError
+from .failures import hide_credentials
 
 WAIT, LOOK, PYTHON, ENVIRONMENT, TORCH, LIBRARIES, CHECK, SWITCH, REMOVE = (
     *("wait", "look", "python", "environment", "torch", "libraries", "check", "switch", "remove"),
@@ -41,6 +44,20 @@ class Progress:
         index = STEPS.index(self.step)
         part = min(self.bytes_done / self.bytes_total, 1.0) if self.bytes_total else 0.0
         return _STARTS[index] + part * max(0.0, _STARTS[index + 1] - _STARTS[index])
+
+
+class _LogFile(io.TextIOWrapper):
+    """A text file that never contains passwords, and that only the user can read."""
+
+    def __init__(self, path: Path) -> None:
+        raw = io.FileIO(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600))
+        with suppress(OSError):  # some disks have no permissions
+            path.chmod(0o600)  # the file may be an older one
+        super().__init__(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        """Write a text without the passwords in it."""
+        return super().write(hide_credentials(text))
 
 
 class Attempt:
@@ -99,9 +116,10 @@ class Attempt:
 
     def open_log(self, path: Path) -> None:
         """Start a new log file with the lines so far. Raise OSError."""
-        self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
+        self._file = _LogFile(path)
         self._file.write(time.strftime("%Y-%m-%d\n"))
-        self._file.writelines(f"{line}\n" for line in self._lines)
+        for line in self._lines:
+            self._file.write(line + "\n")
         self._file.flush()
 
     def close_log(self) -> None:

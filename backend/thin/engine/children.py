@@ -1,4 +1,4 @@
-"""Programs that the installer runs. They can be cancelled, and those in Python end when the installer is killed."""
+"""Programs that the installer runs. They can be cancelled, and end when the installer is killed."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ _WATCHED = """if True:
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
+# The same for a program that isn't Python's, by a child of its own. That is a second shell, whose command line doesn't
+# name the program's folder, since a folder is in use while a command line names it.
+_WATCHED_BY_SHELL = """exec 3<&0
+/bin/sh -c 'read -r _; kill -KILL 0' <&3 >/dev/null 2>&1 &
+exec 3<&-
+exec "$@" </dev/null
+"""
 _LONGEST_S = 3600.0
 _ON_POLL_S = 0.25
 
@@ -48,6 +55,16 @@ def build_module_command(python: Path | str, module: str, *words: str, options: 
     return [str(python), "-I", *options, "-c", _WATCHED, module, *words]
 
 
+def build_program_command(program: Path, *words: str) -> list[str]:
+    """Return the command line that runs a program that isn't Python's, and ends when the installer does.
+
+    On Windows, the program then goes on to its own end.
+    """
+    if sys.platform == "win32":
+        return [str(program), *words]
+    return ["/bin/sh", "-c", _WATCHED_BY_SHELL, "sh", str(program), *words]
+
+
 def run_program(
     words: Sequence[str],
     attempt: Attempt,
@@ -56,10 +73,12 @@ def run_program(
     on_poll: Callable[[Sequence[str]], object] = lambda _: None,
     timeout_s: float = _LONGEST_S,
     encoding: str = "",
+    complaints: list[str] | None = None,
 ) -> list[str]:
-    """Run a program and return the lines of its output, standard error included. They are logged.
+    """Run a program and return the lines of its output. They are logged.
 
     on_poll: called about four times a second with the lines so far.   encoding: of its output; "" for the system's.
+    complaints: takes the lines of standard error, which are otherwise a part of the output.
     Raise ProgramError if it fails or takes longer than `timeout_s`, ThinError (`cancelled`), and OSError if it can't
     start.
     """
@@ -71,23 +90,21 @@ def run_program(
         words,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.STDOUT if complaints is None else subprocess.PIPE,
         cwd=Path(words[0]).anchor or Path.home().anchor,
         env=dict(environment),
         **options,
     )
-    arriving: queue.SimpleQueue[str] = queue.SimpleQueue()
     assert child.stdout is not None
     assert child.stdin is not None
-    reader = threading.Thread(
-        target=_read_lines, args=(child.stdout, encoding or _get_system_encoding(), arriving), daemon=True
-    )
-    reader.start()
     lines: list[str] = []
+    readers = [_Reader(child.stdout, encoding or _get_system_encoding(), lines)]
+    if child.stderr is not None and complaints is not None:
+        readers.append(_Reader(child.stderr, encoding or _get_system_encoding(), complaints))
     deadline, next_poll = time.monotonic() + timeout_s, 0.0
     try:
         while child.poll() is None:
-            _take_lines(arriving, lines, attempt)
+            _take_lines(readers, attempt)
             if time.monotonic() >= next_poll:
                 on_poll(lines)
                 next_poll = time.monotonic() + _ON_POLL_S
@@ -99,28 +116,42 @@ def run_program(
     finally:
         if child.poll() is None:
             _end_tree(child)
-        reader.join(1.0)
+        for reader in readers:
+            reader.thread.join(1.0)
         with suppress(OSError):
             child.stdin.close()
-        if not reader.is_alive():  # closing waits for a reader
-            child.stdout.close()
-    _take_lines(arriving, lines, attempt)
+        for reader in readers:
+            if not reader.thread.is_alive():  # closing waits for a reader
+                reader.stream.close()
+    _take_lines(readers, attempt)
     on_poll(lines)
     if child.returncode:
         raise ProgramError(lines, child.returncode)
     return lines
 
 
-def _take_lines(arriving: queue.SimpleQueue[str], lines: list[str], attempt: Attempt) -> None:
-    while not arriving.empty():
-        lines.append(arriving.get())
-        attempt.log("  " + lines[-1])
+class _Reader:
+    """Reads a stream on a thread of its own.   lines: where `_take_lines` puts what has arrived."""
+
+    def __init__(self, stream: IO[bytes], encoding: str, lines: list[str]) -> None:
+        self.stream = stream
+        self.lines = lines
+        self.arriving: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._encoding = encoding
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        with suppress(ValueError, OSError):  # closed
+            for line in self.stream:
+                self.arriving.put(line.decode(self._encoding, "replace").rstrip())
 
 
-def _read_lines(stream: IO[bytes], encoding: str, arriving: queue.SimpleQueue[str]) -> None:
-    with suppress(ValueError, OSError):  # closed
-        for line in stream:
-            arriving.put(line.decode(encoding, "replace").rstrip())
+def _take_lines(readers: Sequence[_Reader], attempt: Attempt) -> None:
+    for reader in readers:
+        while not reader.arriving.empty():
+            reader.lines.append(reader.arriving.get())
+            attempt.log("  " + reader.lines[-1])
 
 
 def _end_tree(child: subprocess.Popen[bytes]) -> None:

@@ -74,36 +74,72 @@ _NO_MATCH = re.compile(r"No matching distribution found for (\S+)")
 _CONFLICT = re.compile(r"conflicting dependencies.*requested \(constraint\) (\S+)", re.DOTALL)
 
 
+def hide_credentials(text: str) -> str:
+    """Return a text without the user names and passwords of addresses, such as http://user:password@host/simple."""
+    return re.sub(r"\S+", lambda found: _hide_in_word(found[0]), text) if "@" in text else text
+
+
+def _hide_in_word(word: str) -> str:
+    # A password may itself contain / # : and @.
+    before, _, after = word.rpartition("@")
+    scheme = before.find("://")
+    if scheme >= 0:
+        return f"{before[: scheme + 3]}…@{after}"
+    if ":" in before and not re.match(r"\W*[A-Za-z]:[\\/]", before):  # not a path on Windows
+        return re.split(r"[^'\"=,;(<\[]*:", before, maxsplit=1)[0] + f"…@{after}"
+    return word
+
+
 def make_error(message: str, hint: str) -> ThinError:
     """Return the error of an installation that failed."""
-    return ThinError(BACKEND_UNAVAILABLE, message, hint)
+    return ThinError(BACKEND_UNAVAILABLE, hide_credentials(message), hide_credentials(hint))
 
 
-def explain_output(lines: Sequence[str], program: str, server: str = _INDEX) -> ThinError:
+def explain_output(lines: Sequence[str], program: str, server: str = _INDEX, details: Sequence[str] = ()) -> ThinError:
     """Return the error for a program that failed.   lines: its output.   program: its name.
 
-    server: what it downloads from, to begin a sentence with.
+    server: what it downloads from, to begin a sentence with.   details: pip's hidden lines about pages that it could
+    not fetch.
     """
     text = "\n".join(lines)
-    for patterns in (_FIRST, _OF_NETWORK):
+    missing = _NO_MATCH.search(text) or _CONFLICT.search(text)
+    refused = _find_status(missing[1], details) if missing else ""
+    for patterns in (_FIRST, () if refused else _OF_NETWORK):
         for pattern, explained in patterns:
             if re.search(pattern, text):
                 return make_error(explained[0].format(server=server), explained[1])
+    if refused:
+        return make_status_error(refused, server)
     if status := _STATUS.search(text):
         return make_status_error(next(group for group in status.groups() if group), server)
-    if missing := _NO_MATCH.search(text) or _CONFLICT.search(text):
+    if missing:
         return make_error(
             f"The package index has no {missing[1]} for this system and this Python.",
-            "Check PIP_INDEX_URL and PIP_CONSTRAINT if you set them. Otherwise look for a newer version of "
-            "GKNet Harmonize.",
+            "Check PIP_INDEX_URL, PIP_NO_INDEX and PIP_CONSTRAINT if you set them. Otherwise look for a newer version "
+            "of GKNet Harmonize.",
         )
     complaints = [line.strip() for line in lines if re.match(r"\s*(ERROR|error)\b", line)]
     last = next(iter(complaints or [line.strip() for line in reversed(lines) if line.strip()]), "It printed nothing.")
     return make_error(f"{program} failed. {last}", "Try again. The log has the details.")
 
 
+def _find_status(requirement: str, details: Sequence[str]) -> str:
+    """Return the HTTP status with which an index refused a package's page, "" if none did. 404 means a missing page."""
+    found = re.match(r"[\w.-]+", requirement)
+    page = "/" + re.sub(r"[-_.]+", "-", found[0] if found else "").lower() + "/"
+    statuses = [status for line in details if page in line and (status := _STATUS.search(line))]
+    numbers = (next(group for group in status.groups() if group) for status in statuses)
+    return next((number for number in numbers if number != "404"), "")
+
+
 def make_status_error(status: object, server: str = _INDEX) -> ThinError:
     """Return the error for an answer with an HTTP status.   server: who gave it, to begin a sentence with."""
+    if str(status) in ("401", "403") and server == _INDEX:
+        return make_error(
+            f"{server} refused the user name or password (error {status}).",
+            "Check both in PIP_INDEX_URL, PIP_EXTRA_INDEX_URL or GKNET_TORCH_INDEX, and that the proxy (HTTPS_PROXY) "
+            "lets the index through. Then try again.",
+        )
     return make_error(
         f"{server} answered with error {status}.",
         "Check PIP_INDEX_URL and the proxy settings (HTTPS_PROXY), then try again later.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import queue
 import threading
 import urllib.error
@@ -12,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from ..protocol import ThinError
 from .attempt import POLL_S, Attempt
 from .failures import explain_network_error
-from .settings import IndexSettings
+from .settings import IndexSettings, is_same_server
 
 TIMEOUT_S = 20.0
 """Time for each answer of the server."""
@@ -47,6 +47,8 @@ def fetch(
         for piece in _iterate_pieces(pieces, attempt):
             if isinstance(piece, Exception):
                 attempt.log(f"{type(piece).__name__}: {piece}")
+                if isinstance(piece, ThinError):
+                    raise piece
                 raise explain_network_error(piece) from piece
             if isinstance(piece, str):
                 final = piece
@@ -79,9 +81,11 @@ def _download(
                 break
 
     try:
-        request = _build_request(address, accept)
+        context = settings.build_context()
+        request = build_request(address, settings, accept)
         handlers: list[urllib.request.BaseHandler] = [
-            urllib.request.HTTPSHandler(context=settings.build_context()),
+            urllib.request.HTTPSHandler(context=context),
+            _Redirects(settings),
         ]
         if settings.proxy:
             handlers.append(urllib.request.ProxyHandler({"http": settings.proxy, "https": settings.proxy}))
@@ -105,15 +109,34 @@ def _download(
         put(None)
 
 
-def _build_request(address: str, accept: str) -> urllib.request.Request:
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections. Passwords never go on to another server."""
+
+    def __init__(self, settings: IndexSettings) -> None:
+        self._settings = settings
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        new = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if new is None:
+            return None
+        made = build_request(newurl, self._settings, str(req.get_header("Accept")))
+        name = "Authorization"
+        if not made.has_header(name) and req.has_header(name) and is_same_server(req.full_url, newurl):
+            made.add_unredirected_header(name, str(req.get_header(name)))
+        return made
+
+
+def build_request(address: str, settings: IndexSettings, accept: str) -> urllib.request.Request:
     """Return the request for an address, which may contain a user's name and password."""
     parts = urllib.parse.urlsplit(address)
-    headers = {"Accept": accept, "User-Agent": "gknet-harmonize"}
-    if parts.username:
-        name, password = (urllib.parse.unquote(text or "") for text in (parts.username, parts.password))
-        headers["Authorization"] = "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
-        address = urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    return urllib.request.Request(address, headers=headers)
+    address = urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    request = urllib.request.Request(address, headers={"Accept": accept, "User-Agent": "gknet-harmonize"})
+    authorization = settings.build_authorization(urllib.parse.urlunsplit(parts))
+    if authorization:
+        request.add_unredirected_header("Authorization", authorization)
+    return request
 
 
 def _hide_password(address: str) -> str:

@@ -125,15 +125,20 @@ def _is_unsuitable(path: str) -> bool:
 
 def _ask(words: Sequence[str], attempt: Attempt, environment: Mapping[str, str]) -> tuple[Path | None, str]:
     """Return the program that a Python names as itself, and "", or None and why it can't be used."""
+    complaints: list[str] = []
     try:
         lines = run_program(
-            [*words, "-I", "-c", _PROBE], attempt, {**environment, **_LAUNCHER_SETTINGS}, timeout_s=_ANSWER_S
+            [*words, "-I", "-c", _PROBE],
+            attempt,
+            {**environment, **_LAUNCHER_SETTINGS},
+            timeout_s=_ANSWER_S,
+            complaints=complaints,
         )
         facts = json.loads(lines[-1])
         executable, version = str(facts["executable"]), tuple(facts["version"])
         reason = _explain_refusal(version, facts)
     except ProgramError as error:
-        return None, error.lines[-1] if error.lines else f"it ended with status {error.status}"
+        return None, next(reversed([*error.lines, *complaints]), f"it ended with status {error.status}")
     except (OSError, ValueError, IndexError, KeyError, TypeError) as error:
         return None, f"{type(error).__name__}: {error}"
     if not reason and _is_unsuitable(executable):

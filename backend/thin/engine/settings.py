@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import configparser
+import locale
 import os
-import ssl
 import sys
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .failures import make_error
+
+if TYPE_CHECKING:  # some hosts' Python lacks it
+    import ssl
 
 _DEFAULT_INDEX = "https://pypi.org/simple"
 _ROOT = Path("/")
+_TRUE = ("1", "true", "yes", "on", "y", "t")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+_CORRECT = "Correct or remove that setting, then try again."
+_ADDRESS_HINT = (
+    "Correct it, then try again. It must begin with https:// or http://. In a user's name and a password, write %25 "
+    "for %, %2F for /, %23 for #, %3A for : and %40 for @."
+)
 # Python's own place for certificates is often missing in hosts that are bundled with a Python.
 _CERTIFICATES = (
     *("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt", "etc/ssl/ca-bundle.pem"),
@@ -24,11 +39,13 @@ class IndexSettings:
     """index: address of the package index, without a / at the end.   certificates: path of a PEM file, or "".
 
     proxy: address of the proxy for all connections; "" for the system's settings.
+    more_indexes: addresses of the user's additional indexes.
     """
 
     index: str
     certificates: str
     proxy: str
+    more_indexes: tuple[str, ...] = ()
 
     def build_variables(self) -> dict[str, str]:
         """Return the environment variables that tell these settings to other programs than pip."""
@@ -36,34 +53,133 @@ class IndexSettings:
         return {name: value for name, value in variables.items() if value}
 
     def build_context(self) -> ssl.SSLContext:
-        """Return the settings for TLS. Raise OSError or ssl.SSLError if the certificates can't be read."""
+        """Return the settings for TLS. Raise ThinError if Python lacks TLS, or OSError for unreadable certificates."""
+        try:
+            import ssl
+        except ImportError as error:
+            raise make_error(
+                "This program's Python can't make encrypted connections: it lacks the module ssl.",
+                "Install Python 3.11 to 3.14 from python.org or with your system's package manager, then try again.",
+            ) from error
         context = ssl.create_default_context()  # respects SSL_CERT_FILE and the certificates of Windows
+        usual = ssl.get_default_verify_paths()
         if self.certificates:
-            context.load_verify_locations(self.certificates)
-        elif sys.platform != "win32" and not _has_certificates():
-            usual = next((_ROOT / name for name in _CERTIFICATES if (_ROOT / name).is_file()), None)
-            if usual is not None:
-                context.load_verify_locations(usual)
+            is_folder = Path(self.certificates).is_dir()
+            context.load_verify_locations(**{"capath" if is_folder else "cafile": self.certificates})
+        elif sys.platform != "win32" and usual.cafile is None and usual.capath is None:
+            found = next((_ROOT / name for name in _CERTIFICATES if (_ROOT / name).is_file()), None)
+            if found is not None:
+                context.load_verify_locations(found)
         return context
+
+    def build_authorization(self, address: str) -> str:
+        """Return the header with the user's name and password for an address, "" if it needs none.
+
+        They stand in the address itself, or in that of the index if the address is on the same server.
+        """
+        parts = urllib.parse.urlsplit(address)
+        if not parts.username and is_same_server(address, self.index):
+            parts = urllib.parse.urlsplit(self.index)
+        if not parts.username:
+            return ""
+        name, password = (urllib.parse.unquote(text or "") for text in (parts.username, parts.password))
+        return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def is_same_server(one: str, other: str) -> bool:
+    """Return whether two addresses have the same protocol, host and port."""
+    first, second = (
+        (parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme))
+        for parts in map(urllib.parse.urlsplit, (one, other))
+    )
+    return first == second
 
 
 def read_index_settings(environment: Mapping[str, str]) -> IndexSettings:
-    """Return pip's settings from its environment variables (first) and its files."""
-    found: dict[str, str] = {}
-    for file in _list_files(environment):
-        parser = configparser.RawConfigParser()
-        try:
-            parser.read(file)
-        except (OSError, ValueError, configparser.Error):
-            continue  # pip itself explains it when it runs
-        for section in ("global", "download", "install"):
+    """Return pip's settings from its environment variables (first) and its files.
+
+    Raise ThinError (`backend_unavailable`) for settings with which no installation works.
+    """
+    found = _read_settings(environment)
+
+    def get(name: str) -> tuple[str, str]:
+        return found.get(name, ("", ""))
+
+    for name in ("no-index", "require-hashes"):
+        value, origin = get(name)
+        if value.lower() in _TRUE and not (name == "no-index" and get("find-links")[0]):
+            what = "forbids the package index" if name == "no-index" else "asks for hashes, which the packages lack"
+            raise make_error(f"{origin} {what}.", "Remove that setting, then try again.")
+    certificates, origin = get("cert")
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if not certificates and environment.get(name):
+            certificates, origin = environment[name], name
+    if certificates and not Path(certificates).expanduser().exists():
+        raise make_error(f"The file with certificates in {origin}, {certificates}, does not exist.", _CORRECT)
+    index, origin = found.get("index-url", (_DEFAULT_INDEX, ""))
+    check_address(index, origin)
+    more, origin = get("extra-index-url")
+    for address in more.split():
+        check_address(address, origin)
+    proxies = {name: environment.get(name, "") for name in _PROXIES}
+    for address, origin in (get("proxy"), *((address, name) for name, address in proxies.items())):
+        check_address(address if "://" in address else f"http://{address}", origin, is_proxy=True)
+    return IndexSettings(
+        index.rstrip("/"),
+        str(Path(certificates).expanduser()) if certificates else "",
+        get("proxy")[0],
+        tuple(more.split()),
+    )
+
+
+def check_address(address: str, origin: str, *, is_proxy: bool = False) -> None:
+    """Raise ThinError if an address can't be understood.   origin: the setting that has it, for the user."""
+    # The reason isn't told: it may quote a part of the password.
+    try:
+        parts = urllib.parse.urlsplit(address)
+        is_good = parts.port != -1 and not any(character.isspace() for character in address)  # may raise, too
+        if is_proxy:
+            is_good = is_good and "@" not in parts.path + parts.query + parts.fragment
+        else:
+            is_good = is_good and parts.scheme in ("http", "https", "file") and not parts.fragment
+            is_good = is_good and bool(parts.hostname or parts.scheme == "file")
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise make_error(f"The address in {origin} can't be understood.", _ADDRESS_HINT)
+
+
+def _read_settings(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the value of each of pip's options, and where it stands. pip ignores empty values."""
+    found: dict[str, tuple[str, str]] = {}
+    files = [(file, _parse_file(file)) for file in _list_files(environment)]
+    for section in ("global", "install"):
+        for file, parser in files:
             if parser.has_section(section):
-                found.update({name.replace("_", "-"): value for name, value in parser.items(section)})
-    for name in ("index-url", "cert", "proxy"):
-        if value := environment.get("PIP_" + name.upper().replace("-", "_")):
-            found[name] = value
-    certificates = found.get("cert", "") or environment.get("REQUESTS_CA_BUNDLE", "")
-    return IndexSettings(found.get("index-url", _DEFAULT_INDEX).rstrip("/"), certificates, found.get("proxy", ""))
+                for name, value in parser.items(section):
+                    option = name.replace("_", "-")
+                    if value:
+                        found[option] = (value, f"{option} in {file}")
+    for name, value in environment.items():
+        if name.startswith("PIP_") and value:
+            found[name[len("PIP_") :].lower().replace("_", "-")] = (value, name)
+    return found
+
+
+def _parse_file(file: Path) -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser()
+    try:
+        text = file.read_text(encoding=locale.getpreferredencoding(False), errors="replace")
+    except OSError:  # pip ignores these files, too
+        return parser
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        # Some of these errors name a line, others all of them, and their texts quote what stands there.
+        line = getattr(error, "lineno", None) or next((one for one, _ in getattr(error, "errors", ())), None)
+        where = f" from line {line} on" if line else ""
+        raise make_error(f"pip's settings in {file} can't be read{where}.", _CORRECT) from error
+    return parser
 
 
 def _list_files(environment: Mapping[str, str]) -> Iterator[Path]:
@@ -89,8 +205,3 @@ def _list_files(environment: Mapping[str, str]) -> Iterator[Path]:
             yield Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / "pip.conf"
     if named := environment.get("PIP_CONFIG_FILE"):
         yield Path(named)
-
-
-def _has_certificates() -> bool:
-    paths = ssl.get_default_verify_paths()
-    return paths.cafile is not None or paths.capath is not None

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .attempt import PYTHON, Attempt
-from .children import ProgramError, run_program
+from .children import ProgramError, build_program_command, run_program
 from .failures import explain_output, make_error, make_hash_error
 from .fetch import fetch
 from .index_page import ACCEPT, IndexFile, parse_page
@@ -106,7 +106,7 @@ def _unpack_program(wheel: Path) -> Path:
 
 def _install_python(program: Path, folder: Path, attempt: Attempt, environment: Mapping[str, str]) -> Path:
     into = folder / "python"
-    words = [str(program), "python", "install", VERSION, "--install-dir", str(into), "--no-bin", "--no-config"]
+    words = ["python", "install", VERSION, "--install-dir", str(into), "--no-bin", "--no-config"]
     words += ["--cache-dir", str(program.parent / "uv-cache"), *(["--no-registry"] if sys.platform == "win32" else [])]
     # The certificates of the system, under the setting's present and former name.
     settings = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_NO_PROGRESS": "1"}
@@ -114,7 +114,7 @@ def _install_python(program: Path, folder: Path, attempt: Attempt, environment: 
     attempt.report(PYTHON, text)
     try:
         run_program(
-            words,
+            build_program_command(program, *words),
             attempt,
             {**environment, **settings},
             on_poll=lambda _: attempt.report(PYTHON, text, measure_folder(into), _PYTHON_BYTES),

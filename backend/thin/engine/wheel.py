@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +40,10 @@ class Wheel:
                 name = next((one for one in archive.namelist() if one.endswith(f".dist-info/{CONSTRAINTS}")), None)
                 if damaged is None and name is not None:
                     return archive.read(name).decode("utf-8")
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-            raise make_error(f"{self.path} can't be read: {error}.", _AGAIN) from error
+        except Exception as error:  # zipfile passes on whatever the decompressors raise
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise make_error(f"{self.path} can't be read: {error.strerror}.", _AGAIN) from error
+            raise make_error(f"{self.path} is damaged: {type(error).__name__}: {error}.", _AGAIN) from error
         raise make_error(f"{self.path} is damaged: {damaged or CONSTRAINTS + ' is missing'}.", _AGAIN)
 
 

@@ -61,12 +61,29 @@ def test_each_failure_of_a_program(lines: list[str], message: str, hint: str) ->
 
 
 @pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("403 Client Error: Forbidden for url: http://x/torch/", "refused the user name or password (error 403)"),
+        ("Max retries (Caused by ResponseError('too many 500 error responses'))", "answered with error 500"),
+        ("502 Server Error: Bad Gateway for url: http://x/torch/", "answered with error 502"),
+        ("404 Client Error: Not Found for url: http://x/torch/", "has no torch==9.9"),
+    ],
+)
+def test_the_status_that_pip_hides(reason: str, message: str) -> None:
+    details = ["Could not fetch URL http://x/other/: 401 Client Error: Unauthorized - skipping"]
+    assert "has no torch" in explain_output([NO_TORCH], "pip", details=details).message
+    details.append(f"Could not fetch URL http://x/torch/: {reason} - skipping")
+    assert message in explain_output([NO_TORCH], "pip", details=details).message
+
+
+@pytest.mark.parametrize(
     ("error", "message"),
     [
         (urllib.error.URLError(socket.gaierror(-2, "Name or service not known")), "no connection"),
         (urllib.error.URLError(ConnectionRefusedError(111, "Connection refused")), "refused"),
         (urllib.error.URLError(ssl.SSLCertVerificationError("CERTIFICATE_VERIFY_FAILED")), "certificate"),
         (urllib.error.HTTPError("https://x", 404, "Not Found", Message(), None), "error 404"),
+        (urllib.error.HTTPError("https://x", 401, "", Message(), None), "refused the user name or password"),
         (urllib.error.HTTPError("https://x", 407, "", Message(), None), "proxy"),
         (TimeoutError("timed out"), "in time"),
         (ValueError("strange"), "strange"),

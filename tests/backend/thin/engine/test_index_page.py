@@ -101,18 +101,21 @@ def test_settings_come_from_pips_variables_and_files(tmp_path: Path, monkeypatch
     environment = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path / "xdg"), "PIP_CONFIG_FILE": ""}
     (tmp_path / ".config" / "pip").mkdir(parents=True)
     file = tmp_path / ".config" / "pip" / "pip.conf"
-    file.write_text("[global]\nindex-url = https://u:p@mirror/simple/\ncert = /c.pem\nproxy = http://p:1\n")
+    first, second = str(tmp_path / "c.pem"), str(tmp_path / "d.pem")
+    for certificates in (first, second):
+        Path(certificates).touch()
+    file.write_text(f"[global]\nindex-url = https://u:p@mirror/simple/\ncert = {first}\nproxy = http://p:1\n")
     settings = read_index_settings(environment)
     assert (settings.index, settings.certificates, settings.proxy) == (
-        *("https://u:p@mirror/simple", "/c.pem", "http://p:1"),
+        *("https://u:p@mirror/simple", first, "http://p:1"),
     )
     assert settings.build_variables() == {
         "HTTP_PROXY": "http://p:1",
         "HTTPS_PROXY": "http://p:1",
-        "SSL_CERT_FILE": "/c.pem",
+        "SSL_CERT_FILE": first,
     }
-    named = read_index_settings({**environment, "PIP_INDEX_URL": "https://other", "PIP_CERT": "/d.pem"})
-    assert (named.index, named.certificates) == ("https://other", "/d.pem")
+    named = read_index_settings({**environment, "PIP_INDEX_URL": "https://other", "PIP_CERT": second})
+    assert (named.index, named.certificates) == ("https://other", second)
     monkeypatch.setattr(sys, "platform", "win32")
     (tmp_path / "roaming" / "pip").mkdir(parents=True)
     (tmp_path / "roaming" / "pip" / "pip.ini").write_text("[global]\nindex_url = https://windows/simple\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import subprocess
 import sys
 import threading
 import time
@@ -12,7 +14,7 @@ import pytest
 
 from backend.thin.engine import fetch, installer, pythons
 from backend.thin.engine.attempt import Attempt, Progress
-from backend.thin.engine.installer import Wishes, install_engine
+from backend.thin.engine.installer import Wishes, install_engine, is_in_use
 from backend.thin.engine.settings import IndexSettings
 from backend.thin.protocol import CANCELLED, ThinError
 
@@ -88,6 +90,13 @@ def test_no_python_and_no_uv(place: Place, without_python: Wishes) -> None:
     fail(place, without_python, "refused")
 
 
+def test_an_address_that_cannot_be_understood(
+    place: Place, without_python: Wishes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://[host/simple")
+    fail(place, without_python, "The address in PIP_INDEX_URL can't be understood")
+
+
 def test_a_page_that_is_damaged(place: Place, without_python: Wishes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place.index, "_answer", lambda *_: (200, "text/html", b'{"files": 3}'))
     fail(place, without_python, "can't be read")
@@ -116,9 +125,49 @@ def test_a_password_in_the_address_is_sent_but_not_logged(place: Place) -> None:
     attempt = Attempt()
     address = place.index.address.replace("http://", "http://user:s%40cret@") + "/leaf/"
     asked: list[str] = []
-    request = fetch._build_request(address, "*/*")
-    assert request.get_header("Authorization") == "Basic dXNlcjpzQGNyZXQ="
     settings = IndexSettings(place.index.address, "", "")
+    request = fetch.build_request(address, settings, "*/*")
+    assert request.get_header("Authorization") == "Basic dXNlcjpzQGNyZXQ="
     fetch.fetch(address, settings, attempt, on_chunk=lambda chunk: asked.append(chunk.decode()))
     assert "leaf-1.0" in asked[0]
     assert not any("cret" in line for line in attempt._lines)
+
+
+INSTALLER = """
+import sys
+from pathlib import Path
+from backend.thin.engine import children
+from backend.thin.engine.attempt import Attempt
+children.run_program(children.build_program_command(Path(sys.argv[1]), "one word", "$HOME"), Attempt(), {})
+"""
+
+
+def is_group_alive(pid: int) -> bool:
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_uv_ends_with_a_killed_installer(tmp_path: Path, is_killed: bool) -> None:
+    program, started, done = tmp_path / "uv", tmp_path / "started", tmp_path / "done"
+    program.write_text(
+        f'#!/bin/sh\necho "$$ $1 $2" > {started}\n/bin/sleep {30 if is_killed else 0.3}\ntouch {done}\nexit 7\n'
+    )
+    program.chmod(0o755)
+    with subprocess.Popen([sys.executable, "-c", INSTALLER, str(program)], stderr=subprocess.PIPE) as running:
+        while not (started.exists() and started.read_text()):
+            time.sleep(0.01)
+        if is_killed:
+            running.kill()
+        _, complaints = running.communicate(timeout=30)
+    pid, _, words = started.read_text().strip().partition(" ")
+    assert words == "one word $HOME"
+    deadline = time.monotonic() + 10  # the system's first process may take seconds to notice that they ended
+    while is_in_use(tmp_path) or is_group_alive(int(pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert done.exists() != is_killed
+    assert is_killed or b"ProgramError: 7" in complaints
