@@ -172,8 +172,9 @@ class EngineWindow:
 
     def _confirm_cancelling(self, response: int) -> None:
         """Cancel the job. Ask first if the user closed the window during an installation."""
-        is_closing = response != _CANCEL and self._job is not None and not self._job.is_removal
-        if is_closing and not self._ask(_CANCEL_QUESTION, _GO_ON, _CANCEL_IT):
+        if self._job is None or not self._job.can_cancel:
+            return
+        if response != _CANCEL and not self._job.is_removal and not self._ask(_CANCEL_QUESTION, _GO_ON, _CANCEL_IT):
             return
         if self._job is not None:  # it may have ended meanwhile
             self._buttons[_CANCEL].set_sensitive(False)

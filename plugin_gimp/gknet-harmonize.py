@@ -130,7 +130,7 @@ def _harmonize_layers(
 
         GimpUi.init(NAME)
     if mode == Gimp.RunMode.INTERACTIVE:
-        offer = _find_engine()
+        offer = _ensure_engine()
         if offer is None:
             return False
         request.check_is_open(image, drawables)
@@ -151,7 +151,7 @@ def _harmonize_layers(
     return True
 
 
-def _find_engine() -> Offer | None:
+def _ensure_engine() -> Offer | None:
     """Return what the engine window would offer, after installing the engine if there is none. None: it was closed."""
     from engine_window import EngineWindow
     from thin.engine.offer import make_offer

@@ -39,6 +39,8 @@ class EngineManager:
 
     def bring_to_front(self) -> None:
         """Show the window, if it is open or hidden, in front of Krita's other windows."""
+        if self._window is None and self.is_busy:
+            self._create_window(make_offer(), self._job)
         if self._window is not None:
             self._window.bring_to_front()
 

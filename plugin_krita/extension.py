@@ -37,7 +37,7 @@ class Harmonize(Extension):
         self._steps: Steps | None = None
         self._engine = EngineManager(_find_window, self._on_engine_window_close)
         self._kept_values: Values | None = None  # for the dialog that follows the engine window
-        self._is_dialog_waiting = False  # whether it follows also without the button that goes on to it
+        self._reopens_dialog = False  # whether it follows also without the button that goes on to it
 
     def setup(self) -> None:  # Krita calls it
         notifier = Krita.instance().notifier()
@@ -63,7 +63,7 @@ class Harmonize(Extension):
         self._engine.close_window()
         offer = make_offer()
         if not offer.is_ready:
-            self._kept_values, self._is_dialog_waiting = values, False
+            self._kept_values, self._reopens_dialog = values, False
             self._engine.open_window(offer)
             return
         sources = self._find_sources()
@@ -121,12 +121,12 @@ class Harmonize(Extension):
     def _manage_engine(self) -> None:
         """Open the engine window in place of the dialog, which blocks its main window."""
         if self._dialog is not None:
-            self._kept_values, self._is_dialog_waiting = self._dialog.read_values(), True
+            self._kept_values, self._reopens_dialog = self._dialog.read_values(), True
             self._dialog.reject()
             self._engine.open_window(make_offer())
 
     def _on_engine_window_close(self, is_continued: bool) -> None:
-        if is_continued or (self._is_dialog_waiting and make_offer().is_ready):
+        if is_continued or (self._reopens_dialog and make_offer().is_ready):
             self.open_dialog()
         else:
             self._kept_values = None

@@ -114,7 +114,7 @@ def read_connection_file(path: Path) -> Address | None:
         ) from error
 
 
-def is_backend_running() -> bool:
+def has_listener() -> bool:
     """Return whether something listens at the connection file's address. It need not be a backend."""
     try:
         address = read_connection_file(find_connection_path())

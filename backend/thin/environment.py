@@ -54,16 +54,20 @@ def find_home() -> Path:
         return Path(named) if named else Path.home()
     except RuntimeError as error:
         message = "The path of your home folder is unknown."
-        raise ThinError(BACKEND_UNAVAILABLE, message, "Set HOME to it, then try again.") from error
+        raise ThinError(
+            BACKEND_UNAVAILABLE, message, "Set HOME to the path of your home folder, then try again."
+        ) from error
 
 
 def hide_home(text: str) -> str:
     """Return a text with ~ for the path of the home folder, if that is known."""
     try:
-        home = str(Path.home())
-    except RuntimeError:
+        homes = {str(find_home()), str(Path.home())}  # a snap's and the user's own
+    except (RuntimeError, ThinError):
         return text
-    return re.sub(r"(?<![\w/.-])" + re.escape(home) + r"(?![\w.-])", "~", text) if len(home) > 1 else text
+    for home in homes:
+        text = re.sub(re.escape(home) + r"(?![\w.-])", "~", text) if len(home) > 1 else text
+    return text
 
 
 def _is_inside(folder: str, bundles: list[str]) -> bool:

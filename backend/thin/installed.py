@@ -87,14 +87,14 @@ def choose_command() -> Choice | None:
     named = os.environ.get(VARIABLE)
     if named:
         return Choice(
-            [str(Path(named).expanduser()), "serve"], f"{VARIABLE} names it.", f"Correct {VARIABLE}, or remove it."
+            [str(Path(named).expanduser()), "serve"], f"It is set in {VARIABLE}.", f"Correct or unset {VARIABLE}."
         )
     recorded: list[str] | None = read_record()["command"]
     if recorded is not None:
-        return Choice(recorded, "`gknet install` recorded it.", "Run `gknet install` for this program again.")
+        return Choice(recorded, "It was recorded by `gknet install`.", "Run `gknet install` for this program again.")
     found = find_command()
     if found is not None:
-        return Choice([found, "serve"], "It is on PATH, or where pip, pipx, uv or Homebrew install it.")
+        return Choice([found, "serve"], "It was found on PATH or in a folder of pip, pipx, uv, or Homebrew.")
     engine = find_engine()
     return Choice(engine.build_command("serve"), "It was installed from a plug-in.") if engine is not None else None
 
@@ -152,5 +152,7 @@ def _is_text(value: object) -> bool:
 
 
 def _make_record_error(reason: str) -> ThinError:
-    hint = "Unpack the plug-in's archive again." if has_wheel() else "Run `gknet install` for this program again."
+    hint = (
+        "Install the plug-in from its archive again." if has_wheel() else "Run `gknet install` for this program again."
+    )
     return ThinError(BACKEND_UNAVAILABLE, f"{INSTALLED} can't be read: {reason}.", hint)

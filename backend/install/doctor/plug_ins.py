@@ -107,7 +107,7 @@ def _check_plug_in(host: str, folder: Path, package: str, beside: tuple[str, ...
         yield Finding(subject, WARNING, f"It is not installed in {folder.parent}.", install)
         return
     if has_wheel(folder / "wheel"):
-        install = f"Unpack the plug-in's archive again, then start {host} again."
+        install = f"Install the plug-in from its archive again, then start {host} again."
     try:
         record = installation.read_record(folder)
         differing = installation.find_differences(package, folder, beside)

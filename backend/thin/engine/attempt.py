@@ -96,7 +96,7 @@ class Attempt:
             raise ThinError(CANCELLED, "Cancelled.")
 
     def forbid_cancelling(self) -> None:
-        """Ignore cancellation from now on: half of the rest is worth nothing."""
+        """Ignore cancellation from now on: the remaining steps must not stop halfway."""
         self.can_cancel = False
 
     def sleep(self) -> None:

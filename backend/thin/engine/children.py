@@ -1,4 +1,7 @@
-"""Programs that the installer runs. They can be cancelled, and end when the installer is killed."""
+"""Programs that the installer runs. They can be cancelled.
+
+When the installer is killed, they end too, except on Windows those that aren't in Python.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ def build_module_command(python: Path | str, module: str, *words: str, options: 
 def build_program_command(program: Path, *words: str) -> list[str]:
     """Return the command line that runs a program that isn't Python's, and ends when the installer does.
 
-    On Windows, the program then goes on to its own end.
+    On Windows, it runs to completion.
     """
     if sys.platform == "win32":
         return [str(program), *words]

@@ -27,7 +27,7 @@ _SHOW_S = 5.0
 
 
 def main(words: Sequence[str]) -> int:
-    """Run a command. Return 0, 2 after printing an error, or 130 after Ctrl+C."""
+    """Run a command. Return 0, 1 if nobody reads the output, 2 after printing an error, or 130 after Ctrl+C."""
     options = _build_parser().parse_args(words)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):

@@ -28,12 +28,14 @@ _CUDA = "cu130"
 _PINNED = re.compile(r"^torch==([\w.]+)$", re.MULTILINE)
 _CHECKED = ("Python", "GKNet Harmonize", "libraries", "torch", "device", "weights", "ports")
 """Subjects of `gknet doctor` that an engine depends on. The others are about the hosts and the running backend."""
-_COMPILED = "torch,numpy,pillow,pyvips-binary,safetensors,pyzmq,msgpack,psutil,cffi"
+_COMPILED = "torch,numpy,pillow,pyvips-binary,safetensors,pyzmq,msgpack,psutil,cffi,numba,llvmlite,scipy"
 """Packages that are never built from source, which would need a compiler. pyvips itself is published only as source."""
+_EXTRAS = "edges"
+"""Optional packages that the dialogs need."""
 _ELSEWHERE = {
-    "linux": "Set XDG_DATA_HOME to a folder without it, then try again.",
+    "linux": "Set XDG_DATA_HOME to a folder whose path does not contain it, then try again.",
     "darwin": "Use an account whose home folder has another name.",
-    "win32": "Set LOCALAPPDATA to a folder without it, then try again.",
+    "win32": "Set LOCALAPPDATA to a folder whose path does not contain it, then try again.",
 }
 _DOCTOR_S = 180.0  # the first start of new programs is slow, above all under an antivirus program
 _TRUSTSTORE = (23, 3)
@@ -43,7 +45,7 @@ _UNWANTED = (
     *("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PIP_REPORT"),
     *("PIP_NO_DEPENDENCIES", "PIP_REQUIRE_VENV"),  # other names of options in _PIP_VARIABLES
 )
-"""Variables of the user that would put the packages elsewhere."""
+"""Variables of the user that would change what pip installs, or where."""
 _PIP_VARIABLES = {
     **dict.fromkeys(("PIP_USER", "PIP_DRY_RUN", "PIP_NO_DEPS", "PIP_REQUIRE_VIRTUALENV", "PIP_QUIET"), "0"),
     **dict.fromkeys(("PIP_NO_INPUT", "PIP_DISABLE_PIP_VERSION_CHECK"), "1"),
@@ -98,7 +100,7 @@ def install_packages(
     requirement, index = choose_torch(sources, pinned[1], environment)
     words = [requirement] if sources.build == CUDA else ["--no-deps", requirement]
     pip.install(TORCH, "PyTorch", words, size.torch, index)
-    pip.install(LIBRARIES, "the libraries", [str(wheel.path)], size.libraries)
+    pip.install(LIBRARIES, "the libraries", [f"{wheel.path}[{_EXTRAS}]"], size.libraries)
 
 
 def choose_torch(sources: Sources, version: str, environment: Mapping[str, str]) -> tuple[str, str]:

@@ -16,7 +16,7 @@ _INDEX = "The package index"
 
 _FULL = ("The disk is full.", "Free some disk space, then try again.")
 _NO_NETWORK = (
-    "{server} can't be reached: there is no connection to it.",
+    "{server} can't be reached: there is no connection.",
     "Check the internet connection and the proxy settings (HTTPS_PROXY), then try again.",
 )
 _REFUSED = (
@@ -136,8 +136,9 @@ def make_status_error(status: object, server: str = _INDEX) -> ThinError:
     """Return the error for an answer with an HTTP status.   server: who gave it, to begin a sentence with."""
     if str(status) in ("401", "403") and server == _INDEX:
         return make_error(
-            f"{server} refused the user name or password (error {status}).",
-            "Check both in PIP_INDEX_URL, PIP_EXTRA_INDEX_URL or GKNET_TORCH_INDEX, and that the proxy (HTTPS_PROXY) "
+            f"{server} refused access (error {status}).",
+            "Check the user name and password in PIP_INDEX_URL, "
+            "PIP_EXTRA_INDEX_URL or GKNET_TORCH_INDEX, and that the proxy (HTTPS_PROXY) "
             "lets the index through. Then try again.",
         )
     return make_error(

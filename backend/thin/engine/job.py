@@ -39,7 +39,7 @@ class EngineJob:
 
     @property
     def can_cancel(self) -> bool:
-        """Whether `cancel` still has an effect. The last moments of an installation and all of a removal go on."""
+        """Whether `cancel` still has an effect: not once an installation or a removal can't stop halfway."""
         return self._attempt.can_cancel
 
     def restart(self) -> EngineJob:
@@ -47,7 +47,7 @@ class EngineJob:
         return EngineJob(self._work, is_removal=self.is_removal)
 
     def cancel(self) -> None:
-        """Cancel it; `is_done` follows a moment later. An engine that was in use before stays in use."""
+        """Cancel it if that is still possible; `is_done` follows a moment later. A former engine stays in use."""
         self._is_cancelled = True
 
     def wait(self, timeout_s: float) -> bool:

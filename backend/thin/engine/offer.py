@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import installed
-from ..connection import is_backend_running
+from ..connection import has_listener
 from ..environment import hide_home
 from ..protocol import ThinError
 from .attempt import Progress
@@ -61,21 +61,23 @@ class Offer:
 
 def make_offer() -> Offer:
     """Return what the window should show and offer now. It reads a few files, and the archive's wheel."""
+    is_busy = False
     try:
         offer = _classify()
-        if not is_locked(find_engine_home()):
-            return offer
+        is_busy = is_locked(find_engine_home())
     except ThinError as error:  # the record or the home folder, which no engine can mend
-        return Offer("Harmonize can't start", f"{error.message}\n\n{error.hint}", is_ready=False)
-    offer = replace(offer, is_update=False, wheel=None, action="", can_remove=False)
-    if offer.is_ready:
-        return offer
-    text = "Another window is installing or removing the engine. When it is done, choose Harmonize… again."
-    return replace(offer, heading="An installation is running", text=text)
+        offer = Offer("Harmonize can't start", f"{error.message}\n\n{error.hint}", is_ready=False)
+    if not offer.is_ready and has_listener():  # a backend started by hand, as for a Flatpak
+        text = "A backend is already running, but this plug-in didn't start it and can't restart it."
+        offer = replace(offer, heading="Harmonize uses a running backend", text=text, is_ready=True)
+    if is_busy:
+        text = "Another program is installing or removing the engine. When it has finished, choose Harmonize… again."
+        return Offer("An installation is running", text, is_ready=offer.is_ready)
+    return offer
 
 
 def _classify() -> Offer:
-    """Return the offer, whether an installation is running or not. Raise ThinError if nothing can be offered."""
+    """Return the offer, whatever else is running. Raise ThinError if nothing can be offered."""
     wheel, wheel_error = _find_wheel()
     broken: ThinError | None = None
     try:
@@ -89,10 +91,10 @@ def _classify() -> Offer:
             raise
         return _offer_repair(broken, wheel, wheel_error)
     if choice is None:
-        return _describe_running(wheel) if is_backend_running() else _offer_installation(wheel, wheel_error)
+        return _offer_installation(wheel, wheel_error)
     if engine is not None and choice.words == engine.build_command("serve"):
         return _describe_engine(engine, wheel)
-    if shutil.which(choice.words[0]) is None and not is_backend_running():
+    if shutil.which(choice.words[0]) is None:
         text = f"{hide_home(choice.words[0])} does not exist. {choice.reason}\n\n{choice.remedy}"
         return Offer("Harmonize can't start", text, is_ready=False, can_remove=_has_leftovers())
     return _describe_other(choice, engine)
@@ -149,13 +151,6 @@ def _offer_installation(wheel: Wheel | None, wheel_error: str) -> Offer:
     return _with_wheel(Offer(heading, text, is_ready=False, can_remove=_has_leftovers()), wheel, INSTALL, CPU)
 
 
-def _describe_running(wheel: Wheel | None) -> Offer:
-    """Return what there is to say of a backend that was started by hand, as in a Flatpak, whose command is unknown."""
-    text = "A backend is running. This plug-in did not start it, and could not start it again."
-    offer = Offer("Harmonize uses a running backend", text, is_ready=True, can_remove=_has_leftovers())
-    return offer if wheel is None else _with_wheel(offer, wheel, INSTALL, CPU)
-
-
 def _offer_repair(error: ThinError, wheel: Wheel | None, wheel_error: str) -> Offer:
     text = f"{error.message}\n\n{wheel_error or error.hint}"
     offer = Offer("The engine does not work", text, is_ready=False, can_remove=_has_leftovers())
@@ -163,18 +158,18 @@ def _offer_repair(error: ThinError, wheel: Wheel | None, wheel_error: str) -> Of
 
 
 def _describe_engine(engine: Engine, wheel: Wheel | None) -> Offer:
-    cuda = ", with CUDA for the NVIDIA graphics card" if engine.build == CUDA else ""
-    facts = f"ersion {engine.version}{cuda} in {hide_home(str(engine.path))}."
-    offer = Offer("The engine is installed", f"V{facts}", is_ready=True, can_remove=True)
+    what = f"{engine.version}, with CUDA for the NVIDIA graphics card," if engine.build == CUDA else engine.version
+    facts = f"{what} in {hide_home(str(engine.path))}."
+    offer = Offer("The engine is installed", f"Version {facts}", is_ready=True, can_remove=True)
     if wheel is None:
         return offer
     if parse_version(engine.version) > parse_version(wheel.version):
-        return replace(offer, text=f"V{facts}\n\nThis plug-in is older: version {wheel.version}.")
-    if cuda and not has_nvidia_driver():
-        facts += "\n\nNo NVIDIA driver was found, so a new engine will use the processor."
+        return replace(offer, text=f"{offer.text}\n\nThis plug-in is older: version {wheel.version}.")
+    if engine.build == CUDA and not has_nvidia_driver():
+        facts += "\n\nNo NVIDIA driver was found, so the engine will be installed for the processor."
     if not wheel.is_newer_than(engine.version):
-        return _with_wheel(replace(offer, text=f"V{facts}"), wheel, REPAIR, engine.build)
-    text = f"This plug-in contains version {wheel.version}.\n\nInstalled: v{facts}"
+        return _with_wheel(replace(offer, text=f"Version {facts}"), wheel, REPAIR, engine.build)
+    text = f"This plug-in contains version {wheel.version}.\n\nInstalled: version {facts}"
     offer = replace(offer, heading="A newer engine is available", text=text, is_update=True)
     return _with_wheel(offer, wheel, UPDATE, engine.build)
 

@@ -24,8 +24,8 @@ _TRUE = ("1", "true", "yes", "on", "y", "t")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 _CORRECT = "Correct or remove that setting, then try again."
 _ADDRESS_HINT = (
-    "Correct it, then try again. It must begin with https:// or http://. In a user's name and a password, write %25 "
-    "for %, %2F for /, %23 for #, %3A for : and %40 for @."
+    "Correct it, then try again. In a user name or password, write %25 for %, %2F for /, %23 for #, %3A for : and %40 "
+    "for @."
 )
 # Python's own place for certificates is often missing in hosts that are bundled with a Python.
 _CERTIFICATES = (
@@ -36,8 +36,10 @@ _CERTIFICATES = (
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """index: address of the package index, without a / at the end.   certificates: path of a PEM file, or "".
+    """Where packages come from, and how they are reached.
 
+    index: address of the package index, without a / at the end.
+    certificates: path of a PEM file or of a folder with such files, or "".
     proxy: address of the proxy for all connections; "" for the system's settings.
     more_indexes: addresses of the user's additional indexes.
     """
@@ -48,8 +50,9 @@ class IndexSettings:
     more_indexes: tuple[str, ...] = ()
 
     def build_variables(self) -> dict[str, str]:
-        """Return the environment variables that tell these settings to other programs than pip."""
-        variables = {"HTTP_PROXY": self.proxy, "HTTPS_PROXY": self.proxy, "SSL_CERT_FILE": self.certificates}
+        """Return the environment variables that pass these settings to programs other than pip."""
+        certificates = "SSL_CERT_DIR" if Path(self.certificates).is_dir() else "SSL_CERT_FILE"
+        variables = {"HTTP_PROXY": self.proxy, "HTTPS_PROXY": self.proxy, certificates: self.certificates}
         return {name: value for name, value in variables.items() if value}
 
     def build_context(self) -> ssl.SSLContext:
@@ -98,7 +101,7 @@ def is_same_server(one: str, other: str) -> bool:
 def read_index_settings(environment: Mapping[str, str]) -> IndexSettings:
     """Return pip's settings from its environment variables (first) and its files.
 
-    Raise ThinError (`backend_unavailable`) for settings with which no installation works.
+    Raise ThinError (`backend_unavailable`) for settings that make every installation fail.
     """
     found = _read_settings(environment)
 
@@ -108,7 +111,7 @@ def read_index_settings(environment: Mapping[str, str]) -> IndexSettings:
     for name in ("no-index", "require-hashes"):
         value, origin = get(name)
         if value.lower() in _TRUE and not (name == "no-index" and get("find-links")[0]):
-            what = "forbids the package index" if name == "no-index" else "asks for hashes, which the packages lack"
+            what = "forbids the package index" if name == "no-index" else "requires hashes, but the packages have none"
             raise make_error(f"{origin} {what}.", "Remove that setting, then try again.")
     certificates, origin = get("cert")
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
@@ -133,7 +136,7 @@ def read_index_settings(environment: Mapping[str, str]) -> IndexSettings:
 
 
 def check_address(address: str, origin: str, *, is_proxy: bool = False) -> None:
-    """Raise ThinError if an address can't be understood.   origin: the setting that has it, for the user."""
+    """Raise ThinError if an address is invalid.   origin: the setting that has it, for the user."""
     # The reason isn't told: it may quote a part of the password.
     try:
         parts = urllib.parse.urlsplit(address)
@@ -146,7 +149,7 @@ def check_address(address: str, origin: str, *, is_proxy: bool = False) -> None:
     except ValueError:
         is_good = False
     if not is_good:
-        raise make_error(f"The address in {origin} can't be understood.", _ADDRESS_HINT)
+        raise make_error(f"The address in {origin} is invalid.", _ADDRESS_HINT)
 
 
 def _read_settings(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:

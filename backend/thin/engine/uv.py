@@ -121,7 +121,7 @@ def _install_python(program: Path, folder: Path, attempt: Attempt, environment: 
             encoding="utf-8",
         )
     except ProgramError as error:
-        failure = explain_output(error.lines, "uv", server="The server with its Pythons")
+        failure = explain_output(error.lines, "uv", server="The download server for Python")
         raise make_error(f"No Python was found, and uv can't provide one. {failure.message}", _HINT) from error
     pattern = "cpython-3*/python.exe" if sys.platform == "win32" else "cpython-3*/bin/python3"
     found = sorted(path for path in into.glob(pattern) if os.access(path, os.X_OK))

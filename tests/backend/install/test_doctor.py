@@ -277,7 +277,7 @@ def test_an_old_or_damaged_plug_in(setup: Setup) -> None:
     (folder / "wheel" / "gknet_harmonize-0.0.9-py3-none-any.whl").touch()
     found = setup.doctor()[1]
     (old,) = (one for one in found if one.subject == "Krita plug-in" and "version 0.0.9" in one.text)
-    assert "Unpack the plug-in's archive again" in old.remedy
+    assert "Install the plug-in from its archive again" in old.remedy
     shutil.rmtree(folder / "wheel")
     (folder / "installed.json").write_text(json.dumps({**record, "command": ["/gone/python", "-m", "x", "serve"]}))
     setup.names("error", "Krita plug-in", "/gone/python", "no longer exists")

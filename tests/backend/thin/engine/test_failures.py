@@ -63,7 +63,7 @@ def test_each_failure_of_a_program(lines: list[str], message: str, hint: str) ->
 @pytest.mark.parametrize(
     ("reason", "message"),
     [
-        ("403 Client Error: Forbidden for url: http://x/torch/", "refused the user name or password (error 403)"),
+        ("403 Client Error: Forbidden for url: http://x/torch/", "refused access (error 403)"),
         ("Max retries (Caused by ResponseError('too many 500 error responses'))", "answered with error 500"),
         ("502 Server Error: Bad Gateway for url: http://x/torch/", "answered with error 502"),
         ("404 Client Error: Not Found for url: http://x/torch/", "has no torch==9.9"),
@@ -83,7 +83,7 @@ def test_the_status_that_pip_hides(reason: str, message: str) -> None:
         (urllib.error.URLError(ConnectionRefusedError(111, "Connection refused")), "refused"),
         (urllib.error.URLError(ssl.SSLCertVerificationError("CERTIFICATE_VERIFY_FAILED")), "certificate"),
         (urllib.error.HTTPError("https://x", 404, "Not Found", Message(), None), "error 404"),
-        (urllib.error.HTTPError("https://x", 401, "", Message(), None), "refused the user name or password"),
+        (urllib.error.HTTPError("https://x", 401, "", Message(), None), "refused access"),
         (urllib.error.HTTPError("https://x", 407, "", Message(), None), "proxy"),
         (TimeoutError("timed out"), "in time"),
         (ValueError("strange"), "strange"),

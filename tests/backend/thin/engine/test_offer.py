@@ -64,8 +64,21 @@ def test_a_backend_that_was_started_by_hand_is_enough(tmp_path: Path, monkeypatc
     running.end()
     assert made.is_ready
     assert made.action == INSTALL
-    assert "is running" in made.text
+    assert "already running" in made.text
     assert not make_offer().is_ready
+
+
+def test_a_backend_that_was_started_by_hand_is_enough_with_a_broken_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_engine("0.2.0").python.unlink()
+    monkeypatch.setattr(offer, "has_listener", lambda: True)
+    made = make_offer()
+    assert (made.is_ready, made.action) == (True, REPAIR)
+    installed.INSTALLED.write_text("{")
+    assert make_offer().is_ready
+    monkeypatch.setenv("GKNET_COMMAND", str(tmp_path / "nowhere"))
+    assert make_offer().is_ready
 
 
 def test_a_copy_without_a_wheel_says_where_to_get_the_engine(archive: Path) -> None:
@@ -120,7 +133,8 @@ def test_nothing_is_offered_while_another_installer_works() -> None:
     with hold_lock(find_engine_home(), Attempt()):
         made = make_offer()
     assert made.is_ready
-    assert (made.is_update, made.action, made.can_remove) == (False, "", False)
+    assert made.heading == "An installation is running"
+    assert (made.is_update, made.action, made.can_remove, made.has_cuda) == (False, "", False, False)
     assert make_offer().action == UPDATE
 
 
@@ -154,9 +168,9 @@ def test_an_unknown_home_folder_is_reported(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_cuda_engine_without_a_driver_says_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     put_engine("0.1.0", CUDA)
     monkeypatch.setattr(offer, "has_nvidia_driver", lambda: False)
-    assert "will use the processor" in make_offer().text
+    assert "installed for the processor" in make_offer().text
     monkeypatch.setattr(offer, "has_nvidia_driver", lambda: True)
-    assert "will use the processor" not in make_offer().text
+    assert "installed for the processor" not in make_offer().text
 
 
 def test_a_damaged_engine_can_be_repaired_or_removed() -> None:
@@ -196,7 +210,7 @@ def test_a_command_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch)
     made = make_offer()
     assert (made.is_ready, made.action) == (False, "")
     assert "/nowhere/gknet does not exist" in made.text
-    assert "Correct GKNET_COMMAND" in made.text
+    assert "Correct or unset GKNET_COMMAND" in made.text
     monkeypatch.delenv("GKNET_COMMAND")
     installed.INSTALLED.write_text('{"command": ["/nowhere/python", "serve"]}')
     made = make_offer()
@@ -208,7 +222,7 @@ def test_a_damaged_record_is_reported_and_not_repaired_with_an_engine(archive: P
     installed.INSTALLED.write_text("{")
     made = make_offer()
     assert (made.is_ready, made.action) == (False, "")
-    assert "Unpack the plug-in's archive again" in made.text
+    assert "Install the plug-in from its archive again" in made.text
     next(archive.iterdir()).unlink()
     assert "Run `gknet install`" in make_offer().text
 

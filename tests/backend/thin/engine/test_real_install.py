@@ -67,6 +67,7 @@ def test_the_archive_alone_installs_a_working_engine(tmp_path: Path, monkeypatch
     }
     subprocess.run([*status["used"][:-1], "demo"], cwd=tmp_path, check=True, timeout=LONG_S, capture_output=True)
     assert (tmp_path / "gknet-demo.png").exists()
+    subprocess.run([status["used"][0], "-I", "-c", "import pymatting"], check=True)  # cleans edges
     assert run("remove").returncode == 0
     assert list(data.iterdir()) == []
     assert list((tmp_path / "home").rglob("*pip*")) == []

@@ -232,16 +232,16 @@ def test_the_additional_index_is_neither_logged_nor_on_the_command_line(
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("PIP_INDEX_URL", "http://[geheim/simple", "The address in PIP_INDEX_URL can't be understood"),
-        ("PIP_INDEX_URL", "me:geheim@host/simple", "The address in PIP_INDEX_URL can't be understood"),
-        ("PIP_INDEX_URL", "http://me:geheim/4711@host/simple", "The address in PIP_INDEX_URL can't be understood"),
-        ("PIP_INDEX_URL", "http://me:4711#geheim@host/simple", "The address in PIP_INDEX_URL can't be understood"),
-        ("PIP_EXTRA_INDEX_URL", "https://x http://[geheim", "The address in PIP_EXTRA_INDEX_URL can't be understood"),
-        ("GKNET_TORCH_INDEX", "http://me:geheim/1@host", "The address in GKNET_TORCH_INDEX can't be understood"),
-        ("PIP_PROXY", "http://user:geheim/4711@host:80", "The address in PIP_PROXY can't be understood"),
-        ("https_proxy", "user:4711/geheim@host:80", "The address in https_proxy can't be understood"),
+        ("PIP_INDEX_URL", "http://[geheim/simple", "The address in PIP_INDEX_URL is invalid"),
+        ("PIP_INDEX_URL", "me:geheim@host/simple", "The address in PIP_INDEX_URL is invalid"),
+        ("PIP_INDEX_URL", "http://me:geheim/4711@host/simple", "The address in PIP_INDEX_URL is invalid"),
+        ("PIP_INDEX_URL", "http://me:4711#geheim@host/simple", "The address in PIP_INDEX_URL is invalid"),
+        ("PIP_EXTRA_INDEX_URL", "https://x http://[geheim", "The address in PIP_EXTRA_INDEX_URL is invalid"),
+        ("GKNET_TORCH_INDEX", "http://me:geheim/1@host", "The address in GKNET_TORCH_INDEX is invalid"),
+        ("PIP_PROXY", "http://user:geheim/4711@host:80", "The address in PIP_PROXY is invalid"),
+        ("https_proxy", "user:4711/geheim@host:80", "The address in https_proxy is invalid"),
         ("PIP_NO_INDEX", "1", "PIP_NO_INDEX forbids"),
-        ("PIP_REQUIRE_HASHES", "true", "PIP_REQUIRE_HASHES asks for hashes"),
+        ("PIP_REQUIRE_HASHES", "true", "PIP_REQUIRE_HASHES requires hashes"),
         ("PIP_CERT", "/absent.pem", r"PIP_CERT, /absent\.pem, does not exist"),
     ],
 )
@@ -268,7 +268,7 @@ def test_settings_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(ThinError, match=r"pip\.conf can't be read from line 3 on"):
         read_index_settings(environment)
     file.write_text("[install]\nrequire-hashes = yes\n", encoding="utf-8")
-    with pytest.raises(ThinError, match=r"require-hashes in .*pip\.conf asks for hashes"):
+    with pytest.raises(ThinError, match=r"require-hashes in .*pip\.conf requires hashes"):
         read_index_settings(environment)
 
 
@@ -294,7 +294,7 @@ def test_a_host_without_ssl_loads_the_plug_in_and_gets_a_clear_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "message"), [(401, r"refused the user name or password \(error 401\)"), (503, "answered with error 503")]
+    ("status", "message"), [(401, r"refused access \(error 401\)"), (503, "answered with error 503")]
 )
 def test_the_status_of_the_index_is_told(place: Place, status: int, message: str) -> None:
     place.index.status = status

@@ -83,7 +83,9 @@ def test_a_wrong_hash_is_refused(
 
 def test_no_python_and_no_uv(place: Place, without_python: Wishes) -> None:
     offer(place.index, FAILS)
-    fail(place, without_python, "uv can't provide one. The server with its Pythons can't be reached: .* no connection")
+    fail(
+        place, without_python, "uv can't provide one. The download server for Python can't be reached: .* no connection"
+    )
     del place.index.files[WHEEL]
     fail(place, without_python, "error 404")
     place.index.close()
@@ -94,7 +96,7 @@ def test_an_address_that_cannot_be_understood(
     place: Place, without_python: Wishes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://[host/simple")
-    fail(place, without_python, "The address in PIP_INDEX_URL can't be understood")
+    fail(place, without_python, "The address in PIP_INDEX_URL is invalid")
 
 
 def test_a_page_that_is_damaged(place: Place, without_python: Wishes, monkeypatch: pytest.MonkeyPatch) -> None:
