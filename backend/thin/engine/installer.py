@@ -152,9 +152,10 @@ def _install(wishes: Wishes, attempt: Attempt, home: Path) -> Engine:
     attempt.forbid_cancelling()
     attempt.report(SWITCH, "Switching to the new engine…")
     switch_to(engine)
-    for former in list_leftovers(home, {NAME, LOG, _CACHE, engine.folder}):
-        _stop_backend(former, attempt)
-    _clear(home, attempt)
+    with suppress(KeyboardInterrupt):  # it is installed; what stays is deleted the next time
+        for former in list_leftovers(home, {NAME, LOG, _CACHE, engine.folder}):
+            _stop_backend(former, attempt)
+        _clear(home, attempt)
     return engine
 
 
