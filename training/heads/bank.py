@@ -34,7 +34,7 @@ from training.heads.making import make_pieces
 COMPOSITE_SIZE = 256
 """Height and width of the composites, in pixels."""
 NETWORK_SIZE = 384
-"""Height and width at which the frozen network sees them: the size in use. From smaller ones, the heads mostly learn to
+"""Height and width at which the frozen network sees them: the size in use. Trained at 144, the heads mostly learned to
 make up for the size.
 """
 COMPOSITES_PER_VIEW = 6
