@@ -19,7 +19,7 @@ from ..environment import clean_environment
 from ..protocol import CANCELLED, ThinError
 from .attempt import LOOK, REMOVE, SWITCH, Attempt
 from .children import ProgramError, build_module_command, run_program
-from .environment import Sources, build_environment, check_engine, install_packages, make_environment
+from .environment import Sources, build_environment, check_engine, check_path, install_packages, make_environment
 from .failures import explain_os_errors, make_error, make_space_error
 from .lock import NAME, hold_lock, remove_lock_file
 from .nvidia import has_nvidia_driver
@@ -117,6 +117,7 @@ def is_in_use(folder: Path) -> bool:
 
 
 def _install(wishes: Wishes, attempt: Attempt, home: Path) -> Engine:
+    check_path(home)
     attempt.report(LOOK, "Looking for an older engine…")
     current = _read_usable(home, attempt)
     _clear(home, attempt, kept={_CACHE})

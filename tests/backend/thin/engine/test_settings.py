@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from backend.thin.engine import pythons
-from backend.thin.engine.attempt import Attempt
-from backend.thin.engine.environment import Sources, check_engine, make_environment
+from backend.thin.engine.attempt import Attempt, Progress
+from backend.thin.engine.environment import Sources, check_engine
 from backend.thin.engine.failures import hide_credentials
 from backend.thin.engine.fetch import fetch
-from backend.thin.engine.installer import install_engine
+from backend.thin.engine.installer import Wishes, install_engine
 from backend.thin.engine.settings import IndexSettings, read_index_settings
 from backend.thin.engine.switch import CPU, Engine
 from backend.thin.engine.wheel import open_wheel
@@ -288,16 +288,22 @@ def test_settings_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         read_index_settings(environment)
 
 
-def test_a_folder_with_a_colon_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ThinError, match="because that path contains “:”"):
-        make_environment(tmp_path / "a:b", Path(sys.executable), Attempt(), os.environ)
+def test_a_folder_with_a_colon_is_refused_before_anything_is_looked_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(place.folder / "a:b"))
+    reports: list[Progress] = []
+    with pytest.raises(ThinError, match="because that path contains “:”") as caught:
+        install_engine(Wishes(place.wheel), Attempt(reports.append))
+    assert "XDG_DATA_HOME" in caught.value.hint
+    assert reports == []
 
 
 WITHOUT_SSL = """
 import sys
 sys.modules["ssl"] = sys.modules["_ssl"] = None
 from backend.thin.engine import offer
-from backend.thin.engine.attempt import Attempt
+from backend.thin.engine.attempt import Attempt, Progress
 from backend.thin.engine.fetch import fetch
 from backend.thin.engine.settings import IndexSettings
 fetch("https://127.0.0.1:9/", IndexSettings("https://host", "", ""), Attempt(), on_chunk=print)
