@@ -27,7 +27,9 @@ from .pythons import check_python, find_python
 from .sizes import estimate_size
 from .switch import (
     CUDA,
+    CURRENT,
     Engine,
+    check_current,
     find_engine_home,
     forget_current,
     get_python,
@@ -94,6 +96,8 @@ def remove_engine(attempt: Attempt, home: Path | None = None) -> bool:
                 )
         attempt.check()
         attempt.forbid_cancelling()
+        if (home / CURRENT).is_dir():  # not ours, but in the way
+            _delete(home / CURRENT)
         forget_current(home)
         for path in list_leftovers(home, {NAME}):
             _delete(path)
@@ -118,6 +122,7 @@ def is_in_use(folder: Path) -> bool:
 
 def _install(wishes: Wishes, attempt: Attempt, home: Path) -> Engine:
     check_path(home)
+    check_current(home)
     attempt.report(LOOK, "Looking for an older engine…")
     current = _read_usable(home, attempt)
     _clear(home, attempt, kept={_CACHE})
