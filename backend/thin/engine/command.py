@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from .. import installed
 from ..protocol import CANCELLED, ThinError
@@ -27,7 +28,7 @@ _SHOW_S = 5.0
 
 
 def main(words: Sequence[str]) -> int:
-    """Run a command. Return 0, 1 if nobody reads the output, 2 after printing an error, or 130 after Ctrl+C."""
+    """Run a command. Return 0, 1 if nobody reads the status, 2 after printing an error, or 130 after Ctrl+C."""
     options = _build_parser().parse_args(words)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
@@ -38,19 +39,19 @@ def main(words: Sequence[str]) -> int:
             _install(options)
         elif options.command == "remove":
             was_there = remove_engine(Attempt(_Printer().show))
-            print("The engine was removed." if was_there else "No engine is installed.")
+            _say("The engine was removed." if was_there else "No engine is installed.")
         else:
             _print_status(as_json=options.json)
     except KeyboardInterrupt:
-        print("engine: Cancelled.", file=sys.stderr)
+        _say("engine: Cancelled.", sys.stderr)
         return 130
     except BrokenPipeError:  # `status | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except ThinError as error:
-        print(f"engine: {error}", file=sys.stderr)
+        _say(f"engine: {error}", sys.stderr)
         if options.command == "install" and error.code != CANCELLED:
-            print(f"engine: The log is {find_engine_home() / LOG}", file=sys.stderr)
+            _say(f"engine: The log is {find_engine_home() / LOG}", sys.stderr)
         return 2
     return 0
 
@@ -95,12 +96,12 @@ def _install(options: argparse.Namespace) -> None:
     wishes = Wishes(_choose_wheel(options, sources), sources, options.python and options.python.absolute())
     if sources.offline is None:
         size = estimate_size(sources.build)
-        print(f"Up to {format_bytes(size.download)} to download, {format_bytes(size.disk)} on the disk.")
+        _say(f"Up to {format_bytes(size.download)} to download, {format_bytes(size.disk)} on the disk.")
     start = time.monotonic()
     engine = install_engine(wishes, Attempt(_Printer().show))
     passed = time.monotonic() - start
-    print(f"Engine {engine.version} is installed in {engine.path} ({format_bytes(measure_folder(engine.path))}).")
-    print(f"It took {passed:.0f} s.")
+    _say(f"Engine {engine.version} is installed in {engine.path} ({format_bytes(measure_folder(engine.path))}).")
+    _say(f"It took {passed:.0f} s.")
 
 
 def _choose_wheel(options: argparse.Namespace, sources: Sources) -> Wheel:
@@ -153,8 +154,13 @@ class _Printer:
             return
         self._text, self._shown_at = progress.text, now
         share = f" {format_bytes(progress.bytes_done)}" if progress.bytes_total and progress.bytes_done else ""
-        with suppress(BrokenPipeError):  # an installation goes on when nobody reads any more
-            print(f"{progress.fraction:4.0%}  {progress.text}{share}")
+        _say(f"{progress.fraction:4.0%}  {progress.text}{share}")
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """Print a line, unless nobody reads any more: what runs goes on then."""
+    with suppress(OSError):  # Windows has several errors for a closed pipe
+        print(text, file=stream or sys.stdout)
 
 
 def _build_parser() -> argparse.ArgumentParser:

@@ -64,14 +64,18 @@ class Sources:
     build: str = CPU
 
 
-def make_environment(folder: Path, python: Path, attempt: Attempt, environment: Mapping[str, str]) -> None:
-    """Make an empty environment with pip in a folder. Raise ThinError."""
-    attempt.report(ENVIRONMENT, "Making the engine's environment…")
+def check_path(folder: Path) -> None:
+    """Raise ThinError (`backend_unavailable`) if Python can't make environments in a folder because of its path."""
     if os.pathsep in str(folder):
         raise make_error(
             f"Python can't make environments in {folder}, because that path contains “{os.pathsep}”.",
             _ELSEWHERE.get(sys.platform, _ELSEWHERE["linux"]),
         )
+
+
+def make_environment(folder: Path, python: Path, attempt: Attempt, environment: Mapping[str, str]) -> None:
+    """Make an empty environment with pip in a folder. Raise ThinError."""
+    attempt.report(ENVIRONMENT, "Making the engine's environment…")
     # venv can add pip itself, but then hides why that failed.
     for program, module, words in (
         (python, "venv", ("--without-pip", str(folder))),

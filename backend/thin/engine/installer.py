@@ -19,7 +19,7 @@ from ..environment import clean_environment
 from ..protocol import CANCELLED, ThinError
 from .attempt import LOOK, REMOVE, SWITCH, Attempt
 from .children import ProgramError, build_module_command, run_program
-from .environment import Sources, build_environment, check_engine, install_packages, make_environment
+from .environment import Sources, build_environment, check_engine, check_path, install_packages, make_environment
 from .failures import explain_os_errors, make_error, make_space_error
 from .lock import NAME, hold_lock, remove_lock_file
 from .nvidia import has_nvidia_driver
@@ -27,7 +27,9 @@ from .pythons import check_python, find_python
 from .sizes import estimate_size
 from .switch import (
     CUDA,
+    CURRENT,
     Engine,
+    check_current,
     find_engine_home,
     forget_current,
     get_python,
@@ -94,6 +96,8 @@ def remove_engine(attempt: Attempt, home: Path | None = None) -> bool:
                 )
         attempt.check()
         attempt.forbid_cancelling()
+        if (home / CURRENT).is_dir():  # not ours, but in the way
+            _delete(home / CURRENT)
         forget_current(home)
         for path in list_leftovers(home, {NAME}):
             _delete(path)
@@ -117,6 +121,8 @@ def is_in_use(folder: Path) -> bool:
 
 
 def _install(wishes: Wishes, attempt: Attempt, home: Path) -> Engine:
+    check_path(home)
+    check_current(home)
     attempt.report(LOOK, "Looking for an older engine…")
     current = _read_usable(home, attempt)
     _clear(home, attempt, kept={_CACHE})

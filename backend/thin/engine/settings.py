@@ -23,10 +23,8 @@ _ROOT = Path("/")
 _TRUE = ("1", "true", "yes", "on", "y", "t")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 _CORRECT = "Correct or remove that setting, then try again."
-_ADDRESS_HINT = (
-    "Correct it, then try again. In a user name or password, write %25 for %, %2F for /, %23 for #, %3A for : and %40 "
-    "for @."
-)
+_ENCODING = "In a user name or password, write %25 for %, %2F for /, %23 for #, %3A for : and %40 for @."
+_ADDRESS_HINT = f"Correct it, then try again. {_ENCODING}"
 # Python's own place for certificates is often missing in hosts that are bundled with a Python.
 _CERTIFICATES = (
     *("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt", "etc/ssl/ca-bundle.pem"),
@@ -138,6 +136,7 @@ def read_index_settings(environment: Mapping[str, str]) -> IndexSettings:
 def check_address(address: str, origin: str, *, is_proxy: bool = False) -> None:
     """Raise ThinError if an address is invalid.   origin: the setting that has it, for the user."""
     # The reason isn't told: it may quote a part of the password.
+    is_cut = False
     try:
         parts = urllib.parse.urlsplit(address)
         is_good = parts.port != -1 and not any(character.isspace() for character in address)  # may raise, too
@@ -146,10 +145,17 @@ def check_address(address: str, origin: str, *, is_proxy: bool = False) -> None:
         else:
             is_good = is_good and parts.scheme in ("http", "https", "file") and not parts.fragment
             is_good = is_good and bool(parts.hostname or parts.scheme == "file")
+            # The start of a password looks like a port: https://user:123/456@host
+            is_cut = is_good and parts.port is not None and parts.password is None and "@" in parts.path + parts.query
     except ValueError:
         is_good = False
     if not is_good:
         raise make_error(f"The address in {origin} is invalid.", _ADDRESS_HINT)
+    if is_cut:
+        raise make_error(
+            f"The address in {origin} has a “/” or “?” before its “@”, which a password can't contain.",
+            f"{_ENCODING} If the “@” belongs to the path, write %40 for it. Then try again.",
+        )
 
 
 def _read_settings(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:

@@ -18,6 +18,8 @@ CONSTRAINTS = "extra_metadata/constraints.txt"
 """The file in the wheel's metadata with the tested versions of all dependencies."""
 _AGAIN = "Download the archive of the plug-in again."
 _NAME = re.compile(r"gknet_harmonize-([0-9]+(?:\.[0-9]+)*[^-]*)-py3-none-any\.whl")
+_RANKS = {"dev": -4, "a": -3, "b": -2, "rc": -1, "post": 1}
+"""The order of what may follow a version's numbers. Their end is 0."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,15 @@ def open_wheel(path: Path) -> Wheel:
         raise make_error(f"{path} can't be read: {error.strerror or error}.", _AGAIN) from error
 
 
-def parse_version(version: str) -> tuple[int, ...]:
-    """Return the numbers of a version, for comparing."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
+def parse_version(version: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """Return a version in a form for comparing: 0.6.dev1 < 0.6a1 < 0.6rc1.dev1 < 0.6rc1 < 0.6 = 0.6.0 < 0.6.post1.
+
+    What follows a + has no effect.
+    """
+    public = version.partition("+")[0]
+    release = re.match(r"[0-9.]*", public)
+    numbers = [int(number) for number in re.findall("[0-9]+", release[0] if release else "")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    suffixes = re.findall(r"(dev|a|b|rc|post)([0-9]*)", public)
+    return numbers, [*((_RANKS[word], int(number or 0)) for word, number in suffixes), (0, 0)]

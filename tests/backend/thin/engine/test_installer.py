@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -149,6 +150,23 @@ def test_removing_takes_folders_that_cannot_be_opened(place: Place, attempt: Att
     (place.home / "0.0.1-old" / "lib").mkdir(parents=True)
     (place.home / "0.0.1-old" / "lib" / "file").touch()
     (place.home / "0.0.1-old" / "lib").chmod(0)
+    assert remove_engine(attempt, place.home)
+    assert not place.home.exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_stands_in_the_place_of_the_file_must_be_deleted(place: Place, attempt: Attempt, kind: str) -> None:
+    place.home.mkdir(parents=True)
+    current = place.home / "current.json"
+    if kind == "folder":
+        (current / "mine").mkdir(parents=True)
+    else:
+        os.mkfifo(current)
+    for act in (lambda: read_current(place.home), lambda: update(place)):
+        with pytest.raises(ThinError, match=r"current\.json is not a file") as caught:
+            act()
+        assert caught.value.hint == "Delete it, then install the engine again."
+    assert place.index.asked == []
     assert remove_engine(attempt, place.home)
     assert not place.home.exists()
 

@@ -84,6 +84,34 @@ def test_at_five_random_moments(place: Place, how: signal.Signals) -> None:
     assert not place.home.parent.exists()
 
 
+@pytest.mark.parametrize("has_python", [True, False])
+@pytest.mark.usefixtures("real_check_of_space")
+def test_an_installation_whose_output_nobody_reads_ends_as_ever(place: Place, has_python: bool) -> None:
+    python = sys.executable if has_python else "/nonexistent/python"
+    words = (sys.executable, program.__file__, "install", "--wheel", str(place.wheel.path), "--python", python)
+    for lines in (0, 1):
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+            assert running.stdout is not None
+            assert running.stderr is not None
+            for _ in range(lines):
+                running.stdout.readline()
+            running.stdout.close()
+            complaints = running.stderr.read()
+            assert running.wait(LONG_S) == (0 if has_python else 2)
+        assert [line.partition(" ")[0] for line in complaints.splitlines()] == ([] if has_python else ["engine:"] * 2)
+        assert (read_current(place.home) is not None) == has_python
+        if has_python:
+            with start(place, "remove") as running:
+                assert running.stdout is not None
+                running.stdout.close()
+                assert running.wait(LONG_S) == 0
+            assert not place.home.exists()
+    with start(place, *words[2:]) as running:  # nor its errors
+        assert running.stdout is not None
+        running.stdout.close()
+        assert running.wait(LONG_S) == (0 if has_python else 2)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 40 MB."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from backend.thin.engine.lock import hold_lock
 from backend.thin.engine.offer import INSTALL, REPAIR, UPDATE, make_offer
 from backend.thin.engine.sizes import Size
 from backend.thin.engine.switch import CPU, CUDA, Engine, find_engine_home, switch_to
-from backend.thin.engine.wheel import find_wheel, has_wheel
+from backend.thin.engine.wheel import find_wheel, has_wheel, parse_version
 from tests.backend.real_backend import Backend
 
 from .conftest import build_project_wheel
@@ -104,7 +105,13 @@ def test_a_wheel_that_cannot_be_read_is_named(archive: Path) -> None:
     assert made.action == ""
 
 
-@pytest.mark.parametrize(("version", "action"), [("0.1.0", UPDATE), ("0.2.0", REPAIR), ("0.3.0", "")])
+@pytest.mark.parametrize(
+    ("version", "action"),
+    [
+        *(("0.1.0", UPDATE), ("0.2.0.dev3", UPDATE), ("0.2.0rc1", UPDATE)),
+        *(("0.2.0", REPAIR), ("0.2.0.post1", ""), ("0.3.0", "")),
+    ],
+)
 def test_a_newer_engine_in_the_archive_is_offered_as_an_update(version: str, action: str) -> None:
     put_engine(version)
     made = make_offer()
@@ -113,6 +120,23 @@ def test_a_newer_engine_in_the_archive_is_offered_as_an_update(version: str, act
     assert made.is_update == (action == UPDATE)
     assert made.can_remove
     assert f"ersion {version} in ~/.local/share/gknet/engine/{version}-abc." in made.text
+
+
+def test_a_pre_release_is_older_than_its_release_and_a_post_release_is_newer() -> None:
+    order = (
+        *("0.5.9", "0.6.0.dev3", "0.6.0a1.dev1", "0.6.0a1", "0.6.0a2", "0.6.0b1", "0.6.0rc1.dev2", "0.6.0rc1"),
+        *("0.6.0rc10", "0.6.0", "0.6.0.post1.dev1", "0.6.0.post1", "0.6.1.dev1", "0.6.1", "0.10.0a1"),
+    )
+    for older, newer in itertools.pairwise(order):
+        assert parse_version(older) < parse_version(newer)
+    assert parse_version("0.6") == parse_version("0.6.0") == parse_version("0.6.0+cpu.2")
+
+
+def test_the_newest_wheel_of_an_archive_is_the_release(archive: Path) -> None:
+    build_project_wheel(archive, "0.2.0rc1")
+    wheel = find_wheel(archive)
+    assert wheel is not None
+    assert wheel.version == "0.2.0"
 
 
 def test_an_older_plug_in_does_not_offer_its_older_engine() -> None:

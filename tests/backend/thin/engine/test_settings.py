@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from backend.thin.engine import pythons
-from backend.thin.engine.attempt import Attempt
-from backend.thin.engine.environment import Sources, check_engine, make_environment
+from backend.thin.engine.attempt import Attempt, Progress
+from backend.thin.engine.environment import Sources, check_engine
 from backend.thin.engine.failures import hide_credentials
 from backend.thin.engine.fetch import fetch
-from backend.thin.engine.installer import install_engine
+from backend.thin.engine.installer import Wishes, install_engine
 from backend.thin.engine.settings import IndexSettings, read_index_settings
 from backend.thin.engine.switch import CPU, Engine
 from backend.thin.engine.wheel import open_wheel
@@ -257,6 +257,22 @@ def test_a_setting_that_cannot_work_is_named(
     assert "geheim" not in str(caught.value) + place.read_log()
 
 
+@pytest.mark.parametrize("name", ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"])
+@pytest.mark.parametrize("rest", ["user:4711/4712@host/simple", "me@corp.org:4711/4712@host", "user:4711?4712@host"])
+def test_a_password_that_begins_like_a_port_must_be_encoded(name: str, rest: str) -> None:
+    with pytest.raises(ThinError, match=f"The address in {name} has a “/” or “\\?” before its “@”") as caught:
+        read_index_settings({"PIP_CONFIG_FILE": os.devnull, name: f"https://{rest}"})
+    assert "write %25 for %, %2F for /" in caught.value.hint
+    assert "471" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://user:4711%2F4712@host:8080/simple", "https://user:4711@host:8080/a@b", "https://host/a@b"]
+)
+def test_an_address_with_a_good_password_or_without_one_is_taken(address: str) -> None:
+    assert read_index_settings({"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": address}).index == address
+
+
 def test_settings_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     file = tmp_path / "pip.conf"
     environment = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path), "PIP_CONFIG_FILE": str(file)}
@@ -272,16 +288,22 @@ def test_settings_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         read_index_settings(environment)
 
 
-def test_a_folder_with_a_colon_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ThinError, match="because that path contains “:”"):
-        make_environment(tmp_path / "a:b", Path(sys.executable), Attempt(), os.environ)
+def test_a_folder_with_a_colon_is_refused_before_anything_is_looked_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(place.folder / "a:b"))
+    reports: list[Progress] = []
+    with pytest.raises(ThinError, match="because that path contains “:”") as caught:
+        install_engine(Wishes(place.wheel), Attempt(reports.append))
+    assert "XDG_DATA_HOME" in caught.value.hint
+    assert reports == []
 
 
 WITHOUT_SSL = """
 import sys
 sys.modules["ssl"] = sys.modules["_ssl"] = None
 from backend.thin.engine import offer
-from backend.thin.engine.attempt import Attempt
+from backend.thin.engine.attempt import Attempt, Progress
 from backend.thin.engine.fetch import fetch
 from backend.thin.engine.settings import IndexSettings
 fetch("https://127.0.0.1:9/", IndexSettings("https://host", "", ""), Attempt(), on_chunk=print)
