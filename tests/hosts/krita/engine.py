@@ -195,10 +195,14 @@ def painted_on(shown, document, facts):
     shown.close()
     modal = QtWidgets.QApplication.activeModalWidget()
     facts["hidden"] = {"visible": shown.isVisible(), "busy": shown.is_busy, "modal": modal is not None}
+    # Until Krita has the focus, Qt still calls the hidden window active. Shown and hidden before the window manager
+    # has seen either, it would leave no window with the focus.
+    krita = KRITA.activeWindow().qwindow()
+    yield from inside.wait(krita.isActiveWindow, "Krita is in front")
     menu.choose(menu.OPEN)
     yield from inside.wait(lambda: window() is shown and shown.isActiveWindow(), "the window is in front")
     shown.close()
-    yield from inside.wait(KRITA.activeWindow().qwindow().isActiveWindow, "Krita is in front")
+    yield from inside.wait(krita.isActiveWindow, "Krita is in front")
     KRITA.action("add_new_paint_layer").trigger()
     yield from inside.wait(lambda: len(inside.layers(document)) == 3, "a layer is added")
     yield from inside.trigger(document, "edit_undo")
