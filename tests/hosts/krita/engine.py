@@ -186,6 +186,7 @@ def after():
     facts["button"], facts["strengths"] = dialog()._engine.text(), [dialog().read_values().strength]
     yield from shot("engine-dialog-newer")
     yield from updated(facts)
+    yield from switched(document, facts)
     yield from removed(facts)
     yield from closed(document, facts)
 
@@ -229,6 +230,21 @@ def updated(facts):
     yield from wait_for_dialog()
     facts["button_after"] = dialog()._engine.text()
     facts["strengths"].append(dialog().read_values().strength)
+
+
+def switched(document, facts):
+    """The user turns to another document before the engine window is closed, and back again afterwards."""
+    shown = yield from engine_window_of_the_dialog()
+    other, _ = yield from scene()
+    click(shown._close)
+    yield from inside.wait(lambda: window() is None, "the window has gone")
+    yield from inside.turns(20)
+    facts["on_another_document"] = {"dialog": dialog() is not None, "messages": inside.messages()}
+    yield from inside.close(other)
+    yield from inside.wait(lambda: KRITA.activeDocument() == document, "the first document is active")
+    yield from inside.choose(document, document.nodeByName("object"))
+    menu.choose(menu.OPEN)
+    yield from wait_for_dialog()
 
 
 def removed(facts):

@@ -233,6 +233,10 @@ def test_the_dialog_comes_back_with_its_values(after: dict[str, Any]) -> None:
     assert after["last_strength"] == 1.0
 
 
+def test_the_dialog_does_not_come_back_on_another_document(after: dict[str, Any]) -> None:
+    assert after["on_another_document"] == {"dialog": False, "messages": []}
+
+
 def test_enter_closes_the_window_of_a_current_engine(after: dict[str, Any]) -> None:
     assert after["current_offer"][-3:] == labels(offer.REPAIR, offer.REMOVE, offer.CLOSE)
     assert after["current_default"] == labels(offer.CLOSE)
