@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 from .qt import QtCore, QtGui, QtWidgets
@@ -44,7 +45,8 @@ class EngineWindow(QtWidgets.QDialog):
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_ShowWithoutActivating)
         self._offer = offer
         self._job: EngineJob | None = None
-        self._heading, self._text, self._size, self._paint_on = (_create_label() for _ in range(4))
+        self._heading, self._size, self._paint_on = (_create_label() for _ in range(3))
+        self._text = _create_text()
         font = self._heading.font()
         font.setBold(True)
         self._heading.setFont(font)
@@ -142,7 +144,7 @@ class EngineWindow(QtWidgets.QDialog):
     def _show_offer(self) -> None:
         offer = self._offer
         self._heading.setText(offer.heading)
-        self._text.setText(offer.text)
+        self._text.setPlainText(offer.text)
         self._cuda.setChecked(offer.uses_cuda)
         self._action.setText(offer.action)
         shown = [self._heading, self._text, self._close]
@@ -207,7 +209,9 @@ class EngineWindow(QtWidgets.QDialog):
         if job is None:
             return
         is_done, progress = job.is_done, job.progress
-        self._text.setText(words.format_progress(progress))
+        text = words.format_progress(progress)
+        if text != self._text.toPlainText():  # keeps what the user has selected
+            self._text.setPlainText(text)
         self._bar.setValue(max(self._bar.value(), round(_STEPS * progress.fraction)))
         if not job.can_cancel:
             self._cancel.setEnabled(False)
@@ -226,7 +230,7 @@ class EngineWindow(QtWidgets.QDialog):
                 self._offer = words.make_offer()
                 self._show_offer()
             else:
-                self._text.setText(format_error(error))
+                self._text.setPlainText(format_error(error))
                 self._show_page(self._text, self._details, self._again, self._close, default=self._again)
             return
         self._heading.setText(words.format_end(engine))
@@ -259,6 +263,19 @@ def _create_label() -> Any:
     label.setTextFormat(QtCore.Qt.TextFormat.PlainText)
     label.setTextInteractionFlags(QtCore.Qt.TextInteractionFlag.TextSelectableByMouse)
     return label
+
+
+def _create_text() -> Any:
+    """Return a text that is as high as it needs to be. Unlike a label's, its long words are broken, such as paths."""
+    text = QtWidgets.QTextEdit()
+    text.setReadOnly(True)
+    text.setFocusPolicy(QtCore.Qt.FocusPolicy.ClickFocus)
+    text.setFrameShape(QtWidgets.QFrame.Shape.NoFrame)
+    text.viewport().setAutoFillBackground(False)
+    text.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    text.document().setDocumentMargin(0)
+    text.document().documentLayout().documentSizeChanged.connect(lambda size: text.setFixedHeight(ceil(size.height())))
+    return text
 
 
 def _create_details() -> Any:

@@ -37,7 +37,7 @@ class Harmonize(Extension):
         self._steps: Steps | None = None
         self._engine = EngineManager(_find_window, self._on_engine_window_close)
         self._kept_values: Values | None = None  # for the dialog that follows the engine window
-        self._reopens_dialog = False  # whether it follows also without the button that goes on to it
+        self._left_document: Any = None  # the one whose dialog made way: there it follows also without the button
 
     def setup(self) -> None:  # Krita calls it
         notifier = Krita.instance().notifier()
@@ -63,7 +63,7 @@ class Harmonize(Extension):
         self._engine.close_window()
         offer = make_offer()
         if not offer.is_ready:
-            self._kept_values, self._reopens_dialog = values, False
+            self._kept_values, self._left_document = values, None
             self._engine.open_window(offer)
             return
         sources = self._find_sources()
@@ -121,12 +121,15 @@ class Harmonize(Extension):
     def _manage_engine(self) -> None:
         """Open the engine window in place of the dialog, which blocks its main window."""
         if self._dialog is not None:
-            self._kept_values, self._reopens_dialog = self._dialog.read_values(), True
+            self._kept_values = self._dialog.read_values()
+            self._left_document = self._dialog.sources.topmost.document
             self._dialog.reject()
             self._engine.open_window(make_offer())
 
     def _on_engine_window_close(self, is_continued: bool) -> None:
-        if is_continued or (self._reopens_dialog and make_offer().is_ready):
+        # On a document that the user has turned to meanwhile, nobody would expect the dialog.
+        is_still_there = self._left_document is not None and Krita.instance().activeDocument() == self._left_document
+        if is_continued or (is_still_there and make_offer().is_ready):
             self.open_dialog()
         else:
             self._kept_values = None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from .. import installed
 from ..protocol import CANCELLED, ThinError
@@ -28,13 +28,14 @@ _SHOW_S = 5.0
 
 
 def main(words: Sequence[str]) -> int:
-    """Run a command. Return 0, 1 if nobody reads the status, 2 after printing an error, or 130 after Ctrl+C."""
-    options = _build_parser().parse_args(words)
+    """Run a command. Return 0, also if nobody reads what it prints, 2 after printing an error, or 130 after Ctrl+C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace", line_buffering=True)
+    options = argparse.Namespace(command="")
     try:
+        options = _build_parser().parse_args(words)
         if options.command == "install":
             _install(options)
         elif options.command == "remove":
@@ -43,15 +44,12 @@ def main(words: Sequence[str]) -> int:
         else:
             _print_status(as_json=options.json)
     except KeyboardInterrupt:
-        _say("engine: Cancelled.", sys.stderr)
+        _complain("Cancelled.")
         return 130
-    except BrokenPipeError:  # `status | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except ThinError as error:
-        _say(f"engine: {error}", sys.stderr)
+        _complain(str(error))
         if options.command == "install" and error.code != CANCELLED:
-            _say(f"engine: The log is {find_engine_home() / LOG}", sys.stderr)
+            _complain(f"The log is {find_engine_home() / LOG}")
         return 2
     return 0
 
@@ -119,24 +117,24 @@ def _choose_wheel(options: argparse.Namespace, sources: Sources) -> Wheel:
 def _print_status(*, as_json: bool) -> None:
     status = describe_status()
     if as_json:
-        print(json.dumps(status, indent=2))
+        _say(json.dumps(status, indent=2))
         return
     used = status["used"]
     missing = "Used: none" if status["problem"] else "Used: none. `install` installs an engine."
-    print(f"Used: {' '.join(used)}" if isinstance(used, list) else missing)
+    _say(f"Used: {' '.join(used)}" if isinstance(used, list) else missing)
     if status["why"]:
-        print(f"Why: {status['why']}")
+        _say(f"Why: {status['why']}")
     engine = status["engine"]
     if isinstance(engine, dict):
         size = format_bytes(engine["bytes"])
-        print(f"Engine: {engine['version']} ({engine['build']}), {engine['folder']}, {size}")
+        _say(f"Engine: {engine['version']} ({engine['build']}), {engine['folder']}, {size}")
     else:
-        print("Engine: not installed")
+        _say("Engine: not installed")
     if status["problem"]:
-        print(f"Problem: {status['problem']}")
+        _say(f"Problem: {status['problem']}")
     if status["available"]:
         note = ", newer than the installed one" if status["is_update_available"] else ""
-        print(f"Available: {status['available']}{note}")
+        _say(f"Available: {status['available']}{note}")
 
 
 class _Printer:
@@ -157,14 +155,47 @@ class _Printer:
         _say(f"{progress.fraction:4.0%}  {progress.text}{share}")
 
 
-def _say(text: str, stream: TextIO | None = None) -> None:
-    """Print a line, unless nobody reads any more: what runs goes on then."""
-    with suppress(OSError):  # Windows has several errors for a closed pipe
-        print(text, file=stream or sys.stdout)
+def _say(text: str) -> None:
+    """Print a line, unless nobody reads any more: what runs goes on then. Raise ThinError if that fails otherwise."""
+    try:
+        print(text)
+    except OSError as error:
+        _discard(sys.stdout)
+        if not _is_closed_pipe(error):
+            raise make_error(
+                f"Standard output can't be written: {error.strerror}.", "Free some disk space, or write elsewhere."
+            ) from error
+
+
+def _complain(text: str) -> None:
+    """Print a line of an error, if possible: there is nowhere else to tell it."""
+    try:
+        print(f"engine: {text}", file=sys.stderr)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Discard what a stream still holds and gets. Otherwise Python would fail to write it again when it exits."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+def _is_closed_pipe(error: OSError) -> bool:
+    # Windows reports some closed pipes as an invalid argument.
+    return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help is printed as everything else is. Its own way of printing ignores errors."""
+
+    def print_help(self, _: Any = None) -> None:
+        _say(self.format_help().rstrip())
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="engine", description="Install or remove the engine of GKNet Harmonize.")
+    parser = _Parser(prog="engine", description="Install or remove the engine of GKNet Harmonize.")
     commands = parser.add_subparsers(dest="command", required=True)
     install = commands.add_parser("install", help="install or update the engine")
     install.add_argument("--wheel", type=Path, help="the wheel of GKNet Harmonize; default: the one in the archive")

@@ -29,7 +29,7 @@ from .switch import (
     CUDA,
     CURRENT,
     Engine,
-    check_current,
+    check_file,
     find_engine_home,
     forget_current,
     get_python,
@@ -84,6 +84,8 @@ def remove_engine(attempt: Attempt, home: Path | None = None) -> bool:
     with explain_os_errors(home):
         if not home.exists():
             return False
+        if not (home / NAME).is_file():  # nobody can hold it, and it is in the way
+            _delete(home / NAME)
     with explain_os_errors(home), hold_lock(home, attempt):
         attempt.report(REMOVE, "Removing the engine…")
         folders = [path for path in list_leftovers(home, {NAME}) if path.is_dir()]
@@ -122,7 +124,7 @@ def is_in_use(folder: Path) -> bool:
 
 def _install(wishes: Wishes, attempt: Attempt, home: Path) -> Engine:
     check_path(home)
-    check_current(home)
+    check_file(home / CURRENT)
     attempt.report(LOOK, "Looking for an older engine…")
     current = _read_usable(home, attempt)
     _clear(home, attempt, kept={_CACHE})
@@ -279,6 +281,7 @@ def _list_commands() -> Iterator[bytes]:
 
 @contextmanager
 def _keep_log(home: Path, attempt: Attempt) -> Iterator[None]:
+    check_file(home / LOG)
     attempt.open_log(home / LOG)
     try:
         yield

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .attempt import WAIT, Attempt
+from .switch import check_file
 
 NAME = "install.lock"
 _WAITING = "Another installation is running. Waiting for it…"
@@ -19,7 +20,8 @@ _WAITING = "Another installation is running. Waiting for it…"
 def hold_lock(home: Path, attempt: Attempt) -> Iterator[None]:
     """Hold the lock of the engine folder, after waiting for other installers.
 
-    Raise ThinError (`cancelled`), or OSError if the folder can't be written.
+    Raise ThinError (`cancelled`; `backend_unavailable` if the lock is not a file), or OSError if the folder can't be
+    written.
     """
     file = _acquire(home / NAME, attempt)
     try:
@@ -52,6 +54,7 @@ def _acquire(path: Path, attempt: Attempt) -> int:
     """Return the descriptor of the locked file."""
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)  # a removal may have ended meanwhile
+        check_file(path)
         with suppress(FileNotFoundError):
             # A link that leads nowhere would look like a folder that another installer is removing.
             file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)

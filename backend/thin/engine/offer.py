@@ -187,9 +187,10 @@ def _with_wheel(offer: Offer, wheel: Wheel, action: str, build: str) -> Offer:
 
 
 def _has_leftovers() -> bool:
-    """Return whether the engine folder contains anything of ours, such as the downloads of a failed installation."""
+    """Return whether the engine folder contains anything to remove, such as the downloads of a failed installation."""
     home = find_engine_home()
     try:
-        return (home / CURRENT).exists() or bool(list_leftovers(home, {NAME, LOG}))
+        harmless = {name for name in (NAME, LOG) if not (home / name).is_dir()}  # a folder is in the way
+        return (home / CURRENT).exists() or bool(list_leftovers(home, harmless))
     except OSError:  # what can't be read can't be removed
         return False

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,17 +74,17 @@ def get_python(environment: Path) -> Path:
     return environment / "Scripts" / "python.exe" if sys.platform == "win32" else environment / "bin" / "python"
 
 
-def check_current(home: Path) -> None:
-    """Raise ThinError (`backend_unavailable`) if something else stands in the place of the file, such as a folder."""
-    file = home / CURRENT
-    if os.path.exists(file) and not os.path.isfile(file):  # noqa: PTH110, PTH113  unlike Path's, they raise nothing
-        raise ThinError(BACKEND_UNAVAILABLE, f"{file} is not a file.", "Delete it, then install the engine again.")
+def check_file(file: Path) -> None:
+    """Raise ThinError (`backend_unavailable`) if something else stands in the place of a file, such as a folder."""
+    with suppress(OSError):  # it doesn't exist, or can't be read, which its reader reports
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise ThinError(BACKEND_UNAVAILABLE, f"{file} is not a file.", "Delete it, then install the engine again.")
 
 
 def read_current(home: Path) -> Engine | None:
     """Return the engine in use, None if there is none. Raise ThinError (`backend_unavailable`) if it is damaged."""
-    check_current(home)  # reading might wait forever
     file = home / CURRENT
+    check_file(file)  # reading might wait forever
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
         engine = Engine(home, **{name: _get_text(facts, name) for name in _FIELDS})

@@ -34,8 +34,12 @@ def click(button):
 
 def texts(shown):
     """What the window says and offers, in its order."""
-    parts = [*shown.findChildren(QtWidgets.QLabel), *shown.findChildren(QtWidgets.QPushButton)]
-    return [part.text().replace("&", "") for part in parts if part.isVisible()]
+    parts = [*shown.findChildren((QtWidgets.QLabel, QtWidgets.QTextEdit)), *shown.findChildren(QtWidgets.QPushButton)]
+    return [text_of(part).replace("&", "") for part in parts if part.isVisible()]
+
+
+def text_of(part):
+    return part.toPlainText() if isinstance(part, QtWidgets.QTextEdit) else part.text()
 
 
 def default_button(shown):
@@ -64,7 +68,7 @@ def at_page(button):
 
 
 def downloading(shown):
-    yield from inside.wait(lambda: shown._text.text().startswith("Downloading PyTorch"), "it is downloading")
+    yield from inside.wait(lambda: text_of(shown._text).startswith("Downloading PyTorch"), "it is downloading")
 
 
 def graphics_card():
@@ -79,6 +83,19 @@ def graphics_card():
     shown.close()
     shown.deleteLater()
     return sizes
+
+
+def long_word():
+    """How many times as high a text is in which a word is three times as wide as the window."""
+    heights = []
+    for path in ("/folder", "/" + "folder_" * 40):
+        shown = EngineWindow(KRITA.activeWindow().qwindow(), Offer("Offer", f"It is in {path}.", is_ready=True))
+        shown.show()
+        yield from shot("engine-long-word")
+        heights.append(shown._text.height())
+        shown.close()
+        shown.deleteLater()
+    return heights[1] / heights[0]
 
 
 def running_removal():
@@ -125,6 +142,7 @@ def before():
     facts = {}
     yield from scene()
     facts["graphics_card"] = yield from graphics_card()
+    facts["long_word"] = yield from long_word()
     facts["running_removal"] = yield from running_removal()
     yield from menu.choose_with_the_mouse(menu.OPEN)
     shown = yield from at_page("_action")
@@ -186,6 +204,7 @@ def after():
     facts["button"], facts["strengths"] = dialog()._engine.text(), [dialog().read_values().strength]
     yield from shot("engine-dialog-newer")
     yield from updated(facts)
+    yield from switched(document, facts)
     yield from removed(facts)
     yield from closed(document, facts)
 
@@ -229,6 +248,21 @@ def updated(facts):
     yield from wait_for_dialog()
     facts["button_after"] = dialog()._engine.text()
     facts["strengths"].append(dialog().read_values().strength)
+
+
+def switched(document, facts):
+    """The user turns to another document before the engine window is closed, and back again afterwards."""
+    shown = yield from engine_window_of_the_dialog()
+    other, _ = yield from scene()
+    click(shown._close)
+    yield from inside.wait(lambda: window() is None, "the window has gone")
+    yield from inside.turns(20)
+    facts["on_another_document"] = {"dialog": dialog() is not None, "messages": inside.messages()}
+    yield from inside.close(other)
+    yield from inside.wait(lambda: KRITA.activeDocument() == document, "the first document is active")
+    yield from inside.choose(document, document.nodeByName("object"))
+    menu.choose(menu.OPEN)
+    yield from wait_for_dialog()
 
 
 def removed(facts):

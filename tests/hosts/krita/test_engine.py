@@ -169,6 +169,10 @@ def test_the_size_follows_the_choice_of_the_graphics_card(before: dict[str, Any]
     assert before["graphics_card"] == [True, offer.describe_size(CUDA), offer.describe_size(CPU)]
 
 
+def test_a_word_that_is_wider_than_the_window_is_broken(before: dict[str, Any]) -> None:
+    assert before["long_word"] > 2
+
+
 def test_a_refused_connection_is_explained_and_can_be_tried_again(before: dict[str, Any]) -> None:
     text, *buttons = before["refused"]
     assert "refused the connection" in text
@@ -231,6 +235,10 @@ def test_the_dialog_comes_back_with_its_values(after: dict[str, Any]) -> None:
     assert after["strengths"][1:] == [0.25, 0.75, 0.75]
     assert not after["window_after_menu"]
     assert after["last_strength"] == 1.0
+
+
+def test_the_dialog_does_not_come_back_on_another_document(after: dict[str, Any]) -> None:
+    assert after["on_another_document"] == {"dialog": False, "messages": []}
 
 
 def test_enter_closes_the_window_of_a_current_engine(after: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from backend.thin.engine.environment import Sources
 from backend.thin.engine.installer import install_engine, is_in_use, remove_engine
 from backend.thin.engine.job import start_installation, start_removal
 from backend.thin.engine.sizes import Size
-from backend.thin.engine.switch import CPU, CUDA, Engine, read_current, switch_to
+from backend.thin.engine.switch import CPU, CUDA, CURRENT, Engine, read_current, switch_to
 from backend.thin.engine.wheel import open_wheel
 from backend.thin.protocol import BACKEND_UNAVAILABLE, CANCELLED, ThinError
 
@@ -155,15 +156,20 @@ def test_removing_takes_folders_that_cannot_be_opened(place: Place, attempt: Att
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
-def test_what_stands_in_the_place_of_the_file_must_be_deleted(place: Place, attempt: Attempt, kind: str) -> None:
+@pytest.mark.parametrize("name", [CURRENT, lock.NAME, installer.LOG])
+def test_what_stands_in_the_place_of_a_file_must_be_deleted(
+    place: Place, attempt: Attempt, name: str, kind: str
+) -> None:
     place.home.mkdir(parents=True)
-    current = place.home / "current.json"
     if kind == "folder":
-        (current / "mine").mkdir(parents=True)
+        (place.home / name / "mine").mkdir(parents=True)
     else:
-        os.mkfifo(current)
-    for act in (lambda: read_current(place.home), lambda: update(place)):
-        with pytest.raises(ThinError, match=r"current\.json is not a file") as caught:
+        os.mkfifo(place.home / name)
+    acts: list[Callable[[], object]] = [lambda: update(place)]
+    if name == CURRENT:
+        acts.append(lambda: read_current(place.home))
+    for act in acts:
+        with pytest.raises(ThinError, match=rf"{name} is not a file") as caught:
             act()
         assert caught.value.hint == "Delete it, then install the engine again."
     assert place.index.asked == []

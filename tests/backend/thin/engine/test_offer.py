@@ -206,6 +206,12 @@ def test_a_damaged_engine_can_be_repaired_or_removed() -> None:
     assert "its Python is missing" in made.text
 
 
+@pytest.mark.parametrize("name", ["current.json", "install.log", "install.lock"])
+def test_a_folder_in_the_place_of_a_file_can_be_removed(name: str) -> None:
+    (find_engine_home() / name).mkdir(parents=True)
+    assert make_offer().can_remove
+
+
 def test_what_a_failed_installation_left_can_be_removed() -> None:
     find_engine_home().mkdir(parents=True)
     for name in ("install.log", "install.lock"):
