@@ -186,13 +186,14 @@ def after():
     inside.record_requests()
     inside.forget_values()
     document, _ = yield from scene()
-    yield from outside("open the index")
+    yield from outside("open a slow index")  # or the window would come back before anybody has painted
     KRITA.action(menu.OPEN).setData({"strength": 0.5})
     menu.choose(menu.OPEN)
     shown = yield from at_page("_action")
     facts["offer"] = texts(shown)
     click(shown._action)
     yield from painted_on(shown, document, facts)
+    yield from outside("let the index answer at once")
     yield from outside("start a backend")  # the tiny engine can't
     yield from at_page("_continue")
     facts["krita_has_focus"] = KRITA.activeWindow().qwindow().isActiveWindow() and not shown.isActiveWindow()

@@ -69,9 +69,11 @@ class Outside:
         return {path.name for path in self.engine.iterdir()} if self.engine.exists() else set()
 
     def do(self, words: str) -> None:
-        if words in ("open the index", "open a slow index"):
+        if words == "open a slow index":
             self.index = Index(self.port)
-            self.index.slow_s = 0.0 if words == "open the index" else SLOW_S
+            self.index.slow_s = SLOW_S
+        elif words == "let the index answer at once":
+            self.index.stop.set()
         elif words == "add a newer wheel":
             build_project_wheel(self.wheels, "0.2.0")
         elif words == "start a backend":
