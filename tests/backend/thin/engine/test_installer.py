@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -153,6 +154,82 @@ def test_removing_takes_folders_that_cannot_be_opened(place: Place, attempt: Att
     (place.home / "0.0.1-old" / "lib").chmod(0)
     assert remove_engine(attempt, place.home)
     assert not place.home.exists()
+
+
+def put_folder(old: Engine, _: pytest.MonkeyPatch) -> None:
+    (old.home / CURRENT).unlink()
+    (old.home / CURRENT).mkdir()
+
+
+def put_dangling_link(old: Engine, _: pytest.MonkeyPatch) -> None:
+    (old.home / CURRENT).unlink()
+    (old.home / CURRENT).symlink_to(old.home.parent / "nowhere")
+
+
+def put_junk(old: Engine, _: pytest.MonkeyPatch) -> None:
+    (old.home / CURRENT).write_text("{", encoding="utf-8")
+
+
+def put_unknown_facts(old: Engine, _: pytest.MonkeyPatch) -> None:
+    (old.home / CURRENT).write_text(json.dumps({"folder": old.folder, "since": "a later version"}), encoding="utf-8")
+
+
+def forbid_reading(_: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate another user's file, since root may read everything."""
+    read = Path.read_text
+
+    def refuse(path: Path, **options: str) -> str:
+        if path.name == CURRENT and "-old" in read(path, **options):
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+
+
+def take_python(old: Engine, _: pytest.MonkeyPatch) -> None:
+    old.python.unlink()
+    old.python.symlink_to(old.home / "nowhere")
+
+
+Damage = Callable[[Engine, pytest.MonkeyPatch], None]
+DAMAGES: tuple[Damage, ...] = (put_dangling_link, put_junk, put_unknown_facts, forbid_reading, take_python)
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@pytest.mark.parametrize("damage", [put_folder, *DAMAGES])
+def test_a_failed_repair_keeps_everything(
+    place: Place, old: Engine, monkeypatch: pytest.MonkeyPatch, damage: Damage, is_cancelled: bool
+) -> None:
+    damage(old, monkeypatch)
+    before = set(old.home.rglob("*"))
+    place.index.close()
+    steps: list[str] = []
+    with pytest.raises(ThinError):
+        update(place, Attempt(lambda one: steps.append(one.step), lambda: is_cancelled and "torch" in steps))
+    after = set(old.home.rglob("*"))
+    assert before <= after
+    assert {path.name for path in after - before} <= {lock.NAME, installer.LOG, "downloads"}
+    assert not (is_cancelled and (old.home / "downloads").exists())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_repair_leaves_only_the_new_engine(
+    place: Place, old: Engine, monkeypatch: pytest.MonkeyPatch, damage: Damage
+) -> None:
+    (place.home / "0.0.1-dead").mkdir()
+    damage(old, monkeypatch)
+    engine = update(place)
+    assert read_current(place.home) == engine
+    assert place.list() == {"0.1.0", "current.json"}
+
+
+def test_without_a_record_leftovers_go_at_once(place: Place, old: Engine) -> None:
+    (place.home / CURRENT).unlink()
+    place.index.close()
+    with pytest.raises(ThinError):
+        update(place)
+    assert not old.path.exists()
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
