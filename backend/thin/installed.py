@@ -86,9 +86,8 @@ def choose_command() -> Choice | None:
     """
     named = os.environ.get(VARIABLE)
     if named:
-        return Choice(
-            [str(Path(named).expanduser()), "serve"], f"It is set in {VARIABLE}.", f"Correct or unset {VARIABLE}."
-        )
+        path = os.path.expanduser(named)  # noqa: PTH111  unlike Path's, it keeps the ~ of unknown users
+        return Choice([path, "serve"], f"It is set in {VARIABLE}.", f"Correct or unset {VARIABLE}.")
     recorded: list[str] | None = read_record()["command"]
     if recorded is not None:
         return Choice(recorded, "It was recorded by `gknet install`.", "Run `gknet install` for this program again.")

@@ -115,7 +115,8 @@ def read_index_settings(environment: Mapping[str, str]) -> IndexSettings:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if not certificates and environment.get(name):
             certificates, origin = environment[name], name
-    if certificates and not Path(certificates).expanduser().exists():
+    certificates = os.path.expanduser(certificates)  # noqa: PTH111  unlike Path's, it keeps the ~ of unknown users
+    if certificates and not Path(certificates).exists():
         raise make_error(f"The file with certificates in {origin}, {certificates}, does not exist.", _CORRECT)
     index, origin = found.get("index-url", (_DEFAULT_INDEX, ""))
     check_address(index, origin)
@@ -127,7 +128,7 @@ def read_index_settings(environment: Mapping[str, str]) -> IndexSettings:
         check_address(address if "://" in address else f"http://{address}", origin, is_proxy=True)
     return IndexSettings(
         index.rstrip("/"),
-        str(Path(certificates).expanduser()) if certificates else "",
+        certificates,
         get("proxy")[0],
         tuple(more.split()),
     )

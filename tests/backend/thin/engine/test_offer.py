@@ -236,10 +236,11 @@ def test_another_installation_is_preferred_and_named(monkeypatch: pytest.MonkeyP
 
 
 def test_a_command_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GKNET_COMMAND", "/nowhere/gknet")
-    made = make_offer()
-    assert (made.is_ready, made.action) == (False, "")
-    assert "/nowhere/gknet does not exist" in made.text
+    for path in ("~nosuchuser/gknet", "/nowhere/gknet"):
+        monkeypatch.setenv("GKNET_COMMAND", path)
+        made = make_offer()
+        assert (made.is_ready, made.action) == (False, "")
+        assert f"{path} does not exist" in made.text
     assert "Correct or unset GKNET_COMMAND" in made.text
     monkeypatch.delenv("GKNET_COMMAND")
     installed.INSTALLED.write_text('{"command": ["/nowhere/python", "serve"]}')

@@ -243,6 +243,7 @@ def test_the_additional_index_is_neither_logged_nor_on_the_command_line(
         ("PIP_NO_INDEX", "1", "PIP_NO_INDEX forbids"),
         ("PIP_REQUIRE_HASHES", "true", "PIP_REQUIRE_HASHES requires hashes"),
         ("PIP_CERT", "/absent.pem", r"PIP_CERT, /absent\.pem, does not exist"),
+        ("PIP_CERT", "~nosuchuser/ca.pem", r"PIP_CERT, ~nosuchuser/ca\.pem, does not exist"),
     ],
 )
 def test_a_setting_that_cannot_work_is_named(
