@@ -55,7 +55,7 @@ def read_record() -> dict[str, Any]:
         fields = {name: loaded.get(name) for name in ("version", "command", "connection")}
     except FileNotFoundError:
         return {"version": None, "command": None, "connection": None}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise _make_record_error(str(error)) from error
     command, connection = fields["command"], fields["connection"]
     if command is not None and not (isinstance(command, list) and command and all(map(_is_text, command))):

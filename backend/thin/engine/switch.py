@@ -101,7 +101,7 @@ def read_record(home: Path) -> Engine | None:
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
         engine = Engine(home, **{name: _get_text(facts, name) for name in _FIELDS})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         if isinstance(error, FileNotFoundError) and not file.is_symlink():
             return None
         raise ThinError(BACKEND_UNAVAILABLE, f"{file} can't be read: {error}.", _AGAIN) from error

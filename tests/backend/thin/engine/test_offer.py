@@ -249,8 +249,9 @@ def test_a_command_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch)
     assert "Run `gknet install`" in made.text
 
 
-def test_a_damaged_record_is_reported_and_not_repaired_with_an_engine(archive: Path) -> None:
-    installed.INSTALLED.write_text("{")
+@pytest.mark.parametrize("content", ["{", "[" * 100_000])
+def test_a_damaged_record_is_reported_and_not_repaired_with_an_engine(archive: Path, content: str) -> None:
+    installed.INSTALLED.write_text(content)
     made = make_offer()
     assert (made.is_ready, made.action) == (False, "")
     assert "Install the plug-in from its archive again" in made.text

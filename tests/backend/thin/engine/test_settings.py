@@ -49,6 +49,8 @@ def make_engine(home: Path, script: str) -> Engine:
 
 
 NOISE = "[W123 NNPACK.cpp:64] Could not initialize NNPACK! Reason: [Unsupported hardware]"
+DEEP = "head -c 3000 /dev/zero | tr '\\0' '['"
+"""Prints what is nested too deeply to be read."""
 
 
 @pytest.mark.parametrize("redirection", ["", " >&2"])
@@ -65,10 +67,16 @@ def test_lines_around_the_answer_of_doctor_are_only_logged(tmp_path: Path, redir
     broken = answer.replace("fine", "error")
     with pytest.raises(ThinError, match=r"does not work: matches"):
         check_engine(make_engine(tmp_path, f"{print_noise}\n{broken}\n{print_noise}\nexit 1"), attempt, {})
-    with pytest.raises(ThinError, match="can't be read"):
-        check_engine(make_engine(tmp_path, f"{print_noise}\necho '[3]'"), attempt, {})
+    for unreadable in ("echo '[3]'", DEEP):
+        with pytest.raises(ThinError, match="can't be read"):
+            check_engine(make_engine(tmp_path, f"{print_noise}\n{unreadable}"), attempt, {})
     with pytest.raises(ThinError, match=r"status 3\. last words"):
         check_engine(make_engine(tmp_path, "echo last words >&2; exit 3"), attempt, {})
+
+
+def test_a_python_with_a_strange_answer_is_passed_over(tmp_path: Path) -> None:
+    program = make_program(tmp_path / "python3", DEEP)
+    assert pythons.check_python(program, Attempt(), {})
 
 
 def test_a_python_that_warns_is_used(tmp_path: Path) -> None:
