@@ -17,7 +17,7 @@ from .. import installed
 from ..protocol import CANCELLED, ThinError
 from .attempt import Attempt, Progress
 from .environment import Sources
-from .failures import make_error
+from .failures import explain_os_errors, make_error
 from .installer import LOG, Wishes, install_engine, remove_engine
 from .sizes import estimate_size, format_bytes, measure_folder
 from .switch import CPU, CUDA, find_engine_home
@@ -89,8 +89,10 @@ def describe_status() -> dict[str, object]:
 
 def _install(options: argparse.Namespace) -> None:
     sources = Sources(options.offline and options.offline.absolute(), CUDA if options.cuda else CPU)
-    if sources.offline is not None and not sources.offline.is_dir():
-        raise make_error(f"{sources.offline} is not a folder.", "Choose the folder with the wheels.")
+    if sources.offline is not None:
+        with explain_os_errors(sources.offline):
+            if not sources.offline.is_dir():
+                raise make_error(f"{sources.offline} is not a folder.", "Choose the folder with the wheels.")
     wishes = Wishes(_choose_wheel(options, sources), sources, options.python and options.python.absolute())
     if sources.offline is None:
         size = estimate_size(sources.build)

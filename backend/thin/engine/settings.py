@@ -116,8 +116,8 @@ def read_index_settings(environment: Mapping[str, str]) -> IndexSettings:
         if not certificates and environment.get(name):
             certificates, origin = environment[name], name
     certificates = os.path.expanduser(certificates)  # noqa: PTH111  unlike Path's, it keeps the ~ of unknown users
-    if certificates and not Path(certificates).exists():
-        raise make_error(f"The file with certificates in {origin}, {certificates}, does not exist.", _CORRECT)
+    if certificates:
+        _check_certificates(Path(certificates), origin)
     index, origin = found.get("index-url", (_DEFAULT_INDEX, ""))
     check_address(index, origin)
     more, origin = get("extra-index-url")
@@ -132,6 +132,20 @@ def read_index_settings(environment: Mapping[str, str]) -> IndexSettings:
         get("proxy")[0],
         tuple(more.split()),
     )
+
+
+def _check_certificates(path: Path, origin: str) -> None:
+    """Raise ThinError if a file or a folder with certificates can't be read.   origin: the setting that has it."""
+    try:
+        with os.scandir(path) if path.is_dir() else path.open("rb"):
+            pass
+    except FileNotFoundError as error:
+        raise make_error(f"The file with certificates in {origin}, {path}, does not exist.", _CORRECT) from error
+    except OSError as error:
+        message = f"The file with certificates in {origin}, {path}, can't be read: {error.strerror or error}."
+        raise make_error(
+            message, "Make it readable for your account, or correct that setting. Then try again."
+        ) from error
 
 
 def check_address(address: str, origin: str, *, is_proxy: bool = False) -> None:

@@ -81,6 +81,14 @@ def check_file(file: Path) -> None:
             raise ThinError(BACKEND_UNAVAILABLE, f"{file} is not a file.", "Delete it, then install the engine again.")
 
 
+def check_folder(folder: Path) -> None:
+    """Raise ThinError (`backend_unavailable`) if something else stands in the place of a folder or of one above it."""
+    for path in (folder, *folder.parents):
+        with suppress(OSError):  # it doesn't exist, or can't be read, which its user reports
+            if not stat.S_ISDIR(path.stat().st_mode):
+                raise ThinError(BACKEND_UNAVAILABLE, f"{path} is not a folder.", "Rename or delete it, then try again.")
+
+
 def read_current(home: Path) -> Engine | None:
     """Return the engine in use, None if there is none. Raise ThinError (`backend_unavailable`) if it is damaged."""
     engine = read_record(home)

@@ -257,7 +257,7 @@ def test_what_stands_in_the_place_of_a_file_must_be_deleted(
 def test_a_lock_that_is_a_dangling_link_is_an_error(place: Place, attempt: Attempt) -> None:
     place.home.mkdir(parents=True)
     (place.home / lock.NAME).symlink_to(place.folder / "nowhere" / "lock")
-    with pytest.raises(ThinError, match=r"install\.lock can't be written"):
+    with pytest.raises(ThinError, match=r"install\.lock can't be used"):
         install_engine(place.wish(), attempt)
 
 
@@ -331,12 +331,29 @@ def test_too_little_space(place: Place, old: Engine, monkeypatch: pytest.MonkeyP
     fail(place, old, r"needs 1000000000.0 GB in .*, but only", "Free some disk space")
 
 
-def test_a_folder_that_cannot_be_written(place: Place) -> None:
-    place.home.parent.parent.mkdir(parents=True)
-    place.home.parent.touch()  # a file, since root may write everywhere
-    with pytest.raises(ThinError, match="can't be written") as caught:
+@pytest.mark.parametrize("part", ["gknet", "gknet/engine"])
+def test_what_stands_in_the_place_of_a_folder_is_named(place: Place, part: str) -> None:
+    path = place.home.parents[1] / part
+    path.parent.mkdir(parents=True)
+    path.touch()
+    acts: list[Callable[[], object]] = [lambda: update(place)]
+    if path == place.home:
+        acts.append(lambda: remove_engine(Attempt()))
+    for act in acts:
+        with pytest.raises(ThinError, match=f"{part} is not a folder") as caught:
+            act()
+        assert caught.value.hint == "Rename or delete it, then try again."
+    assert path.is_file()
+
+
+def test_a_folder_that_cannot_be_used(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, **_: object) -> None:  # root may write everywhere
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(ThinError, match="engine can't be used: Permission denied") as caught:
         update(place)
-    assert "writable" in caught.value.hint
+    assert "full access" in caught.value.hint
 
 
 def test_an_engine_that_fails_its_check(place: Place, old: Engine) -> None:

@@ -251,6 +251,7 @@ def test_the_additional_index_is_neither_logged_nor_on_the_command_line(
         ("PIP_NO_INDEX", "1", "PIP_NO_INDEX forbids"),
         ("PIP_REQUIRE_HASHES", "true", "PIP_REQUIRE_HASHES requires hashes"),
         ("PIP_CERT", "/absent.pem", r"PIP_CERT, /absent\.pem, does not exist"),
+        ("PIP_CERT", f"{sys.executable}/ca.pem", r"PIP_CERT, .*/ca\.pem, can't be read: Not a directory"),
         ("PIP_CERT", "~nosuchuser/ca.pem", r"PIP_CERT, ~nosuchuser/ca\.pem, does not exist"),
     ],
 )
@@ -280,6 +281,14 @@ def test_a_password_that_begins_like_a_port_must_be_encoded(name: str, rest: str
 )
 def test_an_address_with_a_good_password_or_without_one_is_taken(address: str) -> None:
     assert read_index_settings({"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": address}).index == address
+
+
+@pytest.mark.skipif(sys.platform != "win32" and os.geteuid() == 0, reason="root may read everything")
+def test_certificates_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch(0)
+    with pytest.raises(ThinError, match=r"PIP_CERT, .*/ca\.pem, can't be read: Permission denied") as caught:
+        read_index_settings({"PIP_CONFIG_FILE": os.devnull, "PIP_CERT": str(tmp_path / "ca.pem")})
+    assert "readable" in caught.value.hint
 
 
 def test_settings_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
