@@ -69,7 +69,10 @@ def describe_status() -> dict[str, object]:
         choice = installed.choose_command()
     except ThinError as error:
         choice, problem = None, problem or str(error)
-    wheel = find_wheel()
+    try:
+        wheel = find_wheel()
+    except ThinError as error:
+        wheel, problem = None, problem or str(error)
     return {
         "used": choice.words if choice is not None else None,
         "why": choice.reason if choice is not None else "",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backend.thin import installed
-from backend.thin.engine import offer
+from backend.thin.engine import command, offer
 from backend.thin.engine.attempt import TORCH, Attempt, Progress
 from backend.thin.engine.lock import hold_lock
 from backend.thin.engine.offer import INSTALL, REPAIR, UPDATE, make_offer
@@ -137,6 +137,21 @@ def test_the_newest_wheel_of_an_archive_is_the_release(archive: Path) -> None:
     wheel = find_wheel(archive)
     assert wheel is not None
     assert wheel.version == "0.2.0"
+
+
+@pytest.mark.parametrize("name", ["junk", "0.3.0-1-py3-none-any", "0.2.0-py3-none-any (1)"])
+def test_files_with_other_names_are_an_error_only_on_their_own(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(command, "find_wheel", lambda: find_wheel(archive))
+    stray = archive / f"gknet_harmonize-{name}.whl"
+    stray.touch()
+    assert make_offer().action == INSTALL
+    assert (command.describe_status()["available"], command.describe_status()["problem"]) == ("0.2.0", "")
+    (archive / "gknet_harmonize-0.2.0-py3-none-any.whl").unlink()
+    assert f"{stray} is not a wheel" in make_offer().text
+    assert command.describe_status()["available"] is None
+    assert f"{stray} is not a wheel" in str(command.describe_status()["problem"])
 
 
 def test_an_older_plug_in_does_not_offer_its_older_engine() -> None:
