@@ -267,9 +267,16 @@ def test_a_setting_that_cannot_work_is_named(
     assert "geheim" not in str(caught.value) + place.read_log()
 
 
-@pytest.mark.parametrize("name", ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"])
-@pytest.mark.parametrize("rest", ["user:4711/4712@host/simple", "me@corp.org:4711/4712@host", "user:4711?4712@host"])
-def test_a_password_that_begins_like_a_port_must_be_encoded(name: str, rest: str) -> None:
+@pytest.mark.parametrize("name", ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        *("user:4711/4712@host/simple", "me@corp.org:4711/4712@host", "user:4711?4712@host"),
+        *("us/er:s4712@127.0.0.1/simple", "us?er:s4712@host/simple", "me@corp.org/x:s4712@host"),
+        *("user:p@s4712/word@host/simple", "user:p@s4712?word@host", "user:s4712@host:8080/feed@view"),
+    ],
+)
+def test_a_name_or_a_password_that_ends_too_early_must_be_encoded(name: str, rest: str) -> None:
     with pytest.raises(ThinError, match=f"The address in {name} has a “/” or “\\?” before its “@”") as caught:
         read_index_settings({"PIP_CONFIG_FILE": os.devnull, name: f"https://{rest}"})
     assert "write %25 for %, %2F for /" in caught.value.hint
@@ -277,10 +284,16 @@ def test_a_password_that_begins_like_a_port_must_be_encoded(name: str, rest: str
 
 
 @pytest.mark.parametrize(
-    "address", ["https://user:4711%2F4712@host:8080/simple", "https://user:4711@host:8080/a@b", "https://host/a@b"]
+    "address",
+    [
+        *("https://host/simple", "https://host:8080/simple", "https://user:4711%2F4712@host:8080/simple"),
+        *("https://me@corp.org:p@ss@host:8080/simple", "https://token@host/feed@view/simple", "https://host/a@b?c=d@e"),
+        *("https://user:4711@host:8080/a%40b", "https://host/a:b", "https://[::1]:8080/simple", "file:///C:/a@b"),
+    ],
 )
 def test_an_address_with_a_good_password_or_without_one_is_taken(address: str) -> None:
-    assert read_index_settings({"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": address}).index == address
+    environment = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": address, "PIP_FIND_LINKS": f"{address} /a@b"}
+    assert read_index_settings(environment).index == address
 
 
 @pytest.mark.skipif(sys.platform != "win32" and os.geteuid() == 0, reason="root may read everything")
