@@ -55,7 +55,7 @@ def read_record() -> dict[str, Any]:
         fields = {name: loaded.get(name) for name in ("version", "command", "connection")}
     except FileNotFoundError:
         return {"version": None, "command": None, "connection": None}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise _make_record_error(str(error)) from error
     command, connection = fields["command"], fields["connection"]
     if command is not None and not (isinstance(command, list) and command and all(map(_is_text, command))):
@@ -86,9 +86,8 @@ def choose_command() -> Choice | None:
     """
     named = os.environ.get(VARIABLE)
     if named:
-        return Choice(
-            [str(Path(named).expanduser()), "serve"], f"It is set in {VARIABLE}.", f"Correct or unset {VARIABLE}."
-        )
+        path = os.path.expanduser(named)  # noqa: PTH111  unlike Path's, it keeps the ~ of unknown users
+        return Choice([path, "serve"], f"It is set in {VARIABLE}.", f"Correct or unset {VARIABLE}.")
     recorded: list[str] | None = read_record()["command"]
     if recorded is not None:
         return Choice(recorded, "It was recorded by `gknet install`.", "Run `gknet install` for this program again.")

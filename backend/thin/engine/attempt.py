@@ -65,7 +65,7 @@ class Attempt:
 
     on_progress: called with a Progress at every change.   is_cancelled: called about every 50 ms while a program
     runs, a download arrives, or another installer works. Both are called on the thread of the attempt.
-    can_cancel: whether cancellation still has an effect.
+    can_cancel: whether cancellation still has an effect.   log_path: of the log file, None if none was written.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Attempt:
     ) -> None:
         self.progress = Progress(LOOK, "")
         self.can_cancel = True
+        self.log_path: Path | None = None
         self._on_progress = on_progress
         self._is_cancelled = is_cancelled
         self._lines: list[str] = []
@@ -121,6 +122,7 @@ class Attempt:
         for line in self._lines:
             self._file.write(line + "\n")
         self._file.flush()
+        self.log_path = path
 
     def close_log(self) -> None:
         """Close the log file."""

@@ -17,10 +17,10 @@ from .. import installed
 from ..protocol import CANCELLED, ThinError
 from .attempt import Attempt, Progress
 from .environment import Sources
-from .failures import make_error
-from .installer import LOG, Wishes, install_engine, remove_engine
+from .failures import explain_os_errors, make_error
+from .installer import Wishes, install_engine, remove_engine
 from .sizes import estimate_size, format_bytes, measure_folder
-from .switch import CPU, CUDA, find_engine_home
+from .switch import CPU, CUDA
 from .wheel import Wheel, find_wheel, open_wheel
 
 _SHOW_S = 5.0
@@ -33,13 +33,13 @@ def main(words: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace", line_buffering=True)
-    options = argparse.Namespace(command="")
+    attempt = Attempt(_Printer().show)
     try:
         options = _build_parser().parse_args(words)
         if options.command == "install":
-            _install(options)
+            _install(options, attempt)
         elif options.command == "remove":
-            was_there = remove_engine(Attempt(_Printer().show))
+            was_there = remove_engine(attempt)
             _say("The engine was removed." if was_there else "No engine is installed.")
         else:
             _print_status(as_json=options.json)
@@ -48,8 +48,8 @@ def main(words: Sequence[str]) -> int:
         return 130
     except ThinError as error:
         _complain(str(error))
-        if options.command == "install" and error.code != CANCELLED:
-            _complain(f"The log is {find_engine_home() / LOG}")
+        if attempt.log_path is not None and error.code != CANCELLED:
+            _complain(f"The log is {attempt.log_path}")
         return 2
     return 0
 
@@ -69,7 +69,10 @@ def describe_status() -> dict[str, object]:
         choice = installed.choose_command()
     except ThinError as error:
         choice, problem = None, problem or str(error)
-    wheel = find_wheel()
+    try:
+        wheel = find_wheel()
+    except ThinError as error:
+        wheel, problem = None, problem or str(error)
     return {
         "used": choice.words if choice is not None else None,
         "why": choice.reason if choice is not None else "",
@@ -87,16 +90,18 @@ def describe_status() -> dict[str, object]:
     }
 
 
-def _install(options: argparse.Namespace) -> None:
+def _install(options: argparse.Namespace, attempt: Attempt) -> None:
     sources = Sources(options.offline and options.offline.absolute(), CUDA if options.cuda else CPU)
-    if sources.offline is not None and not sources.offline.is_dir():
-        raise make_error(f"{sources.offline} is not a folder.", "Choose the folder with the wheels.")
+    if sources.offline is not None:
+        with explain_os_errors(sources.offline):
+            if not sources.offline.is_dir():
+                raise make_error(f"{sources.offline} is not a folder.", "Choose the folder with the wheels.")
     wishes = Wishes(_choose_wheel(options, sources), sources, options.python and options.python.absolute())
     if sources.offline is None:
         size = estimate_size(sources.build)
         _say(f"Up to {format_bytes(size.download)} to download, {format_bytes(size.disk)} on the disk.")
     start = time.monotonic()
-    engine = install_engine(wishes, Attempt(_Printer().show))
+    engine = install_engine(wishes, attempt)
     passed = time.monotonic() - start
     _say(f"Engine {engine.version} is installed in {engine.path} ({format_bytes(measure_folder(engine.path))}).")
     _say(f"It took {passed:.0f} s.")

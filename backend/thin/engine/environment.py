@@ -153,7 +153,7 @@ def _parse_findings(lines: Sequence[str]) -> list[dict[str, Any]]:
     """Return the findings of `gknet doctor`, which libraries may have surrounded with lines of theirs."""
     text = "\n".join(lines)
     for start in re.finditer(r"\[", text):
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, RecursionError):
             findings, _ = json.JSONDecoder().raw_decode(text, start.start())
             if findings and all({"subject", "state", "text", "remedy"} <= set(one) for one in findings):
                 return list(findings)

@@ -46,12 +46,17 @@ _LOCKED = (
     "Wait a moment and try again, or exclude the engine's folder from the antivirus program's scans.",
 )
 _READ_ONLY = ("The engine's folder can't be written.", "Make the folder writable, then try again.")
+_DENIED = (
+    "Access to a file or a folder was denied.",
+    "The log names it. Give your account full access to it, then try again.",
+)
 
 _FIRST = (
     (r"\[Errno 28\]|No space left on device|WinError 112|not enough space on the disk|Disk quota exceeded", _FULL),
     (r"DO NOT MATCH THE HASHES|Hash mismatch", _HASH),
     (r"WinError 32\b|being used by another process|WinError 5\b", _LOCKED),
-    (r"\[Errno 13\]|\[Errno 30\]|Permission denied|Read-only file system", _READ_ONLY),
+    (r"\[Errno 30\]|Read-only file system", _READ_ONLY),
+    (r"\[Errno 13\]|Permission denied", _DENIED),
 )
 """Patterns in a program's output. They explain a failure wherever they stand."""
 _OF_NETWORK = (
@@ -180,5 +185,9 @@ def explain_os_errors(folder: Path) -> Iterator[None]:
             raise make_error(f"The disk with {folder} is full.", _FULL[1]) from error
         if getattr(error, "winerror", None) in (5, 32):
             raise make_error(*_LOCKED) from error
-        reason = f"{error.filename or folder} can't be written: {error.strerror or error}."
-        raise make_error(reason, "Make the folder writable, then try again.") from error
+        path, reason = error.filename or folder, error.strerror or error
+        if error.errno == errno.EROFS:
+            raise make_error(f"{path} can't be written: {reason}.", _READ_ONLY[1]) from error
+        # The error doesn't tell whether it was to be read, written or run.
+        hint = "Give your account full access to it and its folder, then try again."
+        raise make_error(f"{path} can't be used: {reason}.", hint) from error

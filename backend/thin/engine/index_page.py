@@ -52,7 +52,7 @@ def _parse_json(text: str) -> Iterator[tuple[str, str, str, int | None]]:
         for file in json.loads(text)["files"]:
             if not file.get("yanked"):
                 yield str(file["filename"]), str(file["url"]), str(file["hashes"].get("sha256", "")), file.get("size")
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ from .switch import (
     get_python,
     list_leftovers,
     read_current,
+    read_record,
     switch_to,
 )
 from .uv import provide_python
@@ -65,13 +66,14 @@ def install_engine(wishes: Wishes, attempt: Attempt, home: Path | None = None) -
     Raise ThinError: `backend_unavailable` with what to do, or `cancelled`. The engine in use stays as it was.
     """
     home = home or find_engine_home()
+    folder = home / f"{wishes.wheel.version}-{secrets.token_hex(3)}"
     with explain_os_errors(home), hold_lock(home, attempt), _keep_log(home, attempt):
         try:
-            return _install(wishes, attempt, home)
+            return _install(wishes, attempt, folder)
         except BaseException as error:
             attempt.log(f"{type(error).__name__}: {error}")
             is_cancelled = isinstance(error, KeyboardInterrupt) or getattr(error, "code", "") == CANCELLED
-            _clear(home, attempt, kept=set() if is_cancelled else {_CACHE})
+            _clear(home, attempt, kept=set() if is_cancelled else {_CACHE}, unfinished=folder.name)
             raise
 
 
@@ -122,7 +124,9 @@ def is_in_use(folder: Path) -> bool:
     return any(wanted in line for line in _list_commands())
 
 
-def _install(wishes: Wishes, attempt: Attempt, home: Path) -> Engine:
+def _install(wishes: Wishes, attempt: Attempt, folder: Path) -> Engine:
+    """Install the engine in a new folder, unless the same one is there and works."""
+    home = folder.parent
     check_path(home)
     check_file(home / CURRENT)
     attempt.report(LOOK, "Looking for an older engine…")
@@ -146,7 +150,6 @@ def _install(wishes: Wishes, attempt: Attempt, home: Path) -> Engine:
         )
     wishes.wheel.read_constraints()  # before anything is downloaded
     _check_space(home, wishes)
-    folder = home / f"{wishes.wheel.version}-{secrets.token_hex(3)}"
     temporary = folder / "tmp"
     temporary.mkdir(parents=True)
     environment = build_environment(environment, temporary)
@@ -202,14 +205,18 @@ def _read_usable(home: Path, attempt: Attempt) -> Engine | None:
         return None
 
 
-def _clear(home: Path, attempt: Attempt, kept: set[str] | None = None) -> None:
+def _clear(home: Path, attempt: Attempt, kept: Collection[str] = (), unfinished: str = "") -> None:
     """Delete what dead installers and former engines left in the engine folder, as far as nothing uses it.
 
-    kept: further names to keep.
+    kept: further names to keep.   unfinished: name of the folder of this attempt, if it failed.
     """
-    engine = _read_usable(home, attempt)
-    keep = {NAME, LOG, *(kept or ()), *([engine.folder] if engine is not None else [])}
-    for path in list_leftovers(home, keep):
+    try:
+        engine = read_record(home)
+        leftovers = list_leftovers(home, {NAME, LOG, *kept, *([engine.folder] if engine is not None else [])})
+    except ThinError as error:
+        attempt.log(f"Other engines are kept, because one of them may be in use: {error}")
+        leftovers = [home / name for name in (_CACHE, unfinished) if name and name not in kept]
+    for path in leftovers:
         if is_in_use(path):
             attempt.log(f"{path} is in use, and will be deleted later.")
         elif not _delete(path):

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .attempt import WAIT, Attempt
-from .switch import check_file
+from .switch import check_file, check_folder
 
 NAME = "install.lock"
 _WAITING = "Another installation is running. Waiting for it…"
@@ -20,8 +20,8 @@ _WAITING = "Another installation is running. Waiting for it…"
 def hold_lock(home: Path, attempt: Attempt) -> Iterator[None]:
     """Hold the lock of the engine folder, after waiting for other installers.
 
-    Raise ThinError (`cancelled`; `backend_unavailable` if the lock is not a file), or OSError if the folder can't be
-    written.
+    Raise ThinError (`cancelled`; `backend_unavailable` if the lock is not a file or the folder not a folder), or
+    OSError if the folder can't be written.
     """
     file = _acquire(home / NAME, attempt)
     try:
@@ -53,6 +53,7 @@ def remove_lock_file(home: Path) -> None:
 def _acquire(path: Path, attempt: Attempt) -> int:
     """Return the descriptor of the locked file."""
     while True:
+        check_folder(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)  # a removal may have ended meanwhile
         check_file(path)
         with suppress(FileNotFoundError):

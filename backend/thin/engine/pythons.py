@@ -139,7 +139,7 @@ def _ask(words: Sequence[str], attempt: Attempt, environment: Mapping[str, str])
         reason = _explain_refusal(version, facts)
     except ProgramError as error:
         return None, next(reversed([*error.lines, *complaints]), f"it ended with status {error.status}")
-    except (OSError, ValueError, IndexError, KeyError, TypeError) as error:
+    except (OSError, ValueError, IndexError, KeyError, TypeError, RecursionError) as error:
         return None, f"{type(error).__name__}: {error}"
     if not reason and _is_unsuitable(executable):
         reason = "it is part of a host or from Microsoft's store"

@@ -23,7 +23,7 @@ _ROOT = Path("/")
 _TRUE = ("1", "true", "yes", "on", "y", "t")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 _CORRECT = "Correct or remove that setting, then try again."
-_ENCODING = "In a user name or password, write %25 for %, %2F for /, %23 for #, %3A for : and %40 for @."
+_ENCODING = "In a user name or password, write %25 for %, %2F for /, %3F for ?, %23 for #, %3A for : and %40 for @."
 _ADDRESS_HINT = f"Correct it, then try again. {_ENCODING}"
 # Python's own place for certificates is often missing in hosts that are bundled with a Python.
 _CERTIFICATES = (
@@ -115,22 +115,41 @@ def read_index_settings(environment: Mapping[str, str]) -> IndexSettings:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if not certificates and environment.get(name):
             certificates, origin = environment[name], name
-    if certificates and not Path(certificates).expanduser().exists():
-        raise make_error(f"The file with certificates in {origin}, {certificates}, does not exist.", _CORRECT)
+    certificates = os.path.expanduser(certificates)  # noqa: PTH111  unlike Path's, it keeps the ~ of unknown users
+    if certificates:
+        _check_certificates(Path(certificates), origin)
     index, origin = found.get("index-url", (_DEFAULT_INDEX, ""))
     check_address(index, origin)
     more, origin = get("extra-index-url")
     for address in more.split():
         check_address(address, origin)
+    links, origin = get("find-links")
+    for link in links.split():
+        if "://" in link:  # otherwise it is a folder or a file
+            check_address(link, origin)
     proxies = {name: environment.get(name, "") for name in _PROXIES}
     for address, origin in (get("proxy"), *((address, name) for name, address in proxies.items())):
         check_address(address if "://" in address else f"http://{address}", origin, is_proxy=True)
     return IndexSettings(
         index.rstrip("/"),
-        str(Path(certificates).expanduser()) if certificates else "",
+        certificates,
         get("proxy")[0],
         tuple(more.split()),
     )
+
+
+def _check_certificates(path: Path, origin: str) -> None:
+    """Raise ThinError if a file or a folder with certificates can't be read.   origin: the setting that has it."""
+    try:
+        with os.scandir(path) if path.is_dir() else path.open("rb"):
+            pass
+    except FileNotFoundError as error:
+        raise make_error(f"The file with certificates in {origin}, {path}, does not exist.", _CORRECT) from error
+    except OSError as error:
+        message = f"The file with certificates in {origin}, {path}, can't be read: {error.strerror or error}."
+        raise make_error(
+            message, "Make it readable for your account, or correct that setting. Then try again."
+        ) from error
 
 
 def check_address(address: str, origin: str, *, is_proxy: bool = False) -> None:
@@ -145,15 +164,17 @@ def check_address(address: str, origin: str, *, is_proxy: bool = False) -> None:
         else:
             is_good = is_good and parts.scheme in ("http", "https", "file") and not parts.fragment
             is_good = is_good and bool(parts.hostname or parts.scheme == "file")
-            # The start of a password looks like a port: https://user:123/456@host
-            is_cut = is_good and parts.port is not None and parts.password is None and "@" in parts.path + parts.query
+            # A name or a password may end too early, and its start would be the host: https://us/er:password@host,
+            # https://user:p@ss/word@host. Without a colon, there is no password: https://host/feed@view
+            before = address.partition("://")[2].rpartition("@")[0]
+            is_cut = is_good and parts.scheme != "file" and "@" in parts.path + parts.query and ":" in before
     except ValueError:
         is_good = False
     if not is_good:
         raise make_error(f"The address in {origin} is invalid.", _ADDRESS_HINT)
     if is_cut:
         raise make_error(
-            f"The address in {origin} has a “/” or “?” before its “@”, which a password can't contain.",
+            f"The address in {origin} has a “/” or “?” before its “@”, which a name or password can't contain.",
             f"{_ENCODING} If the “@” belongs to the path, write %40 for it. Then try again.",
         )
 

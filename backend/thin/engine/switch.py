@@ -81,22 +81,40 @@ def check_file(file: Path) -> None:
             raise ThinError(BACKEND_UNAVAILABLE, f"{file} is not a file.", "Delete it, then install the engine again.")
 
 
+def check_folder(folder: Path) -> None:
+    """Raise ThinError (`backend_unavailable`) if something else stands in the place of a folder or of one above it."""
+    for path in (folder, *folder.parents):
+        with suppress(OSError):  # it doesn't exist, or can't be read, which its user reports
+            if not stat.S_ISDIR(path.stat().st_mode):
+                raise ThinError(BACKEND_UNAVAILABLE, f"{path} is not a folder.", "Rename or delete it, then try again.")
+
+
 def read_current(home: Path) -> Engine | None:
     """Return the engine in use, None if there is none. Raise ThinError (`backend_unavailable`) if it is damaged."""
+    engine = read_record(home)
+    # os.path.exists raises nothing, unlike Path's. A link may lead nowhere.
+    if engine is not None and not os.path.exists(engine.python):  # noqa: PTH110
+        message = f"The engine in {engine.path} no longer works: its Python is missing."
+        raise ThinError(BACKEND_UNAVAILABLE, message, _AGAIN)
+    return engine
+
+
+def read_record(home: Path) -> Engine | None:
+    """Return the engine that the file names, whether it works or not; None if there is no file.
+
+    Raise ThinError (`backend_unavailable`) if the file can't be read. Any engine may be in use then.
+    """
     file = home / CURRENT
     check_file(file)  # reading might wait forever
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
         engine = Engine(home, **{name: _get_text(facts, name) for name in _FIELDS})
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        if isinstance(error, FileNotFoundError) and not file.is_symlink():
+            return None
         raise ThinError(BACKEND_UNAVAILABLE, f"{file} can't be read: {error}.", _AGAIN) from error
     if Path(engine.folder).name != engine.folder or engine.folder in (".", ".."):
         raise ThinError(BACKEND_UNAVAILABLE, f"{file} names {engine.folder!r}, which is not a folder's name.", _AGAIN)
-    if not os.path.exists(engine.python):  # noqa: PTH110  unlike Path's, it raises nothing; a link may lead nowhere
-        message = f"The engine in {engine.path} no longer works: its Python is missing."
-        raise ThinError(BACKEND_UNAVAILABLE, message, _AGAIN)
     return engine
 
 

@@ -50,8 +50,13 @@ class Wheel:
 
 
 def find_wheel(folder: Path = FOLDER) -> Wheel | None:
-    """Return the newest wheel in a folder, None if there is none. Raise ThinError if it can't be read."""
-    wheels = [open_wheel(path) for path in folder.glob(PATTERN)]
+    """Return the newest wheel in a folder, None if there is none. Raise ThinError if one can't be read.
+
+    Files with other names, such as a browser's second copy, are an error only if there is nothing else.
+    """
+    paths = list(folder.glob(PATTERN))
+    named = [path for path in paths if _NAME.fullmatch(path.name)]
+    wheels = [open_wheel(path) for path in named or paths]
     return max(wheels, key=lambda wheel: parse_version(wheel.version), default=None)
 
 
@@ -64,7 +69,8 @@ def open_wheel(path: Path) -> Wheel:
     """Return a wheel. Raise ThinError (`backend_unavailable`) if it isn't this project's, or can't be read."""
     found = _NAME.fullmatch(path.name)
     if found is None:
-        raise make_error(f"{path} is not a wheel of GKNet Harmonize.", "Choose a file gknet_harmonize-….whl.")
+        hint = "Choose a file with a name such as gknet_harmonize-0.1.0-py3-none-any.whl."
+        raise make_error(f"{path} is not a wheel of GKNet Harmonize.", hint)
     try:
         return Wheel(path, found[1], hashlib.sha256(path.read_bytes()).hexdigest())
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import pytest
 
 from backend.thin.engine import __main__ as program
 from backend.thin.engine import command
+from backend.thin.engine.switch import CURRENT
+
+from .conftest import build_project_wheel
 
 COMMANDS = ("status", "status --json", "remove", "--help", "install --help")
 LONG_S = 60.0
@@ -52,6 +56,31 @@ def test_a_full_disk_behind_the_output_is_reported(words: list[str], tmp_path: P
         "Free some disk space, or write elsewhere.\n"
     )
     assert (tmp_path / "gknet" / "engine" / "downloads").exists()
+
+
+@pytest.mark.integration
+def test_a_record_that_is_nested_too_deeply_is_a_problem(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "gknet" / "engine" / CURRENT).write_text("[" * 100_000, encoding="utf-8")
+    done = subprocess.run([*words, "status", "--json"], capture_output=True, text=True, check=True, timeout=LONG_S)
+    assert f"{CURRENT} can't be read" in json.loads(done.stdout)["problem"]
+
+
+@pytest.mark.integration
+def test_the_log_is_named_only_if_there_is_one(words: list[str], tmp_path: Path) -> None:
+    wheel = build_project_wheel(tmp_path)
+    wheel.write_bytes(b"")
+
+    def fail(*options: str) -> list[str]:
+        done = subprocess.run([*words, "install", *options], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        return done.stderr.splitlines()
+
+    assert len(fail("--offline", "/nonexistent")) == 1
+    assert len(fail("--wheel", "/nonexistent")) == 1
+    _, named = fail("--wheel", str(wheel))
+    log = tmp_path / "gknet" / "engine" / "install.log"
+    assert named == f"engine: The log is {log}"
+    assert "damaged" in log.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

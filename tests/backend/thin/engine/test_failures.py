@@ -25,7 +25,8 @@ NO_TORCH = "ERROR: No matching distribution found for torch==9.9"
         (["OSError: [WinError 112] There is not enough space on the disk"], "full", "Free"),
         (["ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE."], "SHA-256", "Try again"),
         (["PermissionError: [WinError 32] The process cannot access the file"], "locked", "antivirus"),
-        (["ERROR: [Errno 13] Permission denied: '/x'"], "can't be written", "writable"),
+        (["ERROR: [Errno 30] Read-only file system: '/x'"], "can't be written", "writable"),
+        (["ERROR: [Errno 13] Permission denied: '/x'"], "Access to a file or a folder was denied", "The log names it"),
         (
             [RETRY.format("NewConnectionError: Name or service not known"), NO_TORCH],
             "no connection",
@@ -95,7 +96,7 @@ def test_each_failure_of_a_download(error: Exception, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "message"),
-    [(errno.ENOSPC, "is full"), (errno.EROFS, "can't be written"), (errno.EACCES, "can't be written")],
+    [(errno.ENOSPC, "is full"), (errno.EROFS, "can't be written"), (errno.EACCES, "/data/file can't be used: text")],
 )
 def test_each_failure_of_the_disk(number: int, message: str) -> None:
     with pytest.raises(ThinError, match=message) as caught, explain_os_errors(Path("/data")):

@@ -48,6 +48,8 @@ def test_withdrawn_files_preleases_and_files_without_sha256_are_left_out() -> No
     assert parse_page(f'<a href="{name}">x</a>'.encode(), "https://x/") == []
     with pytest.raises(ValueError, match="files"):
         parse_page(b"{}", "https://x/")
+    with pytest.raises(ValueError, match="RecursionError"):
+        parse_page(b'{"files":' + b"[" * 100_000, "https://x/")
 
 
 @pytest.mark.parametrize(

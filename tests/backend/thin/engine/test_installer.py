@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -155,6 +156,82 @@ def test_removing_takes_folders_that_cannot_be_opened(place: Place, attempt: Att
     assert not place.home.exists()
 
 
+def put_folder(old: Engine, _: pytest.MonkeyPatch) -> None:
+    (old.home / CURRENT).unlink()
+    (old.home / CURRENT).mkdir()
+
+
+def put_dangling_link(old: Engine, _: pytest.MonkeyPatch) -> None:
+    (old.home / CURRENT).unlink()
+    (old.home / CURRENT).symlink_to(old.home.parent / "nowhere")
+
+
+def put_junk(old: Engine, _: pytest.MonkeyPatch) -> None:
+    (old.home / CURRENT).write_text("{", encoding="utf-8")
+
+
+def put_unknown_facts(old: Engine, _: pytest.MonkeyPatch) -> None:
+    (old.home / CURRENT).write_text(json.dumps({"folder": old.folder, "since": "a later version"}), encoding="utf-8")
+
+
+def forbid_reading(_: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate another user's file, since root may read everything."""
+    read = Path.read_text
+
+    def refuse(path: Path, **options: str) -> str:
+        if path.name == CURRENT and "-old" in read(path, **options):
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+
+
+def take_python(old: Engine, _: pytest.MonkeyPatch) -> None:
+    old.python.unlink()
+    old.python.symlink_to(old.home / "nowhere")
+
+
+Damage = Callable[[Engine, pytest.MonkeyPatch], None]
+DAMAGES: tuple[Damage, ...] = (put_dangling_link, put_junk, put_unknown_facts, forbid_reading, take_python)
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@pytest.mark.parametrize("damage", [put_folder, *DAMAGES])
+def test_a_failed_repair_keeps_everything(
+    place: Place, old: Engine, monkeypatch: pytest.MonkeyPatch, damage: Damage, is_cancelled: bool
+) -> None:
+    damage(old, monkeypatch)
+    before = set(old.home.rglob("*"))
+    place.index.close()
+    steps: list[str] = []
+    with pytest.raises(ThinError):
+        update(place, Attempt(lambda one: steps.append(one.step), lambda: is_cancelled and "torch" in steps))
+    after = set(old.home.rglob("*"))
+    assert before <= after
+    assert {path.name for path in after - before} <= {lock.NAME, installer.LOG, "downloads"}
+    assert not (is_cancelled and (old.home / "downloads").exists())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_repair_leaves_only_the_new_engine(
+    place: Place, old: Engine, monkeypatch: pytest.MonkeyPatch, damage: Damage
+) -> None:
+    (place.home / "0.0.1-dead").mkdir()
+    damage(old, monkeypatch)
+    engine = update(place)
+    assert read_current(place.home) == engine
+    assert place.list() == {"0.1.0", "current.json"}
+
+
+def test_without_a_record_leftovers_go_at_once(place: Place, old: Engine) -> None:
+    (place.home / CURRENT).unlink()
+    place.index.close()
+    with pytest.raises(ThinError):
+        update(place)
+    assert not old.path.exists()
+
+
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
 @pytest.mark.parametrize("name", [CURRENT, lock.NAME, installer.LOG])
 def test_what_stands_in_the_place_of_a_file_must_be_deleted(
@@ -180,7 +257,7 @@ def test_what_stands_in_the_place_of_a_file_must_be_deleted(
 def test_a_lock_that_is_a_dangling_link_is_an_error(place: Place, attempt: Attempt) -> None:
     place.home.mkdir(parents=True)
     (place.home / lock.NAME).symlink_to(place.folder / "nowhere" / "lock")
-    with pytest.raises(ThinError, match=r"install\.lock can't be written"):
+    with pytest.raises(ThinError, match=r"install\.lock can't be used"):
         install_engine(place.wish(), attempt)
 
 
@@ -254,12 +331,29 @@ def test_too_little_space(place: Place, old: Engine, monkeypatch: pytest.MonkeyP
     fail(place, old, r"needs 1000000000.0 GB in .*, but only", "Free some disk space")
 
 
-def test_a_folder_that_cannot_be_written(place: Place) -> None:
-    place.home.parent.parent.mkdir(parents=True)
-    place.home.parent.touch()  # a file, since root may write everywhere
-    with pytest.raises(ThinError, match="can't be written") as caught:
+@pytest.mark.parametrize("part", ["gknet", "gknet/engine"])
+def test_what_stands_in_the_place_of_a_folder_is_named(place: Place, part: str) -> None:
+    path = place.home.parents[1] / part
+    path.parent.mkdir(parents=True)
+    path.touch()
+    acts: list[Callable[[], object]] = [lambda: update(place)]
+    if path == place.home:
+        acts.append(lambda: remove_engine(Attempt()))
+    for act in acts:
+        with pytest.raises(ThinError, match=f"{part} is not a folder") as caught:
+            act()
+        assert caught.value.hint == "Rename or delete it, then try again."
+    assert path.is_file()
+
+
+def test_a_folder_that_cannot_be_used(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, **_: object) -> None:  # root may write everywhere
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(ThinError, match="engine can't be used: Permission denied") as caught:
         update(place)
-    assert "writable" in caught.value.hint
+    assert "full access" in caught.value.hint
 
 
 def test_an_engine_that_fails_its_check(place: Place, old: Engine) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backend.thin import installed
-from backend.thin.engine import offer
+from backend.thin.engine import command, offer
 from backend.thin.engine.attempt import TORCH, Attempt, Progress
 from backend.thin.engine.lock import hold_lock
 from backend.thin.engine.offer import INSTALL, REPAIR, UPDATE, make_offer
@@ -139,6 +139,21 @@ def test_the_newest_wheel_of_an_archive_is_the_release(archive: Path) -> None:
     assert wheel.version == "0.2.0"
 
 
+@pytest.mark.parametrize("name", ["junk", "0.3.0-1-py3-none-any", "0.2.0-py3-none-any (1)"])
+def test_files_with_other_names_are_an_error_only_on_their_own(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(command, "find_wheel", lambda: find_wheel(archive))
+    stray = archive / f"gknet_harmonize-{name}.whl"
+    stray.touch()
+    assert make_offer().action == INSTALL
+    assert (command.describe_status()["available"], command.describe_status()["problem"]) == ("0.2.0", "")
+    (archive / "gknet_harmonize-0.2.0-py3-none-any.whl").unlink()
+    assert f"{stray} is not a wheel" in make_offer().text
+    assert command.describe_status()["available"] is None
+    assert f"{stray} is not a wheel" in str(command.describe_status()["problem"])
+
+
 def test_an_older_plug_in_does_not_offer_its_older_engine() -> None:
     put_engine("0.3.0")
     made = make_offer()
@@ -236,10 +251,11 @@ def test_another_installation_is_preferred_and_named(monkeypatch: pytest.MonkeyP
 
 
 def test_a_command_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GKNET_COMMAND", "/nowhere/gknet")
-    made = make_offer()
-    assert (made.is_ready, made.action) == (False, "")
-    assert "/nowhere/gknet does not exist" in made.text
+    for path in ("~nosuchuser/gknet", "/nowhere/gknet"):
+        monkeypatch.setenv("GKNET_COMMAND", path)
+        made = make_offer()
+        assert (made.is_ready, made.action) == (False, "")
+        assert f"{path} does not exist" in made.text
     assert "Correct or unset GKNET_COMMAND" in made.text
     monkeypatch.delenv("GKNET_COMMAND")
     installed.INSTALLED.write_text('{"command": ["/nowhere/python", "serve"]}')
@@ -248,8 +264,9 @@ def test_a_command_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch)
     assert "Run `gknet install`" in made.text
 
 
-def test_a_damaged_record_is_reported_and_not_repaired_with_an_engine(archive: Path) -> None:
-    installed.INSTALLED.write_text("{")
+@pytest.mark.parametrize("content", ["{", "[" * 100_000])
+def test_a_damaged_record_is_reported_and_not_repaired_with_an_engine(archive: Path, content: str) -> None:
+    installed.INSTALLED.write_text(content)
     made = make_offer()
     assert (made.is_ready, made.action) == (False, "")
     assert "Install the plug-in from its archive again" in made.text

@@ -49,6 +49,8 @@ def make_engine(home: Path, script: str) -> Engine:
 
 
 NOISE = "[W123 NNPACK.cpp:64] Could not initialize NNPACK! Reason: [Unsupported hardware]"
+DEEP = "head -c 3000 /dev/zero | tr '\\0' '['"
+"""Prints what is nested too deeply to be read."""
 
 
 @pytest.mark.parametrize("redirection", ["", " >&2"])
@@ -65,10 +67,16 @@ def test_lines_around_the_answer_of_doctor_are_only_logged(tmp_path: Path, redir
     broken = answer.replace("fine", "error")
     with pytest.raises(ThinError, match=r"does not work: matches"):
         check_engine(make_engine(tmp_path, f"{print_noise}\n{broken}\n{print_noise}\nexit 1"), attempt, {})
-    with pytest.raises(ThinError, match="can't be read"):
-        check_engine(make_engine(tmp_path, f"{print_noise}\necho '[3]'"), attempt, {})
+    for unreadable in ("echo '[3]'", DEEP):
+        with pytest.raises(ThinError, match="can't be read"):
+            check_engine(make_engine(tmp_path, f"{print_noise}\n{unreadable}"), attempt, {})
     with pytest.raises(ThinError, match=r"status 3\. last words"):
         check_engine(make_engine(tmp_path, "echo last words >&2; exit 3"), attempt, {})
+
+
+def test_a_python_with_a_strange_answer_is_passed_over(tmp_path: Path) -> None:
+    program = make_program(tmp_path / "python3", DEEP)
+    assert pythons.check_python(program, Attempt(), {})
 
 
 def test_a_python_that_warns_is_used(tmp_path: Path) -> None:
@@ -243,6 +251,8 @@ def test_the_additional_index_is_neither_logged_nor_on_the_command_line(
         ("PIP_NO_INDEX", "1", "PIP_NO_INDEX forbids"),
         ("PIP_REQUIRE_HASHES", "true", "PIP_REQUIRE_HASHES requires hashes"),
         ("PIP_CERT", "/absent.pem", r"PIP_CERT, /absent\.pem, does not exist"),
+        ("PIP_CERT", f"{sys.executable}/ca.pem", r"PIP_CERT, .*/ca\.pem, can't be read: Not a directory"),
+        ("PIP_CERT", "~nosuchuser/ca.pem", r"PIP_CERT, ~nosuchuser/ca\.pem, does not exist"),
     ],
 )
 def test_a_setting_that_cannot_work_is_named(
@@ -257,9 +267,16 @@ def test_a_setting_that_cannot_work_is_named(
     assert "geheim" not in str(caught.value) + place.read_log()
 
 
-@pytest.mark.parametrize("name", ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"])
-@pytest.mark.parametrize("rest", ["user:4711/4712@host/simple", "me@corp.org:4711/4712@host", "user:4711?4712@host"])
-def test_a_password_that_begins_like_a_port_must_be_encoded(name: str, rest: str) -> None:
+@pytest.mark.parametrize("name", ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        *("user:4711/4712@host/simple", "me@corp.org:4711/4712@host", "user:4711?4712@host"),
+        *("us/er:s4712@127.0.0.1/simple", "us?er:s4712@host/simple", "me@corp.org/x:s4712@host"),
+        *("user:p@s4712/word@host/simple", "user:p@s4712?word@host", "user:s4712@host:8080/feed@view"),
+    ],
+)
+def test_a_name_or_a_password_that_ends_too_early_must_be_encoded(name: str, rest: str) -> None:
     with pytest.raises(ThinError, match=f"The address in {name} has a “/” or “\\?” before its “@”") as caught:
         read_index_settings({"PIP_CONFIG_FILE": os.devnull, name: f"https://{rest}"})
     assert "write %25 for %, %2F for /" in caught.value.hint
@@ -267,10 +284,24 @@ def test_a_password_that_begins_like_a_port_must_be_encoded(name: str, rest: str
 
 
 @pytest.mark.parametrize(
-    "address", ["https://user:4711%2F4712@host:8080/simple", "https://user:4711@host:8080/a@b", "https://host/a@b"]
+    "address",
+    [
+        *("https://host/simple", "https://host:8080/simple", "https://user:4711%2F4712@host:8080/simple"),
+        *("https://me@corp.org:p@ss@host:8080/simple", "https://token@host/feed@view/simple", "https://host/a@b?c=d@e"),
+        *("https://user:4711@host:8080/a%40b", "https://host/a:b", "https://[::1]:8080/simple", "file:///C:/a@b"),
+    ],
 )
 def test_an_address_with_a_good_password_or_without_one_is_taken(address: str) -> None:
-    assert read_index_settings({"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": address}).index == address
+    environment = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": address, "PIP_FIND_LINKS": f"{address} /a@b"}
+    assert read_index_settings(environment).index == address
+
+
+@pytest.mark.skipif(sys.platform != "win32" and os.geteuid() == 0, reason="root may read everything")
+def test_certificates_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch(0)
+    with pytest.raises(ThinError, match=r"PIP_CERT, .*/ca\.pem, can't be read: Permission denied") as caught:
+        read_index_settings({"PIP_CONFIG_FILE": os.devnull, "PIP_CERT": str(tmp_path / "ca.pem")})
+    assert "readable" in caught.value.hint
 
 
 def test_settings_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
