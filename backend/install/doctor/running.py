@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 import tempfile
@@ -147,7 +148,8 @@ def _check_answer(path: Path, address: Address, has_backend: bool) -> Finding:
 
 def _check_writable(subject: str, folder: Path, state: str, otherwise: str) -> Finding:
     """Return a finding on whether a folder, or the parent it would be created in, can be written."""
-    there = next(one for one in (folder, *folder.parents) if one.exists())
+    # Path.exists raises if a parent folder cannot be read.
+    there = next(one for one in (folder, *folder.parents) if os.access(one, os.F_OK))
     try:
         with tempfile.TemporaryFile(dir=there, buffering=0) as file:
             written = file.write(_TRIED)
