@@ -11,9 +11,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from backend.errors import BackendUnavailableError
+from backend.thin.connection import read_connection_file
+from backend.thin.protocol import NoAnswerError, ThinError
 from gknet import __version__
 from gknet.atomic import replace_file
 
@@ -77,6 +80,36 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def name_holder(path: Path) -> str:
+    """Return the process that holds the lock, as " (process 4711)"; "" if it cannot be found.
+
+    The system is asked which process has the lock's file open, because a number in a file may be another program's by
+    now, and a backend can lose its connection file. This may take a second: call it for error messages only.
+    """
+    name = os.path.realpath(_create_lock(path).lock_file)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(file.path == name for file in process.open_files()):
+                return f" (process {process.pid})"
+    return ""
+
+
+def make_silence_error(path: Path) -> BackendUnavailableError:
+    """Return the error for a backend that holds the lock but does not answer."""
+    return BackendUnavailableError(
+        f"The backend is running{name_holder(path)} but does not answer.",
+        "Wait a moment. If it still does not answer, end that process.",
+    )
+
+
+def is_lost(path: Path) -> bool:
+    """Return whether the connection file is missing or damaged, so that no client can find its backend."""
+    try:
+        return read_connection_file(path) is None
+    except ThinError as error:
+        return isinstance(error, NoAnswerError)
+
+
 def write_connection_file(path: Path, connection: Connection) -> None:
     """Write the file atomically, readable only by its owner. Raise BackendUnavailableError if that fails."""
     try:
@@ -106,8 +139,8 @@ def _acquire_lock(lock: FileLock, path: Path) -> None:
             return
         if path.exists() or time.monotonic() - start > _END_S:
             raise BackendUnavailableError(
-                "A backend is already running.",
-                "Use it, or stop it with `gknet stop`. If it does not answer, end its process.",
+                f"A backend is already running{name_holder(path)}.",
+                "Use it, or stop it with `gknet stop`. If it does not answer, end that process.",
             )
 
 

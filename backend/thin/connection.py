@@ -32,7 +32,7 @@ _LAST_LOOK_S = 1.0
 _MAX_FILE = 64 * 1024
 _MAX_LINE = 1000
 _CHOOSE_FILE = f"Set {VARIABLE} to a file that you can read and write."
-_DELETE_FILE = "Stop the backend, delete the file, and try again."
+_DELETE_FILE = f"Delete the file, or set {VARIABLE} to another one. Then try again."
 _KEY = re.compile("[0-9a-fA-F]{64}")
 
 _Answer = TypeVar("_Answer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 import time
@@ -61,6 +62,8 @@ def test_the_lock_is_held_by_one_backend(tmp_path: Path) -> None:
         with pytest.raises(BackendUnavailableError, match="already running"), connection.hold_lock(path):
             pass
         assert path.exists()
+        assert connection.name_holder(path) == f" (process {os.getpid()})"
+    assert connection.name_holder(path) == ""
     with connection.hold_lock(path):
         assert not path.exists()  # the first one's file, left behind, is cleared away
 
