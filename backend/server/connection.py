@@ -55,6 +55,8 @@ def hold_lock(path: Path) -> Iterator[None]:
     lock = _create_lock(path)
     try:
         _make_folder(path.parent)
+        _check_regular(path)
+        _check_regular(Path(lock.lock_file))
         _acquire_lock(lock, path)
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -71,6 +73,7 @@ def is_locked(path: Path) -> bool:
     try:
         if not Path(lock.lock_file).exists():
             return False
+        _check_regular(Path(lock.lock_file))
         lock.acquire(blocking=False)
     except Timeout:
         return True
@@ -113,6 +116,7 @@ def is_lost(path: Path) -> bool:
 def write_connection_file(path: Path, connection: Connection) -> None:
     """Write the file atomically, readable only by its owner. Raise BackendUnavailableError if that fails."""
     try:
+        _check_regular(path)
         with replace_file(path, mode=0o600) as unfinished:
             unfinished.write_text(json.dumps(asdict(connection)), encoding="utf-8")
     except OSError as error:
@@ -122,7 +126,8 @@ def write_connection_file(path: Path, connection: Connection) -> None:
 def remove_connection_file(path: Path, connection: Connection) -> None:
     """Remove the file if it still belongs to this connection."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        if json.loads(path.read_text(encoding="utf-8"))["key"] == connection.key:
+        # Reading a named pipe would wait for somebody to write to it.
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["key"] == connection.key:
             path.unlink()
 
 
@@ -150,11 +155,16 @@ def _make_folder(folder: Path) -> None:
         missing.mkdir(mode=0o700, exist_ok=True)
 
 
-def _make_unusable_error(path: Path, error: OSError) -> BackendUnavailableError:
-    if isinstance(error, IsADirectoryError):
-        return BackendUnavailableError(
-            f"The connection file {path} cannot be used: it is a directory.", "Set GKNET_CONNECTION to a file."
+def _check_regular(path: Path) -> None:
+    """Raise BackendUnavailableError if something other than a regular file, such as a folder, has this name."""
+    if path.exists() and not path.is_file():
+        raise BackendUnavailableError(
+            f"{path} cannot be used: it is not a regular file.",
+            "Remove it, or set GKNET_CONNECTION to another connection file.",
         )
+
+
+def _make_unusable_error(path: Path, error: OSError) -> BackendUnavailableError:
     return BackendUnavailableError(
         f"The folder {path.parent} cannot be used: {error.strerror or error}.",
         "Make it writable, or set GKNET_CONNECTION to another connection file.",
