@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -162,7 +161,7 @@ def _connect_to_running() -> Iterator[Client | None]:
     Raise BackendUnavailableError if it is running but does not answer, or if its connection file cannot be used.
     """
     from backend.client import Client
-    from backend.server.connection import is_locked
+    from backend.server.connection import is_locked, make_silence_error
     from backend.thin.connection import find_connection_path
     from backend.thin.protocol import NoAnswerError
 
@@ -172,22 +171,12 @@ def _connect_to_running() -> Iterator[Client | None]:
         if not isinstance(error.__cause__, NoAnswerError):
             raise
         if is_locked(path := find_connection_path()):
-            raise _describe_silence(path) from error
+            raise make_silence_error(path) from error
         say("The backend is not running.")
         yield None
         return
     with client:
         yield client
-
-
-def _describe_silence(path: Path) -> BackendUnavailableError:
-    """Return the error for a backend that is running but does not answer.   path: its connection file."""
-    try:
-        process = json.loads(path.read_bytes())["pid"]
-    except (OSError, ValueError, TypeError, KeyError):
-        return BackendUnavailableError("The backend is starting or stopping.", "Try again in a moment.")
-    hint = "Wait a moment. If it still does not answer, end that process."
-    return BackendUnavailableError(f"The backend is running (process {process}) but does not answer.", hint)
 
 
 def _build_status_table(status: dict[str, Any]) -> Table:

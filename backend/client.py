@@ -82,8 +82,10 @@ class Client:
         client = ("backend.Client", __version__)
         with translate_errors():
             path = find_connection_path()
-            # A backend that is starting or stopping holds the lock but has no connection file.
-            _wait_while(lambda: not path.exists() and connection.is_locked(path), _START_S)
+            # A backend that is starting or stopping holds the lock but has no connection file. A running one that has
+            # lost it writes it again.
+            if not _wait_while(lambda: connection.is_lost(path) and connection.is_locked(path), _START_S):
+                raise connection.make_silence_error(path)
             return cls(ThinClient.connect(start=start, client=client, command=COMMAND), start=start)
 
     def __enter__(self) -> Self:
@@ -208,7 +210,8 @@ class Client:
         with translate_errors():
             path = find_connection_path()
         if not _wait_while(lambda: connection.is_locked(path), _END_S):
-            raise BackendUnavailableError(f"The backend did not stop within {_END_S:g} s.", "End its process.")
+            name = connection.name_holder(path)
+            raise BackendUnavailableError(f"The backend{name} did not stop within {_END_S:g} s.", "End its process.")
 
     def _request_answer(
         self, layer: np.ndarray, request: Mapping[str, Any], on_progress: Progress | None

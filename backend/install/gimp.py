@@ -78,7 +78,8 @@ def find_plug_in_folders() -> list[Path]:
     """Return the plug-ins folders of this user's GIMP 3, one for every version that has been started."""
     if named := os.environ.get(_NAMED):
         settings = Path.home() / named  # GIMP too resolves it against the home folder
-        return [settings / "plug-ins"] if settings.is_dir() else []
+        is_there = os.path.isdir(settings)  # noqa: PTH112  unlike Path's, it raises nothing
+        return [settings / "plug-ins"] if is_there else []
     return [folder / "plug-ins" for place, _ in _list_settings_places() for folder in _find_settings_folders(place)]
 
 

@@ -101,7 +101,7 @@ def remove_plug_in(folder: Path) -> bool:
 
     Raise HarmonizeError for any other folder, and for one that cannot be removed.
     """
-    if not folder.exists():
+    if not os.access(folder, os.F_OK):  # Path.exists raises if a parent folder cannot be read
         return False
     _check_ours(folder)
     try:
@@ -128,7 +128,8 @@ def remove_file(file: Path) -> bool:
 
 def _check_ours(folder: Path) -> None:
     """Raise HarmonizeError if the folder exists but was not created by `gknet install`."""
-    if (folder.exists() or folder.is_symlink()) and (folder.is_symlink() or not (folder / INSTALLED.name).is_file()):
+    # Path.exists raises if a parent folder cannot be read: then nothing can be installed there, which is said later.
+    if os.path.lexists(folder) and (folder.is_symlink() or not os.access(folder / INSTALLED.name, os.F_OK)):
         raise HarmonizeError(
             f"{folder} was not created by `gknet install`.", "Move or remove it yourself and try again."
         )

@@ -75,7 +75,7 @@ def uninstall(dest: Path | None) -> list[str]:
         # If an archive was unpacked by hand, the .action file is next to the .desktop file.
         for file in (*(folder.with_name(name) for name in BESIDE), place.data / "actions" / f"{NAME}.action"):
             found |= remove_file(file)
-        if place.settings is not None and place.settings.exists():
+        if place.settings is not None:
             _write_setting(place.settings, None)
         lines.append(f"Removed the plug-in from {place.data}." if found else f"The plug-in is not in {place.data}.")
     return [*lines, "If Krita is running, the menu entry stays until you restart Krita."]
@@ -100,7 +100,7 @@ def is_enabled(settings: Path) -> bool:
 
 def has_been_started() -> bool:
     """Return whether the user has data of Krita."""
-    return any(place.data.exists() for place in find_places())
+    return any(_exists(place.data) for place in find_places())
 
 
 def find_places() -> list[Place]:
@@ -125,16 +125,20 @@ def find_places() -> list[Place]:
     flatpak = home / ".var" / "app" / "org.kde.krita"
     snap = home / "snap" / "krita" / "current"
     used = []
-    if flatpak.exists() or programs.FLATPAK in installed:
+    if _exists(flatpak) or programs.FLATPAK in installed:
         used.append(Place(flatpak / "data" / "krita", flatpak / "config" / "kritarc"))
-    if snap.exists() or programs.SNAP in installed:
+    if _exists(snap) or programs.SNAP in installed:
         used.append(Place(snap / ".local" / "share" / "krita", snap / ".config" / "kritarc"))
-    is_own = own.data.exists() or installed & {programs.PACKAGE, programs.APP_IMAGE}
+    is_own = _exists(own.data) or installed & {programs.PACKAGE, programs.APP_IMAGE}
     return [own, *used] if is_own or not used else used
 
 
 def _choose_places(dest: Path | None) -> list[Place]:
     return find_places() if dest is None else [Place(dest.expanduser().absolute(), None)]
+
+
+def _exists(folder: Path) -> bool:
+    return os.access(folder, os.F_OK)  # Path.exists raises if a parent folder cannot be read
 
 
 def _get_xdg_folder(name: str, usual: Path) -> Path:

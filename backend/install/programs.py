@@ -83,7 +83,7 @@ def _search_linux(host: str) -> Iterator[Program]:
         yield Program(snaps / host.lower(), SNAP)
     for base in (_ROOT / "var" / "lib" / "flatpak", home / ".local" / "share" / "flatpak"):
         path = base / "exports" / "bin" / _FLATPAKS[host]
-        if path.exists() or path.is_symlink():
+        if os.path.lexists(path):
             yield Program(path, FLATPAK)
     where = [home, _ROOT / "opt", *(home / name for name in ("Applications", "Apps", "Downloads", "Desktop", "bin"))]
     for folder in [*where, home / ".local" / "bin"]:
@@ -104,7 +104,7 @@ def _search_windows(host: str) -> Iterator[Program]:
         for folder in _list_folder(parent):
             if folder.name.lower().startswith(host.lower()) and not folder.name.startswith("GIMP 2"):
                 programs = [folder / "bin" / f"{name}.exe" for name in _NAMES[host]]
-                yield from (Program(path, PACKAGE) for path in programs if path.exists())
+                yield from (Program(path, PACKAGE) for path in programs if os.access(path, os.F_OK))
 
 
 @functools.cache  # a program may take long to answer
@@ -164,7 +164,7 @@ def _parse_numbers(version: str) -> list[int]:
 
 
 def _is_program(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
+    return os.access(path, os.X_OK) and path.is_file()  # is_file raises in a folder that cannot be read
 
 
 def _is_app_image(name: str, host: str) -> bool:

@@ -11,9 +11,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from backend.errors import BackendUnavailableError
+from backend.thin.connection import read_connection_file
+from backend.thin.protocol import NoAnswerError, ThinError
 from gknet import __version__
 from gknet.atomic import replace_file
 
@@ -52,6 +55,8 @@ def hold_lock(path: Path) -> Iterator[None]:
     lock = _create_lock(path)
     try:
         _make_folder(path.parent)
+        _check_regular(path)
+        _check_regular(Path(lock.lock_file))
         _acquire_lock(lock, path)
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -68,6 +73,7 @@ def is_locked(path: Path) -> bool:
     try:
         if not Path(lock.lock_file).exists():
             return False
+        _check_regular(Path(lock.lock_file))
         lock.acquire(blocking=False)
     except Timeout:
         return True
@@ -77,9 +83,40 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def name_holder(path: Path) -> str:
+    """Return the process that holds the lock, as " (process 4711)"; "" if it cannot be found.
+
+    The system is asked which process has the lock's file open, because a number in a file may be another program's by
+    now, and a backend can lose its connection file. This may take a second: call it for error messages only.
+    """
+    name = os.path.realpath(_create_lock(path).lock_file)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(file.path == name for file in process.open_files()):
+                return f" (process {process.pid})"
+    return ""
+
+
+def make_silence_error(path: Path) -> BackendUnavailableError:
+    """Return the error for a backend that holds the lock but does not answer."""
+    return BackendUnavailableError(
+        f"The backend is running{name_holder(path)} but does not answer.",
+        "Wait a moment. If it still does not answer, end that process.",
+    )
+
+
+def is_lost(path: Path) -> bool:
+    """Return whether the connection file is missing or damaged, so that no client can find its backend."""
+    try:
+        return read_connection_file(path) is None
+    except ThinError as error:
+        return isinstance(error, NoAnswerError)
+
+
 def write_connection_file(path: Path, connection: Connection) -> None:
     """Write the file atomically, readable only by its owner. Raise BackendUnavailableError if that fails."""
     try:
+        _check_regular(path)
         with replace_file(path, mode=0o600) as unfinished:
             unfinished.write_text(json.dumps(asdict(connection)), encoding="utf-8")
     except OSError as error:
@@ -89,7 +126,8 @@ def write_connection_file(path: Path, connection: Connection) -> None:
 def remove_connection_file(path: Path, connection: Connection) -> None:
     """Remove the file if it still belongs to this connection."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        if json.loads(path.read_text(encoding="utf-8"))["key"] == connection.key:
+        # Reading a named pipe would wait for somebody to write to it.
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["key"] == connection.key:
             path.unlink()
 
 
@@ -106,8 +144,8 @@ def _acquire_lock(lock: FileLock, path: Path) -> None:
             return
         if path.exists() or time.monotonic() - start > _END_S:
             raise BackendUnavailableError(
-                "A backend is already running.",
-                "Use it, or stop it with `gknet stop`. If it does not answer, end its process.",
+                f"A backend is already running{name_holder(path)}.",
+                "Use it, or stop it with `gknet stop`. If it does not answer, end that process.",
             )
 
 
@@ -117,11 +155,16 @@ def _make_folder(folder: Path) -> None:
         missing.mkdir(mode=0o700, exist_ok=True)
 
 
-def _make_unusable_error(path: Path, error: OSError) -> BackendUnavailableError:
-    if isinstance(error, IsADirectoryError):
-        return BackendUnavailableError(
-            f"The connection file {path} cannot be used: it is a directory.", "Set GKNET_CONNECTION to a file."
+def _check_regular(path: Path) -> None:
+    """Raise BackendUnavailableError if something other than a regular file, such as a folder, has this name."""
+    if path.exists() and not path.is_file():
+        raise BackendUnavailableError(
+            f"{path} cannot be used: it is not a regular file.",
+            "Remove it, or set GKNET_CONNECTION to another connection file.",
         )
+
+
+def _make_unusable_error(path: Path, error: OSError) -> BackendUnavailableError:
     return BackendUnavailableError(
         f"The folder {path.parent} cannot be used: {error.strerror or error}.",
         "Make it writable, or set GKNET_CONNECTION to another connection file.",

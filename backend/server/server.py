@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -22,7 +23,7 @@ import psutil
 import zmq
 
 import gknet
-from backend.errors import BusyError, InternalError
+from backend.errors import BackendUnavailableError, BusyError, InternalError
 from backend.server import connection, requests
 from backend.server.answers import UNREAD, Answers
 from backend.server.connection import Connection
@@ -35,7 +36,8 @@ from gknet.errors import CancelledError, HarmonizeError, InputError, Unsupported
 _log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
-"""Interval between progress messages to waiting clients, which also detect clients that have disconnected."""
+"""Interval between progress messages to waiting clients, which also detect clients that have disconnected, and between
+looks at the connection file."""
 _LAST_WORK_S = 5.0
 """Time for the running request to stop when the backend stops."""
 _LAST_ANSWERS_MS = 2000
@@ -56,7 +58,7 @@ def serve(path: Path, *, device: str, idle_minutes: float, on_listening: Callabl
     Raise BackendUnavailableError if another backend is running, or the file's folder cannot be used.
     """
     with connection.hold_lock(path):
-        server = Server(device=device, idle_s=idle_minutes * 60)
+        server = Server(path, device=device, idle_s=idle_minutes * 60)
         try:
             with server.handle_signals():
                 connection.write_connection_file(path, server.connection)
@@ -76,7 +78,8 @@ def serve(path: Path, *, device: str, idle_minutes: float, on_listening: Callabl
 class Server:
     """A ROUTER on 127.0.0.1, its queue of requests, and the worker that runs them."""
 
-    def __init__(self, *, device: str, idle_s: float) -> None:
+    def __init__(self, path: Path, *, device: str, idle_s: float) -> None:
+        self._path = path
         key = connection.create_key()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._authenticator = _Authenticator(self._context, key)
@@ -112,7 +115,7 @@ class Server:
             for _ in range(_AT_ONCE):
                 if not self._take_message():
                     break
-            self._report_waiting()
+            self._tick()
 
     @contextmanager
     def handle_signals(self) -> Iterator[None]:
@@ -160,26 +163,38 @@ class Server:
         """Whether the worker is still running after `close`."""
         return self._worker.is_alive()
 
-    def _compute_timeout_ms(self) -> int | None:
-        """Return how long to wait for a message, None for no limit."""
-        if self._queue:
-            return round(_TICK_S * 1e3)
-        if self._running is not None or not self._idle_s:
-            return None
-        return math.ceil(max(0.0, self._last_use + self._idle_s - time.monotonic()) * 1e3)
+    def _compute_timeout_ms(self) -> int:
+        """Return how long to wait for a message."""
+        end = self._last_tick + _TICK_S
+        if self._idle_s:
+            end = min(end, self._last_use + self._idle_s)
+        return math.ceil(max(0.0, end - time.monotonic()) * 1e3)
 
-    def _report_waiting(self) -> None:
-        """Send progress to waiting clients, and end the loop after the idle timeout."""
+    def _tick(self) -> None:
+        """Send progress to waiting clients, look at the connection file, and end the loop after the idle timeout."""
         now = time.monotonic()
-        if self._queue and now - self._last_tick >= _TICK_S:
+        if now - self._last_tick >= _TICK_S:
             self._last_tick = now
             for place, job in enumerate(self._queue, 1):
                 self._answers.send_progress(job, "wait", 0, place)
+            self._restore_connection_file()
         if self._queue or self._running is not None:
             self._last_use = now
         elif self._idle_s and now - self._last_use >= self._idle_s:
             _log.info("no requests for %g minutes", self._idle_s / 60)
             self._ending = True
+
+    def _restore_connection_file(self) -> None:
+        """Write the connection file again if it was deleted or damaged: no client could find or stop this backend."""
+        if self._ending or not connection.is_lost(self._path):
+            return
+        # Somebody may have deleted the file because others could read its keys.
+        new = replace(self.connection, key=connection.create_key(), proof_key=connection.create_key())
+        with suppress(BackendUnavailableError):  # the next tick tries again
+            connection.write_connection_file(self._path, new)
+            self.connection = new
+            self._authenticator.set_key(new.key)
+            _log.warning("the connection file was missing or damaged and has been written again")
 
     def _queue_report(self, report: Report) -> None:
         """Queue a report; called on the worker's thread."""
@@ -386,10 +401,14 @@ class _Authenticator:
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], key: str) -> None:
-        self._key = key.encode("ascii")
+        self.set_key(key)
         self.socket = context.socket(zmq.REP)
         self.socket.linger = 0
         self.socket.bind(_ZAP_ADDRESS)
+
+    def set_key(self, key: str) -> None:
+        """Set the key for clients that connect from now on."""
+        self._key = key.encode("ascii")
 
     def answer_requests(self) -> None:
         """Answer all pending requests from libzmq."""

@@ -32,7 +32,7 @@ _LAST_LOOK_S = 1.0
 _MAX_FILE = 64 * 1024
 _MAX_LINE = 1000
 _CHOOSE_FILE = f"Set {VARIABLE} to a file that you can read and write."
-_DELETE_FILE = "Stop the backend, delete the file, and try again."
+_DELETE_FILE = f"Delete the file, or set {VARIABLE} to another one. Then try again."
 _KEY = re.compile("[0-9a-fA-F]{64}")
 
 _Answer = TypeVar("_Answer")
@@ -86,20 +86,22 @@ def find_runtime_folder() -> Path:
 def read_connection_file(path: Path) -> Address | None:
     """Return the contents of the connection file, or None if it does not exist.
 
-    Raise ThinError (`backend_unavailable`) for a file that belongs to another user or that others can read or
-    write. This is not checked on Windows, where the file is in the user's own folder.
+    Raise ThinError (`backend_unavailable`) for anything but a regular file, and for a file that belongs to another
+    user or that others can read or write. The latter is not checked on Windows, where it is in the user's own folder.
     Raise NoAnswerError for a damaged file, which the next backend replaces.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
             status = os.fstat(file.fileno())  # of the open file, even if the path is replaced meanwhile
-            content = file.read(_MAX_FILE)
+            content = file.read(_MAX_FILE) if stat.S_ISREG(status.st_mode) else b""
     except FileNotFoundError:
         return None
     except OSError as error:
         if sys.platform == "win32" and isinstance(error, PermissionError):
             return None  # it is being replaced
         raise _make_unusable_error(path, error.strerror or str(error), _CHOOSE_FILE) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise _make_unusable_error(path, "it is not a regular file", _CHOOSE_FILE)
     if sys.platform != "win32" and status.st_uid != os.geteuid():
         raise _make_unusable_error(path, "it belongs to another user", _DELETE_FILE)
     if sys.platform != "win32" and stat.S_IMODE(status.st_mode) & 0o077:
@@ -211,6 +213,10 @@ def _launch_backend(command: Sequence[str], path: Path, errors: IO[bytes]) -> su
     # Without a wait, the ended process would remain a zombie until the host ends.
     threading.Thread(target=child.wait, name="gknet-backend", daemon=True).start()
     return child
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a named pipe would wait for somebody to write to it
 
 
 def _parse_address(facts: Any) -> Address:

@@ -45,6 +45,7 @@ def test_status_and_stop_speak_with_the_backend(tmp_path: Path, monkeypatch: pyt
     assert (code, err) == (0, "")
     for word in ("state", "cpu", str(backend.process.pid)):
         assert word in out
+    backend.path.unlink()
     assert gknet("stop") == (0, "The backend has stopped.\n", "")
     out, err = backend.process.communicate(timeout=60)
     assert (backend.process.returncode, err) == (0, "")
@@ -65,6 +66,7 @@ def test_a_backend_that_does_not_answer_is_not_said_to_be_missing(
         backend.process.send_signal(signal.SIGCONT)
     assert (code, out) == (2, "")
     assert err.startswith(f"gknet: The backend is running (process {backend.process.pid}) but does not answer.")
+    assert "end that process" in err
     assert err.count("\n") == 1
     backend.path.chmod(0o644)
     code, out, err = gknet("status")

@@ -32,7 +32,8 @@ def check_gimp() -> Iterator[Finding]:
         plug_in = folder / in_gimp.NAME
         findings = list(_check_plug_in("GIMP", plug_in, in_gimp.PACKAGE, ()))
         main = plug_in / in_gimp.MAIN
-        if main.exists() and not os.access(main, os.X_OK):
+        is_there = os.access(main, os.F_OK)  # Path.exists raises in a folder that cannot be read
+        if is_there and not os.access(main, os.X_OK):
             findings.append(
                 Finding(
                     "GIMP plug-in",
@@ -41,7 +42,7 @@ def check_gimp() -> Iterator[Finding]:
                     "Run `gknet install gimp` again.",
                 )
             )
-        elif main.exists() and _is_left_out(main, folder.parent / "pluginrc"):
+        elif is_there and _is_left_out(main, folder.parent / "pluginrc"):
             findings.append(
                 Finding(
                     "GIMP plug-in",
@@ -72,7 +73,7 @@ def check_krita() -> Iterator[Finding]:
     for place in in_krita.find_places():
         folder = in_krita.get_plug_in_folder(place.data)
         yield from _check_plug_in("Krita", folder, in_krita.PACKAGE, in_krita.BESIDE)
-        if not folder.exists() or place.settings is None:
+        if not os.access(folder, os.F_OK) or place.settings is None:
             continue
         if in_krita.is_enabled(place.settings):
             yield Finding("Krita plug-in", FINE, f"It is enabled in {place.settings}.")
@@ -103,7 +104,7 @@ def _check_hosts(name: str, oldest: str) -> Iterator[Finding]:
 def _check_plug_in(host: str, folder: Path, package: str, beside: tuple[str, ...]) -> Iterator[Finding]:
     """Yield findings on whether a plug-in is installed, complete, current and able to start its backend."""
     subject, install = f"{host} plug-in", f"Run `gknet install {host.lower()}`, then start {host} again."
-    if not folder.exists():
+    if not os.access(folder, os.F_OK):
         yield Finding(subject, WARNING, f"It is not installed in {folder.parent}.", install)
         return
     if has_wheel(folder / "wheel"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 import tempfile
@@ -69,7 +70,7 @@ def check_backend() -> Iterator[Finding]:
         yield Finding("connection file", ERROR, error.message, error.hint)
         return
     try:
-        from backend.server.connection import is_locked
+        from backend.server.connection import is_locked, name_holder
     except ImportError:
         return  # reported before
     try:
@@ -80,7 +81,8 @@ def check_backend() -> Iterator[Finding]:
     if address is None:
         yield Finding("connection file", FINE, f"None at {path}: no backend is listening.")
         if has_backend:
-            yield Finding("backend", WARNING, "It is starting or stopping.", "Check again in a moment.")
+            text = f"It is running{name_holder(path)} without a connection file, as when it starts or stops."
+            yield Finding("backend", WARNING, text, "Check again in a moment. If it has none then, end that process.")
         else:
             yield Finding("backend", FINE, "Not running. Plug-ins and scripts start it when they need it.")
     else:
@@ -118,6 +120,7 @@ def check_log() -> Iterator[Finding]:
 def _check_answer(path: Path, address: Address, has_backend: bool) -> Finding:
     """Return a finding on the backend that a connection file describes."""
     try:
+        from backend.server.connection import name_holder
         from backend.thin.conversation import Conversation
     except ImportError:
         return Finding("backend", WARNING, "It cannot be checked because msgpack is missing.")
@@ -129,8 +132,8 @@ def _check_answer(path: Path, address: Address, has_backend: bool) -> Finding:
             conversation.close()
     except ThinError as error:
         if has_backend:
-            text = f"It is running but cannot be reached at port {address.port}: {error.message}"
-            return Finding("backend", ERROR, text, "Stop it with `gknet stop` or end its process, and try again.")
+            text = f"It is running{name_holder(path)} but cannot be reached at port {address.port}: {error.message}"
+            return Finding("backend", ERROR, text, "Stop it with `gknet stop` or end that process, and try again.")
         text = f"{path} is stale: its backend no longer runs at port {address.port}. "
         return Finding(
             "connection file", WARNING, text + error.message, "No action needed: the next backend replaces it."
@@ -147,7 +150,8 @@ def _check_answer(path: Path, address: Address, has_backend: bool) -> Finding:
 
 def _check_writable(subject: str, folder: Path, state: str, otherwise: str) -> Finding:
     """Return a finding on whether a folder, or the parent it would be created in, can be written."""
-    there = next(one for one in (folder, *folder.parents) if one.exists())
+    # Path.exists raises if a parent folder cannot be read.
+    there = next(one for one in (folder, *folder.parents) if os.access(one, os.F_OK))
     try:
         with tempfile.TemporaryFile(dir=there, buffering=0) as file:
             written = file.write(_TRIED)

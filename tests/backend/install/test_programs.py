@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backend.install import gimp, hosts, krita, programs, release
+from backend.install.doctor import plug_ins, running
 from backend.install.programs import Program
 from gknet.errors import HarmonizeError, InputError
 
@@ -58,6 +60,52 @@ def test_the_gimp_before_3_does_not_count_and_links_count_once(home: Path) -> No
     (folder / "gimp").unlink()
     (folder / "gimp").symlink_to(program(folder / "gimp-3.0"))
     assert programs.find_programs("GIMP") == [Program(folder / "gimp", programs.PACKAGE)]
+
+
+@pytest.fixture
+def unreadable(tmp_path: Path) -> Path:
+    """A folder in which nobody may look."""
+    if os.geteuid() == 0:  # root may look anywhere, except where no folder can be
+        return tmp_path / ("x" * 300)
+    folder = tmp_path / "closed"
+    folder.mkdir(0)
+    return folder / "folder"
+
+
+def test_folders_that_cannot_be_read_are_passed_over(
+    home: Path, unreadable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Program(program(home / "bin/krita"), programs.PACKAGE)
+    monkeypatch.setenv("PATH", f"{unreadable}{os.pathsep}{home / 'bin'}")
+    assert programs.find_programs("GIMP") == []
+    assert programs.find_programs("Krita") == [found]
+    monkeypatch.setattr(programs, "_ROOT", unreadable)
+    assert programs.find_programs("Krita") == [found]
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("PROGRAMFILES", str(home))
+    (home / "Krita").mkdir()
+    (home / "Krita" / "bin").symlink_to(unreadable)
+    assert programs.find_programs("Krita") == []
+
+
+@pytest.mark.usefixtures("home")
+def test_data_folders_that_cannot_be_read_are_named_or_passed_over(
+    unreadable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GIMP3_DIRECTORY", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(unreadable))
+    with pytest.raises(HarmonizeError, match="Neither GIMP nor Krita"):
+        hosts.find_hosts(None)
+    for host in (gimp, krita):
+        for dest in (None, unreadable):
+            with pytest.raises(HarmonizeError):
+                host.install(dest)
+    assert gimp.uninstall(None) == ["The plug-in is not installed: GIMP 3 has no settings folder here."]
+    with pytest.raises(HarmonizeError, match="cannot be removed"):
+        krita.uninstall(None)
+    assert [found.state for found in [*plug_ins.check_gimp(), *plug_ins.check_krita()]] == ["warning"] * 3
+    monkeypatch.setenv("GKNET_CONNECTION", str(unreadable / "backend.json"))
+    assert "error" in {found.state for found in [*running.check_folders(), *running.check_backend()]}
 
 
 def test_mac_and_windows_are_searched_in_their_usual_places(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from backend import BackendUnavailableError
 from backend.server import connection
 from backend.server.connection import Connection
 from backend.thin.connection import read_connection_file
+from backend.thin.protocol import ThinError
 
 
 def made(port: int = 4711) -> Connection:
@@ -61,6 +64,8 @@ def test_the_lock_is_held_by_one_backend(tmp_path: Path) -> None:
         with pytest.raises(BackendUnavailableError, match="already running"), connection.hold_lock(path):
             pass
         assert path.exists()
+        assert connection.name_holder(path) == f" (process {os.getpid()})"
+    assert connection.name_holder(path) == ""
     with connection.hold_lock(path):
         assert not path.exists()  # the first one's file, left behind, is cleared away
 
@@ -74,16 +79,47 @@ def test_folders_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         pass
     (tmp_path / "backend.json").mkdir()
     with (
-        pytest.raises(BackendUnavailableError, match="it is a directory"),
+        pytest.raises(BackendUnavailableError, match=r"backend\.json cannot be used: it is not a regular file"),
         connection.hold_lock(tmp_path / "backend.json"),
     ):
         pass
     with pytest.raises(BackendUnavailableError):
         connection.write_connection_file(tmp_path / "backend.json", made())
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["backend.json", "backend.json.lock", "file"]
-    (tmp_path / "other.json.lock").mkdir()
-    with pytest.raises(BackendUnavailableError, match="cannot be used"):
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["backend.json", "file"]
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("stands_there", [a_folder, a_pipe])
+def test_what_stands_in_the_place_of_a_file_is_named_at_once(
+    tmp_path: Path, stands_there: Callable[[Path], None]
+) -> None:
+    start = time.monotonic()
+    path, lock = tmp_path / "backend.json", tmp_path / "other.json.lock"
+    for one in (path, lock):
+        stands_there(one)
+    with pytest.raises(ThinError, match=rf"{path} cannot be used"):
+        read_connection_file(path)
+    with pytest.raises(BackendUnavailableError, match=rf"{path} cannot be used"), connection.hold_lock(path):
+        pass
+    with pytest.raises(BackendUnavailableError, match=rf"{path} cannot be used"):
+        connection.write_connection_file(path, made())
+    connection.remove_connection_file(path, made())
+    with pytest.raises(BackendUnavailableError, match=rf"{lock} cannot be used: it is not a regular file"):
         connection.is_locked(tmp_path / "other.json")
+    with (
+        pytest.raises(BackendUnavailableError, match=rf"{lock} cannot be used: it is not a regular file"),
+        connection.hold_lock(tmp_path / "other.json"),
+    ):
+        pass
+    assert path.exists()
+    assert time.monotonic() - start < 5
 
 
 def test_nothing_is_made_by_looking(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from backend import BackendError, BackendLostError, BackendUnavailableError, Client
+from backend import client as backend_client
 from backend.thin import client as thin_client
 from tests.backend.real_backend import Backend, Peer, await_that, harmonize_header
 
@@ -156,7 +157,7 @@ def test_the_newer_start_gives_way(own_backend: Start) -> None:
     second = backend.launch()
     out, err = second.communicate(timeout=60)
     assert (second.returncode, out) == (2, "")
-    assert err.startswith("gknet: A backend is already running.")
+    assert err.startswith(f"gknet: A backend is already running (process {backend.process.pid}).")
     assert err.count("\n") == 1
     assert backend.facts == facts
     Client.connect(start=False).close()
@@ -340,6 +341,49 @@ def test_many_clients_survive_a_backend_that_is_killed_now_and_then(
     assert len(failures) < 60
 
 
+def damage(path: Path) -> None:
+    path.write_text("junk")
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, damage])
+def test_a_backend_that_lost_its_connection_file_writes_it_again(
+    own_backend: Start, lose: Callable[[Path], None]
+) -> None:
+    backend = own_backend()
+    before = backend.facts
+    with Client.connect(start=False) as client:
+        lose(backend.path)
+        with Client.connect(start=False) as other:
+            assert other.status()["pid"] == backend.process.pid
+        assert client.status()["pid"] == backend.process.pid  # its connection has stayed open
+    now = backend.facts
+    assert {name for name in now if now[name] != before[name]} == {"key", "proof_key"}
+    assert stat.S_IMODE(backend.path.stat().st_mode) == 0o600
+    stranger = Peer(backend.facts, key=before["key"])
+    with suppress(TimeoutError):  # where it is refused before it has sent
+        stranger.send({"op": "status"})
+    with pytest.raises(TimeoutError):
+        stranger.receive(1)
+    stranger.close()
+    with Client.connect(start=False) as client:
+        client.shutdown()
+    assert backend.process.wait(20) == 0
+    assert not backend.path.exists()
+
+
+@pytest.mark.parametrize("start", [False, True])
+def test_a_suspended_backend_without_its_connection_file_is_named(
+    own_backend: Start, monkeypatch: pytest.MonkeyPatch, start: bool
+) -> None:
+    backend = own_backend()
+    monkeypatch.setattr(backend_client, "_START_S", 1.0)
+    backend.process.send_signal(signal.SIGSTOP)
+    backend.path.unlink()
+    with pytest.raises(BackendUnavailableError, match=rf"\(process {backend.process.pid}\)") as error:
+        Client.connect(start=start)
+    assert "end that process" in error.value.hint
+
+
 def test_a_suspended_backend_is_to_be_ended_not_started(own_backend: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = own_backend()
     monkeypatch.setattr(thin_client, "HELLO_S", 1.0)
@@ -347,3 +391,5 @@ def test_a_suspended_backend_is_to_be_ended_not_started(own_backend: Start, monk
     with pytest.raises(BackendUnavailableError, match="did not answer in time") as error:
         Client.connect(start=False)
     assert error.value.hint == "If it is the backend, end its process and try again."
+    with pytest.raises(BackendUnavailableError, match=rf"already running \(process {backend.process.pid}\)"):
+        Client.connect()

@@ -208,8 +208,9 @@ def test_a_file_that_is_no_connection_file_is_refused(path: Path, content: objec
     assert error.hint
 
 
-def test_a_folder_in_its_place_is_refused(path: Path) -> None:
-    path.mkdir()
+@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(os.devnull)])
+def test_what_is_not_a_regular_file_is_refused_at_once(path: Path, put: Callable[[Path], None]) -> None:
+    put(path)
     error = failure(lambda: connection.read_connection_file(path))
     assert error.code == BACKEND_UNAVAILABLE
     assert error.hint == "Set GKNET_CONNECTION to a file that you can read and write."
