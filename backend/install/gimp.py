@@ -60,7 +60,12 @@ def uninstall(dest: Path | None) -> list[str]:
     folders = find_plug_in_folders() if dest is None else [dest.expanduser().absolute()]
     gone = [folder / NAME for folder in folders if installation.remove_plug_in(folder / NAME)]
     for folder in folders if dest is None else []:
-        for settings in (folder.parent / "plug-in-settings").glob(f"*{NAME}*"):
+        try:
+            found = list((folder.parent / "plug-in-settings").glob(f"*{NAME}*"))
+        except OSError as error:
+            message = f"{folder.parent} cannot be read: {error.strerror or error}."
+            raise HarmonizeError(message, "Make it readable and try again.") from error
+        for settings in found:
             installation.remove_file(settings)
     if not folders:
         return ["The plug-in is not installed: GIMP 3 has no settings folder here."]

@@ -47,7 +47,7 @@ def find_programs(host: str) -> list[Program]:
     search = {"win32": _search_windows, "darwin": _search_mac}.get(sys.platform, _search_linux)
     found: dict[Path, Program] = {}
     for program in search(host):
-        target = program.path.resolve()
+        target = Path(os.path.realpath(program.path))  # unlike Path.resolve, it doesn't fail for links in a circle
         # All links in /snap/bin have the same target: the program that starts every snap.
         found.setdefault(program.path if program.kind == SNAP else target, program)
     return [program for program in found.values() if not (host == "GIMP" and _is_older_than_3(program.version))]
@@ -77,7 +77,7 @@ def _search_linux(host: str) -> Iterator[Program]:
     for folder in dict.fromkeys(folders):
         for name in _NAMES[host] if folder != snaps else ():
             path = folder / name
-            if _is_program(path) and not _OLD.fullmatch(path.resolve().name):
+            if _is_program(path) and not _OLD.fullmatch(Path(os.path.realpath(path)).name):
                 yield Program(path, PACKAGE)
     if _is_program(snaps / host.lower()):
         yield Program(snaps / host.lower(), SNAP)

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -46,9 +46,10 @@ class Connection:
 
 
 @contextmanager
-def hold_lock(path: Path) -> Iterator[None]:
+def hold_lock(path: Path) -> Iterator[Callable[[], bool]]:
     """Hold the lock of a connection file during the block, so that no second backend can start.
 
+    Yield a function that returns whether it still is in the way of others: not if its file was deleted or replaced.
     Remove the file that a killed backend left behind. Raise BackendUnavailableError if another backend is running
     or the folder cannot be used.
     """
@@ -59,10 +60,19 @@ def hold_lock(path: Path) -> Iterator[None]:
         _check_regular(Path(lock.lock_file))
         _acquire_lock(lock, path)
         path.unlink(missing_ok=True)
+        file = Path(lock.lock_file)
+        held = file.stat()
     except OSError as error:
         raise _make_unusable_error(path, error) from error
+
+    def is_in_place() -> bool:
+        try:
+            return os.path.samestat(held, file.stat())
+        except OSError as error:  # in a folder that can't be read, it may still be there
+            return not isinstance(error, FileNotFoundError)
+
     try:
-        yield
+        yield is_in_place
     finally:
         lock.release()
 
@@ -113,9 +123,20 @@ def is_lost(path: Path) -> bool:
         return isinstance(error, NoAnswerError)
 
 
+def describes(path: Path, connection: Connection) -> bool:
+    """Return whether the connection file leads clients to this connection."""
+    try:
+        address = read_connection_file(path)
+    except ThinError:
+        return False
+    return address is not None and address.key == connection.key.encode("ascii") and not path.is_symlink()
+
+
 def write_connection_file(path: Path, connection: Connection) -> None:
     """Write the file atomically, readable only by its owner. Raise BackendUnavailableError if that fails."""
     try:
+        if path.is_symlink():
+            path.unlink()  # the file that it leads to isn't ours
         _check_regular(path)
         with replace_file(path, mode=0o600) as unfinished:
             unfinished.write_text(json.dumps(asdict(connection)), encoding="utf-8")

@@ -57,8 +57,8 @@ def serve(path: Path, *, device: str, idle_minutes: float, on_listening: Callabl
     Call it in the main thread, because it handles signals.
     Raise BackendUnavailableError if another backend is running, or the file's folder cannot be used.
     """
-    with connection.hold_lock(path):
-        server = Server(path, device=device, idle_s=idle_minutes * 60)
+    with connection.hold_lock(path) as holds_lock:
+        server = Server(path, holds_lock, device=device, idle_s=idle_minutes * 60)
         try:
             with server.handle_signals():
                 connection.write_connection_file(path, server.connection)
@@ -78,8 +78,8 @@ def serve(path: Path, *, device: str, idle_minutes: float, on_listening: Callabl
 class Server:
     """A ROUTER on 127.0.0.1, its queue of requests, and the worker that runs them."""
 
-    def __init__(self, path: Path, *, device: str, idle_s: float) -> None:
-        self._path = path
+    def __init__(self, path: Path, holds_lock: Callable[[], bool], *, device: str, idle_s: float) -> None:
+        self._path, self._holds_lock = path, holds_lock
         key = connection.create_key()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._authenticator = _Authenticator(self._context, key)
@@ -177,16 +177,21 @@ class Server:
             self._last_tick = now
             for place, job in enumerate(self._queue, 1):
                 self._answers.send_progress(job, "wait", 0, place)
-            self._restore_connection_file()
+            self._look_at_connection_file()
         if self._queue or self._running is not None:
             self._last_use = now
         elif self._idle_s and now - self._last_use >= self._idle_s:
             _log.info("no requests for %g minutes", self._idle_s / 60)
             self._ending = True
 
-    def _restore_connection_file(self) -> None:
-        """Write the connection file again if it was deleted or damaged: no client could find or stop this backend."""
-        if self._ending or not connection.is_lost(self._path):
+    def _look_at_connection_file(self) -> None:
+        """Write the connection file again if it was deleted or changed: no client could find or stop this backend."""
+        if self._ending or connection.describes(self._path, self.connection):
+            return
+        if not self._holds_lock():
+            if self._running is None and not self._queue:  # the file may be another backend's by now
+                _log.warning("the lock file was deleted")
+                self._ending = True
             return
         # Somebody may have deleted the file because others could read its keys.
         new = replace(self.connection, key=connection.create_key(), proof_key=connection.create_key())
@@ -194,7 +199,7 @@ class Server:
             connection.write_connection_file(self._path, new)
             self.connection = new
             self._authenticator.set_key(new.key)
-            _log.warning("the connection file was missing or damaged and has been written again")
+            _log.warning("the connection file was missing or changed and has been written again")
 
     def _queue_report(self, report: Report) -> None:
         """Queue a report; called on the worker's thread."""

@@ -101,7 +101,7 @@ def read_connection_file(path: Path) -> Address | None:
             return None  # it is being replaced
         raise _make_unusable_error(path, error.strerror or str(error), _CHOOSE_FILE) from error
     if not stat.S_ISREG(status.st_mode):
-        raise _make_unusable_error(path, "it is not a regular file", _CHOOSE_FILE)
+        raise _make_unusable_error(path, "it is not a regular file", _DELETE_FILE)
     if sys.platform != "win32" and status.st_uid != os.geteuid():
         raise _make_unusable_error(path, "it belongs to another user", _DELETE_FILE)
     if sys.platform != "win32" and stat.S_IMODE(status.st_mode) & 0o077:

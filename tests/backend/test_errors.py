@@ -46,7 +46,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GKNET_CONNECTION", str(path))
         patch.setattr(worker.Worker, "_harmonize", fail)
-        running = server.Server(path, device="cpu", idle_s=0)
+        running = server.Server(path, lambda: True, device="cpu", idle_s=0)
         connection.write_connection_file(path, running.connection)
 
         def run() -> None:

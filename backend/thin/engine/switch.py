@@ -113,7 +113,7 @@ def read_record(home: Path) -> Engine | None:
         if isinstance(error, FileNotFoundError) and not file.is_symlink():
             return None
         raise ThinError(BACKEND_UNAVAILABLE, f"{file} can't be read: {error}.", _AGAIN) from error
-    if Path(engine.folder).name != engine.folder or engine.folder in (".", ".."):
+    if Path(engine.folder).name != engine.folder or engine.folder in (".", "..") or "\0" in engine.folder:
         raise ThinError(BACKEND_UNAVAILABLE, f"{file} names {engine.folder!r}, which is not a folder's name.", _AGAIN)
     return engine
 

@@ -62,7 +62,10 @@ def find_wheel(folder: Path = FOLDER) -> Wheel | None:
 
 def has_wheel(folder: Path = FOLDER) -> bool:
     """Return whether a folder has a wheel, as in a plug-in from an archive."""
-    return any(folder.glob(PATTERN))
+    try:
+        return any(folder.glob(PATTERN))
+    except OSError:  # it can't be read
+        return False
 
 
 def open_wheel(path: Path) -> Wheel:

@@ -88,6 +88,14 @@ def test_folders_that_cannot_be_read_are_passed_over(
     assert programs.find_programs("Krita") == []
 
 
+def test_a_link_that_leads_to_itself_hides_no_other_program(home: Path) -> None:
+    found = Program(program(home / ".local/share/flatpak/exports/bin/org.kde.krita"), programs.FLATPAK)
+    loop = home / "bin" / "krita-5.appimage"
+    loop.parent.mkdir()
+    loop.symlink_to(loop)
+    assert found in programs.find_programs("Krita")
+
+
 @pytest.mark.usefixtures("home")
 def test_data_folders_that_cannot_be_read_are_named_or_passed_over(
     unreadable: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import stat
@@ -345,6 +346,11 @@ def damage(path: Path) -> None:
     path.write_text("junk")
 
 
+def put_an_older_one_back(path: Path) -> None:
+    older = json.loads(path.read_text()) | {"key": "0" * 64, "port": 1}
+    path.write_text(json.dumps(older))
+
+
 @pytest.mark.parametrize("lose", [Path.unlink, damage])
 def test_a_backend_that_lost_its_connection_file_writes_it_again(
     own_backend: Start, lose: Callable[[Path], None]
@@ -367,6 +373,37 @@ def test_a_backend_that_lost_its_connection_file_writes_it_again(
     stranger.close()
     with Client.connect(start=False) as client:
         client.shutdown()
+    assert backend.process.wait(20) == 0
+    assert not backend.path.exists()
+
+
+def test_an_older_connection_file_is_replaced(own_backend: Start) -> None:
+    backend = own_backend()
+    put_an_older_one_back(backend.path)
+    await_that(lambda: backend.facts["port"] != 1)
+    with Client.connect(start=False) as client:
+        assert client.status()["pid"] == backend.process.pid
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_file_that_a_link_in_the_connection_files_place_leads_to_is_left_alone(
+    own_backend: Start, tmp_path: Path, is_there: bool
+) -> None:
+    backend = own_backend()
+    notes = tmp_path / "notes.txt"
+    if is_there:
+        notes.touch(0o600)
+    backend.path.unlink()
+    backend.path.symlink_to(notes)
+    await_that(lambda: not backend.path.is_symlink() and backend.path.exists())
+    assert notes.exists() == is_there
+    assert not is_there or notes.read_bytes() == b""
+
+
+def test_a_backend_whose_lock_file_is_gone_makes_way_for_the_next(own_backend: Start) -> None:
+    backend = own_backend()
+    backend.path.unlink()
+    backend.path.with_name(f"{backend.path.name}.lock").unlink()
     assert backend.process.wait(20) == 0
     assert not backend.path.exists()
 

@@ -186,13 +186,25 @@ def forbid_reading(_: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", refuse)
 
 
+def put_impossible_name(old: Engine, _: pytest.MonkeyPatch) -> None:
+    file = old.home / CURRENT
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"folder": "a\0b"}))
+
+
 def take_python(old: Engine, _: pytest.MonkeyPatch) -> None:
     old.python.unlink()
     old.python.symlink_to(old.home / "nowhere")
 
 
 Damage = Callable[[Engine, pytest.MonkeyPatch], None]
-DAMAGES: tuple[Damage, ...] = (put_dangling_link, put_junk, put_unknown_facts, forbid_reading, take_python)
+DAMAGES: tuple[Damage, ...] = (
+    put_dangling_link,
+    put_junk,
+    put_unknown_facts,
+    put_impossible_name,
+    forbid_reading,
+    take_python,
+)
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True])
