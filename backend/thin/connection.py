@@ -99,7 +99,8 @@ def read_connection_file(path: Path) -> Address | None:
     except OSError as error:
         if sys.platform == "win32" and isinstance(error, PermissionError):
             return None  # it is being replaced
-        raise _make_unusable_error(path, error.strerror or str(error), _CHOOSE_FILE) from error
+        hint = _DELETE_FILE if isinstance(error, IsADirectoryError) else _CHOOSE_FILE
+        raise _make_unusable_error(path, error.strerror or str(error), hint) from error
     if not stat.S_ISREG(status.st_mode):
         raise _make_unusable_error(path, "it is not a regular file", _DELETE_FILE)
     if sys.platform != "win32" and status.st_uid != os.geteuid():

@@ -62,16 +62,16 @@ def test_a_backend_that_does_not_answer_is_not_said_to_be_missing(
     backend.process.send_signal(signal.SIGSTOP)
     try:
         code, out, err = here("status")
+        backend.path.chmod(0o644)
+        open_code, open_out, open_err = gknet("status")
     finally:
         backend.process.send_signal(signal.SIGCONT)
     assert (code, out) == (2, "")
     assert err.startswith(f"gknet: The backend is running (process {backend.process.pid}) but does not answer.")
     assert "end that process" in err
     assert err.count("\n") == 1
-    backend.path.chmod(0o644)
-    code, out, err = gknet("status")
-    assert (code, out) == (2, "")
-    assert "other users can read" in err
+    assert (open_code, open_out) == (2, "")
+    assert "other users can read" in open_err
     backend.end()
 
 

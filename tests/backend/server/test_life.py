@@ -377,10 +377,19 @@ def test_a_backend_that_lost_its_connection_file_writes_it_again(
     assert not backend.path.exists()
 
 
-def test_an_older_connection_file_is_replaced(own_backend: Start) -> None:
+def let_others_read(path: Path) -> None:
+    path.chmod(0o644)
+
+
+@pytest.mark.parametrize("change", [put_an_older_one_back, let_others_read])
+def test_a_connection_file_that_no_client_can_use_is_replaced(
+    own_backend: Start, change: Callable[[Path], None]
+) -> None:
     backend = own_backend()
-    put_an_older_one_back(backend.path)
-    await_that(lambda: backend.facts["port"] != 1)
+    before = backend.facts
+    change(backend.path)
+    await_that(lambda: backend.facts["key"] not in (before["key"], "0" * 64))
+    assert stat.S_IMODE(backend.path.stat().st_mode) == 0o600
     with Client.connect(start=False) as client:
         assert client.status()["pid"] == backend.process.pid
 

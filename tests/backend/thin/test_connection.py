@@ -213,7 +213,7 @@ def test_what_is_not_a_regular_file_is_refused_at_once(path: Path, put: Callable
     put(path)
     error = failure(lambda: connection.read_connection_file(path))
     assert error.code == BACKEND_UNAVAILABLE
-    assert error.hint == "Set GKNET_CONNECTION to a file that you can read and write."
+    assert error.hint == "Delete the file, or set GKNET_CONNECTION to another one. Then try again."
 
 
 # The start
