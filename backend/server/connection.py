@@ -49,7 +49,7 @@ class Connection:
 def hold_lock(path: Path) -> Iterator[Callable[[], bool]]:
     """Hold the lock of a connection file during the block, so that no second backend can start.
 
-    Yield a function that returns whether it still is in the way of others: not if its file was deleted or replaced.
+    Yield a function that returns whether the lock still keeps others out: not if its file was deleted or replaced.
     Remove the file that a killed backend left behind. Raise BackendUnavailableError if another backend is running
     or the folder cannot be used.
     """

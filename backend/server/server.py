@@ -185,12 +185,15 @@ class Server:
             self._ending = True
 
     def _look_at_connection_file(self) -> None:
-        """Write the connection file again if it was deleted or changed: no client could find or stop this backend."""
+        """Write the connection file again if it was deleted or changed: no client could find or stop this backend.
+
+        Without the lock, the file may be another backend's by now, and this one ends as soon as it is idle.
+        """
         if self._ending or connection.describes(self._path, self.connection):
             return
         if not self._holds_lock():
-            if self._running is None and not self._queue:  # the file may be another backend's by now
-                _log.warning("the lock file was deleted")
+            if self._running is None and not self._queue:
+                _log.warning("the connection file and its lock file were deleted or replaced")
                 self._ending = True
             return
         # Somebody may have deleted the file because others could read its keys.
